@@ -1,0 +1,1 @@
+"""Actors: receive, ask a rule, send. The only room, with app.py, that awaits."""

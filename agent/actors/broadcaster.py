@@ -1,0 +1,80 @@
+"""The broadcaster: takes in every fact, and tells every visitor what changed; it waits for none of them."""
+
+import math
+import time
+
+import trio
+from attrs import define, field
+
+from agent.messages import BroadcasterInbox, Counted, Subscribe
+from agent.rules.metrics import Metrics
+from agent.rules.view import View
+from agent.views import Feed
+
+UPDATE_EVERY_S = 0.25
+
+
+@define(eq=False)
+class Audience:
+    """The live feeds; one that is full is closed, and its visitor comes back for a fresh snapshot."""
+
+    metrics: Metrics
+    feeds: list[trio.MemorySendChannel[Feed]] = field(factory=list, init=False)
+
+    def tell(self, news: Feed) -> None:
+        for feed in tuple(self.feeds):
+            self.tell_one(feed, news)
+        self.metrics.clients(len(self.feeds))
+
+    def tell_one(self, feed: trio.MemorySendChannel[Feed], news: Feed) -> None:
+        try:
+            feed.send_nowait(news)
+        except (trio.WouldBlock, trio.BrokenResourceError):
+            self.leave(feed)
+
+    def leave(self, feed: trio.MemorySendChannel[Feed]) -> None:
+        feed.close()
+        self.feeds.remove(feed)
+
+    def close(self) -> None:
+        for feed in tuple(self.feeds):
+            self.leave(feed)
+
+
+async def run(inbox: trio.MemoryReceiveChannel[BroadcasterInbox], view: View, metrics: Metrics) -> None:
+    """Until every sender is gone; then the last news go out and the feeds are closed."""
+    audience = Audience(metrics)
+    flush_s = math.inf
+    async with inbox:
+        try:
+            while True:
+                with trio.move_on_at(flush_s):
+                    _take_in(await inbox.receive(), view, audience)
+                    flush_s = min(flush_s, trio.current_time() + UPDATE_EVERY_S)
+                if trio.current_time() >= flush_s:
+                    flush_s = _flush(view, audience)
+        except trio.EndOfChannel:
+            _flush(view, audience)
+        finally:
+            audience.close()
+
+
+def _take_in(fact: BroadcasterInbox, view: View, audience: Audience) -> None:
+    match fact:
+        case Subscribe(feed):
+            _flush(view, audience)  # so that the snapshot and the next update fit together
+            audience.feeds.append(feed)
+            audience.tell_one(feed, view.snapshot(time.time()))
+        case Counted():
+            audience.metrics.count(fact)
+        case _:
+            audience.metrics.count(fact)
+            view.apply(fact)
+
+
+def _flush(view: View, audience: Audience) -> float:
+    """Tell the news; when to look again: rates fall even when nothing happens."""
+    update = view.flush(time.time())
+    if update is not None:
+        audience.tell(update)
+    return trio.current_time() + UPDATE_EVERY_S if update is not None else math.inf

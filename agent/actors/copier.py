@@ -1,0 +1,151 @@
+"""The copier pool of one destination: a task, a cancel scope and a worker process for each running copy."""
+
+import time
+from collections.abc import Mapping
+from typing import assert_never
+
+import trio
+from attrs import define, field
+
+from agent.actors.delivery import Errand
+from agent.actors.sweeping import sweep
+from agent.config import DestinationPlan, Route
+from agent.faults import Fault, FaultKind
+from agent.ledger import Ledger
+from agent.log import get_logger
+from agent.messages import (
+    Abandon,
+    Abandoned,
+    Advanced,
+    BroadcasterInbox,
+    Copy,
+    Counted,
+    DispatcherInbox,
+    Done,
+    Failed,
+    Halt,
+    Interrupted,
+    LaneMessage,
+    Moved,
+    Progress,
+    Sweep,
+)
+from agent.protocol import Place
+from agent.stores.journal import JournalError
+from agent.workers import Workers
+
+log = get_logger(__name__)
+
+PAUSING = (FaultKind.DESTINATION, FaultKind.JOURNAL)
+
+
+@define(eq=False)
+class Pool:
+    """The running tasks of one destination by file id, and what they need."""
+
+    plan: DestinationPlan
+    routes: Mapping[str, Route]
+    ledger: Ledger
+    workers: Workers
+    dispatcher: trio.MemorySendChannel[DispatcherInbox]
+    broadcaster: trio.MemorySendChannel[BroadcasterInbox]
+    scopes: dict[str, trio.CancelScope] = field(factory=dict, init=False)
+    swept: trio.Event = field(factory=trio.Event, init=False)
+
+    async def carry(self, order: Copy | Abandon, scope: trio.CancelScope) -> None:
+        """One task of the pool: carry out the order and report exactly one outcome."""
+        errand = self._errand(order)
+        outcome: Done | Abandoned | Failed | Interrupted | None = None
+        with scope:
+            await self.swept.wait()
+            outcome = await _outcome(errand, order)
+        del self.scopes[order.file.id]
+        await self.dispatcher.send(
+            outcome or Interrupted(order.file, None, errand.verified_bytes, time.time())
+        )
+
+    async def sweep(self, device: int, done: trio.Event) -> None:
+        try:
+            await sweep(self.plan, self._place(device), self.routes, self.ledger, self.workers)
+        finally:
+            done.set()
+
+    def _errand(self, order: Copy | Abandon) -> Errand:
+        return Errand(
+            file=order.file,
+            route=self.routes[order.file.route],
+            place=self._place(order.device),
+            stall_timeout_s=self.plan.stall_timeout_s,
+            ledger=self.ledger,
+            workers=self.workers,
+            tell=self._tell,
+        )
+
+    def _place(self, device: int) -> Place:
+        return Place(self.plan.destination, device)
+
+    async def _tell(self, fact: Moved | Progress | Counted) -> None:
+        if not isinstance(fact, Progress):
+            await self.broadcaster.send(fact)
+            return
+        for channel, figures in (
+            (self.broadcaster, fact),
+            (self.dispatcher, Advanced(fact.file_id, fact.copied_bytes)),
+        ):
+            try:
+                channel.send_nowait(figures)  # type: ignore[arg-type]
+            except trio.WouldBlock:
+                await trio.lowlevel.checkpoint()
+
+
+async def run(lane: trio.MemoryReceiveChannel[LaneMessage], pool: Pool) -> None:
+    """Start, halt and sweep as the dispatcher orders; its tasks report to it themselves."""
+    async with lane, pool.dispatcher, pool.broadcaster, trio.open_nursery() as nursery:
+        async for message in lane:
+            match message:
+                case Copy() | Abandon():
+                    scope = pool.scopes[message.file.id] = trio.CancelScope()
+                    nursery.start_soon(pool.carry, message, scope)
+                case Halt(file_ids):
+                    for file_id in tuple(pool.scopes) if file_ids is None else file_ids:
+                        if file_id in pool.scopes:
+                            pool.scopes[file_id].cancel()
+                case Sweep(device):
+                    pool.swept = trio.Event()
+                    nursery.start_soon(pool.sweep, device, pool.swept)
+                case _ as never:
+                    assert_never(never)
+
+
+async def _outcome(errand: Errand, order: Copy | Abandon) -> Done | Abandoned | Failed | Interrupted:
+    try:
+        if isinstance(order, Abandon):
+            return await _abandon(errand, order)
+        delivery = await errand.deliver(order.attempt)
+    except JournalError as error:
+        fault = Fault(FaultKind.JOURNAL, str(error))
+    except Fault as caught:
+        fault = caught
+    else:
+        event = "kept" if delivery.kept else "delivered"
+        log.info(event, to=delivery.destination_path, verified=delivery.level, **errand.about)
+        return Done(order.file, delivery, time.time())
+    log.warning(
+        "interrupted" if fault.kind in PAUSING else "attempt failed", error=str(fault), **errand.about
+    )
+    if fault.kind in PAUSING:
+        return Interrupted(order.file, fault, errand.verified_bytes, time.time())
+    return Failed(order.file, fault, time.time())
+
+
+async def _abandon(errand: Errand, order: Abandon) -> Abandoned:
+    try:
+        await errand.give_up(order.attempts, order.error)
+    except Fault as fault:
+        if fault.kind in PAUSING:
+            raise
+        # What is left over is in the journal, so the next sweep finds it.
+        log.warning("not put away yet", error=str(fault), **errand.about)
+    if order.error is not None:
+        log.error("failed", error=order.error, attempts=order.attempts, **errand.about)
+    return Abandoned(order.file, time.time())

@@ -1,0 +1,244 @@
+"""The steps of one transfer, from ready to done; each is in the journal before the next begins."""
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+import trio
+from attrs import define, evolve, field
+
+from agent.config import Route
+from agent.faults import Fault, FaultKind, OutageReason
+from agent.ledger import Ledger
+from agent.log import get_logger
+from agent.messages import Counted, Moved, Progress
+from agent.protocol import (
+    BLOCK_BYTES,
+    DIGEST_BYTES,
+    Arrived,
+    Checkpoint,
+    Copied,
+    CopyFile,
+    Copying,
+    DiscardPartial,
+    Finished,
+    Found,
+    Place,
+    Published,
+    PublishFile,
+    Reply,
+    Request,
+    SettleSource,
+    SourceSettled,
+)
+from agent.rules.lifecycle import Next, opening
+from agent.rules.naming import partial_path
+from agent.terms import Delivery, SourceFile, Status, Step, Transfer
+from agent.views import HistoryResult
+from agent.workers import OnReply, R, Workers, ignore
+
+HASH_PREFIX = "xxh128:"
+log = get_logger(__name__)
+
+Tell = Callable[[Moved | Progress | Counted], Awaitable[None]]
+
+
+@define
+class Errand:
+    """One file's way to its destination: what it needs, and how far it has come (`verified_bytes`)."""
+
+    file: SourceFile
+    route: Route
+    place: Place
+    stall_timeout_s: float
+    ledger: Ledger
+    workers: Workers
+    tell: Tell
+    verified_bytes: int = field(default=0, init=False)
+    _verifying: bool = field(default=False, init=False)
+
+    async def deliver(self, attempts: int) -> Delivery:
+        """Carry the file over, from wherever an earlier attempt got to.
+
+        Raises:
+            Fault: any kind; the journal holds what was reached.
+        """
+        transfer = await self.ledger.find(self.file.route, self.file.path)
+        step = opening(transfer, self.file, self.route.destination)
+        if transfer is not None and step is Next.START_OVER:
+            await self._put_away(transfer)
+        if transfer is None or step is Next.START_OVER:
+            transfer = await self._begin()
+        if step in (Next.BEGIN, Next.START_OVER, Next.RESUME):
+            transfer = await self._copy(transfer)
+        if step is not Next.SETTLE:
+            transfer = await self._publish(transfer)
+        return await self._settle(transfer, attempts)
+
+    async def give_up(self, attempts: int, error: str | None) -> None:
+        """Remove the partial and close the journal's entry; `error` None: forget the transfer altogether.
+
+        Raises:
+            Fault: DESTINATION or JOURNAL.
+        """
+        transfer = await self.ledger.find(self.file.route, self.file.path)
+        source, destination = self.route.source, self.route.destination
+        if transfer is None and error is not None:
+            await self.ledger.fail_unstarted(self.file, source, destination, attempts, error, time.time())
+        elif transfer is not None and transfer.step is Step.PUBLISHED:
+            where = under(transfer.destination, transfer.name or "")
+            await self.ledger.finish(transfer.id, "kept", attempts, error, time.time(), where)
+        elif transfer is not None:
+            await self._discard(transfer)
+            if error is None:
+                await self.ledger.drop(transfer.id)
+            else:
+                await self.ledger.finish(transfer.id, "failed", attempts, error, time.time(), None)
+
+    async def _put_away(self, transfer: Transfer) -> None:
+        """What is remembered is of no use for the file as it stands now: end it."""
+        if transfer.step is Step.PUBLISHED:
+            where = under(transfer.destination, transfer.name or "")
+            why = "the source changed after it had been delivered"
+            await self.ledger.finish(transfer.id, "kept", 0, why, time.time(), where)
+            return
+        if transfer.destination == self.route.destination:
+            await self._discard(transfer)
+        await self.ledger.drop(transfer.id)
+
+    async def _begin(self) -> Transfer:
+        partial = self._fresh_partial()
+        source, destination = self.route.source, self.route.destination
+        return await self.ledger.begin(self.file, source, destination, partial, time.time())
+
+    def _fresh_partial(self) -> str:
+        return partial_path(self.file, self.file.path, uuid.uuid4().hex)
+
+    async def _copy(self, transfer: Transfer) -> Transfer:
+        request = CopyFile(
+            source=self.route.source,
+            path=self.file.path,
+            signature=self.file.signature,
+            place=self.place,
+            name=self.file.path,
+            partial=transfer.partial,
+            digests=transfer.blocks,
+            verify=self.route.verify,
+            conflict=self.route.conflict,
+            limit_bytes_s=None,
+        )
+        self.verified_bytes = len(transfer.blocks) * BLOCK_BYTES
+        try:
+            reply = await self._ask(request, Arrived, lambda reply: self._hear(transfer.id, reply))
+        except Fault as fault:
+            if fault.kind is FaultKind.CORRUPT:
+                await self.tell(Counted("verify_failure", self.route.name))
+            raise
+        await self._show_verifying()
+        digest = HASH_PREFIX + reply.digest.hex()
+        if isinstance(reply, Found):
+            await self.ledger.intent(transfer.id, reply.name, digest, reply.level)
+            await self.ledger.published(transfer.id, reply.name, already_there=True)
+            return evolve(
+                transfer,
+                step=Step.PUBLISHED,
+                name=reply.name,
+                hash=digest,
+                level=reply.level,
+                already_there=True,
+            )
+        if isinstance(reply, Copied):
+            for _ in range(reply.repaired_blocks):
+                await self.tell(Counted("verify_failure", self.route.name))
+            log.info("copied", read_bytes=reply.read_bytes, resumed_bytes=reply.resumed_bytes, **self.about)
+        await self.ledger.intent(transfer.id, self.file.path, digest, reply.level)
+        return evolve(transfer, step=Step.INTENT, name=self.file.path, hash=digest, level=reply.level)
+
+    async def _hear(self, transfer_id: int, reply: Reply) -> None:
+        size_bytes = self.file.signature.size_bytes
+        if isinstance(reply, Checkpoint):
+            await self.ledger.checkpoint(transfer_id, reply.first_block, reply.digests)
+            blocks = reply.first_block + len(reply.digests) // DIGEST_BYTES
+            self.verified_bytes = blocks * BLOCK_BYTES
+        elif isinstance(reply, Copying):
+            if reply.copied_bytes == size_bytes:
+                await self._show_verifying()
+            await self.tell(Progress(self.file.id, reply.copied_bytes, reply.verified_bytes, time.time()))
+
+    async def _show_verifying(self) -> None:
+        if not self._verifying:
+            self._verifying = True
+            await self.tell(Moved(self.file.id, Status.VERIFYING, time.time(), why="reads back what arrived"))
+
+    async def _publish(self, transfer: Transfer) -> Transfer:
+        if transfer.step is Step.PUBLISHED or transfer.name is None or transfer.hash is None:
+            return transfer
+        request = PublishFile(
+            place=self.place,
+            partial=transfer.partial,
+            name=transfer.name,
+            conflict=self.route.conflict,
+            size_bytes=self.file.signature.size_bytes,
+            digest=bytes.fromhex(transfer.hash.removeprefix(HASH_PREFIX)),
+        )
+        try:
+            reply = await self._ask(request, Published)
+        except Fault as fault:
+            if fault.kind is FaultKind.CORRUPT:
+                await self.ledger.restart(transfer.id, self._fresh_partial())
+            raise
+        await self.ledger.published(transfer.id, reply.name, reply.already_there)
+        return evolve(transfer, step=Step.PUBLISHED, name=reply.name, already_there=reply.already_there)
+
+    async def _settle(self, transfer: Transfer, attempts: int) -> Delivery:
+        request = SettleSource(
+            source=self.route.source,
+            path=self.file.path,
+            signature=self.file.signature,
+            after=self.route.after,
+            archive=self.route.archive,
+        )
+        kept = (await self._ask(request, SourceSettled)).kept
+        delivery = Delivery(
+            destination_path=under(self.route.destination, transfer.name or self.file.path),
+            level=transfer.level or "size",
+            hash=transfer.hash or "",
+            size_bytes=self.file.signature.size_bytes,
+            already_there=transfer.already_there,
+            kept=kept is not None,
+        )
+        result: HistoryResult = "delivered" if kept is None else "kept"
+        error = None if self.route.after == "keep" else kept
+        at = time.time()
+        # The source is gone: a halt that comes now must not hide that the file has been delivered.
+        with trio.CancelScope(shield=True):
+            await self.ledger.finish(transfer.id, result, attempts, error, at, delivery.destination_path)
+        return delivery
+
+    async def _discard(self, transfer: Transfer) -> None:
+        await self._ask(DiscardPartial(self.place, transfer.partial), Finished)
+
+    async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
+        try:
+            return await self.workers.ask(
+                request, expected, silence_s=self.stall_timeout_s, on_reply=on_reply
+            )
+        except trio.TooSlowError as error:
+            detail = f"nothing moved for {self.stall_timeout_s:g} s"
+            if isinstance(request, SettleSource):
+                raise Fault(FaultKind.SOURCE, f"source: {detail}") from error
+            raise Fault.outage(OutageReason.HUNG, detail) from error
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What every log line of this file carries."""
+        return {
+            "route": self.route.name,
+            "file": self.file.path,
+            "transfer_id": self.file.id,
+            "destination": self.route.destination,
+        }
+
+
+def under(destination: str, name: str) -> str:
+    return f"{destination.rstrip('/')}/{name}"

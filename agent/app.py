@@ -1,0 +1,196 @@
+"""The household: what lives as long as the process, and how one generation follows the other."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+import trio
+from attrs import define, field
+
+from agent.actors import broadcaster
+from agent.config import Config
+from agent.house import Generation
+from agent.household import Household
+from agent.log import get_logger
+from agent.messages import Crashed
+from agent.rules import once
+from agent.stopping import obey_signals, stop_when_settled
+from web.app import create_app
+from web.guard import Access
+from web.server import serve
+
+log = get_logger(__name__)
+
+WEB_FAREWELL_S = 2.0
+EXIT_SPENT = 1
+
+
+class CannotStart(Exception):  # noqa: N818
+    """One line that says what is in the way, and how to get it out of the way."""
+
+
+async def run(
+    config: Config,
+    load: Callable[[], Config],
+    set_up_log: Callable[[Config], None],
+    *,
+    once_only: bool = False,
+) -> int:
+    """Live until told to stop; the exit code.
+
+    Stop order: the generation is cancelled (workers killed, checkpoints are on disk), the broadcaster tells
+    the last news and closes the feeds, the web server ends.
+
+    Raises:
+        CannotStart: in one line.
+        JournalError: the state folder cannot be used, or another agent uses it.
+    """
+    try:
+        async with (
+            Household.open(config, load, set_up_log) as house,
+            trio.open_nursery() as household,
+        ):
+            end_web, web_ended, told = trio.Event(), trio.Event(), trio.Event()
+            url = await household.start(_receive_visitors, house, config, end_web, web_ended)
+            log.info("listening", url=url)
+            _tell_address(config, url)
+            household.start_soon(_broadcast, house, told)
+            household.start_soon(obey_signals, house)
+            if once_only:
+                house.exit_code = once.EXIT_RESUMABLE  # until all is at rest
+                household.start_soon(stop_when_settled, house)
+            await _live(house, config)
+            house.desk.close()
+            house.broadcaster.close()
+            await told.wait()
+            end_web.set()
+            with trio.move_on_after(WEB_FAREWELL_S):
+                await web_ended.wait()
+            household.cancel_scope.cancel()
+    except* CannotStart as group:
+        raise group.exceptions[0] from None
+    return house.exit_code
+
+
+async def _live(house: Household, config: Config) -> None:
+    """One generation after the other, until told to stop or until the restart budget is spent."""
+    following: Config | None = config
+    while following is not None:
+        config = following
+        try:
+            following = await _generation(house, config)
+        except Exception as error:  # noqa: BLE001  an actor's bug must not end the house
+            delay_s = await _fallen(house, error)
+            if delay_s is None:
+                house.exit_code = EXIT_SPENT
+                return
+            with trio.move_on_after(delay_s):
+                following = await house.next_config()
+
+
+async def _generation(house: Household, config: Config) -> Config | None:
+    async with trio.open_nursery() as nursery:
+        generation = Generation(config, house.ledger, house.workers, house.broadcaster)
+        house.desk.connect(await generation.start(nursery))
+        try:
+            following = await house.next_config()
+        finally:
+            house.desk.connect(None)
+        nursery.cancel_scope.cancel()
+    return following
+
+
+async def _fallen(house: Household, error: Exception) -> float | None:
+    """Say what fell; how long to wait before setting it up again, None: never."""
+    actor, cause = _culprit(error)
+    delay_s = house.budget.fell(trio.current_time())
+    log.error("actor failed", actor=actor, exc_info=error, restart_in_s=delay_s)
+    if delay_s is not None:
+        await house.broadcaster.send(Crashed(actor, f"{type(cause).__name__}: {cause}", time.time(), delay_s))
+    return delay_s
+
+
+def _culprit(error: BaseException) -> tuple[str, BaseException]:
+    """Which actor raised, and what: the first frame in the actors' room."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    modules = [frame.tb_frame.f_globals["__name__"] for frame in _frames(error.__traceback__)]
+    inside = [name for name in modules if name.startswith("agent.actors.")]
+    return (inside[0] if inside else modules[-1]).rpartition(".")[2], error
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+async def _broadcast(house: Household, told: trio.Event) -> None:
+    """The broadcaster lives longer than generations, and is set up again by itself."""
+    while True:
+        try:
+            await broadcaster.run(house.facts.clone(), house.view, house.metrics)
+        except Exception as error:  # noqa: BLE001  as in _live
+            delay_s = await _fallen(house, error)
+            if delay_s is None:
+                house.exit_code = EXIT_SPENT
+                house.stop()
+                break
+            await trio.sleep(delay_s)
+        else:
+            break
+    told.set()
+
+
+async def _receive_visitors(
+    house: Household,
+    config: Config,
+    end: trio.Event,
+    ended: trio.Event,
+    task_status: trio.TaskStatus[str],
+) -> None:
+    """The web server under a supervisor of its own: whatever a request does to it, transfers go on."""
+    names = frozenset({config.web.host, config.agent.name, socket.gethostname(), socket.getfqdn()})
+    access = Access(token=config.web.token, loopback=config.web.loopback, hosts=names)
+    app = create_app(house.desk, access)
+    host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
+    bind = f"{host}:{config.web.port}"
+    first = _Once(task_status)
+    while not end.is_set():
+        try:
+            await serve(app, bind, stop=end, task_status=first)
+        except Exception as error:
+            if not first.has_started:
+                raise CannotStart(str(error)) from error
+            delay_s = await _fallen(house, error)
+            if delay_s is None:
+                house.exit_code = EXIT_SPENT
+                house.stop()
+                break
+            await trio.sleep(delay_s)
+        bind = first.url.partition("://")[2]
+    ended.set()
+
+
+@define
+class _Once(trio.TaskStatus[str]):
+    """Passes the first start on; the server that is set up again has nobody who waits for it."""
+
+    _first: trio.TaskStatus[str]
+    url: str = field(default="", init=False)
+
+    @property
+    def has_started(self) -> bool:
+        return bool(self.url)
+
+    def started(self, value: str | None = None) -> None:
+        if not self.url:
+            self.url = value or ""
+            self._first.started(self.url)
+
+
+def _tell_address(config: Config, url: str) -> None:
+    """For the command line, which cannot know a port that was picked freely."""
+    with open(config.agent.address_file, "w", encoding="utf-8") as file:
+        file.write(url)

@@ -1,0 +1,167 @@
+"""The effective configuration: frozen, absolute, in base units.
+
+A key is its attribute's name without the unit (`stable` is `stable_s`, `low_space` is `low_space_bytes`),
+unless the annotation names another key; a key may feed several attributes.
+"""
+
+import ipaddress
+from typing import Annotated, Literal
+
+from attrs import frozen
+
+from agent.config import keys
+from agent.config.units import GIB, KIB, MIB, BandwidthStep
+from agent.config.values import (
+    Read,
+    ReadFrom,
+    duration,
+    filled,
+    optional_duration,
+    size,
+    some_duration,
+    whole,
+)
+
+Seconds = Annotated[float, Read(some_duration)]
+Bytes = Annotated[int, Read(size())]
+Workers = Annotated[int, Read(whole(1, 64))]
+
+
+@frozen
+class AgentSection:
+    """`name` tells agents apart; `state_dir` holds the journal, on a local disk."""
+
+    name: Annotated[str, Read(filled)]
+    state_dir: Annotated[str, ReadFrom(keys.folder)]
+
+    @property
+    def address_file(self) -> str:
+        """Where the running agent says on which address its page is."""
+        return f"{self.state_dir}/address"
+
+
+@frozen
+class WebSection:
+    """Where the page listens; port 0 takes a free one. `token` is the content of `token_file`, a secret."""
+
+    host: Annotated[str, Read(keys.bind_host, key="bind")] = "127.0.0.1"
+    port: Annotated[int, Read(keys.bind_port, key="bind")] = 8080
+    token: Annotated[str | None, ReadFrom(keys.token, key="token_file")] = None
+
+    @property
+    def loopback(self) -> bool:
+        """True only where it is certain that no other machine can reach the address."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
+
+@frozen
+class LogSection:
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+    file: Annotated[str | None, ReadFrom(keys.optional_file)] = None
+    max_size_bytes: Annotated[int, Read(size(KIB))] = 20 * MIB
+    keep: Annotated[int, Read(whole(1, 1000))] = 10
+
+
+@frozen
+class Route:
+    """One source, one destination, and the rules between them.
+
+    `source` is an absolute path, `destination` one too or an s3 URL. `include` and `exclude` are globs on the
+    path below the source, the built-in excludes among them; no `include` means everything. `archive` is an
+    absolute path when `after` is "archive", and else None.
+    """
+
+    name: Annotated[str, Read(keys.route_name)]
+    source: Annotated[str, ReadFrom(keys.folder)]
+    destination: Annotated[str, ReadFrom(keys.destination)]
+    include: Annotated[tuple[str, ...], Read(keys.globs)] = ()
+    exclude: Annotated[tuple[str, ...], Read(keys.excludes)] = keys.BUILT_IN_EXCLUDES
+    after: Annotated[Literal["delete", "keep", "archive"], Read(keys.after_word)] = "delete"
+    archive: Annotated[str | None, ReadFrom(keys.after_folder, key="after")] = None
+    stable_s: Seconds = 120.0
+    stable_closed_s: Annotated[float | None, Read(optional_duration)] = None
+    scan_s: Seconds = 10.0
+    growing: bool = False
+    growing_min_size_bytes: Bytes = 100 * MIB
+    unfinished: Literal["hold", "deliver"] = "hold"
+    conflict: Literal["rename", "fail"] = "rename"
+    verify: Literal["read_back", "hash", "size"] = "read_back"
+    workers: Workers = 2
+    max_attempts: Annotated[int, Read(whole(1, 1000))] = 3
+    retry_delay_s: Annotated[float, Read(duration)] = 10.0
+    probe_s: Seconds = 5.0
+    probe_timeout_s: Seconds = 10.0
+    stall_timeout_s: Seconds = 30.0
+    low_space_bytes: Bytes = 10 * GIB
+    marker: Annotated[str | None, Read(keys.marker)] = None
+    bandwidth: Annotated[tuple[BandwidthStep, ...], Read(keys.bandwidth)] = ()
+    priority: Annotated[int, Read(whole(-1000, 1000))] = 0
+
+
+@frozen
+class Uploads:
+    """Upload jobs may read below `roots`, absolute paths; none: jobs are refused."""
+
+    roots: Annotated[tuple[str, ...], ReadFrom(keys.folders)] = ()
+    workers: Workers = 5
+
+
+@frozen
+class S3:
+    """For s3:// destinations. Empty texts leave the choice to AWS_*; 5 MiB and 5 GiB are S3's own limits."""
+
+    endpoint_url: Annotated[str, Read(keys.endpoint)] = ""
+    region: str = ""
+    path_style: bool = False
+    part_size_bytes: Annotated[int, Read(size(5 * MIB, 5 * GIB))] = 8 * MIB
+
+
+@frozen
+class DestinationPlan:
+    """What the routes to one destination ask of it together: the most workers, the closest watch."""
+
+    destination: str
+    routes: tuple[str, ...]
+    workers: int
+    probe_s: float
+    probe_timeout_s: float
+    stall_timeout_s: float
+    low_space_bytes: int
+    marker: str | None
+
+
+@frozen(kw_only=True)
+class Config:
+    """`path` is the configuration file's, absolute."""
+
+    path: str
+    agent: AgentSection
+    web: WebSection = WebSection()
+    log: LogSection = LogSection()
+    routes: tuple[Route, ...]
+    uploads: Uploads = Uploads()
+    s3: S3 = S3()
+
+    def destinations(self) -> tuple[DestinationPlan, ...]:
+        """One plan for each destination, in the order of the routes."""
+        places = dict.fromkeys(route.destination for route in self.routes)
+        return tuple(
+            _plan([route for route in self.routes if route.destination == place]) for place in places
+        )
+
+
+def _plan(routes: list[Route]) -> DestinationPlan:
+    return DestinationPlan(
+        destination=routes[0].destination,
+        routes=tuple(route.name for route in routes),
+        workers=max(route.workers for route in routes),
+        probe_s=min(route.probe_s for route in routes),
+        probe_timeout_s=min(route.probe_timeout_s for route in routes),
+        stall_timeout_s=min(route.stall_timeout_s for route in routes),
+        low_space_bytes=max(route.low_space_bytes for route in routes),
+        marker=next((route.marker for route in routes if route.marker), None),
+    )

@@ -1,0 +1,180 @@
+"""Readers of the plain types: each turns the value of a key into what the program uses.
+
+A reader takes what TOML gave and raises ValueError with a text that follows "key: ". Types are strict: only
+`Text`, which is all that an environment variable or a command line can give, is converted.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable
+
+from attrs import frozen
+
+from agent.config.units import LARGEST_BYTES, LONGEST_S, parse_duration, parse_size
+
+_ARRAY = re.compile(r"""\s*\[\s*(["']|\]\s*$)""")
+_SHOWN = 60
+
+
+class Text(str):
+    """A value from the environment or the command line: numbers, flags and lists are read from it as well."""
+
+    __slots__ = ()
+
+
+@frozen
+class Read:
+    """In `Annotated`: how the value becomes the attribute; `key` where it is not the attribute's name."""
+
+    reader: Callable[[object], object]
+    key: str = ""
+
+
+@frozen
+class ReadFrom:
+    """Like `Read`; the reader is also given the folder that relative paths start from."""
+
+    reader: Callable[[object, str], object]
+    key: str = ""
+
+
+def show(value: object) -> str:
+    """A value as a person would find it in the file: on one line, shortened."""
+    match value:
+        case str():
+            shown = quoted(value)
+        case bool():
+            shown = str(value).lower()
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+        case _:
+            shown = str(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+
+
+def quoted(text: str) -> str:
+    """A TOML basic string; bytes that are not UTF-8 show as surrogate escapes, which TOML cannot say."""
+    escaped = json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return escaped.encode("utf-8", "backslashreplace").decode()
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text in quotes, not {show(value)}")  # noqa: TRY004  every reader raises one kind
+    return str(value)
+
+
+def filled(value: object) -> str:
+    if not (words := text(value)).strip() or not words.isprintable():
+        raise ValueError(f"must be a line of text, not {show(value)}")
+    return words
+
+
+def flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Text) and value in ("true", "false"):
+        return value == "true"
+    raise ValueError(f"must be true or false, not {show(value)}")
+
+
+def whole(low: int, high: int) -> Callable[[object], int]:
+    """A reader of whole numbers from `low` to `high`."""
+
+    def read(value: object) -> int:
+        if isinstance(value, Text) and re.fullmatch(r"-?[0-9]{1,18}", value):
+            value = int(value)
+        if type(value) is not int or not low <= value <= high:  # a bool is an int, but not here
+            raise ValueError(f"must be a whole number from {low} to {high}, not {show(value)}")
+        return value
+
+    return read
+
+
+def choice(words: tuple[str, ...]) -> Callable[[object], str]:
+    """A reader of one of `words`."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise ValueError(f"must be {one_of(words)}, not {show(value)}")
+        return str(value)
+
+    return read
+
+
+def one_of(words: tuple[str, ...]) -> str:
+    *first, last = (f'"{word}"' for word in words)
+    return f"{', '.join(first)} or {last}"
+
+
+def strings(value: object) -> tuple[str, ...]:
+    """A list of text; `Text` is a TOML or JSON array, or values with commas between them."""
+    items = _items(value) if isinstance(value, Text) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f'must be a list of texts such as ["a", "b"], not {show(value)}')
+    return tuple(items)
+
+
+def _items(value: Text) -> object:
+    if not _ARRAY.match(value):  # a glob may begin with a bracket as well
+        return [item.strip() for item in value.split(",") if item.strip()]
+    try:
+        return json.loads(value)
+    except ValueError:
+        pass
+    try:
+        return tomllib.loads(f"array = {value}")["array"]
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def duration(value: object) -> float:
+    """Seconds; zero is allowed."""
+    if isinstance(value, str):
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, not {show(value)}") from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_S:
+        raise ValueError(
+            f'must be a duration from 0 to 366 days such as 90 (seconds) or "90s", not {show(value)}'
+        )
+    return round(value * 1000) / 1000
+
+
+def some_duration(value: object) -> float:
+    """Seconds, not zero."""
+    if (seconds := duration(value)) == 0:
+        raise ValueError(f"must be 1 millisecond at least, not {show(value)}")
+    return seconds
+
+
+def optional_duration(value: object) -> float | None:
+    """Seconds, not zero; None for an empty text."""
+    return None if value == "" else some_duration(value)
+
+
+def size(low: int = 0, high: int = LARGEST_BYTES) -> Callable[[object], int]:
+    """A reader of sizes from `low` to `high` bytes."""
+
+    def read(value: object) -> int:
+        size_bytes = _bytes(value)
+        if not low <= size_bytes <= high:
+            raise ValueError(f"must be from {low} to {high} bytes, not {show(value)}")
+        return size_bytes
+
+    return read
+
+
+def _bytes(value: object) -> int:
+    if isinstance(value, str):
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, not {show(value)}") from None
+    if type(value) is not int:
+        raise ValueError(f'must be a size such as 8000000 (bytes) or "8MB", not {show(value)}')
+    return value

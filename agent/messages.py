@@ -1,0 +1,319 @@
+"""Every message that travels between actors, and each inbox's union. No behaviour.
+
+`*_s` on a monotonic clock unless the name says `at`: `*_at` is wall time in seconds since the epoch.
+Paths are relative to the route's source, separated by "/", with undecodable bytes as surrogates (PEP 383).
+"""
+
+from typing import Literal
+
+import trio
+from attrs import frozen
+
+from agent.config import Route
+from agent.faults import Fault, OutageReason
+from agent.terms import Delivery, Entry, SourceFile, Status
+from agent.views import Feed
+
+
+@frozen
+class Scan:
+    """What stands in a source: a level, not an edge.
+
+    `looked` is None for a whole scan; otherwise only these paths were looked at, and those of them without
+    an entry are gone. `unseen`: folders that could not be listed, nothing is known of what is below them.
+    The stats lie between `began_s` and `ended_s`.
+    """
+
+    entries: tuple[Entry, ...]
+    began_s: float
+    ended_s: float
+    at: float
+    free_bytes: int
+    looked: tuple[str, ...] | None = None
+    unseen: tuple[str, ...] = ()
+
+
+@frozen
+class Hint:
+    """Something moved in the source: look there soon. Empty `paths`: look everywhere."""
+
+    paths: tuple[str, ...] = ()
+
+
+@frozen
+class Look:
+    """Examine these files closely as soon as possible."""
+
+    paths: tuple[str, ...]
+
+
+WatcherInbox = Hint | Look
+StabilityInbox = Scan
+
+
+@frozen
+class Ready:
+    file: SourceFile
+    at: float
+
+
+@frozen
+class Gone:
+    """What was announced is no longer so: the file left the source, or it `changed` and is watched afresh."""
+
+    file: SourceFile
+    at: float
+    changed: bool
+
+
+@frozen
+class Done:
+    file: SourceFile
+    delivery: Delivery
+    at: float
+
+
+@frozen
+class Interrupted:
+    """The copy stopped through no fault of the file's; `fault` None: we stopped it ourselves."""
+
+    file: SourceFile
+    fault: Fault | None
+    verified_bytes: int
+    at: float
+
+
+@frozen
+class Failed:
+    """An attempt ended with the file's own fault."""
+
+    file: SourceFile
+    fault: Fault
+    at: float
+
+
+@frozen
+class Abandoned:
+    """A given-up or cancelled transfer has been put away: journaled, its partial removed."""
+
+    file: SourceFile
+    at: float
+
+
+@frozen
+class Advanced:
+    """How far a running copy is, for the free-space gate; may be dropped."""
+
+    file_id: str
+    written_bytes: int
+
+
+@frozen
+class StorageState:
+    """A destination as of now; `reason` None means usable. `since_at` is when this state began.
+
+    `device` is the file system that was accepted there; None until one was.
+    """
+
+    destination: str
+    reason: OutageReason | None
+    detail: str
+    since_at: float
+    began_s: float
+    free_bytes: int | None
+    total_bytes: int | None
+    device: int | None
+
+
+@frozen
+class Retry:
+    """Try again: one failed file, or all of them (None)."""
+
+    file_id: str | None
+
+
+@frozen
+class Cancel:
+    file_id: str
+
+
+@frozen
+class PauseRoute:
+    route: str
+
+
+@frozen
+class ResumeRoute:
+    route: str
+
+
+DispatcherInbox = (
+    Ready
+    | Gone
+    | Done
+    | Interrupted
+    | Failed
+    | Abandoned
+    | Advanced
+    | StorageState
+    | Retry
+    | Cancel
+    | PauseRoute
+    | ResumeRoute
+)
+
+
+@frozen
+class Copy:
+    """Carry this file over; `attempt` counts from 1 and is the last when it equals the route's maximum.
+
+    `device`: the file system that the monitor has accepted at the destination.
+    """
+
+    file: SourceFile
+    attempt: int
+    device: int
+
+
+@frozen
+class Abandon:
+    """Put the transfer away for good and remove its partial; `error` None: its source vanished, forget it."""
+
+    file: SourceFile
+    attempts: int
+    error: str | None
+    device: int
+
+
+@frozen
+class Halt:
+    """Stop these running copies (None: all of them) by killing their workers."""
+
+    file_ids: tuple[str, ...] | None = None
+
+
+@frozen
+class Sweep:
+    """Finish what is half-published and remove orphans of ours."""
+
+    device: int
+
+
+LaneMessage = Copy | Abandon | Halt | Sweep
+
+
+@frozen
+class Moved:
+    """What became of a file; what is None stays as it was."""
+
+    file_id: str
+    status: Status
+    at: float
+    file: SourceFile | None = None
+    why: str | None = None
+    until_at: float | None = None
+    attempts: int | None = None
+    error: str | None = None
+    delivery: Delivery | None = None
+
+
+@frozen
+class Moves:
+    """Many files moved for one reason."""
+
+    moved: tuple[Moved, ...]
+
+
+@frozen
+class Forgotten:
+    """These files are no longer tracked."""
+
+    file_ids: tuple[str, ...]
+
+
+@frozen
+class Progress:
+    """A running copy's figures; may be dropped."""
+
+    file_id: str
+    copied_bytes: int
+    verified_bytes: int
+    at: float
+
+
+@frozen
+class Counted:
+    """Something for the metrics alone: a name of rules/metrics.py and its labels."""
+
+    what: Literal["verify_failure", "retry_local", "retry_outage", "watch_overflow"]
+    route: str
+
+
+@frozen
+class SourceState:
+    """A source as the last whole scan found it; `error` None means readable."""
+
+    route: str
+    error: str | None
+    free_bytes: int | None
+    at: float
+
+
+@frozen
+class RouteState:
+    route: str
+    paused: bool
+
+
+@frozen
+class GenerationStarted:
+    """A configuration took effect: all that was tracked before is seen afresh."""
+
+    routes: tuple[Route, ...]
+    at: float
+
+
+@frozen
+class Crashed:
+    """An actor raised, a bug; the house was restarted after `delay_s`."""
+
+    actor: str
+    error: str
+    at: float
+    delay_s: float
+
+
+@frozen
+class ConfigRejected:
+    """A reload was refused; the old configuration goes on."""
+
+    reasons: tuple[str, ...]
+    at: float
+
+
+@frozen
+class Subscribe:
+    """A visitor: gets a Snapshot, then Updates; closed when it is too slow."""
+
+    feed: "trio.MemorySendChannel[Feed]"
+
+
+BroadcasterInbox = (
+    Moved
+    | Moves
+    | Forgotten
+    | Progress
+    | Counted
+    | StorageState
+    | SourceState
+    | RouteState
+    | GenerationStarted
+    | Crashed
+    | ConfigRejected
+    | Subscribe
+)
+
+
+@frozen
+class Reload:
+    """Read the configuration again."""

@@ -1,0 +1,255 @@
+"""What the agent asks a worker process, and what comes back. No behaviour.
+
+A request is answered by any number of streamed replies and one last one, or by a Fault.
+Paths are relative to the root beside them, with "/" between folders and surrogates for undecodable bytes.
+"""
+
+from typing import Literal
+
+from attrs import frozen
+
+from agent.terms import Entry, Signature, VerifyLevel
+
+BLOCK_BYTES = 1024 * 1024  # one digest a block; also what a growing file is patched by
+DIGEST_BYTES = 16  # xxh3_128
+
+VerifyMode = Literal["read_back", "hash", "size"]
+AfterMode = Literal["delete", "keep", "archive"]
+ConflictMode = Literal["rename", "fail"]
+
+
+@frozen
+class SourceFolder:
+    """A source and which of its files count."""
+
+    root: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+
+@frozen
+class Place:
+    """A destination folder on the device that the storage monitor has accepted."""
+
+    root: str
+    device: int
+
+
+@frozen
+class PrepareSource:
+    """Make the source folder if it is missing. Ends with Finished."""
+
+    root: str
+
+
+@frozen
+class ListSource:
+    """Stat everything that counts. Streams Listed, ends with ListingEnd."""
+
+    source: SourceFolder
+
+
+@frozen
+class ExamineSource:
+    """Stat these paths, and look `closely` at some: open writers, container. Ends with ListingEnd."""
+
+    source: SourceFolder
+    paths: tuple[str, ...]
+    closely: frozenset[str]
+
+
+@frozen
+class ListenToSource:
+    """Stream Touched for ever, where the platform can; ends with Finished when it cannot."""
+
+    root: str
+
+
+@frozen
+class ProbeDestination:
+    """Is the folder there, on a mount, writable? `try_writing`: prove it with a file. Answered by Probed."""
+
+    root: str
+    marker: str | None
+    try_writing: bool
+
+
+@frozen
+class CopyFile:
+    """Copy and verify into the partial. Streams Copying and Checkpoint, ends with Copied or Found.
+
+    `digests` are those of the blocks that the journal believes in; they are read back before being trusted.
+    """
+
+    source: str
+    path: str
+    signature: Signature
+    place: Place
+    name: str
+    partial: str
+    digests: tuple[bytes, ...]
+    verify: VerifyMode
+    conflict: ConflictMode
+    limit_bytes_s: int | None
+
+
+@frozen
+class PublishFile:
+    """Give the verified partial its name without replacing anything. Streams Copying, ends with Published."""
+
+    place: Place
+    partial: str
+    name: str
+    conflict: ConflictMode
+    size_bytes: int
+    digest: bytes
+
+
+@frozen
+class SettleSource:
+    """Delete, keep or archive the source if it is still what was delivered. Ends with SourceSettled."""
+
+    source: str
+    path: str
+    signature: Signature
+    after: AfterMode
+    archive: str | None
+
+
+@frozen
+class LookUpSource:
+    """Does this path still exist? Ends with Presence."""
+
+    source: str
+    path: str
+
+
+@frozen
+class DiscardPartial:
+    """Remove a partial of ours, if it is there. Ends with Finished."""
+
+    place: Place
+    partial: str
+
+
+Request = (
+    PrepareSource
+    | ListSource
+    | ExamineSource
+    | ListenToSource
+    | ProbeDestination
+    | CopyFile
+    | PublishFile
+    | SettleSource
+    | LookUpSource
+    | DiscardPartial
+)
+
+
+@frozen
+class Listed:
+    entries: tuple[Entry, ...]
+
+
+@frozen
+class ListingEnd:
+    """`unseen`: folders that could not be listed, each with the reason."""
+
+    entries: tuple[Entry, ...]
+    unseen: tuple[tuple[str, str], ...]
+    free_bytes: int
+
+
+@frozen
+class Touched:
+    """Paths that something happened to; empty: look everywhere. `overflows` counts lost queues so far."""
+
+    paths: tuple[str, ...]
+    overflows: int
+
+
+@frozen
+class Probed:
+    device: int
+    mount_point: str
+    free_bytes: int
+    total_bytes: int
+
+
+@frozen
+class Copying:
+    copied_bytes: int
+    verified_bytes: int
+
+
+@frozen
+class Checkpoint:
+    """These blocks are durable at the destination and, where the route asks for it, verified."""
+
+    first_block: int
+    digests: bytes
+
+
+@frozen
+class Arrived:
+    """The content is at the destination, verified to `level`; `digest` is its xxh3_128."""
+
+    digest: bytes
+    level: VerifyLevel
+
+
+@frozen
+class Copied(Arrived):
+    """It stands in the partial. `resumed_bytes` were there from an earlier attempt."""
+
+    read_bytes: int
+    resumed_bytes: int
+    repaired_blocks: int
+
+
+@frozen
+class Found(Arrived):
+    """It stands at `name` already."""
+
+    name: str
+
+
+@frozen
+class Published:
+    """The content stands at `name`; `already_there`: it was not this request that put it there."""
+
+    name: str
+    already_there: bool
+
+
+@frozen
+class SourceSettled:
+    """`kept` says why the source was left standing, None: it is gone."""
+
+    kept: str | None
+
+
+@frozen
+class Presence:
+    exists: bool
+
+
+@frozen
+class Finished:
+    pass
+
+
+Reply = (
+    Listed
+    | ListingEnd
+    | Touched
+    | Probed
+    | Copying
+    | Checkpoint
+    | Copied
+    | Found
+    | Published
+    | SourceSettled
+    | Presence
+    | Finished
+)

@@ -1,0 +1,59 @@
+"""`run --dry-run`: what would happen to each file, from one look at it; nothing is touched."""
+
+import trio
+
+from agent.config import Config, Route
+from agent.faults import Fault
+from agent.protocol import ExamineSource, ListingEnd, ListSource, Reply, SourceFolder
+from agent.terms import Container, Entry, Writer
+from agent.workers import Workers
+
+
+async def lines(config: Config) -> list[str]:
+    """One line for each file that a route wants, and one for a source that cannot be read."""
+    found: list[str] = []
+    async with Workers.open() as workers:
+        for route in config.routes:
+            try:
+                found += [_line(route, entry) for entry in await _entries(route, workers)]
+            except (Fault, trio.TooSlowError) as error:
+                found.append(f"{route.name}: {error}")
+    return found
+
+
+async def _entries(route: Route, workers: Workers) -> list[Entry]:
+    source = SourceFolder(route.source, route.include, route.exclude)
+    paths: list[str] = []
+
+    async def hear(reply: Reply) -> None:
+        await trio.lowlevel.checkpoint()
+        paths.extend(entry.path for entry in getattr(reply, "entries", ()))
+
+    silence_s = route.stall_timeout_s
+    end = await workers.ask(ListSource(source), ListingEnd, silence_s=silence_s, on_reply=hear)
+    paths += [entry.path for entry in end.entries]
+    request = ExamineSource(source, tuple(sorted(paths)), frozenset(paths))
+    return list((await workers.ask(request, ListingEnd, silence_s=silence_s)).entries)
+
+
+def _line(route: Route, entry: Entry) -> str:
+    source, target = f"{route.source}/{entry.path}", f"{route.destination.rstrip('/')}/{entry.path}"
+    obstacle = _obstacle(route, entry)
+    if obstacle:
+        return f"{route.name}: would leave {source!r}: {obstacle}"
+    verb = {"delete": "move", "keep": "copy", "archive": "deliver and archive"}[route.after]
+    return f"{route.name}: would {verb} {source!r} to {target!r} once unchanged for {route.stable_s:g} s"
+
+
+def _obstacle(route: Route, entry: Entry) -> str:
+    if entry.signature.size_bytes == 0:
+        return "it is empty"
+    evidence = entry.evidence
+    if evidence is None:
+        return ""
+    if evidence.writer is Writer.OPEN:
+        return "a process holds it open for writing"
+    unfinished = evidence.container in (Container.OPEN, Container.TRUNCATED)
+    if unfinished and route.unfinished == "hold":
+        return f"unfinished recording: {evidence.container_detail}"
+    return ""

@@ -1,0 +1,58 @@
+"""What the watcher looks at next: hints and wishes gather here until they are due."""
+
+import math
+
+from attrs import define, field, frozen
+
+from agent.messages import Hint, Look, WatcherInbox
+
+MANY_PATHS = 1000  # a whole scan is cheaper than this many single looks
+
+
+@frozen
+class Task:
+    """`paths` None: scan everything. `closely`: examine these for writers and containers."""
+
+    paths: tuple[str, ...] | None
+    closely: frozenset[str] = frozenset()
+
+
+@define
+class Agenda:
+    """A whole scan every `scan_s`; in between, what hints and the stability tracker name."""
+
+    scan_s: float
+    _scan_due_s: float = field(default=-math.inf, init=False)
+    _touched: set[str] = field(factory=set, init=False)
+    _wanted: set[str] = field(factory=set, init=False)
+
+    def add(self, message: WatcherInbox) -> None:
+        match message:
+            case Hint(()):
+                self._scan_due_s = -math.inf
+            case Hint(paths):
+                self._touched.update(paths)
+            case Look(paths):
+                self._wanted.update(paths)
+        if len(self._touched) > MANY_PATHS:
+            self._scan_due_s = -math.inf
+
+    def due_s(self) -> float:
+        """When there is something to do; in the past: now."""
+        return -math.inf if self._touched or self._wanted else self._scan_due_s
+
+    def next(self, now_s: float) -> Task | None:
+        """What to do now, and taken off the agenda. Wishes come first: a file waits for them."""
+        if self._wanted:
+            closely = frozenset(self._wanted)
+            paths = tuple(self._wanted | self._touched)
+            self._wanted, self._touched = set(), set()
+            return Task(paths, closely)
+        if self._scan_due_s <= now_s:
+            self._touched = set()
+            self._scan_due_s = now_s + self.scan_s
+            return Task(None)
+        if self._touched:
+            paths, self._touched = tuple(self._touched), set()
+            return Task(paths)
+        return None

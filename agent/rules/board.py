@@ -1,0 +1,105 @@
+"""One route as visitors see it, kept up to date by facts."""
+
+from collections import Counter
+
+from attrs import asdict, define, field
+
+from agent.config import Route
+from agent.messages import SourceState, StorageState
+from agent.rules.rate import Rate
+from agent.terms import Status
+from agent.views import FileView, Outage, RouteView
+
+SHOWN_RULES = (
+    "include",
+    "exclude",
+    "after",
+    "archive",
+    "stable_s",
+    "stable_closed_s",
+    "scan_s",
+    "growing",
+    "unfinished",
+    "conflict",
+    "verify",
+    "workers",
+    "max_attempts",
+    "retry_delay_s",
+    "marker",
+    "priority",
+)
+PENDING = frozenset(
+    {
+        Status.DISCOVERED,
+        Status.GROWING,
+        Status.READY,
+        Status.IN_QUEUE,
+        Status.COPYING,
+        Status.VERIFYING,
+        Status.PAUSED,
+        Status.HELD,
+    }
+)
+
+
+@define
+class Board:
+    """Counts, rate and storage of one route; `rate_shown` is what visitors were told last."""
+
+    route: Route
+    paused: bool = False
+    storage: StorageState | None = None
+    source: SourceState | None = None
+    scanned: bool = False
+    counts: Counter[Status] = field(factory=Counter)
+    queue_bytes: int = 0
+    rate: Rate = field(factory=Rate)
+    rate_shown: float = 0.0
+    last_arrival_at: float | None = None
+
+    def add(self, file: FileView) -> None:
+        self.counts[file.status] += 1
+        if file.status in PENDING:
+            self.queue_bytes += file.size_bytes
+
+    def remove(self, file: FileView) -> None:
+        self.counts[file.status] -= 1
+        if file.status in PENDING:
+            self.queue_bytes -= file.size_bytes
+
+    def heard(self, source: SourceState) -> None:
+        self.source = source
+        self.scanned = self.scanned or source.error is None
+
+    def is_news(self, at: float) -> bool:
+        """Whether the rate has changed since visitors were told."""
+        return self.rate.bytes_s(at) != self.rate_shown
+
+    def view(self, at: float) -> RouteView:
+        self.rate_shown = self.rate.bytes_s(at)
+        storage, source = self.storage, self.source
+        rules = asdict(self.route)
+        return RouteView(
+            name=self.route.name,
+            source=self.route.source,
+            destination=self.route.destination,
+            rules={name: rules[name] for name in SHOWN_RULES},
+            paused=self.paused,
+            counts={status.value: count for status, count in self.counts.items() if count},
+            queue_bytes=self.queue_bytes,
+            rate_bytes_s=self.rate_shown,
+            outage=_outage(storage),
+            checked=storage is not None,
+            scanned=self.scanned,
+            source_error=source.error if source else None,
+            source_free_bytes=source.free_bytes if source else None,
+            destination_free_bytes=storage.free_bytes if storage else None,
+            destination_total_bytes=storage.total_bytes if storage else None,
+            low_space_bytes=self.route.low_space_bytes,
+        )
+
+
+def _outage(storage: StorageState | None) -> Outage | None:
+    if storage is None or storage.reason is None:
+        return None
+    return Outage(storage.reason, storage.since_at, storage.detail)

@@ -1,0 +1,30 @@
+"""A transfer's next step, from what the journal remembers of it."""
+
+import enum
+
+from agent.terms import SourceFile, Step, Transfer
+
+
+class Next(enum.Enum):
+    """Where a copy task begins."""
+
+    BEGIN = "begin"  # nothing is remembered
+    RESUME = "resume"  # the partial may hold verified blocks of this very state of the file
+    START_OVER = "start over"  # remembered for another state or destination: its partial is of no use
+    PUBLISH = "publish"  # verified; the name may or may not have been given
+    SETTLE = "settle"  # delivered; only the source is left
+
+
+def opening(transfer: Transfer | None, file: SourceFile, destination: str) -> Next:
+    """How to go on with this file, which is ready."""
+    if transfer is None:
+        return Next.BEGIN
+    if transfer.signature != file.signature or transfer.destination != destination:
+        return Next.START_OVER
+    match transfer.step:
+        case Step.COPYING:
+            return Next.RESUME
+        case Step.INTENT:
+            return Next.PUBLISH
+        case Step.PUBLISHED:
+            return Next.SETTLE

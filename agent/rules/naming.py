@@ -1,0 +1,114 @@
+"""Names: globs, temporary names, names that make way for a conflict."""
+
+import re
+from collections.abc import Callable, Iterable
+
+import xxhash
+
+from agent.terms import SourceFile
+
+NAME_MAX_BYTES = 255  # POSIX NAME_MAX on every file system we met; SMB counts 255 UTF-16 units, which is more
+
+
+def byte_length(name: str) -> int:
+    """Length in bytes of a name as the file system stores it (PEP 383 surrogates are one byte each)."""
+    return len(name.encode("utf-8", "surrogateescape"))
+
+
+def shortened(name: str, limit_bytes: int) -> str:
+    """The longest prefix of `name` that fits, never cutting inside a character."""
+    while byte_length(name) > limit_bytes:
+        name = name[:-1]
+    return name
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Folder (with its trailing slash, or empty) and name."""
+    folder, slash, name = path.rpartition("/")
+    return folder + slash, name
+
+
+def file_id(route: str, path: str) -> str:
+    """Names a path on a route in commands and logs: 16 hexadecimal digits, the same after a restart."""
+    return xxhash.xxh64_hexdigest(f"{route}\0{path}".encode("utf-8", "surrogateescape"))
+
+
+def partial_path(file: SourceFile, path: str, take: str) -> str:
+    """Where the bytes of `path` stand until they are published: `.<name>.<fingerprint>.partial` beside it.
+
+    The fingerprint covers the source's identity and `take`, which differs from one fresh start to the next:
+    a resumed copy can never glue two sources together, and a name stuck on a share is not needed again.
+    """
+    folder, name = split_path(path)
+    signature = file.signature
+    identity = f"{file.route}\0{file.path}\0{signature.device}\0{signature.inode}\0{take}"
+    fingerprint = xxhash.xxh64_hexdigest(identity.encode("utf-8", "surrogateescape"))
+    tail = f".{fingerprint}.partial"
+    return f"{folder}.{shortened(name, NAME_MAX_BYTES - 1 - len(tail))}{tail}"
+
+
+def conflict_path(path: str, number: int) -> str:
+    """The `number`-th choice for a taken name: clip.mxf, clip_1.mxf, clip_2.mxf ... (0: the name)."""
+    if number == 0:
+        return path
+    folder, name = split_path(path)
+    stem, dot, suffix = name.rpartition(".")
+    if not stem:  # no dot at all, or only a leading one
+        stem, dot, suffix = name, "", ""
+    tail = f"_{number}{dot}{suffix}"
+    room = NAME_MAX_BYTES - byte_length(tail)
+    if room <= 0:  # a suffix as long as a name is no suffix
+        tail = f"_{number}"
+        stem, room = name, NAME_MAX_BYTES - len(tail)
+    return f"{folder}{shortened(stem, room)}{tail}"
+
+
+def compile_globs(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """A test whether a relative path matches any of the globs.
+
+    As in gitignore: a pattern without a slash is matched against the name at any depth, one with a slash
+    against the whole path; `*` and `?` stop at slashes, `**/` spans folders, `[...]` is a set. Letter case is
+    ignored, because cameras write C0001.MXF and people write *.mxf.
+    """
+    sources = [_regex(pattern) for pattern in patterns]
+    if not sources:
+        return lambda _path: False
+    compiled = re.compile("|".join(sources), re.IGNORECASE | re.DOTALL)
+    return lambda path: compiled.fullmatch(path) is not None
+
+
+def _regex(pattern: str) -> str:
+    anywhere = "" if "/" in pattern.rstrip("/") else "(?:.*/)?"
+    pattern = pattern.removeprefix("/")
+    parts: list[str] = []
+    at = 0
+    while at < len(pattern):
+        part, at = _next_part(pattern, at)
+        parts.append(part)
+    return f"(?:{anywhere}{''.join(parts)})"
+
+
+def _next_part(pattern: str, at: int) -> tuple[str, int]:
+    if pattern.startswith("**/", at):
+        return "(?:.*/)?", at + 3
+    if pattern.startswith("**", at):
+        return ".*", at + 2
+    if pattern[at] == "*":
+        return "[^/]*", at + 1
+    if pattern[at] == "?":
+        return "[^/]", at + 1
+    if pattern[at] == "[":
+        end = pattern.find("]", at + 2)
+        if end != -1:
+            body = pattern[at + 1 : end].replace("\\", r"\\").replace("[", r"\[").replace("&&", r"\&&")
+            negated = body[0] in "!^"
+            return f"[{'^/' if negated else ''}{body[1:] if negated else body}]", end + 1
+    return re.escape(pattern[at]), at + 1
+
+
+def file_filter(include: Iterable[str], exclude: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a route wants the file with this relative path."""
+    include = tuple(include)
+    wanted = compile_globs(include) if include else None
+    unwanted = compile_globs(exclude)
+    return lambda path: not unwanted(path) and (wanted is None or wanted(path))

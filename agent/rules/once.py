@@ -1,0 +1,50 @@
+"""`run --once`: when is everything that was there at rest, and how did it end?"""
+
+from collections.abc import Sequence
+
+from agent.terms import Status
+from agent.views import FileView, RouteView, Snapshot
+
+MOVING = frozenset({Status.READY, Status.IN_QUEUE, Status.COPYING, Status.VERIFYING})
+WAITING = frozenset({Status.DISCOVERED, Status.GROWING})
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_RESUMABLE = 3
+
+
+def verdict(snapshot: Snapshot, at: float) -> int | None:
+    """The exit code once nothing more will move by itself, None while something may.
+
+    Files that are still being written are left for the next run; what only waits for an outage to end or for
+    the operator can be resumed.
+    """
+    if not all(_is_known(route) for route in snapshot.routes):
+        return None
+    routes = {route.name: route for route in snapshot.routes}
+    if any(_may_move(file, routes[file.route], at) for file in snapshot.files if file.route in routes):
+        return None
+    return _exit_code(snapshot.files)
+
+
+def _is_known(route: RouteView) -> bool:
+    return (route.scanned or route.source_error is not None) and route.checked
+
+
+def _may_move(file: FileView, route: RouteView, at: float) -> bool:
+    if file.status in MOVING:
+        return True
+    return file.status in WAITING and file.size_bytes > 0 and at < file.discovered_at + _patience_s(route)
+
+
+def _patience_s(route: RouteView) -> float:
+    """Long enough for any file that stands still: `stable`, and the scans around it."""
+    stable_s, scan_s = route.rules["stable_s"], route.rules["scan_s"]
+    return 2 * (float(str(stable_s)) + float(str(scan_s)))
+
+
+def _exit_code(files: Sequence[FileView]) -> int:
+    statuses = {file.status for file in files}
+    if Status.FAILED in statuses:
+        return EXIT_FAILED
+    return EXIT_RESUMABLE if Status.PAUSED in statuses else EXIT_OK

@@ -1,0 +1,65 @@
+"""The waiting jobs of one destination: biggest route priority first, then oldest."""
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from itertools import count
+
+from attrs import define, field
+
+from agent.rules.jobs import Job, JobState
+
+
+@define
+class WaitingLine:
+    """A heap per route, so that a paused route costs nothing; jobs that left are skipped when met."""
+
+    _heaps: dict[str, list[tuple[int, int, Job]]] = field(factory=dict)
+    _parked: list[Job] = field(factory=list)
+    _put_away: deque[Job] = field(factory=deque)
+    _pushes: "count[int]" = field(factory=count)
+
+    def push(self, job: Job) -> None:
+        heap = self._heaps.setdefault(job.route.name, [])
+        heapq.heappush(heap, (job.ordinal, next(self._pushes), job))
+
+    def push_put_away(self, job: Job) -> None:
+        self._put_away.append(job)
+
+    def next_put_away(self) -> Job | None:
+        return self._put_away.popleft() if self._put_away else None
+
+    def next_copy(
+        self, paused: AbstractSet[str], fits: Callable[[Job], bool]
+    ) -> tuple[Job | None, list[Job]]:
+        """The next job that fits, taken out of the line, and those that were set aside for want of space."""
+        aside: list[Job] = []
+        while (job := self._pop(paused)) is not None:
+            if fits(job):
+                return job, aside
+            self._parked.append(job)
+            if not job.waits_for_space:
+                job.waits_for_space = True
+                aside.append(job)
+        return None, aside
+
+    def unpark(self) -> None:
+        """Free space may have changed: look at those set aside again."""
+        parked, self._parked = self._parked, []
+        for job in parked:
+            if job.state is JobState.QUEUED:
+                self.push(job)
+
+    def _pop(self, paused: AbstractSet[str]) -> Job | None:
+        heads = [heap for name, heap in self._heaps.items() if name not in paused and self._skip_left(heap)]
+        if not heads:
+            return None
+        best = min(heads, key=lambda heap: (-heap[0][2].route.priority, heap[0][0]))
+        return heapq.heappop(best)[2]
+
+    @staticmethod
+    def _skip_left(heap: list[tuple[int, int, Job]]) -> bool:
+        while heap and heap[0][2].state is not JobState.QUEUED:
+            heapq.heappop(heap)
+        return bool(heap)

@@ -1,0 +1,250 @@
+"""The single picture of the house: facts come in, snapshots and updates go out."""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import assert_never
+
+from attrs import define, evolve, field
+
+from agent.messages import (
+    ConfigRejected,
+    Crashed,
+    Forgotten,
+    GenerationStarted,
+    Moved,
+    Moves,
+    Progress,
+    RouteState,
+    SourceState,
+    StorageState,
+)
+from agent.rules.board import Board
+from agent.terms import SourceFile, Status
+from agent.views import Event, FileView, Snapshot, Update
+
+RECENT_FILES = 100
+RECENT_EVENTS = 20
+
+ViewFact = (
+    Moved
+    | Moves
+    | Forgotten
+    | Progress
+    | StorageState
+    | SourceState
+    | RouteState
+    | GenerationStarted
+    | Crashed
+    | ConfigRejected
+)
+
+
+@define
+class View:
+    """Tracked files, the last completed ones, routes and events. `flush` numbers what changed."""
+
+    boards: dict[str, Board] = field(factory=dict, init=False)
+    files: dict[str, FileView] = field(factory=dict, init=False)
+    _recent: OrderedDict[str, FileView] = field(factory=OrderedDict, init=False)
+    _events: deque[Event] = field(factory=lambda: deque(maxlen=RECENT_EVENTS), init=False)
+    _seq: int = field(default=0, init=False)
+    _renamed: int = field(default=0, init=False)
+    _changed: set[str] = field(factory=set, init=False)
+    _removed: set[str] = field(factory=set, init=False)
+    _stale_routes: set[str] = field(factory=set, init=False)
+    _new_events: list[Event] = field(factory=list, init=False)
+
+    def apply(self, fact: ViewFact) -> None:  # noqa: C901, PLR0912  one line per fact
+        match fact:
+            case Moved():
+                self._move(fact)
+            case Moves(moved):
+                for each in moved:
+                    self._move(each)
+            case Forgotten(file_ids):
+                for file_id in file_ids:
+                    self._forget(file_id)
+            case Progress():
+                self._progress(fact)
+            case StorageState(destination=destination):
+                for board in self.boards.values():
+                    if board.route.destination == destination:
+                        board.storage = fact
+                        self._stale_routes.add(board.route.name)
+            case SourceState(route=route):
+                self.boards[route].heard(fact)
+                self._stale_routes.add(route)
+            case RouteState(route, paused):
+                self.boards[route].paused = paused
+                self._stale_routes.add(route)
+            case GenerationStarted():
+                self._start(fact)
+            case Crashed(actor, error, at, delay_s):
+                self._tell(
+                    Event(at, "error", f"{actor} failed and was restarted after {delay_s:g} s: {error}")
+                )
+            case ConfigRejected(reasons, at):
+                self._tell(Event(at, "warning", f"new configuration rejected: {'; '.join(reasons)}"))
+            case _ as never:
+                assert_never(never)
+
+    def snapshot(self, at: float) -> Snapshot:
+        """All that is known as of the last flush and the facts since; the next update follows on it."""
+        files = (*self.files.values(), *self._recent.values())
+        routes = tuple(board.view(at) for board in self.boards.values())
+        return Snapshot(self._seq, files, routes, tuple(self._events))
+
+    def flush(self, at: float) -> Update | None:
+        """What changed since the last flush, None if nothing did."""
+        self._stale_routes.update(name for name, board in self.boards.items() if board.is_news(at))
+        if not (self._changed or self._removed or self._stale_routes or self._new_events):
+            return None
+        self._seq += 1
+        changed = tuple(view for view in map(self._find, self._changed) if view is not None)
+        routes = tuple(self.boards[name].view(at) for name in self._stale_routes)
+        update = Update(self._seq, changed, tuple(self._removed), routes, tuple(self._new_events))
+        self._changed, self._removed, self._stale_routes, self._new_events = set(), set(), set(), []
+        return update
+
+    def _find(self, file_id: str) -> FileView | None:
+        return self.files.get(file_id) or self._recent.get(file_id)
+
+    def _start(self, fact: GenerationStarted) -> None:
+        self._removed.update(self.files)
+        self._changed.difference_update(self.files)
+        self.files.clear()
+        self.boards = {route.name: Board(route) for route in fact.routes}
+        for file in self._recent.values():
+            if file.route in self.boards:
+                self.boards[file.route].add(file)
+        self._stale_routes = set(self.boards)
+
+    def _tell(self, event: Event) -> None:
+        self._events.append(event)
+        self._new_events.append(event)
+
+    def _move(self, fact: Moved) -> None:
+        before = self.files.pop(fact.file_id, None)
+        if before is None and fact.file is None:
+            return  # forgotten in the meantime
+        if before is None and fact.status is not Status.COMPLETED:
+            self._make_way(fact.file_id)
+        board = self.boards[before.route if before else fact.file.route]  # type: ignore[union-attr]
+        if before is not None:
+            board.remove(before)
+        else:
+            board.last_arrival_at = fact.at
+        after = _moved(before or _first_seen(fact.file, board), fact)  # type: ignore[arg-type]
+        board.add(after)
+        if after.status is Status.COMPLETED:
+            self._complete(after)
+        else:
+            self.files[after.id] = after
+        self._note(after.id, board)
+
+    def _note(self, file_id: str, board: Board) -> None:
+        self._changed.add(file_id)
+        self._removed.discard(file_id)
+        self._stale_routes.add(board.route.name)
+
+    def _make_way(self, file_id: str) -> None:
+        """The same path arrives again: the row of its last delivery stays, under another id."""
+        old = self._recent.pop(file_id, None)
+        if old is not None:
+            self._renamed += 1
+            row = evolve(old, id=f"{file_id}.{self._renamed}")
+            self._recent[row.id] = row
+            self._changed.add(row.id)
+
+    def _complete(self, file: FileView) -> None:
+        self._make_way(file.id)
+        self._recent[file.id] = file
+        for old in self._oldest(len(self._recent) - RECENT_FILES):
+            del self._recent[old.id]
+            self._changed.discard(old.id)
+            self._removed.add(old.id)
+            if old.route in self.boards:
+                self.boards[old.route].remove(old)
+
+    def _oldest(self, count: int) -> Iterable[FileView]:
+        return sorted(self._recent.values(), key=lambda file: file.completed_at or 0)[: max(0, count)]
+
+    def _forget(self, file_id: str) -> None:
+        file = self.files.pop(file_id, None)
+        if file is not None:
+            self.boards[file.route].remove(file)
+            self._changed.discard(file_id)
+            self._removed.add(file_id)
+            self._stale_routes.add(file.route)
+
+    def _progress(self, fact: Progress) -> None:
+        file = self.files.get(fact.file_id)
+        if file is None:
+            return
+        board = self.boards[file.route]
+        board.rate.add(max(0, fact.copied_bytes - file.copied_bytes), fact.at)
+        copied, verified = fact.copied_bytes, fact.verified_bytes
+        self.files[file.id] = evolve(file, copied_bytes=copied, verified_bytes=verified)
+        self._note(file.id, board)
+
+
+def _first_seen(file: SourceFile, board: Board) -> FileView:
+    signature = file.signature
+    return FileView(
+        id=file.id,
+        route=file.route,
+        path=file.path,
+        file_path=f"{board.route.source}/{file.path}",
+        status=Status.DISCOVERED,
+        size_bytes=signature.size_bytes,
+        mtime_at=signature.mtime_ns / 1e9,
+        discovered_at=file.discovered_at,
+    )
+
+
+def _moved(before: FileView, fact: Moved) -> FileView:
+    after = evolve(before, status=fact.status, until_at=fact.until_at)
+    if fact.file is not None:
+        after = _in_state(after, fact.file)
+    if fact.why is not None:
+        after = evolve(after, why=fact.why)
+    if fact.attempts is not None:
+        after = evolve(after, attempts=fact.attempts, error=after.error if fact.attempts else None)
+    if fact.error is not None:
+        after = evolve(after, error=fact.error)
+    match fact.status:
+        case Status.COPYING:
+            return evolve(after, started_at=fact.at, completed_at=None)
+        case Status.FAILED:
+            return evolve(after, completed_at=fact.at)
+        case Status.COMPLETED:
+            return _completed(after, fact)
+        case _:
+            return after
+
+
+def _in_state(view: FileView, file: SourceFile) -> FileView:
+    signature = file.signature
+    mtime_at = signature.mtime_ns / 1e9
+    if (view.size_bytes, view.mtime_at) == (signature.size_bytes, mtime_at):
+        return view
+    return evolve(view, size_bytes=signature.size_bytes, mtime_at=mtime_at, copied_bytes=0, verified_bytes=0)
+
+
+def _completed(view: FileView, fact: Moved) -> FileView:
+    view = evolve(
+        view,
+        completed_at=fact.at,
+        copied_bytes=view.size_bytes,
+        verified_bytes=view.size_bytes,
+        error=None,
+    )
+    if fact.delivery is None:
+        return view
+    delivery = fact.delivery
+    return evolve(
+        view,
+        destination_path=delivery.destination_path,
+        verified_level=delivery.level,
+        hash=delivery.hash,
+    )

@@ -1,0 +1,47 @@
+"""From the command line into the house: the log, the event loop, and what can stop it from starting."""
+
+import sys
+from collections.abc import Callable
+
+import trio
+
+from agent import app, log, rehearsal
+from agent.app import CannotStart
+from agent.config import Config
+from agent.stores.journal import JournalError
+
+__all__ = ["CannotStart", "dry_run", "run"]
+
+
+def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
+    """Live until told to stop; the exit code. Raises: CannotStart."""
+    closers: list[log.Closer] = []
+
+    def set_up_log(config: Config) -> None:
+        closers.append(_log_as(config))
+
+    try:
+        set_up_log(config)
+        return trio.run(lambda: app.run(config, load, set_up_log, once_only=once_only))
+    except (JournalError, OSError) as error:
+        raise CannotStart(str(error)) from error
+    finally:
+        for closer in closers:
+            closer.close()
+
+
+def dry_run(config: Config) -> list[str]:
+    """One line for each file: what would happen to it. Raises: CannotStart: a source cannot be read."""
+    return trio.run(rehearsal.lines, config)
+
+
+def _log_as(config: Config) -> log.Closer:
+    section = config.log
+    return log.configure(
+        level=section.level,
+        style=section.format,
+        file=section.file,
+        max_size_bytes=section.max_size_bytes,
+        keep=section.keep,
+        stderr=sys.stderr,
+    )

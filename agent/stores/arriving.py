@@ -1,0 +1,120 @@
+"""How one file arrives at a destination: copied into its partial, then given a name that was free."""
+
+from contextlib import closing
+from itertools import count
+
+import xxhash
+
+from agent.faults import Fault, FaultKind
+from agent.protocol import BLOCK_BYTES, Copied, CopyFile, Copying, Found, Published, PublishFile
+from agent.rules.naming import conflict_path
+from agent.stores.copying import Engine, Report, Tally, read_exactly
+from agent.stores.descriptors import held
+from agent.stores.destination import Destination, Existing
+from agent.stores.source import check_unchanged, open_source
+
+
+def copy_file(request: CopyFile, destination: Destination, report: Report) -> Copied | Found:
+    """Copy, verify, and make sure that the source was the same before and after.
+
+    Found when the same content stands there already, under the name or one that makes way for it.
+
+    Raises:
+        Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT or CONFLICT.
+    """
+    tally = Tally(report)
+    with held(open_source(request.source, request.path, request.signature)) as source:
+        if not request.digests:
+            found = _already_there(request, source, destination, tally)
+            if found is not None:
+                return found
+        with closing(destination.open_partial(request.partial)) as partial:
+            engine = Engine(
+                source, request.signature.size_bytes, partial, request.verify, request.limit_bytes_s, tally
+            )
+            digest, level = engine.run(request.digests)
+            partial.seal(request.signature.mtime_ns)
+        check_unchanged(request.source, request.path, source, request.signature)
+    resumed_bytes = request.signature.size_bytes - tally.read_bytes
+    return Copied(digest, level, tally.read_bytes, resumed_bytes, tally.repaired_blocks)
+
+
+def publish_file(request: PublishFile, destination: Destination, report: Report) -> Published:
+    """Give the verified partial its name, or the first free one that makes way for a conflict.
+
+    May be repeated after a crash at any point: what stands there with our content counts as published.
+
+    Raises:
+        Fault: DESTINATION, CONFLICT, or CORRUPT when the partial has vanished.
+    """
+    has_partial = destination.stands(request.partial)
+    for number in count():
+        name = conflict_path(request.name, number)
+        if has_partial:
+            try:
+                destination.publish(request.partial, name)
+            except FileExistsError:
+                pass
+            else:
+                return Published(name, already_there=False)
+        elif not destination.stands(name):
+            raise Fault(FaultKind.CORRUPT, "the verified partial has vanished from the destination")
+        if _holds(destination, name, request, report):
+            destination.discard(request.partial)
+            return Published(name, already_there=True)
+        _refuse_conflict(request.conflict, name)
+    raise AssertionError("count() does not end")
+
+
+def _holds(destination: Destination, name: str, request: PublishFile, report: Report) -> bool:
+    existing = destination.find(name)
+    if existing is None:
+        return False
+    with closing(existing):
+        if existing.size_bytes != request.size_bytes:
+            return False
+        content = xxhash.xxh3_128()
+        for offset in range(0, request.size_bytes, BLOCK_BYTES):
+            content.update(existing.read_back(offset, min(BLOCK_BYTES, request.size_bytes - offset)))
+            report(Copying(request.size_bytes, offset))
+        if content.digest() != request.digest:
+            return False
+        existing.make_durable()
+        return True
+
+
+def _already_there(request: CopyFile, source: int, destination: Destination, tally: Tally) -> Found | None:
+    for number in count():
+        name = conflict_path(request.name, number)
+        if not destination.stands(name):
+            return None
+        existing = destination.find(name)
+        if existing is not None:
+            with closing(existing):
+                digest = _same_content(request.signature.size_bytes, source, existing, tally)
+                if digest is not None:
+                    existing.make_durable()
+                    check_unchanged(request.source, request.path, source, request.signature)
+                    return Found(digest, existing.read_back_level, name)
+        _refuse_conflict(request.conflict, name)
+    raise AssertionError("count() does not end")
+
+
+def _same_content(size_bytes: int, source: int, existing: Existing, tally: Tally) -> bytes | None:
+    """The digest of both if they are equal; stops at the first difference."""
+    if existing.size_bytes != size_bytes:
+        return None
+    content = xxhash.xxh3_128()
+    for offset in range(0, size_bytes, BLOCK_BYTES):
+        data = read_exactly(source, offset, min(BLOCK_BYTES, size_bytes - offset))
+        if existing.read_back(offset, len(data)) != data:
+            return None
+        content.update(data)
+        tally.copied_bytes = tally.verified_bytes = offset + len(data)
+        tally.progress()
+    return content.digest()
+
+
+def _refuse_conflict(conflict: str, name: str) -> None:
+    if conflict == "fail":
+        raise Fault(FaultKind.CONFLICT, f"{name!r} exists at the destination with other content")

@@ -1,0 +1,105 @@
+"""Opening below a root without ever leaving it: no symbolic link is followed, no "..", no absolute path.
+
+Paths are relative, with "/" between folders and surrogates for undecodable bytes (PEP 383). Errors carry
+the relative path as their file name; a link in the way is ENOTDIR (a folder's place) or ELOOP (a file's).
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from agent.stores.descriptors import held
+from agent.stores.platform import sync_folder
+from agent.stores.syscalls import naming
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_root(path: str) -> int:
+    """A descriptor of the root folder; links on the way to it are the operator's choice and are followed.
+
+    Raises:
+        OSError: it cannot be opened, or is not a folder.
+    """
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def open_folder(root_fd: int, relative_folder: str, *, create: bool) -> int:
+    """A descriptor of a folder below the root ("": the root itself).
+
+    `create`: missing folders are made, each durable in its parent before anything is put into it.
+
+    Raises:
+        ValueError: the path could lead out of the root.
+        OSError: it cannot be opened or made.
+    """
+    names = _names(relative_folder) if relative_folder else []
+    with naming(relative_folder):
+        return _descend(root_fd, names, create=create)
+
+
+def open_beneath(root_fd: int, relative: str, flags: int, mode: int = 0o666) -> int:
+    """A descriptor of a file below the root, opened as open(2) would with `flags`.
+
+    Without O_NONBLOCK in them a named pipe blocks.
+
+    Raises:
+        ValueError: the path could lead out of the root.
+        OSError: it cannot be opened.
+    """
+    with _parent(root_fd, relative) as (folder, name):
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
+
+
+def stat_beneath(root_fd: int, relative: str) -> os.stat_result:
+    """What stands at this path below the root; a link is itself.
+
+    Raises:
+        ValueError: the path could lead out of the root.
+        OSError: nothing stands there, or it cannot be asked.
+    """
+    with _parent(root_fd, relative) as (folder, name):
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+def unlink_beneath(root_fd: int, relative: str) -> None:
+    """Remove a file below the root; a link is itself.
+
+    Raises:
+        ValueError: the path could lead out of the root.
+        OSError: it cannot be removed.
+    """
+    with _parent(root_fd, relative) as (folder, name):
+        os.unlink(name, dir_fd=folder)
+
+
+@contextmanager
+def _parent(root_fd: int, relative: str) -> Iterator[tuple[int, str]]:
+    *folders, name = _names(relative)
+    with naming(relative), held(_descend(root_fd, folders, create=False)) as folder:
+        yield folder, name
+
+
+def _names(relative: str) -> list[str]:
+    names = relative.split("/")
+    if any(name in ("", ".", "..") or "\0" in name for name in names):
+        raise ValueError(f"not a plain relative path: {relative!r}")
+    return names
+
+
+def _descend(root_fd: int, names: Sequence[str], *, create: bool) -> int:
+    folder = os.open(".", _FOLDER, dir_fd=root_fd)
+    for name in names:
+        with held(folder):
+            folder = _made(folder, name) if create else os.open(name, _FOLDER, dir_fd=folder)
+    return folder
+
+
+def _made(parent: int, name: str) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=parent)
+    except FileNotFoundError:
+        with suppress(FileExistsError):  # another worker was faster, but may not have come to the sync yet
+            os.mkdir(name, dir_fd=parent)
+        sync_folder(parent)
+        return os.open(name, _FOLDER, dir_fd=parent)

@@ -1,0 +1,40 @@
+"""The verified blocks of a running transfer: one row per checkpoint, not one per block."""
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from agent.stores.schema import blocks
+
+DIGEST_BYTES = 16  # xxh3_128
+
+
+def read(db: Connection, transfer_id: int) -> tuple[bytes, ...]:
+    """The digest of each block, from the start of the file, without gaps."""
+    kept = select(blocks.c.digests).where(blocks.c.transfer_id == transfer_id).order_by(blocks.c.first_block)
+    joined = b"".join(db.scalars(kept))
+    return tuple(joined[at : at + DIGEST_BYTES] for at in range(0, len(joined), DIGEST_BYTES))
+
+
+def replace(db: Connection, transfer_id: int, first_block: int, digests: bytes) -> None:
+    """Puts these digests in the place of all blocks from `first_block` on.
+
+    Raises:
+        ValueError: not whole digests, or a gap before `first_block`.
+    """
+    if len(digests) % DIGEST_BYTES:
+        raise ValueError(f"{len(digests)} bytes are not whole digests")
+    _cut(db, transfer_id, first_block)
+    if digests:
+        db.execute(insert(blocks).values(transfer_id=transfer_id, first_block=first_block, digests=digests))
+
+
+def _cut(db: Connection, transfer_id: int, first_block: int) -> None:
+    mine = blocks.c.transfer_id == transfer_id
+    before = select(blocks.c.first_block, blocks.c.digests).where(mine, blocks.c.first_block < first_block)
+    last = db.execute(before.order_by(blocks.c.first_block.desc()).limit(1)).first()
+    start, digests = (0, b"") if last is None else last
+    kept = digests[: (first_block - start) * DIGEST_BYTES]
+    if len(kept) != (first_block - start) * DIGEST_BYTES:
+        raise ValueError(f"no block stands right before block {first_block}")
+    if len(kept) < len(digests):
+        db.execute(update(blocks).where(mine, blocks.c.first_block == start).values(digests=kept))
+    db.execute(delete(blocks).where(mine, blocks.c.first_block >= first_block))

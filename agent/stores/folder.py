@@ -1,0 +1,210 @@
+"""A destination that is a folder: a mounted NAS or a local disk."""
+
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from attrs import define, field
+
+from agent.faults import Fault, OutageReason, Side, classify
+from agent.protocol import Place, Probed
+from agent.rules.naming import split_path
+from agent.stores import beneath, platform
+from agent.stores.descriptors import held
+from agent.stores.platform import Publisher
+from agent.terms import VerifyLevel
+
+
+@contextmanager
+def destination_faults() -> Iterator[None]:
+    """Operating system errors in this block are faults of the destination; a taken name stays what it is."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise classify(error, Side.DESTINATION) from error
+
+
+@define
+class OpenFile:
+    """A partial or a published file, by its descriptor."""
+
+    _descriptor: int
+    _folder: int
+    _got_past_cache: bool = field(default=True, init=False)
+
+    @property
+    def size_bytes(self) -> int:
+        with destination_faults():
+            return os.fstat(self._descriptor).st_size
+
+    @property
+    def read_back_level(self) -> VerifyLevel:
+        return "read_back" if self._got_past_cache else "read_back_cached"
+
+    def truncate(self, size_bytes: int) -> None:
+        with destination_faults():
+            os.ftruncate(self._descriptor, size_bytes)
+
+    def write(self, offset: int, data: bytes) -> None:
+        with destination_faults():
+            done = 0
+            while done < len(data):
+                done += os.pwrite(self._descriptor, data[done:] if done else data, offset + done)
+            platform.start_writeback(self._descriptor, offset, len(data))
+
+    def flush(self) -> None:
+        with destination_faults():
+            platform.sync_data(self._descriptor)
+
+    def read_back(self, offset: int, length: int) -> bytes:
+        with destination_faults():
+            platform.drop_cache(self._descriptor, offset, length)
+            if platform.resident(self._descriptor, offset, length):
+                self._got_past_cache = False
+            parts: list[bytes] = []
+            while length > 0 and (part := os.pread(self._descriptor, length, offset)):
+                parts.append(part)
+                offset += len(part)
+                length -= len(part)
+            return b"".join(parts) if len(parts) != 1 else parts[0]
+
+    def seal(self, mtime_ns: int) -> None:
+        with destination_faults():
+            os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
+            platform.sync_file(self._descriptor)
+
+    def make_durable(self) -> None:
+        with destination_faults():
+            platform.sync_file(self._descriptor)
+            platform.sync_folder(self._folder)
+
+    def close(self) -> None:
+        # Behind SMB a full disk is only told at close(), so this too can be an outage.
+        with destination_faults():
+            os.close(self._folder)
+            os.close(self._descriptor)
+
+
+@define
+class FolderDestination:
+    """The accepted folder, held open so that nothing can be mounted or unmounted between two of our steps."""
+
+    _root: int
+    _publisher: Publisher
+
+    @classmethod
+    @contextmanager
+    def open(cls, place: Place, publisher: Publisher) -> Iterator[Self]:
+        """The folder, on the device that was accepted for it.
+
+        Raises:
+            Fault: DESTINATION, `unmounted` when the folder is on another device than it was.
+        """
+        with destination_faults():
+            root = beneath.open_root(place.root)
+        with held(root):
+            if os.fstat(root).st_dev != place.device:
+                raise Fault.outage(OutageReason.UNMOUNTED, f"another file system stands at {place.root}")
+            yield cls(root, publisher)
+
+    def open_partial(self, partial: str) -> OpenFile:
+        with destination_faults():
+            folder, name = self._folder_of(partial, create=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            return self._opened(folder, name, flags)
+
+    def stands(self, name: str) -> bool:
+        with destination_faults():
+            return self._status(name) is not None
+
+    def discard(self, partial: str) -> None:
+        with destination_faults():
+            try:
+                beneath.unlink_beneath(self._root, partial)
+            except FileNotFoundError:
+                return
+
+    def publish(self, partial: str, name: str) -> None:
+        with destination_faults():
+            folder, source_name = self._folder_of(partial, create=False)
+            with held(folder):
+                self._publisher.publish(source_name, split_path(name)[1], folder)
+                platform.sync_folder(folder)
+
+    def find(self, name: str) -> OpenFile | None:
+        with destination_faults():
+            status = self._status(name)
+            if status is None or not stat.S_ISREG(status.st_mode):
+                return None
+            folder, last = self._folder_of(name, create=False)
+            return self._opened(folder, last, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def _status(self, name: str) -> os.stat_result | None:
+        try:
+            return beneath.stat_beneath(self._root, name)
+        except FileNotFoundError:
+            return None
+
+    def _folder_of(self, path: str, *, create: bool) -> tuple[int, str]:
+        folder, name = split_path(path)
+        return beneath.open_folder(self._root, folder.rstrip("/"), create=create), name
+
+    @staticmethod
+    def _opened(folder: int, name: str, flags: int) -> OpenFile:
+        try:
+            return OpenFile(os.open(name, flags, 0o666, dir_fd=folder), folder)
+        except BaseException:
+            os.close(folder)
+            raise
+
+
+def probe(root: str, marker: str | None, *, try_writing: bool) -> Probed:
+    """Is the folder there and usable? `try_writing` proves it with a file of ours that is gone afterwards.
+
+    Raises:
+        Fault: DESTINATION, with the reason of the outage.
+    """
+    with destination_faults():
+        try:
+            descriptor = beneath.open_root(root)
+        except NotADirectoryError as error:
+            raise Fault.outage(OutageReason.UNREACHABLE, f"{root} is not a folder") from error
+        except FileNotFoundError as error:
+            why = f"{root} does not exist: mount the share, or make the folder"
+            raise Fault.outage(OutageReason.UNMOUNTED, why) from error
+        with held(descriptor):
+            _check_marker(descriptor, root, marker)
+            if platform.is_read_only(descriptor):
+                raise Fault.outage(OutageReason.READ_ONLY, f"{root} is mounted read-only")
+            if not os.access(root, os.W_OK | os.X_OK):
+                raise Fault.outage(OutageReason.DENIED, f"no permission to write into {root}")
+            if try_writing:
+                _try_writing(descriptor)
+            free, total = platform.free_bytes(descriptor)
+            return Probed(os.fstat(descriptor).st_dev, platform.mount_point(root), free, total)
+
+
+def _check_marker(descriptor: int, root: str, marker: str | None) -> None:
+    if marker is None:
+        return
+    try:
+        os.stat(marker, dir_fd=descriptor)
+    except FileNotFoundError as error:
+        why = f"the marker {marker!r} is not in {root}"
+        raise Fault.outage(OutageReason.MARKER_MISSING, why) from error
+
+
+def _try_writing(folder: int) -> None:
+    name = f".transfer-agent.{uuid.uuid4().hex}.partial"
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
+    try:
+        with held(descriptor):
+            os.write(descriptor, b"probe")
+            platform.sync_data(descriptor)
+    finally:
+        os.unlink(name, dir_fd=folder)

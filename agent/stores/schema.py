@@ -1,0 +1,185 @@
+"""The journal's tables, one comment per column, and how our words are stored in them.
+
+A change here needs a migration beside it (`migrations/versions/`) and a new `REVISION`.
+Wall times are seconds since the epoch. Nothing but the column types knows which database this is.
+"""
+
+import os
+
+from attrs import astuple
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+from agent.terms import Signature, Step
+
+REVISION = "journal_0001"  # of the newest migration; spares Alembic's import when the file is up to date
+
+
+class FileName(TypeDecorator[str]):
+    """A path as the bytes the file system knows (PEP 383), so that any legal name survives."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002  part of the base
+        return None if value is None else os.fsencode(value)
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:  # noqa: ARG002  part of the base
+        return None if value is None else os.fsdecode(value)
+
+
+class SignatureText(TypeDecorator[Signature]):
+    """A signature as five decimal numbers: inodes and far-off times do not fit into signed 64 bits."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Signature | None, dialect: Dialect) -> str | None:  # noqa: ARG002  part of the base
+        return None if value is None else " ".join(map(str, astuple(value)))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Signature | None:  # noqa: ARG002  part of the base
+        return None if value is None else Signature(*map(int, value.split()))
+
+
+class ErrorText(TypeDecorator[str]):
+    r"""A line for people; a file name's undecodable bytes in it are kept readable, as `\udcff`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002  part of the base
+        return None if value is None else value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+transfers = Table(
+    "transfers",
+    metadata,
+    # Never used twice: history and logs name ended transfers by it.
+    Column("id", Integer, primary_key=True),
+    # The route's name.
+    Column("route", Text, nullable=False),
+    # The file, relative to the route's source.
+    Column("path", FileName, nullable=False),
+    # The same file, absolute, as it stood when the transfer began.
+    Column("file_path", FileName, nullable=False),
+    # The state of the file that is being transferred.
+    Column("signature", SignatureText, nullable=False),
+    # The destination as configured: a folder or s3://bucket/prefix.
+    Column("destination", FileName, nullable=False),
+    # A `Step`.
+    Column(
+        "step",
+        Enum(Step, native_enum=False, length=16, values_callable=lambda e: [s.value for s in e]),
+        nullable=False,
+    ),
+    # The temporary file, relative to the destination.
+    Column("partial", FileName, nullable=False),
+    # The final name, relative to the destination; from INTENT on.
+    Column("name", FileName),
+    # "xxh128:" and 32 hexadecimal digits of the whole content; from INTENT on.
+    Column("hash", Text),
+    # The `VerifyLevel` reached; from INTENT on.
+    Column("level", Text),
+    # Whether the same content stood there already, so that nothing was published.
+    Column("already_there", Boolean, nullable=False),
+    # When the file was first seen.
+    Column("discovered_at", Double, nullable=False),
+    # When the transfer began.
+    Column("started_at", Double, nullable=False),
+    UniqueConstraint("route", "path"),
+    sqlite_autoincrement=True,
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    # The running transfer they belong to; they go with it.
+    Column("transfer_id", ForeignKey("transfers.id", ondelete="CASCADE"), primary_key=True),
+    # Number of the first block of this checkpoint, counted from 0 at the start of the file.
+    Column("first_block", Integer, primary_key=True, autoincrement=False),
+    # 16 bytes (xxh3_128) for each verified block, one after the other.
+    Column("digests", LargeBinary, nullable=False),
+)
+
+history = Table(
+    "history",
+    metadata,
+    # Rises with the order in which transfers ended; pages are cut by it.
+    Column("id", Integer, primary_key=True),
+    # The id it had in `transfers`.
+    Column("transfer_id", Integer, nullable=False),
+    # As in `transfers`, from here ...
+    Column("route", Text, nullable=False),
+    Column("path", FileName, nullable=False),
+    Column("file_path", FileName, nullable=False),
+    Column("signature", SignatureText, nullable=False),
+    Column("destination", FileName, nullable=False),
+    Column("discovered_at", Double, nullable=False),
+    Column("started_at", Double, nullable=False),
+    # ... to here.
+    # When the transfer ended.
+    Column("ended_at", Double, nullable=False),
+    # A `HistoryResult`: delivered, kept (delivered, stays at the source) or failed.
+    Column("result", Text, nullable=False),
+    # Where it stands now; empty for a failed one, and so are the next two.
+    Column("destination_path", FileName),
+    # The `VerifyLevel` reached.
+    Column("verified_level", Text),
+    # "xxh128:" and 32 hexadecimal digits.
+    Column("hash", Text),
+    # How often it was tried.
+    Column("attempts", Integer, nullable=False),
+    # Why it failed.
+    Column("error", ErrorText),
+    # Whether this row is the reason not to transfer this state of the file again.
+    Column("settles", Boolean, nullable=False),
+)
+Index(
+    "ux_history_settles",
+    history.c.route,
+    history.c.path,
+    unique=True,
+    # Word for word what queries say, or SQLite does not see that the index serves them.
+    sqlite_where=text("settles = 1"),
+    postgresql_where=text("settles"),
+)
+
+paused_routes = Table(
+    "paused_routes",
+    metadata,
+    # A route that the operator has paused; a route without a row is not paused.
+    Column("route", Text, primary_key=True),
+)
+
+mounts = Table(
+    "mounts",
+    metadata,
+    # A destination folder, as configured.
+    Column("destination", FileName, primary_key=True),
+    # The mount point that held it when it was last accepted.
+    Column("mount_point", FileName, nullable=False),
+)

@@ -1,0 +1,71 @@
+"""Letting go of a delivered source: deleted or archived only with proof (promise S4)."""
+
+import os
+
+from agent.faults import Fault, FaultKind
+from agent.protocol import AfterMode
+from agent.rules.naming import conflict_path, split_path
+from agent.stores import beneath, platform
+from agent.stores.descriptors import held
+from agent.stores.source import check_unchanged, open_root, open_source, own_fault
+from agent.terms import Signature, Writer
+
+
+def settle(root: str, path: str, expected: Signature, after: AfterMode, archive: str | None) -> str | None:
+    """None when the source is gone from its place, else why it was kept.
+
+    Raises:
+        Fault: SOURCE: a process holds it open for writing, or the file system refuses.
+    """
+    if after == "keep":
+        return "the route keeps its sources"
+    try:
+        descriptor = open_source(root, path, expected)
+        with held(descriptor), platform.writers_kept_out(descriptor) as writer:
+            _check_no_writer(writer)
+            check_unchanged(root, path, descriptor, expected)
+            _remove(root, path, archive)
+    except Fault as fault:
+        if fault.kind is FaultKind.SOURCE_GONE:
+            return None
+        if fault.kind is FaultKind.SOURCE_CHANGED:
+            return "it was written to after it had been copied"
+        raise
+    except OSError as error:
+        raise own_fault(error) from error
+    return None
+
+
+def _check_no_writer(writer: Writer) -> None:
+    if writer is Writer.OPEN:
+        raise Fault(FaultKind.SOURCE, "delivered, but a process holds the source open for writing")
+
+
+def _remove(root: str, path: str, archive: str | None) -> None:
+    with held(open_root(root)) as source:
+        if archive is None:
+            beneath.unlink_beneath(source, path)
+            return
+        os.makedirs(archive, exist_ok=True)
+        folder, name = split_path(path)
+        with (
+            held(beneath.open_folder(source, folder.rstrip("/"), create=False)) as source_folder,
+            held(beneath.open_root(archive)) as archive_root,
+            held(beneath.open_folder(archive_root, folder.rstrip("/"), create=True)) as target_folder,
+        ):
+            _move_exclusively(source_folder, target_folder, name)
+
+
+def _move_exclusively(source_folder: int, target_folder: int, name: str) -> None:
+    """Within one file system, never over another file: link() refuses a taken name."""
+    number = 0
+    while True:
+        target = conflict_path(name, number)
+        try:
+            os.link(name, target, src_dir_fd=source_folder, dst_dir_fd=target_folder, follow_symlinks=False)
+        except FileExistsError:
+            number += 1
+            continue
+        platform.sync_folder(target_folder)
+        os.unlink(name, dir_fd=source_folder)
+        return

@@ -1,0 +1,141 @@
+"""The words of the field that every room uses: statuses, signatures, evidence, deliveries."""
+
+import enum
+from typing import Literal
+
+from attrs import frozen
+
+
+class Status(enum.Enum):
+    """Where a file stands; the values are the contract's words."""
+
+    DISCOVERED = "Discovered"
+    GROWING = "Growing"
+    READY = "Ready"
+    IN_QUEUE = "InQueue"
+    COPYING = "Copying"
+    VERIFYING = "Verifying"
+    PAUSED = "Paused"
+    HELD = "Held"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+
+
+VerifyLevel = Literal["read_back", "read_back_cached", "hash", "size"]
+
+
+@frozen
+class Signature:
+    """What makes one state of a file different from another (promise S4)."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+class Writer(enum.Enum):
+    """What the operating system says about open writers."""
+
+    NONE = "none"
+    OPEN = "open"
+    UNKNOWN = "unknown"
+
+
+class Container(enum.Enum):
+    """What the file's own structure says about its end."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    TRUNCATED = "truncated"
+    UNKNOWN = "unknown"
+
+
+@frozen
+class Evidence:
+    """What a close look at one file, in one state, found."""
+
+    writer: Writer
+    container: Container
+    container_detail: str = ""
+
+
+@frozen
+class Entry:
+    """One file as a scan saw it; `evidence` only where a look was asked for."""
+
+    path: str
+    signature: Signature
+    evidence: Evidence | None = None
+
+
+@frozen
+class SourceFile:
+    """One file in one state on one route."""
+
+    id: str
+    route: str
+    path: str
+    signature: Signature
+    discovered_at: float
+
+
+@frozen
+class Delivery:
+    """How a transfer ended well. `kept`: it stays at the source. `hash`: "xxh128:" and 32 hex digits."""
+
+    destination_path: str
+    level: VerifyLevel
+    hash: str
+    size_bytes: int
+    already_there: bool
+    kept: bool
+
+
+class Step(enum.Enum):
+    """How far a running transfer has come, in the journal's words."""
+
+    COPYING = "copying"
+    INTENT = "intent"  # verified; the name we are about to give is written down
+    PUBLISHED = "published"  # delivered; only the source has to be settled
+
+
+@frozen
+class Transfer:
+    """One running or interrupted transfer, as the journal remembers it.
+
+    `partial` and `name` are relative to the destination. `blocks`: 16-byte xxh3_128 digests of the verified
+    blocks from offset 0 on, without gaps. `name`, `hash` and `level` are set from INTENT on.
+    """
+
+    id: int
+    route: str
+    path: str
+    signature: Signature
+    destination: str
+    step: Step
+    partial: str
+    name: str | None
+    blocks: tuple[bytes, ...]
+    hash: str | None
+    level: VerifyLevel | None
+    already_there: bool
+    discovered_at: float
+    started_at: float
+
+
+@frozen
+class Settled:
+    """Why a file that still stands at the source is not transferred again: it was kept, or given up."""
+
+    route: str
+    path: str
+    signature: Signature
+    result: Literal["kept", "failed"]
+    error: str | None
+    attempts: int
+    ended_at: float
+    destination_path: str | None
+    verified_level: VerifyLevel | None
+    hash: str | None

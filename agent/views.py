@@ -1,0 +1,137 @@
+"""What visitors see: the page, the command line and monitoring read nothing else."""
+
+from typing import Literal
+
+from attrs import frozen
+
+from agent.faults import OutageReason
+from agent.terms import Status, VerifyLevel
+
+
+@frozen
+class FileView:
+    """One file as visitors see it. `error` and `why` are one line of text each."""
+
+    id: str
+    route: str
+    path: str
+    file_path: str
+    status: Status
+    size_bytes: int
+    mtime_at: float
+    discovered_at: float
+    copied_bytes: int = 0
+    verified_bytes: int = 0
+    attempts: int = 0
+    error: str | None = None
+    why: str = ""
+    until_at: float | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
+    destination_path: str | None = None
+    verified_level: VerifyLevel | None = None
+    hash: str | None = None
+
+
+@frozen
+class Outage:
+    reason: OutageReason
+    since_at: float
+    detail: str
+
+
+@frozen
+class RouteView:
+    """One route as visitors see it. `counts` by status value; `rate_bytes_s` over the last seconds."""
+
+    name: str
+    source: str
+    destination: str
+    rules: dict[str, object]
+    paused: bool
+    counts: dict[str, int]
+    queue_bytes: int
+    rate_bytes_s: float
+    outage: Outage | None
+    checked: bool  # False until the destination was probed for the first time
+    scanned: bool  # False until its source was listed for the first time
+    source_error: str | None
+    source_free_bytes: int | None
+    destination_free_bytes: int | None
+    destination_total_bytes: int | None
+    low_space_bytes: int
+
+
+@frozen
+class Event:
+    """A line for the page: a crash that was survived, a rejected configuration."""
+
+    at: float
+    level: Literal["warning", "error"]
+    text: str
+
+
+@frozen
+class Snapshot:
+    """All that a visitor needs to start; `files` holds the tracked ones and the last 100 completed."""
+
+    seq: int
+    files: tuple[FileView, ...]
+    routes: tuple[RouteView, ...]
+    events: tuple[Event, ...]
+
+
+@frozen
+class Update:
+    """What changed since number `seq` - 1."""
+
+    seq: int
+    changed: tuple[FileView, ...]
+    removed: tuple[str, ...]
+    routes: tuple[RouteView, ...]
+    events: tuple[Event, ...]
+
+
+Feed = Snapshot | Update
+
+
+HistoryResult = Literal["delivered", "kept", "failed"]
+
+
+@frozen
+class HistoryRow:
+    """One ended transfer, from the journal."""
+
+    transfer_id: int
+    route: str
+    path: str
+    file_path: str
+    result: HistoryResult
+    size_bytes: int
+    destination_path: str | None
+    verified_level: VerifyLevel | None
+    hash: str | None
+    attempts: int
+    error: str | None
+    discovered_at: float
+    started_at: float
+    completed_at: float
+
+
+@frozen
+class HistoryQuery:
+    """Which rows: ended in [since_at, until_at), newest first, at most `limit`, older than `before_id`."""
+
+    since_at: float | None = None
+    until_at: float | None = None
+    route: str | None = None
+    limit: int = 100
+    before_id: int | None = None
+
+
+@frozen
+class HistoryPage:
+    """`next_before_id` continues the listing; None at its end."""
+
+    rows: tuple[HistoryRow, ...]
+    next_before_id: int | None

@@ -1,0 +1,164 @@
+"""What runs inside a worker process: read a request, call the stores, stream the replies.
+
+Frames on both pipes: a 4-byte big-endian length, then a pickle (trusted: both ends are ours). From the
+worker: (is it the last reply, the reply or Fault). A thread owns standard input, so that the worker ends with
+the agent, even in the middle of a copy.
+"""
+
+import os
+import pickle
+import queue
+import signal
+import struct
+import sys
+import threading
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+from attrs import define, field
+
+from agent.faults import Fault, FaultKind
+from agent.protocol import (
+    CopyFile,
+    DiscardPartial,
+    ExamineSource,
+    Finished,
+    Listed,
+    ListenToSource,
+    ListingEnd,
+    ListSource,
+    LookUpSource,
+    Place,
+    PrepareSource,
+    Presence,
+    ProbeDestination,
+    PublishFile,
+    Reply,
+    Request,
+    SettleSource,
+    SourceFolder,
+    SourceSettled,
+    Touched,
+)
+from agent.stores import platform, source
+from agent.stores.arriving import copy_file, publish_file
+from agent.stores.events import SourceEvents
+from agent.stores.folder import FolderDestination, probe
+from agent.stores.platform import Publisher
+from agent.stores.settling import settle
+
+HEADER = struct.Struct(">I")
+LISTED_AT_ONCE = 2000  # entries in a reply: a long listing shows that it is alive
+
+
+def read_frame(stream: BinaryIO) -> object | None:
+    """The next frame's object, None at the end of the stream."""
+    header = stream.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    body = stream.read(HEADER.unpack(header)[0])
+    value: object = pickle.loads(body)  # noqa: S301  our own parent wrote it
+    return value
+
+
+def frame(value: object) -> bytes:
+    body = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    return HEADER.pack(len(body)) + body
+
+
+@define
+class Desk:
+    """Serves one request after the other; replies may come from any of its threads."""
+
+    _output: BinaryIO
+    _publisher: Publisher = field(factory=Publisher)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+
+    def serve(self, request: Request) -> None:
+        try:
+            last: Reply | Fault = self._answer(request)
+        except Fault as fault:
+            last = fault
+        except Exception as error:  # noqa: BLE001  a bug here must not look like a dead worker
+            last = Fault(FaultKind.WORKER, f"{type(error).__name__}: {error}")
+        self._send(last, is_last=True)
+
+    def stream(self, reply: Reply) -> None:
+        self._send(reply, is_last=False)
+
+    def _send(self, reply: Reply | Fault, *, is_last: bool) -> None:
+        with self._lock:
+            self._output.write(frame((is_last, reply)))
+            self._output.flush()
+
+    def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911  one line per request
+        match request:
+            case PrepareSource(root):
+                source.prepare(root)
+                return Finished()
+            case ListSource(folder):
+                return self._list(folder)
+            case ExamineSource(folder, paths, closely):
+                entries = tuple(source.examine(folder, paths, closely))
+                return ListingEnd(entries, (), source.free_bytes(folder.root))
+            case ListenToSource(root):
+                return self._listen(root)
+            case ProbeDestination(root, marker, try_writing):
+                return probe(root, marker, try_writing=try_writing)
+            case CopyFile(place=place):
+                with self._destination(place) as destination:
+                    return copy_file(request, destination, self.stream)
+            case PublishFile(place=place):
+                with self._destination(place) as destination:
+                    return publish_file(request, destination, self.stream)
+            case DiscardPartial(place, partial):
+                with self._destination(place) as destination:
+                    destination.discard(partial)
+                return Finished()
+            case SettleSource(root, path, signature, after, archive):
+                return SourceSettled(settle(root, path, signature, after, archive))
+            case LookUpSource(root, path):
+                return Presence(source.exists(root, path))
+
+    def _destination(self, place: Place) -> AbstractContextManager[FolderDestination]:
+        return FolderDestination.open(place, self._publisher)
+
+    def _list(self, folder: SourceFolder) -> ListingEnd:
+        listing = source.Listing(folder)
+        batch = []
+        for entry in listing.entries():
+            batch.append(entry)
+            if len(batch) == LISTED_AT_ONCE:
+                self.stream(Listed(tuple(batch)))
+                batch = []
+        return ListingEnd(tuple(batch), tuple(listing.unseen), source.free_bytes(folder.root))
+
+    def _listen(self, root: str) -> Finished:
+        with SourceEvents(root) as events:
+            while events.active:
+                paths = events.wait(None)
+                if paths is not None:
+                    self.stream(Touched(paths, events.overflowed))
+        return Finished()
+
+
+def _own_standard_input(requests: "queue.Queue[Request]") -> None:
+    while (request := read_frame(sys.stdin.buffer)) is not None:
+        requests.put(request)  # type: ignore[arg-type]
+    os._exit(0)  # the agent is gone, or wants us gone
+
+
+def main() -> None:
+    # The terminal's Ctrl-C and a supervisor's TERM reach the whole group; the agent alone decides about us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    platform.prepare_process()
+    requests: queue.Queue[Request] = queue.Queue()
+    threading.Thread(target=_own_standard_input, args=(requests,), daemon=True).start()
+    desk = Desk(sys.stdout.buffer)
+    while True:
+        desk.serve(requests.get())
+
+
+if __name__ == "__main__":
+    main()

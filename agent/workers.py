@@ -1,0 +1,171 @@
+"""The Trio side of worker processes: start, ask, stream replies, deadline, kill.
+
+Cancelling a question kills the worker that works on it. A killed worker may be stuck in the kernel for as
+long as a mount does not answer, so nobody waits for it: it is remembered and reaped when it has gone.
+"""
+
+import pickle
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Self, TypeVar, cast
+
+import trio
+import trio.abc
+from attrs import define, field
+
+from agent.faults import Fault, FaultKind
+from agent.protocol import Reply, Request
+from agent.worker import HEADER, frame
+
+KEPT_IDLE = 4
+R = TypeVar("R")
+OnReply = Callable[[Reply], Awaitable[None]]
+
+
+async def ignore(_: Reply) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+@define(eq=False)
+class Worker:
+    """One process; `is_clean` while it waits for a request."""
+
+    _process: trio.Process
+    is_clean: bool = field(default=True, init=False)
+    _buffer: bytearray = field(factory=bytearray, init=False)
+
+    @classmethod
+    async def start(cls) -> Self:
+        """A new process. Raises: Fault: WORKER: it cannot be started."""
+        command = [sys.executable, "-m", "agent.worker"]
+        try:
+            process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        except OSError as error:
+            raise Fault(FaultKind.WORKER, f"no worker process can be started: {error}") from error
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def ask(self, request: Request, *, silence_s: float, on_reply: OnReply = ignore) -> Reply:
+        """The last reply; the streamed ones go to `on_reply` as they come.
+
+        Raises:
+            Fault: the worker's answer, or WORKER when it has died.
+            trio.TooSlowError: nothing was heard for `silence_s`.
+        """
+        self.is_clean = False
+        try:
+            await self._stdin.send_all(frame(request))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise self._died() from error
+        while True:
+            with trio.fail_after(silence_s):
+                is_last, reply = await self._next()
+            if not is_last:
+                await on_reply(reply)  # type: ignore[arg-type]
+                continue
+            self.is_clean = True
+            if isinstance(reply, Fault):
+                raise reply
+            return reply
+
+    def kill(self) -> None:
+        """Kill without waiting."""
+        self.is_clean = False
+        self._process.kill()
+
+    async def close_pipes(self) -> None:
+        await trio.aclose_forcefully(self._stdin)
+        await trio.aclose_forcefully(self._stdout)
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    @property
+    def _stdin(self) -> trio.abc.SendStream:
+        return cast("trio.abc.SendStream", self._process.stdin)
+
+    @property
+    def _stdout(self) -> trio.abc.ReceiveStream:
+        return cast("trio.abc.ReceiveStream", self._process.stdout)
+
+    async def _next(self) -> tuple[bool, Reply | Fault]:
+        (length,) = HEADER.unpack(await self._exactly(HEADER.size))
+        return cast("tuple[bool, Reply | Fault]", pickle.loads(await self._exactly(length)))  # noqa: S301  our child
+
+    async def _exactly(self, length: int) -> bytes:
+        while len(self._buffer) < length:
+            data = await self._stdout.receive_some()
+            if not data:
+                raise self._died()
+            self._buffer += data
+        taken = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        return taken
+
+    def _died(self) -> Fault:
+        return Fault(FaultKind.WORKER, f"worker process {self.pid} died (exit status {self._process.poll()})")
+
+
+@define(eq=False)
+class Workers:
+    """Keeps idle workers for the next question and remembers the killed ones until they are gone."""
+
+    _idle: list[Worker] = field(factory=list, init=False)
+    _killed: list[Worker] = field(factory=list, init=False)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls) -> AsyncIterator[Self]:
+        workers = cls()
+        try:
+            yield workers
+        finally:
+            with trio.CancelScope(shield=True):
+                for worker in workers._idle:
+                    await workers._discard(worker)
+
+    @asynccontextmanager
+    async def borrow(self) -> AsyncIterator[Worker]:
+        """A worker for this block alone; killed if the block is left while a question is open.
+
+        Raises:
+            Fault: WORKER: none can be started.
+        """
+        self._reap()
+        worker = self._idle.pop() if self._idle else await Worker.start()
+        try:
+            yield worker
+        finally:
+            if worker.is_clean and len(self._idle) < KEPT_IDLE:
+                self._idle.append(worker)
+            else:
+                with trio.CancelScope(shield=True):
+                    await self._discard(worker)
+
+    async def ask(
+        self, request: Request, expected: type[R], *, silence_s: float, on_reply: OnReply = ignore
+    ) -> R:
+        """Ask any worker.
+
+        Raises:
+            Fault: the worker's answer, or WORKER when it has died or none can be started.
+            trio.TooSlowError: nothing was heard for `silence_s`; the worker has been killed.
+        """
+        async with self.borrow() as worker:
+            reply = await worker.ask(request, silence_s=silence_s, on_reply=on_reply)
+        if not isinstance(reply, expected):
+            raise Fault(FaultKind.WORKER, f"{type(request).__name__} was answered by {type(reply).__name__}")
+        return reply
+
+    async def _discard(self, worker: Worker) -> None:
+        worker.kill()
+        await worker.close_pipes()
+        self._killed.append(worker)
+
+    def _reap(self) -> None:
+        self._killed = [worker for worker in self._killed if not worker.has_ended()]

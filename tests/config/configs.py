@@ -1,0 +1,35 @@
+"""Configurations for tests, and the two things that loading one can come to."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.config import Config, ConfigError, load
+
+ROUTE = '[[route]]\nname = "mxf"\nsource = "in"\ndestination = "out"\n'
+MOV = '[[route]]\nname = "mov"\nsource = "in2"\ndestination = "out2"\n'
+
+
+def routes(*pairs: tuple[str, str]) -> str:
+    return "".join(
+        f'[[route]]\nname = "{name}"\nsource = "{source}"\ndestination = "{destination}"\n'
+        for name, (source, destination) in zip("abcde", pairs, strict=False)
+    )
+
+
+def config_of(
+    folder: Path, text: str, environ: dict[str, str] | None = None, overrides: dict[str, str] | None = None
+) -> Config:
+    """What `text` as agent.toml in this folder comes to."""
+    (folder / "agent.toml").write_text(text)
+    return load(str(folder / "agent.toml"), environ or {}, overrides)
+
+
+def reasons_of(
+    folder: Path, text: str, environ: dict[str, str] | None = None, overrides: dict[str, str] | None = None
+) -> list[str]:
+    """Why it comes to nothing; without the name of the file, which every test would repeat."""
+    with pytest.raises(ConfigError) as caught:
+        config_of(folder, text, environ, overrides)
+    assert str(caught.value) == "\n".join(caught.value.reasons)
+    return [reason.removeprefix(f"{folder}/agent.toml: ") for reason in caught.value.reasons]

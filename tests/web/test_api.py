@@ -1,0 +1,294 @@
+import gc
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+from fake_desk import (
+    A_FILE,
+    A_ROUTE,
+    A_ROW,
+    AN_OUTAGE,
+    COMPLETED,
+    GIB,
+    NEW_YEAR_AT,
+    FakeDesk,
+    client_of,
+)
+
+from agent.desk import Busy, NotPossible, Rejected, Unknown
+from agent.terms import Status
+from agent.views import HistoryPage, HistoryQuery, RouteView
+from web import wire
+
+
+async def got(desk: FakeDesk, path: str) -> tuple[int, Any]:
+    answer = await client_of(desk).get(path)
+    assert answer.content_type == "application/json"
+    return answer.status_code, await answer.get_json()
+
+
+async def refused(
+    desk: FakeDesk, path: str, method: str = "GET", data: bytes | None = None
+) -> dict[str, Any]:
+    answer = await client_of(desk).open(path, method=method, data=data)
+    assert answer.content_type == "application/problem+json"
+    body: dict[str, Any] = await answer.get_json()
+    assert body["status"] == answer.status_code
+    assert body["type"] == "about:blank"
+    return body
+
+
+async def test_status_is_told() -> None:
+    assert await got(FakeDesk(), "/api/status") == (200, wire.status_body([A_FILE, COMPLETED]))
+
+
+@pytest.mark.parametrize(
+    ("route", "code", "word"),
+    [
+        (A_ROUTE, 200, "OK"),
+        (evolve(A_ROUTE, destination_free_bytes=GIB), 507, "WARNING"),
+        (evolve(A_ROUTE, source_error="unreadable"), 507, "WARNING"),
+        (evolve(A_ROUTE, outage=AN_OUTAGE), 503, "ERROR"),
+        (evolve(A_ROUTE, checked=False), 503, "ERROR"),
+    ],
+)
+async def test_the_storages_state_is_also_the_status_code(route: RouteView, code: int, word: str) -> None:
+    answered, body = await got(FakeDesk(routes=(route,)), "/api/storage")
+    assert (answered, body["status"]) == (code, word)
+
+
+async def test_routes_are_listed() -> None:
+    assert await got(FakeDesk(), "/api/routes") == (200, {"routes": [wire.route_entry(A_ROUTE)]})
+
+
+async def test_files_are_listed_in_the_order_of_discovery_with_no_cursor_at_the_end() -> None:
+    first = evolve(A_FILE, id="f2", discovered_at=NEW_YEAR_AT)
+    code, body = await got(FakeDesk(files=(A_FILE, first)), "/api/files")
+    assert (code, body) == (200, {"files": [wire.file_entry(first), wire.file_entry(A_FILE)]})
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("status=Completed", ["f0"]),
+        ("status=Held", []),
+        ("route=mxf", ["f0", "f1"]),
+        ("route=other", []),
+        ("route=mxf&status=Copying", ["f1"]),
+    ],
+)
+async def test_files_are_chosen_by_status_and_route(query: str, ids: list[str]) -> None:
+    _, body = await got(FakeDesk(), f"/api/files?{query}")
+    assert [file["id"] for file in body["files"]] == ids
+
+
+async def test_paging_through_the_files_shows_each_once() -> None:
+    files = tuple(evolve(A_FILE, id=f"f{number}") for number in (3, 1, 2, 5, 4))
+    desk, seen = FakeDesk(files=files), list[str]()
+    cursor: str | None = ""
+    while cursor is not None:
+        _, body = await got(desk, f"/api/files?limit=2{cursor}")
+        seen += [file["id"] for file in body["files"]]
+        cursor = f"&cursor={body['next_cursor']}" if "next_cursor" in body else None
+    assert seen == ["f1", "f2", "f3", "f4", "f5"]
+
+
+async def test_a_name_of_any_bytes_is_listed() -> None:
+    odd = evolve(A_FILE, file_path="/src/caf\udce9\n.mxf")
+    _, body = await got(FakeDesk(files=(odd,)), "/api/files")
+    assert body["files"][0]["file_path"] == "/src/caf\ufffd\n.mxf"
+
+
+async def test_history_is_asked_of_the_journal() -> None:
+    desk = FakeDesk(page=HistoryPage((A_ROW,), 7))
+    query = "since=2026-01-01T00:00:00Z&until=1767225601.5&route=mxf&limit=1&cursor=9"
+    assert await got(desk, f"/api/history?{query}") == (200, wire.history_body(desk.page))
+    assert desk.queries == [HistoryQuery(NEW_YEAR_AT, NEW_YEAR_AT + 1.5, "mxf", 1, 9)]
+
+
+async def test_history_without_a_question_is_the_latest_100() -> None:
+    desk = FakeDesk()
+    await got(desk, "/api/history")
+    assert desk.queries == [HistoryQuery(limit=100)]
+
+
+HELD = evolve(A_FILE, id="f7", status=Status.HELD, why="its container is open", until_at=NEW_YEAR_AT + 60)
+
+
+@pytest.mark.parametrize("path", ["day1/a.mxf", "/src/day1/a.mxf"])
+async def test_a_file_is_explained_by_either_path(path: str) -> None:
+    code, body = await got(FakeDesk(files=(HELD,)), f"/api/explain?path={path}")
+    assert (code, body["status"], body["why"]) == (200, "Held", "its container is open")
+    assert body["until"] == "2026-01-01T00:01:00.000Z"
+
+
+async def test_of_several_files_of_a_name_the_newest_is_explained() -> None:
+    old = evolve(A_FILE, id="f8", discovered_at=0.0)
+    _, body = await got(FakeDesk(files=(old, HELD, old)), "/api/explain?path=day1/a.mxf")
+    assert body["id"] == "f7"
+
+
+@pytest.mark.parametrize("path", ["caf%E9.mxf", "caf%EF%BF%BD.mxf"])
+async def test_a_name_of_any_bytes_is_explained(path: str) -> None:
+    odd = evolve(A_FILE, path="caf\udce9.mxf")
+    code, _ = await got(FakeDesk(files=(odd,)), f"/api/explain?path={path}")
+    assert code == 200
+
+
+async def test_what_is_not_tracked_cannot_be_explained() -> None:
+    problem = await refused(FakeDesk(), "/api/explain?path=none.mxf")
+    assert (problem["status"], problem["title"]) == (404, "Not Found")
+    assert "none.mxf" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "order"),
+    [
+        ("/api/routes/mxf/pause", ("pause", "mxf")),
+        ("/api/routes/day%20one/resume", ("resume", "day one")),
+        ("/api/files/f1/retry", ("retry", "f1")),
+        ("/api/files/f1/cancel", ("cancel", "f1")),
+        ("/api/retry", ("retry_all",)),
+        ("/api/reload", ("reload",)),
+    ],
+)
+async def test_commands_are_handed_to_the_desk(path: str, order: tuple[str, ...]) -> None:
+    desk = FakeDesk()
+    answer = await client_of(desk).post(path)
+    body = await answer.get_json()
+    assert (answer.status_code, desk.orders) == (202, [order])
+    assert body == {"accepted": order[0].removesuffix("_all")} | (
+        {"subject": order[1]} if len(order) > 1 else {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code", "detail"),
+    [
+        (Busy(), 503, "the agent is busy, try again soon"),
+        (Unknown("no tracked file has the id 'f1'"), 404, "no tracked file has the id 'f1'"),
+        (NotPossible("a.mxf is Copying"), 409, "a.mxf is Copying"),
+        (Rejected(("one", "two")), 422, "one; two"),
+    ],
+)
+async def test_what_the_desk_refuses_is_a_problem(refusal: Exception, code: int, detail: str) -> None:
+    problem = await refused(FakeDesk(refusal=refusal), "/api/files/f1/retry", "POST")
+    assert (problem["status"], problem["detail"]) == (code, detail)
+    assert problem.get("reasons", []) == list(getattr(refusal, "reasons", []))
+
+
+async def test_a_busy_house_says_when_to_come_back() -> None:
+    assert (await client_of(FakeDesk(refusal=Busy())).get("/api/status")).headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/files?limit=0", "limit"),
+        ("/api/files?status=copying", "status"),
+        ("/api/files?cursor=x", "cursor"),
+        ("/api/history?since=yesterday", "since"),
+        ("/api/history?until=2026-01-01", "until"),
+        ("/api/history?cursor=x", "cursor"),
+        ("/api/explain", "path"),
+    ],
+)
+async def test_a_malformed_question_is_refused_by_name(path: str, name: str) -> None:
+    problem = await refused(FakeDesk(), path)
+    assert problem["status"] == 400
+    assert problem["detail"].startswith(f"{name}: must be ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/api/retry", 405),
+        ("DELETE", "/api/status", 405),
+        ("GET", "/static/../app.py", 404),
+    ],
+)
+async def test_what_does_not_exist_is_a_problem(method: str, path: str, code: int) -> None:
+    assert (await refused(FakeDesk(), path, method))["status"] == code
+
+
+async def test_a_wrong_method_is_told_the_right_one() -> None:
+    assert "POST" in (await client_of(FakeDesk()).get("/api/retry")).headers["Allow"]
+
+
+async def test_a_body_that_is_too_large_is_refused_before_the_command_is_obeyed() -> None:
+    desk = FakeDesk()
+    assert (await refused(desk, "/api/retry", "POST", b"x" * 70_000))["status"] == 413
+    assert desk.orders == []
+
+
+async def test_a_fault_of_ours_is_a_problem_that_tells_nothing_of_the_inside(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.CRITICAL):
+        problem = await refused(FakeDesk(refusal=ZeroDivisionError("secret")), "/api/status")
+    assert problem["status"] == 500
+    assert "secret" not in problem["detail"]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (None, "text/html; charset=utf-8"),
+        ("*/*", "text/html; charset=utf-8"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("image/png", "text/html; charset=utf-8"),
+        ("application/json", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("text/html;q=0.5, application/json", "application/json"),
+    ],
+)
+async def test_the_way_in_is_the_page_unless_json_is_preferred(
+    page: Path, accept: str | None, kind: str
+) -> None:
+    client = client_of(FakeDesk())
+    client.app.static_folder = page
+    answer = await client.get("/", headers={"Accept": accept} if accept else {})
+    assert (answer.status_code, answer.content_type) == (200, kind)
+    if kind == "application/json":
+        assert await answer.get_json() == {"status": "ok"}
+
+
+async def test_after_an_upgrade_no_browser_goes_on_with_the_old_page(page: Path) -> None:
+    client = client_of(FakeDesk())
+    client.app.static_folder = page
+    first = await client.get("/static/index.html")
+    again = await client.get("/static/index.html", headers={"If-None-Match": first.headers["ETag"]})
+    assert "max-age=0" in first.headers["Cache-Control"]
+    assert again.status_code == 304
+
+
+async def test_a_visitor_who_leaves_before_the_page_is_sent_leaves_no_open_file(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_open: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", left_open.append)
+    client = client_of(FakeDesk())
+    client.app.static_folder = page
+    connection: Any = client.request("/")
+    app: Any = client.app
+    leave, leaving = trio.open_memory_channel[dict[str, Any]](2)
+    await leave.send({"type": "http.request", "body": b"", "more_body": False})
+
+    async def hear(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            await leave.send({"type": "http.disconnect"})
+
+    await app(connection.scope, leaving.receive, hear)
+    gc.collect()
+    assert left_open == []

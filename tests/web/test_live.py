@@ -1,0 +1,89 @@
+from typing import Any
+
+import pytest
+import trio
+from fake_desk import A_FILE, A_ROUTE, AN_UPDATE, FakeDesk, client_of
+from quart.testing.connections import WebsocketDisconnectError, WebsocketResponseError
+
+from agent.desk import Busy
+from web.live import MESSAGES_BORNE, _Live
+
+
+async def test_a_visitor_gets_a_snapshot_and_then_what_changes() -> None:
+    desk = FakeDesk()
+    async with client_of(desk).websocket("/ws") as visitor:
+        first = await visitor.receive_json()
+        await desk.visitors[0].send(AN_UPDATE)
+        second = await visitor.receive_json()
+    assert (first["type"], first["seq"], len(first["files"])) == ("snapshot", 1, 2)
+    assert (second["type"], second["seq"], second["removed"]) == ("update", 2, ["f9"])
+
+
+async def attend(desk: FakeDesk, offered: list[str]) -> list[dict[str, Any]]:
+    """All that is said to a visitor whose feed ends after the snapshot."""
+    said: list[dict[str, Any]] = []
+
+    async def hear(message: dict[str, Any]) -> None:
+        said.append(message)
+        if message["type"] == "websocket.send":
+            desk.visitors[0].close()
+
+    client = client_of(desk)
+    visit: Any = client.websocket("/ws", scope_base={"subprotocols": offered})
+    app: Any = client.app
+    await app(visit.scope, trio.sleep_forever, hear)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"), [([], None), (["transfer-agent", "bearer.x"], "transfer-agent"), (["other"], None)]
+)
+async def test_our_subprotocol_is_chosen_when_offered(offered: list[str], chosen: str | None) -> None:
+    assert (await attend(FakeDesk(), offered))[0]["subprotocol"] == chosen
+
+
+async def test_a_feed_that_ends_sends_the_visitor_away_to_come_back() -> None:
+    said = await attend(FakeDesk(), [])
+    assert [message["type"] for message in said] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert said[-1]["code"] == 1013
+
+
+async def test_a_visitor_who_leaves_is_forgotten() -> None:
+    desk = FakeDesk()
+    async with client_of(desk).websocket("/ws") as visitor:
+        await visitor.receive()
+    assert desk.left.is_set()
+    with pytest.raises(trio.BrokenResourceError):
+        await desk.visitors[0].send(AN_UPDATE)
+
+
+async def test_what_visitors_say_is_ignored_up_to_a_limit() -> None:
+    desk = FakeDesk()
+    async with client_of(desk).websocket("/ws") as visitor:
+        await visitor.receive()
+        for _ in range(MESSAGES_BORNE - 1):
+            await visitor.send("hello")
+        await desk.visitors[0].send(AN_UPDATE)
+        assert (await visitor.receive_json())["type"] == "update"
+        await visitor.send("hello")
+        with pytest.raises(WebsocketDisconnectError, match="1008"):
+            await visitor.receive()
+
+
+async def test_a_busy_house_asks_to_come_back() -> None:
+    async with client_of(FakeDesk(refusal=Busy())).websocket("/ws") as visitor:
+        with pytest.raises(WebsocketResponseError) as refusal:
+            await visitor.receive()
+    assert refusal.value.response.status_code == 503
+    assert refusal.value.response.headers["Retry-After"] == "1"
+
+
+def test_an_update_is_written_once_for_all_visitors() -> None:
+    live = _Live(FakeDesk())
+    assert live._write(AN_UPDATE) is live._write(AN_UPDATE)
+
+
+def test_another_update_is_written_anew() -> None:
+    live = _Live(FakeDesk())
+    later = type(AN_UPDATE)(3, (A_FILE,), (), (A_ROUTE,), ())
+    assert live._write(AN_UPDATE) != live._write(later)

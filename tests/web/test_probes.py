@@ -1,0 +1,61 @@
+from attrs import evolve
+from fake_desk import A_ROUTE, AN_OUTAGE, FakeDesk, client_of
+
+from agent.desk import Busy
+
+HUNG = evolve(A_ROUTE, name="hung", outage=AN_OUTAGE)
+UNCHECKED = evolve(A_ROUTE, name="new", checked=False)
+
+
+async def said(desk: FakeDesk, path: str) -> tuple[int, str]:
+    answer = await client_of(desk).get(path)
+    assert answer.content_type == "text/plain; charset=utf-8"
+    return answer.status_code, await answer.get_data(as_text=True)
+
+
+async def test_the_program_is_alive_whatever_the_house_does() -> None:
+    assert await said(FakeDesk(refusal=Busy()), "/livez") == (200, "ok")
+
+
+async def test_ready_when_every_destination_is_usable() -> None:
+    assert await said(FakeDesk(), "/readyz") == (200, "ok")
+
+
+async def test_not_ready_when_one_destination_is_not() -> None:
+    assert await said(FakeDesk(routes=(A_ROUTE, HUNG)), "/readyz") == (503, "not ready")
+    assert await said(FakeDesk(routes=(A_ROUTE, UNCHECKED)), "/readyz") == (503, "not ready")
+
+
+async def test_verbose_readiness_says_which_is_not_and_why() -> None:
+    code, body = await said(FakeDesk(routes=(A_ROUTE, HUNG, UNCHECKED)), "/readyz?verbose")
+    assert code == 503
+    assert body.splitlines() == [
+        "not ready",
+        "mxf: ok",
+        "hung: hung: no answer in 10 s (since 2026-01-01T00:00:00.000Z)",
+        "new: not yet checked",
+    ]
+
+
+async def test_verbose_readiness_shows_any_detail() -> None:
+    odd = evolve(HUNG, outage=evolve(AN_OUTAGE, detail="no \udcff"))
+    assert "no \ufffd" in (await said(FakeDesk(routes=(odd,)), "/readyz?verbose"))[1]
+
+
+async def test_a_house_that_does_not_answer_is_not_ready() -> None:
+    assert await said(FakeDesk(refusal=Busy()), "/readyz") == (503, "not ready: the agent is busy")
+
+
+async def test_health_is_ok_until_a_destination_is_in_an_outage() -> None:
+    assert await said(FakeDesk(routes=(A_ROUTE, UNCHECKED)), "/api/health") == (200, "OK")
+    assert await said(FakeDesk(routes=(A_ROUTE, HUNG)), "/api/health") == (503, "ERROR")
+
+
+async def test_health_of_a_house_that_does_not_answer_is_an_error() -> None:
+    assert await said(FakeDesk(refusal=Busy()), "/api/health") == (503, "ERROR")
+
+
+async def test_metrics_are_in_the_prometheus_text_format() -> None:
+    answer = await client_of(FakeDesk()).get("/metrics")
+    assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    assert await answer.get_data() == b"transfer_agent_websocket_clients 0.0\n"

@@ -1,0 +1,225 @@
+import json
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from attrs import evolve
+from fake_desk import (
+    A_FILE,
+    A_ROUTE,
+    A_ROW,
+    AN_EVENT,
+    AN_OUTAGE,
+    AN_UPDATE,
+    COMPLETED,
+    GIB,
+    NEW_YEAR_AT,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.terms import Status
+from agent.views import FileView, HistoryPage, Snapshot
+from web import wire
+
+
+@given(st.binary(min_size=1).map(lambda name: name.decode("utf-8", "surrogateescape")))
+def test_json_holds_any_file_name_and_is_always_utf_8(name: str) -> None:
+    shown = wire.text(name)
+    assert json.loads(wire.encode({name: name}).encode("utf-8")) == {shown: shown}
+
+
+def test_bytes_that_are_not_utf_8_show_as_replacement_characters() -> None:
+    assert wire.text(b"caf\xe9 \xc3\xa9".decode("utf-8", "surrogateescape")) == "caf\ufffd é"
+
+
+def test_a_value_that_json_does_not_know_is_written_as_text() -> None:
+    assert wire.encode({"folder": PurePosixPath("/src")}) == '{"folder":"/src"}'
+
+
+def test_times_are_utc_with_milliseconds() -> None:
+    assert wire.moment(NEW_YEAR_AT + 0.25) == "2026-01-01T00:00:00.250Z"
+
+
+def test_no_time_stays_none() -> None:
+    assert wire.moment(None) is None
+
+
+@given(st.floats(allow_nan=False))
+def test_any_file_time_can_be_shown(at: float) -> None:
+    assert datetime.fromisoformat(wire.moment(at)).tzinfo is not None
+
+
+def test_progress_is_the_copied_part_in_percent_with_one_digit() -> None:
+    assert wire.progress(A_FILE) == 66.7
+
+
+def test_progress_of_an_empty_file_is_nothing_and_then_all() -> None:
+    empty = evolve(A_FILE, size_bytes=0, copied_bytes=0)
+    assert (wire.progress(empty), wire.progress(evolve(empty, status=Status.COMPLETED))) == (0.0, 100.0)
+
+
+def test_progress_never_exceeds_all() -> None:
+    assert wire.progress(evolve(A_FILE, copied_bytes=301)) == 100.0
+
+
+def test_a_file_entry_has_the_contracted_keys_and_no_others() -> None:
+    assert wire.file_entry(COMPLETED) == {
+        "file_path": "/src/done.mxf",
+        "status": "Completed",
+        "file_size": 300,
+        "last_write_time": "2026-01-01T00:00:00.000Z",
+        "copy_progress": 100.0,
+        "retry_count": 0,
+        "error_message": None,
+        "id": "f0",
+        "route": "mxf",
+        "destination_path": "/nas/done.mxf",
+        "bytes_verified": 100,
+        "verified_level": "read_back",
+        "hash": "xxh128:" + "0" * 32,
+        "discovered_at": "2026-01-01T00:00:01.000Z",
+        "started_at": "2026-01-01T00:00:02.500Z",
+        "completed_at": "2026-01-01T00:00:09.000Z",
+    }
+
+
+def test_the_live_feed_adds_the_relative_path_and_what_the_file_waits_for() -> None:
+    held = evolve(A_FILE, why="its container is open", until_at=NEW_YEAR_AT)
+    assert wire.live_file(held) == {
+        **wire.file_entry(held),
+        "path": "day1/a.mxf",
+        "why": "its container is open",
+        "until": "2026-01-01T00:00:00.000Z",
+    }
+
+
+def test_a_route_entry_tells_of_an_outage() -> None:
+    entry = wire.route_entry(evolve(A_ROUTE, outage=AN_OUTAGE))
+    assert entry["outage"] == {
+        "reason": "hung",
+        "since": "2026-01-01T00:00:00.000Z",
+        "detail": "no answer in 10 s",
+    }
+    assert wire.route_entry(A_ROUTE)["outage"] is None
+
+
+def test_storage_that_is_well_has_no_message() -> None:
+    assert wire.storage_body([A_ROUTE]) == {
+        "sourceFreeGB": 512,
+        "destinationFreeGB": 2047,
+        "status": "OK",
+        "routes": [
+            {
+                "name": "mxf",
+                "status": "OK",
+                "message": "",
+                "sourceFreeGB": 512,
+                "destinationFreeGB": 2047,
+            }
+        ],
+    }
+
+
+def test_the_worst_route_stands_for_the_storage() -> None:
+    low = evolve(A_ROUTE, name="low", destination_free_bytes=GIB)
+    gone = evolve(A_ROUTE, name="gone", outage=AN_OUTAGE, source_free_bytes=None)
+    body = wire.storage_body([A_ROUTE, low, gone])
+    assert (body["status"], body["sourceFreeGB"], body["destinationFreeGB"]) == ("ERROR", -1, -1)
+    assert body["message"] == "gone: hung: no answer in 10 s"
+    assert [route["status"] for route in body["routes"]] == ["OK", "WARNING", "ERROR"]
+
+
+def test_without_routes_the_storage_is_an_error() -> None:
+    assert wire.storage_body([]) == {
+        "sourceFreeGB": -1,
+        "destinationFreeGB": -1,
+        "status": "ERROR",
+        "message": "no route is running",
+        "routes": [],
+    }
+
+
+def test_status_shows_the_single_file_in_progress_alone() -> None:
+    assert wire.status_body([A_FILE, COMPLETED]) == {
+        "pendingFilesCount": 0,
+        "pendingFiles": [],
+        "inProgress": {
+            "file": "day1/a.mxf",
+            "progressPercentage": 66,
+            "status": "Copying",
+            "startTime": "2026-01-01T00:00:02.500Z",
+        },
+        "recentlyCompleted": [{"file": "done.mxf", "completedAt": "2026-01-01T00:00:09.000Z"}],
+        "failedFiles": [],
+    }
+
+
+def test_status_of_an_idle_house_has_nothing_in_progress() -> None:
+    body = wire.status_body([])
+    assert body["inProgress"] is None
+    assert "allInProgress" not in body
+
+
+def test_status_shows_the_oldest_of_several_in_progress_and_all_of_them() -> None:
+    verifying = evolve(A_FILE, path="b.mxf", status=Status.VERIFYING, started_at=NEW_YEAR_AT)
+    body = wire.status_body([A_FILE, verifying])
+    assert body["inProgress"] is not None
+    assert body["inProgress"]["file"] == "b.mxf"
+    assert [each["file"] for each in body["allInProgress"]] == ["b.mxf", "day1/a.mxf"]
+
+
+def test_every_file_not_yet_copying_is_pending_in_the_order_of_discovery() -> None:
+    waiting = [Status.HELD, Status.PAUSED, Status.IN_QUEUE, Status.READY, Status.GROWING, Status.DISCOVERED]
+    files = [
+        evolve(A_FILE, path=status.value, status=status, started_at=None, discovered_at=-float(number))
+        for number, status in enumerate(waiting)
+    ]
+    body = wire.status_body(files)
+    assert body["pendingFiles"] == ["Discovered", "Growing", "Ready", "InQueue", "Paused", "Held"]
+    assert body["pendingFilesCount"] == 6
+
+
+def test_ended_files_stand_newest_first() -> None:
+    def ended(path: str, status: Status, at: float | None) -> FileView:
+        return evolve(A_FILE, path=path, status=status, completed_at=at, error="unreadable")
+
+    body = wire.status_body(
+        [
+            ended("old", Status.COMPLETED, NEW_YEAR_AT),
+            ended("new", Status.COMPLETED, NEW_YEAR_AT + 1),
+            ended("undated", Status.FAILED, None),
+            ended("bad", Status.FAILED, NEW_YEAR_AT),
+        ]
+    )
+    assert [each["file"] for each in body["recentlyCompleted"]] == ["new", "old"]
+    assert body["failedFiles"] == [
+        {"file": "bad", "error": "unreadable", "failedAt": "2026-01-01T00:00:00.000Z"},
+        {"file": "undated", "error": "unreadable", "failedAt": None},
+    ]
+
+
+def test_history_has_a_cursor_only_when_there_is_more() -> None:
+    assert wire.history_body(HistoryPage((A_ROW,), None)) == {"history": [wire.history_entry(A_ROW)]}
+    assert wire.history_body(HistoryPage((A_ROW,), 7))["next_cursor"] == "7"
+
+
+def test_the_first_message_holds_everything() -> None:
+    assert wire.snapshot_message(Snapshot(1, (A_FILE,), (A_ROUTE,), (AN_EVENT,))) == {
+        "type": "snapshot",
+        "seq": 1,
+        "files": [wire.live_file(A_FILE)],
+        "routes": [wire.route_entry(A_ROUTE)],
+        "storage": wire.storage_body([A_ROUTE]),
+        "events": [{"at": "2026-01-01T00:00:00.000Z", "level": "error", "text": "an actor crashed"}],
+    }
+
+
+def test_an_update_holds_only_what_changed() -> None:
+    assert wire.update_message(AN_UPDATE) == {
+        "type": "update",
+        "seq": 2,
+        "changed": [wire.live_file(A_FILE)],
+        "removed": ["f9"],
+        "routes": [wire.route_entry(A_ROUTE)],
+        "events": [{"at": "2026-01-01T00:00:00.000Z", "level": "error", "text": "an actor crashed"}],
+    }

@@ -1,0 +1,166 @@
+"""/api: what visitors may read and order, each a question to the desk and an answer from wire.py."""
+
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
+
+import trio
+from attrs import frozen
+from quart import Blueprint, Response, request
+
+from agent.desk import Unknown
+from agent.rules.health import Level
+from agent.terms import Status
+from agent.views import FileView, HistoryQuery
+from web import query, shapes, wire
+from web.reception import Reception
+
+HISTORY_LIMIT = 100
+
+_STORAGE_CODES = {
+    Level.OK.value: HTTPStatus.OK,
+    Level.WARNING.value: HTTPStatus.INSUFFICIENT_STORAGE,
+    Level.ERROR.value: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def answer(body: Mapping[str, object], code: int = HTTPStatus.OK) -> Response:
+    return _as_json(wire.encode(body), code)
+
+
+async def _long_answer(body: Callable[[], Mapping[str, object]]) -> Response:
+    """For bodies with all the files: made in a thread, since 100,000 of them take more than a second."""
+    return _as_json(await trio.to_thread.run_sync(lambda: wire.encode(body())), HTTPStatus.OK)
+
+
+def _as_json(written: str, code: int) -> Response:
+    return Response(written, status=code, content_type="application/json")
+
+
+def blueprint(desk: Reception) -> Blueprint:
+    reads, orders = _Reads(desk), _Orders(desk)
+    api = Blueprint("api", __name__, url_prefix="/api")
+    api.get("/status")(reads.status)
+    api.get("/storage")(reads.storage)
+    api.get("/files")(reads.files)
+    api.get("/routes")(reads.routes)
+    api.get("/history")(reads.history)
+    api.get("/explain")(reads.explain)
+    api.post("/routes/<name>/pause")(orders.pause)
+    api.post("/routes/<name>/resume")(orders.resume)
+    api.post("/files/<file_id>/retry")(orders.retry)
+    api.post("/files/<file_id>/cancel")(orders.cancel)
+    api.post("/retry")(orders.retry_all)
+    api.post("/reload")(orders.reload)
+    return api
+
+
+@frozen
+class _Reads:
+    _desk: Reception
+
+    async def status(self) -> Response:
+        files = (await self._desk.snapshot()).files
+        return await _long_answer(lambda: wire.status_body(files))
+
+    async def storage(self) -> Response:
+        body = wire.storage_body((await self._desk.snapshot()).routes)
+        return answer(body, _STORAGE_CODES[body["status"]])
+
+    async def files(self) -> Response:
+        choice = _Choice(
+            status=query.status(request.args),
+            route=request.args.get("route"),
+            after=query.file_cursor(request.args),
+            limit=query.limit(request.args, sys.maxsize),
+        )
+        files = (await self._desk.snapshot()).files
+        return await _long_answer(lambda: choice.body(files))
+
+    async def routes(self) -> Response:
+        body: shapes.RoutesBody = {
+            "routes": [wire.route_entry(route) for route in (await self._desk.snapshot()).routes]
+        }
+        return answer(body)
+
+    async def history(self) -> Response:
+        asked = HistoryQuery(
+            since_at=query.time_at(request.args, "since"),
+            until_at=query.time_at(request.args, "until"),
+            route=request.args.get("route"),
+            limit=query.limit(request.args, HISTORY_LIMIT),
+            before_id=query.row_cursor(request.args),
+        )
+        return answer(wire.history_body(await self._desk.history(asked)))
+
+    async def explain(self) -> Response:
+        path = query.required(query.shown(request.query_string), "path")
+        return answer(wire.live_file(_find(path, (await self._desk.snapshot()).files)))
+
+
+@frozen
+class _Choice:
+    """Which files to list: of this status and route, after this mark, at most so many, oldest first."""
+
+    status: Status | None
+    route: str | None
+    after: query.FileMark | None
+    limit: int
+
+    def body(self, files: Iterable[FileView]) -> shapes.FilesBody:
+        found = sorted(filter(self._includes, files), key=_mark)
+        shown = found[: self.limit]
+        body: shapes.FilesBody = {"files": [wire.file_entry(file) for file in shown]}
+        if len(found) > self.limit:
+            body["next_cursor"] = query.write_file_cursor(_mark(shown[-1]))
+        return body
+
+    def _includes(self, file: FileView) -> bool:
+        return (
+            self.status in (None, file.status)
+            and self.route in (None, file.route)
+            and (self.after is None or _mark(file) > self.after)
+        )
+
+
+@frozen
+class _Orders:
+    _desk: Reception
+
+    async def pause(self, name: str) -> Response:
+        return await _order("pause", self._desk.pause(name), name)
+
+    async def resume(self, name: str) -> Response:
+        return await _order("resume", self._desk.resume(name), name)
+
+    async def retry(self, file_id: str) -> Response:
+        return await _order("retry", self._desk.retry(file_id), file_id)
+
+    async def cancel(self, file_id: str) -> Response:
+        return await _order("cancel", self._desk.cancel(file_id), file_id)
+
+    async def retry_all(self) -> Response:
+        return await _order("retry", self._desk.retry_all())
+
+    async def reload(self) -> Response:
+        return await _order("reload", self._desk.reload())
+
+
+async def _order(name: str, order: Awaitable[None], subject: str | None = None) -> Response:
+    await order
+    body: shapes.Accepted = {"accepted": name}
+    if subject is not None:
+        body["subject"] = subject
+    return answer(body, HTTPStatus.ACCEPTED)
+
+
+def _mark(file: FileView) -> query.FileMark:
+    return file.discovered_at, file.id
+
+
+def _find(path: str, files: Iterable[FileView]) -> FileView:
+    """The newest file of that name; names are compared as shown, so an odd one can be asked for."""
+    named = [file for file in files if path in (wire.text(file.path), wire.text(file.file_path))]
+    if not named:
+        raise Unknown(f"no tracked file is named {path!r}")
+    return max(named, key=_mark)

@@ -1,0 +1,172 @@
+"""/openapi.json (OpenAPI 3.1): written from the types in shapes.py, so it cannot drift from the bodies."""
+
+import types
+from collections.abc import Mapping
+from enum import Enum
+from typing import Annotated, Literal, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
+
+from attrs import frozen
+
+from agent import __version__
+from agent.terms import Status
+from web import shapes
+
+Schema = dict[str, object]
+
+_PLAIN: dict[object, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    types.NoneType: "null",
+}
+_JSON, _TEXT, _PROBLEM = "application/json", "text/plain", "application/problem+json"
+
+
+@frozen
+class Operation:
+    """One request: what it does and, by status code, the shape (or for text the media type) it answers."""
+
+    summary: str
+    answers: Mapping[int, object]
+    parameters: tuple[str, ...] = ()
+
+
+_ACCEPTED = {202: shapes.Accepted}
+OPERATIONS: dict[tuple[str, str], Operation] = {
+    ("get", "/"): Operation("The page; JSON where that is preferred", {200: shapes.Alive}),
+    ("get", "/api/status"): Operation("What waits, runs, and ended", {200: shapes.StatusBody}),
+    ("get", "/api/storage"): Operation(
+        "Free space; 507 warns, 503 is an error",
+        dict.fromkeys((200, 507, 503), shapes.StorageBody),
+    ),
+    ("get", "/api/health"): Operation("OK unless a destination is in an outage", {200: _TEXT, 503: _TEXT}),
+    ("get", "/api/files"): Operation(
+        "Every tracked file and the last completed ones, oldest first",
+        {200: shapes.FilesBody},
+        ("status", "route", "limit", "cursor"),
+    ),
+    ("get", "/api/routes"): Operation("Each route", {200: shapes.RoutesBody}),
+    ("get", "/api/history"): Operation(
+        "Delivered and failed transfers, newest first",
+        {200: shapes.HistoryBody},
+        ("since", "until", "route", "limit", "cursor"),
+    ),
+    ("get", "/api/explain"): Operation(
+        "Why a file is or is not moving", {200: shapes.LiveFile, 404: shapes.Problem}, ("path",)
+    ),
+    ("post", "/api/routes/{name}/pause"): Operation("Start no more transfers on this route", _ACCEPTED),
+    ("post", "/api/routes/{name}/resume"): Operation("Go on with this route", _ACCEPTED),
+    ("post", "/api/files/{file_id}/retry"): Operation("Try a failed file again", _ACCEPTED),
+    ("post", "/api/files/{file_id}/cancel"): Operation("Give a file up", _ACCEPTED),
+    ("post", "/api/retry"): Operation("Try all failed files again", _ACCEPTED),
+    ("post", "/api/reload"): Operation(
+        "Read the configuration again", {202: shapes.Accepted, 422: shapes.Problem}
+    ),
+    ("get", "/livez"): Operation("The program runs", {200: _TEXT}),
+    ("get", "/readyz"): Operation("Every destination is usable", {200: _TEXT, 503: _TEXT}, ("verbose",)),
+    ("get", "/metrics"): Operation("Prometheus text format", {200: _TEXT}),
+    ("get", "/openapi.json"): Operation("This document", {200: object}),
+    ("get", "/ws"): Operation(
+        "A WebSocket (RFC 6455): a SnapshotMessage, then UpdateMessages; close 1013: come back", {101: None}
+    ),
+}
+
+_PARAMETERS: dict[str, Schema] = {
+    "status": {"type": "string", "enum": [each.value for each in Status]},
+    "route": {"type": "string"},
+    "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
+    "cursor": {"type": "string", "description": "next_cursor of an earlier answer"},
+    "since": {"type": "string", "description": "RFC 3339, or seconds since the epoch"},
+    "until": {"type": "string", "description": "RFC 3339, or seconds since the epoch; not included"},
+    "path": {"type": "string", "description": "absolute, or relative to the source"},
+    "verbose": {"type": "string", "description": "a line for each destination"},
+}
+
+
+def document() -> Schema:
+    """The whole description."""
+    paths: dict[str, Schema] = {}
+    schemas: dict[str, Schema] = {}
+    for shape in (shapes.SnapshotMessage, shapes.UpdateMessage):
+        schema_of(shape, schemas)
+    for (method, path), operation in OPERATIONS.items():
+        paths.setdefault(path, {})[method] = _operation(path, operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "transfer-agent", "version": __version__},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
+    }
+
+
+def schema_of(shape: object, schemas: dict[str, Schema]) -> Schema:
+    """The JSON Schema (2020-12) of a type; each TypedDict goes into `schemas` and is referred to."""
+    if is_typeddict(shape) and isinstance(shape, type):
+        return _object(shape, schemas)
+    if get_origin(shape) is not None:
+        return _generic(shape, schemas)
+    return {} if shape is object else {"type": _PLAIN[shape]}
+
+
+def _generic(shape: object, schemas: dict[str, Schema]) -> Schema:
+    origin, arguments = get_origin(shape), get_args(shape)
+    if origin is Annotated:
+        return _annotated(arguments[1])
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    parts = [schema_of(each, schemas) for each in arguments]
+    if origin is list:
+        return {"type": "array", "items": parts[0]}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": parts[1]}
+    return parts[0] if origin is NotRequired else {"anyOf": parts}
+
+
+def _object(shape: type, schemas: dict[str, Schema]) -> Schema:
+    name = shape.__name__
+    if name not in schemas:
+        hints = get_type_hints(shape, include_extras=True)
+        required: frozenset[str] = shape.__required_keys__  # type: ignore[attr-defined]
+        schemas[name] = {
+            "type": "object",
+            "properties": {key: schema_of(hint, schemas) for key, hint in hints.items()},
+            "required": [key for key in hints if key in required],
+        }
+        if shape.__doc__:
+            schemas[name]["description"] = shape.__doc__
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _annotated(meaning: object) -> Schema:
+    if isinstance(meaning, type) and issubclass(meaning, Enum):
+        return {"type": "string", "enum": [each.value for each in meaning]}
+    return {"type": "string", "format": meaning}
+
+
+def _operation(path: str, operation: Operation, schemas: dict[str, Schema]) -> Schema:
+    named = [part.strip("{}") for part in path.split("/") if part.startswith("{")]
+    parameters: list[Schema] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in named
+    ]
+    parameters += [
+        {"name": name, "in": "query", "required": name == "path", "schema": _PARAMETERS[name]}
+        for name in operation.parameters
+    ]
+    answers: Schema = {str(code): _answer(shape, schemas) for code, shape in operation.answers.items()}
+    answers["default"] = _answer(shapes.Problem, schemas)
+    return {"summary": operation.summary, "parameters": parameters, "responses": answers}
+
+
+def _answer(shape: object, schemas: dict[str, Schema]) -> Schema:
+    if shape is None:
+        return {"description": "switching protocols"}
+    if shape == _TEXT:
+        return {"description": "text", "content": {_TEXT: {"schema": {"type": "string"}}}}
+    media_type = _PROBLEM if shape is shapes.Problem else _JSON
+    name = getattr(shape, "__name__", "")
+    return {"description": name, "content": {media_type: {"schema": schema_of(shape, schemas)}}}

@@ -1,0 +1,95 @@
+"""Query parameters into values; what is malformed is a 400 that names the parameter."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NoReturn
+from urllib.parse import parse_qsl
+
+from werkzeug.exceptions import BadRequest
+
+from agent.terms import Status
+
+MAX_LIMIT = 1000
+
+_NUMBER = re.compile(r"[0-9]{1,18}")  # fits the journal's 64-bit numbers
+_EPOCH_S = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+
+Args = Mapping[str, str]
+FileMark = tuple[float, str]
+
+
+def limit(args: Args, default: int) -> int:
+    """1 to `MAX_LIMIT` entries."""
+    value = args.get("limit")
+    if value is None:
+        return default
+    if not _NUMBER.fullmatch(value) or not 1 <= int(value) <= MAX_LIMIT:
+        _refuse("limit", f"a number from 1 to {MAX_LIMIT}")
+    return int(value)
+
+
+def time_at(args: Args, name: str) -> float | None:
+    """RFC 3339, or seconds since the epoch."""
+    value = args.get(name)
+    if value is None or _EPOCH_S.fullmatch(value):
+        return None if value is None else float(value)
+    try:
+        when = datetime.fromisoformat(value.upper())
+    except ValueError:
+        when = None
+    if when is None or when.tzinfo is None:
+        _refuse(name, "a time with its zone (2026-01-31T12:00:00Z) or seconds since the epoch")
+    return when.timestamp()
+
+
+def status(args: Args) -> Status | None:
+    value = args.get("status")
+    words = [each.value for each in Status]
+    if value is not None and value not in words:
+        _refuse("status", f"one of {', '.join(words)}")
+    return None if value is None else Status(value)
+
+
+def row_cursor(args: Args) -> int | None:
+    """Where a listing of the journal goes on: a transfer's number."""
+    value = args.get("cursor")
+    if value is not None and not _NUMBER.fullmatch(value):
+        _refuse("cursor", "the next_cursor of an earlier answer")
+    return None if value is None else int(value)
+
+
+def file_cursor(args: Args) -> FileMark | None:
+    """Where a listing of files goes on: after the file discovered then, with this id."""
+    value = args.get("cursor")
+    if value is None:
+        return None
+    discovered, separator, file_id = value.partition(",")
+    try:
+        discovered_at = float(discovered)
+    except ValueError:
+        separator, discovered_at = "", 0.0
+    if not separator:
+        _refuse("cursor", "the next_cursor of an earlier answer")
+    return discovered_at, file_id
+
+
+def write_file_cursor(mark: FileMark) -> str:
+    """What `file_cursor` reads back exactly."""
+    return f"{mark[0]!r},{mark[1]}"
+
+
+def shown(query_string: bytes) -> Args:
+    """The parameters, with U+FFFD for bytes that are not UTF-8 (`request.args` leaves them encoded)."""
+    return dict(parse_qsl(query_string.decode("utf-8", "replace"), errors="replace"))
+
+
+def required(args: Args, name: str) -> str:
+    value = args.get(name)
+    if not value:
+        _refuse(name, "given")
+    return value
+
+
+def _refuse(name: str, wanted: str) -> NoReturn:
+    raise BadRequest(f"{name}: must be {wanted}")

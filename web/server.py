@@ -1,0 +1,92 @@
+"""The web server: Hypercorn on one address, hardened, with a stop that nobody holds up."""
+
+import errno
+import logging
+import socket
+
+import trio
+from attrs import frozen
+from hypercorn.config import Config, Sockets
+from hypercorn.trio import run as hypercorn_run
+from quart_trio import QuartTrio
+
+from web.hardening import Interruptible, converse
+
+GRACE_S = 1.0
+PING_S = 20.0
+HEAD_BYTES = 16 * 1024
+MESSAGE_BYTES = 64 * 1024
+
+
+class PortTaken(Exception):  # noqa: N818  the name says what is wrong
+    """Another program listens on the address already."""
+
+    def __init__(self, bind: str) -> None:
+        super().__init__(
+            f"cannot listen on {bind}: another program (perhaps another transfer-agent) does already; "
+            f'stop it, or choose another port in [web] bind ("127.0.0.1:0" picks a free one)'
+        )
+        self.bind = bind
+
+
+async def serve(app: QuartTrio, bind: str, *, stop: trio.Event, task_status: trio.TaskStatus[str]) -> None:
+    """Serve `app` on `bind` until `stop` is set, and then `GRACE_S` longer for those who have not finished.
+
+    Reports the base URL, such as `http://127.0.0.1:39485`, as started value. `bind` is `HOST:PORT` or
+    `[IPV6]:PORT`; port 0 picks a free one.
+
+    Raises:
+        PortTaken: someone listens there; nothing has been started.
+        OSError: the address is not ours, its name is unknown, or its port needs privileges; likewise.
+        ValueError: `bind` has no port.
+    """
+    with _listen(bind) as listener:
+        _install_connection()
+        await hypercorn_run.worker_serve(
+            Interruptible(app),
+            _config(),
+            sockets=Sockets(secure_sockets=[], insecure_sockets=[listener], quic_sockets=[]),
+            shutdown_trigger=stop.wait,
+            task_status=_Started(task_status),
+        )
+
+
+def _listen(bind: str) -> socket.socket:
+    host, _, port = bind.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, int(port)), family=family, backlog=Config.backlog)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(bind) from error
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def _config() -> Config:
+    config = Config()
+    config.errorlog = logging.getLogger("web")
+    config.graceful_timeout = GRACE_S
+    config.h11_max_incomplete_size = HEAD_BYTES
+    config.include_server_header = False
+    config.websocket_max_message_size = MESSAGE_BYTES
+    config.websocket_ping_interval = PING_S
+    return config
+
+
+def _install_connection() -> None:
+    """Hypercorn 0.18 takes what serves a connection from this name, and offers no parameter for it."""
+    hypercorn_run.TCPServer = converse  # type: ignore[attr-defined, assignment]  # the only way in
+
+
+@frozen
+class _Started(trio.TaskStatus[list[str]]):
+    """Hands on the one address of those that Hypercorn reports."""
+
+    _first: trio.TaskStatus[str]
+
+    def started(self, value: list[str] | None = None) -> None:
+        [url] = value or []
+        self._first.started(url)

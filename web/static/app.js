@@ -1,0 +1,144 @@
+// The page: puts state, connection and views together, and draws at most once a frame.
+
+import { activeItem, completedItem, failedItem, waitingRow } from "./files.js";
+import * as format from "./format.js";
+import { Header } from "./header.js";
+import { icon, setIcon } from "./icons.js";
+import { Live } from "./live.js";
+import { Rows, attribute, h, text } from "./nodes.js";
+import { routeCard } from "./routes.js";
+import { Session, answerOf } from "./session.js";
+import { State } from "./state.js";
+import { VirtualList } from "./table.js";
+
+const ACTIVE_SHOWN = 100;
+const TOAST_MS = 15_000;
+
+const byId = (id) => document.getElementById(id);
+const state = new State();
+let heardAt = 0;
+let locked = false;
+let drawing = false;
+
+const session = new Session(byId("token"), () => {
+  locked = false;
+  live.reconnect();
+});
+const live = new Live(session, { onMessage: take, onChange: redraw, onRefused: checkAccess });
+const header = new Header({ reconnect: () => live.reconnect(), askToken: () => session.ask() });
+const filter = byId("filter");
+const waitingTable = byId("waiting").querySelector("[role=table]");
+
+const lists = {
+  waiting: new VirtualList(byId("waiting"), waitingRow, redraw),
+  failed: new VirtualList(byId("failed"), () => failedItem({ retry }), redraw),
+  completed: new VirtualList(byId("recent"), completedItem, redraw),
+};
+const cards = new Rows(byId("routes"), () => routeCard({ pause, resume }));
+const transfers = new Rows(byId("transfers"), () => activeItem({ cancel }));
+const events = new Rows(byId("events"), eventItem);
+
+function take(message) {
+  const whole = state.apply(message, performance.now());
+  if (whole) heardAt = Date.now();
+  redraw();
+  return whole;
+}
+
+function redraw() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(draw);
+}
+
+function draw() {
+  drawing = false;
+  const nowMs = Date.now();
+  header.draw({ state, live, heardAt, locked }, nowMs);
+  document.documentElement.dataset.link = live.state;
+  if (!heardAt) return;
+  byId("main").hidden = false;
+  cards.show([...state.routes].map(([name, route]) => [name, route, nowMs]));
+  drawTransfers(nowMs);
+  for (const [group, list] of Object.entries(lists)) {
+    const files = state.list(group, filter.value);
+    list.show(files, nowMs);
+    drawPanel(list.scroller, files.length, state.count(group));
+    if (group === "waiting") attribute(waitingTable, "aria-rowcount", files.length + 1);
+  }
+  byId("retry-all").hidden = state.count("failed") === 0;
+  drawEvents(nowMs);
+}
+
+function drawTransfers(nowMs) {
+  const files = state.list("active", filter.value);
+  const rateOf = (file) => state.rates.get(file.id).perSecond(performance.now());
+  transfers.show(files.slice(0, ACTIVE_SHOWN).map((file) => [file.id, file, rateOf(file), nowMs]));
+  drawPanel(byId("transfers"), files.length, state.count("active"));
+}
+
+/** The number in a panel's title, and the sentence for an empty one. */
+function drawPanel(list, shown, total) {
+  const panel = list.closest(".panel");
+  const some = shown === total ? "" : `${format.number(shown)} of `;
+  text(panel.querySelector(".count"), `${some}${format.number(total)}`);
+  list.hidden = shown === 0;
+  panel.querySelector(".empty").hidden = shown > 0;
+}
+
+function drawEvents(nowMs) {
+  byId("events-panel").hidden = state.events.length === 0;
+  text(byId("events-panel").querySelector(".count"), format.number(state.events.length));
+  events.show(state.events.map((event, index) => [index, event, nowMs]).reverse());
+}
+
+function eventItem() {
+  const sign = icon("warning");
+  const at = h("time");
+  const words = h("span");
+  const node = h("li", {}, sign, at, words);
+  return {
+    node,
+    update(event, nowMs) {
+      attribute(node, "data-level", event.level);
+      setIcon(sign, event.level === "error" ? "fail" : "warning");
+      text(at, format.clock(event.at, nowMs));
+      attribute(at, "datetime", event.at);
+      text(words, format.visible(event.text));
+    },
+  };
+}
+
+async function checkAccess() {
+  const before = locked;
+  locked = await session.locked();
+  redraw();
+  if (locked && !before) await session.ask();
+}
+
+const pause = (route) => run(`api/routes/${encodeURIComponent(route.name)}/pause`);
+const resume = (route) => run(`api/routes/${encodeURIComponent(route.name)}/resume`);
+const retry = (file) => run(`api/files/${encodeURIComponent(file.id)}/retry`);
+
+async function cancel(file) {
+  const dialog = byId("confirm");
+  text(dialog.querySelector(".subject"), format.visible(file.path));
+  if ((await answerOf(dialog)) === "ok") await run(`api/files/${encodeURIComponent(file.id)}/cancel`);
+}
+
+async function run(path) {
+  const problem = await session.command(path);
+  if (problem) toast(problem);
+}
+
+function toast(words) {
+  const close = h("button", { type: "button", "aria-label": "Dismiss", onclick: () => note.remove() }, icon("fail"));
+  const note = h("div", { class: "toast" }, icon("warning"), h("p", {}, words), close);
+  byId("toasts").append(note);
+  setTimeout(() => note.remove(), TOAST_MS);
+}
+
+byId("retry-all").addEventListener("click", () => run("api/retry"));
+filter.addEventListener("input", redraw);
+setInterval(redraw, 1000);
+live.reconnect();

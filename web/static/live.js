@@ -1,0 +1,97 @@
+// The WebSocket: stays connected, comes back by itself, and notices silence.
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 10_000;
+const QUIET_MS = 20_000;
+const PROBE_LIMIT_MS = 5_000;
+const PROTOCOL = "transfer-agent";
+
+/** How long to wait before attempt number `failures` + 1: doubling, spread over the upper half. */
+export function backOff(failures, random = Math.random()) {
+  const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures, 10));
+  return longest * (0.5 + random / 2);
+}
+
+/**
+ * A live feed. `onMessage(message)` returns false to have the connection dropped and made afresh;
+ * `onChange()` is called whenever `state` (connecting | live | waiting) or `retryAt` changed;
+ * `onRefused()` when an attempt ended before it was open.
+ */
+export class Live {
+  state = "connecting";
+  retryAt = 0;
+  #failures = 0;
+  #socket = null;
+  #timer = 0;
+  #heardAt = 0;
+
+  constructor(session, { onMessage, onChange, onRefused }) {
+    Object.assign(this, { session, onMessage, onChange, onRefused });
+    addEventListener("online", () => this.reconnect());
+    addEventListener("offline", () => this.#drop());
+    setInterval(() => this.#listen(), PROBE_LIMIT_MS);
+  }
+
+  /** Connects now, whatever was planned. */
+  reconnect() {
+    this.#drop();
+    this.#failures = 0;
+    this.#connect();
+  }
+
+  #connect() {
+    clearTimeout(this.#timer);
+    const token = this.session.token;
+    const address = new URL("ws", document.baseURI.replace(/^http/, "ws"));
+    const socket = new WebSocket(address, token ? [PROTOCOL, `bearer.${token}`] : []);
+    let opened = false;
+    this.#socket = socket;
+    this.#become("connecting");
+    socket.onopen = () => (opened = true);
+    socket.onmessage = (event) => this.#receive(socket, JSON.parse(event.data));
+    socket.onclose = () => {
+      if (socket !== this.#socket) return;
+      if (!opened) this.onRefused();
+      this.#drop();
+    };
+  }
+
+  #receive(socket, message) {
+    if (socket !== this.#socket) return;
+    this.#heardAt = performance.now();
+    if (!this.onMessage(message)) this.#drop();
+    else if (this.state !== "live") {
+      this.#failures = 0;
+      this.#become("live");
+    }
+  }
+
+  #drop() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    const wait = backOff(this.#failures);
+    this.#failures += 1;
+    this.retryAt = Date.now() + wait;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#connect(), wait);
+    this.#become("waiting");
+  }
+
+  /** A page cannot ping; a dead link is silent like a quiet agent, so after a while we ask. */
+  async #listen() {
+    const socket = this.#socket;
+    if (this.state !== "live" || performance.now() - this.#heardAt < QUIET_MS) return;
+    this.#heardAt = performance.now();
+    const alive = await fetch("livez", { cache: "no-store", signal: AbortSignal.timeout(PROBE_LIMIT_MS) }).then(
+      (answer) => answer.ok,
+      () => false,
+    );
+    if (!alive && socket === this.#socket) this.#drop();
+  }
+
+  #become(state) {
+    this.state = state;
+    this.onChange();
+  }
+}

@@ -1,0 +1,124 @@
+// A card for each route, and the sentence that sums them up.
+
+import * as format from "./format.js";
+import { STATUS_WORDS, icon, setIcon } from "./icons.js";
+import { attribute, h, text } from "./nodes.js";
+
+const NEARLY_FULL = 0.9;
+const SHOWN = ["Copying", "Verifying", "Paused", "InQueue", "Ready", "Growing", "Discovered", "Held", "Failed"];
+
+/** The state of all routes as {kind: ok | quiet | bad, text}. */
+export function overall(routes, nowMs) {
+  const faults = routes.flatMap((route) => troubles(route, nowMs).map((trouble) => `${route.name}: ${trouble}`));
+  if (faults.length) return { kind: "bad", text: faults.join("; ") };
+  if (!routes.length) return { kind: "quiet", text: "No routes are configured" };
+  const paused = routes.filter((route) => route.paused).map((route) => route.name);
+  if (paused.length) return { kind: "quiet", text: `All destinations usable; paused: ${paused.join(", ")}` };
+  return { kind: "ok", text: "All destinations usable" };
+}
+
+function troubles(route, nowMs) {
+  const { outage, source_error: sourceError } = route;
+  return [
+    ...(outage ? [`outage ${words(outage.reason)} since ${format.clock(outage.since, nowMs)}`] : []),
+    ...(sourceError ? ["source not readable"] : []),
+  ];
+}
+
+function words(reason) {
+  return reason.replaceAll("_", " ");
+}
+
+export function routeCard({ pause, resume }) {
+  const name = h("h3");
+  const paused = h("span", { class: "badge" }, icon("pause"), "Paused");
+  const sign = icon("pause");
+  const label = h("span");
+  let current;
+  const button = h("button",
+    { type: "button", onclick: () => (current.paused ? resume(current) : pause(current)) }, sign, label);
+  const source = h("bdi");
+  const destination = h("bdi");
+  const outage = banner();
+  const sourceError = banner();
+  const space = spaceBar();
+  const counts = h("ul", { class: "counts" });
+  const rate = h("strong");
+  const queue = h("span");
+  const node = h("li", { class: "card" },
+    h("div", { class: "head" }, name, paused, button),
+    h("p", { class: "way" }, source, icon("arrow"), destination),
+    outage.node, sourceError.node,
+    h("p", { class: "pace" }, rate, queue),
+    counts, space.node);
+  const update = (route, nowMs) => {
+    current = route;
+    text(name, route.name);
+    attribute(node, "data-trouble", route.outage || route.source_error ? "" : null);
+    paused.hidden = !route.paused;
+    setIcon(sign, route.paused ? "play" : "pause");
+    text(label, route.paused ? "Resume" : "Pause");
+    attribute(button, "aria-label", `${route.paused ? "Resume" : "Pause"} route ${route.name}`);
+    text(source, route.source);
+    attribute(source, "title", route.source);
+    text(destination, route.destination);
+    attribute(destination, "title", route.destination);
+    outage.update(route.outage && outageText(route.outage, nowMs), route.outage?.detail);
+    sourceError.update(route.source_error && "Source not readable", route.source_error);
+    text(rate, format.rate(route.rate_bytes_s));
+    text(queue, `${format.bytes(route.queue_bytes)} to go`);
+    showCounts(counts, route.counts);
+    space.update(route);
+  };
+  return { node, update };
+}
+
+function outageText(outage, nowMs) {
+  const lasted = format.duration((nowMs - Date.parse(outage.since)) / 1000);
+  return `Outage: ${words(outage.reason)} since ${format.clock(outage.since, nowMs)} (${lasted})`;
+}
+
+function banner() {
+  const title = h("strong");
+  const detail = h("span");
+  const node = h("div", { class: "banner" }, icon("warning"), h("p", {}, title, detail));
+  return {
+    node,
+    update(what, more) {
+      node.hidden = !what;
+      text(title, what || "");
+      text(detail, more || "");
+    },
+  };
+}
+
+function spaceBar() {
+  const meter = h("meter", { min: 0, optimum: 0, "aria-label": "Space used at the destination" });
+  const words = h("span");
+  const node = h("p", { class: "space" }, meter, words);
+  return {
+    node,
+    update({ destination_free_bytes: free, destination_total_bytes: total }) {
+      const known = free !== null && total;
+      meter.hidden = !known;
+      if (known) {
+        attribute(meter, "max", total);
+        attribute(meter, "low", total * NEARLY_FULL);
+        attribute(meter, "high", total * NEARLY_FULL);
+        attribute(meter, "value", total - free);
+      }
+      const size = known ? ` of ${format.bytes(total)}` : "";
+      text(words, free === null ? "Free space not known" : `${format.bytes(free)} free${size}`);
+    },
+  };
+}
+
+function showCounts(list, counts) {
+  const shown = SHOWN.filter((status) => counts[status]);
+  const key = shown.map((status) => `${status}${counts[status]}`).join();
+  if (list.dataset.key === key) return;
+  list.dataset.key = key;
+  list.replaceChildren(...shown.map((status) =>
+    h("li", { "data-status": status },
+      h("b", {}, format.number(counts[status])), ` ${(STATUS_WORDS[status] ?? status).toLowerCase()}`)));
+}

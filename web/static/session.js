@@ -1,0 +1,68 @@
+// Requests to the agent, with the visitor's token if there is one.
+
+const KEY = "transfer-agent-token";
+
+/** The browser tab's access; `onToken()` is called when the visitor has given another token. */
+export class Session {
+  #asking = null;
+
+  constructor(dialog, onToken) {
+    this.dialog = dialog;
+    this.onToken = onToken;
+  }
+
+  get token() {
+    return sessionStorage.getItem(KEY);
+  }
+
+  /** Asks for the token; true if one was given. Several callers share one dialog. */
+  ask() {
+    this.#asking ??= answerOf(this.dialog).then((answer) => {
+      this.#asking = null;
+      if (answer !== "ok") return false;
+      const field = this.dialog.querySelector("input");
+      sessionStorage.setItem(KEY, field.value);
+      field.value = "";
+      this.onToken();
+      return true;
+    });
+    return this.#asking;
+  }
+
+  /** Whether the agent wants a (better) token for reading. */
+  async locked() {
+    const answer = await this.#fetch("GET", "api/routes").catch(() => null);
+    return answer?.status === 401;
+  }
+
+  /** Sends a command. Returns null when it was taken, else one line of text for people. */
+  async command(path) {
+    try {
+      let answer = await this.#fetch("POST", path);
+      while (answer.status === 401 && (await this.ask())) answer = await this.#fetch("POST", path);
+      return answer.ok ? null : await reasonOf(answer);
+    } catch {
+      return "The agent cannot be reached. Nothing was changed.";
+    }
+  }
+
+  #fetch(method, path) {
+    const headers = this.token ? { Authorization: `Bearer ${this.token}` } : {};
+    return fetch(path, { method, headers, cache: "no-store" });
+  }
+}
+
+/** Opens a dialog and waits for the value of the button that closed it ("" for Escape). */
+export function answerOf(dialog) {
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true });
+  });
+}
+
+/** Problem details (RFC 9457) carry a sentence; anything else only its number. */
+async function reasonOf(answer) {
+  const problem = await answer.json().catch(() => ({}));
+  return problem.detail || problem.title || `The agent answered ${answer.status}.`;
+}

@@ -1,0 +1,66 @@
+// A long list of which only the lines in sight exist.
+
+import { Rows, attribute } from "./nodes.js";
+
+const SPARE_LINES = 5;
+
+/**
+ * Lines of one height (`--line-height` of the scroller, in px) inside `.sizer` inside `scroller`.
+ * A row is `{node, update(item, place, nowMs)}`; items need an `id`.
+ */
+export class VirtualList {
+  #items = [];
+  #rows;
+  #lineHeight = 0;
+
+  constructor(scroller, create, redraw) {
+    this.scroller = scroller;
+    this.sizer = scroller.querySelector(".sizer");
+    this.#rows = new Rows(this.sizer, create);
+    scroller.addEventListener("scroll", redraw, { passive: true });
+    new ResizeObserver(() => {
+      this.#lineHeight = 0;
+      redraw();
+    }).observe(scroller);
+  }
+
+  show(items, nowMs) {
+    this.#items = items;
+    this.#lineHeight ||= parseFloat(getComputedStyle(this.scroller).getPropertyValue("--line-height"));
+    this.sizer.style.height = `${items.length * this.#lineHeight}px`;
+    this.#rows.show(this.#inSight().map((index) => this.#entry(index, nowMs)));
+  }
+
+  /** Indices of the lines to draw, and of the one that holds the focus: it must not change under a key. */
+  #inSight() {
+    const { scrollTop, clientHeight } = this.scroller;
+    const first = Math.max(0, Math.floor(scrollTop / this.#lineHeight) - SPARE_LINES);
+    const last = Math.ceil((scrollTop + clientHeight) / this.#lineHeight) + SPARE_LINES;
+    const end = Math.min(this.#items.length, last);
+    const indices = Array.from({ length: Math.max(0, end - first) }, (_, offset) => first + offset);
+    const focused = this.#rows.focusedKey();
+    const at = focused === undefined ? -1 : this.#items.findIndex((item) => item.id === focused);
+    if (at >= 0 && at < first) indices.unshift(at);
+    if (at >= end) indices.push(at);
+    return indices;
+  }
+
+  #entry(index, nowMs) {
+    const item = this.#items[index];
+    const place = { top: `translateY(${index * this.#lineHeight}px)`, index, total: this.#items.length };
+    return [item.id, item, place, nowMs];
+  }
+}
+
+/** Puts a list line where it belongs, and says which of how many it is. */
+export function placeItem(node, { top, index, total }) {
+  if (node.style.transform !== top) node.style.transform = top;
+  attribute(node, "aria-posinset", index + 1);
+  attribute(node, "aria-setsize", total);
+}
+
+/** The same for a table row; the header is row 1. */
+export function placeRow(node, { top, index }) {
+  if (node.style.transform !== top) node.style.transform = top;
+  attribute(node, "aria-rowindex", index + 2);
+}

@@ -1,0 +1,233 @@
+"""Views to JSON: pure functions, one for each body in shapes.py."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import overload
+
+from agent.rules.health import GIB_BYTES, Level, Verdict, judge, worst
+from agent.terms import Status
+from agent.views import Event, FileView, HistoryPage, HistoryRow, RouteView, Snapshot, Update
+from web import shapes
+
+UNKNOWN_GB = -1
+IN_PROGRESS = (Status.COPYING, Status.VERIFYING)
+ENDED = (Status.COMPLETED, Status.FAILED)
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_FIRST_S = (datetime.min.replace(tzinfo=UTC) - _EPOCH).total_seconds()
+_LAST_S = (datetime.max.replace(tzinfo=UTC, microsecond=0) - _EPOCH).total_seconds()
+
+
+def text(value: str) -> str:
+    """The text with each byte that is not UTF-8 (a surrogate, PEP 383) shown as U+FFFD."""
+    return _SURROGATES.sub("\ufffd", value)
+
+
+def encode(body: Mapping[str, object]) -> str:
+    """JSON (RFC 8259) that any client can read, whatever bytes a file name holds.
+
+    Lists are written entry by entry: the encoder keeps the interpreter to itself while it runs, and
+    a long list is best written in a thread that lets others run.
+    """
+    return "{" + ",".join(f"{_write(key)}:{_write_member(value)}" for key, value in body.items()) + "}"
+
+
+def _write_member(value: object) -> str:
+    return f"[{','.join(map(_write, value))}]" if isinstance(value, list) else _write(value)
+
+
+def _write(value: object) -> str:
+    return text(_ENCODER.encode(value))
+
+
+@overload
+def moment(at: float) -> str: ...
+@overload
+def moment(at: float | None) -> str | None: ...
+def moment(at: float | None) -> str | None:
+    """RFC 3339 in UTC with milliseconds; a time beyond the years 1 to 9999 shows as their end."""
+    if at is None:
+        return None
+    when = _EPOCH + timedelta(seconds=min(max(at, _FIRST_S), _LAST_S))
+    return when.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def progress(file: FileView) -> float:
+    """Copied part of the file in percent, 0.0 to 100.0."""
+    if file.status is Status.COMPLETED:
+        return 100.0
+    if file.size_bytes == 0:
+        return 0.0
+    return round(min(100.0, 100.0 * file.copied_bytes / file.size_bytes), 1)
+
+
+def file_entry(file: FileView) -> shapes.FileEntry:
+    return {
+        "file_path": file.file_path,
+        "status": file.status.value,
+        "file_size": file.size_bytes,
+        "last_write_time": moment(file.mtime_at),
+        "copy_progress": progress(file),
+        "retry_count": file.attempts,
+        "error_message": file.error,
+        "id": file.id,
+        "route": file.route,
+        "destination_path": file.destination_path,
+        "bytes_verified": file.verified_bytes,
+        "verified_level": file.verified_level,
+        "hash": file.hash,
+        "discovered_at": moment(file.discovered_at),
+        "started_at": moment(file.started_at),
+        "completed_at": moment(file.completed_at),
+    }
+
+
+def live_file(file: FileView) -> shapes.LiveFile:
+    return {**file_entry(file), "path": file.path, "why": file.why, "until": moment(file.until_at)}
+
+
+def route_entry(route: RouteView) -> shapes.RouteEntry:
+    outage = route.outage
+    return {
+        "name": route.name,
+        "source": route.source,
+        "destination": route.destination,
+        "rules": route.rules,
+        "paused": route.paused,
+        "counts": route.counts,
+        "queue_bytes": route.queue_bytes,
+        "rate_bytes_s": route.rate_bytes_s,
+        "outage": None
+        if outage is None
+        else {"reason": outage.reason.value, "since": moment(outage.since_at), "detail": outage.detail},
+        "source_error": route.source_error,
+        "source_free_bytes": route.source_free_bytes,
+        "destination_free_bytes": route.destination_free_bytes,
+        "destination_total_bytes": route.destination_total_bytes,
+    }
+
+
+def storage_body(routes: Sequence[RouteView]) -> shapes.StorageBody:
+    verdicts = [judge(route) for route in routes]
+    verdict = worst(verdicts)
+    body: shapes.StorageBody = {
+        "sourceFreeGB": _gib(verdict.source_free_bytes),
+        "destinationFreeGB": _gib(verdict.destination_free_bytes),
+        "status": verdict.level.value,
+        "routes": [_route_storage(each) for each in verdicts],
+    }
+    if verdict.level is not Level.OK:
+        body["message"] = f"{verdict.name}: {verdict.message}" if verdict.name else verdict.message
+    return body
+
+
+def _route_storage(verdict: Verdict) -> shapes.RouteStorage:
+    return {
+        "name": verdict.name,
+        "status": verdict.level.value,
+        "message": verdict.message,
+        "sourceFreeGB": _gib(verdict.source_free_bytes),
+        "destinationFreeGB": _gib(verdict.destination_free_bytes),
+    }
+
+
+def _gib(free_bytes: int | None) -> int:
+    return UNKNOWN_GB if free_bytes is None else free_bytes // GIB_BYTES
+
+
+def status_body(files: Iterable[FileView]) -> shapes.StatusBody:
+    by_age = sorted(files, key=_began_at)
+    running = [_in_progress(file) for file in by_age if file.status in IN_PROGRESS]
+    pending = [file.path for file in by_age if file.status not in (*IN_PROGRESS, *ENDED)]
+    ended = sorted(by_age, key=_ended_at, reverse=True)
+    body: shapes.StatusBody = {
+        "pendingFilesCount": len(pending),
+        "pendingFiles": pending,
+        "inProgress": running[0] if running else None,
+        "recentlyCompleted": [
+            {"file": file.path, "completedAt": moment(file.completed_at)}
+            for file in ended
+            if file.status is Status.COMPLETED
+        ],
+        "failedFiles": [
+            {"file": file.path, "error": file.error or "", "failedAt": moment(file.completed_at)}
+            for file in ended
+            if file.status is Status.FAILED
+        ],
+    }
+    if len(running) > 1:
+        body["allInProgress"] = running
+    return body
+
+
+def _in_progress(file: FileView) -> shapes.InProgress:
+    return {
+        "file": file.path,
+        "progressPercentage": int(progress(file)),
+        "status": file.status.value,
+        "startTime": moment(_began_at(file)),
+    }
+
+
+def _began_at(file: FileView) -> float:
+    return file.discovered_at if file.started_at is None else file.started_at
+
+
+def _ended_at(file: FileView) -> float:
+    return 0.0 if file.completed_at is None else file.completed_at
+
+
+def history_entry(row: HistoryRow) -> shapes.HistoryEntry:
+    return {
+        "transfer_id": row.transfer_id,
+        "route": row.route,
+        "path": row.path,
+        "file_path": row.file_path,
+        "result": row.result,
+        "file_size": row.size_bytes,
+        "destination_path": row.destination_path,
+        "verified_level": row.verified_level,
+        "hash": row.hash,
+        "attempts": row.attempts,
+        "error_message": row.error,
+        "discovered_at": moment(row.discovered_at),
+        "started_at": moment(row.started_at),
+        "completed_at": moment(row.completed_at),
+    }
+
+
+def history_body(page: HistoryPage) -> shapes.HistoryBody:
+    body: shapes.HistoryBody = {"history": [history_entry(row) for row in page.rows]}
+    if page.next_before_id is not None:
+        body["next_cursor"] = str(page.next_before_id)
+    return body
+
+
+def snapshot_message(snapshot: Snapshot) -> shapes.SnapshotMessage:
+    return {
+        "type": "snapshot",
+        "seq": snapshot.seq,
+        "files": [live_file(file) for file in snapshot.files],
+        "routes": [route_entry(route) for route in snapshot.routes],
+        "storage": storage_body(snapshot.routes),
+        "events": [_event(event) for event in snapshot.events],
+    }
+
+
+def update_message(update: Update) -> shapes.UpdateMessage:
+    return {
+        "type": "update",
+        "seq": update.seq,
+        "changed": [live_file(file) for file in update.changed],
+        "removed": list(update.removed),
+        "routes": [route_entry(route) for route in update.routes],
+        "events": [_event(event) for event in update.events],
+    }
+
+
+def _event(event: Event) -> shapes.EventEntry:
+    return {"at": moment(event.at), "level": event.level, "text": event.text}

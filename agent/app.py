@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import TracebackType
 
 import trio
@@ -22,6 +23,7 @@ from web.server import serve
 
 log = get_logger(__name__)
 
+TELL_S = 1.0
 WEB_FAREWELL_S = 2.0
 EXIT_SPENT = 1
 
@@ -39,41 +41,45 @@ async def run(
 ) -> int:
     """Live until told to stop; the exit code.
 
-    Stop order: the generation is cancelled (workers killed, checkpoints are on disk), the broadcaster tells
-    the last news and closes the feeds, the web server ends.
-
     Raises:
         CannotStart: in one line.
         JournalError: the state folder cannot be used, or another agent uses it.
     """
     try:
-        async with (
-            Household.open(config, load, set_up_log) as house,
-            trio.open_nursery() as household,
-        ):
-            end_web, web_ended, told = trio.Event(), trio.Event(), trio.Event()
-            url = await household.start(_receive_visitors, house, config, end_web, web_ended)
-            log.info("listening", url=url)
-            _tell_address(config, url)
-            household.start_soon(_broadcast, house, told)
-            household.start_soon(obey_signals, house)
-            if once_only:
-                house.exit_code = once.EXIT_RESUMABLE  # until all is at rest
-                household.start_soon(stop_when_settled, house)
-            await _live(house, config)
-            house.desk.close()
-            house.broadcaster.close()
-            await told.wait()
-            end_web.set()
-            with trio.move_on_after(WEB_FAREWELL_S):
-                await web_ended.wait()
-            household.cancel_scope.cancel()
+        async with Household.open(config, load, set_up_log) as house:
+            await live(house, config, once_only=once_only)
     except* CannotStart as group:
         raise group.exceptions[0] from None
     return house.exit_code
 
 
-async def _live(house: Household, config: Config) -> None:
+async def live(house: Household, config: Config, *, once_only: bool) -> None:
+    """Everything but the household's own belongings, until the last generation has ended.
+
+    Stop order: the generation is cancelled (workers killed, checkpoints are on disk), the broadcaster tells
+    the last news and closes the feeds, the web server ends.
+    """
+    async with trio.open_nursery() as household:
+        end_web, web_ended, told = trio.Event(), trio.Event(), trio.Event()
+        url = await household.start(_receive_visitors, house, config, end_web, web_ended)
+        log.info("listening", url=url)
+        _tell_address(config, url)
+        household.start_soon(_broadcast, house, told)
+        household.start_soon(obey_signals, house)
+        if once_only:
+            house.exit_code = once.EXIT_RESUMABLE  # until all is at rest
+            household.start_soon(stop_when_settled, house)
+        await _generations(house, config)
+        house.desk.close()
+        house.broadcaster.close()
+        await told.wait()
+        end_web.set()
+        with trio.move_on_after(WEB_FAREWELL_S):
+            await web_ended.wait()
+        household.cancel_scope.cancel()
+
+
+async def _generations(house: Household, config: Config) -> None:
     """One generation after the other, until told to stop or until the restart budget is spent."""
     following: Config | None = config
     while following is not None:
@@ -81,7 +87,7 @@ async def _live(house: Household, config: Config) -> None:
         try:
             following = await _generation(house, config)
         except Exception as error:  # noqa: BLE001  an actor's bug must not end the house
-            delay_s = await _fallen(house, error)
+            delay_s = await _fallen(house, _culprit(error), error)
             if delay_s is None:
                 house.exit_code = EXIT_SPENT
                 return
@@ -101,23 +107,30 @@ async def _generation(house: Household, config: Config) -> Config | None:
     return following
 
 
-async def _fallen(house: Household, error: Exception) -> float | None:
+async def _fallen(house: Household, who: str, error: Exception) -> float | None:
     """Say what fell; how long to wait before setting it up again, None: never."""
-    actor, cause = _culprit(error)
     delay_s = house.budget.fell(trio.current_time())
-    log.error("actor failed", actor=actor, exc_info=error, restart_in_s=delay_s)
+    log.error("actor failed", actor=who, exc_info=error, restart_in_s=delay_s)
     if delay_s is not None:
-        await house.broadcaster.send(Crashed(actor, f"{type(cause).__name__}: {cause}", time.time(), delay_s))
+        cause = _cause(error)
+        news = Crashed(who, f"{type(cause).__name__}: {cause}", time.time(), delay_s)
+        # The house may be closing, or the broadcaster be the one that fell, its inbox full.
+        with trio.move_on_after(TELL_S), suppress(trio.ClosedResourceError):
+            await house.broadcaster.send(news)
     return delay_s
 
 
-def _culprit(error: BaseException) -> tuple[str, BaseException]:
-    """Which actor raised, and what: the first frame in the actors' room."""
+def _cause(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    modules = [frame.tb_frame.f_globals["__name__"] for frame in _frames(error.__traceback__)]
-    inside = [name for name in modules if name.startswith("agent.actors.")]
-    return (inside[0] if inside else modules[-1]).rpartition(".")[2], error
+    return error
+
+
+def _culprit(error: Exception) -> str:
+    """Which actor raised: the first frame in the actors' room."""
+    modules = (frame.tb_frame.f_globals["__name__"] for frame in _frames(_cause(error).__traceback__))
+    inside = (name.rpartition(".")[2] for name in modules if name.startswith("agent.actors."))
+    return next(inside, "house")
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
@@ -131,8 +144,8 @@ async def _broadcast(house: Household, told: trio.Event) -> None:
     while True:
         try:
             await broadcaster.run(house.facts.clone(), house.view, house.metrics)
-        except Exception as error:  # noqa: BLE001  as in _live
-            delay_s = await _fallen(house, error)
+        except Exception as error:  # noqa: BLE001  as in _generations
+            delay_s = await _fallen(house, "broadcaster", error)
             if delay_s is None:
                 house.exit_code = EXIT_SPENT
                 house.stop()
@@ -163,7 +176,7 @@ async def _receive_visitors(
         except Exception as error:
             if not first.has_started:
                 raise CannotStart(str(error)) from error
-            delay_s = await _fallen(house, error)
+            delay_s = await _fallen(house, "web", error)
             if delay_s is None:
                 house.exit_code = EXIT_SPENT
                 house.stop()

@@ -15,6 +15,7 @@ from agent.rules.naming import split_path
 from agent.stores import beneath, platform
 from agent.stores.descriptors import held
 from agent.stores.platform import Publisher
+from agent.stores.source import READ_FLAGS
 from agent.terms import VerifyLevel
 
 
@@ -115,7 +116,7 @@ class FolderDestination:
     def open_partial(self, partial: str) -> OpenFile:
         with destination_faults():
             folder, name = self._folder_of(partial, create=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             return self._opened(folder, name, flags)
 
     def stands(self, name: str) -> bool:
@@ -142,7 +143,7 @@ class FolderDestination:
             if status is None or not stat.S_ISREG(status.st_mode):
                 return None
             folder, last = self._folder_of(name, create=False)
-            return self._opened(folder, last, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            return self._opened(folder, last, READ_FLAGS)
 
     def _status(self, name: str) -> os.stat_result | None:
         try:
@@ -186,7 +187,7 @@ def probe(root: str, marker: str | None, *, try_writing: bool) -> Probed:
             if try_writing:
                 _try_writing(descriptor)
             free, total = platform.free_bytes(descriptor)
-            return Probed(os.fstat(descriptor).st_dev, platform.mount_point(root), free, total)
+            return Probed(os.fstat(descriptor).st_dev, platform.mount_point(descriptor), free, total)
 
 
 def _check_marker(descriptor: int, root: str, marker: str | None) -> None:

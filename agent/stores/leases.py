@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from agent.stores.linux import is_network
-from agent.terms import Writer
-
 assert sys.platform != "darwin"  # noqa: S101  tells type checkers to stop here on other systems
+
+from agent.stores.linux import is_network  # noqa: E402
+from agent.terms import Writer  # noqa: E402
 
 
 def prepare_process() -> None:

@@ -73,7 +73,11 @@ class Listing:
                 self.unseen.append((folder, error.strerror or str(error)))
 
     def _folder(self, folder: str, folders: list[str], wanted: Callable[[str], bool]) -> Iterator[Entry]:
-        with os.scandir(f"{self.source.root}/{folder}") as items:
+        with (
+            held(beneath.open_root(self.source.root)) as root,
+            held(beneath.open_folder(root, folder, create=False)) as descriptor,
+            os.scandir(descriptor) as items,
+        ):
             for item in items:
                 path = f"{folder}/{item.name}" if folder else item.name
                 if item.is_dir(follow_symlinks=False):

@@ -23,9 +23,9 @@ class Memory:
         return len(self.content)
 
     def read(self, offset: int, length: int) -> bytes:
-        assert offset >= 0
+        assert 0 <= offset < offset + length <= self.size_bytes
         self.reads += 1
-        got = self.content[offset : min(offset + length, self.size_bytes)]
+        got = self.content[offset : offset + length]
         self.read_bytes += len(got)
         return got
 
@@ -99,6 +99,7 @@ def mxf(
     header: int = CLOSED_COMPLETE,
     footer: int = CLOSED_COMPLETE,
     named_at: int = FOOTER_AT,
+    metadata: int = 0,
     index: int = len(INDEX),
     rip: bool = False,
     run_in: bytes = b"",
@@ -106,7 +107,7 @@ def mxf(
 ) -> bytes:
     """Header, one essence KLV, footer with an index table, and a random index pack if `rip`."""
     head = run_in + pack(HEADER, header, footer=named_at, body_sid=1) + ESSENCE
-    foot = pack(FOOTER, footer, this=FOOTER_AT, footer=FOOTER_AT, index=index) + tail
+    foot = pack(FOOTER, footer, this=FOOTER_AT, footer=FOOTER_AT, metadata=metadata, index=index) + tail
     return head + foot + (random_index(0, FOOTER_AT) if rip else b"")
 
 

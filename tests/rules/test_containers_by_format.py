@@ -37,6 +37,7 @@ from containers_corpus import (
     PACK_BYTES,
     RF64,
     RF64_BYTES,
+    RF64_DATA,
     SEGMENT_ID,
     VOID,
     WAV,
@@ -71,10 +72,12 @@ CLOSED, OPEN, TRUNCATED, UNKNOWN = Container.CLOSED, Container.OPEN, Container.T
         (TRUNCATED, mxf()[:FOOTER_AT] + bytes(500)),
         (TRUNCATED, mxf(rip=True)[:-4]),
         (TRUNCATED, mxf(index=len(INDEX) + 1)),
+        (TRUNCATED, mxf(metadata=1)),
+        (TRUNCATED, mxf()[:FOOTER_AT] + klv(ESSENCE_KEY, b"\x01" * 200)),
         (TRUNCATED, mxf(tail=bytes(len(INDEX)))),
         (TRUNCATED, pack(HEADER, OPEN_INCOMPLETE)[:30]),
         (TRUNCATED, pack(HEADER, OPEN_INCOMPLETE)[:17]),
-        (TRUNCATED, klv(pack(HEADER, OPEN_INCOMPLETE)[:16], bytes(87))),
+        (TRUNCATED, klv(pack(HEADER, OPEN_INCOMPLETE)[:16], bytes(87)) + bytes(100)),
         (UNKNOWN, mxf(named_at=0)[:FOOTER_AT]),
         (UNKNOWN, mxf(header=OPEN_INCOMPLETE, named_at=0, footer=CLOSED_INCOMPLETE)),
         (UNKNOWN, mxf(named_at=PACK_BYTES, rip=True)),
@@ -107,7 +110,7 @@ def test_a_random_index_that_points_elsewhere_is_not_believed() -> None:
 
 
 def test_a_footer_named_nowhere_is_found_across_steps_of_the_backward_scan() -> None:
-    for behind in (65_400, 65_536, 65_600, 200_000):
+    for behind in (60, 65_400, *range(65_405, 65_430), 200_000):
         index = klv(INDEX[:16], bytes(behind))
         content = mxf(header=OPEN_INCOMPLETE, named_at=0, tail=index, index=len(index))
         assert said_of(content) is CLOSED
@@ -118,6 +121,11 @@ def test_a_footer_beyond_the_backward_scan_is_not_looked_for() -> None:
     file = Memory(mxf(header=OPEN_INCOMPLETE, named_at=0, tail=tail))
     assert judge(file).container is OPEN
     assert file.read_bytes <= MAX_READ_BYTES
+
+
+def test_the_random_index_finds_a_footer_wherever_it_is() -> None:
+    tail = klv(INDEX[:16], bytes(2 * 1024 * 1024))
+    assert said_of(mxf(header=OPEN_INCOMPLETE, named_at=0, tail=tail, rip=True)) is CLOSED
 
 
 @pytest.mark.parametrize(
@@ -162,7 +170,8 @@ def test_iso_media_is_judged_by_its_chain_of_boxes(said: Container, content: byt
         (OPEN, riff(FMT, DATA, size=0)),
         (OPEN, riff(FMT, chunk(b"data", bytes(100), size=ONES), size=ONES)),
         (OPEN, riff(FMT, chunk(b"data", b"", size=0), size=36) + bytes(100)),
-        (OPEN, riff(ds64(0, 0), FMT, chunk(b"data", bytes(100), size=ONES), kind=b"RF64", size=ONES)),
+        (OPEN, riff(ds64(0, 0), FMT, RF64_DATA, kind=b"RF64", size=ONES)),
+        (OPEN, riff(ds64(ONES << 32 | ONES, 0), FMT, RF64_DATA, kind=b"RF64", size=ONES)),
         (OPEN, riff(FMT, DATA, kind=b"RF64", size=ONES)),
         (OPEN, AVI + riff(MOVI, form=b"AVIX", size=0)),
         (OPEN, riff(AVI_HEAD, MOVI, form=b"AVI ", size=ONES)),
@@ -178,7 +187,9 @@ def test_iso_media_is_judged_by_its_chain_of_boxes(said: Container, content: byt
         (UNKNOWN, riff(FMT, DATA, b"\xff\xff\xff\xff", bytes(8))),
         (UNKNOWN, riff(FMT, DATA, b"\x01\x02\x03\x04", bytes(8))),
         (UNKNOWN, riff(FMT, DATA, b"shor")),
+        (UNKNOWN, riff(FMT, chunk(b"data", bytes(101)))[:-1]),
         (UNKNOWN, riff(FMT)),
+        (UNKNOWN, riff(AVI_HEAD, form=b"AVI ")),
         (UNKNOWN, riff(bytes(8))),
         (UNKNOWN, riff(b"VP8 ", form=b"WEBP")),
         (UNKNOWN, AVI + b"RIFF"),
@@ -198,6 +209,7 @@ def test_a_wave_file_too_large_for_its_size_field_is_not_held_back() -> None:
     ("said", "content"),
     [
         (CLOSED, EBML + VOID + segment(b"") + VOID),
+        (TRUNCATED, MKV[:-1]),
         (TRUNCATED, EBML),
         (TRUNCATED, EBML + SEGMENT_ID),
         (TRUNCATED, MKV + EBML),

@@ -21,7 +21,7 @@ STATIC = Path(__file__).parents[2] / "web" / "static"
 
 @define
 class Stage:
-    """`script`: a snapshot, and where wanted token, status and detail of commands, status of feed and livez."""
+    """`script`: a snapshot, and if wanted token, status and detail of commands, status of feed and livez."""
 
     script: dict[str, Any] = field(factory=dict)
     commands: list[str] = field(factory=list)

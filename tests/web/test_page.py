@@ -84,6 +84,7 @@ def test_speed_and_time_left_come_from_successive_figures(agent: Agent, page: Pa
     agent.shows(copying("news.mxf"))
     visit(page, agent)
     page.clock.pause_at(page.evaluate("Date.now() / 1000 + 4"))
+    page.clock.run_for(50)
     agent.updates(copying("news.mxf", copy_progress=75.0))
     expect(page.locator("#transfers .percent")).to_have_text("62 %")
     page.clock.run_for(50)
@@ -96,10 +97,11 @@ def test_a_failed_file_is_retried_by_keyboard_alone(agent: Agent, page: Page) ->
     agent.shows(failed("bad.mxf"))
     visit(page, agent)
     page.get_by_role("button", name="Retry all").focus()
-    page.keyboard.press("Enter")
+    with page.expect_response("**/api/retry"):
+        page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Retry bad.mxf")).to_be_focused()
-    with page.expect_response("**/retry"):
+    with page.expect_response("**/api/files/*/retry"):
         page.keyboard.press("Enter")
     assert agent.commands() == ["retry", "files/id-bad.mxf/retry"]
     agent.updates(a_file("bad.mxf", "InQueue"))
@@ -114,6 +116,7 @@ def test_a_button_under_the_fingers_stays_with_its_file(agent: Agent, page: Page
     agent.updates(*(failed(f"later-{n}.mxf", "2026-01-01T13:00:00.000Z") for n in range(50)))
     expect(page.locator("#failed .name").first).to_have_text("later-0.mxf")
     expect(mine).to_be_focused()
+    expect(page.locator("#announcer")).to_have_text("51 files have failed")
 
 
 def test_an_outage_stands_out_and_ends_by_itself(agent: Agent, page: Page) -> None:

@@ -132,7 +132,8 @@ async function run(path) {
 }
 
 function toast(words) {
-  const close = h("button", { type: "button", "aria-label": "Dismiss", onclick: () => note.remove() }, icon("fail"));
+  const dismiss = { type: "button", "aria-label": "Dismiss", onclick: () => note.remove() };
+  const close = h("button", dismiss, icon("fail"));
   const note = h("div", { class: "toast" }, icon("warning"), h("p", {}, words), close);
   byId("toasts").append(note);
   setTimeout(() => note.remove(), TOAST_MS);

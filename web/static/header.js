@@ -43,7 +43,7 @@ export class Header {
       failed: state.count("failed"),
     };
     this.#chips.forEach((chip) => chip.update(counts));
-    this.#announcer.failed(counts.failed, nowMs);
+    if (heardAt) this.#announcer.failed(counts.failed, nowMs);
     document.title = titleOf(kind, counts);
   }
 
@@ -59,7 +59,9 @@ export class Header {
 
   #drawNotice(live, heardAt, locked, nowMs) {
     const since = heardAt && format.clock(heardAt, nowMs, { seconds: true });
-    const lost = since ? `No connection to the agent: this is how things stood at ${since}.` : "Connecting to the agent …";
+    const lost = since
+      ? `No connection to the agent: this is how things stood at ${since}.`
+      : "Connecting to the agent …";
     this.#notice.hidden = live.state === "live";
     this.#notice.querySelector("[data-do=token]").hidden = !locked;
     text(this.#notice.querySelector("p"), locked ? "The agent asks for its access token." : lost);

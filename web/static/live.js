@@ -83,7 +83,8 @@ export class Live {
     const socket = this.#socket;
     if (this.state !== "live" || performance.now() - this.#heardAt < QUIET_MS) return;
     this.#heardAt = performance.now();
-    const alive = await fetch("livez", { cache: "no-store", signal: AbortSignal.timeout(PROBE_LIMIT_MS) }).then(
+    const limit = { cache: "no-store", signal: AbortSignal.timeout(PROBE_LIMIT_MS) };
+    const alive = await fetch("livez", limit).then(
       (answer) => answer.ok,
       () => false,
     );

@@ -4,7 +4,7 @@ import * as format from "./format.js";
 import { STATUS_WORDS, icon, setIcon } from "./icons.js";
 import { attribute, h, text } from "./nodes.js";
 
-const NEARLY_FULL = 0.9;
+const NEARLY_FULL = 90; // percent
 const SHOWN = ["Copying", "Verifying", "Paused", "InQueue", "Ready", "Growing", "Discovered", "Held", "Failed"];
 
 /** The state of all routes as {kind: ok | quiet | bad, text}. */
@@ -93,20 +93,19 @@ function banner() {
 }
 
 function spaceBar() {
-  const meter = h("meter", { min: 0, optimum: 0, "aria-label": "Space used at the destination" });
+  const fill = h("i");
+  const meter = h("span", { role: "meter", class: "meter", "aria-label": "Space used at the destination" }, fill);
   const words = h("span");
   const node = h("p", { class: "space" }, meter, words);
   return {
     node,
     update({ destination_free_bytes: free, destination_total_bytes: total }) {
       const known = free !== null && total;
+      const used = known ? Math.round(100 * (1 - free / total)) : 0;
       meter.hidden = !known;
-      if (known) {
-        attribute(meter, "max", total);
-        attribute(meter, "low", total * NEARLY_FULL);
-        attribute(meter, "high", total * NEARLY_FULL);
-        attribute(meter, "value", total - free);
-      }
+      attribute(meter, "aria-valuenow", used);
+      attribute(meter, "data-full", used >= NEARLY_FULL ? "" : null);
+      fill.style.width = `${used}%`;
       const size = known ? ` of ${format.bytes(total)}` : "";
       text(words, free === null ? "Free space not known" : `${format.bytes(free)} free${size}`);
     },

@@ -42,7 +42,7 @@ export class Session {
       while (answer.status === 401 && (await this.ask())) answer = await this.#fetch("POST", path);
       return answer.ok ? null : await reasonOf(answer);
     } catch {
-      return "The agent cannot be reached. Nothing was changed.";
+      return "The agent did not answer. Try again once the page is live.";
     }
   }
 

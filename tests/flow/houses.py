@@ -1,0 +1,207 @@
+"""A whole house in one process: real folders, journal, workers and page, with durations of milliseconds."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import define, evolve, field
+
+from agent import app
+from agent.actors import delivery
+from agent.config import Config, load
+from agent.desk import Desk
+from agent.household import Household
+from agent.ledger import Ledger
+from agent.protocol import BLOCK_BYTES, CopyFile
+from agent.rules.budget import RestartBudget
+from agent.stores.copying import WINDOW_BLOCKS
+from agent.terms import Status
+from agent.views import Event, Feed, FileView, RouteView, Snapshot
+
+PATIENCE_S = 60.0  # only a test that fails waits as long
+WINDOW_BYTES = WINDOW_BLOCKS * BLOCK_BYTES
+
+QUICK = {
+    "source": "source",
+    "destination": "nas",
+    "stable": "50ms",
+    "scan": "50ms",
+    "probe": "50ms",
+    "retry_delay": "50ms",
+    "low_space": 0,
+}
+
+
+@define
+class Picture:
+    """What a visitor knows: a snapshot and the updates since."""
+
+    files: dict[str, FileView] = field(factory=dict)
+    routes: dict[str, RouteView] = field(factory=dict)
+    events: list[Event] = field(factory=list)
+
+    def take_in(self, news: Feed) -> None:
+        if isinstance(news, Snapshot):
+            self.files, self.routes, self.events = {}, {}, []
+            changed, removed = news.files, ()
+        else:
+            changed, removed = news.changed, news.removed
+        self.routes |= {route.name: route for route in news.routes}
+        self.events += news.events
+        for file_id in removed:
+            del self.files[file_id]
+        self.files |= {file.id: file for file in changed}
+
+    def find(self, path: str) -> FileView | None:
+        """The file with this path; of several with one path the latest."""
+        found = [file for file in self.files.values() if file.path == path]
+        return max(found, key=lambda file: file.discovered_at, default=None)
+
+    def status(self, path: str) -> Status | None:
+        file = self.find(path)
+        return file.status if file else None
+
+
+@define
+class Running:
+    """A house that lives, and how to wait until it shows something."""
+
+    folder: Path
+    household: Household
+    ended: trio.Event = field(factory=trio.Event)
+
+    @property
+    def desk(self) -> Desk:
+        return self.household.desk
+
+    async def until(self, is_so: Callable[[Picture], bool]) -> Picture:
+        """The first picture of which this is so; comes back whenever its feed is closed."""
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                picture = Picture()
+                async with self.desk.feed() as feed:
+                    async for news in feed:
+                        picture.take_in(news)
+                        if is_so(picture):
+                            return picture
+
+    async def until_file(self, path: str, status: Status) -> FileView:
+        picture = await self.until(lambda picture: picture.status(path) is status)
+        file = picture.find(path)
+        assert file is not None
+        return file
+
+    async def file_id(self, path: str) -> str:
+        """Of a file that visitors know already."""
+        return next(file.id for file in (await self.desk.snapshot()).files if file.path == path)
+
+    async def stop(self) -> int:
+        """Tell it to stop as a signal would; the exit code."""
+        self.household.stop()
+        return await self.end()
+
+    async def end(self) -> int:
+        """Wait for its end; the exit code."""
+        with trio.fail_after(PATIENCE_S):
+            await self.ended.wait()
+        return self.household.exit_code
+
+
+def write_config(folder: Path, more: str = "", **keys: object) -> Path:
+    """An agent.toml with one route, `mxf`; its folders `source` and `nas` are made too."""
+    for name in ("source", "nas"):
+        (folder / name).mkdir(exist_ok=True)
+    path = folder / "agent.toml"
+    path.write_text(
+        '[agent]\nname = "test"\nstate_dir = "state"\n[web]\nbind = "127.0.0.1:0"\n'
+        f'[[route]]\nname = "mxf"\n{_toml(QUICK | keys)}\n{more}\n'
+    )
+    return path
+
+
+def route(name: str, **keys: object) -> str:
+    """The text of another route."""
+    return f'[[route]]\nname = "{name}"\n{_toml(QUICK | keys)}\n'
+
+
+def _toml(keys: Mapping[str, object]) -> str:
+    return "\n".join(f"{key} = {value!r}" for key, value in keys.items())
+
+
+def config_of(folder: Path) -> Config:
+    return load(str(folder / "agent.toml"), {})
+
+
+def no_log(_: Config) -> None:
+    """Lines go where the test's own logging sends them."""
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Running]:
+    """The house that the folder's agent.toml describes; stopped when the block is left."""
+    config = config_of(folder)
+    async with Household.open(config, lambda: config_of(folder), no_log) as household:
+        house = Running(folder, household)
+
+        async def live() -> None:
+            await app.live(household, config, once_only=False)
+            house.ended.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(live)
+            yield house
+            await house.stop()
+
+
+async def run_once(folder: Path) -> int:
+    """`run --once`; the exit code."""
+    with trio.fail_after(PATIENCE_S):
+        return await app.run(config_of(folder), lambda: config_of(folder), no_log, once_only=True)
+
+
+def quick_restarts(monkeypatch: pytest.MonkeyPatch, delay_s: float = 0.01) -> None:
+    """A house that fell is set up again after `delay_s`; the budget counts as ever."""
+    fell = RestartBudget.fell
+
+    def quickly(budget: RestartBudget, now_s: float) -> float | None:
+        return None if fell(budget, now_s) is None else delay_s
+
+    monkeypatch.setattr(RestartBudget, "fell", quickly)
+
+
+@define
+class Brake:
+    """Holds copies for an hour behind their first window; `checkpointed` once that is in the journal."""
+
+    monkeypatch: pytest.MonkeyPatch
+    checkpointed: trio.Event = field(factory=trio.Event)
+
+    def pull(self) -> None:
+        keep = Ledger.checkpoint
+
+        async def note(ledger: Ledger, transfer_id: int, first_block: int, digests: bytes) -> None:
+            await keep(ledger, transfer_id, first_block, digests)
+            self.checkpointed.set()
+
+        def slow(**values: object) -> CopyFile:
+            return evolve(CopyFile(**values), limit_bytes_s=WINDOW_BYTES // 3600)  # type: ignore[arg-type]
+
+        self.monkeypatch.setattr(Ledger, "checkpoint", note)
+        self.monkeypatch.setattr(delivery, "CopyFile", slow)
+
+    def release(self) -> None:
+        """For copies that begin from now on."""
+        self.monkeypatch.setattr(delivery, "CopyFile", CopyFile)
+
+    async def until_checkpoint(self) -> None:
+        with trio.fail_after(PATIENCE_S):
+            await self.checkpointed.wait()
+
+
+@pytest.fixture
+def brake(monkeypatch: pytest.MonkeyPatch) -> Brake:
+    pulled = Brake(monkeypatch)
+    pulled.pull()
+    return pulled

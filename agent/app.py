@@ -62,10 +62,10 @@ async def live(house: Household, config: Config, *, once_only: bool) -> None:
     async with trio.open_nursery() as household:
         end_web, web_ended, told = trio.Event(), trio.Event(), trio.Event()
         url = await household.start(_receive_visitors, house, config, end_web, web_ended)
+        await household.start(obey_signals, house)  # before anyone can know where to send one
         log.info("listening", url=url)
         _tell_address(config, url)
         household.start_soon(_broadcast, house, told)
-        household.start_soon(obey_signals, house)
         if once_only:
             house.exit_code = once.EXIT_RESUMABLE  # until all is at rest
             household.start_soon(stop_when_settled, house)
@@ -204,6 +204,9 @@ class _Once(trio.TaskStatus[str]):
 
 
 def _tell_address(config: Config, url: str) -> None:
-    """For the command line, which cannot know a port that was picked freely."""
-    with open(config.agent.address_file, "w", encoding="utf-8") as file:
-        file.write(url)
+    """For the command line, which cannot know a port that was picked freely. Raises: CannotStart."""
+    try:
+        with open(config.agent.address_file, "w", encoding="utf-8") as file:
+            file.write(url)
+    except OSError as error:
+        raise CannotStart(f"{config.agent.address_file} cannot be written: {error.strerror}") from error

@@ -1,17 +1,21 @@
 """The command line's way to the running agent: its HTTP interface."""
 
+import http.client
 import json
 import os
-import urllib.error
-import urllib.request
-from typing import Any
-from urllib.parse import quote, urlencode
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, cast
+from urllib.parse import quote, urlencode, urlsplit
 
 from attrs import frozen
 
 from agent.config import Config
 
 TIMEOUT_S = 10.0
+NOT_FOUND = 404
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class NotRunning(Exception):  # noqa: N818
@@ -19,17 +23,32 @@ class NotRunning(Exception):  # noqa: N818
 
 
 class Refused(Exception):  # noqa: N818
-    """The agent answered with a problem; the text is its reason."""
+    """The agent answered with a problem; the text is its reason, `status` the HTTP status."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@frozen
+class Answer:
+    status: int
+    body: str
 
 
 def as_shown(path: str) -> str:
-    """A path as the agent shows it: bytes that are not UTF-8 as U+FFFD."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    """A path as the agent shows it: each byte that is not UTF-8 (a surrogate, PEP 383) as U+FFFD."""
+    return _SURROGATES.sub("\ufffd", path)
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a URL's path."""
+    return quote(as_shown(name), safe="")
 
 
 @frozen
 class Client:
-    """Talks to the agent at `url`; `token` None where none is set."""
+    """Talks to the agent at `url`, directly: no proxy, no redirection; `token` None where none is set."""
 
     url: str
     token: str | None
@@ -41,65 +60,72 @@ class Client:
             with open(config.agent.address_file, encoding="utf-8") as file:
                 url = file.read()
         except OSError:
+            url = ""
+        if not url:
             host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
             url = f"http://{host}:{config.web.port}"
         return cls(url, config.web.token)
 
-    def get(self, path: str, **query: str) -> Any:  # noqa: ANN401  JSON
-        """The JSON at this path. Raises: NotRunning, Refused."""
-        return self._ask("GET", f"{path}?{urlencode(query)}" if query else path)
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, also: Collection[int] = ()) -> Any:  # noqa: ANN401  JSON
+        """The JSON object at this path; `also` with these statuses. Raises: NotRunning, Refused."""
+        return self._ask("GET", f"{path}?{urlencode(query)}" if query else path, also)
 
-    def post(self, path: str) -> Any:  # noqa: ANN401  JSON
+    def post(self, path: str) -> None:
         """Raises: NotRunning, Refused."""
-        return self._ask("POST", path)
-
-    def text(self, path: str) -> str:
-        """The text at this path, whatever the status. Raises: NotRunning."""
-        try:
-            return self._open("GET", path)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.read().decode()
+        self._ask("POST", path)
 
     def file(self, path: str) -> dict[str, Any]:
-        """The tracked file with this path, absolute or below its source. Raises: NotRunning, Refused."""
-        wanted = {as_shown(path), as_shown(os.path.abspath(path))}
-        for file in self.get("/api/files")["files"]:
-            if file["file_path"] in wanted or any(file["file_path"].endswith(f"/{each}") for each in wanted):
-                found: dict[str, Any] = file
-                return found
-        raise Refused(f"{as_shown(path)} is not tracked")
+        """The tracked file with this path, absolute, from here, or below a source.
 
-    def explain(self, path: str) -> Any:  # noqa: ANN401  JSON
-        """Raises: NotRunning, Refused: it is not tracked."""
-        return self._ask("GET", f"/api/explain?path={quote(os.fsencode(path))}")
+        Raises:
+            NotRunning.
+            Refused: it is not tracked, or the path could mean several files.
+        """
+        routes = self.get("/api/routes")["routes"]
+        bases = (as_shown(os.getcwd()), *(route["source"] for route in routes))
+        places = [os.path.normpath(os.path.join(base, as_shown(path))) for base in bases]
+        found = {place: self._find(place) for place in dict.fromkeys(places)}
+        files = {place: file for place, file in found.items() if file is not None}
+        if not files:
+            raise Refused(f"{as_shown(path)} is not tracked", NOT_FOUND)
+        if len(files) > 1:
+            raise Refused(f"{as_shown(path)} could be {' or '.join(files)}: name one of them", NOT_FOUND)
+        return files.popitem()[1]
 
-    def _ask(self, method: str, path: str) -> Any:  # noqa: ANN401  JSON
-        try:
-            return json.loads(self._open(method, path))
-        except urllib.error.HTTPError as error:
-            with error:
-                raise Refused(_reason(error)) from error
-
-    def _open(self, method: str, path: str) -> str:
+    def answer(self, method: str, path: str) -> Answer:
+        """What is answered, whatever the status. Raises: NotRunning."""
         headers = {"Accept": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        request = urllib.request.Request(self.url + path, method=method, headers=headers)  # noqa: S310  our own URL
+        place = urlsplit(self.url)
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_S)
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310  as above
-                return str(answer.read().decode())
-        except urllib.error.HTTPError:
-            raise
-        except OSError as error:
-            reason = getattr(error, "reason", error)
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            return Answer(response.status, response.read().decode("utf-8", "replace"))
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or error
             raise NotRunning(f"no agent answers at {self.url} ({reason}): is it running?") from error
+        finally:
+            connection.close()
 
+    def _find(self, place: str) -> dict[str, Any] | None:
+        try:
+            return cast("dict[str, Any]", self.get("/api/explain", {"path": place}))
+        except Refused as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
 
-def _reason(error: urllib.error.HTTPError) -> str:
-    try:
-        problem = json.loads(error.read())
-    except ValueError:
-        return f"{error.code} {error.reason}"
-    reasons = problem.get("reasons") or [problem.get("detail") or problem.get("title") or error.reason]
-    return "\n".join(map(str, reasons))
+    def _ask(self, method: str, path: str, also: Collection[int] = ()) -> Any:  # noqa: ANN401  JSON
+        answer = self.answer(method, path)
+        try:
+            body = json.loads(answer.body)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise Refused(f"what answers at {self.url} is not an agent ({answer.status})", answer.status)
+        if answer.status < 300 or answer.status in also:  # noqa: PLR2004  success, RFC 9110 section 15.3
+            return body
+        reasons = body.get("reasons") or [body.get("detail") or body.get("title") or answer.status]
+        raise Refused("\n".join(map(str, reasons)), answer.status)

@@ -23,6 +23,7 @@ from agent.views import Feed, FileView, HistoryPage, HistoryQuery, Snapshot
 
 FEED_CAPACITY = 16
 PATIENCE_S = 2.0
+UNDER_WAY = (Status.READY, Status.IN_QUEUE, Status.COPYING, Status.VERIFYING, Status.PAUSED)
 
 T = TypeVar("T")
 Command = Retry | Cancel | PauseRoute | ResumeRoute
@@ -139,7 +140,7 @@ class Desk:
             Unknown: no such file. NotPossible: it is not under way. Busy.
         """
         file = await self._find(file_id)
-        if file.status in (Status.COMPLETED, Status.FAILED):
+        if file.status not in UNDER_WAY:
             raise NotPossible(f"{file.path} is {file.status.value}: there is nothing to cancel")
         await self._command(Cancel(file_id))
 

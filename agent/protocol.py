@@ -8,6 +8,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from agent.config import BandwidthStep
 from agent.terms import Entry, Signature, VerifyLevel
 
 BLOCK_BYTES = 1024 * 1024  # one digest a block; also what a growing file is patched by
@@ -75,6 +76,14 @@ class ProbeDestination:
 
 
 @frozen
+class Pace:
+    """How fast a copy may go: the route's timetable (empty: no limit), divided among `shares` copies."""
+
+    steps: tuple[BandwidthStep, ...] = ()
+    shares: int = 1
+
+
+@frozen
 class CopyFile:
     """Copy and verify into the partial. Streams Copying and Checkpoint, ends with Copied or Found.
 
@@ -90,7 +99,7 @@ class CopyFile:
     digests: tuple[bytes, ...]
     verify: VerifyMode
     conflict: ConflictMode
-    limit_bytes_s: int | None
+    pace: Pace
 
 
 @frozen

@@ -8,20 +8,24 @@ from agent.protocol import ExamineSource, ListingEnd, ListSource, Reply, SourceF
 from agent.terms import Container, Entry, Writer
 from agent.workers import Workers
 
+EXAMINED_AT_ONCE = 200  # a close look takes a while, and between two of them the worker shows that it lives
+
 
 async def lines(config: Config) -> list[str]:
-    """One line for each file that a route wants, and one for a source that cannot be read."""
+    """One line for each file that a route wants, and one for what cannot be read."""
     found: list[str] = []
     async with Workers.open() as workers:
         for route in config.routes:
             try:
-                found += [_line(route, entry) for entry in await _entries(route, workers)]
-            except (Fault, trio.TooSlowError) as error:
-                found.append(f"{route.name}: {error}")
+                found += await _rehearse(route, workers)
+            except Fault as fault:
+                found.append(f"{route.name}: {fault}")
+            except trio.TooSlowError:
+                found.append(f"{route.name}: source: no answer in {route.stall_timeout_s:g} s")
     return found
 
 
-async def _entries(route: Route, workers: Workers) -> list[Entry]:
+async def _rehearse(route: Route, workers: Workers) -> list[str]:
     source = SourceFolder(route.source, route.include, route.exclude)
     paths: list[str] = []
 
@@ -31,9 +35,14 @@ async def _entries(route: Route, workers: Workers) -> list[Entry]:
 
     silence_s = route.stall_timeout_s
     end = await workers.ask(ListSource(source), ListingEnd, silence_s=silence_s, on_reply=hear)
-    paths += [entry.path for entry in end.entries]
-    request = ExamineSource(source, tuple(sorted(paths)), frozenset(paths))
-    return list((await workers.ask(request, ListingEnd, silence_s=silence_s)).entries)
+    paths = sorted((*paths, *(entry.path for entry in end.entries)))
+    found = [f"{route.name}: would not see into {route.source}/{path}: {why}" for path, why in end.unseen]
+    for start in range(0, len(paths), EXAMINED_AT_ONCE):
+        some = tuple(paths[start : start + EXAMINED_AT_ONCE])
+        request = ExamineSource(source, some, frozenset(some))
+        examined = await workers.ask(request, ListingEnd, silence_s=silence_s)
+        found += [_line(route, entry) for entry in examined.entries]
+    return found
 
 
 def _line(route: Route, entry: Entry) -> str:

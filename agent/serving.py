@@ -21,7 +21,7 @@ def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
         closers.append(_log_as(config))
 
     try:
-        set_up_log(config)
+        _log_or_say_why(config, set_up_log)
         return trio.run(lambda: app.run(config, load, set_up_log, once_only=once_only))
     except (JournalError, OSError) as error:
         raise CannotStart(str(error)) from error
@@ -31,8 +31,15 @@ def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
 
 
 def dry_run(config: Config) -> list[str]:
-    """One line for each file: what would happen to it. Raises: CannotStart: a source cannot be read."""
+    """One line for each file: what would happen to it."""
     return trio.run(rehearsal.lines, config)
+
+
+def _log_or_say_why(config: Config, set_up_log: Callable[[Config], None]) -> None:
+    try:
+        set_up_log(config)
+    except OSError as error:
+        raise CannotStart(f"the log file {config.log.file!r} cannot be used: {error.strerror}") from error
 
 
 def _log_as(config: Config) -> log.Closer:

@@ -17,10 +17,13 @@ ONCE_EVERY_S = 0.25
 EXIT_AT_ONCE = 130  # as a shell reports a program that SIGINT ended
 
 
-async def obey_signals(house: Household) -> None:
+async def obey_signals(
+    house: Household, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     """TERM and INT stop, a second INT at once; HUP reloads; USR1 writes the state into the log."""
     interrupted = False
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as signals:
+        task_status.started()
         async for number in signals:
             log.info("signal", name=signal.Signals(number).name)
             match number:

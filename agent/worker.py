@@ -13,7 +13,7 @@ import struct
 import sys
 import threading
 from contextlib import AbstractContextManager
-from typing import BinaryIO
+from typing import BinaryIO, assert_never
 
 from attrs import define, field
 
@@ -52,11 +52,14 @@ LISTED_AT_ONCE = 2000  # entries in a reply: a long listing shows that it is ali
 
 
 def read_frame(stream: BinaryIO) -> object | None:
-    """The next frame's object, None at the end of the stream."""
+    """The next frame's object, None at the end of the stream, even in the middle of a frame."""
     header = stream.read(HEADER.size)
     if len(header) < HEADER.size:
         return None
-    body = stream.read(HEADER.unpack(header)[0])
+    (length,) = HEADER.unpack(header)
+    body = stream.read(length)
+    if len(body) < length:
+        return None
     value: object = pickle.loads(body)  # noqa: S301  our own parent wrote it
     return value
 
@@ -119,6 +122,8 @@ class Desk:
                 return SourceSettled(settle(root, path, signature, after, archive))
             case LookUpSource(root, path):
                 return Presence(source.exists(root, path))
+            case _ as never:
+                assert_never(never)
 
     def _destination(self, place: Place) -> AbstractContextManager[FolderDestination]:
         return FolderDestination.open(place, self._publisher)
@@ -143,15 +148,17 @@ class Desk:
 
 
 def _own_standard_input(requests: "queue.Queue[Request]") -> None:
-    while (request := read_frame(sys.stdin.buffer)) is not None:
-        requests.put(request)  # type: ignore[arg-type]
-    os._exit(0)  # the agent is gone, or wants us gone
+    try:
+        while (request := read_frame(sys.stdin.buffer)) is not None:
+            requests.put(request)  # type: ignore[arg-type]
+    finally:
+        os._exit(0)  # the agent is gone, or wants us gone
 
 
 def main() -> None:
-    # The terminal's Ctrl-C and a supervisor's TERM reach the whole group; the agent alone decides about us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A terminal's Ctrl-C or hang-up and a supervisor's TERM reach the whole group; the agent alone decides.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     platform.prepare_process()
     requests: queue.Queue[Request] = queue.Queue()
     threading.Thread(target=_own_standard_input, args=(requests,), daemon=True).start()

@@ -1,7 +1,7 @@
 """The Trio side of worker processes: start, ask, stream replies, deadline, kill.
 
 Cancelling a question kills the worker that works on it. A killed worker may be stuck in the kernel for as
-long as a mount does not answer, so nobody waits for it: it is remembered and reaped when it has gone.
+long as a mount does not answer, so no question waits for it: it is remembered and reaped when it has gone.
 """
 
 import pickle
@@ -20,6 +20,7 @@ from agent.protocol import Reply, Request
 from agent.worker import HEADER, frame
 
 KEPT_IDLE = 4
+LAST_WAIT_S = 0.5  # for killed workers to be gone; one that is stuck in a dead mount is left behind
 R = TypeVar("R")
 OnReply = Callable[[Reply], Awaitable[None]]
 
@@ -59,7 +60,8 @@ class Worker:
         """
         self.is_clean = False
         try:
-            await self._stdin.send_all(frame(request))
+            with trio.fail_after(silence_s):
+                await self._stdin.send_all(frame(request))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise self._died() from error
         while True:
@@ -81,6 +83,9 @@ class Worker:
     async def close_pipes(self) -> None:
         await trio.aclose_forcefully(self._stdin)
         await trio.aclose_forcefully(self._stdout)
+
+    async def ended(self) -> None:
+        await self._process.wait()
 
     def has_ended(self) -> bool:
         return self._process.poll() is not None
@@ -125,9 +130,11 @@ class Workers:
         try:
             yield workers
         finally:
-            with trio.CancelScope(shield=True):
-                for worker in workers._idle:
-                    await workers._discard(worker)
+            for worker in workers._idle:
+                await workers._discard(worker)
+            with trio.move_on_after(LAST_WAIT_S, shield=True):
+                for worker in workers._killed:
+                    await worker.ended()
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[Worker]:
@@ -136,16 +143,24 @@ class Workers:
         Raises:
             Fault: WORKER: none can be started.
         """
-        self._reap()
-        worker = self._idle.pop() if self._idle else await Worker.start()
+        worker = await self._take()
         try:
             yield worker
         finally:
             if worker.is_clean and len(self._idle) < KEPT_IDLE:
                 self._idle.append(worker)
             else:
-                with trio.CancelScope(shield=True):
-                    await self._discard(worker)
+                await self._discard(worker)
+
+    async def _take(self) -> Worker:
+        """An idle one that still lives, or a new one: nobody pays for a death that came before."""
+        self._reap()
+        while self._idle:
+            worker = self._idle.pop()
+            if not worker.has_ended():
+                return worker
+            await self._discard(worker)
+        return await Worker.start()
 
     async def ask(
         self, request: Request, expected: type[R], *, silence_s: float, on_reply: OnReply = ignore
@@ -164,8 +179,9 @@ class Workers:
 
     async def _discard(self, worker: Worker) -> None:
         worker.kill()
-        await worker.close_pipes()
         self._killed.append(worker)
+        with trio.CancelScope(shield=True):
+            await worker.close_pipes()
 
     def _reap(self) -> None:
         self._killed = [worker for worker in self._killed if not worker.has_ended()]

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, event
 from trio.testing import wait_all_tasks_blocked
 
 from agent.ledger import Ledger
-from agent.stores.journal import JournalError, Step
+from agent.stores.journal import JournalError
 from agent.stores.lock import StateLock, StateLocked
-from agent.terms import Signature, SourceFile
+from agent.terms import Signature, SourceFile, Step
 from agent.views import HistoryQuery
 
 STATE = Signature(1, 2, 3, 4, 5)

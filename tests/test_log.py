@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import structlog
 import trio
-from log_streams import Terminal, events, logging_to
 
 from agent.log import Style, get_logger
+from tests.log_streams import Terminal, events, logging_to
 
 
 def test_a_json_line_has_time_level_event_logger_and_what_was_bound() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from log_streams import SIZE_BYTES, Jammed, Terminal, events, logging_to
 
 from agent import log
 from agent.log import Level, get_logger
+from tests.log_streams import SIZE_BYTES, Jammed, Terminal, events, logging_to
 
 LEVELS: list[Level] = ["debug", "info", "warning", "error"]
 

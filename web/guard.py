@@ -4,6 +4,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
 
 from attrs import Attribute, field, frozen
 from quart import request, websocket
@@ -120,14 +121,17 @@ def _check_token(access: Access, visit: Request | Websocket) -> None:
 
 
 def _tokens(visit: Request | Websocket) -> Iterator[bytes]:
-    """The tokens shown: as RFC 6750 header or, since browsers cannot set one there, as a subprotocol."""
+    """The tokens shown: as RFC 6750 header or, since browsers cannot set one there, as a subprotocol.
+
+    There it is percent-encoded (RFC 3986 section 2.1): a subprotocol has fewer characters than a token.
+    """
     scheme, _, token = visit.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         yield token.strip().encode("latin-1")
     if isinstance(visit, Websocket):
         for offered in visit.requested_subprotocols:
             if offered.startswith(TOKEN_PREFIX):
-                yield offered.removeprefix(TOKEN_PREFIX).encode()
+                yield unquote(offered.removeprefix(TOKEN_PREFIX)).encode()
 
 
 def _is_open(path: str) -> bool:

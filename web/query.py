@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from werkzeug.exceptions import BadRequest
 
 from agent.terms import Status
+from web.wire import text
 
 MAX_LIMIT = 1000
 
@@ -81,7 +82,8 @@ def write_file_cursor(mark: FileMark) -> str:
 
 def shown(query_string: bytes) -> Args:
     """The parameters, with U+FFFD for bytes that are not UTF-8 (`request.args` leaves them encoded)."""
-    return dict(parse_qsl(query_string.decode("utf-8", "replace"), errors="replace"))
+    values = parse_qsl(query_string.decode("utf-8", "surrogateescape"), errors="surrogateescape")
+    return {text(name): text(value) for name, value in values}
 
 
 def required(args: Args, name: str) -> str:

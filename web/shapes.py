@@ -88,6 +88,7 @@ class LiveFile(FileEntry):
     """`path` is relative to the source; `why` and `until` say what the file waits for."""
 
     path: str
+    bytes_copied: int
     why: str
     until: Moment | None
 
@@ -106,7 +107,7 @@ class OutageEntry(TypedDict):
 
 
 class RouteEntry(TypedDict):
-    """`counts` by status; `rate_bytes_s` over the last seconds."""
+    """`counts` by status; `rate_bytes_s` over the last seconds; `checked`: the destination was probed."""
 
     name: str
     source: str
@@ -117,10 +118,12 @@ class RouteEntry(TypedDict):
     queue_bytes: int
     rate_bytes_s: float
     outage: OutageEntry | None
+    checked: bool
     source_error: str | None
     source_free_bytes: int | None
     destination_free_bytes: int | None
     destination_total_bytes: int | None
+    low_space_bytes: int
 
 
 class RoutesBody(TypedDict):

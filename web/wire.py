@@ -87,7 +87,13 @@ def file_entry(file: FileView) -> shapes.FileEntry:
 
 
 def live_file(file: FileView) -> shapes.LiveFile:
-    return {**file_entry(file), "path": file.path, "why": file.why, "until": moment(file.until_at)}
+    return {
+        **file_entry(file),
+        "path": file.path,
+        "bytes_copied": file.copied_bytes,
+        "why": file.why,
+        "until": moment(file.until_at),
+    }
 
 
 def route_entry(route: RouteView) -> shapes.RouteEntry:
@@ -104,10 +110,12 @@ def route_entry(route: RouteView) -> shapes.RouteEntry:
         "outage": None
         if outage is None
         else {"reason": outage.reason.value, "since": moment(outage.since_at), "detail": outage.detail},
+        "checked": route.checked,
         "source_error": route.source_error,
         "source_free_bytes": route.source_free_bytes,
         "destination_free_bytes": route.destination_free_bytes,
         "destination_total_bytes": route.destination_total_bytes,
+        "low_space_bytes": route.low_space_bytes,
     }
 
 

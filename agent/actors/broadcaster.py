@@ -6,9 +6,9 @@ import time
 import trio
 from attrs import define, field
 
-from agent.messages import BroadcasterInbox, Counted, Subscribe
+from agent.messages import BroadcasterInbox, Counted, GenerationStarted, Subscribe
 from agent.rules.metrics import Metrics
-from agent.rules.view import View
+from agent.rules.view import View, ViewFact
 from agent.views import Feed
 
 UPDATE_EVERY_S = 0.25
@@ -65,11 +65,20 @@ def _take_in(fact: BroadcasterInbox, view: View, audience: Audience) -> None:
             _flush(view, audience)  # so that the snapshot and the next update fit together
             audience.feeds.append(feed)
             audience.tell_one(feed, view.snapshot(time.time()))
+        case GenerationStarted():
+            _flush(view, audience)
+            _apply(fact, view, audience)
+            view.flush(time.time())  # routes may be gone, which an update cannot say: a snapshot does
+            audience.tell(view.snapshot(time.time()))
         case Counted():
             audience.metrics.count(fact)
         case _:
-            audience.metrics.count(fact)
-            view.apply(fact)
+            _apply(fact, view, audience)
+
+
+def _apply(fact: ViewFact, view: View, audience: Audience) -> None:
+    audience.metrics.count(fact)
+    view.apply(fact)
 
 
 def _flush(view: View, audience: Audience) -> float:

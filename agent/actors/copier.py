@@ -50,6 +50,7 @@ class Pool:
     dispatcher: trio.MemorySendChannel[DispatcherInbox]
     broadcaster: trio.MemorySendChannel[BroadcasterInbox]
     scopes: dict[str, trio.CancelScope] = field(factory=dict, init=False)
+    sweeping: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     swept: trio.Event = field(factory=trio.Event, init=False)
 
     async def carry(self, order: Copy | Abandon, scope: trio.CancelScope) -> None:
@@ -64,11 +65,10 @@ class Pool:
             outcome or Interrupted(order.file, None, errand.verified_bytes, time.time())
         )
 
-    async def sweep(self, device: int, done: trio.Event) -> None:
-        try:
+    async def sweep(self, device: int, scope: trio.CancelScope, done: trio.Event) -> None:
+        with scope:
             await sweep(self.plan, self._place(device), self.routes, self.ledger, self.workers)
-        finally:
-            done.set()
+        done.set()
 
     def _errand(self, order: Copy | Abandon) -> Errand:
         return Errand(
@@ -111,8 +111,9 @@ async def run(lane: trio.MemoryReceiveChannel[LaneMessage], pool: Pool) -> None:
                         if file_id in pool.scopes:
                             pool.scopes[file_id].cancel()
                 case Sweep(device):
-                    pool.swept = trio.Event()
-                    nursery.start_soon(pool.sweep, device, pool.swept)
+                    pool.sweeping.cancel()  # one that an outage held up must not go on beside this one
+                    pool.sweeping, pool.swept = trio.CancelScope(), trio.Event()
+                    nursery.start_soon(pool.sweep, device, pool.sweeping, pool.swept)
                 case _ as never:
                     assert_never(never)
 

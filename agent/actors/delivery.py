@@ -23,6 +23,7 @@ from agent.protocol import (
     DiscardPartial,
     Finished,
     Found,
+    Pace,
     Place,
     Published,
     PublishFile,
@@ -125,7 +126,7 @@ class Errand:
             digests=transfer.blocks,
             verify=self.route.verify,
             conflict=self.route.conflict,
-            limit_bytes_s=None,
+            pace=Pace(self.route.bandwidth, self.route.workers),
         )
         self.verified_bytes = len(transfer.blocks) * BLOCK_BYTES
         try:

@@ -11,6 +11,7 @@ from agent.log import get_logger
 from agent.messages import BroadcasterInbox, DispatcherInbox, StorageState
 from agent.protocol import Probed, ProbeDestination
 from agent.rules.reach import Reach
+from agent.stores.journal import JournalError
 from agent.workers import Workers
 
 log = get_logger(__name__)
@@ -34,11 +35,20 @@ async def run(
                 _report(state)
                 before = state.reason
             if reach.mount_point is not None and reach.mount_point != remembered:
-                remembered = reach.mount_point
-                await ledger.remember_mount(plan.destination, remembered)
+                remembered = await _remember(plan.destination, reach.mount_point, ledger)
             await broadcaster.send(state)
             await dispatcher.send(state)
             await trio.sleep(plan.probe_s)
+
+
+async def _remember(destination: str, mount_point: str, ledger: Ledger) -> str | None:
+    """What is remembered now; None: nothing, so that it is tried again after the next probe."""
+    try:
+        await ledger.remember_mount(destination, mount_point)
+    except JournalError as error:
+        log.warning("mount not remembered", destination=destination, error=str(error))
+        return None
+    return mount_point
 
 
 async def _probe(plan: DestinationPlan, reach: Reach, workers: Workers) -> StorageState:

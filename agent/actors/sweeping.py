@@ -7,7 +7,7 @@ import trio
 
 from agent.actors.delivery import HASH_PREFIX, under
 from agent.config import DestinationPlan, Route
-from agent.faults import Fault
+from agent.faults import Fault, FaultKind
 from agent.ledger import Ledger
 from agent.log import get_logger
 from agent.protocol import DiscardPartial, Finished, LookUpSource, Place, Presence, Published, PublishFile
@@ -24,7 +24,13 @@ async def sweep(
     """Look at every transfer the journal remembers here; those whose source stands go the ordinary way."""
     try:
         for transfer in await ledger.running(plan.destination):
-            await _settle(transfer, place, routes.get(transfer.route), plan.stall_timeout_s, ledger, workers)
+            route = routes.get(transfer.route)
+            try:
+                await _settle(transfer, place, route, plan.stall_timeout_s, ledger, workers)
+            except Fault as fault:
+                if fault.kind is FaultKind.DESTINATION:
+                    raise
+                await _leave(transfer, fault, ledger)
     except (Fault, JournalError, trio.TooSlowError) as error:
         log.warning("sweep interrupted", destination=plan.destination, error=str(error))
 
@@ -50,6 +56,15 @@ async def _settle(
     where = under(transfer.destination, name)
     await ledger.finish(transfer.id, "delivered", 1, None, time.time(), where)
     log.info("delivered", route=transfer.route, file=transfer.path, to=where)
+
+
+async def _leave(transfer: Transfer, fault: Fault, ledger: Ledger) -> None:
+    """To the next sweep, unless what had arrived has vanished too: then there is nothing left to finish."""
+    if fault.kind is FaultKind.CORRUPT:
+        await ledger.finish(transfer.id, "failed", 1, fault.detail, time.time(), None)
+        log.error("failed", route=transfer.route, file=transfer.path, error=fault.detail)
+    else:
+        log.warning("not swept", route=transfer.route, file=transfer.path, error=fault.detail)
 
 
 def _publication(transfer: Transfer, place: Place, route: Route | None) -> PublishFile:

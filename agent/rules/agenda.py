@@ -1,6 +1,7 @@
 """What the watcher looks at next: hints and wishes gather here until they are due."""
 
 import math
+from typing import assert_never
 
 from attrs import define, field, frozen
 
@@ -34,6 +35,8 @@ class Agenda:
                 self._touched.update(paths)
             case Look(paths):
                 self._wanted.update(paths)
+            case _ as never:
+                assert_never(never)
         if len(self._touched) > MANY_PATHS:
             self._scan_due_s = -math.inf
 

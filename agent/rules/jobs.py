@@ -17,14 +17,15 @@ class JobState(enum.Enum):
     RETRYING = "retrying"
     PUTTING_AWAY = "putting away"  # to be abandoned, or being abandoned
     FAILED = "failed"
+    LEFT = "left"  # no longer tracked; the line may still hold it
 
 
 @define
 class Job:
-    """`ordinal` is its place in the queue, kept through interruptions.
+    """`ordinal` is its place in the queue, kept through interruptions; `setbacks` make it let others pass.
 
     `withdrawn`: the source is no longer in the state that `file` says; `vanished`: it is gone altogether.
-    `successor`: its next state is ready already.
+    `successor`: its next state is ready already. `arrived_bytes`: written by earlier attempts.
     """
 
     file: SourceFile
@@ -40,19 +41,23 @@ class Job:
     waits_for_space: bool = False
     error: str | None = None
     successor: SourceFile | None = None
-    verified_bytes: int = 0
-    interruptions: int = 0
+    arrived_bytes: int = 0
+    verified_bytes: int = -1  # at the last outage it met; none yet
+    setbacks: int = 0
     doubts: int = 0
     deliveries_seen: int = 0
 
+    @property
+    def missing_bytes(self) -> int:
+        """What is still to be written."""
+        return self.file.signature.size_bytes - self.arrived_bytes
+
     def waiting(self, at: float, why_paused: str) -> Moved:
         """How visitors see it while it waits; `why_paused` is empty when nothing holds it up."""
-        if self.state is JobState.FAILED:
-            return self.failed(at)
         if why_paused:
             status, why = Status.PAUSED, why_paused
         elif self.waits_for_space:
-            status, why = Status.IN_QUEUE, f"does not fit: needs {self.file.signature.size_bytes} bytes"
+            status, why = Status.IN_QUEUE, f"does not fit: needs {self.missing_bytes} bytes"
         else:
             status, why = Status.IN_QUEUE, "waits for a free place on the destination"
         return Moved(self.file.id, status, at, self.file, why, attempts=self.attempts)
@@ -76,13 +81,14 @@ class Job:
     def doubted(self, verified_bytes: int, deliveries: int) -> bool:
         """Whether this file keeps meeting an outage that others do not meet.
 
-        Each time that others were delivered since its last interruption while it has not got any further is
-        a doubt; `deliveries` counts the destination's. Such a file must not pause its neighbours for ever.
+        An outage met again without having got any further is a setback, and if others were delivered in the
+        meantime a doubt; `deliveries` counts the destination's. Such a file must not pause its neighbours for
+        ever.
         """
-        if verified_bytes > self.verified_bytes or not self.interruptions:
-            self.doubts = 0
-        elif deliveries > self.deliveries_seen:
-            self.doubts += 1
+        if verified_bytes > self.verified_bytes:
+            self.setbacks = self.doubts = 0
+        else:
+            self.setbacks += 1
+            self.doubts += deliveries > self.deliveries_seen
         self.verified_bytes, self.deliveries_seen = verified_bytes, deliveries
-        self.interruptions += 1
         return self.doubts >= MAX_DOUBTS

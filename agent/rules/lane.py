@@ -12,11 +12,11 @@ from agent.rules.queue import WaitingLine
 
 @define
 class Running:
-    """What a running copy has written, and how much of it the last probe already saw."""
+    """What stands of a running copy's file, and how much of it the last probe already saw."""
 
     size_bytes: int
-    written_bytes: int = 0
-    probed_bytes: int = 0
+    written_bytes: int
+    probed_bytes: int
 
 
 @define
@@ -50,17 +50,22 @@ class Lane:
         reason = self.storage.reason
         return f"outage: {reason.value}: {self.storage.detail}" if reason else ""
 
-    def started(self, file_id: str, size_bytes: int) -> None:
-        self.running[file_id] = Running(size_bytes)
+    def started(self, file_id: str, size_bytes: int, arrived_bytes: int) -> None:
+        self.running[file_id] = Running(size_bytes, arrived_bytes, arrived_bytes)
 
     def advanced(self, file_id: str, written_bytes: int) -> None:
         if file_id in self.running:
             self.running[file_id].written_bytes = written_bytes
 
-    def finished(self, file_id: str) -> None:
-        """A copy came back: its credit is free again, and perhaps space for those that did not fit."""
-        del self.running[file_id]
+    def finished(self, file_id: str) -> int:
+        """A copy came back: its credit is free again, and perhaps space for those that did not fit.
+
+        Returns:
+            The bytes of it that had been written.
+        """
+        copy = self.running.pop(file_id)
         self.line.unpark()
+        return copy.written_bytes
 
     def probed(self, state: StorageState) -> bool:
         """Believe a probe, unless it began before the last fault. Returns whether it counts."""
@@ -88,9 +93,9 @@ class Lane:
         )
         return self.storage
 
-    def fits(self, size_bytes: int) -> bool:
-        """Whether a file fits into the free space less what the running copies still need."""
+    def fits(self, missing_bytes: int) -> bool:
+        """Whether what is missing of a file fits into the free space less what running copies still need."""
         if self.storage is None or self.storage.free_bytes is None:
             return True
         promised = sum(max(0, copy.size_bytes - copy.probed_bytes) for copy in self.running.values())
-        return size_bytes <= self.storage.free_bytes - promised
+        return missing_bytes <= self.storage.free_bytes - promised

@@ -15,16 +15,13 @@ class Next(enum.Enum):
     SETTLE = "settle"  # delivered; only the source is left
 
 
+AFTER = {Step.COPYING: Next.RESUME, Step.INTENT: Next.PUBLISH, Step.PUBLISHED: Next.SETTLE}
+
+
 def opening(transfer: Transfer | None, file: SourceFile, destination: str) -> Next:
     """How to go on with this file, which is ready."""
     if transfer is None:
         return Next.BEGIN
     if transfer.signature != file.signature or transfer.destination != destination:
         return Next.START_OVER
-    match transfer.step:
-        case Step.COPYING:
-            return Next.RESUME
-        case Step.INTENT:
-            return Next.PUBLISH
-        case Step.PUBLISHED:
-            return Next.SETTLE
+    return AFTER[transfer.step]

@@ -9,6 +9,10 @@ from agent.terms import SourceFile
 
 NAME_MAX_BYTES = 255  # POSIX NAME_MAX on every file system we met; SMB counts 255 UTF-16 units, which is more
 
+_SPAN = re.compile(r"(?<![^/])\*\*(?:/|\Z)")
+_SET = re.compile(r"\[(?P<negation>[!^]?+)(?P<members>.[^\]]*)\]", re.DOTALL)
+_RANGE = re.compile(r"(.)(?:-(.))?", re.DOTALL)
+
 
 def byte_length(name: str) -> int:
     """Length in bytes of a name as the file system stores it (PEP 383 surrogates are one byte each)."""
@@ -60,15 +64,19 @@ def conflict_path(path: str, number: int) -> str:
     if room <= 0:  # a suffix as long as a name is no suffix
         tail = f"_{number}"
         stem, room = name, NAME_MAX_BYTES - len(tail)
-    return f"{folder}{shortened(stem, room)}{tail}"
+    short = shortened(stem, room)
+    if short + tail == name:  # a name that was shortened for this number before
+        short = short[:-1]
+    return f"{folder}{short}{tail}"
 
 
 def compile_globs(patterns: Iterable[str]) -> Callable[[str], bool]:
     """A test whether a relative path matches any of the globs.
 
     As in gitignore: a pattern without a slash is matched against the name at any depth, one with a slash
-    against the whole path; `*` and `?` stop at slashes, `**/` spans folders, `[...]` is a set. Letter case is
-    ignored, because cameras write C0001.MXF and people write *.mxf.
+    against the whole path; one that ends with a slash means all that is below such a folder. `*`, `?` and
+    sets `[...]` stop at slashes, `**` in place of a folder spans any number of them. Letter case is ignored,
+    because cameras write C0001.MXF and people write *.mxf.
     """
     sources = [_regex(pattern) for pattern in patterns]
     if not sources:
@@ -80,6 +88,8 @@ def compile_globs(patterns: Iterable[str]) -> Callable[[str], bool]:
 def _regex(pattern: str) -> str:
     anywhere = "" if "/" in pattern.rstrip("/") else "(?:.*/)?"
     pattern = pattern.removeprefix("/")
+    if pattern.endswith("/"):
+        pattern += "**"
     parts: list[str] = []
     at = 0
     while at < len(pattern):
@@ -89,21 +99,24 @@ def _regex(pattern: str) -> str:
 
 
 def _next_part(pattern: str, at: int) -> tuple[str, int]:
-    if pattern.startswith("**/", at):
-        return "(?:.*/)?", at + 3
-    if pattern.startswith("**", at):
-        return ".*", at + 2
+    if span := _SPAN.match(pattern, at):
+        return "(?:.*/)?" if span[0].endswith("/") else ".*", span.end()
     if pattern[at] == "*":
         return "[^/]*", at + 1
     if pattern[at] == "?":
         return "[^/]", at + 1
-    if pattern[at] == "[":
-        end = pattern.find("]", at + 2)
-        if end != -1:
-            body = pattern[at + 1 : end].replace("\\", r"\\").replace("[", r"\[").replace("&&", r"\&&")
-            negated = body[0] in "!^"
-            return f"[{'^/' if negated else ''}{body[1:] if negated else body}]", end + 1
+    if found := _SET.match(pattern, at):
+        return _set(found["members"], negated=bool(found["negation"])), found.end()
     return re.escape(pattern[at]), at + 1
+
+
+def _set(members: str, *, negated: bool) -> str:
+    """One character but a slash; a range from high to low is empty."""
+    ranges = [(low, high or low) for low, high in _RANGE.findall(members)]
+    items = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in ranges if low <= high)
+    if negated:
+        return f"[^/{items}]"
+    return f"(?!/)[{items}]" if items else "(?!)"
 
 
 def file_filter(include: Iterable[str], exclude: Iterable[str]) -> Callable[[str], bool]:

@@ -1,4 +1,7 @@
-"""The waiting jobs of one destination: biggest route priority first, then oldest."""
+"""The waiting jobs of one destination: biggest route priority first, then oldest.
+
+Those that met an outage again and again, without getting any further, come after all others.
+"""
 
 import heapq
 from collections import deque
@@ -15,14 +18,14 @@ from agent.rules.jobs import Job, JobState
 class WaitingLine:
     """A heap per route, so that a paused route costs nothing; jobs that left are skipped when met."""
 
-    _heaps: dict[str, list[tuple[int, int, Job]]] = field(factory=dict)
+    _heaps: dict[str, list[tuple[int, int, int, Job]]] = field(factory=dict)
     _parked: list[Job] = field(factory=list)
     _put_away: deque[Job] = field(factory=deque)
     _pushes: "count[int]" = field(factory=count)
 
     def push(self, job: Job) -> None:
         heap = self._heaps.setdefault(job.route.name, [])
-        heapq.heappush(heap, (job.ordinal, next(self._pushes), job))
+        heapq.heappush(heap, (job.setbacks, job.ordinal, next(self._pushes), job))
 
     def push_put_away(self, job: Job) -> None:
         self._put_away.append(job)
@@ -55,11 +58,11 @@ class WaitingLine:
         heads = [heap for name, heap in self._heaps.items() if name not in paused and self._skip_left(heap)]
         if not heads:
             return None
-        best = min(heads, key=lambda heap: (-heap[0][2].route.priority, heap[0][0]))
-        return heapq.heappop(best)[2]
+        best = min(heads, key=lambda heap: (heap[0][0], -heap[0][-1].route.priority, heap[0][1]))
+        return heapq.heappop(best)[-1]
 
     @staticmethod
-    def _skip_left(heap: list[tuple[int, int, Job]]) -> bool:
-        while heap and heap[0][2].state is not JobState.QUEUED:
+    def _skip_left(heap: list[tuple[int, int, int, Job]]) -> bool:
+        while heap and heap[0][-1].state is not JobState.QUEUED:
             heapq.heappop(heap)
         return bool(heap)

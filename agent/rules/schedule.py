@@ -59,7 +59,7 @@ class Schedule:
     _settled: dict[tuple[str, str], Settled]
     _lanes: dict[str, Lane]
     _jobs: dict[str, Job] = field(factory=dict, init=False)
-    _retries: list[tuple[float, int, Job]] = field(factory=list, init=False)
+    _retries: list[tuple[float, int, Job, JobState]] = field(factory=list, init=False)
     _ordinals: "count[int]" = field(factory=count, init=False)
     _effects: Effects = field(factory=Effects, init=False)
     _now_s: float = field(default=0.0, init=False)
@@ -127,7 +127,7 @@ class Schedule:
     def _ready(self, file: SourceFile) -> None:
         job = self._jobs.get(file.id)
         if job is not None:
-            job.successor = file
+            job.successor, job.vanished = file, False
             return
         route = next(route for route in self._config.routes if route.name == file.route)
         memory = self._settled.pop((file.route, file.path), None)
@@ -151,7 +151,7 @@ class Schedule:
             if job.started and job.state in (JobState.QUEUED, JobState.RETRYING):
                 self._put_away(job, error=None)
             elif job.state is not JobState.PUTTING_AWAY:
-                del self._jobs[message.file.id]
+                self._remove(job)
         if not message.changed:
             self._effects.facts.append(Forgotten((message.file.id,)))
 
@@ -166,7 +166,7 @@ class Schedule:
             message.at,
             message.file,
             "delivered",
-            attempts=job.attempts + 1,
+            attempts=job.attempts,
             delivery=message.delivery,
         )
         self._effects.facts.append(fact)
@@ -181,7 +181,10 @@ class Schedule:
             self._close(self._lane(job), fault)
             self._effects.facts.append(Counted("retry_outage", job.route.name))
         if job.state is JobState.PUTTING_AWAY:
-            self._lane(job).line.push_put_away(job)
+            if fault is None:
+                self._lane(job).line.push_put_away(job)
+            else:
+                self._wake_later(job)
         elif job.cancelled or job.withdrawn:
             self._end_early(job)
         elif fault is not None and doubted:
@@ -194,12 +197,7 @@ class Schedule:
 
     def _failed(self, message: Failed) -> None:
         job = self._returned(message.file)
-        if message.fault.kind is FaultKind.SOURCE_GONE:
-            job.withdrawn = (
-                True  # the next scan tells visitors whether it is gone or another state stands there
-            )
-            self._end_early(job)
-        elif job.cancelled or job.withdrawn:
+        if job.cancelled or job.withdrawn:
             self._end_early(job)
         else:
             self._attempt_failed(job, message.fault)
@@ -305,15 +303,22 @@ class Schedule:
 
     def _wait_for_retry(self, job: Job) -> None:
         job.state = JobState.RETRYING
-        delay_s = job.route.retry_delay_s
-        heapq.heappush(self._retries, (self._now_s + delay_s, next(self._ordinals), job))
-        self._effects.facts.append(job.retrying(self._at, self._at + delay_s))
+        self._wake_later(job)
+        self._effects.facts.append(job.retrying(self._at, self._at + job.route.retry_delay_s))
+
+    def _wake_later(self, job: Job) -> None:
+        due_s = self._now_s + job.route.retry_delay_s
+        heapq.heappush(self._retries, (due_s, next(self._ordinals), job, job.state))
 
     def _retry_what_is_due(self) -> None:
         while self._retries and self._retries[0][0] <= self._now_s:
-            job = heapq.heappop(self._retries)[2]
-            if job.state is JobState.RETRYING:
+            *_, job, state = heapq.heappop(self._retries)
+            if job.state is not state:
+                continue
+            if state is JobState.RETRYING:
                 self._queue(job)
+            else:
+                self._lane(job).line.push_put_away(job)
 
     def _put_away(self, job: Job, error: str | None) -> None:
         job.state, job.error = JobState.PUTTING_AWAY, error
@@ -322,13 +327,14 @@ class Schedule:
             self._effects.facts.append(job.failed(self._at))
 
     def _remove(self, job: Job) -> None:
+        job.state = JobState.LEFT
         del self._jobs[job.file.id]
         if job.successor is not None:
             self._ready(job.successor)
 
     def _returned(self, file: SourceFile) -> Job:
         job = self._jobs[file.id]
-        self._lane(job).finished(file.id)
+        job.arrived_bytes = self._lane(job).finished(file.id)
         return job
 
     def _fill(self, lane: Lane) -> None:
@@ -336,17 +342,16 @@ class Schedule:
             job = lane.line.next_put_away()
             if job is not None:
                 order: LaneMessage = Abandon(job.file, job.attempts, job.error, lane.device)
+                lane.started(job.file.id, 0, 0)
             else:
-                job, aside = lane.line.next_copy(
-                    self._paused, lambda job: lane.fits(job.file.signature.size_bytes)
-                )
+                job, aside = lane.line.next_copy(self._paused, lambda job: lane.fits(job.missing_bytes))
                 self._effects.facts += [self._waiting(parked) for parked in aside]
                 if job is None:
                     return
                 job.state, job.started = JobState.RUNNING, True
                 self._effects.facts.append(job.copying(self._at))
                 order = Copy(job.file, job.attempts + 1, lane.device)
-            lane.started(job.file.id, job.file.signature.size_bytes)
+                lane.started(job.file.id, job.file.signature.size_bytes, job.arrived_bytes)
             self._effects.orders.append((lane.plan.destination, order))
 
     def _waiting(self, job: Job) -> Moved:

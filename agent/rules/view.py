@@ -91,12 +91,13 @@ class View:
     def snapshot(self, at: float) -> Snapshot:
         """All that is known as of the last flush and the facts since; the next update follows on it."""
         files = (*self.files.values(), *self._recent.values())
+        self._note_rates(at)  # the others have to hear of the rates that this one is told
         routes = tuple(board.view(at) for board in self.boards.values())
         return Snapshot(self._seq, files, routes, tuple(self._events))
 
     def flush(self, at: float) -> Update | None:
         """What changed since the last flush, None if nothing did."""
-        self._stale_routes.update(name for name, board in self.boards.items() if board.is_news(at))
+        self._note_rates(at)
         if not (self._changed or self._removed or self._stale_routes or self._new_events):
             return None
         self._seq += 1
@@ -105,6 +106,9 @@ class View:
         update = Update(self._seq, changed, tuple(self._removed), routes, tuple(self._new_events))
         self._changed, self._removed, self._stale_routes, self._new_events = set(), set(), set(), []
         return update
+
+    def _note_rates(self, at: float) -> None:
+        self._stale_routes.update(name for name, board in self.boards.items() if board.is_news(at))
 
     def _find(self, file_id: str) -> FileView | None:
         return self.files.get(file_id) or self._recent.get(file_id)
@@ -136,11 +140,11 @@ class View:
             board.last_arrival_at = fact.at
         after = _moved(before or _first_seen(fact.file, board), fact)  # type: ignore[arg-type]
         board.add(after)
+        self._note(after.id, board)
         if after.status is Status.COMPLETED:
             self._complete(after)
         else:
             self.files[after.id] = after
-        self._note(after.id, board)
 
     def _note(self, file_id: str, board: Board) -> None:
         self._changed.add(file_id)
@@ -165,6 +169,7 @@ class View:
             self._removed.add(old.id)
             if old.route in self.boards:
                 self.boards[old.route].remove(old)
+                self._stale_routes.add(old.route)
 
     def _oldest(self, count: int) -> Iterable[FileView]:
         return sorted(self._recent.values(), key=lambda file: file.completed_at or 0)[: max(0, count)]

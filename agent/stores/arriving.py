@@ -1,7 +1,7 @@
 """How one file arrives at a destination: copied into its partial, then given a name that was free."""
 
+import os
 from contextlib import closing
-from itertools import count
 
 import xxhash
 
@@ -25,12 +25,13 @@ def copy_file(request: CopyFile, destination: Destination, report: Report) -> Co
     tally = Tally(report)
     with held(open_source(request.source, request.path, request.signature)) as source:
         if not request.digests:
-            found = _already_there(request, source, destination, tally)
+            found = _already_there(request, source, destination, Tally(report))
             if found is not None:
+                destination.discard(request.partial)  # an attempt that ended before its first checkpoint
                 return found
         with closing(destination.open_partial(request.partial)) as partial:
             engine = Engine(
-                source, request.signature.size_bytes, partial, request.verify, request.limit_bytes_s, tally
+                source, request.signature.size_bytes, partial, request.verify, request.pace, tally
             )
             digest, level = engine.run(request.digests)
             partial.seal(request.signature.mtime_ns)
@@ -48,7 +49,8 @@ def publish_file(request: PublishFile, destination: Destination, report: Report)
         Fault: DESTINATION, CONFLICT, or CORRUPT when the partial has vanished.
     """
     has_partial = destination.stands(request.partial)
-    for number in count():
+    number = 0
+    while True:
         name = conflict_path(request.name, number)
         if has_partial:
             try:
@@ -63,7 +65,7 @@ def publish_file(request: PublishFile, destination: Destination, report: Report)
             destination.discard(request.partial)
             return Published(name, already_there=True)
         _refuse_conflict(request.conflict, name)
-    raise AssertionError("count() does not end")
+        number += 1
 
 
 def _holds(destination: Destination, name: str, request: PublishFile, report: Report) -> bool:
@@ -84,20 +86,22 @@ def _holds(destination: Destination, name: str, request: PublishFile, report: Re
 
 
 def _already_there(request: CopyFile, source: int, destination: Destination, tally: Tally) -> Found | None:
-    for number in count():
+    number = 0
+    while True:
         name = conflict_path(request.name, number)
         if not destination.stands(name):
             return None
         existing = destination.find(name)
         if existing is not None:
             with closing(existing):
+                _refuse_itself(source, existing, name)
                 digest = _same_content(request.signature.size_bytes, source, existing, tally)
                 if digest is not None:
                     existing.make_durable()
                     check_unchanged(request.source, request.path, source, request.signature)
                     return Found(digest, existing.read_back_level, name)
         _refuse_conflict(request.conflict, name)
-    raise AssertionError("count() does not end")
+        number += 1
 
 
 def _same_content(size_bytes: int, source: int, existing: Existing, tally: Tally) -> bytes | None:
@@ -113,6 +117,13 @@ def _same_content(size_bytes: int, source: int, existing: Existing, tally: Tally
         tally.copied_bytes = tally.verified_bytes = offset + len(data)
         tally.progress()
     return content.digest()
+
+
+def _refuse_itself(source: int, existing: Existing, name: str) -> None:
+    """A destination that leads back to the source (a link, a bind mount) holds no second copy."""
+    status = os.fstat(source)
+    if existing.is_file(status.st_dev, status.st_ino):
+        raise Fault(FaultKind.CONFLICT, f"{name!r} at the destination is the source file itself")
 
 
 def _refuse_conflict(conflict: str, name: str) -> None:

@@ -5,8 +5,6 @@ dropped from the cache, read back and compared. What a checkpoint names is there
 """
 
 import os
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,12 +12,13 @@ import xxhash
 from attrs import define, field
 
 from agent.faults import Fault, FaultKind, Side, classify
-from agent.protocol import BLOCK_BYTES, Checkpoint, Copying, VerifyMode
+from agent.protocol import BLOCK_BYTES, Checkpoint, Copying, Pace, VerifyMode
+from agent.rules import pace
 from agent.stores.destination import Partial
+from agent.stores.stages import Stage
 from agent.terms import VerifyLevel
 
-WINDOW_BLOCKS = 8
-WINDOWS_IN_FLIGHT = 2  # between two stages; bounds the memory of a copy to about 6 windows
+WINDOW_BLOCKS = 8  # about 7 windows are in memory at a time
 REPORT_S = 0.25
 
 Report = Callable[[Copying | Checkpoint], None]
@@ -64,46 +63,14 @@ class Tally:
 
 
 @define
-class Stage:
-    """A thread that works off windows; after a failure it only drains its queue, so nobody waits for it."""
-
-    _work: Callable[[Window], None]
-    _windows: "queue.Queue[Window | None]" = field(factory=lambda: queue.Queue(WINDOWS_IN_FLIGHT), init=False)
-    _thread: threading.Thread = field(init=False)
-    error: BaseException | None = field(default=None, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def put(self, window: Window) -> None:
-        self._windows.put(window)
-
-    def finish(self) -> None:
-        """Wait until all is worked off. Raises what the stage met."""
-        self._windows.put(None)
-        self._thread.join()
-        if self.error is not None:
-            raise self.error
-
-    def _run(self) -> None:
-        while (window := self._windows.get()) is not None:
-            if self.error is None:
-                try:
-                    self._work(window)
-                except BaseException as error:  # noqa: BLE001  finish() raises it where it is awaited
-                    self.error = error
-
-
-@define
 class Engine:
-    """Copies one open source into one partial, no faster than `limit_bytes_s` (None: as fast as it goes)."""
+    """Copies one open source into one partial."""
 
     source: int
     size_bytes: int
     partial: Partial
     verify: VerifyMode
-    limit_bytes_s: int | None
+    pace: Pace
     tally: Tally
     _content: "xxhash.xxh3_128" = field(factory=xxhash.xxh3_128, init=False)
     _unreported: list[bytes] = field(factory=list, init=False)
@@ -121,18 +88,25 @@ class Engine:
         first_block = self._resume(believed)
         self._checkpointed_blocks = first_block
         verifying = Stage(self._verify)
-        writing = Stage(lambda window: self._write(window, verifying))
+        writing: Stage[Window] = Stage(lambda window: self._write(window, verifying))
         try:
             for window in self._windows(first_block):
                 writing.put(window)
                 if writing.error is not None or verifying.error is not None:
                     break
         finally:
-            failures = _finish(writing, verifying)
-        if failures:
-            raise failures[0]
+            writing.finish()
+            verifying.finish()
+        failure = writing.error or verifying.error
+        if failure is not None:
+            raise failure
+        self._check_size()
         self._flush_checkpoint()
         return self._content.digest(), self._level()
+
+    def _check_size(self) -> None:
+        if (arrived_bytes := self.partial.size_bytes) != self.size_bytes:
+            raise Fault(FaultKind.CORRUPT, f"{arrived_bytes} bytes arrived instead of {self.size_bytes}")
 
     def _level(self) -> VerifyLevel:
         return self.partial.read_back_level if self.verify == "read_back" else self.verify
@@ -140,7 +114,7 @@ class Engine:
     def _resume(self, believed: tuple[bytes, ...]) -> int:
         """Read back what an earlier attempt left; how many blocks of it are what the journal says."""
         proven = 0
-        for digest in believed[: self.partial.size_bytes // BLOCK_BYTES]:
+        for digest in believed[: min(self.partial.size_bytes, self.size_bytes) // BLOCK_BYTES]:
             data = self.partial.read_back(proven * BLOCK_BYTES, BLOCK_BYTES)
             if len(data) != BLOCK_BYTES or xxhash.xxh3_128_digest(data) != digest:
                 break
@@ -153,15 +127,26 @@ class Engine:
 
     def _windows(self, first_block: int) -> Iterator[Window]:
         offset = first_block * BLOCK_BYTES
-        started_s, started_at = time.monotonic(), offset
         while offset < self.size_bytes:
+            began_s = time.monotonic()
             window = self._read_window(offset)
-            offset = window.end
-            self.tally.read_bytes += offset - window.offset
+            self.tally.read_bytes += window.end - offset
             yield window
-            if self.limit_bytes_s is not None:
-                ahead_s = (offset - started_at) / self.limit_bytes_s - (time.monotonic() - started_s)
-                time.sleep(max(0.0, ahead_s))
+            self._keep_pace(window.end - offset, time.monotonic() - began_s)
+            offset = window.end
+
+    def _keep_pace(self, moved_bytes: int, took_s: float) -> None:
+        now = time.localtime()
+        limit_bytes_s = pace.limit_bytes_s(self.pace, now.tm_hour * 60 + now.tm_min)
+        if limit_bytes_s is not None:
+            self._wait(moved_bytes / limit_bytes_s - took_s)
+
+    def _wait(self, left_s: float) -> None:
+        """Report meanwhile: this silence is meant and no stall."""
+        until_s = time.monotonic() + left_s
+        while (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, REPORT_S))
+            self.tally.report(Copying(self.tally.copied_bytes, self.tally.verified_bytes))
 
     def _read_window(self, offset: int) -> Window:
         window = Window(offset // BLOCK_BYTES, [], [])
@@ -176,7 +161,7 @@ class Engine:
             offset += wanted
         return window
 
-    def _write(self, window: Window, verifying: Stage) -> None:
+    def _write(self, window: Window, verifying: Stage[Window]) -> None:
         offset = window.offset
         for block in window.blocks:
             self.partial.write(offset, block)
@@ -218,16 +203,6 @@ class Engine:
             self.tally.report(Checkpoint(self._checkpointed_blocks, b"".join(self._unreported[:whole])))
             self._checkpointed_blocks += whole
         self._unreported = self._unreported[whole:]
-
-
-def _finish(*stages: Stage) -> list[BaseException]:
-    failures: list[BaseException] = []
-    for stage in stages:
-        try:
-            stage.finish()
-        except BaseException as error:  # noqa: BLE001  the caller raises the first
-            failures.append(error)
-    return failures
 
 
 def read_exactly(source: int, offset: int, length: int) -> bytes:

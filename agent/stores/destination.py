@@ -51,6 +51,10 @@ class Existing(Protocol):
     @property
     def read_back_level(self) -> VerifyLevel: ...
 
+    def is_file(self, device: int, inode: int) -> bool:
+        """Whether it is this very file of the local machine, not a copy of it."""
+        ...
+
     def make_durable(self) -> None:
         """Whoever wrote it: it and its name survive a power cut when this returns."""
         ...
@@ -78,5 +82,5 @@ class Destination(Protocol):
         ...
 
     def find(self, name: str) -> Existing | None:
-        """The file with this name; None when there is none."""
+        """The file with this name; None when there is none that could be read."""
         ...

@@ -4,7 +4,7 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from attrs import define, field
@@ -79,6 +79,11 @@ class OpenFile:
             os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
             platform.sync_file(self._descriptor)
 
+    def is_file(self, device: int, inode: int) -> bool:
+        with destination_faults():
+            status = os.fstat(self._descriptor)
+            return (status.st_dev, status.st_ino) == (device, inode)
+
     def make_durable(self) -> None:
         with destination_faults():
             platform.sync_file(self._descriptor)
@@ -86,8 +91,7 @@ class OpenFile:
 
     def close(self) -> None:
         # Behind SMB a full disk is only told at close(), so this too can be an outage.
-        with destination_faults():
-            os.close(self._folder)
+        with destination_faults(), held(self._folder):
             os.close(self._descriptor)
 
 
@@ -106,10 +110,10 @@ class FolderDestination:
         Raises:
             Fault: DESTINATION, `unmounted` when the folder is on another device than it was.
         """
-        with destination_faults():
-            root = beneath.open_root(place.root)
-        with held(root):
-            if os.fstat(root).st_dev != place.device:
+        with held(_open_root(place.root)) as root:
+            with destination_faults():
+                device = os.fstat(root).st_dev
+            if device != place.device:
                 raise Fault.outage(OutageReason.UNMOUNTED, f"another file system stands at {place.root}")
             yield cls(root, publisher)
 
@@ -124,11 +128,8 @@ class FolderDestination:
             return self._status(name) is not None
 
     def discard(self, partial: str) -> None:
-        with destination_faults():
-            try:
-                beneath.unlink_beneath(self._root, partial)
-            except FileNotFoundError:
-                return
+        with destination_faults(), suppress(FileNotFoundError, NotADirectoryError):
+            beneath.unlink_beneath(self._root, partial)
 
     def publish(self, partial: str, name: str) -> None:
         with destination_faults():
@@ -143,7 +144,9 @@ class FolderDestination:
             if status is None or not stat.S_ISREG(status.st_mode):
                 return None
             folder, last = self._folder_of(name, create=False)
-            return self._opened(folder, last, READ_FLAGS)
+            with suppress(PermissionError):  # somebody else's: all it has in common with ours is the name
+                return self._opened(folder, last, READ_FLAGS)
+            return None
 
     def _status(self, name: str) -> os.stat_result | None:
         try:
@@ -170,24 +173,27 @@ def probe(root: str, marker: str | None, *, try_writing: bool) -> Probed:
     Raises:
         Fault: DESTINATION, with the reason of the outage.
     """
+    with held(_open_root(root)) as descriptor, destination_faults():
+        _check_marker(descriptor, root, marker)
+        if platform.is_read_only(descriptor):
+            raise Fault.outage(OutageReason.READ_ONLY, f"{root} is mounted read-only")
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor, effective_ids=True):
+            raise Fault.outage(OutageReason.DENIED, f"no permission to write into {root}")
+        if try_writing:
+            _try_writing(descriptor)
+        free, total = platform.free_bytes(descriptor)
+        return Probed(os.fstat(descriptor).st_dev, platform.mount_point(descriptor), free, total)
+
+
+def _open_root(root: str) -> int:
     with destination_faults():
         try:
-            descriptor = beneath.open_root(root)
+            return beneath.open_root(root)
         except NotADirectoryError as error:
             raise Fault.outage(OutageReason.UNREACHABLE, f"{root} is not a folder") from error
         except FileNotFoundError as error:
             why = f"{root} does not exist: mount the share, or make the folder"
             raise Fault.outage(OutageReason.UNMOUNTED, why) from error
-        with held(descriptor):
-            _check_marker(descriptor, root, marker)
-            if platform.is_read_only(descriptor):
-                raise Fault.outage(OutageReason.READ_ONLY, f"{root} is mounted read-only")
-            if not os.access(root, os.W_OK | os.X_OK):
-                raise Fault.outage(OutageReason.DENIED, f"no permission to write into {root}")
-            if try_writing:
-                _try_writing(descriptor)
-            free, total = platform.free_bytes(descriptor)
-            return Probed(os.fstat(descriptor).st_dev, platform.mount_point(descriptor), free, total)
 
 
 def _check_marker(descriptor: int, root: str, marker: str | None) -> None:
@@ -195,7 +201,7 @@ def _check_marker(descriptor: int, root: str, marker: str | None) -> None:
         return
     try:
         os.stat(marker, dir_fd=descriptor)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         why = f"the marker {marker!r} is not in {root}"
         raise Fault.outage(OutageReason.MARKER_MISSING, why) from error
 

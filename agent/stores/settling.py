@@ -64,8 +64,18 @@ def _move_exclusively(source_folder: int, target_folder: int, name: str) -> None
         try:
             os.link(name, target, src_dir_fd=source_folder, dst_dir_fd=target_folder, follow_symlinks=False)
         except FileExistsError:
-            number += 1
-            continue
+            if not _was_linked_before(name, target, source_folder, target_folder):
+                number += 1
+                continue
         platform.sync_folder(target_folder)
         os.unlink(name, dir_fd=source_folder)
         return
+
+
+def _was_linked_before(name: str, target: str, source_folder: int, target_folder: int) -> bool:
+    """Were we stopped between link and unlink? Within one folder a name would only find itself."""
+    if os.path.sameopenfile(source_folder, target_folder):
+        return False
+    source = os.stat(name, dir_fd=source_folder, follow_symlinks=False)
+    archived = os.stat(target, dir_fd=target_folder, follow_symlinks=False)
+    return os.path.samestat(source, archived)

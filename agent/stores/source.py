@@ -45,7 +45,10 @@ def prepare(root: str) -> None:
 def free_bytes(root: str) -> int:
     """What another writer could still put there. Raises: Fault: SOURCE."""
     with held(open_root(root)) as descriptor:
-        return platform.free_bytes(descriptor)[0]
+        try:
+            return platform.free_bytes(descriptor)[0]
+        except OSError as error:
+            raise own_fault(error) from error
 
 
 @define

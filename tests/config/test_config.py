@@ -5,7 +5,6 @@ from pathlib import Path
 
 import attrs
 import pytest
-from configs import MOV, ROUTE, config_of, reasons_of, routes
 
 from agent.config import (
     BandwidthStep,
@@ -16,6 +15,7 @@ from agent.config import (
 )
 from agent.config.keys import BUILT_IN_EXCLUDES
 from agent.config.structure import KEYS
+from tests.config.configs import MOV, ROUTE, config_of, reasons_of, routes
 
 
 def keys_in(text: str) -> dict[str, tuple[str, ...]]:

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from configs import MOV, ROUTE, config_of, reasons_of, routes
+
+from tests.config.configs import MOV, ROUTE, config_of, reasons_of, routes
 
 
 def test_two_routes_may_not_share_a_name_in_any_case(tmp_path: Path) -> None:

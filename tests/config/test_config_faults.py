@@ -2,12 +2,12 @@ import re
 from pathlib import Path
 
 import pytest
-from configs import MOV, ROUTE, config_of, reasons_of
 
 from agent.config import (
     ConfigError,
     load,
 )
+from tests.config.configs import MOV, ROUTE, config_of, reasons_of
 
 SINGLE = {
     "[agent]\nname = ''": '[agent] name: must be a line of text, not ""',

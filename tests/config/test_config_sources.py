@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from configs import MOV, ROUTE, config_of, reasons_of
 
 from agent.config import (
     BandwidthStep,
 )
+from tests.config.configs import MOV, ROUTE, config_of, reasons_of
 
 
 def test_command_line_beats_environment_beats_env_file_beats_file(tmp_path: Path) -> None:

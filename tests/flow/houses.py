@@ -6,22 +6,24 @@ from pathlib import Path
 
 import pytest
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
 
 from agent import app
-from agent.actors import delivery
 from agent.config import Config, load
 from agent.desk import Desk
 from agent.household import Household
 from agent.ledger import Ledger
-from agent.protocol import BLOCK_BYTES, CopyFile
+from agent.protocol import BLOCK_BYTES
 from agent.rules.budget import RestartBudget
 from agent.stores.copying import WINDOW_BLOCKS
 from agent.terms import Status
 from agent.views import Event, Feed, FileView, RouteView, Snapshot
+from tests.flow import held_worker
 
 PATIENCE_S = 60.0  # only a test that fails waits as long
+POLL_S = 0.01
 WINDOW_BYTES = WINDOW_BLOCKS * BLOCK_BYTES
+LONG = b"x" * (WINDOW_BYTES + 1)  # what the brake can hold in the middle
 
 QUICK = {
     "source": "source",
@@ -44,20 +46,32 @@ class Picture:
 
     def take_in(self, news: Feed) -> None:
         if isinstance(news, Snapshot):
-            self.files, self.routes, self.events = {}, {}, []
-            changed, removed = news.files, ()
+            self.files, self.events = {file.id: file for file in news.files}, []
         else:
-            changed, removed = news.changed, news.removed
+            for file_id in news.removed:
+                self.files.pop(file_id, None)  # it may have come and gone between two updates
+            self.files |= {file.id: file for file in news.changed}
         self.routes |= {route.name: route for route in news.routes}
         self.events += news.events
-        for file_id in removed:
-            del self.files[file_id]
-        self.files |= {file.id: file for file in changed}
 
     def find(self, path: str) -> FileView | None:
         """The file with this path; of several with one path the latest."""
         found = [file for file in self.files.values() if file.path == path]
         return max(found, key=lambda file: file.discovered_at, default=None)
+
+    def restarts(self) -> list[str]:
+        """What has fallen."""
+        return [event.text for event in self.events if event.level == "error"]
+
+    def is_scanned(self, route: str = "mxf") -> bool:
+        return route in self.routes and self.routes[route].scanned
+
+    def source_error(self, route: str = "mxf") -> str | None:
+        return self.routes[route].source_error if route in self.routes else None
+
+    def are(self, status: Status) -> bool:
+        """Whether every file has this status."""
+        return all(file.status is status for file in self.files.values())
 
     def status(self, path: str) -> Status | None:
         file = self.find(path)
@@ -173,35 +187,55 @@ def quick_restarts(monkeypatch: pytest.MonkeyPatch, delay_s: float = 0.01) -> No
 
 @define
 class Brake:
-    """Holds copies for an hour behind their first window; `checkpointed` once that is in the journal."""
+    """Holds every copy in the middle: behind the checkpoint of its first window."""
 
-    monkeypatch: pytest.MonkeyPatch
-    checkpointed: trio.Event = field(factory=trio.Event)
+    hold_file: Path
+    reached: trio.Event = field(factory=trio.Event)
 
-    def pull(self) -> None:
-        keep = Ledger.checkpoint
+    def pull(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hold_file.touch()
+        monkeypatch.setenv("HOLD_FILE", str(self.hold_file))
+        keep, open_process = Ledger.checkpoint, trio.lowlevel.open_process
 
         async def note(ledger: Ledger, transfer_id: int, first_block: int, digests: bytes) -> None:
             await keep(ledger, transfer_id, first_block, digests)
-            self.checkpointed.set()
+            self.reached.set()
 
-        def slow(**values: object) -> CopyFile:
-            return evolve(CopyFile(**values), limit_bytes_s=WINDOW_BYTES // 3600)  # type: ignore[arg-type]
+        async def open_held(command: list[str], *, stdin: int, stdout: int) -> trio.Process:
+            return await open_process([command[0], held_worker.__file__], stdin=stdin, stdout=stdout)
 
-        self.monkeypatch.setattr(Ledger, "checkpoint", note)
-        self.monkeypatch.setattr(delivery, "CopyFile", slow)
+        monkeypatch.setattr(Ledger, "checkpoint", note)
+        monkeypatch.setattr(trio.lowlevel, "open_process", open_held)
 
     def release(self) -> None:
-        """For copies that begin from now on."""
-        self.monkeypatch.setattr(delivery, "CopyFile", CopyFile)
+        self.hold_file.unlink()
 
     async def until_checkpoint(self) -> None:
+        """A copy has its first window in the journal and waits."""
         with trio.fail_after(PATIENCE_S):
-            await self.checkpointed.wait()
+            await self.reached.wait()
 
 
-@pytest.fixture
-def brake(monkeypatch: pytest.MonkeyPatch) -> Brake:
-    pulled = Brake(monkeypatch)
-    pulled.pull()
-    return pulled
+def lines(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
+    """What was bound to each log line of this event."""
+    found = [record.msg for record in caplog.records]
+    return [line for line in found if isinstance(line, dict) and line["event"] == event]
+
+
+def fill(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    """For what no visitor is told."""
+    with trio.fail_after(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110  what happens outside sets no event
+            await trio.sleep(POLL_S)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below, by its path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,5 +1,11 @@
 import pytest
-from containers_corpus import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.rules.containers import Verdict, judge
+from agent.rules.containers.probe import WINDOW_BYTES, Probe
+from agent.terms import Container
+from tests.rules.containers_corpus import (
     AVI,
     CLOSED_COMPLETE,
     CLOSED_FILES,
@@ -32,12 +38,6 @@ from containers_corpus import (
     segment,
     verdict_of,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from agent.rules.containers import Verdict, judge
-from agent.rules.containers.probe import WINDOW_BYTES, Probe
-from agent.terms import Container
 
 CLOSED, UNKNOWN = Container.CLOSED, Container.UNKNOWN
 

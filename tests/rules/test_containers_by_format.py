@@ -1,5 +1,8 @@
 import pytest
-from containers_corpus import (
+
+from agent.rules.containers import judge
+from agent.terms import Container
+from tests.rules.containers_corpus import (
     AVI,
     AVI_HEAD,
     BODY,
@@ -56,9 +59,6 @@ from containers_corpus import (
     segment,
     verdict_of,
 )
-
-from agent.rules.containers import judge
-from agent.terms import Container
 
 CLOSED, OPEN, TRUNCATED, UNKNOWN = Container.CLOSED, Container.OPEN, Container.TRUNCATED, Container.UNKNOWN
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from containers_corpus import Memory, said_of
 
 from agent.rules.containers import judge
 from agent.terms import Container
+from tests.rules.containers_corpus import Memory, said_of
 
 PICTURE = "-f lavfi -i testsrc=size=320x240:rate=25"
 SOUND = "-f lavfi -i sine=sample_rate=48000"

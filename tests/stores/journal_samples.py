@@ -2,8 +2,8 @@
 
 import os
 
-from agent.stores.journal import Journal, Transfer
-from agent.terms import Signature, SourceFile
+from agent.stores.journal import Journal
+from agent.terms import Signature, SourceFile, Transfer
 from agent.views import HistoryResult
 
 STATE = Signature(device=2049, inode=2**64 - 1, size_bytes=5_000, mtime_ns=16 * 10**18, ctime_ns=-1)

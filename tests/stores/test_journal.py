@@ -6,11 +6,12 @@ import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended
 from sqlalchemy import text
 
-from agent.stores.journal import Journal, Step, Transfer
+from agent.stores.journal import Journal
+from agent.terms import Step, Transfer
 from agent.views import HistoryQuery
+from tests.stores.journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended
 
 
 def test_a_begun_transfer_is_found_with_all_that_was_said_about_it(journal: Journal) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from journal_samples import begun, digests
 from sqlalchemy import create_engine, select
 from structlog.testing import capture_logs
 
 from agent.stores.journal import Journal, JournalError
 from agent.stores.schema import REVISION, history, metadata
 from agent.views import HistoryQuery
+from tests.stores.journal_samples import begun, digests
 
 
 def test_what_is_done_together_stands_or_falls_alone(journal: Journal) -> None:

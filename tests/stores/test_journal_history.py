@@ -1,8 +1,9 @@
 from attrs import evolve
-from journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended
 
-from agent.stores.journal import Journal, Settled
+from agent.stores.journal import Journal
+from agent.terms import Settled
 from agent.views import HistoryQuery, HistoryRow
+from tests.stores.journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended
 
 
 def test_an_ended_transfer_moves_to_the_history_and_its_id_is_not_used_again(journal: Journal) -> None:

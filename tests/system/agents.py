@@ -33,14 +33,21 @@ def _toml(value: object) -> str:
 
 @define(eq=False)
 class Agent:
-    """`home` holds agent.toml, source, nas and the state. Keys of the route are given as keyword arguments."""
+    """`home` holds agent.toml, source, nas and the state."""
 
     home: Path
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def configure(self, *others: dict[str, object], **route: object) -> None:
-        """Write agent.toml: one route with `route` over the defaults of these tests, and perhaps `others`."""
-        lines = ["[web]", 'bind = "127.0.0.1:0"', "[log]", 'format = "json"', "[agent]", 'state_dir = "state"']
+        """Write agent.toml: one route, `route` over the defaults of these tests, and perhaps `others`."""
+        lines = [
+            "[web]",
+            'bind = "127.0.0.1:0"',
+            "[log]",
+            'format = "json"',
+            "[agent]",
+            'state_dir = "state"',
+        ]
         for each in ({**ROUTE, **route}, *others):
             lines += ["[[route]]", *(f"{key} = {_toml(value)}" for key, value in each.items())]
         (self.home / "agent.toml").write_text("\n".join(lines) + "\n")
@@ -69,12 +76,16 @@ class Agent:
         """Start, and wait until the page answers."""
         (self.home / "state" / "address").unlink(missing_ok=True)
         with (self.home / "log").open("ab") as log:
-            self._process = subprocess.Popen(self.command("run", *options), stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                self.command("run", *options), stderr=log, start_new_session=True
+            )
         self.wait_until(lambda: (self.home / "state" / "address").exists() and self.status("/livez") == 200)
 
     def say(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another verb to its end."""
-        return subprocess.run(self.command(*words), capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        return subprocess.run(
+            self.command(*words), capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        )
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
@@ -106,7 +117,7 @@ class Agent:
         except OSError:
             return 0
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str) -> Any:  # noqa: ANN401  JSON
         """The JSON at this path, whatever the status."""
         request = urllib.request.Request(self.url + path, headers={"Accept": "application/json"})
         try:

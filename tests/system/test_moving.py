@@ -36,7 +36,9 @@ def assorted_files(folder: Path, count: int) -> None:
     chance = random.Random(count)
     for number in range(count):
         size_bytes = chance.choice([1, 17, 4096, 65_537, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
-        path = folder / f"day {number % 7}" / f"card{number % 3}" / f"C{number:04}.{KINDS[number % len(KINDS)]}"
+        path = (
+            folder / f"day {number % 7}" / f"card{number % 3}" / f"C{number:04}.{KINDS[number % len(KINDS)]}"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(chance.randbytes(size_bytes))
 

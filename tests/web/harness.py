@@ -9,10 +9,10 @@ from math import inf
 from urllib.parse import urlsplit
 
 import trio
-from hostile import get, upgrade
 from quart import request, websocket
 from quart_trio import QuartTrio
 
+from tests.web.hostile import get, upgrade
 from web.server import serve
 
 SOON_S = 10.0  # far above what any of this takes

@@ -18,7 +18,9 @@ CHROMIUM = Path("/usr/bin/chromium")
 GB = 10**9
 Said = dict[str, Any]
 
-needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="no chromium on this machine")
+needs_chromium = pytest.mark.skipif(
+    not CHROMIUM.exists() and "CI" not in os.environ, reason="no chromium on this machine"
+)
 
 
 @define
@@ -121,6 +123,7 @@ def a_file(name: str, status: str, **more: object) -> Said:
         "file_size": 4 * GB,
         "last_write_time": "2026-01-01T12:00:00.000Z",
         "copy_progress": 0.0,
+        "bytes_copied": 0,
         "bytes_verified": 0,
         "retry_count": 0,
         "error_message": None,
@@ -137,7 +140,12 @@ def a_file(name: str, status: str, **more: object) -> Said:
 
 
 def copying(name: str, **more: object) -> Said:
-    figures = {"copy_progress": 62.5, "bytes_verified": 2 * GB, "started_at": "2026-01-01T12:00:02.000Z"}
+    figures = {
+        "copy_progress": 62.5,
+        "bytes_copied": 5 * GB // 2,
+        "bytes_verified": 2 * GB,
+        "started_at": "2026-01-01T12:00:02.000Z",
+    }
     return a_file(name, "Copying", **{**figures, **more})
 
 
@@ -150,6 +158,7 @@ def completed(name: str) -> Said:
         name,
         "Completed",
         copy_progress=100.0,
+        bytes_copied=4 * GB,
         completed_at="2026-01-01T12:00:09.000Z",
         destination_path=f"/nas/{name}",
         verified_level="read_back",
@@ -168,9 +177,11 @@ def a_route(**more: object) -> Said:
         "queue_bytes": 52 * GB,
         "rate_bytes_s": 110e6,
         "outage": None,
+        "checked": True,
         "source_error": None,
         "source_free_bytes": 512 * GB,
         "destination_free_bytes": 18_400 * GB,
         "destination_total_bytes": 64_000 * GB,
+        "low_space_bytes": 10 * GB,
         **more,
     }

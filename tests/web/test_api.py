@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 import trio
 from attrs import evolve
-from fake_desk import (
+
+from agent.desk import Busy, NotPossible, Rejected, Unknown
+from agent.terms import Status
+from agent.views import HistoryPage, HistoryQuery, RouteView
+from tests.web.fake_desk import (
     A_FILE,
     A_ROUTE,
     A_ROW,
@@ -18,10 +22,6 @@ from fake_desk import (
     FakeDesk,
     client_of,
 )
-
-from agent.desk import Busy, NotPossible, Rejected, Unknown
-from agent.terms import Status
-from agent.views import HistoryPage, HistoryQuery, RouteView
 from web import wire
 
 

@@ -1,9 +1,9 @@
 from collections.abc import Mapping
 
 import pytest
-from fake_desk import FOREIGN_PEER, FakeDesk, client_of
 from quart.testing.connections import WebsocketResponseError
 
+from tests.web.fake_desk import FOREIGN_PEER, FakeDesk, client_of
 from web.guard import SECURITY_HEADERS, Access
 
 TOKEN = "sesame"  # noqa: S105  it opens nothing but this test

@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 import trio
-from fake_desk import A_FILE, A_ROUTE, AN_UPDATE, FakeDesk, client_of
 from quart.testing.connections import WebsocketDisconnectError, WebsocketResponseError
 
 from agent.desk import Busy
+from tests.web.fake_desk import A_FILE, A_ROUTE, AN_UPDATE, FakeDesk, client_of
 from web.live import MESSAGES_BORNE, _Live
 
 

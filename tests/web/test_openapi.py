@@ -4,10 +4,20 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from fake_desk import A_FILE, A_ROUTE, A_ROW, AN_OUTAGE, AN_UPDATE, COMPLETED, GIB, FakeDesk, client_of
 
 from agent.terms import Status
 from agent.views import HistoryPage
+from tests.web.fake_desk import (
+    A_FILE,
+    A_ROUTE,
+    A_ROW,
+    AN_OUTAGE,
+    AN_UPDATE,
+    COMPLETED,
+    GIB,
+    FakeDesk,
+    client_of,
+)
 from web import openapi
 from web.app import create_app
 from web.guard import Access

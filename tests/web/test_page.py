@@ -1,6 +1,8 @@
 """The page in a real browser: what it shows, and what it asks for."""
 
-from page_driver import (
+from playwright.sync_api import Page, expect
+
+from tests.web.page_driver import (
     GB,
     Agent,
     a_file,
@@ -14,7 +16,6 @@ from page_driver import (
     page,
     visit,
 )
-from playwright.sync_api import Page, expect
 
 __all__ = ["agent", "browser", "page"]
 pytestmark = needs_chromium
@@ -85,7 +86,7 @@ def test_speed_and_time_left_come_from_successive_figures(agent: Agent, page: Pa
     visit(page, agent)
     page.clock.pause_at(page.evaluate("Date.now() / 1000 + 4"))
     page.clock.run_for(50)
-    agent.updates(copying("news.mxf", copy_progress=75.0))
+    agent.updates(copying("news.mxf", copy_progress=75.0, bytes_copied=3 * GB))
     expect(page.locator("#transfers .percent")).to_have_text("62 %")
     page.clock.run_for(50)
     expect(page.locator("#transfers .percent")).to_have_text("75 %")

@@ -1,8 +1,9 @@
 """The page in a real browser: how it stays connected, gets in, and looks."""
 
 import pytest
-from page_driver import Agent, a_file, agent, browser, copying, failed, needs_chromium, page, visit
 from playwright.sync_api import Page, expect
+
+from tests.web.page_driver import Agent, a_file, agent, browser, copying, failed, needs_chromium, page, visit
 
 __all__ = ["agent", "browser", "page"]
 pytestmark = needs_chromium

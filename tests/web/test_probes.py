@@ -1,7 +1,7 @@
 from attrs import evolve
-from fake_desk import A_ROUTE, AN_OUTAGE, FakeDesk, client_of
 
 from agent.desk import Busy
+from tests.web.fake_desk import A_ROUTE, AN_OUTAGE, FakeDesk, client_of
 
 HUNG = evolve(A_ROUTE, name="hung", outage=AN_OUTAGE)
 UNCHECKED = evolve(A_ROUTE, name="new", checked=False)

@@ -4,7 +4,8 @@ from contextlib import suppress
 import pytest
 import trio
 import trio.testing
-from harness import (
+
+from tests.web.harness import (
     BIG,
     SOON_S,
     House,
@@ -17,8 +18,7 @@ from harness import (
     read_until,
     running,
 )
-from hostile import FRAMES, MASK, REQUESTS, get, upgrade
-
+from tests.web.hostile import FRAMES, MASK, REQUESTS, get, upgrade
 from web import hardening, server
 from web.server import PortTaken, serve
 

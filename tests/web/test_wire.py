@@ -3,7 +3,12 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from attrs import evolve
-from fake_desk import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.terms import Status
+from agent.views import FileView, HistoryPage, Snapshot
+from tests.web.fake_desk import (
     A_FILE,
     A_ROUTE,
     A_ROW,
@@ -14,11 +19,6 @@ from fake_desk import (
     GIB,
     NEW_YEAR_AT,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from agent.terms import Status
-from agent.views import FileView, HistoryPage, Snapshot
 from web import wire
 
 
@@ -88,6 +88,7 @@ def test_the_live_feed_adds_the_relative_path_and_what_the_file_waits_for() -> N
     assert wire.live_file(held) == {
         **wire.file_entry(held),
         "path": "day1/a.mxf",
+        "bytes_copied": held.copied_bytes,
         "why": "its container is open",
         "until": "2026-01-01T00:00:00.000Z",
     }

@@ -43,7 +43,7 @@ export class Live {
     clearTimeout(this.#timer);
     const token = this.session.token;
     const address = new URL("ws", document.baseURI.replace(/^http/, "ws"));
-    const socket = new WebSocket(address, token ? [PROTOCOL, `bearer.${token}`] : []);
+    const socket = new WebSocket(address, token ? [PROTOCOL, `bearer.${percentEncoded(token)}`] : []);
     let opened = false;
     this.#socket = socket;
     this.#become("connecting");
@@ -95,4 +95,9 @@ export class Live {
     this.state = state;
     this.onChange();
   }
+}
+
+/** A subprotocol may have fewer characters than a token (RFC 9110 section 5.6.2). */
+function percentEncoded(token) {
+  return encodeURIComponent(token).replace(/[()]/g, (c) => `%${c.charCodeAt(0).toString(16)}`);
 }

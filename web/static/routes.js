@@ -4,7 +4,6 @@ import * as format from "./format.js";
 import { STATUS_WORDS, icon, setIcon } from "./icons.js";
 import { attribute, h, text } from "./nodes.js";
 
-const NEARLY_FULL = 90; // percent
 const SHOWN = ["Copying", "Verifying", "Paused", "InQueue", "Ready", "Growing", "Discovered", "Held", "Failed"];
 
 /** The state of all routes as {kind: ok | quiet | bad, text}. */
@@ -99,15 +98,15 @@ function spaceBar() {
   const node = h("p", { class: "space" }, meter, words);
   return {
     node,
-    update({ destination_free_bytes: free, destination_total_bytes: total }) {
+    update({ checked, destination_free_bytes: free, destination_total_bytes: total, low_space_bytes: low }) {
       const known = free !== null && total;
       const used = known ? Math.round(100 * (1 - free / total)) : 0;
       meter.hidden = !known;
       attribute(meter, "aria-valuenow", used);
-      attribute(meter, "data-full", used >= NEARLY_FULL ? "" : null);
+      attribute(meter, "data-full", free < low ? "" : null);
       fill.style.width = `${used}%`;
       const size = known ? ` of ${format.bytes(total)}` : "";
-      text(words, free === null ? "Free space not known" : `${format.bytes(free)} free${size}`);
+      text(words, free === null ? (checked ? "Free space not known" : "Not reached yet") : `${format.bytes(free)} free${size}`);
     },
   };
 }

@@ -30,7 +30,7 @@ export function groupOf(file) {
 
 /** How far a transfer is, in bytes; the file may still be growing. */
 export function progressOf(file) {
-  const copied = Math.round((file.file_size * file.copy_progress) / 100);
+  const copied = file.bytes_copied;
   const done = file.status === "Verifying" ? file.bytes_verified : copied;
   return { copied, verified: file.bytes_verified, done, left: Math.max(0, file.file_size - done) };
 }

@@ -1,0 +1,23 @@
+"""The command line: verbs, exit codes, and the only printing."""
+
+import io
+import sys
+
+from agent.cli.base import cli
+from agent.cli.monitors import health, watch
+from agent.cli.orders import cancel, pause, reload, resume, retry
+from agent.cli.questions import explain, files, history, status
+from agent.cli.service import check_config, run
+
+__all__ = ["cli", "main"]
+
+for verb in (run, check_config, status, files, history, watch, explain):
+    cli.add_command(verb)
+for verb in (pause, resume, retry, cancel, reload, health):
+    cli.add_command(verb)
+
+
+def main() -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal can show every name
+    cli(prog_name="transfer-agent")

@@ -1,0 +1,80 @@
+"""What the verbs share: the configuration they act on, the agent they talk to, and how they speak."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import NoReturn
+
+import click
+
+from agent import __version__
+from agent.client import Client, NotRunning, Refused
+from agent.config import Config, ConfigError, load
+from agent.rules.terminal import escaped
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-c", "--config", "path", default="agent.toml", show_default=True, help="Configuration file.")
+@click.version_option(__version__, prog_name="transfer-agent")
+@click.pass_context
+def cli(context: click.Context, path: str) -> None:
+    """Safe delivery of media files."""
+    context.obj = path
+
+
+def configurable(verb: Callable[..., None]) -> Callable[..., None]:
+    """Gives a verb the configuration file as its first argument; -c may stand before the verb or after it."""
+
+    @click.option("-c", "--config", "own_path", help="Configuration file.")
+    @click.pass_obj
+    @wraps(verb)
+    def run_verb(path: str, /, own_path: str | None, **options: object) -> None:
+        verb(path if own_path is None else own_path, **options)
+
+    return run_verb
+
+
+def talking(verb: Callable[..., None]) -> Callable[..., None]:
+    """Gives a verb a client of the running agent as its first argument; its refusal ends with exit code 1."""
+
+    @configurable
+    @wraps(verb)
+    def run_verb(path: str, /, **options: object) -> None:
+        client = Client.of(effective(path))
+        with failing():
+            verb(client, **options)
+
+    return run_verb
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """An agent that does not answer, or refuses, ends the program with exit code 1."""
+    try:
+        yield
+    except (NotRunning, Refused) as error:
+        fail(str(error), EXIT_ERROR)
+
+
+def effective(path: str, overrides: Mapping[str, str] | None = None, *, code: int = EXIT_USAGE) -> Config:
+    """The valid configuration; an invalid one ends the program with this exit code."""
+    try:
+        return load(path, os.environ, overrides)
+    except ConfigError as error:
+        fail(str(error), code)
+
+
+def say(text: str) -> None:
+    """One line for people. File names are others' work: whatever a terminal would obey is escaped."""
+    click.echo(escaped(text))
+
+
+def fail(text: str, code: int) -> NoReturn:
+    for line in text.split("\n"):
+        click.echo(escaped(line), err=True)
+    sys.exit(code)

@@ -1,0 +1,41 @@
+"""Threads in a row, each handing on to the next."""
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from attrs import define, field
+
+IN_FLIGHT = 2  # items between two stages; with the copy engine's windows this bounds its memory
+T = TypeVar("T")
+
+
+@define
+class Stage(Generic[T]):
+    """A thread that works off items; after a failure it only drains its queue, so nobody waits for it."""
+
+    _work: Callable[[T], None]
+    _items: "queue.Queue[T | None]" = field(factory=lambda: queue.Queue(IN_FLIGHT), init=False)
+    _thread: threading.Thread = field(init=False)
+    error: BaseException | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        self._items.put(item)
+
+    def finish(self) -> None:
+        """Wait until all is worked off; `error` is what the stage met."""
+        self._items.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._items.get()) is not None:
+            if self.error is None:
+                try:
+                    self._work(item)
+                except BaseException as error:  # noqa: BLE001  raised where the stage is awaited
+                    self.error = error

@@ -1,0 +1,201 @@
+"""The command line as tests use it, an agent in a process of its own, and one that only acts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO
+
+import pytest
+import trio
+from attrs import define, field
+from click.testing import CliRunner, Result
+
+from agent.cli import cli
+from agent.client import Client, NotRunning
+from agent.workers import Worker
+
+PATIENCE_S = 60.0
+ROUTE = {
+    "name": "mxf",
+    "source": "in",
+    "destination": "out",
+    "stable": "300ms",
+    "scan": "200ms",
+    "probe": "200ms",
+}
+
+
+def configured(home: Path, *routes: dict[str, str], head: str = "") -> str:
+    """The path of an agent.toml in `home`; one route from `in` to `out` unless others are given."""
+    lines = ["[agent]", 'state_dir = "state"', "[web]", 'bind = "127.0.0.1:0"', head]
+    for route in routes or (ROUTE,):
+        lines += ["[[route]]", *(f"{key} = {json.dumps(value)}" for key, value in route.items())]
+    path = home / "agent.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def invoke(*words: str, env: dict[str, str] | None = None) -> Result:
+    """The command line in this process."""
+    return CliRunner(catch_exceptions=False).invoke(cli, words, env=env)
+
+
+def told(*words: str) -> str:
+    """What a verb that succeeds says."""
+    result = invoke(*words)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    return result.stdout
+
+
+def as_program(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command line as a program, to its end."""
+    command = [sys.executable, "-m", "agent", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline_s, "it never came true"
+        time.sleep(0.02)
+
+
+@define(eq=False)
+class Started:
+    """A program that runs; `said` are the lines of its standard error so far."""
+
+    process: subprocess.Popen[str]
+    said: list[str] = field(factory=list)
+
+    def told_of(self, words: str) -> bool:
+        return any(words in line for line in self.said)
+
+    def signal(self, number: signal.Signals) -> int:
+        """The exit code that the signal leads to."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_S)
+
+
+@contextmanager
+def running(config: str, *options: str) -> Iterator[Started]:
+    """`run` in a process of its own, which answers when this begins and is gone when it ends."""
+    command = [sys.executable, "-m", "agent", "-c", config, "run", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        started = Started(process)
+        assert process.stderr is not None
+        listener = threading.Thread(target=_listen, args=(process.stderr, started.said), daemon=True)
+        listener.start()
+        try:
+            wait_until(lambda: process.poll() is not None or _answers(Path(config).parent))
+            assert process.poll() is None, started.said
+            yield started
+        finally:
+            process.kill()
+            process.wait()
+            listener.join(PATIENCE_S)
+
+
+def _answers(home: Path) -> bool:
+    """Only then are signals obeyed: its address comes first."""
+    try:
+        url = (home / "state" / "address").read_text()
+        return bool(url) and Client(url, None).answer("GET", "/livez").status == 200
+    except (FileNotFoundError, NotRunning):
+        return False
+
+
+def _listen(stream: IO[str], said: list[str]) -> None:
+    said.extend(iter(stream.readline, ""))
+
+
+@define(eq=False)
+class Scripted:
+    """An agent whose answers are written down: `METHOD path` to status and body; `asked` are its visits."""
+
+    answers: dict[str, tuple[int, object]]
+    asked: list[tuple[str, str | None]] = field(factory=list)
+    url: str = ""
+
+    def answer(self, visit: str) -> tuple[int, bytes]:
+        path = visit.partition("?")[0]
+        status, body = self.answers.get(visit, self.answers.get(path, (404, {"detail": f"no {path} here"})))
+        return status, body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+
+@contextmanager
+def scripted(home: Path, answers: dict[str, tuple[int, object]] | None = None) -> Iterator[Scripted]:
+    """A scripted agent, at the address where the configuration in `home` finds it."""
+    agent = Scripted(answers or {})
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            visit = f"{self.command} {self.path}"
+            agent.asked.append((visit, self.headers["Authorization"]))
+            status, body = agent.answer(visit)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815  http.server's name
+
+        def log_message(self, *_: object) -> None:
+            """Tests are silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    agent.url = f"http://127.0.0.1:{server.server_port}"
+    state = home / "state"
+    state.mkdir(exist_ok=True)
+    (state / "address").write_text(agent.url)
+    try:
+        yield agent
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def workers_reaped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The agent waits for none of the workers it kills, so this does."""
+    started: list[Worker] = []
+    start = Worker.start
+
+    async def noted() -> Worker:
+        started.append(await start())
+        return started[-1]
+
+    async def reap() -> None:
+        for worker in started:
+            await worker._process.wait()
+
+    monkeypatch.setattr(Worker, "start", noted)
+    yield
+    trio.run(reap)
+
+
+def listing(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Everything below the folder, with all that writing to it would change."""
+    paths = [folder, *folder.rglob("*")]
+    states = {str(path): os.lstat(path) for path in paths}
+    return {
+        path: (
+            state.st_ino,
+            state.st_mode,
+            state.st_nlink,
+            state.st_size,
+            state.st_mtime_ns,
+            state.st_ctime_ns,
+        )
+        for path, state in states.items()
+    }

@@ -1,0 +1,204 @@
+"""Workers and a journal for actors alone: they answer from a script, and keep a diary of what they were told."""
+
+from collections.abc import Callable
+
+import trio
+from attrs import evolve, frozen
+from trio.testing import MockClock
+
+from agent.faults import Fault
+from agent.ledger import Ledger
+from agent.protocol import Reply, Request
+from agent.stores.journal import JournalError
+from agent.terms import SourceFile, Step, Transfer, VerifyLevel
+from agent.views import HistoryPage, HistoryQuery, HistoryResult
+from agent.workers import OnReply, R, Workers, ignore
+
+
+@frozen
+class Says:
+    """What a worker streams, and its last word; None: it falls silent."""
+
+    last: Reply | Fault | None
+    streamed: tuple[Reply, ...] = ()
+
+
+SILENCE = Says(None)
+
+
+class FakeWorkers(Workers):
+    """Answers each kind of request from its script; the last line of a script is said again and again."""
+
+    def __init__(self, clock: MockClock, diary: list[str] | None = None) -> None:
+        super().__init__()
+        self.clock = clock
+        self.diary: list[str] = [] if diary is None else diary
+        self.asked: list[tuple[float, Request]] = []
+        self.killed: list[Request] = []
+        self._scripts: dict[type[Request], list[Says]] = {}
+
+    def script(self, kind: type[Request], *lines: Says | Reply | Fault) -> None:
+        self._scripts[kind] = [line if isinstance(line, Says) else Says(line) for line in lines]
+
+    def times(self, kind: type[Request]) -> list[float]:
+        """When requests of this kind came, in seconds from the beginning."""
+        return [at_s for at_s, request in self.asked if isinstance(request, kind)]
+
+    async def ask(
+        self, request: Request, expected: type[R], *, silence_s: float, on_reply: OnReply = ignore
+    ) -> R:
+        self.asked.append((self.clock.current_time(), request))
+        self.diary.append(type(request).__name__)
+        script = self._scripts[type(request)]
+        line = script.pop(0) if len(script) > 1 else script[0]
+        try:
+            await trio.lowlevel.checkpoint()
+            for reply in line.streamed:
+                await on_reply(reply)
+            if line.last is None:
+                with trio.fail_after(silence_s):
+                    await trio.sleep_forever()
+        except BaseException:
+            self.killed.append(request)
+            raise
+        if isinstance(line.last, Fault):
+            raise line.last
+        assert isinstance(line.last, expected)
+        return line.last
+
+
+@frozen
+class Ended:
+    """How a transfer went into the history."""
+
+    path: str
+    result: HistoryResult
+    attempts: int
+    error: str | None
+    where: str | None
+
+
+class FakeLedger(Ledger):
+    """A journal in memory; operations named in `broken` fail."""
+
+    def __init__(self, diary: list[str] | None = None, *transfers: Transfer) -> None:
+        self.diary: list[str] = [] if diary is None else diary
+        self.transfers = {(each.route, each.path): each for each in transfers}
+        self.ended: list[Ended] = []
+        self.mounts: dict[str, str] = {}
+        self.paused_routes: set[str] = set()
+        self.pardoned: list[tuple[str, str]] = []
+        self.broken: set[str] = set()
+
+    async def find(self, route: str, path: str) -> Transfer | None:
+        await self._note("find")
+        return self.transfers.get((route, path))
+
+    async def begin(
+        self, file: SourceFile, source_root: str, destination: str, partial: str, at: float
+    ) -> Transfer:
+        await self._note("begin")
+        transfer = Transfer(
+            id=1 + len(self.diary),
+            route=file.route,
+            path=file.path,
+            signature=file.signature,
+            destination=destination,
+            step=Step.COPYING,
+            partial=partial,
+            name=None,
+            blocks=(),
+            hash=None,
+            level=None,
+            already_there=False,
+            discovered_at=file.discovered_at,
+            started_at=at,
+        )
+        self.transfers[file.route, file.path] = transfer
+        return transfer
+
+    async def restart(self, transfer_id: int, partial: str) -> None:
+        await self._note("restart")
+        self._change(
+            transfer_id, lambda each: evolve(each, step=Step.COPYING, partial=partial, name=None, blocks=())
+        )
+
+    async def checkpoint(self, transfer_id: int, first_block: int, digests: bytes) -> None:
+        await self._note("checkpoint")
+        blocks = tuple(digests[at : at + 16] for at in range(0, len(digests), 16))
+        self._change(transfer_id, lambda each: evolve(each, blocks=each.blocks[:first_block] + blocks))
+
+    async def intent(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
+        await self._note("intent")
+        self._change(
+            transfer_id, lambda each: evolve(each, step=Step.INTENT, name=name, hash=hash, level=level)
+        )
+
+    async def published(self, transfer_id: int, name: str, already_there: bool) -> None:
+        await self._note("published")
+        self._change(
+            transfer_id,
+            lambda each: evolve(each, step=Step.PUBLISHED, name=name, already_there=already_there),
+        )
+
+    async def finish(
+        self,
+        transfer_id: int,
+        result: HistoryResult,
+        attempts: int,
+        error: str | None,
+        at: float,
+        destination_path: str | None,
+    ) -> None:
+        del at
+        await self._note("finish")
+        transfer = self._take(transfer_id)
+        self.ended.append(Ended(transfer.path, result, attempts, error, destination_path))
+
+    async def fail_unstarted(
+        self, file: SourceFile, source_root: str, destination: str, attempts: int, error: str, at: float
+    ) -> None:
+        del source_root, destination, at
+        await self._note("fail_unstarted")
+        self.ended.append(Ended(file.path, "failed", attempts, error, None))
+
+    async def drop(self, transfer_id: int) -> None:
+        await self._note("drop")
+        self._take(transfer_id)
+
+    async def running(self, destination: str) -> tuple[Transfer, ...]:
+        await self._note("running")
+        return tuple(each for each in self.transfers.values() if each.destination == destination)
+
+    async def remember_mount(self, destination: str, mount_point: str) -> None:
+        await self._note("remember_mount")
+        self.mounts[destination] = mount_point
+
+    async def set_paused(self, route: str, paused: bool) -> None:
+        await self._note("set_paused")
+        (self.paused_routes.add if paused else self.paused_routes.discard)(route)
+
+    async def pardon(self, route: str, path: str) -> None:
+        await self._note("pardon")
+        self.pardoned.append((route, path))
+
+    async def history(self, query: HistoryQuery) -> HistoryPage:
+        await self._note("history")
+        return HistoryPage((), query.before_id)
+
+    async def _note(self, operation: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.diary.append(operation)
+        if operation in self.broken:
+            raise JournalError("disk full")
+
+    def _take(self, transfer_id: int) -> Transfer:
+        for key, transfer in self.transfers.items():
+            if transfer.id == transfer_id:
+                del self.transfers[key]
+                return transfer
+        raise LookupError(f"no running transfer has the id {transfer_id}")
+
+    def _change(self, transfer_id: int, change: Callable[[Transfer], Transfer]) -> None:
+        transfer = change(self._take(transfer_id))
+        self.transfers[transfer.route, transfer.path] = transfer

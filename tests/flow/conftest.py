@@ -1,0 +1,38 @@
+"""No worker process outlives its test."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from agent.workers import Workers
+from tests.flow.houses import PATIENCE_S, Brake
+
+
+@pytest.fixture(autouse=True)
+def _workers_are_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent does not wait for those it has killed, because a dead mount may hold them; tests do."""
+    open_workers = Workers.open
+
+    @asynccontextmanager
+    async def open_and_reap() -> AsyncIterator[Workers]:
+        workers = Workers()
+        try:
+            async with open_workers() as workers:
+                yield workers
+        finally:
+            with trio.CancelScope(shield=True), trio.fail_after(PATIENCE_S):
+                for worker in workers._killed:
+                    await worker._process.wait()
+
+    monkeypatch.setattr(Workers, "open", open_and_reap)
+
+
+@pytest.fixture
+def brake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Brake:
+    """Pulled already."""
+    pulled = Brake(tmp_path / "hold")
+    pulled.pull(monkeypatch)
+    return pulled

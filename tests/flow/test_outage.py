@@ -1,0 +1,95 @@
+"""A destination that is gone pauses what goes there, and nothing else, until it is back."""
+
+import shutil
+from pathlib import Path
+
+from agent.faults import OutageReason
+from agent.terms import Status
+from tests.flow.houses import LONG, Brake, Picture, contents, fill, route, running, write_config
+
+
+def is_out(picture: Picture) -> bool:
+    return "mxf" in picture.routes and picture.routes["mxf"].outage is not None
+
+
+async def test_files_wait_for_a_destination_that_is_gone_and_nothing_is_made_in_its_place(
+    tmp_path: Path,
+) -> None:
+    write_config(tmp_path)
+    async with running(tmp_path) as house:
+        await house.until(Picture.is_scanned)
+        (tmp_path / "nas").rename(tmp_path / "away")
+        picture = await house.until(is_out)
+        fill(tmp_path / "source", {"clip.mxf": b"content"})
+        waiting = await house.until_file("clip.mxf", Status.PAUSED)
+        assert not (tmp_path / "nas").exists()
+        (tmp_path / "away").rename(tmp_path / "nas")
+        file = await house.until_file("clip.mxf", Status.COMPLETED)
+        after = await house.desk.snapshot()
+    outage = picture.routes["mxf"].outage
+    assert outage is not None
+    assert outage.reason is OutageReason.UNMOUNTED
+    assert "does not exist: mount the share, or make the folder" in outage.detail
+    assert waiting.why.startswith("outage: unmounted: ")
+    assert file.attempts == 0
+    assert [view.outage for view in after.routes] == [None]
+    assert contents(tmp_path / "nas") == {"clip.mxf": b"content"}
+
+
+async def test_a_copy_that_an_outage_interrupts_goes_on_without_an_attempt_counted(
+    tmp_path: Path, brake: Brake
+) -> None:
+    write_config(tmp_path, max_attempts=1)
+    fill(tmp_path / "source", {"clip.mxf": LONG})
+    async with running(tmp_path) as house:
+        await brake.until_checkpoint()
+        (tmp_path / "nas").rename(tmp_path / "away")
+        await house.until_file("clip.mxf", Status.PAUSED)
+        assert not (tmp_path / "nas").exists()
+        brake.release()
+        (tmp_path / "away").rename(tmp_path / "nas")
+        file = await house.until_file("clip.mxf", Status.COMPLETED)
+    assert file.attempts == 0
+    assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
+
+
+async def test_a_destination_that_was_emptied_gets_the_whole_file_again(tmp_path: Path, brake: Brake) -> None:
+    write_config(tmp_path, max_attempts=1)
+    fill(tmp_path / "source", {"clip.mxf": LONG})
+    async with running(tmp_path) as house:
+        await brake.until_checkpoint()
+        shutil.rmtree(tmp_path / "nas")
+        await house.until_file("clip.mxf", Status.PAUSED)
+        brake.release()
+        (tmp_path / "nas").mkdir()
+        await house.until_file("clip.mxf", Status.COMPLETED)
+    assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
+
+
+async def test_other_destinations_go_on(tmp_path: Path) -> None:
+    (tmp_path / "nas2").mkdir()
+    write_config(tmp_path, route("wav", source="source2", destination="nas2"))
+    (tmp_path / "nas").rmdir()
+    fill(tmp_path / "source", {"clip.mxf": b"waits"})
+    async with running(tmp_path) as house:
+        await house.until_file("clip.mxf", Status.PAUSED)
+        fill(tmp_path / "source2", {"clip.wav": b"goes"})
+        await house.until_file("clip.wav", Status.COMPLETED)
+        exposition = house.desk.exposition().decode()
+    assert 'transfer_agent_destination_up{route="mxf"} 0.0' in exposition
+    assert 'transfer_agent_destination_outage{reason="unmounted",route="mxf"} 1.0' in exposition
+    assert 'transfer_agent_destination_up{route="wav"} 1.0' in exposition
+    assert contents(tmp_path / "nas2") == {"clip.wav": b"goes"}
+
+
+async def test_a_source_that_is_gone_is_shown_and_read_again_when_it_is_back(tmp_path: Path) -> None:
+    write_config(tmp_path)
+    async with running(tmp_path) as house:
+        await house.until(Picture.is_scanned)
+        (tmp_path / "source").rename(tmp_path / "away")
+        picture = await house.until(lambda seen: seen.source_error() is not None)
+        fill(tmp_path / "away", {"clip.mxf": b"content"})
+        (tmp_path / "away").rename(tmp_path / "source")
+        await house.until_file("clip.mxf", Status.COMPLETED)
+        await house.until(lambda seen: seen.source_error() is None)
+    assert "No such file or directory" in str(picture.source_error())

@@ -1,0 +1,167 @@
+"""What the tests of the rules are made of: files, scans, routes, storage states, views."""
+
+from attrs import evolve
+from hypothesis import strategies as st
+
+from agent.config import AgentSection, Config, Route
+from agent.faults import Fault, FaultKind, OutageReason
+from agent.messages import Ready, Scan, StorageState
+from agent.rules.naming import file_id
+from agent.terms import (
+    Container,
+    Delivery,
+    Entry,
+    Evidence,
+    Settled,
+    Signature,
+    SourceFile,
+    Step,
+    Transfer,
+    VerifyLevel,
+    Writer,
+)
+from agent.views import RouteView
+
+NAS = "/nas"
+HASH = "xxh128:" + "0" * 32
+ROUTE = Route(
+    name="mxf",
+    source="/src",
+    destination=NAS,
+    stable_s=10.0,
+    scan_s=4.0,
+    retry_delay_s=5.0,
+    low_space_bytes=0,
+)
+STATE = Signature(device=1, inode=1, size_bytes=100, mtime_ns=1_000_000_000, ctime_ns=1)
+
+CLOSED = Evidence(Writer.NONE, Container.CLOSED)
+QUIET = Evidence(Writer.NONE, Container.UNKNOWN)
+WRITTEN = Evidence(Writer.OPEN, Container.UNKNOWN)
+UNFINISHED = Evidence(Writer.NONE, Container.OPEN, "the header partition is open")
+
+SOURCE_FAULT = Fault(FaultKind.SOURCE, "source: Permission denied")
+OUTAGE = Fault.outage(OutageReason.IO_ERROR, "destination: Input/output error")
+
+# A legal file name: any bytes but "/" and NUL, as Python shows them (PEP 383).
+FILE_NAMES = (
+    st.one_of(
+        st.binary(min_size=1, max_size=255).map(lambda name: name.translate(None, b"/\0")),
+        st.text("aé漢😀. _1", min_size=1, max_size=255).map(lambda name: name.encode()[:255]),
+        st.text("a._1", min_size=250, max_size=255).map(str.encode),
+    )
+    .filter(lambda name: name not in (b"", b".", b".."))
+    .map(lambda name: name.decode("utf-8", "surrogateescape"))
+)
+
+
+def a_state(size_bytes: int = 100, version: int = 1) -> Signature:
+    """Different versions are different states of a file."""
+    return evolve(STATE, size_bytes=size_bytes, mtime_ns=version * 1_000_000_000)
+
+
+def a_file(
+    path: str = "a.mxf",
+    size_bytes: int = 100,
+    version: int = 1,
+    route: str = "mxf",
+    discovered_at: float = 1.0,
+) -> SourceFile:
+    return SourceFile(file_id(route, path), route, path, a_state(size_bytes, version), discovered_at)
+
+
+def an_entry(
+    path: str = "a.mxf", size_bytes: int = 100, version: int = 1, evidence: Evidence | None = None
+) -> Entry:
+    return Entry(path, a_state(size_bytes, version), evidence)
+
+
+def a_scan(
+    *entries: Entry,
+    began_s: float = 0.0,
+    took_s: float = 0.0,
+    looked: tuple[str, ...] | None = None,
+    unseen: tuple[str, ...] = (),
+) -> Scan:
+    """Wall time runs 1000 s ahead of the monotonic clock."""
+    ended_s = began_s + took_s
+    return Scan(entries, began_s, ended_s, 1000.0 + ended_s, free_bytes=5, looked=looked, unseen=unseen)
+
+
+def a_look(*entries: Entry, began_s: float, took_s: float = 0.0) -> Scan:
+    return a_scan(*entries, began_s=began_s, took_s=took_s, looked=tuple(entry.path for entry in entries))
+
+
+def a_config(*routes: Route) -> Config:
+    return Config(path="/etc/agent.toml", agent=AgentSection("test", "/var/state"), routes=routes or (ROUTE,))
+
+
+def usable(
+    destination: str = NAS, began_s: float = 0.0, free_bytes: int | None = None, device: int | None = 7
+) -> StorageState:
+    return StorageState(destination, None, "", 1.0, began_s, free_bytes, free_bytes, device)
+
+
+def unusable(
+    destination: str = NAS, began_s: float = 0.0, reason: OutageReason = OutageReason.HUNG
+) -> StorageState:
+    return StorageState(destination, reason, "no answer", 2.0, began_s, None, None, None)
+
+
+def ready(file: SourceFile) -> Ready:
+    return Ready(file, 1000.0)
+
+
+def a_delivery(size_bytes: int = 100, level: VerifyLevel = "read_back", kept: bool = False) -> Delivery:
+    return Delivery(f"{NAS}/a.mxf", level, HASH, size_bytes, already_there=False, kept=kept)
+
+
+def a_transfer(step: Step = Step.COPYING) -> Transfer:
+    return Transfer(
+        id=1,
+        route="mxf",
+        path="a.mxf",
+        signature=STATE,
+        destination=NAS,
+        step=step,
+        partial=".a.mxf.0.partial",
+        name=None,
+        blocks=(),
+        hash=None,
+        level=None,
+        already_there=False,
+        discovered_at=1.0,
+        started_at=2.0,
+    )
+
+
+def kept_before(file: SourceFile, destination_path: str | None = f"{NAS}/a.mxf") -> Settled:
+    where = (destination_path, "read_back", HASH) if destination_path else (None, None, None)
+    return Settled(file.route, file.path, file.signature, "kept", None, 1, 500.0, *where)
+
+
+def failed_before(file: SourceFile, attempts: int = 3) -> Settled:
+    return Settled(
+        file.route, file.path, file.signature, "failed", "unreadable", attempts, 500.0, None, None, None
+    )
+
+
+def a_route_view(name: str = "mxf") -> RouteView:
+    return RouteView(
+        name=name,
+        source="/src",
+        destination=NAS,
+        rules={"stable_s": 10.0, "scan_s": 4.0},
+        paused=False,
+        counts={},
+        queue_bytes=0,
+        rate_bytes_s=0.0,
+        outage=None,
+        checked=True,
+        scanned=True,
+        source_error=None,
+        source_free_bytes=5,
+        destination_free_bytes=5,
+        destination_total_bytes=10,
+        low_space_bytes=0,
+    )

@@ -1,0 +1,120 @@
+"""Stopping in the middle of things, and going on afterwards."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+from tests.system.agents import Agent
+
+SIZE_BYTES = 48 * 1024 * 1024
+
+
+def a_large_file(agent: Agent) -> bytes:
+    """In the source; at the bandwidth of `slowly` it takes many seconds."""
+    content = os.urandom(1024 * 1024) * (SIZE_BYTES // (1024 * 1024))
+    (agent.source / "large.mxf").write_bytes(content)
+    return content
+
+
+def slowly(agent: Agent) -> None:
+    agent.configure(bandwidth="16MiB", workers=1)
+
+
+def wait_until_under_way(agent: Agent) -> None:
+    """Some of it is verified, some is not."""
+    agent.wait_until(lambda: (agent.file("large.mxf") or {}).get("bytes_verified", 0) > 0)
+
+
+def test_a_stop_in_mid_copy_is_quick_and_the_next_start_goes_on_at_a_verified_block(agent: Agent) -> None:
+    slowly(agent)
+    agent.start()
+    content = a_large_file(agent)
+    wait_until_under_way(agent)
+    assert agent.stop(timeout_s=5) == 0
+    assert (agent.source / "large.mxf").exists()
+    assert not (agent.nas / "large.mxf").exists()
+    agent.configure()
+    agent.start()
+    agent.wait_for("large.mxf", "Completed")
+    assert (agent.nas / "large.mxf").read_bytes() == content
+    [copied] = agent.events("copied")
+    assert copied["resumed_bytes"] > 0
+    assert copied["read_bytes"] == SIZE_BYTES - copied["resumed_bytes"]
+    assert agent.partials() == []
+
+
+def test_kill_9_in_mid_copy_loses_nothing(agent: Agent) -> None:
+    slowly(agent)
+    agent.start()
+    content = a_large_file(agent)
+    wait_until_under_way(agent)
+    agent.signal(signal.SIGKILL)
+    agent.wait()
+    agent.configure()
+    agent.start()
+    agent.wait_for("large.mxf", "Completed")
+    assert (agent.nas / "large.mxf").read_bytes() == content
+    assert agent.events("copied")[0]["resumed_bytes"] > 0
+    assert not (agent.source / "large.mxf").exists()
+
+
+def test_a_paused_route_stops_its_copy_and_goes_on_from_there(agent: Agent) -> None:
+    slowly(agent)
+    agent.start()
+    content = a_large_file(agent)
+    wait_until_under_way(agent)
+    assert agent.say("pause", "mxf").returncode == 0
+    agent.wait_for("large.mxf", "Paused")
+    agent.configure()
+    assert agent.say("reload").returncode == 0
+    agent.wait_until(lambda: bool(agent.events("configuration reloaded")))
+    agent.wait_for("large.mxf", "Paused")
+    assert agent.say("resume", "mxf").returncode == 0
+    agent.wait_for("large.mxf", "Completed")
+    assert (agent.nas / "large.mxf").read_bytes() == content
+    assert agent.events("copied")[0]["resumed_bytes"] > 0
+
+
+def test_a_cancelled_file_leaves_no_partial_and_arrives_when_retried(agent: Agent) -> None:
+    slowly(agent)
+    agent.start()
+    a_large_file(agent)
+    wait_until_under_way(agent)
+    path = str(agent.source / "large.mxf")
+    assert agent.say("cancel", path).returncode == 0
+    agent.wait_for("large.mxf", "Failed")
+    agent.wait_until(lambda: agent.partials() == [])
+    assert Path(path).exists()
+    assert agent.say("retry", path).returncode == 0
+    agent.wait_for("large.mxf", "Completed")
+
+
+def test_a_visitor_that_never_reads_does_not_hold_up_the_stop(agent: Agent) -> None:
+    agent.start()
+    host, _, port = agent.url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as visitor:
+        visitor.sendall(
+            f"GET /ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        assert visitor.recv(12) == b"HTTP/1.1 101"
+        for number in range(50):
+            (agent.source / f"{number}.mxf").write_bytes(b"x")
+        agent.wait_until(lambda: len(agent.events("delivered")) == 50)
+        assert agent.stop(timeout_s=5) == 0
+
+
+def test_once_delivers_what_is_there_and_exits(agent: Agent) -> None:
+    (agent.source / "a.mxf").write_bytes(b"x" * 5)
+    done = agent.say("run", "--once")
+    assert done.returncode == 0, done.stderr
+    assert (agent.nas / "a.mxf").read_bytes() == b"x" * 5
+
+
+def test_a_second_agent_on_the_same_state_is_refused_in_one_line(agent: Agent) -> None:
+    agent.start()
+    refused = agent.say("run")
+    assert refused.returncode in {1, 2}
+    assert f"pid {agent.pid}" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1

@@ -1,0 +1,96 @@
+"""The house's rules of docs/design.md that import-linter cannot see, held by reading the code."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(path.relative_to(ROOT) for room in ("agent", "web") for path in (ROOT / room).rglob("*.py"))
+LINES_AT_MOST = 400
+FUNCTION_LINES_AT_MOST = 60
+
+# What may be used only in these rooms (a file, or a folder with all below it), and why.
+ONLY_IN = {
+    "open_nursery": {  # DESIGN section 3: household, generation, one pool per destination; a visitor each
+        "agent/app.py",
+        "agent/actors/copier.py",
+        "agent/watching.py",
+        "web/live.py",
+    },
+    "open_memory_channel": {
+        "agent/house.py",
+        "agent/household.py",
+        "agent/desk.py",
+    },  # all wiring is readable
+    "open_process": {"agent/workers.py"},
+    "Thread": {"agent/log.py", "agent/worker.py", "agent/stores/stages.py"},
+    "to_thread": {"agent/ledger.py", "agent/household.py", "agent/desk.py", "web/api.py", "web/live.py"},
+    "print": {"agent/cli"},
+    "echo": {"agent/cli"},
+    "unlink": {"agent/stores"},  # nothing else removes a file
+    "rename": {"agent/stores"},
+    "start_soon": {
+        "agent/app.py",
+        "agent/house.py",
+        "agent/actors/copier.py",
+        "agent/watching.py",
+        "web/live.py",
+    },
+}
+
+
+def names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_each_tool_is_used_only_in_its_room(file: Path) -> None:
+    used = set(names(ast.parse((ROOT / file).read_text())))
+    places = {str(file), *(str(folder) for folder in file.parents)}
+    strays = sorted(name for name, rooms in ONLY_IN.items() if name in used and not places & rooms)
+    assert strays == []
+
+
+def test_every_allowed_room_needs_its_permission() -> None:
+    """A list that allows more than is used hides the next stray."""
+    for name, rooms in ONLY_IN.items():
+        for room in rooms:
+            files = [file for file in FILES if room in {str(file), *map(str, file.parents)}]
+            assert any(name in names(ast.parse((ROOT / file).read_text())) for file in files), (name, room)
+
+
+@pytest.mark.parametrize("room", ["agent/rules", "agent/stores"])
+def test_rules_and_stores_know_no_event_loop(room: str) -> None:
+    for file in FILES:
+        if file.is_relative_to(room):
+            known = {module.partition(".")[0] for module in imports(ast.parse((ROOT / file).read_text()))}
+            assert not known & {"trio", "asyncio", "quart", "hypercorn"}, file
+
+
+def test_rules_ask_no_clock() -> None:
+    for file in FILES:
+        if file.is_relative_to("agent/rules"):
+            assert "time" not in set(imports(ast.parse((ROOT / file).read_text()))), file
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_files_and_functions_stay_small(file: Path) -> None:
+    text = (ROOT / file).read_text()
+    assert text.count("\n") <= LINES_AT_MOST
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES_AT_MOST, node.name

@@ -1,0 +1,197 @@
+"""The desk of a worker, and its frames."""
+
+import errno
+import os
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from agent import worker
+from agent.faults import Fault, FaultKind
+from agent.protocol import (
+    Copied,
+    DiscardPartial,
+    ExamineSource,
+    Finished,
+    Listed,
+    ListenToSource,
+    ListingEnd,
+    ListSource,
+    LookUpSource,
+    PrepareSource,
+    Presence,
+    Probed,
+    ProbeDestination,
+    Published,
+    Reply,
+    Request,
+    SourceFolder,
+    SourceSettled,
+    Touched,
+)
+from agent.rules.naming import partial_path
+from agent.stores import source
+from agent.terms import SourceFile
+from agent.worker import Desk, frame, read_frame
+from tests.stores.faulty import failing
+from tests.stores.ground import PARTIAL, Ground
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Ground:
+    return Ground.below(tmp_path)
+
+
+def ask(request: Request) -> list[Reply | Fault]:
+    """Serve one request in this process; its replies, of which only the last one says so."""
+    output = BytesIO()
+    Desk(output).serve(request)
+    output.seek(0)
+    replies = list(_replies(output))
+    assert [is_last for is_last, _ in replies] == [*(False for _ in replies[1:]), True]
+    return [reply for _, reply in replies]
+
+
+def _replies(stream: BytesIO) -> Iterator[tuple[bool, Reply | Fault]]:
+    while (answer := read_frame(stream)) is not None:
+        yield cast("tuple[bool, Reply | Fault]", answer)
+
+
+# The desk
+
+
+def test_a_file_is_led_from_its_source_to_its_destination(ground: Ground) -> None:
+    (ground.source / "clip.mxf").write_bytes(b"content")
+    *_, copied = ask(ground.copy())
+    assert isinstance(copied, Copied)
+    assert ask(ground.publish(b"content")) == [Published("clip.mxf", already_there=False)]
+    assert ask(ground.settle()) == [SourceSettled(None)]
+    assert ask(LookUpSource(str(ground.source), "clip.mxf")) == [Presence(exists=False)]
+    assert ground.arrived() == {"clip.mxf": b"content"}
+
+
+NAMES = [
+    b"clip\nsecond line.mxf",
+    b"-rf",
+    b"n" * 255,
+    "é".encode() * 127,
+    b"\xff\xfe not utf-8",
+    "🎬.mxf".encode(),
+    "caf\u00e9".encode(),
+    "cafe\u0301".encode(),
+    b"clip.tmp.mxf",
+]
+
+
+def test_every_legal_name_arrives_unchanged_with_its_time_and_its_twin(ground: Ground) -> None:
+    here, there = os.fsencode(ground.source), os.fsencode(ground.nas)
+    os.mkdir(here + b"/\xfe folder")
+    paths = [*NAMES, *(b"\xfe folder/" + name for name in NAMES)]
+    for number, path in enumerate(paths):
+        with open(here + b"/" + path, "wb") as file:
+            file.write(path)
+        os.utime(here + b"/" + path, ns=(number, 1_000_000_000 + number))
+    (ground.source / "unfinished.tmp").touch()
+    (listed,) = ask(ListSource(ground.folder))
+    assert isinstance(listed, ListingEnd)
+    for entry in listed.entries:
+        partial = partial_path(SourceFile("", "", entry.path, entry.signature, 0.0), entry.path, "take")
+        *_, copied = ask(ground.copy(entry.path, partial=partial))
+        assert isinstance(copied, Copied)
+        order = ground.publish(os.fsencode(entry.path), entry.path, partial=partial)
+        assert ask(order) == [Published(entry.path, already_there=False)]
+        assert ask(ground.settle(entry.path)) == [SourceSettled(None)]
+    assert sorted(os.listdir(here)) == [b"unfinished.tmp", b"\xfe folder"]
+    for number, path in enumerate(paths):
+        with open(there + b"/" + path, "rb") as file:
+            assert file.read() == path
+        assert os.stat(there + b"/" + path).st_mtime_ns == 1_000_000_000 + number
+    assert len(os.listdir(there)) + len(os.listdir(there + b"/\xfe folder")) == len(paths) + 1
+
+
+def test_a_long_listing_comes_in_parts(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "LISTED_AT_ONCE", 2)
+    for number in range(5):
+        (ground.source / f"{number}.mxf").touch()
+    *parts, end = ask(ListSource(ground.folder))
+    assert isinstance(end, ListingEnd)
+    assert [len(part.entries) for part in parts if isinstance(part, Listed)] == [2, 2]
+    assert len(end.entries) == 1
+    assert end.unseen == ()
+    assert end.free_bytes > 0
+
+
+def test_a_source_is_made_and_examined(ground: Ground) -> None:
+    assert ask(PrepareSource(str(ground.source / "new"))) == [Finished()]
+    assert (ground.source / "new").is_dir()
+    (ground.source / "clip.mxf").touch()
+    (end,) = ask(ExamineSource(ground.folder, ("clip.mxf", "gone.mxf"), frozenset({"clip.mxf"})))
+    assert isinstance(end, ListingEnd)
+    ((entry),) = end.entries
+    assert entry.evidence is not None
+
+
+def test_a_destination_is_probed_and_its_partials_discarded(ground: Ground) -> None:
+    (probed,) = ask(ProbeDestination(str(ground.nas), None, try_writing=True))
+    assert isinstance(probed, Probed)
+    assert probed.device == ground.place.device
+    (ground.nas / PARTIAL).touch()
+    assert ask(DiscardPartial(ground.place, PARTIAL)) == [Finished()]
+    assert list(ground.nas.iterdir()) == []
+
+
+def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Events:
+        def __init__(self, root: str) -> None:
+            assert root == "/source"
+            self.overflowed = 3
+            self._found: list[tuple[str, ...] | None] = [None, (), ("clip.mxf",)]
+
+        def __enter__(self) -> "Events":  # noqa: PYI034  a stand-in is not subclassed
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        @property
+        def active(self) -> bool:
+            return bool(self._found)
+
+        def wait(self, timeout_s: float | None) -> tuple[str, ...] | None:
+            assert timeout_s is None
+            return self._found.pop()
+
+    monkeypatch.setattr(worker, "SourceEvents", Events)
+    assert ask(ListenToSource("/source")) == [Touched(("clip.mxf",), 3), Touched((), 3), Finished()]
+
+
+def test_a_fault_is_an_answer(ground: Ground) -> None:
+    (answer,) = ask(ListSource(SourceFolder(str(ground.source / "gone"), (), ())))
+    assert isinstance(answer, Fault)
+    assert answer.kind is FaultKind.SOURCE
+
+
+@pytest.mark.parametrize("request_", [LookUpSource("/source", "clip.mxf"), cast("Request", "nonsense")])
+def test_a_bug_is_an_answer_too_and_not_a_dead_worker(
+    monkeypatch: pytest.MonkeyPatch, request_: Request
+) -> None:
+    monkeypatch.setattr(source, "exists", failing(errno.EIO))
+    (answer,) = ask(request_)
+    assert isinstance(answer, Fault)
+    assert answer.kind is FaultKind.WORKER
+    assert str(answer).startswith(("OSError: [Errno 5]", "AssertionError: "))
+
+
+# Frames
+
+
+def test_a_frame_is_read_as_it_was_written_and_only_whole() -> None:
+    request = LookUpSource("/source", "clip\udcff.mxf")
+    written = frame(request)
+    stream = BytesIO(written + written)
+    assert [read_frame(stream), read_frame(stream), read_frame(stream)] == [request, request, None]
+    for length in range(len(written)):
+        assert read_frame(BytesIO(written[:length])) is None

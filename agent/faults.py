@@ -81,7 +81,15 @@ _OUTAGES = {
     errno.ENXIO: OutageReason.UNMOUNTED,
 }
 
-_REFUSALS = {errno.ELOOP, errno.ENAMETOOLONG, errno.EFBIG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR}
+_REFUSALS = {
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EFBIG,
+    errno.EINVAL,
+    errno.EILSEQ,
+    errno.ENOTDIR,
+    errno.EISDIR,
+}
 
 
 def classify(error: OSError, side: Side) -> Fault:

@@ -8,6 +8,7 @@ from attrs import define
 from agent.actors import copier, dispatcher, stability, storage_monitor, watcher
 from agent.config import Config, DestinationPlan, Route
 from agent.ledger import Ledger
+from agent.log import get_logger
 from agent.messages import (
     BroadcasterInbox,
     DispatcherInbox,
@@ -20,6 +21,8 @@ from agent.rules.reach import Reach
 from agent.rules.schedule import Schedule
 from agent.rules.stability import StabilityRule
 from agent.workers import Workers
+
+log = get_logger(__name__)
 
 DISPATCHER_CAPACITY = 64
 WATCHER_CAPACITY = 64
@@ -68,6 +71,8 @@ class Generation:
     ) -> None:
         scans_in, scans_out = trio.open_memory_channel[StabilityInbox](0)
         watcher_in, watcher_out = trio.open_memory_channel[WatcherInbox](WATCHER_CAPACITY)
+        if route.growing:
+            log.warning("growing is not supported yet: files are copied when finished", route=route.name)
         rule = StabilityRule(route)
         nursery.start_soon(stability.run, scans_out, watcher_in.clone(), inbox.clone(), self._clone(), rule)
         nursery.start_soon(watcher.listen, watcher_in, self._clone(), route, self.workers)

@@ -4,11 +4,13 @@ Cancelling a question kills the worker that works on it. A killed worker may be 
 long as a mount does not answer, so no question waits for it: it is remembered and reaped when it has gone.
 """
 
+import os
 import pickle
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Self, TypeVar, cast
 
 import trio
@@ -21,6 +23,7 @@ from agent.worker import HEADER, frame
 
 KEPT_IDLE = 4
 LAST_WAIT_S = 0.5  # for killed workers to be gone; one that is stuck in a dead mount is left behind
+OUR_FOLDER = str(Path(__file__).parents[1])
 R = TypeVar("R")
 OnReply = Callable[[Reply], Awaitable[None]]
 
@@ -40,9 +43,16 @@ class Worker:
     @classmethod
     async def start(cls) -> Self:
         """A new process. Raises: Fault: WORKER: it cannot be started."""
-        command = [sys.executable, "-m", "agent.worker"]
+        # -P: a folder named "agent" where somebody happens to stand must not be taken for ours.
+        command = [sys.executable, "-P", "-m", "agent.worker"]
+        paths = os.pathsep.join(filter(None, [OUR_FOLDER, os.environ.get("PYTHONPATH")]))
         try:
-            process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            process = await trio.lowlevel.open_process(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": paths},
+            )
         except OSError as error:
             raise Fault(FaultKind.WORKER, f"no worker process can be started: {error}") from error
         return cls(process)

@@ -1,4 +1,4 @@
-"""Workers and a journal for actors alone: they answer from a script, and keep a diary of what they were told."""
+"""Workers and a journal for actors alone: scripted answers, and a diary of what they were told."""
 
 from collections.abc import Callable
 
@@ -97,6 +97,7 @@ class FakeLedger(Ledger):
     async def begin(
         self, file: SourceFile, source_root: str, destination: str, partial: str, at: float
     ) -> Transfer:
+        del source_root
         await self._note("begin")
         transfer = Transfer(
             id=1 + len(self.diary),

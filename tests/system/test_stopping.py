@@ -110,11 +110,3 @@ def test_once_delivers_what_is_there_and_exits(agent: Agent) -> None:
     done = agent.say("run", "--once")
     assert done.returncode == 0, done.stderr
     assert (agent.nas / "a.mxf").read_bytes() == b"x" * 5
-
-
-def test_a_second_agent_on_the_same_state_is_refused_in_one_line(agent: Agent) -> None:
-    agent.start()
-    refused = agent.say("run")
-    assert refused.returncode in {1, 2}
-    assert f"pid {agent.pid}" in refused.stderr
-    assert len(refused.stderr.strip().splitlines()) == 1

@@ -1,0 +1,333 @@
+"""The order of a transfer's steps: what is in the journal before the next one begins."""
+
+from typing import Literal
+
+import pytest
+import trio
+from attrs import define, evolve, field
+from trio.testing import MockClock
+
+from agent.actors.delivery import Errand
+from agent.config import BandwidthStep, Route
+from agent.faults import Fault, FaultKind, OutageReason
+from agent.messages import Counted, Moved, Progress
+from agent.protocol import (
+    BLOCK_BYTES,
+    Checkpoint,
+    CopyFile,
+    Copying,
+    DiscardPartial,
+    Finished,
+    Found,
+    Pace,
+    Published,
+    PublishFile,
+    SettleSource,
+    SourceSettled,
+)
+from agent.terms import Status, Step, Transfer
+from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, INTENT, PLACE, PUBLISHED
+from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
+from tests.rules.samples import NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state
+
+OLDER = a_state(version=9)
+
+BEGIN = ["find", "begin", "CopyFile", "intent", "PublishFile", "published", "SettleSource", "finish"]
+RESUME = ["find", *BEGIN[2:]]
+
+
+@define
+class Bench:
+    """An errand whose workers carry everything over at once, unless the test says otherwise."""
+
+    clock: MockClock
+    route: Route = ROUTE
+    ledger: FakeLedger = field(factory=FakeLedger)
+    workers: FakeWorkers = field(init=False)
+    told: list[Moved | Progress | Counted] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.workers = FakeWorkers(self.clock, self.ledger.diary)
+        self.workers.script(CopyFile, COPIED)
+        self.workers.script(PublishFile, Published("a.mxf", already_there=False))
+        self.workers.script(SettleSource, SourceSettled(None))
+        self.workers.script(DiscardPartial, Finished())
+
+    @property
+    def diary(self) -> list[str]:
+        return self.ledger.diary
+
+    @property
+    def copy_order(self) -> CopyFile:
+        return next(request for _, request in self.workers.asked if isinstance(request, CopyFile))
+
+    def remember(self, transfer: Transfer) -> None:
+        self.ledger.transfers[transfer.route, transfer.path] = transfer
+
+    @property
+    def left(self) -> Transfer:
+        (transfer,) = self.ledger.transfers.values()
+        return transfer
+
+    def errand(self) -> Errand:
+        async def tell(fact: Moved | Progress | Counted) -> None:
+            await trio.lowlevel.checkpoint()
+            self.told.append(fact)
+
+        return Errand(FILE, self.route, PLACE, 30.0, self.ledger, self.workers, tell)
+
+
+@pytest.fixture
+def bench(autojump_clock: MockClock) -> Bench:
+    return Bench(autojump_clock)
+
+
+# The way, from each place where it may begin
+
+
+async def test_every_step_is_in_the_journal_before_the_next_begins(bench: Bench) -> None:
+    delivery = await bench.errand().deliver(attempts=2)
+    assert bench.diary == BEGIN
+    assert (delivery.destination_path, delivery.level, delivery.hash) == (f"{NAS}/a.mxf", "read_back", HASH)
+    assert (delivery.size_bytes, delivery.already_there, delivery.kept) == (100, False, False)
+    assert bench.ledger.ended == [Ended("a.mxf", "delivered", 2, None, f"{NAS}/a.mxf")]
+    assert bench.ledger.transfers == {}
+
+
+async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None:
+    route = evolve(
+        ROUTE,
+        after="archive",
+        archive="/old",
+        verify="hash",
+        conflict="fail",
+        bandwidth=(BandwidthStep(0, 5),),
+    )
+    bench.remember(COPYING)
+    bench.route = route
+    await bench.errand().deliver(1)
+    state = FILE.signature
+    pace = Pace((BandwidthStep(0, 5),), shares=route.workers)
+    assert [request for _, request in bench.workers.asked] == [
+        CopyFile(
+            "/src",
+            "a.mxf",
+            state,
+            PLACE,
+            "a.mxf",
+            COPYING.partial,
+            (),
+            verify="hash",
+            conflict="fail",
+            pace=pace,
+        ),
+        PublishFile(PLACE, COPYING.partial, "a.mxf", "fail", 100, DIGEST),
+        SettleSource("/src", "a.mxf", state, "archive", "/old"),
+    ]
+
+
+async def test_a_checkpoint_is_in_the_journal_while_the_copy_goes_on(bench: Bench) -> None:
+    bench.workers.script(CopyFile, Says(SOURCE_FAULT, (Checkpoint(0, DIGEST), Checkpoint(1, DIGEST * 2))))
+    errand = bench.errand()
+    with pytest.raises(Fault, match="Permission denied"):
+        await errand.deliver(1)
+    assert bench.diary == ["find", "begin", "CopyFile", "checkpoint", "checkpoint"]
+    assert bench.left.blocks == (DIGEST, DIGEST, DIGEST)
+    assert errand.verified_bytes == 3 * BLOCK_BYTES
+
+
+async def test_an_interrupted_copy_goes_on_in_its_partial_from_its_verified_blocks(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST, DIGEST)))
+    errand = bench.errand()
+    await errand.deliver(1)
+    assert bench.diary == RESUME
+    request = bench.copy_order
+    assert (request.partial, request.digests) == (COPYING.partial, (DIGEST, DIGEST))
+    assert errand.verified_bytes == 2 * BLOCK_BYTES
+
+
+async def test_what_was_verified_is_published_without_being_copied_again(bench: Bench) -> None:
+    bench.remember(INTENT)
+    await bench.errand().deliver(1)
+    assert bench.diary == ["find", "PublishFile", "published", "SettleSource", "finish"]
+    assert bench.told == []
+
+
+async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Bench) -> None:
+    bench.remember(PUBLISHED)
+    delivery = await bench.errand().deliver(1)
+    assert bench.diary == ["find", "SettleSource", "finish"]
+    assert delivery.destination_path == f"{NAS}/a_1.mxf"
+
+
+@pytest.mark.parametrize("older", [COPYING, INTENT])
+async def test_the_partial_of_another_state_goes_before_the_copy_starts_over(
+    bench: Bench, older: Transfer
+) -> None:
+    bench.remember(evolve(older, signature=OLDER))
+    await bench.errand().deliver(1)
+    assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
+    assert bench.workers.asked[0][1] == DiscardPartial(PLACE, COPYING.partial)
+    assert bench.copy_order.partial != COPYING.partial
+
+
+async def test_a_partial_on_another_destination_is_not_looked_for_on_this_one(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, destination="/other"))
+    await bench.errand().deliver(1)
+    assert bench.diary == ["find", "drop", *BEGIN[1:]]
+
+
+async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None:
+    bench.remember(evolve(PUBLISHED, signature=OLDER))
+    await bench.errand().deliver(1)
+    assert bench.diary == ["find", "finish", *BEGIN[1:]]
+    why = "the source changed after it had been delivered"
+    assert bench.ledger.ended == [
+        Ended("a.mxf", "kept", 0, why, f"{NAS}/a_1.mxf"),
+        Ended("a.mxf", "delivered", 1, None, f"{NAS}/a.mxf"),
+    ]
+
+
+async def test_content_that_stands_there_already_is_not_published_again(bench: Bench) -> None:
+    bench.workers.script(CopyFile, Found(DIGEST, "read_back", "a_2.mxf"))
+    bench.workers.script(SettleSource, SourceSettled(None))
+    delivery = await bench.errand().deliver(1)
+    assert bench.diary == ["find", "begin", "CopyFile", "intent", "published", "SettleSource", "finish"]
+    assert (delivery.destination_path, delivery.already_there) == (f"{NAS}/a_2.mxf", True)
+    assert (delivery.level, delivery.hash) == ("read_back", HASH)
+
+
+async def test_a_name_that_was_taken_is_the_name_that_is_remembered(bench: Bench) -> None:
+    bench.workers.script(CopyFile, COPIED)
+    bench.workers.script(PublishFile, Published("a_1.mxf", already_there=True))
+    bench.workers.script(SettleSource, SOURCE_FAULT)
+    with pytest.raises(Fault):
+        await bench.errand().deliver(1)
+    left = bench.left
+    assert (left.step, left.name, left.already_there) == (Step.PUBLISHED, "a_1.mxf", True)
+
+
+# What visitors and metrics hear
+
+
+async def test_visitors_hear_of_progress_and_once_of_verifying(bench: Bench) -> None:
+    bench.workers.script(CopyFile, Says(SOURCE_FAULT, (Copying(50, 0), Copying(100, 0), Copying(100, 60))))
+    with pytest.raises(Fault):
+        await bench.errand().deliver(1)
+    shown = [
+        (fact.copied_bytes, fact.verified_bytes) if isinstance(fact, Progress) else fact.status
+        for fact in bench.told
+        if not isinstance(fact, Counted)
+    ]
+    assert shown == [(50, 0), Status.VERIFYING, (100, 0), (100, 60)]
+
+
+async def test_a_copy_that_reported_nothing_shows_verifying_all_the_same(bench: Bench) -> None:
+    await bench.errand().deliver(1)
+    assert [fact.status for fact in bench.told if isinstance(fact, Moved)] == [Status.VERIFYING]
+
+
+async def test_each_repaired_block_counts_as_a_verify_failure(bench: Bench) -> None:
+    bench.workers.script(CopyFile, evolve(COPIED, repaired_blocks=2))
+    bench.workers.script(PublishFile, SOURCE_FAULT)
+    with pytest.raises(Fault):
+        await bench.errand().deliver(1)
+    assert bench.told.count(Counted("verify_failure", "mxf")) == 2
+
+
+# What goes wrong
+
+
+async def test_a_copy_that_arrives_corrupt_is_counted_and_leaves_its_transfer_to_be_resumed(
+    bench: Bench,
+) -> None:
+    bench.remember(COPYING)
+    bench.workers.script(CopyFile, CORRUPT)
+    with pytest.raises(Fault, match="altered"):
+        await bench.errand().deliver(1)
+    assert bench.diary == ["find", "CopyFile"]
+    assert bench.told == [Counted("verify_failure", "mxf")]
+    assert bench.left == COPYING
+
+
+async def test_a_partial_found_corrupt_at_publishing_is_left_for_a_fresh_one(bench: Bench) -> None:
+    bench.remember(evolve(INTENT, blocks=(DIGEST,)))
+    bench.workers.script(PublishFile, CORRUPT)
+    with pytest.raises(Fault, match="altered"):
+        await bench.errand().deliver(1)
+    assert bench.diary == ["find", "PublishFile", "restart"]
+    left = bench.left
+    assert (left.step, left.blocks) == (Step.COPYING, ())
+    assert left.partial != INTENT.partial
+
+
+async def test_a_publication_that_meets_an_outage_is_tried_again_as_it_stands(bench: Bench) -> None:
+    bench.remember(INTENT)
+    bench.workers.script(PublishFile, OUTAGE)
+    with pytest.raises(Fault):
+        await bench.errand().deliver(1)
+    assert bench.left == INTENT
+
+
+async def test_a_copy_in_which_nothing_moves_is_an_outage(bench: Bench, autojump_clock: MockClock) -> None:
+    bench.workers.script(CopyFile, SILENCE)
+    with pytest.raises(Fault, match="nothing moved for 30 s") as caught:
+        await bench.errand().deliver(1)
+    assert (caught.value.kind, caught.value.reason) == (FaultKind.DESTINATION, OutageReason.HUNG)
+    assert autojump_clock.current_time() == 30.0
+
+
+async def test_a_source_that_cannot_be_settled_in_time_is_no_outage(bench: Bench) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(SettleSource, SILENCE)
+    with pytest.raises(Fault, match="source: nothing moved for 30 s") as caught:
+        await bench.errand().deliver(1)
+    assert caught.value.kind is FaultKind.SOURCE
+    assert bench.left == PUBLISHED
+
+
+@pytest.mark.parametrize(("after", "error"), [("keep", None), ("delete", "a writer holds it open")])
+async def test_a_source_that_stays_is_remembered_with_the_reason_unless_the_route_keeps_it(
+    bench: Bench, after: Literal["delete", "keep"], error: str | None
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.route = evolve(ROUTE, after=after)
+    bench.workers.script(SettleSource, SourceSettled("a writer holds it open"))
+    delivery = await bench.errand().deliver(3)
+    assert delivery.kept
+    assert bench.ledger.ended == [Ended("a.mxf", "kept", 3, error, f"{NAS}/a_1.mxf")]
+
+
+# Giving up
+
+
+async def test_a_file_given_up_before_its_transfer_began_is_in_the_history(bench: Bench) -> None:
+    await bench.errand().give_up(3, "unreadable")
+    assert bench.diary == ["find", "fail_unstarted"]
+    assert bench.ledger.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
+
+
+async def test_there_is_nothing_to_forget_of_what_never_began(bench: Bench) -> None:
+    await bench.errand().give_up(0, None)
+    assert bench.diary == ["find"]
+
+
+async def test_a_delivered_file_that_is_given_up_was_delivered_and_kept(bench: Bench) -> None:
+    bench.remember(PUBLISHED)
+    await bench.errand().give_up(3, "cannot be deleted")
+    assert bench.ledger.ended == [Ended("a.mxf", "kept", 3, "cannot be deleted", f"{NAS}/a_1.mxf")]
+
+
+@pytest.mark.parametrize("transfer", [COPYING, INTENT])
+async def test_giving_up_removes_the_partial_first(bench: Bench, transfer: Transfer) -> None:
+    bench.remember(transfer)
+    await bench.errand().give_up(3, "unreadable")
+    assert bench.diary == ["find", "DiscardPartial", "finish"]
+    assert bench.ledger.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
+
+
+async def test_forgetting_leaves_neither_partial_nor_history(bench: Bench) -> None:
+    bench.remember(COPYING)
+    await bench.errand().give_up(1, None)
+    assert bench.diary == ["find", "DiscardPartial", "drop"]
+    assert (bench.ledger.transfers, bench.ledger.ended) == ({}, [])

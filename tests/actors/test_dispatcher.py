@@ -1,0 +1,115 @@
+from collections.abc import Mapping
+
+import pytest
+import trio
+from attrs import evolve, frozen
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from agent.actors import dispatcher
+from agent.faults import Fault, FaultKind
+from agent.messages import (
+    BroadcasterInbox,
+    Copy,
+    DispatcherInbox,
+    Failed,
+    LaneMessage,
+    Moved,
+    RouteState,
+    Sweep,
+)
+from agent.rules.schedule import Schedule
+from agent.terms import Status
+from tests.rules.samples import NAS, ROUTE, SOURCE_FAULT, a_config, a_file, ready, usable
+
+OTHER = "/other"
+ROUTES = (ROUTE, evolve(ROUTE, name="wav", source="/src2", destination=OTHER))
+
+
+@frozen
+class Ends:
+    inbox: trio.MemorySendChannel[DispatcherInbox]
+    lanes: Mapping[str, trio.MemoryReceiveChannel[LaneMessage]]
+    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+
+
+def dispatch(nursery: trio.Nursery, *, facts: int = 64) -> Ends:
+    inbox_in, inbox_out = trio.open_memory_channel[DispatcherInbox](64)
+    facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
+    lanes = {place: trio.open_memory_channel[LaneMessage](6) for place in (NAS, OTHER)}
+    schedule = Schedule.start(a_config(*ROUTES), paused=["wav"], settled=[])
+    nursery.start_soon(
+        dispatcher.run, inbox_out, {place: ends[0] for place, ends in lanes.items()}, facts_in, schedule
+    )
+    return Ends(inbox_in, {place: ends[1] for place, ends in lanes.items()}, facts_out)
+
+
+async def test_visitors_hear_at_once_which_routes_are_paused(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = dispatch(nursery)
+    assert await ends.facts.receive() == RouteState("mxf", paused=False)
+    assert await ends.facts.receive() == RouteState("wav", paused=True)
+    assert autojump_clock.current_time() == 0
+
+
+async def test_each_order_goes_into_the_lane_of_its_destination(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = dispatch(nursery)
+    await ends.inbox.send(usable(OTHER))
+    assert await ends.lanes[OTHER].receive() == Sweep(7)
+    await ends.inbox.send(usable(NAS))
+    assert await ends.lanes[NAS].receive() == Sweep(7)
+    await ends.inbox.send(ready(a_file("a")))
+    assert await ends.lanes[NAS].receive() == Copy(a_file("a"), 1, 7)
+    with pytest.raises(trio.WouldBlock):
+        ends.lanes[OTHER].receive_nowait()
+    assert autojump_clock.current_time() == 0
+
+
+async def test_facts_are_told_before_the_orders_that_follow_from_them(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = dispatch(nursery, facts=0)
+    for _ in ROUTES:
+        await ends.facts.receive()
+    await ends.inbox.send(usable(NAS))
+    assert await ends.lanes[NAS].receive() == Sweep(7)
+    await ends.inbox.send(ready(a_file("a")))
+    statuses = []
+    while Status.COPYING not in statuses:
+        await wait_all_tasks_blocked()
+        with pytest.raises(trio.WouldBlock):
+            ends.lanes[NAS].receive_nowait()
+        fact = await ends.facts.receive()
+        assert isinstance(fact, Moved)
+        statuses.append(fact.status)
+    assert isinstance(await ends.lanes[NAS].receive(), Copy)
+    assert autojump_clock.current_time() == 0
+
+
+async def test_a_failed_attempt_is_repeated_when_its_time_has_come(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = dispatch(nursery)
+    await ends.inbox.send(usable(NAS))
+    await ends.inbox.send(ready(a_file("a")))
+    assert [type(await ends.lanes[NAS].receive()) for _ in range(2)] == [Sweep, Copy]
+    await ends.inbox.send(Failed(a_file("a"), SOURCE_FAULT, at=1.0))
+    assert await ends.lanes[NAS].receive() == Copy(a_file("a"), 2, 7)
+    assert autojump_clock.current_time() == ROUTE.retry_delay_s
+
+
+async def test_an_end_of_the_inbox_closes_every_lane(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = dispatch(nursery)
+    assert autojump_clock.current_time() == 0
+    with pytest.RaisesGroup(trio.EndOfChannel):
+        async with trio.open_nursery() as inner:
+            again = dispatch(inner)
+            again.inbox.close()
+    for lane in again.lanes.values():
+        with pytest.raises(trio.EndOfChannel):
+            await lane.receive()
+    ends.inbox.send_nowait(Failed(a_file("x"), Fault(FaultKind.SOURCE, ""), 1.0)) if False else None

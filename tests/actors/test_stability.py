@@ -1,0 +1,88 @@
+import trio
+from attrs import evolve, frozen
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from agent.actors import stability
+from agent.messages import (
+    BroadcasterInbox,
+    DispatcherInbox,
+    Gone,
+    Look,
+    Moves,
+    Ready,
+    Scan,
+    SourceState,
+    WatcherInbox,
+)
+from agent.rules.stability import StabilityRule
+from tests.rules.samples import CLOSED, ROUTE, a_look, a_scan, an_entry
+
+A_ROUTE = evolve(ROUTE, stable_s=10.0, scan_s=4.0)
+
+
+@frozen
+class Ends:
+    scans: trio.MemorySendChannel[Scan]
+    looks: trio.MemoryReceiveChannel[WatcherInbox]
+    orders: trio.MemoryReceiveChannel[DispatcherInbox]
+    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+
+
+def track(nursery: trio.Nursery, *, looks: int = 64, facts: int = 64) -> Ends:
+    scans_in, scans_out = trio.open_memory_channel[Scan](0)
+    looks_in, looks_out = trio.open_memory_channel[WatcherInbox](looks)
+    orders_in, orders_out = trio.open_memory_channel[DispatcherInbox](64)
+    facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
+    rule = StabilityRule(A_ROUTE)
+    nursery.start_soon(stability.run, scans_out, looks_in, orders_in, facts_in, rule)
+    return Ends(scans_in, looks_out, orders_out, facts_out)
+
+
+async def test_a_file_that_stood_still_is_looked_at_and_then_ready(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = track(nursery)
+    await ends.scans.send(a_scan(an_entry("a")))
+    assert await ends.looks.receive() == Look(("a",))
+    assert autojump_clock.current_time() == A_ROUTE.stable_s
+    await ends.scans.send(a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
+    message = await ends.orders.receive()
+    assert isinstance(message, Ready)
+    assert message.file.path == "a"
+
+
+async def test_a_ready_file_that_left_is_gone(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    ends = track(nursery)
+    await ends.scans.send(a_scan(an_entry("a")))
+    await ends.scans.send(a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
+    await ends.scans.send(a_scan(began_s=12.0))
+    messages = [await ends.orders.receive() for _ in range(2)]
+    assert [type(message) for message in messages] == [Ready, Gone]
+    assert autojump_clock.current_time() == 0
+
+
+async def test_a_watcher_that_takes_nothing_holds_nobody_up_and_is_asked_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = track(nursery, looks=0)
+    await ends.scans.send(a_scan(an_entry("a")))
+    await trio.sleep(A_ROUTE.stable_s + 1)  # the look was due and could not be told
+    await ends.scans.send(a_scan(an_entry("a"), began_s=11.0))
+    assert await ends.looks.receive() == Look(("a",))
+    assert autojump_clock.current_time() == A_ROUTE.stable_s + A_ROUTE.scan_s
+
+
+async def test_visitors_know_a_file_before_the_dispatcher_does(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = track(nursery, facts=0)
+    async with trio.open_nursery() as senders:
+        senders.start_soon(ends.scans.send, a_scan(an_entry("a")))
+        first = [await ends.facts.receive(), await ends.facts.receive()]
+    assert [type(fact) for fact in first] == [Moves, SourceState]
+    await ends.scans.send(a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
+    await wait_all_tasks_blocked()
+    assert ends.orders.statistics().current_buffer_used == 0  # the fact has not been taken yet
+    assert isinstance(await ends.facts.receive(), Moves)
+    assert isinstance(await ends.orders.receive(), Ready)
+    assert autojump_clock.current_time() == 0

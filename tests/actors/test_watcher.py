@@ -1,0 +1,207 @@
+import pytest
+import trio
+from attrs import evolve, field, frozen
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from agent.actors import watcher
+from agent.faults import Fault, FaultKind
+from agent.messages import (
+    BroadcasterInbox,
+    Counted,
+    Hint,
+    Look,
+    Scan,
+    SourceState,
+    WatcherInbox,
+)
+from agent.protocol import (
+    ExamineSource,
+    Finished,
+    Listed,
+    ListenToSource,
+    ListingEnd,
+    ListSource,
+    PrepareSource,
+    Touched,
+)
+from tests.fakes import SILENCE, FakeWorkers, Says
+from tests.rules.samples import ROUTE, an_entry
+
+A_ROUTE = evolve(ROUTE, stall_timeout_s=30.0)
+EMPTY = ListingEnd((), (), free_bytes=5)
+UNREADABLE = Fault(FaultKind.SOURCE, "source: Permission denied")
+
+
+@frozen
+class Ends:
+    """The other ends of a watcher's channels."""
+
+    inbox: trio.MemorySendChannel[WatcherInbox]
+    scans: trio.MemoryReceiveChannel[Scan]
+    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+
+
+def watch(nursery: trio.Nursery, workers: FakeWorkers) -> Ends:
+    inbox_in, inbox_out = trio.open_memory_channel[WatcherInbox](64)
+    scans_in, scans_out = trio.open_memory_channel[Scan](0)
+    facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](16)
+    workers.script(PrepareSource, Finished())
+    nursery.start_soon(watcher.run, inbox_out, scans_in, facts_in, A_ROUTE, workers)
+    return Ends(inbox_in, scans_out, facts_out)
+
+
+async def test_the_whole_source_is_scanned_at_once_and_then_in_every_interval(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    ends = watch(nursery, workers)
+    for _ in range(3):
+        assert (await ends.scans.receive()).looked is None
+    assert workers.times(ListSource) == [0, A_ROUTE.scan_s, 2 * A_ROUTE.scan_s]
+
+
+async def test_a_scan_holds_all_that_was_streamed_and_says_what_could_not_be_seen(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    first, last = an_entry("a"), an_entry("b")
+    end = ListingEnd((last,), (("locked", "Permission denied"),), free_bytes=7)
+    workers.script(ListSource, Says(end, (Listed((first,)),)))
+    scan = await watch(nursery, workers).scans.receive()
+    assert (scan.entries, scan.unseen, scan.free_bytes) == ((first, last), ("locked",), 7)
+
+
+async def test_a_missing_source_is_made_once_and_failing_to_is_no_reason_to_give_up(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    ends = watch(nursery, workers)
+    workers.script(PrepareSource, UNREADABLE)
+    for _ in range(2):
+        await ends.scans.receive()
+    assert workers.times(PrepareSource) == [0]
+
+
+async def test_hints_bring_a_look_at_what_they_name_forward(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    workers.script(ExamineSource, ListingEnd((an_entry("a"),), (), 5))
+    ends = watch(nursery, workers)
+    await ends.scans.receive()
+    await trio.sleep(1)
+    await ends.inbox.send(Hint(("a",)))
+    scan = await ends.scans.receive()
+    assert (scan.looked, scan.entries) == (("a",), (an_entry("a"),))
+    assert (scan.began_s, scan.ended_s) == (trio.current_time(), trio.current_time())
+    assert workers.times(ExamineSource) == [1]
+
+
+async def test_a_hint_without_names_scans_everything_now(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    ends = watch(nursery, workers)
+    await ends.scans.receive()
+    await trio.sleep(1)
+    await ends.inbox.send(Hint())
+    await ends.scans.receive()
+    assert workers.times(ListSource) == [0, 1]
+
+
+async def test_what_gathers_while_the_watcher_is_busy_becomes_one_look_closely_at_what_was_wished(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    workers.script(ExamineSource, EMPTY)
+    ends = watch(nursery, workers)
+    await wait_all_tasks_blocked()  # the first scan waits to be taken
+    for message in (Hint(("touched",)), Look(("wished",)), Look(("wished too",))):
+        ends.inbox.send_nowait(message)
+    await ends.scans.receive()
+    await ends.scans.receive()
+    [request] = [each for _, each in workers.asked if isinstance(each, ExamineSource)]
+    assert set(request.paths) == {"touched", "wished", "wished too"}
+    assert request.closely == {"wished", "wished too"}
+
+
+async def test_a_source_in_trouble_is_shown_each_time_logged_once_and_scanned_on(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, UNREADABLE, UNREADABLE, SILENCE, EMPTY, UNREADABLE, EMPTY)
+    ends = watch(nursery, workers)
+    for _ in range(2):
+        await ends.scans.receive()
+    shown = [ends.facts.receive_nowait() for _ in range(4)]
+    assert [fact.error for fact in shown if isinstance(fact, SourceState)] == [
+        "source: Permission denied",
+        "source: Permission denied",
+        "source: no answer within 30 s",
+        "source: Permission denied",
+    ]
+    assert len(caplog.records) == 3  # the first two are one trouble
+    assert workers.times(ListSource) == [0, 4, 8, 38, 42, 46]
+
+
+@frozen
+class Heard:
+    hints: trio.MemoryReceiveChannel[WatcherInbox]
+    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+    ended: trio.Event = field(factory=trio.Event)
+
+
+def listen(nursery: trio.Nursery, workers: FakeWorkers) -> Heard:
+    hints_in, hints_out = trio.open_memory_channel[WatcherInbox](64)
+    facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](16)
+    heard = Heard(hints_out, facts_out)
+    workers.script(PrepareSource, Finished())
+
+    async def run() -> None:
+        await watcher.listen(hints_in, facts_in, A_ROUTE, workers)
+        heard.ended.set()
+
+    nursery.start_soon(run)
+    return heard
+
+
+async def test_events_become_hints_and_each_overflow_is_counted_once(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    touched = (Touched(("a",), 0), Finished(), Touched((), 1), Touched(("b",), 1))
+    workers.script(ListenToSource, Says(None, touched))
+    heard = listen(nursery, workers)
+    hints = [await heard.hints.receive() for _ in range(3)]
+    assert hints == [Hint(("a",)), Hint(), Hint(("b",))]
+    assert heard.facts.receive_nowait() == Counted("watch_overflow", "mxf")
+    with pytest.raises(trio.WouldBlock):
+        heard.facts.receive_nowait()
+    await trio.sleep(86_400)  # silence is no fault of a source where nothing happens
+    assert workers.times(ListenToSource) == [0]
+
+
+async def test_a_listener_that_fails_is_set_up_again_later(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    overflow = Says(UNREADABLE, (Touched((), 1),))
+    workers.script(ListenToSource, overflow, overflow, SILENCE)
+    heard = listen(nursery, workers)
+    await trio.sleep(100)
+    assert workers.times(ListenToSource) == [0, watcher.LISTEN_AGAIN_S, 2 * watcher.LISTEN_AGAIN_S]
+    assert heard.facts.statistics().current_buffer_used == 2  # a new queue counts from zero
+
+
+async def test_where_there_are_no_events_the_listener_ends_quietly(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListenToSource, Finished())
+    await listen(nursery, workers).ended.wait()
+    assert workers.times(ListenToSource) == [0]

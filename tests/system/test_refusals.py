@@ -1,0 +1,54 @@
+"""What cannot work is refused at the start, in clear lines, with nothing touched."""
+
+import pytest
+
+from tests.system.agents import Agent
+
+
+def refusal(agent: Agent) -> tuple[int, list[str]]:
+    done = agent.say("run")
+    return done.returncode, done.stderr.strip().splitlines()
+
+
+def test_an_object_store_is_refused_by_name(agent: Agent) -> None:
+    agent.configure(destination="s3://bucket/prefix")
+    code, [line] = refusal(agent)
+    assert code == 2
+    assert 'route "mxf": destination: s3:// is not supported yet' in line
+
+
+@pytest.mark.parametrize(
+    ("route", "words"),
+    [
+        ({"stabel": "3s"}, "did you mean stable"),
+        ({"source": "agent.toml"}, "not a folder"),
+        ({"destination": "source/inside"}, "inside"),
+        ({"source": "nas/inside"}, "contains"),
+        ({"workers": "many"}, "workers"),
+        ({"stable": 0}, "stable"),
+    ],
+)
+def test_a_wrong_route_is_refused_and_nothing_is_touched(
+    agent: Agent, route: dict[str, object], words: str
+) -> None:
+    agent.configure(**route)
+    before = sorted(agent.home.rglob("*"))
+    code, lines = refusal(agent)
+    assert code == 2
+    assert any(words in line for line in lines), lines
+    assert sorted(agent.home.rglob("*")) == before
+
+
+def test_a_second_agent_on_the_same_state_is_refused_in_one_line(agent: Agent) -> None:
+    agent.start()
+    code, [line] = refusal(agent)
+    assert code == 1
+    assert f"pid {agent.pid}" in line
+
+
+def test_two_routes_that_chase_each_other_are_refused(agent: Agent) -> None:
+    back = {"name": "back", "source": "nas", "destination": "source"}
+    agent.configure(back)
+    code, lines = refusal(agent)
+    assert code == 2
+    assert any("mxf" in line and "back" in line for line in lines), lines

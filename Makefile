@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST ?= -q -n auto
 
 .PHONY: run test lint types check clean
 .DEFAULT_GOAL := run

@@ -28,7 +28,7 @@ WEB_FAREWELL_S = 2.0
 EXIT_SPENT = 1
 
 
-class CannotStart(Exception):  # noqa: N818
+class CannotStart(Exception):  # noqa: N818  a state of affairs, not a mistake
     """One line that says what is in the way, and how to get it out of the way."""
 
 

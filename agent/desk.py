@@ -1,6 +1,6 @@
 """Reception: the only thing that the web and the command line know of the house."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from agent.messages import (
     Retry,
     Subscribe,
 )
+from agent.stores.journal import JournalError
 from agent.terms import Status
 from agent.views import Feed, FileView, HistoryPage, HistoryQuery, Snapshot
 
@@ -29,19 +30,19 @@ T = TypeVar("T")
 Command = Retry | Cancel | PauseRoute | ResumeRoute
 
 
-class Busy(Exception):  # noqa: N818
-    """The house could not take the visitor within `PATIENCE_S`: come back soon."""
+class Busy(Exception):  # noqa: N818  an answer, not a mistake
+    """The house could not take the visitor within `PATIENCE_S`, or not write it down: come back soon."""
 
 
-class Unknown(LookupError):  # noqa: N818
+class Unknown(LookupError):  # noqa: N818  an answer, not a mistake
     """No such file or route."""
 
 
-class NotPossible(Exception):  # noqa: N818
+class NotPossible(Exception):  # noqa: N818  an answer, not a mistake
     """The file is in a state that the command does not apply to."""
 
 
-class Rejected(ValueError):  # noqa: N818
+class Rejected(ValueError):  # noqa: N818  an answer, not a mistake
     """The configuration is invalid; `reasons` has one line per fault."""
 
     def __init__(self, reasons: tuple[str, ...]) -> None:
@@ -98,8 +99,8 @@ class Desk:
         raise Busy
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
-        """Ended transfers from the journal, newest first."""
-        return await self._ledger.history(query)
+        """Ended transfers from the journal, newest first. Raises: Busy: it cannot be read just now."""
+        return await _journaled(self._ledger.history(query))
 
     def exposition(self) -> bytes:
         """The metrics in Prometheus text format 0.0.4."""
@@ -108,13 +109,13 @@ class Desk:
     async def pause(self, route: str) -> None:
         """Raises: Unknown: no such route. Busy."""
         await self._check_route(route)
-        await self._ledger.set_paused(route, paused=True)
+        await _journaled(self._ledger.set_paused(route, paused=True))
         await self._command(PauseRoute(route))
 
     async def resume(self, route: str) -> None:
         """Raises: Unknown: no such route. Busy."""
         await self._check_route(route)
-        await self._ledger.set_paused(route, paused=False)
+        await _journaled(self._ledger.set_paused(route, paused=False))
         await self._command(ResumeRoute(route))
 
     async def retry(self, file_id: str) -> None:
@@ -126,7 +127,7 @@ class Desk:
         file = await self._find(file_id)
         if file.status is not Status.FAILED:
             raise NotPossible(f"{file.path} is {file.status.value}: only a Failed file can be retried")
-        await self._ledger.pardon(file.route, file.path)
+        await _journaled(self._ledger.pardon(file.route, file.path))
         await self._command(Retry(file_id))
 
     async def retry_all(self) -> None:
@@ -178,6 +179,13 @@ class Desk:
         if self._dispatcher is None:
             raise Busy
         await _hand_over(self._dispatcher, command)
+
+
+async def _journaled(operation: Awaitable[T]) -> T:
+    try:
+        return await operation
+    except JournalError as error:
+        raise Busy from error
 
 
 async def _hand_over(channel: trio.MemorySendChannel[T], message: T) -> None:

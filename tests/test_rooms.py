@@ -1,6 +1,7 @@
 """The house's rules of docs/design.md that import-linter cannot see, held by reading the code."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT) for room in ("agent", "web") for path in (ROOT / room).rglob("*.py"))
 LINES_AT_MOST = 400
 FUNCTION_LINES_AT_MOST = 60
+REASON = re.compile(r"# noqa: [A-Z]+[0-9]+(, [A-Z]+[0-9]+)*  \S")
 
 # What may be used only in these rooms (a file, or a folder with all below it), and why.
 ONLY_IN = {
@@ -79,6 +81,27 @@ def test_rules_and_stores_know_no_event_loop(room: str) -> None:
         if file.is_relative_to(room):
             known = {module.partition(".")[0] for module in imports(ast.parse((ROOT / file).read_text()))}
             assert not known & {"trio", "asyncio", "quart", "hypercorn"}, file
+
+
+def test_only_workers_start_processes() -> None:
+    starting = {"subprocess", "multiprocessing", "concurrent", "pty"}
+    for file in FILES:
+        known = {module.partition(".")[0] for module in imports(ast.parse((ROOT / file).read_text()))}
+        assert not known & starting or str(file) == "agent/workers.py", file
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_whatever_catches_every_exception_raises_again_logs_it_or_says_why_not(file: Path) -> None:
+    text = (ROOT / file).read_text()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ExceptHandler) and catches_all(node):
+            told = any(isinstance(each, ast.Raise) for each in ast.walk(node)) or "exception" in names(node)
+            assert told or REASON.search(text.splitlines()[node.lineno - 1]), node.lineno
+
+
+def catches_all(handler: ast.ExceptHandler) -> bool:
+    caught = handler.type
+    return caught is None or (isinstance(caught, ast.Name) and caught.id in ("Exception", "BaseException"))
 
 
 def test_rules_ask_no_clock() -> None:

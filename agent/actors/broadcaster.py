@@ -23,10 +23,14 @@ class Audience:
 
     def tell(self, news: Feed) -> None:
         for feed in tuple(self.feeds):
-            self.tell_one(feed, news)
-        self.metrics.clients(len(self.feeds))
+            self._tell_one(feed, news)
 
-    def tell_one(self, feed: trio.MemorySendChannel[Feed], news: Feed) -> None:
+    def join(self, feed: trio.MemorySendChannel[Feed], snapshot: Feed) -> None:
+        self.feeds.append(feed)
+        self.metrics.clients(len(self.feeds))
+        self._tell_one(feed, snapshot)
+
+    def _tell_one(self, feed: trio.MemorySendChannel[Feed], news: Feed) -> None:
         try:
             feed.send_nowait(news)
         except (trio.WouldBlock, trio.BrokenResourceError):
@@ -35,6 +39,7 @@ class Audience:
     def leave(self, feed: trio.MemorySendChannel[Feed]) -> None:
         feed.close()
         self.feeds.remove(feed)
+        self.metrics.clients(len(self.feeds))
 
     def close(self) -> None:
         for feed in tuple(self.feeds):
@@ -63,8 +68,7 @@ def _take_in(fact: BroadcasterInbox, view: View, audience: Audience) -> None:
     match fact:
         case Subscribe(feed):
             _flush(view, audience)  # so that the snapshot and the next update fit together
-            audience.feeds.append(feed)
-            audience.tell_one(feed, view.snapshot(time.time()))
+            audience.join(feed, view.snapshot(time.time()))
         case GenerationStarted():
             _flush(view, audience)
             _apply(fact, view, audience)

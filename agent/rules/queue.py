@@ -51,8 +51,7 @@ class WaitingLine:
         """Free space may have changed: look at those set aside again."""
         parked, self._parked = self._parked, []
         for job in parked:
-            if job.state is JobState.QUEUED:
-                self.push(job)
+            self.push(job)
 
     def _pop(self, paused: AbstractSet[str]) -> Job | None:
         heads = [heap for name, heap in self._heaps.items() if name not in paused and self._skip_left(heap)]

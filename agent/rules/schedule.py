@@ -204,7 +204,7 @@ class Schedule:
 
     def _abandoned(self, message: Abandoned) -> None:
         job = self._returned(message.file)
-        if job.error is None or job.withdrawn or job.successor is not None:
+        if job.withdrawn:
             self._remove(job)
             return
         job.state = JobState.FAILED

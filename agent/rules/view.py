@@ -115,7 +115,6 @@ class View:
 
     def _start(self, fact: GenerationStarted) -> None:
         self._removed.update(self.files)
-        self._changed.difference_update(self.files)
         self.files.clear()
         self.boards = {route.name: Board(route) for route in fact.routes}
         for file in self._recent.values():
@@ -165,7 +164,6 @@ class View:
         self._recent[file.id] = file
         for old in self._oldest(len(self._recent) - RECENT_FILES):
             del self._recent[old.id]
-            self._changed.discard(old.id)
             self._removed.add(old.id)
             if old.route in self.boards:
                 self.boards[old.route].remove(old)
@@ -178,7 +176,6 @@ class View:
         file = self.files.pop(file_id, None)
         if file is not None:
             self.boards[file.route].remove(file)
-            self._changed.discard(file_id)
             self._removed.add(file_id)
             self._stale_routes.add(file.route)
 
@@ -233,7 +230,17 @@ def _in_state(view: FileView, file: SourceFile) -> FileView:
     mtime_at = signature.mtime_ns / 1e9
     if (view.size_bytes, view.mtime_at) == (signature.size_bytes, mtime_at):
         return view
-    return evolve(view, size_bytes=signature.size_bytes, mtime_at=mtime_at, copied_bytes=0, verified_bytes=0)
+    return evolve(
+        view,
+        size_bytes=signature.size_bytes,
+        mtime_at=mtime_at,
+        copied_bytes=0,
+        verified_bytes=0,
+        attempts=0,
+        error=None,
+        started_at=None,
+        completed_at=None,
+    )
 
 
 def _completed(view: FileView, fact: Moved) -> FileView:

@@ -95,33 +95,16 @@ async def test_every_step_is_in_the_journal_before_the_next_begins(bench: Bench)
 
 
 async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None:
-    route = evolve(
-        ROUTE,
-        after="archive",
-        archive="/old",
-        verify="hash",
-        conflict="fail",
-        bandwidth=(BandwidthStep(0, 5),),
+    steps = (BandwidthStep(0, 5),)
+    bench.route = evolve(
+        ROUTE, after="archive", archive="/old", verify="hash", conflict="fail", bandwidth=steps
     )
     bench.remember(COPYING)
-    bench.route = route
     await bench.errand().deliver(1)
-    state = FILE.signature
-    pace = Pace((BandwidthStep(0, 5),), shares=route.workers)
+    state, partial, pace = FILE.signature, COPYING.partial, Pace(steps, shares=ROUTE.workers)
     assert [request for _, request in bench.workers.asked] == [
-        CopyFile(
-            "/src",
-            "a.mxf",
-            state,
-            PLACE,
-            "a.mxf",
-            COPYING.partial,
-            (),
-            verify="hash",
-            conflict="fail",
-            pace=pace,
-        ),
-        PublishFile(PLACE, COPYING.partial, "a.mxf", "fail", 100, DIGEST),
+        CopyFile("/src", "a.mxf", state, PLACE, "a.mxf", partial, (), "hash", "fail", pace),
+        PublishFile(PLACE, partial, "a.mxf", "fail", 100, DIGEST),
         SettleSource("/src", "a.mxf", state, "archive", "/old"),
     ]
 
@@ -161,9 +144,7 @@ async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Be
 
 
 @pytest.mark.parametrize("older", [COPYING, INTENT])
-async def test_the_partial_of_another_state_goes_before_the_copy_starts_over(
-    bench: Bench, older: Transfer
-) -> None:
+async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Bench, older: Transfer) -> None:
     bench.remember(evolve(older, signature=OLDER))
     await bench.errand().deliver(1)
     assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
@@ -238,7 +219,7 @@ async def test_each_repaired_block_counts_as_a_verify_failure(bench: Bench) -> N
 # What goes wrong
 
 
-async def test_a_copy_that_arrives_corrupt_is_counted_and_leaves_its_transfer_to_be_resumed(
+async def test_a_copy_that_arrives_corrupt_is_counted_and_can_be_resumed(
     bench: Bench,
 ) -> None:
     bench.remember(COPYING)
@@ -277,12 +258,15 @@ async def test_a_copy_in_which_nothing_moves_is_an_outage(bench: Bench, autojump
     assert autojump_clock.current_time() == 30.0
 
 
-async def test_a_source_that_cannot_be_settled_in_time_is_no_outage(bench: Bench) -> None:
+async def test_a_source_that_cannot_be_settled_in_time_is_no_outage(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(SettleSource, SILENCE)
     with pytest.raises(Fault, match="source: nothing moved for 30 s") as caught:
         await bench.errand().deliver(1)
     assert caught.value.kind is FaultKind.SOURCE
+    assert autojump_clock.current_time() == 30.0
     assert bench.left == PUBLISHED
 
 

@@ -13,7 +13,7 @@ from tests.flow.houses import PATIENCE_S, Brake
 
 @pytest.fixture(autouse=True)
 def _workers_are_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The agent does not wait for those it has killed, because a dead mount may hold them; tests do."""
+    """The agent waits only a moment for those it has killed, since a dead mount may hold them; tests wait."""
     open_workers = Workers.open
 
     @asynccontextmanager

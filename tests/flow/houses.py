@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -20,7 +21,7 @@ from agent.terms import Status
 from agent.views import Event, Feed, FileView, RouteView, Snapshot
 from tests.flow import held_worker
 
-PATIENCE_S = 60.0  # only a test that fails waits as long
+PATIENCE_S = 30.0  # only a test that fails waits as long
 POLL_S = 0.01
 WINDOW_BYTES = WINDOW_BLOCKS * BLOCK_BYTES
 LONG = b"x" * (WINDOW_BYTES + 1)  # what the brake can hold in the middle
@@ -46,7 +47,7 @@ class Picture:
 
     def take_in(self, news: Feed) -> None:
         if isinstance(news, Snapshot):
-            self.files, self.events = {file.id: file for file in news.files}, []
+            self.files, self.routes, self.events = {file.id: file for file in news.files}, {}, []
         else:
             for file_id in news.removed:
                 self.files.pop(file_id, None)  # it may have come and gone between two updates
@@ -201,8 +202,8 @@ class Brake:
             await keep(ledger, transfer_id, first_block, digests)
             self.reached.set()
 
-        async def open_held(command: list[str], *, stdin: int, stdout: int) -> trio.Process:
-            return await open_process([command[0], held_worker.__file__], stdin=stdin, stdout=stdout)
+        async def open_held(command: list[str], **options: Any) -> trio.Process:  # noqa: ANN401  as the agent has it
+            return await open_process([command[0], held_worker.__file__], **options)
 
         monkeypatch.setattr(Ledger, "checkpoint", note)
         monkeypatch.setattr(trio.lowlevel, "open_process", open_held)

@@ -1,0 +1,53 @@
+"""What the broadcaster keeps when it is started again, and what it says of its visitors."""
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from agent.actors import broadcaster
+from agent.messages import BroadcasterInbox, GenerationStarted, Moved, Subscribe
+from agent.rules.metrics import Metrics
+from agent.rules.view import View
+from agent.terms import Status
+from agent.views import Feed, Snapshot
+from tests.actors.samples import FILE
+from tests.rules.samples import ROUTE
+
+
+async def visited(
+    nursery: trio.Nursery, view: View, metrics: Metrics, *facts: BroadcasterInbox
+) -> trio.MemoryReceiveChannel[Feed]:
+    """A broadcaster is started, hears these facts, and then has a visitor."""
+    inbox_in, inbox_out = trio.open_memory_channel[BroadcasterInbox](8)
+    nursery.start_soon(broadcaster.run, inbox_out, view, metrics)
+    feed_in, feed_out = trio.open_memory_channel[Feed](8)
+    for message in (*facts, Subscribe(feed_in)):
+        await inbox_in.send(message)
+    await wait_all_tasks_blocked()
+    return feed_out
+
+
+async def test_a_broadcaster_that_is_started_again_keeps_its_picture_and_closes_the_old_feeds(
+    autojump_clock: MockClock,
+) -> None:
+    view = View()
+    metrics = Metrics(view, "1.0")
+    discovered = Moved(FILE.id, Status.DISCOVERED, 1.0, FILE)
+    async with trio.open_nursery() as nursery:
+        old = await visited(nursery, view, metrics, GenerationStarted((ROUTE,), 1.0), discovered)
+        assert clients(metrics) == b"1.0"  # at once, though there was no news to tell
+        nursery.cancel_scope.cancel()
+    assert [type(news) async for news in old] == [Snapshot]
+    assert clients(metrics) == b"0.0"
+    async with trio.open_nursery() as nursery:
+        feed = await visited(nursery, view, metrics)
+        snapshot = await feed.receive()
+        assert isinstance(snapshot, Snapshot)
+        assert [file.id for file in snapshot.files] == [FILE.id]
+        nursery.cancel_scope.cancel()
+    assert autojump_clock.current_time() == 0
+
+
+def clients(metrics: Metrics) -> bytes:
+    name = b"transfer_agent_websocket_clients "
+    (figure,) = (line for line in metrics.exposition(0.0).splitlines() if line.startswith(name))
+    return figure.removeprefix(name)

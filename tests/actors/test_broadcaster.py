@@ -1,0 +1,204 @@
+"""The broadcaster alone: every visitor hears all that changed, in order, and none of them holds it up."""
+
+from typing import Self
+
+import pytest
+import trio
+from attrs import frozen
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from agent.actors import broadcaster
+from agent.messages import (
+    BroadcasterInbox,
+    Counted,
+    GenerationStarted,
+    Moved,
+    Progress,
+    RouteState,
+    Subscribe,
+)
+from agent.rules.metrics import Metrics
+from agent.rules.view import View
+from agent.terms import Status
+from agent.views import Feed, Snapshot, Update
+from tests.rules.samples import ROUTE, a_file
+
+FILE = a_file()
+FOUND = Moved(FILE.id, Status.DISCOVERED, 1.0, FILE)
+COPYING = Moved(FILE.id, Status.COPYING, 1.0)
+BEATS = 20
+
+
+def progress(copied_bytes: int) -> Progress:
+    return Progress(FILE.id, copied_bytes, 0, 1.0)
+
+
+@frozen
+class Bench:
+    inbox: trio.MemorySendChannel[BroadcasterInbox]
+    metrics: Metrics
+
+    @classmethod
+    async def open(cls, nursery: trio.Nursery) -> Self:
+        inbox_in, inbox_out = trio.open_memory_channel[BroadcasterInbox](256)
+        view = View()
+        metrics = Metrics(view, "1.0")
+        nursery.start_soon(broadcaster.run, inbox_out, view, metrics)
+        await inbox_in.send(GenerationStarted((ROUTE,), 1.0))
+        return cls(inbox_in, metrics)
+
+    async def visit(self, capacity: int = 16) -> trio.MemoryReceiveChannel[Feed]:
+        feed_in, feed_out = trio.open_memory_channel[Feed](capacity)
+        await self.inbox.send(Subscribe(feed_in))
+        await wait_all_tasks_blocked()
+        return feed_out
+
+    async def tell(self, *facts: BroadcasterInbox) -> None:
+        for fact in facts:
+            await self.inbox.send(fact)
+        await wait_all_tasks_blocked()
+
+
+async def update(feed: trio.MemoryReceiveChannel[Feed]) -> Update:
+    news = await feed.receive()
+    assert isinstance(news, Update)
+    return news
+
+
+async def test_a_visitor_gets_a_snapshot_of_all_that_is_known_and_then_numbered_updates(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = await Bench.open(nursery)
+    await bench.tell(FOUND)
+    feed = await bench.visit()
+    snapshot = await feed.receive()
+    assert isinstance(snapshot, Snapshot)
+    assert [file.status for file in snapshot.files] == [Status.DISCOVERED]
+    assert [route.name for route in snapshot.routes] == ["mxf"]
+    for number, paused in enumerate((True, False, True)):
+        await bench.tell(RouteState("mxf", paused))
+        news = await update(feed)
+        assert news.seq == snapshot.seq + 1 + number
+        assert [route.paused for route in news.routes] == [paused]
+    assert autojump_clock.current_time() > 0
+
+
+async def test_no_more_than_four_updates_leave_in_a_second_and_progress_is_told_as_it_is_then(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = await Bench.open(nursery)
+    feed = await bench.visit(capacity=64)
+    await feed.receive()
+    await bench.tell(FOUND, COPYING)
+    for beat in range(BEATS):
+        await bench.tell(progress(beat))
+        await trio.sleep(1 / BEATS)
+    await trio.sleep(1)
+    assert autojump_clock.current_time() == pytest.approx(2)
+    seen = []
+    while feed.statistics().current_buffer_used:
+        seen += [file.copied_bytes for file in (await update(feed)).changed]
+    assert len(seen) in (4, 5)  # the first one may leave at the beginning of the second
+    assert seen == sorted(seen)
+    assert seen[-1] == BEATS - 1
+
+
+async def test_nothing_is_said_when_nothing_has_changed(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = await Bench.open(nursery)
+    feed = await bench.visit()
+    await feed.receive()
+    await bench.tell(Counted("verify_failure", "mxf"))
+    await trio.sleep(3600)
+    assert feed.statistics().current_buffer_used == 0
+    assert autojump_clock.current_time() == 3600
+
+
+async def test_all_visitors_hear_the_same_and_who_comes_later_begins_with_a_fresh_snapshot(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = await Bench.open(nursery)
+    first = await bench.visit()
+    await bench.tell(FOUND)
+    second = await bench.visit()
+    snapshots = [await first.receive(), await second.receive()]
+    await update(first)  # the file, before the second one came
+    await bench.tell(COPYING)
+    updates = [await update(first), await update(second)]
+    assert updates[0] is updates[1]
+    assert [isinstance(news, Snapshot) for news in snapshots] == [True, True]
+    assert snapshots[1].seq + 1 == updates[1].seq
+    assert autojump_clock.current_time() == pytest.approx(broadcaster.UPDATE_EVERY_S)
+
+
+async def test_a_visitor_that_does_not_keep_up_is_let_go_and_the_others_go_on(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = await Bench.open(nursery)
+    slow, quick = await bench.visit(capacity=1), await bench.visit()
+    assert exposed_clients(bench.metrics) == 2
+    await bench.tell(FOUND)
+    await trio.sleep(1)
+    assert isinstance(await slow.receive(), Snapshot)
+    with pytest.raises(trio.EndOfChannel):
+        await slow.receive()
+    await quick.receive()
+    await update(quick)
+    assert exposed_clients(bench.metrics) == 1
+    assert autojump_clock.current_time() == 1
+
+
+async def test_a_visitor_that_has_left_is_forgotten(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    bench = await Bench.open(nursery)
+    feed = await bench.visit()
+    feed.close()
+    await bench.tell(FOUND)
+    await trio.sleep(1)
+    assert exposed_clients(bench.metrics) == 0
+    assert autojump_clock.current_time() == 1
+
+
+async def test_a_new_generation_gives_every_visitor_a_new_snapshot(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = await Bench.open(nursery)
+    feed = await bench.visit()
+    await feed.receive()
+    await bench.tell(FOUND, GenerationStarted((), 2.0))
+    assert [file.id for file in (await update(feed)).changed] == [FILE.id]
+    snapshot = await feed.receive()
+    assert isinstance(snapshot, Snapshot)
+    assert (snapshot.files, snapshot.routes) == ((), ())
+    assert autojump_clock.current_time() == 0
+
+
+async def test_at_the_end_the_last_news_are_told_and_the_feeds_closed(autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        bench = await Bench.open(nursery)
+        feed = await bench.visit()
+        await feed.receive()
+        await bench.inbox.send(FOUND)
+        bench.inbox.close()
+    assert [file.id for file in (await update(feed)).changed] == [FILE.id]
+    with pytest.raises(trio.EndOfChannel):
+        await feed.receive()
+    assert autojump_clock.current_time() == 0
+
+
+async def test_a_broadcaster_that_falls_closes_its_feeds(autojump_clock: MockClock) -> None:
+    with pytest.RaisesGroup(KeyError):
+        async with trio.open_nursery() as nursery:
+            bench = await Bench.open(nursery)
+            feed = await bench.visit()
+            await bench.inbox.send(RouteState("unheard of", paused=True))
+    await feed.receive()
+    with pytest.raises(trio.EndOfChannel):
+        await feed.receive()
+    assert autojump_clock.current_time() == 0
+
+
+def exposed_clients(metrics: Metrics) -> float:
+    name = "transfer_agent_websocket_clients "
+    [line] = [line for line in metrics.exposition(1.0).decode().splitlines() if line.startswith(name)]
+    return float(line.removeprefix(name))

@@ -1,0 +1,141 @@
+"""A storage monitor alone: what its probes find, and what it makes of it."""
+
+from typing import Self
+
+import pytest
+import trio
+from attrs import evolve, frozen
+from trio.testing import MockClock
+
+from agent.actors import storage_monitor
+from agent.faults import Fault, FaultKind, OutageReason
+from agent.messages import BroadcasterInbox, DispatcherInbox, StorageState
+from agent.protocol import Probed, ProbeDestination
+from agent.rules.reach import Reach
+from tests.actors.samples import PLAN as ANY_PLAN
+from tests.fakes import SILENCE, FakeLedger, FakeWorkers
+from tests.rules.samples import NAS, OUTAGE
+
+PLAN = evolve(ANY_PLAN, probe_s=5.0, probe_timeout_s=10.0, marker="here")
+WELL = Probed(device=7, mount_point="/nas", free_bytes=5, total_bytes=9)
+
+
+@frozen
+class Bench:
+    orders: trio.MemoryReceiveChannel[DispatcherInbox]
+    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+    ledger: FakeLedger
+    workers: FakeWorkers
+
+    @classmethod
+    def open(
+        cls, nursery: trio.Nursery, clock: MockClock, known: str | None = None, *, has_marker: bool = False
+    ) -> Self:
+        ledger, workers = FakeLedger(), FakeWorkers(clock)
+        orders_in, orders_out = trio.open_memory_channel[DispatcherInbox](0)
+        facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](64)
+        reach = Reach(NAS, has_marker, known)
+        workers.script(ProbeDestination, WELL)
+        nursery.start_soon(storage_monitor.run, orders_in, facts_in, PLAN, reach, ledger, workers)
+        return cls(orders_out, facts_out, ledger, workers)
+
+    async def next(self) -> StorageState:
+        """The next state, which visitors hear of before the dispatcher does."""
+        state = await self.orders.receive()
+        assert self.facts.receive_nowait() is state
+        assert isinstance(state, StorageState)
+        return state
+
+
+async def test_a_destination_is_probed_at_once_and_then_in_every_interval(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    state = await bench.next()
+    assert (state.reason, state.free_bytes, state.total_bytes, state.device) == (None, 5, 9, 7)
+    await bench.next()
+    assert bench.workers.times(ProbeDestination) == [0, PLAN.probe_s]
+
+
+async def test_only_where_it_is_not_known_to_be_usable_is_a_file_written(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    bench.workers.script(ProbeDestination, WELL, OUTAGE, WELL)
+    for _ in range(4):
+        await bench.next()
+    assert [request for _, request in bench.workers.asked] == [
+        ProbeDestination(NAS, "here", try_writing) for try_writing in (True, False, True, False)
+    ]
+
+
+async def test_an_outage_has_the_reason_of_the_fault_and_its_beginning_and_end_are_logged(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    bench = Bench.open(nursery, autojump_clock)
+    bench.workers.script(ProbeDestination, WELL, OUTAGE, OUTAGE, WELL)
+    states = [await bench.next() for _ in range(4)]
+    assert [state.reason for state in states] == [None, OutageReason.IO_ERROR, OutageReason.IO_ERROR, None]
+    assert states[1].detail == OUTAGE.detail
+    assert states[1].since_at == states[2].since_at
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_no_answer_in_time_means_hung(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    bench.workers.script(ProbeDestination, SILENCE, WELL)
+    state = await bench.next()
+    assert (state.reason, state.detail) == (OutageReason.HUNG, "no answer within 10 s")
+    assert (state.began_s, trio.current_time()) == (0, PLAN.probe_timeout_s)
+    assert (await bench.next()).reason is None
+
+
+async def test_a_worker_that_dies_leaves_the_destination_unreachable(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    bench.workers.script(ProbeDestination, Fault(FaultKind.WORKER, "worker process 1 died"))
+    assert (await bench.next()).reason is OutageReason.UNREACHABLE
+
+
+async def test_a_mount_is_remembered_when_it_is_first_seen_and_when_it_changes(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    moved = evolve(WELL, mount_point="/elsewhere")
+    bench.workers.script(ProbeDestination, OUTAGE, WELL, WELL, moved)
+    seen = []
+    for _ in range(4):
+        await bench.next()
+        seen.append(dict(bench.ledger.mounts))
+    assert seen == [{}, {NAS: "/nas"}, {NAS: "/nas"}, {NAS: "/elsewhere"}]
+    assert bench.ledger.diary == ["remember_mount"] * 2
+
+
+async def test_a_mount_that_is_known_already_is_not_remembered_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock, known="/nas")
+    await bench.next()
+    assert bench.ledger.diary == []
+
+
+async def test_the_folder_below_a_mount_that_is_gone_is_not_the_destination(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock, known="/nas")
+    bench.workers.script(ProbeDestination, evolve(WELL, mount_point="/"))
+    assert (await bench.next()).reason is OutageReason.UNMOUNTED
+    assert bench.ledger.diary == []
+
+
+async def test_a_mount_that_could_not_be_written_down_is_tried_again_and_stops_nobody(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    bench.ledger.broken.add("remember_mount")
+    assert (await bench.next()).reason is None
+    bench.ledger.broken.clear()
+    await bench.next()
+    assert bench.ledger.mounts == {NAS: "/nas"}

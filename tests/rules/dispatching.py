@@ -1,0 +1,346 @@
+"""A schedule, a simulated copier behind it, and what has to be true of every decision."""
+
+import math
+from collections import Counter as Tally
+from collections.abc import Sequence
+from typing import TypeVar
+
+from attrs import define, evolve, field
+
+from agent.config import DestinationPlan
+from agent.faults import Fault, FaultKind
+from agent.messages import (
+    Abandon,
+    Abandoned,
+    Copy,
+    Counted,
+    DispatcherInbox,
+    Done,
+    GenerationStarted,
+    Halt,
+    LaneMessage,
+    Moved,
+    StorageState,
+    Sweep,
+)
+from agent.rules.jobs import MAX_DOUBTS, Job, JobState
+from agent.rules.schedule import Effects, Schedule
+from agent.rules.view import View
+from agent.terms import Settled, SourceFile, Status
+from tests.rules.samples import (
+    ROUTE,
+    a_config,
+    a_delivery,
+    a_file,
+    failed_before,
+    kept_before,
+)
+
+URGENT = evolve(ROUTE, name="urgent", workers=1, max_attempts=2, priority=5)
+PLAIN = evolve(ROUTE, name="plain", workers=2, max_attempts=3, retry_delay_s=0.0)
+ALONE = evolve(ROUTE, name="alone", destination="/tape", workers=1, max_attempts=1)
+CONFIG = a_config(URGENT, PLAIN, ALONE)
+ROUTES = {route.name: route for route in CONFIG.routes}
+PLACES = [(route, path) for route in ROUTES for path in ("a", "b")]
+SIZES = [10, 40, 90]
+JOURNAL = Fault(FaultKind.JOURNAL, "journal: disk full")
+OWN_FAULTS = [
+    Fault(kind, f"{kind.value} fault")
+    for kind in FaultKind
+    if kind not in (FaultKind.DESTINATION, FaultKind.JOURNAL)
+]
+
+
+T = TypeVar("T")
+
+
+def one_of(choices: Sequence[T], which: int) -> T:
+    return choices[which % len(choices)]
+
+
+def some(choices: Sequence[T], which: int) -> list[T]:
+    """One of them, or none where there is none."""
+    return [one_of(choices, which)] if choices else []
+
+
+@define
+class Out:
+    """An order that the simulated copier carries out."""
+
+    order: Copy | Abandon
+    size_bytes: int
+    written_bytes: int
+    probed_bytes: int
+    halted: bool = False
+
+
+@define
+class Place:
+    """A destination as the test knows it."""
+
+    plan: DestinationPlan
+    is_open: bool = False
+    swept: bool = False
+    distrusted_until_s: float = -math.inf
+    free_bytes: int | None = None
+    deliveries: int = 0
+    out: dict[str, Out] = field(factory=dict)
+
+    def fits(self, missing_bytes: int) -> bool:
+        needed = sum(max(0, out.size_bytes - out.probed_bytes) for out in self.out.values())
+        return self.free_bytes is None or missing_bytes <= self.free_bytes - needed
+
+    def has_credit(self) -> bool:
+        return self.is_open and len(self.out) < self.plan.workers
+
+
+@define
+class Case:
+    """What has to be true of one job, from all that was told about it."""
+
+    job: Job
+    attempts: int = 0
+    not_before_s: float = -math.inf
+    not_away_before_s: float = -math.inf
+    arrived_bytes: int = 0
+    cancelled: bool = False
+    withdrawn: bool = False
+    fails: bool = False
+    times_failed: int = 0
+    verified_bytes: int = -1
+    deliveries_seen: int = 0
+    setbacks: int = 0
+    doubts: int = 0
+
+    def attempt_failed(self, kind: FaultKind, now_s: float) -> None:
+        self.attempts += 1
+        if kind is FaultKind.CONFLICT or self.attempts == self.job.route.max_attempts:
+            self.fails = True
+        else:
+            self.not_before_s = now_s + self.job.route.retry_delay_s
+
+    def met_outage(self, verified_bytes: int, deliveries: int) -> bool:
+        further, alone = verified_bytes > self.verified_bytes, deliveries == self.deliveries_seen
+        self.setbacks = 0 if further else self.setbacks + 1
+        self.doubts = 0 if further else self.doubts + (not alone)
+        self.verified_bytes, self.deliveries_seen = verified_bytes, deliveries
+        return self.doubts >= MAX_DOUBTS
+
+
+class Dispatching:
+    """The schedule and all that is known of it from outside; `handle` checks each of its decisions."""
+
+    def __init__(self, paused: set[str], ends: dict[tuple[str, str], str]) -> None:
+        self.now_s = 0.0
+        self.version = 0
+        self.places = {plan.destination: Place(plan) for plan in CONFIG.destinations()}
+        self.cases: dict[int, Case] = {}
+        self.announced: dict[str, SourceFile] = {}
+        self.delivered: dict[str, SourceFile] = {}
+        self.view = View()
+        self.view.apply(GenerationStarted(CONFIG.routes, 0.0))
+        self.paused = set(paused)
+        self.memory: dict[str, Settled] = {}
+        for (route, path), end in ends.items():
+            file = a_file(path, route=route, version=0)
+            self.memory[file.id] = kept_before(file) if end == "kept" else failed_before(file)
+        self.schedule = Schedule.start(CONFIG, paused, self.memory.values())
+        self.check(self.schedule.take(), {})
+
+    # The copier and the places it copies to
+
+    @property
+    def at(self) -> float:
+        return 1000.0 + self.now_s
+
+    def place(self, file: SourceFile) -> Place:
+        return self.places[ROUTES[file.route].destination]
+
+    def out(self, *kinds: type[Copy | Abandon]) -> list[SourceFile]:
+        outs = [out for place in self.places.values() for out in place.out.values()]
+        return [out.order.file for out in outs if isinstance(out.order, kinds)]
+
+    def halted(self) -> list[SourceFile]:
+        return [file for file in self.out(Copy, Abandon) if self.place(file).out[file.id].halted]
+
+    def case(self, job: Job) -> Case:
+        return self.cases.setdefault(id(job), Case(job))
+
+    def came_back(self, file: SourceFile) -> Case:
+        case = self.case(self.schedule._jobs[file.id])
+        case.arrived_bytes = self.place(file).out.pop(file.id).written_bytes
+        return case
+
+    def ends_early(self, case: Case) -> bool:
+        if case.job.state is JobState.PUTTING_AWAY:
+            return True
+        if case.withdrawn:
+            return True
+        case.fails = case.fails or case.cancelled
+        return case.cancelled
+
+    def done(self, file: SourceFile) -> None:
+        self.came_back(file)
+        self.place(file).deliveries += 1
+        self.delivered[file.id] = file
+        self.handle(Done(file, a_delivery(file.signature.size_bytes), self.at))
+
+    def put_away(self, file: SourceFile) -> None:
+        wanted = self.came_back(file).job.retry_wanted
+        self.handle(Abandoned(file, self.at))
+        job = self.schedule._jobs.get(file.id)
+        assert not wanted or job is None or job.state in (JobState.QUEUED, JobState.RUNNING)
+
+    def probe(self, state: StorageState) -> None:
+        place = self.places[state.destination]
+        halts: dict[str, set[str] | None] = {}
+        if state.reason is not None:
+            halts = self.closed(place)
+        elif state.began_s > place.distrusted_until_s:
+            place.swept = place.swept and place.is_open
+            place.is_open = True
+        else:
+            self.handle(state)
+            return
+        place.free_bytes = state.free_bytes
+        for out in place.out.values():
+            out.probed_bytes = out.written_bytes
+        self.handle(state, halts)
+
+    @staticmethod
+    def closed(place: Place) -> dict[str, set[str] | None]:
+        """Which halts have to follow from this place being closed: all that runs, but only once."""
+        was_open, place.is_open, place.swept = place.is_open, False, False
+        return {place.plan.destination: None} if was_open and place.out else {}
+
+    # What has to be true of every decision
+
+    def handle(
+        self, message: DispatcherInbox | None, halts: dict[str, set[str] | None] | None = None
+    ) -> None:
+        self.schedule.handle(message, self.now_s, self.at)
+        self.check(self.schedule.take(), halts or {})
+
+    def check(self, effects: Effects, halts: dict[str, set[str] | None]) -> None:
+        self.check_facts(effects)
+        for destination, place in self.places.items():
+            orders = [order for where, order in effects.orders if where == destination]
+            assert len(orders) <= 2 * place.plan.workers + 2
+            self.check_halts(destination, orders, halts)
+            while orders:
+                self.check_order(place, orders)
+                del orders[0]
+            self.check_nothing_idles(place)
+
+    def check_halts(
+        self, destination: str, orders: list[LaneMessage], halts: dict[str, set[str] | None]
+    ) -> None:
+        found = [order.file_ids for order in orders if isinstance(order, Halt)]
+        expected = [halts[destination]] if destination in halts else []
+        assert [None if ids is None else set(ids) for ids in found] == expected
+
+    def check_order(self, place: Place, orders: list[LaneMessage]) -> None:
+        match orders[0]:
+            case Sweep(device):
+                assert place.is_open
+                assert not place.swept
+                assert device == 7
+                place.swept = True
+            case Halt(file_ids):
+                for file_id in place.out if file_ids is None else file_ids:
+                    place.out[file_id].halted = True
+            case Copy() | Abandon() as order:
+                assert place.swept
+                assert place.has_credit()
+                assert all(order.file.id not in each.out for each in self.places.values())
+                case = self.case(self.schedule._jobs[order.file.id])
+                assert case.job.file == order.file
+                place.out[order.file.id] = self.ordered(place, order, case, orders)
+
+    def ordered(self, place: Place, order: Copy | Abandon, case: Case, orders: list[LaneMessage]) -> Out:
+        if isinstance(order, Abandon):
+            assert (order.error is not None) is case.fails
+            assert order.attempts == case.job.attempts
+            assert case.fails or case.withdrawn
+            assert self.now_s >= case.not_away_before_s
+            return Out(order, 0, 0, 0)
+        assert self.now_s >= case.not_before_s
+        assert order.attempt == case.attempts + 1 <= case.job.route.max_attempts
+        assert not case.withdrawn
+        assert self.announced[order.file.id] == order.file
+        assert case.job is self.next_in_line(place, orders)
+        return Out(order, order.file.signature.size_bytes, case.arrived_bytes, case.arrived_bytes)
+
+    def next_in_line(self, place: Place, orders: list[LaneMessage]) -> Job:
+        """Of all that waited when the first of these orders was given: the one whose turn it was."""
+        ordered = {order.file.id for order in orders if isinstance(order, Copy)}
+        jobs = (
+            job
+            for job in self.schedule._jobs.values()
+            if self.is_waiting(job, place) or job.file.id in ordered
+        )
+        cases = [case for case in map(self.case, jobs) if place.fits(self.missing_bytes(case))]
+        best = min(cases, key=lambda case: (case.setbacks, -case.job.route.priority, case.job.ordinal))
+        return best.job
+
+    def is_waiting(self, job: Job, place: Place) -> bool:
+        here = job.route.name in place.plan.routes
+        return here and job.state is JobState.QUEUED and job.route.name not in self.paused
+
+    @staticmethod
+    def missing_bytes(case: Case) -> int:
+        return case.job.file.signature.size_bytes - case.arrived_bytes
+
+    def check_nothing_idles(self, place: Place) -> None:
+        """A free place on an open destination is used by whatever can use it."""
+        jobs = self.schedule._jobs.values()
+        if place.has_credit():
+            waiting = [self.case(job) for job in jobs if self.is_waiting(job, place)]
+            assert not [case for case in waiting if place.fits(self.missing_bytes(case))]
+            leaving = [
+                job for job in jobs if job.state is JobState.PUTTING_AWAY and self.place(job.file) is place
+            ]
+            assert all(
+                job.file.id in place.out or self.case(job).not_away_before_s > self.now_s for job in leaving
+            )
+
+    def check_facts(self, effects: Effects) -> None:
+        failed = Tally(
+            fact.file_id for fact in effects.facts if isinstance(fact, Moved) and fact.status is Status.FAILED
+        )
+        for fact in effects.facts:
+            if not isinstance(fact, Counted):
+                self.view.apply(fact)
+        for job in self.schedule._jobs.values():
+            case = self.case(job)
+            if id(job) not in self.cases or job.error == "unreadable":
+                case.fails = True
+            case.times_failed += failed[job.file.id]
+            assert case.times_failed == case.fails
+        for file_id, file in self.announced.items():
+            self.check_shown(file_id, file)
+
+    def check_shown(self, file_id: str, file: SourceFile) -> None:
+        row = self.view._find(file_id)
+        assert row is not None
+        job = self.schedule._jobs.get(file_id)
+        if job is None:
+            assert self.delivered[file_id] == file
+            assert row.status is Status.COMPLETED
+        elif not self.case(job).withdrawn:
+            assert job.file == file
+            assert row.status is self.status(job)
+            assert row.attempts == job.attempts
+        else:
+            assert job.successor == file
+
+    def status(self, job: Job) -> Status:
+        match job.state:
+            case JobState.QUEUED:
+                paused = job.route.name in self.paused or not self.place(job.file).is_open
+                return Status.PAUSED if paused else Status.IN_QUEUE
+            case JobState.RETRYING:
+                return Status.IN_QUEUE
+            case JobState.RUNNING:
+                return Status.COPYING
+        return Status.FAILED

@@ -1,0 +1,90 @@
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.messages import Hint, Look
+from agent.rules.agenda import MANY_PATHS, Agenda, Task
+
+PATHS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=3).map(tuple)
+WHOLE = Task(None)
+
+
+def scanned() -> Agenda:
+    """An agenda whose first scan was at 0 s; the next is due at 10 s."""
+    agenda = Agenda(10.0)
+    assert agenda.next(0.0) == WHOLE
+    return agenda
+
+
+def test_the_first_thing_to_do_is_a_whole_scan_and_then_one_every_interval() -> None:
+    agenda = Agenda(10.0)
+    assert agenda.due_s() == -math.inf
+    assert agenda.next(5.0) == WHOLE
+    assert agenda.due_s() == 15.0
+    assert agenda.next(14.9) is None
+    assert agenda.next(15.0) == WHOLE
+
+
+def test_a_hint_names_what_to_look_at_now() -> None:
+    agenda = scanned()
+    agenda.add(Hint(("a",)))
+    agenda.add(Hint(("b", "a")))
+    assert agenda.due_s() == -math.inf
+    task = agenda.next(1.0)
+    assert task is not None
+    assert (sorted(task.paths or ()), task.closely) == (["a", "b"], frozenset())
+    assert agenda.next(1.0) is None
+
+
+def test_a_hint_without_paths_brings_the_whole_scan_forward() -> None:
+    agenda = scanned()
+    agenda.add(Hint())
+    assert agenda.due_s() == -math.inf
+    assert agenda.next(1.0) == WHOLE
+    assert agenda.due_s() == 11.0
+
+
+def test_a_whole_scan_covers_what_hints_named() -> None:
+    agenda = scanned()
+    agenda.add(Hint(("a",)))
+    assert agenda.next(10.0) == WHOLE
+    assert agenda.next(10.0) is None
+
+
+def test_too_many_hints_become_a_whole_scan() -> None:
+    agenda = scanned()
+    agenda.add(Hint(tuple(map(str, range(MANY_PATHS)))))
+    assert agenda.due_s() == -math.inf
+    agenda.add(Hint(("one more",)))
+    assert agenda.next(1.0) == WHOLE
+
+
+def test_wishes_come_first_and_take_the_hints_along() -> None:
+    agenda = scanned()
+    agenda.add(Hint(("a",)))
+    agenda.add(Look(("b",)))
+    task = agenda.next(10.0)
+    assert task is not None
+    assert (sorted(task.paths or ()), task.closely) == (["a", "b"], frozenset("b"))
+    assert agenda.next(10.0) == WHOLE
+
+
+@given(st.lists(st.one_of(PATHS.map(Hint), PATHS.map(Look), st.floats(0, 10)), max_size=20))
+def test_everything_named_is_looked_at(steps: list[Hint | Look | float]) -> None:
+    agenda = scanned()
+    hinted: set[str] = set()
+    wanted: set[str] = set()
+    now_s = 0.0
+    for step in steps:
+        if isinstance(step, float):
+            now_s += step
+            continue
+        agenda.add(step)
+        (hinted if isinstance(step, Hint) else wanted).update(step.paths)
+    while (task := agenda.next(now_s)) is not None:
+        hinted -= hinted if task.paths is None else set(task.paths)
+        wanted -= task.closely
+        assert task.closely <= set(task.paths or ())
+    assert hinted == wanted == set()
+    assert agenda.due_s() > now_s

@@ -1,0 +1,27 @@
+import pytest
+from attrs import evolve
+
+from agent.rules.lifecycle import Next, opening
+from agent.terms import Step
+from tests.rules.samples import NAS, a_file, a_transfer
+
+
+def test_a_file_of_which_nothing_is_remembered_begins() -> None:
+    assert opening(None, a_file(), NAS) is Next.BEGIN
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [(Step.COPYING, Next.RESUME), (Step.INTENT, Next.PUBLISH), (Step.PUBLISHED, Next.SETTLE)],
+)
+def test_a_remembered_transfer_goes_on_where_it_was(step: Step, expected: Next) -> None:
+    assert opening(a_transfer(step), a_file(), NAS) is expected
+
+
+@pytest.mark.parametrize("step", list(Step))
+def test_what_is_remembered_of_another_state_or_destination_is_of_no_use(step: Step) -> None:
+    transfer = a_transfer(step)
+    for changed in ("device", "inode", "size_bytes", "mtime_ns", "ctime_ns"):
+        state = evolve(transfer.signature, **{changed: 99})
+        assert opening(transfer, evolve(a_file(), signature=state), NAS) is Next.START_OVER
+    assert opening(transfer, a_file(), "/elsewhere") is Next.START_OVER

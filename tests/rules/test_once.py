@@ -1,0 +1,72 @@
+import pytest
+from attrs import evolve
+
+from agent.rules.once import verdict
+from agent.terms import Status
+from agent.views import FileView, RouteView, Snapshot
+from tests.rules.samples import a_file, a_route_view
+
+ROUTE = a_route_view()
+PATIENCE_S = 2 * (10.0 + 4.0)
+SEEN_AT = 1000.0
+IN_TIME, TOO_LATE = SEEN_AT + PATIENCE_S - 0.1, SEEN_AT + PATIENCE_S
+
+
+def row(status: Status, size_bytes: int = 100, route: str = "mxf") -> FileView:
+    file = a_file(status.value, size_bytes, route=route)
+    return FileView(
+        file.id,
+        route,
+        file.path,
+        f"/src/{file.path}",
+        status,
+        size_bytes,
+        mtime_at=1.0,
+        discovered_at=SEEN_AT,
+    )
+
+
+def judged(*files: FileView, routes: tuple[RouteView, ...] = (ROUTE,), at: float = IN_TIME) -> int | None:
+    return verdict(Snapshot(1, files, routes, ()), at)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "exit_code"),
+    [
+        ([], 0),
+        ([Status.COMPLETED], 0),
+        ([Status.COMPLETED, Status.HELD], 0),
+        ([Status.COMPLETED, Status.PAUSED], 3),
+        ([Status.COMPLETED, Status.PAUSED, Status.FAILED], 1),
+        ([Status.FAILED], 1),
+        ([Status.FAILED, Status.READY], None),
+        ([Status.COMPLETED, Status.IN_QUEUE], None),
+        ([Status.COPYING], None),
+        ([Status.VERIFYING], None),
+        ([Status.DISCOVERED], None),
+        ([Status.GROWING], None),
+    ],
+)
+def test_the_exit_code_tells_how_it_ended(statuses: list[Status], exit_code: int | None) -> None:
+    assert judged(*map(row, statuses)) == exit_code
+
+
+@pytest.mark.parametrize("status", [Status.DISCOVERED, Status.GROWING])
+def test_a_file_that_is_still_being_written_is_left_for_the_next_run(status: Status) -> None:
+    assert judged(row(status), at=TOO_LATE) == 0
+    assert judged(row(Status.READY), at=TOO_LATE) is None
+
+
+def test_an_empty_file_is_not_waited_for() -> None:
+    assert judged(row(Status.DISCOVERED, size_bytes=0)) == 0
+
+
+def test_a_route_counts_once_both_its_ends_are_known() -> None:
+    unscanned, unchecked = evolve(ROUTE, scanned=False), evolve(ROUTE, checked=False)
+    assert judged(routes=(ROUTE, unscanned)) is None
+    assert judged(routes=(unchecked,)) is None
+    assert judged(routes=(evolve(unscanned, source_error="permission denied"),)) == 0
+
+
+def test_a_file_of_a_route_that_is_no_more_is_not_waited_for() -> None:
+    assert judged(row(Status.READY, route="gone")) == 0

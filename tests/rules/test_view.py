@@ -1,0 +1,271 @@
+from attrs import evolve
+
+from agent.messages import (
+    ConfigRejected,
+    Crashed,
+    Forgotten,
+    GenerationStarted,
+    Moved,
+    Moves,
+    Progress,
+    RouteState,
+    SourceState,
+)
+from agent.rules.view import RECENT_EVENTS, RECENT_FILES, View
+from agent.terms import SourceFile, Status
+from agent.views import Event, FileView
+from tests.rules.samples import HASH, NAS, ROUTE, a_delivery, a_file, usable
+
+MOV = evolve(ROUTE, name="mov", source="/movies", destination="/tape")
+FILE = a_file()
+
+
+def house() -> View:
+    view = View()
+    view.apply(GenerationStarted((ROUTE, MOV), 0.0))
+    view.flush(0.0)
+    return view
+
+
+def move(view: View, status: Status, at: float = 1.0, file: SourceFile = FILE) -> FileView:
+    delivery = a_delivery() if status is Status.COMPLETED else None
+    view.apply(Moved(file.id, status, at, file, delivery=delivery))
+    row = view._find(file.id)
+    assert row is not None
+    return row
+
+
+def test_a_file_is_shown_from_first_sight() -> None:
+    view = house()
+    view.apply(Moved(FILE.id, Status.DISCOVERED, 5.0, FILE, "must stay unchanged", until_at=15.0))
+    assert view.files[FILE.id] == FileView(
+        id=FILE.id,
+        route="mxf",
+        path="a.mxf",
+        file_path="/src/a.mxf",
+        status=Status.DISCOVERED,
+        size_bytes=100,
+        mtime_at=1.0,
+        discovered_at=1.0,
+        why="must stay unchanged",
+        until_at=15.0,
+    )
+    assert view.boards["mxf"].last_arrival_at == 5.0
+
+
+def test_what_a_fact_does_not_say_stays_as_it_was_except_the_deadline() -> None:
+    view = house()
+    view.apply(Moved(FILE.id, Status.IN_QUEUE, 5.0, FILE, "waits", 9.0, attempts=1, error="unreadable"))
+    view.apply(Moved(FILE.id, Status.VERIFYING, 6.0))
+    row = view.files[FILE.id]
+    assert (row.status, row.why, row.until_at) == (Status.VERIFYING, "waits", None)
+    assert (row.attempts, row.error) == (1, "unreadable")
+
+
+def test_an_error_is_shown_until_the_attempts_begin_afresh() -> None:
+    view = house()
+    view.apply(Moved(FILE.id, Status.FAILED, 5.0, FILE, attempts=3, error="unreadable"))
+    assert (view.files[FILE.id].error, view.files[FILE.id].completed_at) == ("unreadable", 5.0)
+    view.apply(Moved(FILE.id, Status.IN_QUEUE, 6.0, FILE, attempts=0))
+    assert view.files[FILE.id].error is None
+
+
+def test_another_state_of_a_file_begins_afresh() -> None:
+    view = house()
+    move(view, Status.COPYING, at=4.0)
+    view.apply(Progress(FILE.id, 50, 20, 4.5))
+    view.apply(Moved(FILE.id, Status.FAILED, 5.0, FILE, attempts=3, error="unreadable"))
+    row = move(view, Status.GROWING, at=6.0, file=a_file(size_bytes=200, version=2))
+    assert (row.size_bytes, row.mtime_at, row.discovered_at) == (200, 2.0, 1.0)
+    assert (row.copied_bytes, row.verified_bytes, row.attempts, row.error) == (0, 0, 0, None)
+    assert (row.started_at, row.completed_at) == (None, None)
+
+
+def test_a_delivery_is_shown_whole() -> None:
+    view = house()
+    move(view, Status.COPYING, at=4.0)
+    row = move(view, Status.COMPLETED, at=5.0)
+    assert (row.started_at, row.completed_at) == (4.0, 5.0)
+    assert (row.copied_bytes, row.verified_bytes, row.error) == (100, 100, None)
+    assert (row.destination_path, row.verified_level, row.hash) == (f"{NAS}/a.mxf", "read_back", HASH)
+    assert FILE.id not in view.files
+    assert view.boards["mxf"].counts[Status.COMPLETED] == 1
+
+
+def test_a_delivery_of_which_nothing_is_known_any_more_is_shown_without() -> None:
+    view = house()
+    view.apply(Moved(FILE.id, Status.COMPLETED, 5.0, FILE))
+    assert view.snapshot(5.0).files[0].destination_path is None
+
+
+def test_a_copy_that_begins_again_has_not_ended() -> None:
+    view = house()
+    move(view, Status.FAILED, at=4.0)
+    row = move(view, Status.COPYING, at=5.0)
+    assert (row.started_at, row.completed_at) == (5.0, None)
+
+
+def test_progress_moves_the_figures_and_the_rate() -> None:
+    view = house()
+    move(view, Status.COPYING)
+    view.apply(Progress(FILE.id, 50, 20, 2.0))
+    view.apply(Progress(FILE.id, 40, 20, 2.5))  # begun again from the last verified block
+    view.apply(Progress("unknown", 40, 20, 2.5))
+    assert (view.files[FILE.id].copied_bytes, view.files[FILE.id].verified_bytes) == (40, 20)
+    assert view.boards["mxf"].rate.bytes_s(3.0) == 10.0
+
+
+def test_many_files_move_at_once() -> None:
+    view = house()
+    other = a_file("b.mxf")
+    view.apply(Moves((Moved(FILE.id, Status.PAUSED, 1.0, FILE), Moved(other.id, Status.PAUSED, 1.0, other))))
+    assert view.boards["mxf"].counts[Status.PAUSED] == 2
+
+
+def test_a_forgotten_file_leaves_the_list_and_later_facts_about_it_are_nothing() -> None:
+    view = house()
+    move(view, Status.DISCOVERED)
+    view.apply(Forgotten((FILE.id, "unknown")))
+    view.apply(Moved(FILE.id, Status.VERIFYING, 2.0))
+    update = view.flush(2.0)
+    assert update is not None
+    assert (update.changed, update.removed) == ((), (FILE.id,))
+    assert view.boards["mxf"].queue_bytes == 0
+
+
+def test_the_row_of_a_delivery_stays_when_the_same_path_arrives_again() -> None:
+    view = house()
+    move(view, Status.COMPLETED, at=2.0)
+    move(view, Status.DISCOVERED, at=3.0)
+    move(view, Status.COMPLETED, at=4.0)
+    rows = view.snapshot(5.0).files
+    assert [(row.id, row.completed_at) for row in rows] == [(f"{FILE.id}.1", 2.0), (FILE.id, 4.0)]
+
+
+def test_the_last_hundred_deliveries_are_shown() -> None:
+    view = house()
+    for number in range(RECENT_FILES + 1):
+        move(view, Status.COMPLETED, at=float(number), file=a_file(f"{number}.mxf"))
+    first = a_file("0.mxf")
+    assert len(view.snapshot(0.0).files) == RECENT_FILES == 100
+    assert view._find(first.id) is None
+    update = view.flush(0.0)
+    assert update is not None
+    assert update.removed == (first.id,)
+    assert len(update.changed) == RECENT_FILES
+
+
+def test_a_delivery_that_leaves_the_list_leaves_the_counts_of_its_route() -> None:
+    view = house()
+    move(view, Status.COMPLETED, at=0.0, file=a_file(route="mov"))
+    for number in range(1, RECENT_FILES):
+        move(view, Status.COMPLETED, at=float(number), file=a_file(f"{number}.mxf"))
+    view.flush(0.0)
+    move(view, Status.COMPLETED, at=1000.0)
+    update = view.flush(0.0)
+    assert update is not None
+    assert {route.name: route.counts for route in update.routes} == {"mxf": {"Completed": 100}, "mov": {}}
+
+
+def test_a_delivery_older_than_the_last_hundred_leaves_the_list() -> None:
+    view = house()
+    for number in range(RECENT_FILES):
+        move(view, Status.COMPLETED, at=100.0 + number, file=a_file(f"{number}.mxf"))
+    move(view, Status.READY)
+    view.flush(0.0)
+    view.apply(Moved(FILE.id, Status.COMPLETED, 50.0, FILE, "delivered before and kept"))
+    update = view.flush(0.0)
+    assert update is not None
+    assert update.removed == (FILE.id,)
+
+
+def test_a_state_of_storage_concerns_every_route_to_it() -> None:
+    view = house()
+    view.apply(GenerationStarted((ROUTE, evolve(ROUTE, name="too"), MOV), 0.0))
+    view.apply(usable(free_bytes=5))
+    assert [board.storage for board in view.boards.values()] == [usable(free_bytes=5)] * 2 + [None]
+
+
+def test_routes_tell_of_their_source_and_of_pauses() -> None:
+    view = house()
+    view.apply(SourceState("mxf", "permission denied", None, 1.0))
+    view.apply(RouteState("mxf", paused=True))
+    update = view.flush(1.0)
+    assert update is not None
+    assert [(route.name, route.source_error, route.paused) for route in update.routes] == [
+        ("mxf", "permission denied", True)
+    ]
+
+
+def test_a_new_generation_sees_all_but_the_deliveries_afresh() -> None:
+    view = house()
+    done, gone = a_file("b.mxf"), a_file("a.mov", route="mov")
+    move(view, Status.DISCOVERED)
+    move(view, Status.COMPLETED, file=done)
+    move(view, Status.COMPLETED, file=gone)
+    view.flush(1.0)
+    view.apply(GenerationStarted((ROUTE,), 2.0))
+    update = view.flush(2.0)
+    assert update is not None
+    assert update.removed == (FILE.id,)
+    assert [(route.name, route.counts) for route in update.routes] == [("mxf", {"Completed": 1})]
+
+
+def test_crashes_and_refused_configurations_become_events() -> None:
+    view = house()
+    view.apply(Crashed("watcher[mxf]", "KeyError: 'x'", 5.0, 2.0))
+    view.apply(ConfigRejected(("route.mxf.stable: must be a duration", "no such key"), 6.0))
+    told = (
+        Event(5.0, "error", "watcher[mxf] failed and was restarted after 2 s: KeyError: 'x'"),
+        Event(
+            6.0,
+            "warning",
+            "new configuration rejected: route.mxf.stable: must be a duration; no such key",
+        ),
+    )
+    assert view.snapshot(7.0).events == told
+    update = view.flush(7.0)
+    assert update is not None
+    assert update.events == told
+    assert view.flush(7.0) is None
+
+
+def test_the_last_events_are_kept() -> None:
+    view = house()
+    for number in range(RECENT_EVENTS + 1):
+        view.apply(ConfigRejected((str(number),), float(number)))
+    assert [event.at for event in view.snapshot(0.0).events] == [float(at) for at in range(1, 21)]
+
+
+def test_updates_are_numbered_without_a_gap_and_only_when_there_is_news() -> None:
+    view = house()
+    seq = view.snapshot(0.0).seq
+    assert view.flush(1.0) is None
+    for number in (1, 2):
+        view.apply(RouteState("mxf", paused=True))
+        update = view.flush(1.0)
+        assert update is not None
+        assert update.seq == seq + number
+    assert view.snapshot(1.0).seq == seq + 2
+
+
+def test_a_rate_falls_even_when_nothing_happens() -> None:
+    view = house()
+    move(view, Status.COPYING)
+    view.apply(Progress(FILE.id, 50, 0, 1.0))
+    rates = []
+    for at in (1.0, 2.0, 6.0):
+        update = view.flush(at)
+        rates.append(update.routes[0].rate_bytes_s if update else None)
+    assert rates == [10.0, None, 0.0]
+
+
+def test_a_rate_that_only_a_new_visitor_was_told_is_news_for_the_others() -> None:
+    view = house()
+    move(view, Status.COPYING)
+    view.apply(Progress(FILE.id, 50, 0, 1.0))
+    view.flush(1.0)
+    assert view.snapshot(6.0).routes[0].rate_bytes_s == 0.0
+    update = view.flush(6.0)
+    assert update is not None
+    assert update.routes[0].rate_bytes_s == 0.0

@@ -83,9 +83,12 @@ async def test_a_snapshot_is_the_first_that_a_feed_brings(nursery: trio.Nursery)
     assert await opened(nursery).desk.snapshot() == a_snapshot()
 
 
-async def test_a_feed_that_closes_at_once_means_come_back(nursery: trio.Nursery) -> None:
+@pytest.mark.parametrize("news", [(), (UPDATE,)])
+async def test_a_feed_that_does_not_begin_with_a_snapshot_means_come_back(
+    nursery: trio.Nursery, news: tuple[Feed, ...]
+) -> None:
     house = House.open()
-    nursery.start_soon(house.receive_visitors)
+    nursery.start_soon(house.receive_visitors, *news)
     with pytest.raises(Busy):
         await house.desk.snapshot()
 

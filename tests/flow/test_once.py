@@ -82,3 +82,10 @@ async def test_the_running_agent_leaves_its_address_in_the_state_folder(tmp_path
     write_config(tmp_path, **STILL)
     assert await run_once(tmp_path) == 0
     assert contents(tmp_path / "state")["address"].startswith(b"http://127.0.0.1:")
+
+
+async def test_an_address_that_cannot_be_left_there_is_said_in_a_line(tmp_path: Path) -> None:
+    write_config(tmp_path)
+    (tmp_path / "state/address").mkdir(parents=True)
+    with pytest.raises(CannotStart, match="state/address cannot be written: Is a directory"):
+        await run_once(tmp_path)

@@ -122,6 +122,12 @@ def test_a_file_is_wanted_when_it_is_included_and_not_excluded() -> None:
     assert [some(path) for path in ("a.mxf", "b/a.mov", "_a.mov", "a.txt")] == [True, True, False, False]
 
 
+@given(PATHS)
+def test_a_route_without_globs_wants_everything(path: str) -> None:
+    assert file_filter((), ())(path)
+    assert not compile_globs(())(path)
+
+
 @given(PATHS, st.text("0123456789abcdef", min_size=1))
 def test_a_partial_stands_beside_the_name_and_fits(path: str, take: str) -> None:
     partial = partial_path(a_file(path), path, take)

@@ -167,6 +167,17 @@ def test_a_delivery_that_leaves_the_list_leaves_the_counts_of_its_route() -> Non
     assert {route.name: route.counts for route in update.routes} == {"mxf": {"Completed": 100}, "mov": {}}
 
 
+def test_a_delivery_of_a_route_that_is_no_more_leaves_the_list_as_well() -> None:
+    view = house()
+    gone = a_file("a.mov", route="mov")
+    move(view, Status.COMPLETED, at=0.0, file=gone)
+    view.apply(GenerationStarted((ROUTE,), 1.0))
+    for number in range(RECENT_FILES):
+        move(view, Status.COMPLETED, at=2.0, file=a_file(f"{number}.mxf"))
+    assert view._find(gone.id) is None
+    assert view.boards["mxf"].counts[Status.COMPLETED] == RECENT_FILES
+
+
 def test_a_delivery_older_than_the_last_hundred_leaves_the_list() -> None:
     view = house()
     for number in range(RECENT_FILES):

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Agent:
     home: Path
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
-    def configure(self, *others: dict[str, object], **route: object) -> None:
+    def configure(self, *others: Mapping[str, object], **route: object) -> None:
         """Write agent.toml: one route, `route` over the defaults of these tests, and perhaps `others`."""
         lines = [
             "[web]",
@@ -159,7 +159,8 @@ class Agent:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log lines with this event."""
-        lines = [json.loads(line) for line in self.log().splitlines()]
+        whole, _, _ = self.log().rpartition("\n")  # the last line may be half written
+        lines = [json.loads(line) for line in whole.split("\n") if line]
         return [line for line in lines if line["event"] == name]
 
     def partials(self) -> list[Path]:

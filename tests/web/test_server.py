@@ -36,7 +36,7 @@ def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in ("IDLE_S", "SILENCE_S", "LINGER_S"):
-        monkeypatch.setattr(hardening, limit, 0.05)
+        monkeypatch.setattr(hardening, limit, 0.25)  # long enough for a busy machine to answer in
 
 
 @pytest.fixture

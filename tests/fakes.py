@@ -24,6 +24,13 @@ class Says:
 
 
 SILENCE = Says(None)
+TEN_DAYS_S = 864_000.0
+
+
+async def lose_patience() -> None:
+    """On a clock that jumps: when nobody moves any more, the test fails instead of hanging."""
+    await trio.sleep(TEN_DAYS_S)
+    raise AssertionError("nobody moves any more")
 
 
 class FakeWorkers(Workers):

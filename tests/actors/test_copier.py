@@ -1,86 +1,34 @@
 """The copier pool alone: one outcome for each order, whatever happens."""
 
-from typing import Self
-
 import pytest
 import trio
-from attrs import evolve, frozen
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from agent.actors import copier
 from agent.faults import Fault, FaultKind
 from agent.messages import (
     Abandon,
-    Abandoned,
     Advanced,
-    BroadcasterInbox,
     Copy,
-    DispatcherInbox,
     Done,
     Failed,
     Halt,
     Interrupted,
-    LaneMessage,
     Progress,
     Sweep,
 )
 from agent.protocol import (
     BLOCK_BYTES,
-    Checkpoint,
     CopyFile,
     Copying,
-    DiscardPartial,
-    Finished,
     LookUpSource,
     Presence,
-    Published,
-    PublishFile,
-    SettleSource,
-    SourceSettled,
 )
 from agent.views import HistoryResult
-from tests.actors.samples import COPIED, COPYING, DIGEST, FILE, PLAN, drained
-from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
-from tests.rules.samples import OUTAGE, ROUTE, SOURCE_FAULT, a_file
-
-COPY = Copy(FILE, attempt=1, device=7)
-OTHER = a_file("b.mxf")
-ORPHAN = evolve(COPYING, id=9, path="orphan.mxf")
-HELD_UP = Says(None, (Checkpoint(0, DIGEST * 2),))
-
-
-@frozen
-class Bench:
-    """A pool and the other ends of its channels; its workers carry everything over at once."""
-
-    lane: trio.MemorySendChannel[LaneMessage]
-    outcomes: trio.MemoryReceiveChannel[DispatcherInbox]
-    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
-    ledger: FakeLedger
-    workers: FakeWorkers
-
-    @classmethod
-    def open(
-        cls, nursery: trio.Nursery, clock: MockClock, ledger: FakeLedger | None = None, capacity: int = 64
-    ) -> Self:
-        ledger = ledger or FakeLedger()
-        workers = FakeWorkers(clock, ledger.diary)
-        workers.script(CopyFile, COPIED)
-        workers.script(PublishFile, Published("a.mxf", already_there=False))
-        workers.script(SettleSource, SourceSettled(None))
-        workers.script(DiscardPartial, Finished())
-        workers.script(LookUpSource, Presence(exists=True))
-        lane_in, lane_out = trio.open_memory_channel[LaneMessage](8)
-        outcomes_in, outcomes_out = trio.open_memory_channel[DispatcherInbox](capacity)
-        facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](64)
-        pool = copier.Pool(PLAN, {"mxf": ROUTE}, ledger, workers, outcomes_in, facts_in)
-        nursery.start_soon(copier.run, lane_out, pool)
-        return cls(lane_in, outcomes_out, facts_out, ledger, workers)
-
-    async def order(self, *messages: LaneMessage) -> None:
-        for message in messages:
-            await self.lane.send(message)
-        await wait_all_tasks_blocked()
+from tests.actors.pools import COPY, HELD_UP, ORPHAN, OTHER, Bench
+from tests.actors.samples import COPIED, FILE, PLAN, drained
+from tests.fakes import SILENCE, Ended, FakeLedger, Says
+from tests.rules.samples import OUTAGE
 
 
 async def test_a_copy_waits_until_the_lane_was_swept(
@@ -222,47 +170,6 @@ async def test_progress_holds_no_copy_up_when_nobody_takes_it(
     bench.workers.script(CopyFile, Says(COPIED, (Copying(60, 40),) * 10))
     await bench.order(Sweep(7), COPY)
     assert isinstance(await bench.outcomes.receive(), Done)
-
-
-async def test_what_is_given_up_is_put_away_and_logged_as_failed(
-    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
-    await bench.order(Sweep(7), Abandon(FILE, 3, "unreadable", 7))
-    assert [type(outcome) for outcome in drained(bench.outcomes)] == [Abandoned]
-    assert bench.ledger.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
-    [record] = caplog.records
-    assert record.levelname == "ERROR"
-
-
-async def test_what_is_forgotten_is_put_away_without_a_word(
-    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
-    await bench.order(Sweep(7), Abandon(FILE, 0, None, 7))
-    assert [type(outcome) for outcome in drained(bench.outcomes)] == [Abandoned]
-    assert (bench.ledger.transfers, bench.ledger.ended, caplog.records) == ({}, [], [])
-
-
-async def test_putting_away_waits_for_the_end_of_an_outage(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
-    bench.workers.script(DiscardPartial, OUTAGE)
-    await bench.order(Sweep(7), Abandon(FILE, 3, "unreadable", 7))
-    [outcome] = drained(bench.outcomes)
-    assert isinstance(outcome, Interrupted)
-    assert outcome.fault == OUTAGE
-
-
-async def test_a_partial_that_cannot_be_removed_is_left_to_the_next_sweep(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
-    bench.workers.script(DiscardPartial, SOURCE_FAULT)
-    await bench.order(Sweep(7), Abandon(FILE, 3, "unreadable", 7))
-    assert [type(outcome) for outcome in drained(bench.outcomes)] == [Abandoned]
-    assert list(bench.ledger.transfers.values()) == [COPYING]
 
 
 async def test_a_sweep_that_an_outage_held_up_does_not_go_on_beside_the_next_one(

@@ -18,6 +18,7 @@ from agent.messages import (
 )
 from agent.rules.schedule import Schedule
 from agent.terms import Status
+from tests.fakes import lose_patience
 from tests.rules.samples import NAS, ROUTE, SOURCE_FAULT, a_config, a_file, ready, usable
 
 OTHER = "/other"
@@ -36,6 +37,7 @@ def dispatch(nursery: trio.Nursery, *, facts: int = 64) -> Ends:
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
     lanes = {place: trio.open_memory_channel[LaneMessage](6) for place in (NAS, OTHER)}
     schedule = Schedule.start(a_config(*ROUTES), paused=["wav"], settled=[])
+    nursery.start_soon(lose_patience)
     nursery.start_soon(
         dispatcher.run, inbox_out, {place: ends[0] for place, ends in lanes.items()}, facts_in, schedule
     )

@@ -15,6 +15,7 @@ from agent.messages import (
     WatcherInbox,
 )
 from agent.rules.stability import StabilityRule
+from tests.fakes import lose_patience
 from tests.rules.samples import CLOSED, ROUTE, a_look, a_scan, an_entry
 
 A_ROUTE = evolve(ROUTE, stable_s=10.0, scan_s=4.0)
@@ -34,6 +35,7 @@ def track(nursery: trio.Nursery, *, looks: int = 64, facts: int = 64) -> Ends:
     orders_in, orders_out = trio.open_memory_channel[DispatcherInbox](64)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
     rule = StabilityRule(A_ROUTE)
+    nursery.start_soon(lose_patience)
     nursery.start_soon(stability.run, scans_out, looks_in, orders_in, facts_in, rule)
     return Ends(scans_in, looks_out, orders_out, facts_out)
 

@@ -13,7 +13,7 @@ from agent.messages import BroadcasterInbox, DispatcherInbox, StorageState
 from agent.protocol import Probed, ProbeDestination
 from agent.rules.reach import Reach
 from tests.actors.samples import PLAN as ANY_PLAN
-from tests.fakes import SILENCE, FakeLedger, FakeWorkers
+from tests.fakes import SILENCE, FakeLedger, FakeWorkers, lose_patience
 from tests.rules.samples import NAS, OUTAGE
 
 PLAN = evolve(ANY_PLAN, probe_s=5.0, probe_timeout_s=10.0, marker="here")
@@ -36,6 +36,7 @@ class Bench:
         facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](64)
         reach = Reach(NAS, has_marker, known)
         workers.script(ProbeDestination, WELL)
+        nursery.start_soon(lose_patience)
         nursery.start_soon(storage_monitor.run, orders_in, facts_in, PLAN, reach, ledger, workers)
         return cls(orders_out, facts_out, ledger, workers)
 

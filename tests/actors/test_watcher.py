@@ -24,7 +24,7 @@ from agent.protocol import (
     PrepareSource,
     Touched,
 )
-from tests.fakes import SILENCE, FakeWorkers, Says
+from tests.fakes import SILENCE, FakeWorkers, Says, lose_patience
 from tests.rules.samples import ROUTE, an_entry
 
 A_ROUTE = evolve(ROUTE, stall_timeout_s=30.0)
@@ -46,6 +46,7 @@ def watch(nursery: trio.Nursery, workers: FakeWorkers) -> Ends:
     scans_in, scans_out = trio.open_memory_channel[Scan](0)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](16)
     workers.script(PrepareSource, Finished())
+    nursery.start_soon(lose_patience)
     nursery.start_soon(watcher.run, inbox_out, scans_in, facts_in, A_ROUTE, workers)
     return Ends(inbox_in, scans_out, facts_out)
 
@@ -166,6 +167,7 @@ def listen(nursery: trio.Nursery, workers: FakeWorkers) -> Heard:
         await watcher.listen(hints_in, facts_in, A_ROUTE, workers)
         heard.ended.set()
 
+    nursery.start_soon(lose_patience)
     nursery.start_soon(run)
     return heard
 

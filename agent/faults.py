@@ -25,7 +25,7 @@ class FaultKind(enum.Enum):
     """The instruction: whose fault it is decides who waits and whether an attempt is counted."""
 
     SOURCE = "source"  # the file's own fault: counts an attempt
-    SOURCE_GONE = "source_gone"  # vanished before delivery: forget it
+    SOURCE_GONE = "source_gone"  # vanished: counts an attempt, and the next scan forgets it
     SOURCE_CHANGED = "source_changed"  # written to while we read: it has to become stable again
     CONFLICT = "conflict"  # the name is taken and the route says fail: no attempt will help
     CORRUPT = "corrupt"  # arrived altered: counts an attempt

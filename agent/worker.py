@@ -139,6 +139,7 @@ class Desk:
         return ListingEnd(tuple(batch), tuple(listing.unseen), source.free_bytes(folder.root))
 
     def _listen(self, root: str) -> Finished:
+        source.wait_for(root)
         with SourceEvents(root) as events:
             while events.active:
                 paths = events.wait(None)

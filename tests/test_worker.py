@@ -146,7 +146,7 @@ def test_a_destination_is_probed_and_its_partials_discarded(ground: Ground) -> N
 def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     class Events:
         def __init__(self, root: str) -> None:
-            assert root == "/source"
+            assert root == "/"
             self.overflowed = 3
             self._found: list[tuple[str, ...] | None] = [None, (), ("clip.mxf",)]
 
@@ -165,7 +165,7 @@ def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pyt
             return self._found.pop()
 
     monkeypatch.setattr(worker, "SourceEvents", Events)
-    assert ask(ListenToSource("/source")) == [Touched(("clip.mxf",), 3), Touched((), 3), Finished()]
+    assert ask(ListenToSource("/")) == [Touched(("clip.mxf",), 3), Touched((), 3), Finished()]
 
 
 def test_a_fault_is_an_answer(ground: Ground) -> None:

@@ -89,6 +89,8 @@ class Errand:
         elif transfer is not None and transfer.step is Step.PUBLISHED:
             where = under(transfer.destination, transfer.name or "")
             await self.ledger.finish(transfer.id, "kept", attempts, error, time.time(), where)
+        elif transfer is not None and transfer.step is Step.INTENT and error is None:
+            return  # the source may be gone and this the only whole copy: the next sweep decides
         elif transfer is not None:
             await self._discard(transfer)
             if error is None:

@@ -87,7 +87,6 @@ async def listen(
         await watcher.send(Hint(reply.paths))
 
     async with watcher, broadcaster:
-        await _prepare(route, workers)
         while True:
             try:
                 request = ListenToSource(route.source)

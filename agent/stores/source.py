@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 
 from attrs import define, field
@@ -14,6 +15,7 @@ from agent.stores import beneath, platform
 from agent.stores.descriptors import held
 from agent.terms import Container, Entry, Evidence, Signature, Writer
 
+LOOK_AGAIN_S = 0.2
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -40,6 +42,12 @@ def prepare(root: str) -> None:
         os.makedirs(root, exist_ok=True)
     except OSError as error:
         raise own_fault(error) from error
+
+
+def wait_for(root: str) -> None:
+    """Until the source folder is there, for as long as that takes."""
+    while not os.path.isdir(root):
+        time.sleep(LOOK_AGAIN_S)
 
 
 def free_bytes(root: str) -> int:

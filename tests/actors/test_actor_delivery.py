@@ -315,3 +315,10 @@ async def test_forgetting_leaves_neither_partial_nor_history(bench: Bench) -> No
     await bench.errand().give_up(1, None)
     assert bench.diary == ["find", "DiscardPartial", "drop"]
     assert (bench.ledger.transfers, bench.ledger.ended) == ({}, [])
+
+
+async def test_a_whole_copy_whose_source_seems_gone_is_left_for_the_sweep(bench: Bench) -> None:
+    bench.remember(INTENT)
+    await bench.errand().give_up(1, None)
+    assert bench.diary == ["find"]
+    assert list(bench.ledger.transfers.values()) == [INTENT]

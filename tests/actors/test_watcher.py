@@ -161,7 +161,6 @@ def listen(nursery: trio.Nursery, workers: FakeWorkers) -> Heard:
     hints_in, hints_out = trio.open_memory_channel[WatcherInbox](64)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](16)
     heard = Heard(hints_out, facts_out)
-    workers.script(PrepareSource, Finished())
 
     async def run() -> None:
         await watcher.listen(hints_in, facts_in, A_ROUTE, workers)

@@ -12,7 +12,7 @@ import pytest
 from agent.config.keys import BUILT_IN_EXCLUDES
 from agent.faults import Fault, FaultKind
 from agent.protocol import SourceFolder
-from agent.stores import beneath
+from agent.stores import beneath, source
 from agent.stores.source import Listing, signature_of
 from agent.terms import Entry, Signature
 from tests.stores.faulty import failing
@@ -172,3 +172,10 @@ def test_a_source_that_cannot_be_listed_is_a_fault(root: Path, monkeypatch: pyte
     with pytest.raises(Fault) as fault:
         _paths(root)
     assert fault.value.kind is FaultKind.SOURCE
+
+
+def test_a_missing_source_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "late"
+    monkeypatch.setattr("agent.stores.source.time.sleep", lambda _: root.mkdir())
+    source.wait_for(str(root))
+    assert root.is_dir()

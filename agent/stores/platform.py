@@ -52,7 +52,6 @@ __all__ = [
     "mount_point",
     "open_writer",
     "prepare_process",
-    "publish_exclusively",
     "resident",
     "start_writeback",
     "sync_data",
@@ -180,6 +179,3 @@ class Publisher:
                 return False
             raise
         return True
-
-
-publish_exclusively = Publisher().publish  # one memory for the process

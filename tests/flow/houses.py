@@ -203,7 +203,7 @@ class Brake:
             self.reached.set()
 
         async def open_held(command: list[str], **options: Any) -> trio.Process:  # noqa: ANN401  as the agent has it
-            return await open_process([command[0], held_worker.__file__], **options)
+            return await open_process([command[0], held_worker.__file__, command[-1]], **options)
 
         monkeypatch.setattr(Ledger, "checkpoint", note)
         monkeypatch.setattr(trio.lowlevel, "open_process", open_held)

@@ -95,6 +95,9 @@ class Ledger:
     async def checkpoint(self, transfer_id: int, first_block: int, digests: bytes) -> None:
         await self._do(self._journal.checkpoint, transfer_id, first_block, digests)
 
+    async def patch(self, transfer_id: int, block: int, digest: bytes) -> None:
+        await self._do(self._journal.patch, transfer_id, block, digest)
+
     async def intent(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
         await self._do(self._journal.intent, transfer_id, name, hash, level)
 

@@ -58,6 +58,14 @@ class Ready:
 
 
 @frozen
+class Growing:
+    """It grows as a recording does, and may be copied meanwhile; said again each time it has grown."""
+
+    file: SourceFile
+    at: float
+
+
+@frozen
 class Gone:
     """What was announced is no longer so: the file left the source, or it `changed` and is watched afresh."""
 
@@ -70,6 +78,14 @@ class Gone:
 class Done:
     file: SourceFile
     delivery: Delivery
+    at: float
+
+
+@frozen
+class CaughtUp:
+    """A growing file was copied as far as it goes, and has not grown for a while."""
+
+    file: SourceFile
     at: float
 
 
@@ -158,8 +174,10 @@ class ResumeRoute:
 
 DispatcherInbox = (
     Ready
+    | Growing
     | Gone
     | Done
+    | CaughtUp
     | Interrupted
     | Failed
     | Abandoned
@@ -193,6 +211,14 @@ class Copy:
 
 
 @frozen
+class Follow:
+    """Copy what stands of this growing file, and its tail as it comes."""
+
+    file: SourceFile
+    device: int
+
+
+@frozen
 class Abandon:
     """Put the transfer away for good and remove its partial; `error` None: its source vanished, forget it."""
 
@@ -216,7 +242,7 @@ class Sweep:
     device: int
 
 
-LaneMessage = Copy | Abandon | Halt | Sweep
+LaneMessage = Copy | Follow | Abandon | Halt | Sweep
 
 
 @frozen

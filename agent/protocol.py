@@ -89,6 +89,8 @@ class CopyFile:
     """Copy and verify into the partial. Streams Copying and Checkpoint, ends with Copied or Found.
 
     `digests` are those of the blocks that the journal believes in; they are read back before being trusted.
+    `revised`: the source has changed since they were taken, so that each of its blocks is compared with them;
+    of the first `proven_blocks` it is certain that they stand at the destination.
     """
 
     source: str
@@ -100,6 +102,27 @@ class CopyFile:
     digests: tuple[bytes, ...]
     verify: VerifyMode
     conflict: ConflictMode
+    pace: Pace
+    revised: bool = False
+    proven_blocks: int = 0
+
+
+@frozen
+class FollowFile:
+    """Copy what a writer has left behind of a growing file, until it stops growing for a while.
+
+    `signature` only says which file it is (device, inode). Streams Copying, Checkpoint and Patch, ends with
+    Followed. The rest as in CopyFile.
+    """
+
+    source: str
+    path: str
+    signature: Signature
+    place: Place
+    partial: str
+    digests: tuple[bytes, ...]
+    proven_blocks: int
+    verify: VerifyMode
     pace: Pace
 
 
@@ -149,6 +172,7 @@ Request = (
     | ListenToSource
     | ProbeDestination
     | CopyFile
+    | FollowFile
     | PublishFile
     | SettleSource
     | LookUpSource
@@ -208,6 +232,21 @@ class Checkpoint:
 
 
 @frozen
+class Patch:
+    """This block has been written again, verified; others around it stay as they are known."""
+
+    block: int
+    digest: bytes
+
+
+@frozen
+class Followed:
+    """So many blocks stand at the destination."""
+
+    blocks: int
+
+
+@frozen
 class Arrived:
     """The content is at the destination, verified to `level`; `digest` is its xxh3_128."""
 
@@ -217,11 +256,16 @@ class Arrived:
 
 @frozen
 class Copied(Arrived):
-    """It stands in the partial. `resumed_bytes` were there from an earlier attempt."""
+    """It stands in the partial.
+
+    `resumed_bytes` were there from an earlier attempt; `patched_blocks` had been there with other content;
+    `repaired_blocks` arrived altered at first.
+    """
 
     read_bytes: int
     resumed_bytes: int
     repaired_blocks: int
+    patched_blocks: int = 0
 
 
 @frozen
@@ -264,6 +308,8 @@ Reply = (
     | Copying
     | Waiting
     | Checkpoint
+    | Patch
+    | Followed
     | Copied
     | Found
     | Published

@@ -34,6 +34,10 @@ class Signature:
     mtime_ns: int
     ctime_ns: int
 
+    def is_same_file(self, other: "Signature") -> bool:
+        """Whether both are states of one file, not of two that had one name."""
+        return (self.device, self.inode) == (other.device, other.inode)
+
 
 class Writer(enum.Enum):
     """What the operating system says about open writers."""

@@ -26,6 +26,7 @@ from agent.protocol import (
     DiscardPartial,
     ExamineSource,
     Finished,
+    FollowFile,
     Listed,
     ListenToSource,
     ListingEnd,
@@ -49,6 +50,7 @@ from agent.stores.arriving import copy_file, publish_file
 from agent.stores.claims import Claims
 from agent.stores.events import SourceEvents
 from agent.stores.folder import FolderDestination, probe
+from agent.stores.following import follow_file
 from agent.stores.platform import Publisher
 from agent.stores.settling import settle
 from agent.stores.whereabouts import Whereabouts
@@ -139,6 +141,10 @@ class Desk:
                 self._copy = whereabouts = Whereabouts()
                 with self._claims.held(place.root, partial), self._destination(place) as destination:
                     return copy_file(request, destination, self.stream, whereabouts)
+            case FollowFile(place=place, partial=partial):
+                self._copy = whereabouts = Whereabouts()
+                with self._claims.held(place.root, partial), self._destination(place) as destination:
+                    return follow_file(request, destination, self.stream, whereabouts)
             case PublishFile(place=place, partial=partial):
                 with self._claims.held(place.root, partial), self._destination(place) as destination:
                     return publish_file(request, destination, self.stream)

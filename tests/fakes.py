@@ -10,7 +10,7 @@ from agent.faults import Fault, Side
 from agent.ledger import Ledger
 from agent.protocol import Reply, Request
 from agent.stores.journal import JournalError
-from agent.terms import Interim, SourceFile, Step, Transfer, VerifyLevel
+from agent.terms import Interim, Signature, SourceFile, Step, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 from agent.workers import OnReply, R, Silence, Workers, ignore
 
@@ -140,6 +140,17 @@ class FakeLedger(Ledger):
         await self._note("checkpoint")
         blocks = tuple(digests[at : at + 16] for at in range(0, len(digests), 16))
         self._change(transfer_id, lambda each: evolve(each, blocks=each.blocks[:first_block] + blocks))
+
+    async def adopt(self, transfer_id: int, signature: Signature) -> None:
+        await self._note("adopt")
+        self._change(transfer_id, lambda each: evolve(each, signature=signature))
+
+    async def patch(self, transfer_id: int, block: int, digest: bytes) -> None:
+        await self._note("patch")
+        self._change(
+            transfer_id,
+            lambda each: evolve(each, blocks=(*each.blocks[:block], digest, *each.blocks[block + 1 :])),
+        )
 
     async def intent(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
         await self._note("intent")

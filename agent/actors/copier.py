@@ -18,11 +18,13 @@ from agent.messages import (
     Abandoned,
     Advanced,
     BroadcasterInbox,
+    CaughtUp,
     Copy,
     Counted,
     DispatcherInbox,
     Done,
     Failed,
+    Follow,
     Halt,
     Interrupted,
     LaneMessage,
@@ -42,7 +44,10 @@ PAUSING = (FaultKind.DESTINATION, FaultKind.JOURNAL, FaultKind.SOURCE_OUTAGE, Fa
 
 @define(eq=False)
 class Pool:
-    """The running tasks of one destination by file id, and what they need."""
+    """The running tasks of one destination by file id, and what they need.
+
+    `proven`: how many blocks of a followed partial were verified since the destination last came back.
+    """
 
     plan: DestinationPlan
     routes: Mapping[str, Route]
@@ -53,11 +58,12 @@ class Pool:
     scopes: dict[str, trio.CancelScope] = field(factory=dict, init=False)
     sweeping: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     swept: trio.Event = field(factory=trio.Event, init=False)
+    proven: dict[str, int] = field(factory=dict, init=False)
 
-    async def carry(self, order: Copy | Abandon, scope: trio.CancelScope) -> None:
+    async def carry(self, order: Copy | Follow | Abandon, scope: trio.CancelScope) -> None:
         """One task of the pool: carry out the order and report exactly one outcome."""
         errand = self._errand(order)
-        outcome: Done | Abandoned | Failed | Interrupted | None = None
+        outcome: Outcome | None = None
         with scope:
             await self.swept.wait()
             outcome = await _outcome(errand, order)
@@ -71,7 +77,7 @@ class Pool:
             await sweep(self.plan, self._place(device), self.routes, self.ledger, self.workers)
         done.set()
 
-    def _errand(self, order: Copy | Abandon) -> Errand:
+    def _errand(self, order: Copy | Follow | Abandon) -> Errand:
         return Errand(
             file=order.file,
             route=self.routes[order.file.route],
@@ -80,6 +86,7 @@ class Pool:
             ledger=self.ledger,
             workers=self.workers,
             tell=self._tell,
+            proven=self.proven,
         )
 
     def _place(self, device: int) -> Place:
@@ -104,7 +111,7 @@ async def run(lane: trio.MemoryReceiveChannel[LaneMessage], pool: Pool) -> None:
     async with lane, pool.dispatcher, pool.broadcaster, trio.open_nursery() as nursery:
         async for message in lane:
             match message:
-                case Copy() | Abandon():
+                case Copy() | Follow() | Abandon():
                     scope = pool.scopes[message.file.id] = trio.CancelScope()
                     nursery.start_soon(pool.carry, message, scope)
                 case Halt(file_ids):
@@ -112,6 +119,7 @@ async def run(lane: trio.MemoryReceiveChannel[LaneMessage], pool: Pool) -> None:
                         if file_id in pool.scopes:
                             pool.scopes[file_id].cancel()
                 case Sweep(device):
+                    pool.proven.clear()
                     pool.sweeping.cancel()  # one that an outage held up must not go on beside this one
                     pool.sweeping, pool.swept = trio.CancelScope(), trio.Event()
                     nursery.start_soon(pool.sweep, device, pool.sweeping, pool.swept)
@@ -119,10 +127,16 @@ async def run(lane: trio.MemoryReceiveChannel[LaneMessage], pool: Pool) -> None:
                     assert_never(never)
 
 
-async def _outcome(errand: Errand, order: Copy | Abandon) -> Done | Abandoned | Failed | Interrupted:
+Outcome = Done | CaughtUp | Abandoned | Failed | Interrupted
+
+
+async def _outcome(errand: Errand, order: Copy | Follow | Abandon) -> Outcome:
     try:
         if isinstance(order, Abandon):
             return await _abandon(errand, order)
+        if isinstance(order, Follow):
+            await errand.follow()
+            return CaughtUp(order.file, time.time())
         delivery = await errand.deliver(order.attempt)
     except JournalError as error:
         fault = Fault(FaultKind.JOURNAL, str(error))
@@ -132,9 +146,8 @@ async def _outcome(errand: Errand, order: Copy | Abandon) -> Done | Abandoned | 
         event = "kept" if delivery.kept else "delivered"
         log.info(event, to=delivery.destination_path, verified=delivery.level, **errand.about)
         return Done(order.file, delivery, time.time())
-    log.warning(
-        "interrupted" if fault.kind in PAUSING else "attempt failed", error=str(fault), **errand.about
-    )
+    event = "attempt failed" if isinstance(order, Copy) else "not followed any further"
+    log.warning("interrupted" if fault.kind in PAUSING else event, error=str(fault), **errand.about)
     if fault.kind in PAUSING:
         return Interrupted(order.file, fault, errand.verified_bytes, time.time())
     return Failed(order.file, fault, time.time())

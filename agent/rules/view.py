@@ -207,7 +207,7 @@ def _first_seen(file: SourceFile, board: Board) -> FileView:
 def _moved(before: FileView, fact: Moved) -> FileView:
     after = evolve(before, status=fact.status, until_at=fact.until_at)
     if fact.file is not None:
-        after = _in_state(after, fact.file)
+        after = _in_state(after, fact.file, grows=before.status is Status.GROWING)
     if fact.why is not None:
         after = evolve(after, why=fact.why)
     if fact.attempts is not None:
@@ -225,11 +225,13 @@ def _moved(before: FileView, fact: Moved) -> FileView:
             return after
 
 
-def _in_state(view: FileView, file: SourceFile) -> FileView:
+def _in_state(view: FileView, file: SourceFile, *, grows: bool) -> FileView:
     signature = file.signature
     mtime_at = signature.mtime_ns / 1e9
     if (view.size_bytes, view.mtime_at) == (signature.size_bytes, mtime_at):
         return view
+    if grows and signature.size_bytes >= view.copied_bytes:
+        return evolve(view, size_bytes=signature.size_bytes, mtime_at=mtime_at)  # what was copied stays so
     return evolve(
         view,
         size_bytes=signature.size_bytes,

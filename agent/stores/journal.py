@@ -127,6 +127,11 @@ class Journal:
                 raise _unknown(transfer_id)
             block_table.replace(db, transfer_id, first_block, digests)
 
+    def patch(self, transfer_id: int, block: int, digest: bytes) -> None:
+        """This one block stands verified with another content. Raises: ValueError: it never stood there."""
+        with self._atomic() as db:
+            block_table.patch(db, transfer_id, block, digest)
+
     def intent(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
         """Verified, and about to be given its final name."""
         with self._atomic() as db:

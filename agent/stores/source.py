@@ -178,6 +178,24 @@ def open_source(root: str, path: str, expected: Signature) -> int:
     return descriptor
 
 
+def open_same_file(root: str, path: str, expected: Signature) -> int:
+    """A descriptor of the file with this device and inode, in whatever state it is.
+
+    Raises:
+        Fault: SOURCE_GONE, SOURCE_CHANGED when another file has its place, SOURCE, SOURCE_OUTAGE.
+    """
+    with held(open_root(root)) as folder:
+        try:
+            descriptor = beneath.open_beneath(folder, path, READ_FLAGS)
+        except OSError as error:
+            raise classify(error, Side.SOURCE) from error
+    status = os.fstat(descriptor)
+    if (status.st_dev, status.st_ino) != (expected.device, expected.inode):
+        os.close(descriptor)
+        raise Fault(FaultKind.SOURCE_CHANGED, "another file has taken the place of the source")
+    return descriptor
+
+
 def check_unchanged(root: str, path: str, descriptor: int, expected: Signature) -> None:
     """The same state through the descriptor and through the path (promise S4).
 

@@ -1,5 +1,6 @@
 """The order of a transfer's steps: what is in the journal before the next one begins."""
 
+from contextlib import nullcontext
 from typing import Literal
 
 import pytest
@@ -13,15 +14,20 @@ from agent.faults import Fault, FaultKind, OutageReason, Side
 from agent.messages import Counted, Moved, Progress
 from agent.protocol import (
     BLOCK_BYTES,
+    DIGEST_BYTES,
     Checkpoint,
     CopyFile,
     Copying,
     DiscardPartial,
     Finished,
+    Followed,
+    FollowFile,
     Found,
     Pace,
+    Patch,
     Published,
     PublishFile,
+    Reply,
     SettleSource,
     SourceSettled,
 )
@@ -31,6 +37,7 @@ from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
 from tests.rules.samples import NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state
 
 OLDER = a_state(version=9)
+HEAD = b"h" * DIGEST_BYTES
 BUSY = Fault(FaultKind.BUSY, "a killed worker is still at work on the partial")
 
 BEGIN = ["find", "begin", "CopyFile", "intent", "PublishFile", "published", "SettleSource", "finish"]
@@ -147,9 +154,11 @@ async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Be
     assert delivery.destination_path == f"{NAS}/a_1.mxf"
 
 
-@pytest.mark.parametrize("older", [COPYING, INTENT])
+@pytest.mark.parametrize(
+    "older", [evolve(COPYING, signature=evolve(OLDER, inode=9)), evolve(INTENT, signature=OLDER)]
+)
 async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Bench, older: Transfer) -> None:
-    bench.remember(evolve(older, signature=OLDER))
+    bench.remember(older)
     await bench.errand().deliver(1)
     assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
     assert bench.workers.asked[0][1] == DiscardPartial(PLACE, COPYING.partial)
@@ -358,3 +367,73 @@ async def test_after_the_stall_timeout_a_copy_begins_again_beside_a_partial_that
     assert fresh.digests == ()
     assert bench.ledger.diary.count("restart") == 1
     assert autojump_clock.current_time() == 30.0
+
+
+# Growing files
+
+
+def followed(*replies: Reply) -> Says:
+    return Says(Followed(3), replies)
+
+
+async def test_a_growing_file_is_followed_from_what_is_known_and_every_checkpoint_is_journaled(
+    bench: Bench,
+) -> None:
+    bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
+    bench.workers.script(FollowFile, followed(Checkpoint(1, DIGEST * 2), Patch(0, HEAD)))
+    errand = bench.errand()
+    await errand.follow()
+    assert bench.diary == ["find", "FollowFile", "checkpoint", "patch"]
+    assert bench.left.blocks == (HEAD, DIGEST, DIGEST)
+    [request] = [request for _, request in bench.workers.asked if isinstance(request, FollowFile)]
+    assert (request.partial, request.digests, request.proven_blocks) == (COPYING.partial, (DIGEST,), 0)
+    assert errand.proven == {COPYING.partial: 3}
+
+
+async def test_a_growing_file_that_is_new_begins_and_another_file_of_its_name_goes_first(
+    bench: Bench,
+) -> None:
+    bench.workers.script(FollowFile, followed())
+    await bench.errand().follow()
+    assert bench.diary == ["find", "begin", "FollowFile"]
+    bench.diary.clear()
+    bench.remember(evolve(COPYING, signature=evolve(OLDER, inode=9)))
+    await bench.errand().follow()
+    assert bench.diary == ["find", "DiscardPartial", "drop", "begin", "FollowFile"]
+
+
+@pytest.mark.parametrize("transfer", [INTENT, PUBLISHED])
+async def test_what_was_delivered_in_this_very_state_is_not_followed(
+    bench: Bench, transfer: Transfer
+) -> None:
+    bench.remember(transfer)
+    await bench.errand().follow()
+    assert bench.diary == ["find"]
+
+
+async def test_what_was_proven_while_following_is_trusted_once_at_the_end(bench: Bench) -> None:
+    bench.workers.script(FollowFile, followed(Checkpoint(0, DIGEST * 3)))
+    bench.workers.script(CopyFile, SOURCE_FAULT, COPIED)
+    bench.remember(evolve(COPYING, signature=OLDER))
+    following = bench.errand()
+    await following.follow()
+    for attempt, ends in ((1, pytest.raises(Fault)), (2, nullcontext())):
+        errand = bench.errand()
+        errand.proven = following.proven
+        with ends:
+            await errand.deliver(attempt)
+    assert [(request.revised, request.proven_blocks) for request in bench.copies()] == [(True, 3), (True, 0)]
+
+
+async def test_a_revised_copy_is_of_the_last_state_before_its_name_is_decided(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
+    bench.workers.script(CopyFile, Says(COPIED, (Patch(0, HEAD),)))
+    await bench.errand().deliver(1)
+    assert bench.diary == ["find", "CopyFile", "patch", "adopt", *RESUME[2:]]
+
+
+async def test_a_copy_of_the_state_that_is_remembered_is_not_revised(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    await bench.errand().deliver(1)
+    assert not bench.copy_order.revised
+    assert "adopt" not in bench.diary

@@ -134,6 +134,19 @@ def test_a_checkpoint_may_replace_a_part_of_an_earlier_one(journal: Journal) -> 
     assert journal.find("mxf", "a.mxf") == evolve(transfer, blocks=(digests(1), digests(9)))
 
 
+def test_one_block_may_be_given_another_digest_and_the_others_stay(journal: Journal) -> None:
+    transfer = begun(journal)
+    journal.checkpoint(transfer.id, 0, digests(0, 1))
+    journal.checkpoint(transfer.id, 2, digests(2, 3))
+    for block in (0, 3):
+        journal.patch(transfer.id, block, digests(90 + block))
+    found = journal.find("mxf", "a.mxf")
+    assert found is not None
+    assert b"".join(found.blocks) == digests(90, 1, 2, 93)
+    with pytest.raises(ValueError, match="block 4 is not in the table"):
+        journal.patch(transfer.id, 4, digests(4))
+
+
 def test_operations_on_a_transfer_that_is_not_running_are_refused(journal: Journal) -> None:
     gone = ended(journal, "a.mxf", "delivered")
     operations: list[Callable[[], None]] = [

@@ -22,6 +22,7 @@ from agent.protocol import (
     CopyFile,
     DiscardPartial,
     ExamineSource,
+    FindStrays,
     Finished,
     Listed,
     ListenToSource,
@@ -38,6 +39,7 @@ from agent.protocol import (
     SettleSource,
     SourceFolder,
     SourceSettled,
+    Strays,
     Touched,
 )
 from agent.stores import platform, source
@@ -94,7 +96,7 @@ class Desk:
             self._output.write(frame((is_last, reply)))
             self._output.flush()
 
-    def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911  one line per request
+    def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911, PLR0912  one line per request
         match request:
             case PrepareSource(root):
                 source.prepare(root)
@@ -107,7 +109,7 @@ class Desk:
             case ListenToSource(root):
                 return self._listen(root)
             case ProbeDestination(root, marker, try_writing):
-                return probe(root, marker, try_writing=try_writing)
+                return probe(root, marker, try_writing)
             case CopyFile(place=place):
                 with self._destination(place) as destination:
                     return copy_file(request, destination, self.stream)
@@ -117,6 +119,11 @@ class Desk:
             case DiscardPartial(place, partial):
                 with self._destination(place) as destination:
                     destination.discard(partial)
+                return Finished()
+            case FindStrays(place, identity, deep):
+                with self._destination(place) as destination:
+                    for paths in destination.strays(identity, deep=deep):
+                        self.stream(Strays(paths))
                 return Finished()
             case SettleSource(root, path, signature, after, archive):
                 return SourceSettled(settle(root, path, signature, after, archive))

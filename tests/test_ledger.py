@@ -98,7 +98,7 @@ async def test_every_operation_reaches_the_journal(ledger: Ledger) -> None:
 async def test_what_returned_is_there_after_reopening(tmp_path: Path) -> None:
     async with Ledger.open(str(tmp_path)) as ledger:
         transfer = await ledger.begin(a_file(), "/src", "/nas", "p", 2.0)
-    assert names_in(tmp_path) == {"journal.db", "lock"}  # closed, its WAL folded in
+    assert names_in(tmp_path) == {"identity", "journal.db", "lock"}  # closed, its WAL folded in
     async with Ledger.open(str(tmp_path)) as ledger:
         assert await ledger.find("mxf", "a.mxf") == transfer
 

@@ -36,6 +36,7 @@ from agent.rules.naming import partial_path
 from agent.stores import source
 from agent.terms import SourceFile
 from agent.worker import Desk, frame, read_frame
+from tests.rules.samples import IDENTITY
 from tests.stores.faulty import failing
 from tests.stores.ground import PARTIAL, Ground
 
@@ -98,7 +99,8 @@ def test_every_legal_name_arrives_unchanged_with_its_time_and_its_twin(ground: G
     (listed,) = ask(ListSource(ground.folder))
     assert isinstance(listed, ListingEnd)
     for entry in listed.entries:
-        partial = partial_path(SourceFile("", "", entry.path, entry.signature, 0.0), entry.path, "take")
+        known = SourceFile("", "", entry.path, entry.signature, 0.0)
+        partial = partial_path(IDENTITY, known, entry.path, "take")
         *_, copied = ask(ground.copy(entry.path, partial=partial))
         assert isinstance(copied, Copied)
         order = ground.publish(os.fsencode(entry.path), entry.path, partial=partial)
@@ -135,7 +137,7 @@ def test_a_source_is_made_and_examined(ground: Ground) -> None:
 
 
 def test_a_destination_is_probed_and_its_partials_discarded(ground: Ground) -> None:
-    (probed,) = ask(ProbeDestination(str(ground.nas), None, try_writing=True))
+    (probed,) = ask(ProbeDestination(str(ground.nas), None, ".probe"))
     assert isinstance(probed, Probed)
     assert probed.device == ground.place.device
     (ground.nas / PARTIAL).touch()

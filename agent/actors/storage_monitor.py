@@ -1,6 +1,7 @@
 """The storage monitor of one destination: probes it, and says when an outage begins and ends."""
 
 import time
+import uuid
 
 import trio
 
@@ -10,6 +11,7 @@ from agent.ledger import Ledger
 from agent.log import get_logger
 from agent.messages import BroadcasterInbox, DispatcherInbox, StorageState
 from agent.protocol import Probed, ProbeDestination
+from agent.rules.naming import probe_path
 from agent.rules.reach import Reach
 from agent.stores.journal import JournalError
 from agent.workers import Workers
@@ -30,7 +32,7 @@ async def run(
         before: OutageReason | None = None
         remembered = reach.mount_point
         while True:
-            state = await _probe(plan, reach, workers)
+            state = await _probe(plan, reach, ledger.identity, workers)
             if state.reason is not before:
                 _report(state)
                 before = state.reason
@@ -51,9 +53,10 @@ async def _remember(destination: str, mount_point: str, ledger: Ledger) -> str |
     return mount_point
 
 
-async def _probe(plan: DestinationPlan, reach: Reach, workers: Workers) -> StorageState:
+async def _probe(plan: DestinationPlan, reach: Reach, identity: str, workers: Workers) -> StorageState:
     # Between outages a look is enough; after one, only writing proves that it is over.
-    request = ProbeDestination(plan.destination, plan.marker, try_writing=not reach.is_usable)
+    try_writing = None if reach.is_usable else probe_path(identity, uuid.uuid4().hex)
+    request = ProbeDestination(plan.destination, plan.marker, try_writing)
     began_s = trio.current_time()
     try:
         probed = await workers.ask(request, Probed, silence_s=plan.probe_timeout_s)

@@ -16,7 +16,7 @@ from agent.rules.naming import (
     shortened,
     split_path,
 )
-from tests.rules.samples import FILE_NAMES, a_file
+from tests.rules.samples import FILE_NAMES, IDENTITY, a_file
 
 PATHS = st.lists(FILE_NAMES, min_size=1, max_size=3).map("/".join)
 LETTERS = "abAB.é"
@@ -130,7 +130,7 @@ def test_a_route_without_globs_wants_everything(path: str) -> None:
 
 @given(PATHS, st.text("0123456789abcdef", min_size=1))
 def test_a_partial_stands_beside_the_name_and_fits(path: str, take: str) -> None:
-    partial = partial_path(a_file(path), path, take)
+    partial = partial_path(IDENTITY, a_file(path), path, take)
     folder, name = split_path(partial)
     assert folder == split_path(path)[0]
     assert byte_length(name) <= NAME_MAX_BYTES
@@ -142,7 +142,7 @@ def test_a_partial_stands_beside_the_name_and_fits(path: str, take: str) -> None
 @given(PATHS, st.sets(st.text(max_size=8), min_size=2, max_size=5))
 def test_distinct_takes_have_distinct_partials(path: str, takes: set[str]) -> None:
     file = a_file(path)
-    assert len({partial_path(file, path, take) for take in takes}) == len(takes)
+    assert len({partial_path(IDENTITY, file, path, take) for take in takes}) == len(takes)
 
 
 @given(PATHS)
@@ -150,7 +150,7 @@ def test_distinct_sources_have_distinct_partials(path: str) -> None:
     file = a_file(path)
     other_inode = evolve(file, signature=evolve(file.signature, inode=99))
     other_route = evolve(file, route="other")
-    assert len({partial_path(each, path, "1") for each in (file, other_inode, other_route)}) == 3
+    assert len({partial_path(IDENTITY, each, path, "1") for each in (file, other_inode, other_route)}) == 3
 
 
 @given(PATHS, st.sets(st.one_of(st.integers(0, 12), st.integers(0, 10**6)), min_size=2, max_size=12))

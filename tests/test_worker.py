@@ -15,6 +15,7 @@ from agent.protocol import (
     Copied,
     DiscardPartial,
     ExamineSource,
+    FindStrays,
     Finished,
     Listed,
     ListenToSource,
@@ -30,13 +31,14 @@ from agent.protocol import (
     Request,
     SourceFolder,
     SourceSettled,
+    Strays,
     Touched,
 )
-from agent.rules.naming import partial_path
+from agent.rules.naming import partial_path, probe_path
 from agent.stores import source
 from agent.terms import SourceFile
 from agent.worker import Desk, frame, read_frame
-from tests.rules.samples import IDENTITY
+from tests.rules.samples import IDENTITY, STATE
 from tests.stores.faulty import failing
 from tests.stores.ground import PARTIAL, Ground
 
@@ -143,6 +145,19 @@ def test_a_destination_is_probed_and_its_partials_discarded(ground: Ground) -> N
     (ground.nas / PARTIAL).touch()
     assert ask(DiscardPartial(ground.place, PARTIAL)) == [Finished()]
     assert list(ground.nas.iterdir()) == []
+
+
+def test_what_is_ours_at_a_destination_is_found(ground: Ground) -> None:
+    above = probe_path(IDENTITY, "take")
+    (ground.nas / "day").mkdir()
+    for name in (above, PARTIAL, f"day/{PARTIAL}"):
+        (ground.nas / name).touch()
+    below = partial_path(IDENTITY, SourceFile("", "", "day/a", STATE, 0.0), "day/a", "take")
+    (ground.nas / below).touch()
+    for deep, expected in ((False, {above}), (True, {above, below})):
+        *batches, end = ask(FindStrays(ground.place, IDENTITY, deep))
+        assert end == Finished()
+        assert {path for batch in batches if isinstance(batch, Strays) for path in batch.paths} == expected
 
 
 def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ from agent.rules.naming import (
     conflict_path,
     file_filter,
     file_id,
+    is_ours,
     partial_path,
+    probe_path,
     shortened,
     split_path,
 )
@@ -143,6 +145,52 @@ def test_a_partial_stands_beside_the_name_and_fits(path: str, take: str) -> None
 def test_distinct_takes_have_distinct_partials(path: str, takes: set[str]) -> None:
     file = a_file(path)
     assert len({partial_path(IDENTITY, file, path, take) for take in takes}) == len(takes)
+
+
+IDENTITIES = st.text("0123456789abcdef", min_size=32, max_size=32)
+FOREIGN = st.one_of(
+    PATHS,
+    st.from_regex(r"\A\.[^/]{1,9}\.[0-9a-f]{16}\.partial\Z"),
+    st.from_regex(r"\A([a-c]/){1,2}\.clip\.mxf\.[0-9a-f]{16}\.partial\Z"),
+)
+
+
+@given(IDENTITIES, PATHS, st.text(max_size=8))
+def test_a_temporary_name_proves_that_it_is_ours(identity: str, path: str, take: str) -> None:
+    assert is_ours(identity, partial_path(identity, a_file(path), path, take))
+    assert is_ours(identity, probe_path(identity, take))
+    assert split_path(probe_path(identity, take))[0] == ""
+
+
+@given(st.sets(IDENTITIES, min_size=2, max_size=2), PATHS)
+def test_a_temporary_name_of_another_installation_is_not_ours(identities: set[str], path: str) -> None:
+    one, other = identities
+    assert not is_ours(other, partial_path(one, a_file(path), path, "take"))
+    assert not is_ours(other, probe_path(one, "take"))
+
+
+@given(FOREIGN)
+@example(".clip.mxf.0123456789abcdef.partial")
+@example("..0123456789abcdef.partial")
+@example(".transfer-agent.0123456789abcdef.partial")
+def test_what_only_looks_like_a_temporary_name_is_not_ours(path: str) -> None:
+    assert not is_ours(IDENTITY, path)
+
+
+@given(PATHS, FILE_NAMES.filter(lambda name: len(name) < 9), st.data())
+def test_a_temporary_name_that_was_changed_or_moved_is_not_ours(
+    path: str, folder: str, data: st.DataObject
+) -> None:
+    partial = partial_path(IDENTITY, a_file(path), path, "take")
+    assert not is_ours(IDENTITY, f"{folder}/{partial}")
+    above, _, name = partial.rpartition("/")
+    if above:
+        assert not is_ours(IDENTITY, name)
+    at = data.draw(st.integers(0, len(partial) - 1))
+    other = data.draw(st.sampled_from("0af.x/").filter(lambda letter: letter != partial[at]))
+    assert not is_ours(IDENTITY, partial[:at] + other + partial[at + 1 :])
+    assert not is_ours(IDENTITY, partial + other)
+    assert not is_ours(IDENTITY, other + partial)
 
 
 @given(PATHS)

@@ -119,3 +119,24 @@ def test_a_folder_that_only_fails_when_written_to_is_found_out_and_kept_clean(
         probe(str(root), None, try_writing=PROBE)
     assert fault.value.reason is OutageReason.FULL
     assert list(root.iterdir()) == []
+
+
+def test_a_probe_that_a_sweep_has_removed_meanwhile_is_no_outage(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_data = platform.sync_data
+
+    def swept(descriptor: int) -> None:
+        sync_data(descriptor)
+        (root / PROBE).unlink()
+
+    monkeypatch.setattr(platform, "sync_data", swept)
+    probe(str(root), None, try_writing=PROBE)
+    assert list(root.iterdir()) == []
+
+
+def test_a_probe_replaces_nothing(root: Path) -> None:
+    (root / PROBE).write_bytes(b"foreign")
+    with pytest.raises(FileExistsError):
+        probe(str(root), None, try_writing=PROBE)
+    assert (root / PROBE).read_bytes() == b"foreign"

@@ -21,6 +21,7 @@ from tests.flow.houses import (
 )
 from tests.rules.samples import IDENTITY, a_file
 
+SEARCHING = "searching for what a lost journal knew"
 LOOK_ALIKES = {
     ".clip.mxf.0123456789abcdef.partial": b"one digit of it would have to be another",
     "day/.clip.mxf.fedcba9876543210.partial": b"likewise",
@@ -35,8 +36,10 @@ LOOK_ALIKES = {
 }
 
 
-def identity_of(folder: Path) -> str:
-    return (folder / "state/identity").read_text().strip()
+async def installed(folder: Path) -> str:
+    """An agent was there before, and has its identity."""
+    async with Ledger.open(str(folder / "state")) as ledger:
+        return ledger.identity
 
 
 def lose_journal(folder: Path) -> None:
@@ -73,21 +76,24 @@ async def test_what_a_lost_journal_knew_is_found_and_removed_and_nothing_else_is
     fill(tmp_path / "nas", LOOK_ALIKES)
     foreign = standing(tmp_path / "nas")
     partial = await interrupted_copy(tmp_path, brake)
-    assert not lines(caplog, "searching for what a lost journal knew")
+    assert not lines(caplog, SEARCHING)
     lose_journal(tmp_path)
     brake.release()
+    caplog.clear()
     async with running(tmp_path) as house:
         await house.until_file(name, Status.COMPLETED)
-        await eventually(lambda: not (tmp_path / "nas" / partial).exists())
-        await eventually(lambda: bool(lines(caplog, "swept")[1:]))
+        await eventually(lambda: bool(lines(caplog, "swept")))
     after = standing(tmp_path / "nas")
     assert after.pop(name)[2] == LONG
+    assert partial not in after
     assert after == foreign
-    assert len(lines(caplog, "searching for what a lost journal knew")) == 1
-    assert lines(caplog, "swept")[-1] == lines(caplog, "swept")[-1] | {"removed": 1, "left": 0}
+    assert len(lines(caplog, SEARCHING)) == 1
+    [swept] = lines(caplog, "swept")
+    assert (swept["finished"], swept["removed"], swept["left"]) == (0, 1, 0)
+    caplog.clear()
     async with running(tmp_path):
-        await eventually(lambda: bool(lines(caplog, "swept")[2:]))
-    assert len(lines(caplog, "searching for what a lost journal knew")) == 1
+        await eventually(lambda: bool(lines(caplog, "swept")))
+    assert not lines(caplog, SEARCHING)
     assert {path: each for path, each in standing(tmp_path / "nas").items() if path != name} == foreign
 
 
@@ -96,14 +102,16 @@ async def test_a_copy_that_is_under_way_is_not_taken_for_a_leftover(
 ) -> None:
     caplog.set_level(logging.INFO)
     write_config(tmp_path)
-    async with running(tmp_path):
-        pass
+    await installed(tmp_path)
     lose_journal(tmp_path)
-    caplog.clear()
     fill(tmp_path / "source", {"clip.mxf": LONG})
-    partial = await interrupted_copy(tmp_path, brake)  # beside a search of the whole destination
+    async with running(tmp_path):
+        await brake.until_checkpoint()
+        [partial] = standing(tmp_path / "nas")
+        await eventually(lambda: bool(lines(caplog, "swept")))
+        assert lines(caplog, SEARCHING)
+        assert set(standing(tmp_path / "nas")) == {partial}
     brake.release()
-    assert lines(caplog, "searching for what a lost journal knew")
     async with running(tmp_path) as house:
         await house.until_file("clip.mxf", Status.COMPLETED)
     assert [line["resumed_bytes"] for line in lines(caplog, "copied")] == [WINDOW_BYTES]
@@ -122,13 +130,12 @@ async def test_two_agents_on_one_destination_leave_each_others_partials_alone(
     fill(one / "source", {"clip.mxf": LONG})
     partial = await interrupted_copy(one, brake)
     before = standing(one / "nas")[partial]
-    async with running(other):
-        pass
+    await installed(other)
     lose_journal(other)
     caplog.clear()
     async with running(other):
         await eventually(lambda: bool(lines(caplog, "swept")))
-    assert lines(caplog, "searching for what a lost journal knew")
+    assert lines(caplog, SEARCHING)
     assert standing(one / "nas") == {partial: before}
     brake.release()
     async with running(one) as house:
@@ -139,9 +146,7 @@ async def test_two_agents_on_one_destination_leave_each_others_partials_alone(
 
 async def test_a_probe_that_was_killed_is_removed_at_the_next_start(tmp_path: Path) -> None:
     write_config(tmp_path)
-    async with running(tmp_path):
-        pass
-    left = probe_path(identity_of(tmp_path), "take")
+    left = probe_path(await installed(tmp_path), "take")
     fill(tmp_path / "nas", LOOK_ALIKES)
     foreign = standing(tmp_path / "nas")
     fill(tmp_path / "nas", {left: b"probe"})
@@ -183,7 +188,8 @@ async def test_nothing_is_searched_or_removed_outside_the_destination(
     before = standing(tmp_path / "outside")
     assert list(before) == [partial.removeprefix("day/")]
     lose_journal(tmp_path)
+    caplog.clear()
     async with running(tmp_path):
-        await eventually(lambda: len(lines(caplog, "swept")) > 1)
-    assert lines(caplog, "searching for what a lost journal knew")
+        await eventually(lambda: bool(lines(caplog, "swept")))
+    assert lines(caplog, SEARCHING)
     assert standing(tmp_path / "outside") == before

@@ -11,6 +11,7 @@ from typing import Any, Generic, Self, TypeVar, TypeVarTuple, cast
 import trio
 from attrs import define, field
 
+from agent.stores import identity as installation
 from agent.stores.journal import Journal, JournalError
 from agent.stores.lock import StateLock
 from agent.terms import Interim, Settled, Signature, SourceFile, Transfer, VerifyLevel
@@ -49,13 +50,15 @@ def _one_thread() -> trio.CapacityLimiter:
 class Ledger:
     """Each coroutine returns when what it did is durable; a cancelled one may have been applied or not.
 
-    All but `history` take effect in the order in which they were called.
+    All but `history` take effect in the order in which they were called. `identity` is the installation's,
+    which proves temporary names to be ours.
 
     Raises, from every operation, beside what `Journal` says:
         JournalError: the journal cannot be read or written just now; nothing was recorded.
     """
 
     _journal: Journal
+    identity: str
     _waiting: list[_Job[Any]] = field(factory=list, init=False)
     _committing: bool = field(default=False, init=False)
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
@@ -71,9 +74,9 @@ class Ledger:
             StateLocked: another agent holds it.
             JournalError: it cannot be used.
         """
-        journal, opened = await trio.to_thread.run_sync(_open, folder)
+        journal, identity, opened = await trio.to_thread.run_sync(_open, folder)
         try:
-            yield cls(journal)
+            yield cls(journal, identity)
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(opened.close)
@@ -112,22 +115,39 @@ class Ledger:
         error: str | None,
         at: float,
         destination_path: str | None,
+        leftover: bool = False,
     ) -> None:
-        await self._do(self._journal.finish, transfer_id, result, attempts, error, at, destination_path)
+        values = (transfer_id, result, attempts, error, at, destination_path, leftover)
+        await self._do(self._journal.finish, *values)
 
     async def fail_unstarted(
         self, file: SourceFile, source_root: str, destination: str, attempts: int, error: str, at: float
     ) -> None:
         await self._do(self._journal.fail_unstarted, file, source_root, destination, attempts, error, at)
 
-    async def drop(self, transfer_id: int) -> None:
-        await self._do(self._journal.drop, transfer_id)
+    async def drop(self, transfer_id: int, leftover: bool = False) -> None:
+        await self._do(self._journal.drop, transfer_id, leftover)
 
     async def running(self, destination: str) -> tuple[Transfer, ...]:
         return await self._do(self._journal.running, destination)
 
     async def interim(self) -> tuple[Interim, ...]:
         return await self._do(self._journal.interim)
+
+    async def leave(self, destination: str, partials: tuple[str, ...]) -> None:
+        await self._do(self._journal.leave, destination, partials)
+
+    async def leftovers(self, destination: str) -> tuple[str, ...]:
+        return await self._do(self._journal.leftovers, destination)
+
+    async def forget_leftover(self, destination: str, partial: str) -> None:
+        await self._do(self._journal.forget_leftover, destination, partial)
+
+    async def is_searched(self, destination: str) -> bool:
+        return await self._do(self._journal.is_searched, self.identity, destination)
+
+    async def note_search(self, destination: str) -> None:
+        await self._do(self._journal.note_search, self.identity, destination)
 
     async def settled(self) -> tuple[Settled, ...]:
         return await self._do(self._journal.settled)
@@ -184,13 +204,16 @@ class Ledger:
                 self._lot.unpark_all()
 
 
-def _open(folder: str) -> tuple[Journal, ExitStack]:
+def _open(folder: str) -> tuple[Journal, str, ExitStack]:
     with ExitStack() as undo:
         lock = StateLock(folder)
         undo.callback(lock.release)
+        identity, is_new = installation.read_or_make(folder)
         journal = Journal.open(folder)
         undo.callback(journal.close)
-        return journal, undo.pop_all()
+        if is_new:  # nothing can have been made under it that this journal does not know
+            journal.note_search(identity)
+        return journal, identity, undo.pop_all()
 
 
 def _commit(journal: Journal, jobs: list[_Job[Any]]) -> None:

@@ -69,11 +69,14 @@ class ListenToSource:
 
 @frozen
 class ProbeDestination:
-    """Is the folder there, on a mount, writable? `try_writing`: prove it with a file. Answered by Probed."""
+    """Is the folder there, on a mount, writable? Answered by Probed.
+
+    `try_writing`: the name of a file to prove it with, which is gone afterwards; None: only look.
+    """
 
     root: str
     marker: str | None
-    try_writing: bool
+    try_writing: str | None
 
 
 @frozen
@@ -165,6 +168,18 @@ class DiscardPartial:
     partial: str
 
 
+@frozen
+class FindStrays:
+    """Find files whose names prove that they are `identity`'s: in the root, or `deep` in every folder below.
+
+    Streams Strays, ends with Finished.
+    """
+
+    place: Place
+    identity: str
+    deep: bool
+
+
 Request = (
     PrepareSource
     | ListSource
@@ -177,6 +192,7 @@ Request = (
     | SettleSource
     | LookUpSource
     | DiscardPartial
+    | FindStrays
 )
 
 
@@ -296,6 +312,13 @@ class Presence:
 
 
 @frozen
+class Strays:
+    """Temporary files of ours, running transfers' among them; empty: none so far, and still looking."""
+
+    paths: tuple[str, ...]
+
+
+@frozen
 class Finished:
     pass
 
@@ -315,5 +338,6 @@ Reply = (
     | Published
     | SourceSettled
     | Presence
+    | Strays
     | Finished
 )

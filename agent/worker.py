@@ -25,6 +25,7 @@ from agent.protocol import (
     CopyFile,
     DiscardPartial,
     ExamineSource,
+    FindStrays,
     Finished,
     FollowFile,
     Listed,
@@ -42,6 +43,7 @@ from agent.protocol import (
     SettleSource,
     SourceFolder,
     SourceSettled,
+    Strays,
     Touched,
     Waiting,
 )
@@ -123,7 +125,7 @@ class Desk:
         self._output.write(frame((is_last, reply)))
         self._output.flush()
 
-    def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911  one line per request
+    def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911, PLR0912  one line per request
         match request:
             case PrepareSource(root):
                 source.prepare(root)
@@ -136,7 +138,7 @@ class Desk:
             case ListenToSource(root):
                 return self._listen(root)
             case ProbeDestination(root, marker, try_writing):
-                return probe(root, marker, try_writing=try_writing)
+                return probe(root, marker, try_writing)
             case CopyFile(place=place, partial=partial):
                 self._copy = whereabouts = Whereabouts()
                 with self._claims.held(place.root, partial), self._destination(place) as destination:
@@ -151,6 +153,11 @@ class Desk:
             case DiscardPartial(place, partial):
                 with self._destination(place) as destination:
                     destination.discard(partial)
+                return Finished()
+            case FindStrays(place, identity, deep):
+                with self._destination(place) as destination:
+                    for paths in destination.strays(identity, deep=deep):
+                        self.stream(Strays(paths))
                 return Finished()
             case SettleSource(root, path, signature, after, archive):
                 return SourceSettled(settle(root, path, signature, after, archive))

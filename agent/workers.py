@@ -199,6 +199,12 @@ class Workers:
                 for worker in workers._killed:
                     await worker.ended()
 
+    @property
+    def are_quiet(self) -> bool:
+        """Whether no killed worker is left that might still carry out the system call it was in."""
+        self._reap()
+        return not self._killed
+
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[Worker]:
         """A worker for this block alone; killed if the block is left while a question is open.

@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 from agent.actors.delivery import Errand
-from agent.actors.sweeping import sweep
+from agent.actors.sweeping import Sweeper
 from agent.config import DestinationPlan, Route
 from agent.faults import Fault, FaultKind
 from agent.ledger import Ledger
@@ -73,9 +73,14 @@ class Pool:
         )
 
     async def sweep(self, device: int, scope: trio.CancelScope, done: trio.Event) -> None:
+        """Copies wait only for its first half."""
+        sweeper = Sweeper(self.plan, self._place(device), self.routes, self.ledger, self.workers)
         with scope:
-            await sweep(self.plan, self._place(device), self.routes, self.ledger, self.workers)
-        done.set()
+            try:
+                await sweeper.finish()
+            finally:
+                done.set()
+            await sweeper.clear_away()
 
     def _errand(self, order: Copy | Follow | Abandon) -> Errand:
         return Errand(
@@ -125,6 +130,7 @@ async def run(lane: trio.MemoryReceiveChannel[LaneMessage], pool: Pool) -> None:
                     nursery.start_soon(pool.sweep, device, pool.sweeping, pool.swept)
                 case _ as never:
                     assert_never(never)
+        pool.sweeping.cancel()
 
 
 Outcome = Done | CaughtUp | Abandoned | Failed | Interrupted
@@ -154,13 +160,7 @@ async def _outcome(errand: Errand, order: Copy | Follow | Abandon) -> Outcome:
 
 
 async def _abandon(errand: Errand, order: Abandon) -> Abandoned:
-    try:
-        await errand.give_up(order.attempts, order.error)
-    except Fault as fault:
-        if fault.kind in PAUSING:
-            raise
-        # What is left over is in the journal, so the next sweep finds it.
-        log.warning("not put away yet", error=str(fault), **errand.about)
+    await errand.give_up(order.attempts, order.error)
     if order.error is not None:
         log.error("failed", error=order.error, attempts=order.attempts, **errand.about)
     return Abandoned(order.file, time.time())

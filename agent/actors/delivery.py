@@ -112,11 +112,7 @@ class Errand:
         await self._ask(request, Followed, lambda reply: self._hear_of_follow(transfer, reply))
 
     async def give_up(self, attempts: int, error: str | None) -> None:
-        """Remove the partial and close the journal's entry; `error` None: forget the transfer altogether.
-
-        Raises:
-            Fault: DESTINATION or JOURNAL.
-        """
+        """Remove the partial and close the journal's entry; `error` None: forget the transfer altogether."""
         transfer = await self.ledger.find(self.file.route, self.file.path)
         source, destination = self.route.source, self.route.destination
         if transfer is None and error is not None:
@@ -127,11 +123,11 @@ class Errand:
         elif transfer is not None and transfer.step is Step.INTENT and error is None:
             return  # the source may be gone and this the only whole copy: the next sweep decides
         elif transfer is not None:
-            await self._discard(transfer)
+            left = not await self._discard(transfer)
             if error is None:
-                await self.ledger.drop(transfer.id)
+                await self.ledger.drop(transfer.id, left)
             else:
-                await self.ledger.finish(transfer.id, "failed", attempts, error, time.time(), None)
+                await self.ledger.finish(transfer.id, "failed", attempts, error, time.time(), None, left)
 
     async def _put_away(self, transfer: Transfer) -> None:
         """What is remembered is of no use for the file as it stands now: end it."""
@@ -140,9 +136,9 @@ class Errand:
             why = "the source changed after it had been delivered"
             await self.ledger.finish(transfer.id, "kept", 0, why, time.time(), where)
             return
-        if transfer.destination == self.route.destination:
-            await self._discard(transfer)
-        await self.ledger.drop(transfer.id)
+        is_here = transfer.destination == self.route.destination
+        left = not (is_here and await self._discard(transfer))
+        await self.ledger.drop(transfer.id, left)
 
     async def _begin(self) -> Transfer:
         partial = self._fresh_partial()
@@ -150,7 +146,7 @@ class Errand:
         return await self.ledger.begin(self.file, source, destination, partial, time.time())
 
     def _fresh_partial(self) -> str:
-        return partial_path(self.file, self.file.path, uuid.uuid4().hex)
+        return partial_path(self.ledger.identity, self.file, self.file.path, uuid.uuid4().hex)
 
     async def _copy(self, transfer: Transfer) -> Transfer:
         try:
@@ -291,8 +287,14 @@ class Errand:
             await self.ledger.finish(transfer.id, result, attempts, error, at, delivery.destination_path)
         return delivery
 
-    async def _discard(self, transfer: Transfer) -> None:
-        await self._ask(DiscardPartial(self.place, transfer.partial), Finished)
+    async def _discard(self, transfer: Transfer) -> bool:
+        """Whether its partial is gone for good; a name that does not let go is left to the sweep."""
+        try:
+            await self._ask(DiscardPartial(self.place, transfer.partial), Finished)
+        except Fault as fault:
+            log.warning("partial left to the sweep", error=str(fault), **self.about)
+            return False
+        return self.workers.are_quiet
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
         try:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from agent.protocol import BLOCK_BYTES
-from agent.stores import block_table
+from agent.stores import block_table, leftover_table
 from agent.stores.database import JournalError, clear_errors, open_reader, open_writer
 from agent.stores.history_page import read_page
 from agent.stores.records import CARRIED, SETTLED, TRANSFER
@@ -105,8 +105,9 @@ class Journal:
             return Transfer(**_running(db, file.route, file.path).one(), blocks=())
 
     def restart(self, transfer_id: int, partial: str) -> None:
-        """Back to COPYING from nothing, under a fresh temporary name."""
+        """Back to COPYING from nothing, under a fresh temporary name; the old one is a leftover."""
         with self._atomic() as db:
+            leftover_table.leave_that_of(db, transfer_id)
             block_table.replace(db, transfer_id, 0, b"")
             fresh = {"name": None, "hash": None, "level": None, "already_there": False}
             _change(db, transfer_id, step=Step.COPYING, partial=partial, **fresh)
@@ -150,12 +151,15 @@ class Journal:
         error: str | None,
         at: float,
         destination_path: str | None,
+        leftover: bool = False,
     ) -> None:
-        """The transfer has ended: it moves to the history, its blocks go."""
+        """The transfer has ended: it moves to the history. `leftover`: its partial may still stand."""
         with self._atomic() as db:
             ended = db.execute(select(transfers).where(transfers.c.id == transfer_id)).mappings().first()
             if ended is None:
                 raise _unknown(transfer_id)
+            if leftover:
+                leftover_table.leave_that_of(db, transfer_id)
             arrived = result != "failed"
             _unsettle(db, ended["route"], ended["path"])
             db.execute(
@@ -182,9 +186,11 @@ class Journal:
             unstarted = self.begin(file, source_root, destination, partial="", at=at)
             self.finish(unstarted.id, "failed", attempts, error, at, destination_path=None)
 
-    def drop(self, transfer_id: int) -> None:
-        """Forget a running transfer without a trace: its source vanished, its partial has been removed."""
+    def drop(self, transfer_id: int, leftover: bool = False) -> None:
+        """Forget a running transfer, whose source vanished. `leftover`: its partial may still stand."""
         with self._atomic() as db:
+            if leftover:
+                leftover_table.leave_that_of(db, transfer_id)
             if not db.execute(delete(transfers).where(transfers.c.id == transfer_id)).rowcount:
                 raise _unknown(transfer_id)
 
@@ -200,6 +206,31 @@ class Journal:
             blocks = block_table.counts(db)
             rows = db.execute(select(*TRANSFER)).mappings().all()
         return tuple(_interim(row, blocks.get(row["id"], 0)) for row in rows)
+
+    def leave(self, destination: str, partials: tuple[str, ...]) -> None:
+        """These were found there and are ours: leftovers, unless a running transfer has them."""
+        with self._atomic() as db:
+            leftover_table.leave(db, destination, partials)
+
+    def leftovers(self, destination: str) -> tuple[str, ...]:
+        """The temporary files at this destination that nobody will come back for."""
+        with self._atomic() as db:
+            return leftover_table.read(db, destination)
+
+    def forget_leftover(self, destination: str, partial: str) -> None:
+        """It has been removed."""
+        with self._atomic() as db:
+            leftover_table.forget(db, destination, partial)
+
+    def is_searched(self, identity: str, destination: str) -> bool:
+        """Whether nothing made there under this installation id can be unknown to this journal."""
+        with self._atomic() as db:
+            return leftover_table.is_searched(db, identity, destination)
+
+    def note_search(self, identity: str, destination: str = leftover_table.EVERYWHERE) -> None:
+        """All that was made there under this id so far has been found, or was written down here."""
+        with self._atomic() as db:
+            leftover_table.note_search(db, identity, destination)
 
     def settled(self) -> tuple[Settled, ...]:
         """For each file whose newest end is kept or failed and that is not running: that end."""

@@ -31,10 +31,11 @@ from agent.protocol import (
     SettleSource,
     SourceSettled,
 )
+from agent.rules.naming import is_ours
 from agent.terms import Status, Step, Transfer
 from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, INTENT, PLACE, PUBLISHED
 from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
-from tests.rules.samples import NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state
+from tests.rules.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state
 
 OLDER = a_state(version=9)
 HEAD = b"h" * DIGEST_BYTES
@@ -169,6 +170,19 @@ async def test_a_partial_on_another_destination_is_not_looked_for_on_this_one(be
     bench.remember(evolve(COPYING, destination="/other"))
     await bench.errand().deliver(1)
     assert bench.diary == ["find", "drop", *BEGIN[1:]]
+    assert bench.ledger.left == [("/other", COPYING.partial)]
+
+
+@pytest.mark.parametrize("trouble", [OUTAGE, SILENCE])
+async def test_the_partial_of_another_state_that_does_not_let_go_is_left_to_the_sweep(
+    bench: Bench, trouble: Fault | Says
+) -> None:
+    bench.remember(evolve(INTENT, signature=OLDER))
+    bench.workers.script(DiscardPartial, trouble)
+    await bench.errand().deliver(1)
+    assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
+    assert bench.ledger.left == [(NAS, COPYING.partial)]
+    assert bench.copy_order.partial != COPYING.partial
 
 
 async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None:
@@ -253,6 +267,8 @@ async def test_a_partial_found_corrupt_at_publishing_is_left_for_a_fresh_one(ben
     left = bench.left
     assert (left.step, left.blocks) == (Step.COPYING, ())
     assert left.partial != INTENT.partial
+    assert is_ours(IDENTITY, left.partial)
+    assert bench.ledger.left == [(NAS, INTENT.partial)]
 
 
 async def test_a_publication_that_meets_an_outage_is_tried_again_as_it_stands(bench: Bench) -> None:

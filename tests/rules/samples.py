@@ -23,6 +23,7 @@ from agent.terms import (
 from agent.views import RouteView
 
 NAS = "/nas"
+IDENTITY = "0123456789abcdef" * 2
 HASH = "xxh128:" + "0" * 32
 ROUTE = Route(
     name="mxf",

@@ -173,6 +173,45 @@ def test_a_dropped_transfer_leaves_no_trace(journal: Journal) -> None:
     journal._writer.rollback()
 
 
+def test_what_loses_its_transfer_is_a_leftover_unless_it_is_known_to_be_gone(journal: Journal) -> None:
+    restarted, dropped, failed, gone, delivered = [begun(journal, name) for name in "abcde"]
+    journal.restart(restarted.id, ".a.fresh")
+    journal.restart(restarted.id, ".a.fresher")
+    journal.drop(dropped.id, leftover=True)
+    journal.finish(failed.id, "failed", 3, "unreadable", 1.0, None, leftover=True)
+    journal.drop(gone.id)
+    journal.finish(delivered.id, "delivered", 1, None, 1.0, "/nas/e")
+    journal.fail_unstarted(a_file("f"), "/src", "/nas", 3, "unreadable", at=1.0)
+    assert journal.leftovers("/nas") == (".a.fresh", ".a.partial", ".b.partial", ".c.partial")
+    assert journal.leftovers("/elsewhere") == ()
+    journal.forget_leftover("/nas", ".a.partial")
+    journal.forget_leftover("/elsewhere", ".b.partial")
+    assert journal.leftovers("/nas") == (".a.fresh", ".b.partial", ".c.partial")
+
+
+def test_what_a_running_transfer_has_is_no_leftover_wherever_it_was_found(journal: Journal) -> None:
+    transfer = begun(journal)
+    for destination in ("/nas", "/the/same/under/another/name"):
+        journal.leave(destination, (transfer.partial, NOT_UTF8))
+        journal.leave(destination, (NOT_UTF8,))
+        assert journal.leftovers(destination) == (NOT_UTF8,)
+    journal.restart(transfer.id, transfer.partial)
+    assert journal.leftovers("/nas") == (NOT_UTF8,)
+
+
+def test_what_was_searched_is_remembered_for_each_installation(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    for _ in range(2):
+        journal.note_search("one", "/nas")
+        journal.note_search("two")
+    journal.close()
+    journal = Journal.open(str(tmp_path))
+    places = [(identity, where) for identity in ("one", "two", "") for where in ("/nas", "/other")]
+    searched = [place for place in places if journal.is_searched(*place)]
+    assert searched == [("one", "/nas"), ("two", "/nas"), ("two", "/other")]
+    journal.close()
+
+
 def test_the_sweep_sees_the_running_transfers_of_its_destination(journal: Journal) -> None:
     first, second = begun(journal, "a"), begun(journal, "b", route="other")
     journal.begin(a_file("c"), "/src", "/elsewhere", "p", at=1.0)

@@ -76,6 +76,14 @@ class ProbeDestination:
 
 
 @frozen
+class FindDestination:
+    """Is the folder there, to be read? Answered by Probed."""
+
+    root: str
+    marker: str | None
+
+
+@frozen
 class Pace:
     """How fast a copy may go: the route's timetable (empty: no limit), divided among `shares` copies."""
 
@@ -115,6 +123,16 @@ class PublishFile:
 
 
 @frozen
+class CheckFile:
+    """Read a published file back and compare it with the record. Streams Copying, ends with Checked."""
+
+    place: Place
+    name: str
+    size_bytes: int
+    digest: bytes
+
+
+@frozen
 class SettleSource:
     """Delete, keep or archive the source if it is still what was delivered. Ends with SourceSettled."""
 
@@ -147,8 +165,10 @@ Request = (
     | ExamineSource
     | ListenToSource
     | ProbeDestination
+    | FindDestination
     | CopyFile
     | PublishFile
+    | CheckFile
     | SettleSource
     | LookUpSource
     | DiscardPartial
@@ -231,6 +251,18 @@ class Published:
     already_there: bool
 
 
+CheckVerdict = Literal["verified", "altered", "missing", "unreadable"]
+
+
+@frozen
+class Checked:
+    """What became of a published file; `detail`: what differs or is in the way; `level`: how it was read."""
+
+    verdict: CheckVerdict
+    detail: str = ""
+    level: VerifyLevel | None = None
+
+
 @frozen
 class SourceSettled:
     """`kept` says why the source was left standing, None: it is gone."""
@@ -258,6 +290,7 @@ Reply = (
     | Copied
     | Found
     | Published
+    | Checked
     | SourceSettled
     | Presence
     | Finished

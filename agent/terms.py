@@ -93,6 +93,17 @@ class Delivery:
     kept: bool
 
 
+@frozen
+class Record:
+    """What the history says of a delivered file. `destination_path` is absolute, `hash` as in `Delivery`."""
+
+    route: str
+    destination: str
+    destination_path: str
+    size_bytes: int
+    hash: str
+
+
 class Step(enum.Enum):
     """How far a running transfer has come, in the journal's words."""
 

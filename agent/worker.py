@@ -19,9 +19,11 @@ from attrs import define, field
 
 from agent.faults import Fault, FaultKind
 from agent.protocol import (
+    CheckFile,
     CopyFile,
     DiscardPartial,
     ExamineSource,
+    FindDestination,
     Finished,
     Listed,
     ListenToSource,
@@ -42,8 +44,9 @@ from agent.protocol import (
 )
 from agent.stores import platform, source
 from agent.stores.arriving import copy_file, publish_file
+from agent.stores.checking import check_file
 from agent.stores.events import SourceEvents
-from agent.stores.folder import FolderDestination, probe
+from agent.stores.folder import FolderDestination, find, probe
 from agent.stores.platform import Publisher
 from agent.stores.settling import settle
 
@@ -94,7 +97,7 @@ class Desk:
             self._output.write(frame((is_last, reply)))
             self._output.flush()
 
-    def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911  one line per request
+    def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911, PLR0912  one line per request
         match request:
             case PrepareSource(root):
                 source.prepare(root)
@@ -108,12 +111,17 @@ class Desk:
                 return self._listen(root)
             case ProbeDestination(root, marker, try_writing):
                 return probe(root, marker, try_writing=try_writing)
+            case FindDestination(root, marker):
+                return find(root, marker)
             case CopyFile(place=place):
                 with self._destination(place) as destination:
                     return copy_file(request, destination, self.stream)
             case PublishFile(place=place):
                 with self._destination(place) as destination:
                     return publish_file(request, destination, self.stream)
+            case CheckFile(place=place):
+                with self._destination(place) as destination:
+                    return check_file(request, destination, self.stream)
             case DiscardPartial(place, partial):
                 with self._destination(place) as destination:
                     destination.discard(partial)

@@ -4,11 +4,13 @@ Exactly one connection writes: SQLite up to 3.51.2 can corrupt a WAL that two co
 at once (sqlite.org/wal.html, "WAL-reset bug"), so a reader neither writes nor checkpoints.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
+from urllib.parse import quote
 
 import structlog
 from sqlalchemy import Connection, NullPool, create_engine, event, inspect, text
@@ -48,13 +50,13 @@ def open_writer(path: Path) -> Connection:
 
 
 def open_reader(path: Path) -> Connection:
-    """A connection that only reads, and neither waits for the writer nor holds it up.
+    """A connection that only reads, and neither waits for the writer nor holds it up; it makes no file.
 
     Raises:
         JournalError: the file cannot be read.
     """
     with clear_errors():
-        return _connect(path, _READING, "BEGIN")
+        return _connect(path, _READING, "BEGIN", "ro")
 
 
 @contextmanager
@@ -68,7 +70,7 @@ def clear_errors() -> Iterator[None]:
 
 def _open_sound(path: Path) -> Connection:
     with clear_errors(), _damage_noticed(), ExitStack() as undo:
-        writer = undo.enter_context(_connect(path, _WRITING, "BEGIN IMMEDIATE"))
+        writer = undo.enter_context(_connect(path, _WRITING, "BEGIN IMMEDIATE", "rwc"))
         with writer.begin():
             revision = _revision(writer)
         if revision != REVISION:
@@ -88,11 +90,13 @@ def _damage_noticed() -> Iterator[None]:
         raise
 
 
-def _connect(path: Path, pragmas: tuple[str, ...], begin: str) -> Connection:
+def _connect(path: Path, pragmas: tuple[str, ...], begin: str, mode: str) -> Connection:
+    place = f"file:{quote(os.fsencode(path))}?mode={mode}"
+
     def connect() -> sqlite3.Connection:
         # isolation_level: SQLAlchemy and we say when a transaction begins, not the driver.
         with ExitStack() as undo:
-            raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            raw = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
             undo.callback(raw.close)
             for pragma in pragmas:
                 raw.execute(f"PRAGMA {pragma}")

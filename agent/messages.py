@@ -292,6 +292,22 @@ class ConfigRejected:
 
 
 @frozen
+class JournalState:
+    """Whether the journal can be written; `error` None: it can."""
+
+    error: str | None
+    at: float
+
+
+@frozen
+class JournalRenewed:
+    """The journal was damaged and has been set aside; a fresh one goes on."""
+
+    damage: str
+    at: float
+
+
+@frozen
 class Subscribe:
     """A visitor: gets a Snapshot, then Updates; closed when it is too slow."""
 
@@ -310,6 +326,8 @@ BroadcasterInbox = (
     | GenerationStarted
     | Crashed
     | ConfigRejected
+    | JournalState
+    | JournalRenewed
     | Subscribe
 )
 

@@ -64,7 +64,7 @@ class RouteView:
 
 @frozen
 class Event:
-    """A line for the page: a crash that was survived, a rejected configuration."""
+    """A line for the page: a crash that was survived, a rejected configuration, a journal in trouble."""
 
     at: float
     level: Literal["warning", "error"]
@@ -73,12 +73,16 @@ class Event:
 
 @frozen
 class Snapshot:
-    """All that a visitor needs to start; `files` holds the tracked ones and the last 100 completed."""
+    """All that a visitor needs to start; `files` holds the tracked ones and the last 100 completed.
+
+    `journal_error`: why nothing can be written down just now, None: it can.
+    """
 
     seq: int
     files: tuple[FileView, ...]
     routes: tuple[RouteView, ...]
     events: tuple[Event, ...]
+    journal_error: str | None = None
 
 
 @frozen

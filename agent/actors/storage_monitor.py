@@ -46,7 +46,7 @@ async def _remember(destination: str, mount_point: str, ledger: Ledger) -> str |
     try:
         await ledger.remember_mount(destination, mount_point)
     except JournalError as error:
-        log.warning("mount not remembered", destination=destination, error=str(error))
+        log.debug("mount not remembered", destination=destination, error=str(error))
         return None
     return mount_point
 

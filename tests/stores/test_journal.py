@@ -155,8 +155,8 @@ def test_a_dropped_transfer_leaves_no_trace(journal: Journal) -> None:
     journal.drop(transfer.id)
     assert journal.find("mxf", "a.mxf") is None
     assert journal.history(HistoryQuery()).rows == ()
-    assert journal._writer.scalar(text("SELECT count(*) FROM blocks")) == 0
-    journal._writer.rollback()
+    assert journal._db.writer.scalar(text("SELECT count(*) FROM blocks")) == 0
+    journal._db.writer.rollback()
 
 
 def test_the_sweep_sees_the_running_transfers_of_its_destination(journal: Journal) -> None:

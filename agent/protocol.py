@@ -182,7 +182,7 @@ class Listed:
 
 @frozen
 class ListingEnd:
-    """`unseen`: folders that could not be listed, each with the reason."""
+    """`unseen`: folders that could not be listed, or files that could not be asked for, with the reason."""
 
     entries: tuple[Entry, ...]
     unseen: tuple[tuple[str, str], ...]

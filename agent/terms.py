@@ -71,6 +71,14 @@ class Entry:
 
 
 @frozen
+class Unreadable:
+    """A folder of a source, relative to it, that cannot be listed, and why."""
+
+    folder: str
+    reason: str
+
+
+@frozen
 class SourceFile:
     """One file in one state on one route."""
 

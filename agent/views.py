@@ -5,7 +5,7 @@ from typing import Literal
 from attrs import frozen
 
 from agent.faults import OutageReason
-from agent.terms import Status, VerifyLevel
+from agent.terms import Status, Unreadable, VerifyLevel
 
 
 @frozen
@@ -60,6 +60,7 @@ class RouteView:
     destination_free_bytes: int | None
     destination_total_bytes: int | None
     low_space_bytes: int
+    unreadable_folders: tuple[Unreadable, ...] = ()  # the first of those in the source
 
 
 @frozen

@@ -105,8 +105,9 @@ class Desk:
             case ListSource(folder):
                 return self._list(folder)
             case ExamineSource(folder, paths, closely):
-                entries = tuple(source.examine(folder, paths, closely))
-                return ListingEnd(entries, (), source.free_bytes(folder.root))
+                unseen: list[tuple[str, str]] = []
+                entries = tuple(source.examine(folder, paths, closely, unseen))
+                return ListingEnd(entries, tuple(unseen), source.free_bytes(folder.root))
             case ListenToSource(root):
                 return self._listen(root)
             case ProbeDestination(root, marker, try_writing):

@@ -21,7 +21,8 @@ from agent.protocol import (
     Touched,
 )
 from agent.rules.agenda import Agenda, Task
-from agent.terms import Entry
+from agent.rules.unreadable import Change, UnreadableFolders
+from agent.terms import Entry, Unreadable
 from agent.workers import Workers
 
 log = get_logger(__name__)
@@ -37,6 +38,7 @@ async def run(
 ) -> None:
     """Look when a look is due, and pass on what stands there."""
     agenda = Agenda(route.scan_s)
+    unreadable = UnreadableFolders()
     error: str | None = None
     async with inbox, scans, broadcaster:
         await _prepare(route, workers)
@@ -57,7 +59,18 @@ async def run(
                 await broadcaster.send(SourceState(route.name, error, None, time.time()))
                 continue
             error = None
+            if scan.looked is None:
+                _report(route, unreadable.scanned(scan.unseen))
             await scans.send(scan)
+
+
+def _report(route: Route, change: Change) -> None:
+    for each in change.begun:
+        log.warning("folder cannot be read", route=route.name, folder=each.folder, error=each.reason)
+    if change.more:
+        log.warning("more folders cannot be read", route=route.name, folders=change.more)
+    for folder in change.over:
+        log.info("folder can be read again, or is gone", route=route.name, folder=folder)
 
 
 async def _prepare(route: Route, workers: Workers) -> None:
@@ -133,5 +146,5 @@ async def _look(route: Route, workers: Workers, task: Task) -> Scan:
         at=time.time(),
         free_bytes=end.free_bytes,
         looked=task.paths,
-        unseen=tuple(folder for folder, _ in end.unseen),
+        unseen=tuple(Unreadable(*each) for each in end.unseen),
     )

@@ -8,6 +8,7 @@ from attrs import define, evolve, field, frozen
 from agent.config import Route
 from agent.messages import Forgotten, Gone, Moved, Moves, Ready, Scan, SourceState
 from agent.rules.naming import file_id
+from agent.rules.unreadable import shown
 from agent.terms import Container, Entry, Evidence, Signature, SourceFile, Status, Writer
 
 
@@ -60,7 +61,8 @@ class StabilityRule:
         if unknown:
             facts.append(Forgotten(unknown))
         if scan.looked is None:
-            facts.append(SourceState(self.route.name, None, scan.free_bytes, scan.at))
+            unreadable = shown(scan.unseen)
+            facts.append(SourceState(self.route.name, None, scan.free_bytes, scan.at, unreadable))
         return Decisions(tuple(facts), tuple(orders))
 
     def due_s(self) -> float:
@@ -150,11 +152,12 @@ class StabilityRule:
     def _vanished(self, scan: Scan) -> list[Tracked]:
         present = {entry.path for entry in scan.entries}
         expected = self._tracked if scan.looked is None else scan.looked
-        hidden = tuple(folder + "/" for folder in scan.unseen)
+        unseen = {each.folder for each in scan.unseen}
+        hidden = tuple(folder + "/" for folder in unseen)
         gone = [
             path
             for path in expected
-            if path in self._tracked and path not in present and not path.startswith(hidden)
+            if path in self._tracked and path not in present | unseen and not path.startswith(hidden)
         ]
         return [self._tracked.pop(path) for path in gone]
 

@@ -94,12 +94,12 @@ class Journal:
 
     def check(self) -> None:
         """Raises: JournalDamaged: the file's structure is not sound."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             check(db)
 
     def find(self, route: str, path: str) -> Transfer | None:
         """The running transfer of this file, whatever state of the file it is for."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             row = _running(db, route, path).first()
             if row is None:
                 return None
@@ -109,7 +109,7 @@ class Journal:
         self, file: SourceFile, source_root: str, destination: str, partial: str, at: float
     ) -> Transfer:
         """A new transfer. Raises: ValueError: this file has a running one."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             if _running(db, file.route, file.path).first() is not None:
                 raise ValueError(f"{file.path!r} has a running transfer on route {file.route}")
             db.execute(
@@ -130,14 +130,14 @@ class Journal:
 
     def restart(self, transfer_id: int, partial: str) -> None:
         """Back to COPYING from nothing, under a fresh temporary name."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             block_table.replace(db, transfer_id, 0, b"")
             fresh = {"name": None, "hash": None, "level": None, "already_there": False}
             self._change(db, transfer_id, step=Step.COPYING, partial=partial, **fresh)
 
     def adopt(self, transfer_id: int, signature: Signature) -> None:
         """The transfer is now for this state of its file: it grew, and its blocks were checked against it."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             self._change(db, transfer_id, signature=signature)
 
     def checkpoint(self, transfer_id: int, first_block: int, digests: bytes) -> None:
@@ -146,19 +146,19 @@ class Journal:
         Raises:
             ValueError: not whole digests, or a gap before `first_block`.
         """
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             if db.scalar(select(transfers.c.id).where(transfers.c.id == transfer_id)) is None:
                 raise self._unknown(transfer_id)
             block_table.replace(db, transfer_id, first_block, digests)
 
     def intent(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
         """Verified, and about to be given its final name."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             self._change(db, transfer_id, step=Step.INTENT, name=name, hash=hash, level=level)
 
     def published(self, transfer_id: int, name: str, already_there: bool) -> None:
         """Stands under its final name, durably."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             self._change(db, transfer_id, step=Step.PUBLISHED, name=name, already_there=already_there)
 
     def finish(
@@ -171,7 +171,7 @@ class Journal:
         destination_path: str | None,
     ) -> None:
         """The transfer has ended: it moves to the history, its blocks go."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             ended = db.execute(select(transfers).where(transfers.c.id == transfer_id)).mappings().first()
             if ended is None:
                 raise self._unknown(transfer_id)
@@ -197,32 +197,32 @@ class Journal:
         self, file: SourceFile, source_root: str, destination: str, attempts: int, error: str, at: float
     ) -> None:
         """Given up before a transfer began. Raises: ValueError: this file has a running one."""
-        with self._db.atomic():
+        with self._atomic():
             unstarted = self.begin(file, source_root, destination, partial="", at=at)
             self.finish(unstarted.id, "failed", attempts, error, at, destination_path=None)
 
     def drop(self, transfer_id: int) -> None:
         """Forget a running transfer without a trace: its source vanished, its partial has been removed."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             if not db.execute(delete(transfers).where(transfers.c.id == transfer_id)).rowcount:
                 raise self._unknown(transfer_id)
 
     def running(self, destination: str) -> tuple[Transfer, ...]:
         """All running or interrupted transfers to this destination, oldest first, without their blocks."""
         chosen = select(*TRANSFER).where(transfers.c.destination == destination).order_by(transfers.c.id)
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             return tuple(self._noted(Transfer(**row, blocks=())) for row in db.execute(chosen).mappings())
 
     def settled(self) -> tuple[Settled, ...]:
         """For each file whose newest end is kept or failed and that is not running: that end."""
         again = exists().where(transfers.c.route == history.c.route, transfers.c.path == history.c.path)
         chosen = select(*SETTLED).where(history.c.settles, ~again).order_by(history.c.id)
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             return tuple(Settled(**row) for row in db.execute(chosen).mappings())
 
     def pardon(self, route: str, path: str) -> None:
         """A failed file is to be tried again; the history keeps its row."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             _unsettle(db, route, path, history.c.result == "failed")
 
     def history(self, query: HistoryQuery) -> HistoryPage:
@@ -232,7 +232,7 @@ class Journal:
 
     def set_paused(self, route: str, paused: bool) -> None:
         """Remember whether the operator has paused this route."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             db.execute(delete(paused_routes).where(paused_routes.c.route == route))
             if paused:
                 db.execute(insert(paused_routes).values(route=route))
@@ -240,24 +240,29 @@ class Journal:
 
     def paused(self) -> frozenset[str]:
         """The routes that the operator has paused."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             self._db.memory.paused = set(db.scalars(select(paused_routes.c.route)))
         return frozenset(self._db.memory.paused)
 
     def remember_mount(self, destination: str, mount_point: str) -> None:
         """The destination was found on this mount and accepted."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             db.execute(delete(mounts).where(mounts.c.destination == destination))
             db.execute(insert(mounts).values(destination=destination, mount_point=mount_point))
         self._db.memory.mount_points[destination] = mount_point
 
     def mount_points(self) -> dict[str, str]:
         """Where each destination was mounted when it was last accepted."""
-        with self._db.atomic() as db:
+        with self._atomic() as db:
             self._db.memory.mount_points = {
                 row.destination: row.mount_point for row in db.execute(select(mounts))
             }
         return dict(self._db.memory.mount_points)
+
+    @contextmanager
+    def _atomic(self) -> Iterator[Connection]:
+        with self._db.atomic() as db:
+            yield db
 
     def _noted(self, transfer: Transfer) -> Transfer:
         self._db.memory.newest_id = max(self._db.memory.newest_id, transfer.id)

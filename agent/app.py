@@ -66,6 +66,7 @@ async def live(house: Household, config: Config, *, once_only: bool) -> None:
         log.info("listening", url=url)
         _tell_address(config, url)
         household.start_soon(_broadcast, house, told)
+        household.start_soon(house.ledger.keep_trying)
         if once_only:
             house.exit_code = once.EXIT_RESUMABLE  # until all is at rest
             household.start_soon(stop_when_settled, house)

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from agent.config import Route
 from agent.faults import Fault, OutageReason
-from agent.terms import Delivery, Entry, SourceFile, Status
+from agent.terms import Delivery, Entry, SourceFile, Status, Unreadable
 from agent.views import Feed
 
 
@@ -20,7 +20,7 @@ class Scan:
     """What stands in a source: a level, not an edge.
 
     `looked` is None for a whole scan; otherwise only these paths were looked at, and those of them without
-    an entry are gone. `unseen`: folders that could not be listed, nothing is known of what is below them.
+    an entry are gone. `unseen`: what could not be looked at; nothing is known of it and of what is below.
     The stats lie between `began_s` and `ended_s`.
     """
 
@@ -30,7 +30,7 @@ class Scan:
     at: float
     free_bytes: int
     looked: tuple[str, ...] | None = None
-    unseen: tuple[str, ...] = ()
+    unseen: tuple[Unreadable, ...] = ()
 
 
 @frozen
@@ -294,12 +294,13 @@ class Counted:
 
 @frozen
 class SourceState:
-    """A source as the last whole scan found it; `error` None means readable."""
+    """A source as the last whole scan found it; `error` None means readable, but for these folders in it."""
 
     route: str
     error: str | None
     free_bytes: int | None
     at: float
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 @frozen
@@ -335,6 +336,22 @@ class ConfigRejected:
 
 
 @frozen
+class JournalState:
+    """Whether the journal can be written; `error` None: it can."""
+
+    error: str | None
+    at: float
+
+
+@frozen
+class JournalRenewed:
+    """The journal was damaged and has been set aside; a fresh one goes on."""
+
+    damage: str
+    at: float
+
+
+@frozen
 class Subscribe:
     """A visitor: gets a Snapshot, then Updates; closed when it is too slow."""
 
@@ -353,6 +370,8 @@ BroadcasterInbox = (
     | GenerationStarted
     | Crashed
     | ConfigRejected
+    | JournalState
+    | JournalRenewed
     | Subscribe
 )
 

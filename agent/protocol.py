@@ -80,6 +80,14 @@ class ProbeDestination:
 
 
 @frozen
+class FindDestination:
+    """Is the folder there, to be read? Answered by Probed."""
+
+    root: str
+    marker: str | None
+
+
+@frozen
 class Pace:
     """How fast a copy may go: the route's timetable (empty: no limit), divided among `shares` copies."""
 
@@ -142,6 +150,16 @@ class PublishFile:
 
 
 @frozen
+class CheckFile:
+    """Read a published file back and compare it with the record. Streams Copying, ends with Checked."""
+
+    place: Place
+    name: str
+    size_bytes: int
+    digest: bytes
+
+
+@frozen
 class SettleSource:
     """Delete, keep or archive the source if it is still what was delivered. Ends with SourceSettled."""
 
@@ -186,9 +204,11 @@ Request = (
     | ExamineSource
     | ListenToSource
     | ProbeDestination
+    | FindDestination
     | CopyFile
     | FollowFile
     | PublishFile
+    | CheckFile
     | SettleSource
     | LookUpSource
     | DiscardPartial
@@ -203,7 +223,7 @@ class Listed:
 
 @frozen
 class ListingEnd:
-    """`unseen`: folders that could not be listed, each with the reason."""
+    """`unseen`: folders that could not be listed, or files that could not be asked for, with the reason."""
 
     entries: tuple[Entry, ...]
     unseen: tuple[tuple[str, str], ...]
@@ -299,6 +319,18 @@ class Published:
     already_there: bool
 
 
+CheckVerdict = Literal["verified", "altered", "missing", "unreadable"]
+
+
+@frozen
+class Checked:
+    """What became of a published file; `detail`: what differs or is in the way; `level`: how it was read."""
+
+    verdict: CheckVerdict
+    detail: str = ""
+    level: VerifyLevel | None = None
+
+
 @frozen
 class SourceSettled:
     """`kept` says why the source was left standing, None: it is gone."""
@@ -336,6 +368,7 @@ Reply = (
     | Copied
     | Found
     | Published
+    | Checked
     | SourceSettled
     | Presence
     | Strays

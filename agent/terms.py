@@ -75,6 +75,14 @@ class Entry:
 
 
 @frozen
+class Unreadable:
+    """A folder of a source, relative to it, that cannot be listed, and why."""
+
+    folder: str
+    reason: str
+
+
+@frozen
 class SourceFile:
     """One file in one state on one route."""
 
@@ -95,6 +103,17 @@ class Delivery:
     size_bytes: int
     already_there: bool
     kept: bool
+
+
+@frozen
+class Record:
+    """What the history says of a delivered file. `destination_path` is absolute, `hash` as in `Delivery`."""
+
+    route: str
+    destination: str
+    destination_path: str
+    size_bytes: int
+    hash: str
 
 
 class Step(enum.Enum):

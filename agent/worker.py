@@ -22,9 +22,11 @@ from attrs import define, field
 
 from agent.faults import Fault, FaultKind
 from agent.protocol import (
+    CheckFile,
     CopyFile,
     DiscardPartial,
     ExamineSource,
+    FindDestination,
     FindStrays,
     Finished,
     FollowFile,
@@ -49,9 +51,10 @@ from agent.protocol import (
 )
 from agent.stores import platform, source
 from agent.stores.arriving import copy_file, publish_file
+from agent.stores.checking import check_file
 from agent.stores.claims import Claims
 from agent.stores.events import SourceEvents
-from agent.stores.folder import FolderDestination, probe
+from agent.stores.folder import FolderDestination, find, probe
 from agent.stores.following import follow_file
 from agent.stores.platform import Publisher
 from agent.stores.settling import settle
@@ -133,12 +136,15 @@ class Desk:
             case ListSource(folder):
                 return self._list(folder)
             case ExamineSource(folder, paths, closely):
-                entries = tuple(source.examine(folder, paths, closely))
-                return ListingEnd(entries, (), source.free_bytes(folder.root))
+                unseen: list[tuple[str, str]] = []
+                entries = tuple(source.examine(folder, paths, closely, unseen))
+                return ListingEnd(entries, tuple(unseen), source.free_bytes(folder.root))
             case ListenToSource(root):
                 return self._listen(root)
             case ProbeDestination(root, marker, try_writing):
                 return probe(root, marker, try_writing)
+            case FindDestination(root, marker):
+                return find(root, marker)
             case CopyFile(place=place, partial=partial):
                 self._copy = whereabouts = Whereabouts()
                 with self._claims.held(place.root, partial), self._destination(place) as destination:
@@ -150,6 +156,9 @@ class Desk:
             case PublishFile(place=place, partial=partial):
                 with self._claims.held(place.root, partial), self._destination(place) as destination:
                     return publish_file(request, destination, self.stream)
+            case CheckFile(place=place):
+                with self._destination(place) as destination:
+                    return check_file(request, destination, self.stream)
             case DiscardPartial(place, partial):
                 with self._destination(place) as destination:
                     destination.discard(partial)

@@ -39,9 +39,9 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
 def commits_counted(ledger: Ledger) -> Iterator[list[Connection]]:
     seen: list[Connection] = []
     note = seen.append
-    event.listen(ledger._journal._writer.engine, "commit", note)
+    event.listen(ledger._journal._db.writer.engine, "commit", note)
     yield seen
-    event.remove(ledger._journal._writer.engine, "commit", note)
+    event.remove(ledger._journal._db.writer.engine, "commit", note)
 
 
 class Gate:
@@ -153,7 +153,7 @@ async def test_a_commit_that_fails_fails_for_all_and_the_next_one_works(ledger: 
         nursery.start_soon(gate.hold)
         await wait_all_tasks_blocked()
         nursery.start_soon(failure_of, lambda: ledger.set_paused("a", paused=True), failures)
-        spoil = ledger._journal._writer.exec_driver_sql
+        spoil = ledger._journal._db.writer.exec_driver_sql
         nursery.start_soon(failure_of, lambda: ledger._do(spoil, "ROLLBACK"), failures)
         nursery.start_soon(failure_of, lambda: ledger.set_paused("b", paused=True), failures)
         await wait_all_tasks_blocked()

@@ -152,8 +152,10 @@ async def _outcome(errand: Errand, order: Copy | Follow | Abandon) -> Outcome:
         event = "kept" if delivery.kept else "delivered"
         log.info(event, to=delivery.destination_path, verified=delivery.level, **errand.about)
         return Done(order.file, delivery, time.time())
+    # Trouble with the journal meets every file on every attempt: the ledger has said it once for all.
+    say = log.debug if fault.kind is FaultKind.JOURNAL else log.warning
     event = "attempt failed" if isinstance(order, Copy) else "not followed any further"
-    log.warning("interrupted" if fault.kind in PAUSING else event, error=str(fault), **errand.about)
+    say("interrupted" if fault.kind in PAUSING else event, error=str(fault), **errand.about)
     if fault.kind in PAUSING:
         return Interrupted(order.file, fault, errand.verified_bytes, time.time())
     return Failed(order.file, fault, time.time())

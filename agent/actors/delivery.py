@@ -37,6 +37,7 @@ from agent.protocol import (
 )
 from agent.rules.lifecycle import Next, opening
 from agent.rules.naming import partial_path
+from agent.stores.journal import JournalError
 from agent.terms import Delivery, SourceFile, Status, Step, Transfer
 from agent.views import HistoryResult
 from agent.workers import OnReply, R, Silence, Workers, ignore
@@ -284,7 +285,12 @@ class Errand:
         at = time.time()
         # The source is gone: a halt that comes now must not hide that the file has been delivered.
         with trio.CancelScope(shield=True):
-            await self.ledger.finish(transfer.id, result, attempts, error, at, delivery.destination_path)
+            try:
+                await self.ledger.finish(transfer.id, result, attempts, error, at, delivery.destination_path)
+            except JournalError as trouble:
+                if kept is not None:
+                    raise  # it is still there to be settled once more
+                log.warning("delivered, but not in the history yet", error=str(trouble), **self.about)
         return delivery
 
     async def _discard(self, transfer: Transfer) -> bool:

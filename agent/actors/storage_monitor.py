@@ -40,7 +40,10 @@ async def run(
                 remembered = await _remember(plan.destination, reach.mount_point, ledger)
             await dispatcher.send(state)
             with trio.move_on_after(reach.next_probe_s()):
-                doubt = await doubts.receive()
+                try:
+                    doubt = await doubts.receive()
+                except trio.EndOfChannel:
+                    return  # the dispatcher has fallen, and says itself why
                 before = _report(reach.doubted(doubt.fault, trio.current_time(), time.time()), before)
 
 
@@ -49,7 +52,7 @@ async def _remember(destination: str, mount_point: str, ledger: Ledger) -> str |
     try:
         await ledger.remember_mount(destination, mount_point)
     except JournalError as error:
-        log.warning("mount not remembered", destination=destination, error=str(error))
+        log.debug("mount not remembered", destination=destination, error=str(error))
         return None
     return mount_point
 

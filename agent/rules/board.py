@@ -96,6 +96,7 @@ class Board:
             destination_free_bytes=storage.free_bytes if storage else None,
             destination_total_bytes=storage.total_bytes if storage else None,
             low_space_bytes=self.route.low_space_bytes,
+            unreadable_folders=source.unreadable if source else (),
         )
 
 

@@ -16,9 +16,11 @@ EXIT_RESUMABLE = 3
 def verdict(snapshot: Snapshot, at: float) -> int | None:
     """The exit code once nothing more will move by itself, None while something may.
 
-    Files that are still being written are left for the next run; what only waits for an outage to end or for
-    the operator can be resumed.
+    Files that are still being written are left for the next run; what only waits for an outage to end, for
+    the operator, or for room to write our journal can be resumed.
     """
+    if snapshot.journal_error is not None:
+        return EXIT_RESUMABLE
     if not all(_is_known(route) for route in snapshot.routes):
         return None
     routes = {route.name: route for route in snapshot.routes}

@@ -11,6 +11,7 @@ from agent.messages import Forgotten, Gone, Growing, Moved, Moves, Ready, Scan, 
 from agent.rules.growth import Growth
 from agent.rules.naming import file_id
 from agent.rules.terminal import size_text
+from agent.rules.unreadable import shown
 from agent.terms import Container, Entry, Evidence, Signature, SourceFile, Status, Writer
 
 
@@ -73,7 +74,8 @@ class StabilityRule:
         if unknown:
             facts.append(Forgotten(unknown))
         if scan.looked is None:
-            facts.append(SourceState(self.route.name, None, scan.free_bytes, scan.at))
+            unreadable = shown(scan.unseen)
+            facts.append(SourceState(self.route.name, None, scan.free_bytes, scan.at, unreadable))
         return Decisions(tuple(facts), tuple(orders))
 
     def due_s(self) -> float:
@@ -173,11 +175,12 @@ class StabilityRule:
     def _vanished(self, scan: Scan) -> list[Tracked]:
         present = {entry.path for entry in scan.entries}
         expected = self._tracked if scan.looked is None else scan.looked
-        hidden = tuple(folder + "/" for folder in scan.unseen)
+        unseen = {each.folder for each in scan.unseen}
+        hidden = tuple(folder + "/" for folder in unseen)
         gone = [
             path
             for path in expected
-            if path in self._tracked and path not in present and not path.startswith(hidden)
+            if path in self._tracked and path not in present | unseen and not path.startswith(hidden)
         ]
         return [self._tracked.pop(path) for path in gone]
 

@@ -11,6 +11,8 @@ from agent.messages import (
     Crashed,
     Forgotten,
     GenerationStarted,
+    JournalRenewed,
+    JournalState,
     Moved,
     Moves,
     Progress,
@@ -24,6 +26,7 @@ from agent.views import Event, FileView, Snapshot, Update
 
 RECENT_FILES = 100
 RECENT_EVENTS = 20
+RENEWED = "the journal was damaged and has been set aside, running copies begin again"
 
 ViewFact = (
     Moved
@@ -36,6 +39,8 @@ ViewFact = (
     | GenerationStarted
     | Crashed
     | ConfigRejected
+    | JournalState
+    | JournalRenewed
 )
 
 
@@ -45,6 +50,7 @@ class View:
 
     boards: dict[str, Board] = field(factory=dict, init=False)
     files: dict[str, FileView] = field(factory=dict, init=False)
+    journal_error: str | None = field(default=None, init=False)
     _recent: OrderedDict[str, FileView] = field(factory=OrderedDict, init=False)
     _events: deque[Event] = field(factory=lambda: deque(maxlen=RECENT_EVENTS), init=False)
     _seq: int = field(default=0, init=False)
@@ -85,6 +91,11 @@ class View:
                 )
             case ConfigRejected(reasons, at):
                 self._tell(Event(at, "warning", f"new configuration rejected: {'; '.join(reasons)}"))
+            case JournalState(error, at):
+                self.journal_error = error
+                self._tell(_journal_event(error, at))
+            case JournalRenewed(damage, at):
+                self._tell(Event(at, "warning", f"{RENEWED}: {damage}"))
             case _ as never:
                 assert_never(never)
 
@@ -93,7 +104,7 @@ class View:
         files = (*self.files.values(), *self._recent.values())
         self._note_rates(at)  # the others have to hear of the rates that this one is told
         routes = tuple(board.view(at) for board in self.boards.values())
-        return Snapshot(self._seq, files, routes, tuple(self._events))
+        return Snapshot(self._seq, files, routes, tuple(self._events), self.journal_error)
 
     def flush(self, at: float) -> Update | None:
         """What changed since the last flush, None if nothing did."""
@@ -188,6 +199,12 @@ class View:
         copied, verified = fact.copied_bytes, fact.verified_bytes
         self.files[file.id] = evolve(file, copied_bytes=copied, verified_bytes=verified)
         self._note(file.id, board)
+
+
+def _journal_event(error: str | None, at: float) -> Event:
+    if error is None:
+        return Event(at, "warning", "the journal can be written again, copies go on")
+    return Event(at, "error", f"nothing can be written down, copies wait: {error}")
 
 
 def _first_seen(file: SourceFile, board: Board) -> FileView:

@@ -186,8 +186,23 @@ def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:
             raise Fault.outage(OutageReason.DENIED, f"no permission to write into {root}")
         if try_writing is not None:
             _try_writing(descriptor, try_writing)
-        free, total = platform.free_bytes(descriptor)
-        return Probed(os.fstat(descriptor).st_dev, platform.mount_point(descriptor), free, total)
+        return _probed(descriptor)
+
+
+def find(root: str, marker: str | None) -> Probed:
+    """Is the folder there? Enough for whoever only reads.
+
+    Raises:
+        Fault: DESTINATION, with the reason of the outage.
+    """
+    with held(_open_root(root)) as descriptor, destination_faults():
+        _check_marker(descriptor, root, marker)
+        return _probed(descriptor)
+
+
+def _probed(descriptor: int) -> Probed:
+    free, total = platform.free_bytes(descriptor)
+    return Probed(os.fstat(descriptor).st_dev, platform.mount_point(descriptor), free, total)
 
 
 def _open_root(root: str) -> int:

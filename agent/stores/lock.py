@@ -39,6 +39,11 @@ class StateLock:
             ) from error
         try:
             self._take()
+        except OSError as error:
+            self.release()
+            raise JournalError(
+                f"the state folder {self.folder!r} cannot be used: {error.strerror}"
+            ) from error
         except BaseException:
             self.release()
             raise

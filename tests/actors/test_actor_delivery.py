@@ -32,6 +32,7 @@ from agent.protocol import (
     SourceSettled,
 )
 from agent.rules.naming import is_ours
+from agent.stores.journal import JournalError
 from agent.terms import Status, Step, Transfer
 from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, INTENT, PLACE, PUBLISHED
 from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
@@ -104,6 +105,20 @@ async def test_every_step_is_in_the_journal_before_the_next_begins(bench: Bench)
     assert (delivery.size_bytes, delivery.already_there, delivery.kept) == (100, False, False)
     assert bench.ledger.ended == [Ended("a.mxf", "delivered", 2, None, f"{NAS}/a.mxf")]
     assert bench.ledger.transfers == {}
+
+
+@pytest.mark.parametrize("kept", [None, "the route keeps its sources"])
+async def test_a_source_that_is_gone_has_been_delivered_whether_or_not_its_history_can_be_written(
+    bench: Bench, kept: str | None
+) -> None:
+    bench.workers.script(SettleSource, SourceSettled(kept))
+    bench.ledger.broken.add("finish")
+    if kept is None:
+        assert not (await bench.errand().deliver(1)).kept
+    else:
+        with pytest.raises(JournalError):
+            await bench.errand().deliver(1)
+    assert bench.left.step is Step.PUBLISHED
 
 
 async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None:

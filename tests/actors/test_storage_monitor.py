@@ -5,7 +5,7 @@ from typing import Self
 import pytest
 import trio
 from attrs import evolve, frozen
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors import storage_monitor
 from agent.faults import Fault, FaultKind, OutageReason
@@ -178,3 +178,14 @@ async def test_probes_come_more_seldom_while_an_outage_lasts(
     for _ in range(7):
         await bench.next()
     assert bench.workers.times(ProbeDestination) == [0.0, 5.0, 15.0, 35.0, 75.0, 135.0, 195.0]
+
+
+async def test_a_monitor_whose_dispatcher_has_fallen_leaves_the_word_to_it(autojump_clock: MockClock) -> None:
+    with trio.fail_after(1.0):
+        async with trio.open_nursery() as nursery:
+            bench = Bench.open(nursery, autojump_clock)
+            await bench.next()
+            bench.doubts.close()
+            await wait_all_tasks_blocked()
+            assert bench.states.statistics().open_send_channels == 0
+            nursery.cancel_scope.cancel()

@@ -17,6 +17,7 @@ from agent.terms import (
     SourceFile,
     Step,
     Transfer,
+    Unreadable,
     VerifyLevel,
     Writer,
 )
@@ -82,7 +83,7 @@ def a_scan(
     began_s: float = 0.0,
     took_s: float = 0.0,
     looked: tuple[str, ...] | None = None,
-    unseen: tuple[str, ...] = (),
+    unseen: tuple[Unreadable, ...] = (),
 ) -> Scan:
     """Wall time runs 1000 s ahead of the monotonic clock."""
     ended_s = began_s + took_s

@@ -51,6 +51,11 @@ def test_the_exit_code_tells_how_it_ended(statuses: list[Status], exit_code: int
     assert judged(*map(row, statuses)) == exit_code
 
 
+def test_what_waits_for_room_to_write_our_journal_can_be_resumed() -> None:
+    snapshot = Snapshot(1, (row(Status.IN_QUEUE),), (ROUTE,), (), "disk is full")
+    assert verdict(snapshot, IN_TIME) == 3
+
+
 @pytest.mark.parametrize("status", [Status.DISCOVERED, Status.GROWING])
 def test_a_file_that_is_still_being_written_is_left_for_the_next_run(status: Status) -> None:
     assert judged(row(status), at=TOO_LATE) == 0

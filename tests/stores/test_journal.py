@@ -169,8 +169,8 @@ def test_a_dropped_transfer_leaves_no_trace(journal: Journal) -> None:
     journal.drop(transfer.id)
     assert journal.find("mxf", "a.mxf") is None
     assert journal.history(HistoryQuery()).rows == ()
-    assert journal._writer.scalar(text("SELECT count(*) FROM blocks")) == 0
-    journal._writer.rollback()
+    assert journal._db.writer.scalar(text("SELECT count(*) FROM blocks")) == 0
+    journal._db.writer.rollback()
 
 
 def test_what_loses_its_transfer_is_a_leftover_unless_it_is_known_to_be_gone(journal: Journal) -> None:

@@ -1,7 +1,7 @@
 """A run: so many files in one manner, their names, and all their steps in the order of time."""
 
 import heapq
-import os.path
+import posixpath
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -99,8 +99,8 @@ class Run:
 
     def _sidecar(self, stem: str, last: Job) -> Job:
         """Written when the last member has been closed."""
-        folder, name = os.path.split(stem)
+        folder, name = posixpath.split(stem)
         end_s = deque(steps(last), maxlen=1)[0].at_s + self.habits.skew_s
-        path = os.path.join(folder, self.habits.sidecar.replace("{stem}", name))
-        recording = Recording(literal(_SIDECAR % os.fsencode(name)))
+        path = posixpath.join(folder, self.habits.sidecar.replace("{stem}", name))
+        recording = Recording(literal(_SIDECAR % name.encode("utf-8", "surrogateescape")))
         return Job(path, f"{last.seed}/sidecar", end_s, self.rate_bytes_s, recording, recording, Habits())

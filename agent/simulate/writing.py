@@ -1,6 +1,6 @@
 """One file, written in its manner: the steps of its life, in order, made as they are asked for."""
 
-import os.path
+import posixpath
 from collections import deque
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -43,10 +43,10 @@ class Job:
 
     def temp_path(self) -> str:
         """The name under which it is written; the final one if the writer uses no other."""
-        folder, name = os.path.split(self.path)
+        folder, name = posixpath.split(self.path)
         letters = "".join(Random(f"{self.seed}/name").choices(_LETTERS, k=6))  # noqa: S311  a name, not a secret
         pattern = self.habits.temp_name or "{name}"
-        return os.path.join(folder, pattern.replace("{random}", letters).replace("{name}", name))
+        return posixpath.join(folder, pattern.replace("{random}", letters).replace("{name}", name))
 
 
 @frozen

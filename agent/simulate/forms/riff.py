@@ -1,8 +1,9 @@
 """WAV, RF64 and AVI as their writers leave them while they record, and when they close.
 
 Multimedia Programming Interface and Data Specifications 1.0 (IBM and Microsoft, 1991), chapter 2 (chunks,
-sizes of 32 bits, even padding) and 3 (WAVE). OpenDML AVI File Format Extensions 1.02 (AVI: `hdrl`, `movi`, `idx1`).
-EBU Tech 3285 (`bext`). EBU Tech 3306 (RF64: a `JUNK` chunk keeps the place of `ds64`). All else is noise.
+sizes of 32 bits, even padding) and 3 (WAVE). OpenDML AVI File Format Extensions 1.02 (AVI: `hdrl`, `movi`,
+`idx1`). EBU Tech 3285 (`bext`). EBU Tech 3306 (RF64: a `JUNK` chunk keeps the place of `ds64`). The rest is
+noise.
 """
 
 from agent.simulate.content import Content, Noise, Strip, literal

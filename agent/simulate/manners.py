@@ -162,7 +162,7 @@ COPIES = (
     ),
     Manner(
         "interleaved",
-        "multi-stream transfers (Aspera-like, 4 ranges at once): header and footer early, middle missing",
+        "multi-stream transfers: four ranges at once, holes between them",
         "mxf-op1a",
         Habits(copies=True, allocate="truncate", order="interleaved"),
     ),

@@ -79,7 +79,8 @@ class Run:
             yield self._sidecar(stem, jobs[-1])
 
     def _job(self, path: str, seed: str, start_s: float, habits: Habits) -> Job:
-        first, second = (self._recording(each, habits) for each in (seed, f"{seed}/retake"))
+        first = self._recording(seed, habits)
+        second = self._recording(f"{seed}/retake", habits) if habits.retakes else first
         return Job(path, seed, start_s, self.rate_bytes_s, first, second, habits)
 
     def _recording(self, seed: str, habits: Habits) -> Recording:

@@ -145,7 +145,8 @@ class _Pen:
     def _next(self, stream: Content, up_to: int) -> tuple[int, int]:
         each = self.job.habits.write_bytes
         if self.job.habits.order == "forward":
-            return self.written, min(each, up_to - self.written)
+            head = self.job.recording.head_bytes - self.written
+            return self.written, min(max(each, head), up_to - self.written)
         offset = next(self._places) * each
         return offset, min(each, stream.size_bytes - offset)
 

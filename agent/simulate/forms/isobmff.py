@@ -7,11 +7,11 @@ QuickTime File Format: `wide` keeps the place for a 64-bit size. The media data 
 
 from collections.abc import Iterator
 
-from agent.simulate.content import Noise, Strip, literal
+from agent.simulate.content import Content, Noise, Strip, Zeros, literal
 from agent.simulate.recording import Edit, Form, Material, Recording, shares
 
 _ONES_32 = (1 << 32) - 1
-_RESERVED_BYTES = 65_536
+_SLOT_BYTES = 65_536
 _FRAGMENT_S = 2.0
 _ROBUST_S = 2.0
 _MFRA_BYTES = 8 + 24 + 16
@@ -54,36 +54,37 @@ def faststart(material: Material) -> Recording:
 
 def reserved(material: Material) -> Recording:
     """The place of `moov` is kept by `free` in front of the media data, and filled at close."""
-    head = _ftyp(b"isom") + box(b"free", bytes(_RESERVED_BYTES - 8)) + box(b"wide")
-    media = material.room(len(head) + 8)
-    moov = _moov(material, len(head), _RESERVED_BYTES // 2)
-    rest = box(b"free", bytes(_RESERVED_BYTES - len(moov) - 8))
+    ftyp, moov = _ftyp(b"isom"), _moov(material, 0)
+    place = 2 * len(moov)
     strip = Strip()
-    strip.add(head, bytes(4) + b"mdat", Noise(material.seed, 0, media))
-    place = len(head) - 8 - _RESERVED_BYTES
-    edits = (_sized(strip.at, len(head) - 8, media), Edit(strip.at, place, literal(moov + rest)))
-    return Recording(strip.content(), edits, len(head) + 8)
+    strip.add(ftyp, *_free(place), box(b"wide"))
+    head = strip.at + 8
+    media = material.room(head)
+    strip.add(bytes(4) + b"mdat", Noise(material.seed, 0, media))
+    index = Edit(strip.at, len(ftyp), Content((moov, *_free(place - len(moov)))))
+    return Recording(strip.content(), (_sized(strip.at, head - 16, media), index), head)
 
 
 def robust(material: Material) -> Recording:
     """Two places for `moov` in front; every two seconds the one not in use is written, then takes over."""
-    slot = _RESERVED_BYTES
-    ftyp = _ftyp(b"qt  ")
-
-    def slots(at: int) -> bytes:
-        first = (at // material.period_bytes(_ROBUST_S)) % 2 == 0
-        moov = _moov(material, at, slot)
-        spare = box(b"free", bytes(slot - 8))
-        return moov + spare if first else spare + moov
-
-    head = ftyp + slots(0) + box(b"wide")
-    media = material.room(len(head) + 8)
-    strip = Strip()
-    strip.add(head, bytes(4) + b"mdat", Noise(material.seed, 0, media))
+    ftyp, wide = _ftyp(b"qt  "), box(b"wide")
     period = material.period_bytes(_ROBUST_S)
-    live = [Edit(at, len(ftyp), literal(slots(at))) for at in range(period, strip.at, period)]
-    last = (_sized(strip.at, len(head) - 8, media), Edit(strip.at, len(ftyp), literal(slots(strip.at))))
-    return Recording(strip.content(), (*live, *last), len(head) + 8)
+    slot = max(_SLOT_BYTES, 2 * len(_moov(material, 0)))
+
+    def slots(at: int) -> Content:
+        """Both places as they are when so much has been recorded."""
+        moov = _moov(material, at)
+        used, spare = (moov, *_free(slot - len(moov))), _free(slot)
+        return Content((*spare, *used) if at // period % 2 else (*used, *spare))
+
+    strip = Strip()
+    strip.add(ftyp, *slots(0).pieces, wide)
+    head = strip.at + 8
+    media = material.room(head)
+    strip.add(bytes(4) + b"mdat", Noise(material.seed, 0, media))
+    live = [Edit(at, len(ftyp), slots(at)) for at in range(period, strip.at, period)]
+    last = (_sized(strip.at, head - 16, media), Edit(strip.at, len(ftyp), slots(strip.at)))
+    return Recording(strip.content(), (*live, *last), head)
 
 
 def fragmented(material: Material, *, indexed: bool = True) -> Recording:
@@ -134,12 +135,16 @@ def _large(size: int) -> bytes:
     return (1).to_bytes(4) + b"mdat" + size.to_bytes(8)
 
 
-def _moov(material: Material, mark: int, size: int = 0) -> bytes:
-    """A movie box of one track, told apart by `mark`; of `size` bytes, or in proportion to the media."""
+def _moov(material: Material, mark: int) -> bytes:
+    """A movie box of one track, told apart by `mark`, in proportion to the media."""
     mvhd = box(b"mvhd", mark.to_bytes(16), bytes(84))
     trak = box(b"trak", box(b"tkhd", bytes(84)))
-    size = size or material.tail(1024 + material.size_bytes // 10_000)
+    size = material.tail(1024 + material.size_bytes // 10_000)
     return box(b"moov", mvhd, trak, box(b"free", bytes(size - len(mvhd) - len(trak) - 16)))
+
+
+def _free(size: int) -> tuple[bytes, Zeros]:
+    return size.to_bytes(4) + b"free", Zeros(size - 8)
 
 
 def _fragmented_moov() -> bytes:

@@ -30,6 +30,7 @@ _PACK_BYTES = 16 + 4 + 88 + 16
 _HEAD_BYTES = 16 + 9
 _INDEX_BYTES = 400
 _LEAST_ESSENCE_BYTES = 1024
+_LEAST_PARTITION_BYTES = 16_384
 _FOOTER_OFFSET_AT = 16 + 4 + 24
 _FRAME_RATE = 25
 _AVID_HEAD_BYTES = 262_144 + 32
@@ -89,17 +90,24 @@ def _recording(kind: _Kind, material: Material) -> Recording:
     essence += bodies * _LEAST_ESSENCE_BYTES
     strip, places = Strip(), []
     strip.add(kind.header.whole())
-    for number, share in enumerate(shares(essence, essence // bodies)):
-        pack = _Partition(BODY, CLOSED_COMPLETE, this=strip.at, body_sid=1, body_offset=number)
-        places.append(strip.add(pack.pack()))
+    before = 0
+    for share in shares(essence, essence // bodies):
+        previous = places[-1] if places else 0
+        body = _Partition(BODY, CLOSED_COMPLETE, strip.at, previous, body_offset=before, body_sid=1)
+        places.append(strip.add(body.pack()))
         strip.add(*_frames(material, strip.at, share))
+        before += share
     footer_at = strip.add(_end(material, strip.at, places))
     edits = [*_while_recording(kind, material, places), *_at_close(kind, places, footer_at, strip.at)]
     return Recording(strip.content(), tuple(edits), head)
 
 
 def _bodies(kind: _Kind, material: Material) -> int:
-    return max(1, material.size_bytes // material.period_bytes(kind.partition_s)) if kind.partition_s else 1
+    """One in a period, and one in a file too short for more."""
+    if not kind.partition_s:
+        return 1
+    fitting = (material.size_bytes - kind.header.metadata_bytes) // _LEAST_PARTITION_BYTES
+    return max(1, min(fitting, material.size_bytes // material.period_bytes(kind.partition_s)))
 
 
 def _frames(material: Material, start: int, total: int) -> Iterator[bytes | Noise]:
@@ -173,7 +181,7 @@ def _clip_wrapped(material: Material, *, growing: bool) -> Recording:
         Edit(strip.at, _AVID_HEAD_BYTES, literal(body.pack())),
         Edit(strip.at, length_at, literal(b"\x88" + essence.to_bytes(8))),
     )
-    return Recording(strip.content(), edits, _AVID_HEAD_BYTES)
+    return Recording(strip.content(), edits, length_at + 9)
 
 
 def _opened(metadata_bytes: int, **rules: Any) -> Form:  # noqa: ANN401  rules of a _Kind

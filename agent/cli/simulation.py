@@ -151,6 +151,7 @@ def _play(folder: str, run: Run, *, paced: bool, quiet: bool) -> None:
             _print(journal.line(step, datetime.now(UTC)))
 
     player = Player(folder, tell, paced)
+    player.check_free(job.path for job in run.jobs())
     player.play(run.steps())
     for path, content in player.standing().items():
         _print(journal.result(path, content, datetime.now(UTC)))

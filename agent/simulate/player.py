@@ -1,6 +1,7 @@
 """Carries steps out on a folder, at their time or as fast as it can. Blocking."""
 
 import ctypes
+import errno
 import mmap
 import os
 import time
@@ -78,6 +79,16 @@ class Player:
     _held: dict[str, _Held] = field(factory=dict, init=False)
     _replica: Replica = field(factory=Replica, init=False)
 
+    def check_free(self, paths: Iterable[str]) -> None:
+        """Whether files can be made under these names.
+
+        Raises:
+            FileExistsError: one is taken.
+        """
+        for path in map(self._real, paths):
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+
     def play(self, steps: Iterable[Step]) -> None:
         """To the end; what is open is closed however it ends.
 
@@ -90,7 +101,7 @@ class Player:
             for step in steps:
                 if self.paced:
                     time.sleep(max(0.0, begin_s + step.at_s - time.monotonic()))
-                with naming(self._real(step.path)):
+                with naming(self._real(step.to if isinstance(step, Rename) else step.path)):
                     self._do(step)
                 self._replica.apply(step)
                 self.tell(step)
@@ -140,10 +151,9 @@ class Player:
         self._held[path] = _Held(os.open(self._real(path), flags, 0o644))
 
     def _rename(self, step: Rename) -> None:
-        target = self._real(step.to)
-        if not step.replacing and os.path.lexists(target):
-            raise FileExistsError(17, "File exists", target)
-        os.rename(self._real(step.path), target)
+        if not step.replacing:
+            self.check_free([step.to])
+        os.rename(self._real(step.path), self._real(step.to))
 
     def _real(self, path: str) -> str:
         return os.path.join(self.folder, path)

@@ -75,7 +75,7 @@ def test_the_journal_names_every_operation(manner: str, ops: set[str], tmp_path:
 
 
 def test_the_same_words_write_the_same_bytes(tmp_path: Path) -> None:
-    digests = []
+    digests: list[list[str]] = []
     for seed in ("7", "7", "8"):
         folder = tmp_path / str(len(digests))
         folder.mkdir()
@@ -91,7 +91,7 @@ def test_quiet_leaves_the_writes_out(tmp_path: Path) -> None:
 
 
 def test_a_duration_is_as_good_as_a_size(tmp_path: Path) -> None:
-    lines = journal(str(tmp_path), "--manner", "append", "--duration", "2s", "--rate", "200kB", "--quiet")
+    lines = journal(str(tmp_path), "--manner", "append", "--duration", "500ms", "--rate", "800kB", "--quiet")
     assert lines[-1]["size"] == 400_000
 
 
@@ -144,13 +144,15 @@ def test_a_wish_that_cannot_be_met_names_the_way_out(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("manner", ["mxf-op1a", "rename-at-end"])
-def test_a_file_that_stands_there_is_left_alone(manner: str, tmp_path: Path) -> None:
-    (tmp_path / "clip.mxf").write_bytes(b"footage")
+@pytest.mark.parametrize("manner", ["mxf-op1a", "rename-at-end", "opatom-group"])
+def test_a_file_that_stands_there_is_left_alone_and_nothing_begins(manner: str, tmp_path: Path) -> None:
+    taken = tmp_path / ("clip_a2.mxf" if manner == "opatom-group" else "clip.mxf")
+    taken.write_bytes(b"footage")
     result = invoke("simulate", str(tmp_path), "--manner", manner, *QUICK)
-    assert result.exit_code == 1
-    assert result.stderr == f"{tmp_path}/clip.mxf exists, and is left alone: choose another --name\n"
-    assert (tmp_path / "clip.mxf").read_bytes() == b"footage"
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"{taken} exists, and is left alone: choose another --name\n"
+    assert taken.read_bytes() == b"footage"
+    assert list(tmp_path.iterdir()) == [taken]
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

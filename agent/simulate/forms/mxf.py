@@ -88,7 +88,8 @@ def _recording(kind: _Kind, material: Material) -> Recording:
     head = _PACK_BYTES + kind.header.metadata_bytes
     essence = material.room(head + bodies * (_PACK_BYTES + _LEAST_ESSENCE_BYTES) + end)
     essence += bodies * _LEAST_ESSENCE_BYTES
-    strip, places = Strip(), []
+    strip = Strip()
+    places: list[int] = []
     strip.add(kind.header.whole())
     before = 0
     for share in shares(essence, essence // bodies):

@@ -53,10 +53,8 @@ class _Held:
     def allocate(self, step: Allocate) -> None:
         if step.way == "truncate":
             os.ftruncate(self.fd, step.length)
-        elif step.way == "fallocate":
-            os.posix_fallocate(self.fd, 0, step.length)
         else:
-            _fallocate(self.fd, _KEEP_SIZE, 0, step.length)
+            _fallocate(self.fd, _KEEP_SIZE if step.way == "keep-size" else 0, 0, step.length)
 
     def sync(self) -> None:
         if self.mapping is not None:

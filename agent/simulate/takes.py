@@ -3,7 +3,7 @@
 import heapq
 import posixpath
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from attrs import evolve, frozen
@@ -12,7 +12,7 @@ from agent.config.units import format_size
 from agent.simulate.content import literal
 from agent.simulate.forms import FORMS, suffix
 from agent.simulate.habits import Habits, Unfitting, check
-from agent.simulate.manners import MANNERS, Manner
+from agent.simulate.manners import MANNERS
 from agent.simulate.patches import patched
 from agent.simulate.recording import Material, Recording, TooLarge, TooSmall
 from agent.simulate.steps import Step
@@ -28,7 +28,6 @@ class Run:
     `name` may begin with folders; `every_s` lies between the beginnings of two files (0: all at once).
     """
 
-    manner: Manner
     container: str
     habits: Habits
     name: str = "clip"
@@ -42,7 +41,7 @@ class Run:
     def of(cls, manner: str, **details: Any) -> "Run":  # noqa: ANN401  whatever a run has
         """A run of a manner by its name, as the field knows it unless `details` say otherwise."""
         known = MANNERS[manner]
-        return evolve(cls(known, known.container, known.habits), **details)
+        return evolve(cls(known.container, known.habits), **details)
 
     def jobs(self) -> Iterator[Job]:
         """One for each file.
@@ -60,7 +59,7 @@ class Run:
         Raises:
             Unfitting: as `jobs`, before the first step.
         """
-        return heapq.merge(*map(steps, list(self.jobs())), key=lambda step: step.at_s)
+        return in_order(list(self.jobs()))
 
     def stem(self, number: int) -> str:
         """The name of a file without what members and container add; numbered when there are several."""
@@ -105,3 +104,8 @@ class Run:
         path = posixpath.join(folder, self.habits.sidecar.replace("{stem}", name))
         recording = Recording(literal(_SIDECAR % name.encode("utf-8", "surrogateescape")))
         return Job(path, f"{last.seed}/sidecar", end_s, self.rate_bytes_s, recording, recording, Habits())
+
+
+def in_order(jobs: Iterable[Job]) -> Iterator[Step]:
+    """The steps of all of them, in the order of time."""
+    return heapq.merge(*map(steps, jobs), key=lambda step: step.at_s)

@@ -1,9 +1,11 @@
 """Habits as people write them."""
 
+from pathlib import Path
+
 import pytest
 from attrs import fields
 
-from agent.simulate import Habits
+from agent.simulate import MANNERS, Habits
 from agent.simulate.settings import BadSetting, described, spelled, with_settings
 
 
@@ -70,3 +72,11 @@ def test_defaults_are_told_in_the_words_that_set_them() -> None:
     assert (told["write"], told["pause"], told["copies"], told["crash-at"]) == ("256KiB", "8s", "no", "never")
     readable = [f"{name}={default}" for name, default in told.items() if default not in ("", "never")]
     assert with_settings(Habits(), readable) == Habits()
+
+
+def test_the_manual_names_every_manner_and_every_setting_as_they_are() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    for manner in MANNERS.values():
+        assert f"| `{manner.name}` | {manner.models} | `{manner.container}` |\n" in manual
+    for name, default, meaning in described():
+        assert f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |\n" in manual

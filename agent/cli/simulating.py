@@ -14,10 +14,10 @@ import click
 from agent.cli.base import EXIT_ERROR, fail, say
 from agent.simulate import MANNERS, Player, Run, Unfitting, ffmpeg, journal
 from agent.simulate.forms import FORMS
+from agent.simulate.pen import Job
 from agent.simulate.settings import BadSetting, described, with_settings
 from agent.simulate.steps import Step, Write
 from agent.simulate.takes import in_order
-from agent.simulate.writing import Job
 
 NOTIONAL_RATE_BYTES_S = 20_000_000  # what an unlimited recording is laid out for
 DEFAULT_SIZE_BYTES = 200_000_000
@@ -115,6 +115,8 @@ def _stoppable(folder: str) -> Iterator[None]:
         sys.exit(EXIT_ERROR)  # nobody reads the journal any more
     except FileExistsError as error:
         fail(f"{error.filename} exists, and is left alone: choose another --name", EXIT_ERROR)
+    except FileNotFoundError as error:
+        fail(f"{error.filename} was taken away before its writer had finished with it", EXIT_ERROR)
     except OSError as error:
         fail(f"cannot write {error.filename}: {error.strerror}", EXIT_ERROR)
     except ffmpeg.Failed as error:

@@ -14,9 +14,10 @@ from agent.simulate.forms import FORMS, suffix
 from agent.simulate.habits import Habits, Unfitting, check
 from agent.simulate.manners import MANNERS
 from agent.simulate.patches import patched
+from agent.simulate.pen import Job
 from agent.simulate.recording import Material, Recording, TooLarge, TooSmall
 from agent.simulate.steps import Step
-from agent.simulate.writing import Job, steps
+from agent.simulate.writing import steps
 
 _SIDECAR = b'<?xml version="1.0" encoding="UTF-8"?>\n<NonRealTimeMeta><Clip name="%s"/></NonRealTimeMeta>\n'
 

@@ -1,52 +1,15 @@
-"""One file, written in its manner: the steps of its life, in order, made as they are asked for."""
+"""The life of one file, written in its manner: steps in the order of time, made as they are asked for."""
 
-import posixpath
 from collections import deque
 from collections.abc import Iterator, Sequence
-from random import Random
-from typing import Any
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from agent.simulate.content import Content, Noise
 from agent.simulate.habits import Habits
-from agent.simulate.recording import Edit, Recording
-from agent.simulate.steps import (
-    Allocate,
-    Close,
-    Create,
-    Open,
-    Remove,
-    Rename,
-    Stamp,
-    Step,
-    Sync,
-    Truncate,
-    Write,
-)
-
-_BURST_BYTES_S = 1_000_000_000
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-@frozen
-class Job:
-    """One file to write. `retake` is what follows a cut or a new beginning: the same layout, other bytes."""
-
-    path: str
-    seed: str
-    start_s: float
-    rate_bytes_s: int
-    recording: Recording
-    retake: Recording
-    habits: Habits
-
-    def temp_path(self) -> str:
-        """The name under which it is written; the final one if the writer uses no other."""
-        folder, name = posixpath.split(self.path)
-        letters = "".join(Random(f"{self.seed}/name").choices(_LETTERS, k=6))  # noqa: S311  a name, not a secret
-        pattern = self.habits.temp_name or "{name}"
-        return posixpath.join(folder, pattern.replace("{random}", letters).replace("{name}", name))
+from agent.simulate.pen import Job, Pen
+from agent.simulate.recording import Edit
+from agent.simulate.steps import Allocate, Close, Create, Open, Remove, Rename, Step, Sync, Truncate, Write
 
 
 @frozen
@@ -75,7 +38,7 @@ _Incident = _Pause | _Retake | _Crash
 
 def steps(job: Job) -> Iterator[Step]:
     """All that happens to one file."""
-    pen = _Pen(job)
+    pen = Pen(job)
     if job.habits.replaces:
         yield from _an_older_one(pen)
     pen.path = job.temp_path()
@@ -87,89 +50,6 @@ def steps(job: Job) -> Iterator[Step]:
     if not pen.crashed:
         yield from _ended(pen)
         yield from _touched(pen)
-
-
-@define
-class _Pen:
-    """Where the writer stands: in the file, and in time."""
-
-    job: Job
-    now_s: float = field(init=False)
-    path: str = field(init=False)
-    written: int = 0
-    crashed: bool = False
-    _lots: Random = field(init=False)
-    _places: Iterator[int] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        job, habits = self.job, self.job.habits
-        size = job.recording.stream.size_bytes
-        self.now_s = job.start_s + (size / job.rate_bytes_s if habits.burst else 0)
-        self.path = job.path
-        self._lots = Random(f"{job.seed}/lots")  # noqa: S311  a simulation, not a secret
-        self._places = iter(_places(habits, -(-size // habits.write_bytes), self._lots))
-
-    def step(self, kind: type[Step], **details: Any) -> Step:  # noqa: ANN401  each kind has its own
-        return kind(at_s=self.now_s, path=self.path, **details)
-
-    def append(self, stream: Content, up_to: int) -> Iterator[Step]:
-        """Write until so many bytes of the stream have been written."""
-        habits = self.job.habits
-        rate = _BURST_BYTES_S if habits.burst else self.job.rate_bytes_s
-        while self.written < up_to:
-            offset, length = self._next(stream, up_to)
-            varied = 1 + habits.jitter * self._lots.uniform(-1, 1) if habits.jitter else 1
-            self.now_s += length / rate * varied
-            self.written += length
-            if not self._is_hole(offset, stream):
-                yield from self._write(offset, stream.cut(offset, offset + length))
-
-    def edit(self, edit: Edit) -> Iterator[Step]:
-        """Go back, or ahead, and overwrite."""
-        habits, size = self.job.habits, edit.content.size_bytes
-        for start in range(0, size, habits.write_bytes):
-            content = edit.content.cut(start, min(start + habits.write_bytes, size))
-            self.now_s += content.size_bytes / habits.edit_rate_bytes_s
-            yield from self._write(edit.offset + start, content)
-        if habits.sync:
-            yield self.step(Sync)
-
-    def stamp(self, moment: str) -> Iterator[Step]:
-        if moment in self.job.habits.set_mtime:
-            yield self.step(Stamp, age_s=self.job.habits.mtime_age_s)
-
-    def _write(self, offset: int, content: Content) -> Iterator[Step]:
-        yield self.step(Write, offset=offset, content=content, mapped=self.job.habits.mapped)
-        yield from self.stamp("writes")
-
-    def _next(self, stream: Content, up_to: int) -> tuple[int, int]:
-        each = self.job.habits.write_bytes
-        if self.job.habits.order == "forward":
-            head = self.job.recording.head_bytes - self.written
-            return self.written, min(max(each, head), up_to - self.written)
-        offset = next(self._places) * each
-        return offset, min(each, stream.size_bytes - offset)
-
-    def _is_hole(self, offset: int, stream: Content) -> bool:
-        habits = self.job.habits
-        if habits.hole_at is None:
-            return False
-        start = round(habits.hole_at * stream.size_bytes)
-        return start <= offset < start + habits.hole_bytes
-
-
-def _places(habits: Habits, count: int, lots: Random) -> Sequence[int]:
-    """Numbers of the writes of a copy, in the order they are made."""
-    match habits.order:
-        case "interleaved":
-            part = -(-count // habits.ways)
-            return [place for start in range(part) for place in range(start, count, part)]
-        case "tail-first":
-            return [count - 1, *range(count - 1)]
-        case "random":
-            return lots.sample(range(count), count)
-        case _:
-            return ()
 
 
 def _incidents(habits: Habits, size: int, head_bytes: int) -> list[_Incident]:
@@ -186,7 +66,7 @@ def _incidents(habits: Habits, size: int, head_bytes: int) -> list[_Incident]:
     return sorted(found, key=lambda incident: incident.after)
 
 
-def _recorded(pen: _Pen) -> Iterator[Step]:
+def _recorded(pen: Pen) -> Iterator[Step]:
     recording = pen.job.recording
     pending = _merged(
         _incidents(pen.job.habits, recording.stream.size_bytes, recording.head_bytes), recording.edits
@@ -216,7 +96,7 @@ def _merged(incidents: Sequence[_Incident], edits: Sequence[Edit]) -> deque[_Inc
     return deque(sorted([*incidents, *edits], key=lambda event: event.after))
 
 
-def _paused(pen: _Pen, pause: _Pause) -> Iterator[Step]:
+def _paused(pen: Pen, pause: _Pause) -> Iterator[Step]:
     if pause.closed:
         yield pen.step(Close)
     pen.now_s += pause.for_s
@@ -224,7 +104,7 @@ def _paused(pen: _Pen, pause: _Pause) -> Iterator[Step]:
         yield pen.step(Open)
 
 
-def _cut(pen: _Pen, retake: _Retake) -> Iterator[Step]:
+def _cut(pen: Pen, retake: _Retake) -> Iterator[Step]:
     pen.written = retake.to
     if retake.new_file:
         yield pen.step(Close)
@@ -234,7 +114,7 @@ def _cut(pen: _Pen, retake: _Retake) -> Iterator[Step]:
         yield pen.step(Truncate, length=retake.to)
 
 
-def _ended(pen: _Pen) -> Iterator[Step]:
+def _ended(pen: Pen) -> Iterator[Step]:
     habits = pen.job.habits
     pen.now_s += habits.hold_s
     if habits.sync:
@@ -246,7 +126,7 @@ def _ended(pen: _Pen) -> Iterator[Step]:
         pen.path = pen.job.path
 
 
-def _touched(pen: _Pen) -> Iterator[Step]:
+def _touched(pen: Pen) -> Iterator[Step]:
     habits, size = pen.job.habits, pen.job.recording.finished().size_bytes
     if habits.touch_after_s is None:
         return
@@ -258,7 +138,7 @@ def _touched(pen: _Pen) -> Iterator[Step]:
     yield pen.step(Close)
 
 
-def _an_older_one(pen: _Pen) -> Iterator[Step]:
+def _an_older_one(pen: Pen) -> Iterator[Step]:
     """What stands under the final name before."""
     noise = Noise(f"{pen.job.seed}/older", 0, pen.job.recording.stream.size_bytes // 2)
     yield pen.step(Create)

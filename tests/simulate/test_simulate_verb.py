@@ -155,6 +155,18 @@ def test_a_file_that_stands_there_is_left_alone_and_nothing_begins(manner: str, 
     assert list(tmp_path.iterdir()) == [taken]
 
 
+def test_a_file_that_somebody_takes_too_early_is_named(tmp_path: Path) -> None:
+    words = ("--manner", "ftp-resume", "--size", "100kB", "--rate", "1MB", "--set", "pause=1s")
+    with started(str(tmp_path), *words) as process:
+        assert process.stdout
+        while '"close"' not in process.stdout.readline():
+            pass
+        (tmp_path / "clip.mxf").unlink()
+        _, complained = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert complained == f"{tmp_path}/clip.mxf was taken away before its writer had finished with it\n"
+
+
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     result = invoke("simulate", str(tmp_path), "--name", "x" * 300, *QUICK)
     assert result.exit_code == 1

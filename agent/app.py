@@ -17,6 +17,7 @@ from agent.log import get_logger
 from agent.messages import Crashed
 from agent.rules import once
 from agent.stopping import obey_signals, stop_when_settled
+from agent.stores.lock import leave_address
 from web.app import create_app
 from web.guard import Access
 from web.server import serve
@@ -207,7 +208,6 @@ class _Once(trio.TaskStatus[str]):
 def _tell_address(config: Config, url: str) -> None:
     """For the command line, which cannot know a port that was picked freely. Raises: CannotStart."""
     try:
-        with open(config.agent.address_file, "w", encoding="utf-8") as file:
-            file.write(url)
+        leave_address(config.agent.address_file, url)
     except OSError as error:
         raise CannotStart(f"{config.agent.address_file} cannot be written: {error.strerror}") from error

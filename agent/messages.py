@@ -304,6 +304,13 @@ class SourceState:
 
 
 @frozen
+class Swept:
+    """What earlier runs had left half done at a destination is finished or put away."""
+
+    destination: str
+
+
+@frozen
 class RouteState:
     route: str
     paused: bool
@@ -366,6 +373,7 @@ BroadcasterInbox = (
     | Counted
     | StorageState
     | SourceState
+    | Swept
     | RouteState
     | GenerationStarted
     | Crashed

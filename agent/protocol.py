@@ -217,6 +217,11 @@ Request = (
 
 
 @frozen
+class Started:
+    """The first thing a worker says: from now on its silence has a meaning."""
+
+
+@frozen
 class Listed:
     entries: tuple[Entry, ...]
 
@@ -356,7 +361,8 @@ class Finished:
 
 
 Reply = (
-    Listed
+    Started
+    | Listed
     | ListingEnd
     | Touched
     | Probed

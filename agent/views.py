@@ -55,6 +55,7 @@ class RouteView:
     outage: Outage | None
     checked: bool  # False until the destination was probed for the first time
     scanned: bool  # False until its source was listed for the first time
+    swept: bool  # False until what earlier runs left at the destination was finished or put away
     source_error: str | None
     source_free_bytes: int | None
     destination_free_bytes: int | None

@@ -45,6 +45,7 @@ from agent.protocol import (
     SettleSource,
     SourceFolder,
     SourceSettled,
+    Started,
     Strays,
     Touched,
     Waiting,
@@ -125,8 +126,11 @@ class Desk:
             self._write(reply, is_last=is_last)
 
     def _write(self, reply: Reply | Fault, *, is_last: bool) -> None:
-        self._output.write(frame((is_last, reply)))
-        self._output.flush()
+        try:
+            self._output.write(frame((is_last, reply)))
+            self._output.flush()
+        except BrokenPipeError:
+            os._exit(0)  # the agent has gone while we were stuck
 
     def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911, PLR0912  one line per request
         match request:
@@ -214,6 +218,7 @@ def main() -> None:
     requests: queue.Queue[Request] = queue.Queue()
     threading.Thread(target=_own_standard_input, args=(requests,), daemon=True).start()
     desk = Desk(sys.stdout.buffer, Claims(sys.argv[1]))
+    desk.stream(Started())
     threading.Thread(target=desk.tell_side, daemon=True).start()
     while True:
         desk.serve(requests.get())

@@ -23,6 +23,7 @@ from agent.worker import HEADER, frame
 
 KEPT_IDLE = 4
 LAST_WAIT_S = 0.5  # for killed workers to be gone; one that is stuck in a dead mount is left behind
+START_S = 60.0
 STUCK_AT_MOST = 3
 STUCK_LOOK_S = 0.25
 OUR_FOLDER = str(Path(__file__).parents[1])
@@ -69,7 +70,23 @@ class Worker:
             )
         except OSError as error:
             raise Fault(FaultKind.WORKER, f"no worker process can be started: {error}") from error
-        return cls(process)
+        worker = cls(process)
+        try:
+            await worker.hear_started()
+        except BaseException:
+            worker.kill()
+            with trio.CancelScope(shield=True):
+                await worker.close_pipes()
+            raise
+        return worker
+
+    async def hear_started(self) -> None:
+        """On a busy machine a start takes its time, which is nobody's silence. Raises: Fault: WORKER."""
+        try:
+            with trio.fail_after(START_S):
+                await self._next()
+        except trio.TooSlowError as error:
+            raise Fault(FaultKind.WORKER, f"a worker process did not start in {START_S:g} s") from error
 
     @property
     def pid(self) -> int:

@@ -31,6 +31,7 @@ from agent.messages import (
     Moved,
     Progress,
     Sweep,
+    Swept,
 )
 from agent.protocol import Place
 from agent.stores.journal import JournalError
@@ -81,6 +82,8 @@ class Pool:
             finally:
                 done.set()
             await sweeper.clear_away()
+            await self.broadcaster.send(Swept(self.plan.destination))
+            await sweeper.keep_clear()
 
     def _errand(self, order: Copy | Follow | Abandon) -> Errand:
         return Errand(

@@ -64,11 +64,14 @@ class Sweeper:
             self._interrupted(error)
 
     async def clear_away(self) -> None:
-        """Remove leftovers, now and again from time to time, until one hangs; goes on beside the copies."""
+        """Remove leftovers, beside the copies."""
         await self._remove_leftovers()
         await self._search()
         await self._remove_leftovers()
         self._report()
+
+    async def keep_clear(self) -> None:
+        """Again from time to time, until one hangs."""
         while not self._hung:
             await trio.sleep(AGAIN_S)
             self._finished = self._removed = self._left = 0

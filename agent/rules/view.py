@@ -1,7 +1,7 @@
 """The single picture of the house: facts come in, snapshots and updates go out."""
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from attrs import define, evolve, field
@@ -19,6 +19,7 @@ from agent.messages import (
     RouteState,
     SourceState,
     StorageState,
+    Swept,
 )
 from agent.rules.board import Board
 from agent.terms import SourceFile, Status
@@ -35,6 +36,7 @@ ViewFact = (
     | Progress
     | StorageState
     | SourceState
+    | Swept
     | RouteState
     | GenerationStarted
     | Crashed
@@ -73,10 +75,11 @@ class View:
             case Progress():
                 self._progress(fact)
             case StorageState(destination=destination):
-                for board in self.boards.values():
-                    if board.route.destination == destination:
-                        board.storage = fact
-                        self._stale_routes.add(board.route.name)
+                for board in self._boards_of(destination):
+                    board.storage = fact
+            case Swept(destination):
+                for board in self._boards_of(destination):
+                    board.swept = True
             case SourceState(route=route):
                 self.boards[route].heard(fact)
                 self._stale_routes.add(route)
@@ -117,6 +120,12 @@ class View:
         update = Update(self._seq, changed, tuple(self._removed), routes, tuple(self._new_events))
         self._changed, self._removed, self._stale_routes, self._new_events = set(), set(), set(), []
         return update
+
+    def _boards_of(self, destination: str) -> Iterator[Board]:
+        for board in self.boards.values():
+            if board.route.destination == destination:
+                self._stale_routes.add(board.route.name)
+                yield board
 
     def _note_rates(self, at: float) -> None:
         self._stale_routes.update(name for name, board in self.boards.items() if board.is_news(at))

@@ -37,6 +37,7 @@ class OpenFile:
     _descriptor: int
     _folder: int
     _got_past_cache: bool = field(default=True, init=False)
+    _is_anchored: bool = field(default=False, init=False)
 
     @property
     def size_bytes(self) -> int:
@@ -61,6 +62,12 @@ class OpenFile:
     def flush(self) -> None:
         with destination_faults():
             platform.sync_data(self._descriptor)
+
+    def anchor(self) -> None:
+        if not self._is_anchored:
+            with destination_faults():
+                platform.sync_folder(self._folder)
+            self._is_anchored = True
 
     def read_back(self, offset: int, length: int) -> bytes:
         with destination_faults():

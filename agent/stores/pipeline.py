@@ -132,6 +132,7 @@ class Pipeline:
         """Report the verified blocks that were not reported yet. While `is_busy` only the stage may."""
         self._checkpoint_s = time.monotonic()
         if self._unreported:
+            self.partial.anchor()
             self.tally.report(Checkpoint(self.known_blocks, b"".join(self._unreported)))
             self.known_blocks += len(self._unreported)
             self._unreported = []

@@ -86,6 +86,10 @@ class FaultyPartial:
         self._script.step("flush")
         self._inner.flush()
 
+    def anchor(self) -> None:
+        self._script.step("anchor")
+        self._inner.anchor()
+
     def read_back(self, offset: int, length: int) -> bytes:
         self._script.step("read_back")
         return altered(self._script.flips, offset, self._inner.read_back(offset, length))

@@ -298,6 +298,13 @@ class Subscribe:
     feed: "trio.MemorySendChannel[Feed]"
 
 
+@frozen
+class Swept:
+    """What an earlier run had left half-published at this destination is finished, as far as it can be."""
+
+    destination: str
+
+
 BroadcasterInbox = (
     Moved
     | Moves
@@ -305,6 +312,7 @@ BroadcasterInbox = (
     | Progress
     | Counted
     | StorageState
+    | Swept
     | SourceState
     | RouteState
     | GenerationStarted

@@ -54,6 +54,7 @@ class RouteView:
     rate_bytes_s: float
     outage: Outage | None
     checked: bool  # False until the destination was probed for the first time
+    swept: bool  # False until its destination was usable and what was half-published there is finished
     scanned: bool  # False until its source was listed for the first time
     source_error: str | None
     source_free_bytes: int | None

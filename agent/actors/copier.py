@@ -29,6 +29,7 @@ from agent.messages import (
     Moved,
     Progress,
     Sweep,
+    Swept,
 )
 from agent.protocol import Place
 from agent.stores.journal import JournalError
@@ -68,6 +69,7 @@ class Pool:
     async def sweep(self, device: int, scope: trio.CancelScope, done: trio.Event) -> None:
         with scope:
             await sweep(self.plan, self._place(device), self.routes, self.ledger, self.workers)
+            await self.broadcaster.send(Swept(self.plan.destination))
         done.set()
 
     def _errand(self, order: Copy | Abandon) -> Errand:

@@ -51,6 +51,7 @@ class Board:
     storage: StorageState | None = None
     source: SourceState | None = None
     scanned: bool = False
+    swept: bool = False
     counts: Counter[Status] = field(factory=Counter)
     queue_bytes: int = 0
     rate: Rate = field(factory=Rate)
@@ -90,6 +91,7 @@ class Board:
             rate_bytes_s=self.rate_shown,
             outage=_outage(storage),
             checked=storage is not None,
+            swept=self.swept,
             scanned=self.scanned,
             source_error=source.error if source else None,
             source_free_bytes=source.free_bytes if source else None,

@@ -26,7 +26,8 @@ def verdict(snapshot: Snapshot, at: float) -> int | None:
 
 
 def _is_known(route: RouteView) -> bool:
-    return (route.scanned or route.source_error is not None) and route.checked
+    is_swept = route.swept or route.outage is not None
+    return (route.scanned or route.source_error is not None) and route.checked and is_swept
 
 
 def _may_move(file: FileView, route: RouteView, at: float) -> bool:

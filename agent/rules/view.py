@@ -1,7 +1,7 @@
 """The single picture of the house: facts come in, snapshots and updates go out."""
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from attrs import define, evolve, field
@@ -17,6 +17,7 @@ from agent.messages import (
     RouteState,
     SourceState,
     StorageState,
+    Swept,
 )
 from agent.rules.board import Board
 from agent.terms import SourceFile, Status
@@ -31,6 +32,7 @@ ViewFact = (
     | Forgotten
     | Progress
     | StorageState
+    | Swept
     | SourceState
     | RouteState
     | GenerationStarted
@@ -66,11 +68,12 @@ class View:
                     self._forget(file_id)
             case Progress():
                 self._progress(fact)
-            case StorageState(destination=destination):
-                for board in self.boards.values():
-                    if board.route.destination == destination:
-                        board.storage = fact
-                        self._stale_routes.add(board.route.name)
+            case StorageState(destination):
+                for board in self._boards_of(destination):
+                    board.storage = fact
+            case Swept(destination):
+                for board in self._boards_of(destination):
+                    board.swept = True
             case SourceState(route=route):
                 self.boards[route].heard(fact)
                 self._stale_routes.add(route)
@@ -112,6 +115,13 @@ class View:
 
     def _find(self, file_id: str) -> FileView | None:
         return self.files.get(file_id) or self._recent.get(file_id)
+
+    def _boards_of(self, destination: str) -> Iterator[Board]:
+        """Its routes' boards, which are about to change."""
+        for board in self.boards.values():
+            if board.route.destination == destination:
+                self._stale_routes.add(board.route.name)
+                yield board
 
     def _start(self, fact: GenerationStarted) -> None:
         self._removed.update(self.files)

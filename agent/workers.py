@@ -52,7 +52,7 @@ class Worker:
     """One process; `is_clean` while it waits for a request."""
 
     _process: trio.Process
-    is_clean: bool = field(default=True, init=False)
+    is_clean: bool = field(default=False, init=False)
     _buffer: bytearray = field(factory=bytearray, init=False)
 
     @classmethod
@@ -70,23 +70,18 @@ class Worker:
             )
         except OSError as error:
             raise Fault(FaultKind.WORKER, f"no worker process can be started: {error}") from error
-        worker = cls(process)
-        try:
-            await worker.hear_started()
-        except BaseException:
-            worker.kill()
-            with trio.CancelScope(shield=True):
-                await worker.close_pipes()
-            raise
-        return worker
+        return cls(process)
 
     async def hear_started(self) -> None:
         """On a busy machine a start takes its time, which is nobody's silence. Raises: Fault: WORKER."""
+        if self.is_clean:
+            return
         try:
             with trio.fail_after(START_S):
                 await self._next()
         except trio.TooSlowError as error:
             raise Fault(FaultKind.WORKER, f"a worker process did not start in {START_S:g} s") from error
+        self.is_clean = True
 
     @property
     def pid(self) -> int:
@@ -231,6 +226,7 @@ class Workers:
         """
         worker = await self._take()
         try:
+            await worker.hear_started()
             yield worker
         finally:
             if worker.is_clean and len(self._idle) < KEPT_IDLE:

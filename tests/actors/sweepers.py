@@ -46,8 +46,10 @@ class Bench:
 
     async def clear_away(self, rounds: int = 1) -> list[str]:
         """The second half until its last round is over; the diary."""
+        sweeper = self.sweeper
         with trio.move_on_after(rounds * AGAIN_S - 1):
-            await self.sweeper.clear_away()
+            await sweeper.clear_away()
+            await sweeper.keep_clear()
         return self.ledger.diary
 
     async def sweep(self) -> None:
@@ -56,6 +58,7 @@ class Bench:
         await sweeper.finish()
         with trio.move_on_after(AGAIN_S - 1):
             await sweeper.clear_away()
+            await sweeper.keep_clear()
 
     def discarded(self) -> list[str]:
         return [request.partial for _, request in self.workers.asked if isinstance(request, DiscardPartial)]

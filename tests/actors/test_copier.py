@@ -16,6 +16,7 @@ from agent.messages import (
     Interrupted,
     Progress,
     Sweep,
+    Swept,
 )
 from agent.protocol import (
     BLOCK_BYTES,
@@ -208,6 +209,15 @@ async def test_a_search_of_the_whole_destination_holds_no_copy_up(
     await bench.order(Sweep(7), COPY)
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Done]
     assert autojump_clock.current_time() == 0
+
+
+async def test_a_sweep_is_told_when_it_has_ended(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, ORPHAN))
+    bench.workers.script(LookUpSource, SILENCE, Presence(exists=False))
+    await bench.order(Sweep(7))
+    assert drained(bench.facts) == []
+    await bench.order(Sweep(8))
+    assert drained(bench.facts) == [Swept(PLAN.destination)]
 
 
 async def test_a_lane_that_closes_lets_what_runs_come_to_its_end(

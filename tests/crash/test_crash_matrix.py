@@ -51,7 +51,6 @@ def test_every_step_of_a_move_survives_kill_9(
     assert not complaints, "\n".join(complaints)
 
 
-@pytest.mark.xfail(reason="the file of a write probe that was killed stays", strict=True)
 def test_every_step_of_the_write_probe_survives_kill_9(
     victims: Victims, steps: Steps, tmp_path: Path, tally: Tally
 ) -> None:

@@ -160,6 +160,7 @@ def a_route_view(name: str = "mxf") -> RouteView:
         rate_bytes_s=0.0,
         outage=None,
         checked=True,
+        swept=True,
         scanned=True,
         source_error=None,
         source_free_bytes=5,

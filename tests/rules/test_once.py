@@ -10,6 +10,7 @@ from agent.views import FileView, Outage, RouteView, Snapshot
 from tests.rules.samples import a_file, a_route_view
 
 ROUTE = a_route_view()
+OUTAGE = Outage(OutageReason.FULL, 1.0, "no space")
 PATIENCE_S = 2 * (10.0 + 4.0)
 SEEN_AT = 1000.0
 IN_TIME, TOO_LATE = SEEN_AT + PATIENCE_S - 0.1, SEEN_AT + PATIENCE_S
@@ -71,6 +72,11 @@ def test_a_route_counts_once_both_its_ends_are_known() -> None:
     unscanned, unchecked = evolve(ROUTE, scanned=False), evolve(ROUTE, checked=False)
     assert judged(routes=(ROUTE, unscanned)) is None
     assert judged(routes=(unchecked,)) is None
+    assert judged(routes=(evolve(ROUTE, swept=False),)) is None
+
+
+def test_what_is_half_published_in_an_outage_is_left_for_the_next_run() -> None:
+    assert judged(routes=(evolve(ROUTE, swept=False, outage=OUTAGE),)) == 0
 
 
 def test_nothing_is_known_before_the_house_has_been_set_up() -> None:
@@ -83,7 +89,7 @@ def test_a_source_that_cannot_be_read_leaves_something_for_the_next_run() -> Non
     assert judged(row(Status.FAILED), routes=(ROUTE, unread)) == 1
 
 
-@pytest.mark.parametrize("why", [{"paused": True}, {"outage": Outage(OutageReason.FULL, 1.0, "no space")}])
+@pytest.mark.parametrize("why", [{"paused": True}, {"outage": OUTAGE}])
 def test_what_an_outage_or_the_operator_holds_is_left_for_the_next_run(why: dict[str, Any]) -> None:
     held = evolve(ROUTE, **why)
     assert judged(row(Status.COMPLETED), row(Status.PAUSED), routes=(held,)) == 3

@@ -12,6 +12,7 @@ from agent.messages import (
     Progress,
     RouteState,
     SourceState,
+    Swept,
 )
 from agent.rules.view import RECENT_EVENTS, RECENT_FILES, View
 from agent.terms import SourceFile, Status
@@ -197,6 +198,17 @@ def test_a_state_of_storage_concerns_every_route_to_it() -> None:
     view.apply(GenerationStarted((ROUTE, evolve(ROUTE, name="too"), MOV), 0.0))
     view.apply(usable(free_bytes=5))
     assert [board.storage for board in view.boards.values()] == [usable(free_bytes=5)] * 2 + [None]
+
+
+def test_a_sweep_concerns_every_route_to_its_destination() -> None:
+    view = house()
+    view.apply(GenerationStarted((ROUTE, evolve(ROUTE, name="too"), MOV), 0.0))
+    view.flush(0.0)
+    view.apply(Swept(NAS))
+    update = view.flush(0.0)
+    assert update is not None
+    assert {route.name: route.swept for route in update.routes} == {"mxf": True, "too": True}
+    assert not view.boards["mov"].swept
 
 
 def test_routes_tell_of_their_source_and_of_pauses() -> None:

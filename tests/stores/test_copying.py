@@ -200,4 +200,4 @@ def test_a_checkpoint_follows_the_flush_and_the_reading_back_of_its_blocks() -> 
         bench.listen = listen
         bench.run(script=script)
     each = pipeline.WINDOW_BLOCKS
-    assert before == [["size", "truncate", *["write"] * each, "flush", *["read_back"] * each]]
+    assert before == [["size", "truncate", *["write"] * each, "flush", *["read_back"] * each, "anchor"]]

@@ -64,6 +64,7 @@ A_ROUTE = RouteView(
     rate_bytes_s=50.0,
     outage=None,
     checked=True,
+    swept=True,
     scanned=True,
     source_error=None,
     source_free_bytes=512 * GIB + 5,

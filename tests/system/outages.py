@@ -20,19 +20,19 @@ MARKER = "here"
 MIB = 1 << 20
 
 
-def configure(agent: Agent, destination: Path, **route: object) -> None:
-    """The route `mxf` leads to a destination that will be ill, the route `well` to a healthy one."""
-    for folder in ("well-source", "well-nas"):
+def configure(agent: Agent, destination: Path, well: str = "well-nas", /, **route: object) -> None:
+    """The route `mxf` leads to a destination that may be ill, the route `well` to a healthy one."""
+    for folder in ("well-source", well):
         (agent.home / folder).mkdir(exist_ok=True)
-    well = {
+    other = {
         "name": "well",
         "source": "well-source",
-        "destination": "well-nas",
+        "destination": well,
         "stable": "300ms",
         "scan": "200ms",
         "low_space": "1MiB",
     }
-    agent.configure(well, **{"destination": str(destination), "stable": "300ms", **route})
+    agent.configure(other, **{"destination": str(destination), "stable": "300ms", **route})
 
 
 def waits_for_space(agent: Agent, name: str) -> bool:

@@ -129,10 +129,11 @@ def test_an_agent_stops_and_starts_during_a_hang_and_the_file_is_resumed(
     assert agent.stop(5) == 0
     configure(agent, mount.path, workers=1, **IMPATIENT)
     agent.start()
+    agent.wait_until(lambda: reason(agent) == "hung")
     with visiting(agent) as visitor:
-        agent.wait_until(lambda: reason(agent) == "hung")
         (agent.home / "well-source" / "other.mxf").write_bytes(b"other")
         agent.wait_for("other.mxf", "Completed")
+        assert stays(lambda: reason(agent) == "hung", HANG_S)
     visitor.check()
     mount.release()
     check_arrived(agent, mount, content)

@@ -17,7 +17,6 @@ from tests.system.outages import (
     reason,
 )
 
-
 SPECIAL: dict[str, Mapping[str, object]] = {"hung": IMPATIENT, "marker_missing": {"marker": MARKER}}
 
 

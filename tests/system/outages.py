@@ -70,10 +70,6 @@ class Illness:
                 self.mount.remount()
             case "marker_missing", _:
                 (self.path / MARKER).touch()
-            case "unmounted", LoopMount():
-                self.mount.mount()
-            case "read_only", FaultMount():
-                self.mount.read_only(False)
             case _, FaultMount():
                 self.mount.clear()
 
@@ -86,8 +82,6 @@ class Illness:
                 mount.hang()
             case "full":  # a quota: statfs still tells of space
                 mount.error("write", "create", "mkdir", errno=errno.EDQUOT)
-            case "read_only":
-                mount.read_only()
             case "denied":
                 mount.error("access", "create", "mkdir", errno=errno.EACCES)
             case "io_error":

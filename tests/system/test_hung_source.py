@@ -1,6 +1,7 @@
 """A source that hangs blocks its own route alone (promise S8)."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,4 +75,15 @@ def test_an_agent_stops_and_starts_while_its_source_hangs(agent: Agent, mount: F
     (mount.path / "large.mxf").write_bytes(b"content")
     check_arrived(agent, mount, b"content")
     mount.hang()
+    assert agent.stop(5) == 0
+
+
+def test_a_reload_while_the_source_hangs_holds_nothing_up(agent: Agent, mount: FaultMount) -> None:
+    configure_source(agent, mount)
+    agent.start()
+    mount.hang()
+    agent.wait_until(lambda: is_reported(agent))
+    agent.signal(signal.SIGHUP)
+    agent.wait_until(lambda: bool(agent.events("configuration reloaded")))
+    deliver_on_the_other_route(agent, "other.mxf")
     assert agent.stop(5) == 0

@@ -24,12 +24,10 @@ SPECIAL: dict[str, Mapping[str, object]] = {"hung": IMPATIENT, "marker_missing":
     ("expected", "kind"),
     [
         ("unmounted", "fuse"),
-        ("unmounted", "ext4"),
         ("marker_missing", "fuse"),
         ("unreachable", "fuse"),
         ("hung", "fuse"),
         ("full", "fuse"),
-        ("read_only", "fuse"),
         ("read_only", "ext4"),
         ("denied", "fuse"),
         ("io_error", "fuse"),

@@ -119,7 +119,9 @@ def _reckon(world: World) -> None:
 
 
 def _outcome(world: World) -> Outcome:
-    ours_bytes = sum(path.stat().st_size for name, path in files_below(world.nas) if name not in world.book.foreign)
+    ours_bytes = sum(
+        path.stat().st_size for name, path in files_below(world.nas) if name not in world.book.foreign
+    )
     written_bytes = world.script.written_bytes()
     return Outcome(world.done + world.script.injected(), written_bytes, written_bytes - ours_bytes)
 

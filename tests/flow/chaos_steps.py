@@ -105,7 +105,10 @@ def a_stranger(lot: random.Random) -> Values:
 
 def a_lookalike(lot: random.Random) -> Values:
     folder, slash, name = lot.choice(NAMES).rpartition("/")
-    return (f"{folder}{slash}.{name[:200]}.{lot.getrandbits(64):016x}.partial", content(lot, may_be_empty=False))
+    return (
+        f"{folder}{slash}.{name[:200]}.{lot.getrandbits(64):016x}.partial",
+        content(lot, may_be_empty=False),
+    )
 
 
 def an_outage(lot: random.Random) -> Values:

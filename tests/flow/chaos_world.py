@@ -201,7 +201,9 @@ class World:
         if not self.nas.exists():
             (self.folder / "away").rename(self.nas)
 
-    def fault(self, on: tuple[str, ...], effect: Effect, number: int, late: bool, first: int, times: int) -> None:
+    def fault(
+        self, on: tuple[str, ...], effect: Effect, number: int, late: bool, first: int, times: int
+    ) -> None:
         if effect != "flip" or self.keys["verify"] == "read_back":
             self.script.add(*on, effect=effect, number=number, late=late, first=first, times=times)
 

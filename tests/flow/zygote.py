@@ -14,7 +14,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -104,6 +104,8 @@ def serve(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection:
             text, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, 2)
+            if not text:
+                continue
             pid = os.fork()
             if pid == 0:
                 connection.close()
@@ -111,7 +113,8 @@ def serve(listener: socket.socket) -> None:
                 _become(json.loads(text), descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
-            connection.sendall(str(pid).encode())
+            with suppress(BrokenPipeError):  # the house that asked was killed meanwhile
+                connection.sendall(str(pid).encode())
 
 
 def _become(message: Mapping[str, str], pipes: list[int]) -> NoReturn:

@@ -31,7 +31,9 @@ class FaultKind(enum.Enum):
     CORRUPT = "corrupt"  # arrived altered: counts an attempt
     REFUSED = "refused"  # the destination cannot hold this one file (its name, its size): counts an attempt
     DESTINATION = "destination"  # an outage: the destination waits, no attempt is counted
+    SOURCE_OUTAGE = "source_outage"  # nothing of the source can be read: its route waits, no attempt counted
     WORKER = "worker"  # a worker process died or broke the protocol: counts an attempt
+    BUSY = "busy"  # a killed worker has not let go yet: wait, no attempt is counted
     JOURNAL = "journal"  # our own memory cannot be written: wait, no attempt is counted
 
 
@@ -81,6 +83,19 @@ _OUTAGES = {
     errno.ENXIO: OutageReason.UNMOUNTED,
 }
 
+_SOURCE_OUTAGES = {
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ETIMEDOUT,
+    errno.ENODEV,
+    errno.ENXIO,
+}
+
 _REFUSALS = {
     errno.ELOOP,
     errno.ENAMETOOLONG,
@@ -101,11 +116,16 @@ def classify(error: OSError, side: Side) -> Fault:
     """
     detail = _describe(error, side)
     if side is Side.SOURCE:
-        gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
-        return Fault(FaultKind.SOURCE_GONE if gone else FaultKind.SOURCE, detail)
+        return Fault(_source_kind(error), detail)
     if error.errno in _REFUSALS:
         return Fault(FaultKind.REFUSED, detail)
     return Fault.outage(_OUTAGES.get(error.errno or 0, OutageReason.IO_ERROR), detail)
+
+
+def _source_kind(error: OSError) -> FaultKind:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return FaultKind.SOURCE_GONE
+    return FaultKind.SOURCE_OUTAGE if error.errno in _SOURCE_OUTAGES else FaultKind.SOURCE
 
 
 def _describe(error: OSError, side: Side) -> str:

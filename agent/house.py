@@ -12,6 +12,7 @@ from agent.log import get_logger
 from agent.messages import (
     BroadcasterInbox,
     DispatcherInbox,
+    Doubt,
     GenerationStarted,
     LaneMessage,
     StabilityInbox,
@@ -40,23 +41,27 @@ class Generation:
     async def start(self, nursery: trio.Nursery) -> trio.MemorySendChannel[DispatcherInbox]:
         """Returns the end on which the desk sends commands. Raises: JournalError."""
         config, ledger = self.config, self.ledger
-        schedule = Schedule.start(config, await ledger.paused(), await ledger.settled())
+        memory = (await ledger.paused(), await ledger.settled(), await ledger.interim())
+        schedule = Schedule.start(config, *memory)
         mounts = await ledger.mount_points()
         await self.broadcaster.send(GenerationStarted(config.routes, time.time()))
         inbox_in, inbox_out = trio.open_memory_channel[DispatcherInbox](DISPATCHER_CAPACITY)
         lanes: dict[str, trio.MemorySendChannel[LaneMessage]] = {}
+        doubts: dict[str, trio.MemorySendChannel[Doubt]] = {}
         for plan in config.destinations():
-            lanes[plan.destination] = self._open_destination(nursery, plan, inbox_in)
-            reach = Reach(plan.destination, plan.marker is not None, mounts.get(plan.destination))
+            place = plan.destination
+            lanes[place] = self._open_lane(nursery, plan, inbox_in)
+            reach = Reach(place, plan.marker is not None, plan.probe_s, mounts.get(place))
+            doubts[place], doubts_out = trio.open_memory_channel[Doubt](1)
             nursery.start_soon(
-                storage_monitor.run, inbox_in.clone(), self._clone(), plan, reach, ledger, self.workers
+                storage_monitor.run, doubts_out, inbox_in.clone(), plan, reach, ledger, self.workers
             )
         for route in config.routes:
             self._open_route(nursery, route, inbox_in)
-        nursery.start_soon(dispatcher.run, inbox_out, lanes, self._clone(), schedule)
+        nursery.start_soon(dispatcher.run, inbox_out, lanes, doubts, self._clone(), schedule)
         return inbox_in
 
-    def _open_destination(
+    def _open_lane(
         self, nursery: trio.Nursery, plan: DestinationPlan, inbox: trio.MemorySendChannel[DispatcherInbox]
     ) -> trio.MemorySendChannel[LaneMessage]:
         # Each credit may be out with its halt beside it; one Halt for all and one Sweep come on top.
@@ -76,7 +81,9 @@ class Generation:
         rule = StabilityRule(route)
         nursery.start_soon(stability.run, scans_out, watcher_in.clone(), inbox.clone(), self._clone(), rule)
         nursery.start_soon(watcher.listen, watcher_in, self._clone(), route, self.workers)
-        nursery.start_soon(watcher.run, watcher_out, scans_in, self._clone(), route, self.workers)
+        nursery.start_soon(
+            watcher.run, watcher_out, scans_in, inbox.clone(), self._clone(), route, self.workers
+        )
 
     def _clone(self) -> trio.MemorySendChannel[BroadcasterInbox]:
         return self.broadcaster.clone()

@@ -46,7 +46,10 @@ class Household:
         cls, config: Config, load: Callable[[], Config], set_up_log: Callable[[Config], None]
     ) -> AsyncIterator["Household"]:
         """Raises: JournalError: the state folder cannot be used, or another agent does."""
-        async with Ledger.open(config.agent.state_dir) as ledger, Workers.open() as workers:
+        async with (
+            Ledger.open(config.agent.state_dir) as ledger,
+            Workers.open(config.agent.claims_file) as workers,
+        ):
             facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](BROADCASTER_CAPACITY)
             reloads_in, reloads_out = trio.open_memory_channel[Reload](1)
             view = View()

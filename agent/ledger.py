@@ -13,7 +13,7 @@ from attrs import define, field
 
 from agent.stores.journal import Journal, JournalError
 from agent.stores.lock import StateLock
-from agent.terms import Settled, Signature, SourceFile, Transfer, VerifyLevel
+from agent.terms import Interim, Settled, Signature, SourceFile, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 
 T = TypeVar("T")
@@ -122,6 +122,9 @@ class Ledger:
 
     async def running(self, destination: str) -> tuple[Transfer, ...]:
         return await self._do(self._journal.running, destination)
+
+    async def interim(self) -> tuple[Interim, ...]:
+        return await self._do(self._journal.interim)
 
     async def settled(self) -> tuple[Settled, ...]:
         return await self._do(self._journal.settled)

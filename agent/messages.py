@@ -126,6 +126,15 @@ class StorageState:
 
 
 @frozen
+class SourceReach:
+    """What a scan of a whole source, begun at `began_s`, met; no `error`: the source can be read."""
+
+    route: str
+    error: str
+    began_s: float
+
+
+@frozen
 class Retry:
     """Try again: one failed file, or all of them (None)."""
 
@@ -156,11 +165,19 @@ DispatcherInbox = (
     | Abandoned
     | Advanced
     | StorageState
+    | SourceReach
     | Retry
     | Cancel
     | PauseRoute
     | ResumeRoute
 )
+
+
+@frozen
+class Doubt:
+    """A copy met an outage that the storage monitor has not seen: probe now."""
+
+    fault: Fault
 
 
 @frozen

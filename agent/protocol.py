@@ -9,6 +9,7 @@ from typing import Literal
 from attrs import frozen
 
 from agent.config import BandwidthStep
+from agent.faults import Side
 from agent.terms import Entry, Signature, VerifyLevel
 
 BLOCK_BYTES = 1024 * 1024  # one digest a block; also what a growing file is patched by
@@ -192,6 +193,13 @@ class Copying:
 
 
 @frozen
+class Waiting:
+    """Nothing has moved since the last reply; on this side the worker waits for an answer."""
+
+    side: Side
+
+
+@frozen
 class Checkpoint:
     """These blocks are durable at the destination and, where the route asks for it, verified."""
 
@@ -254,6 +262,7 @@ Reply = (
     | Touched
     | Probed
     | Copying
+    | Waiting
     | Checkpoint
     | Copied
     | Found

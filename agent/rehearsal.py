@@ -14,7 +14,7 @@ EXAMINED_AT_ONCE = 200  # a close look takes a while, and between two of them th
 async def lines(config: Config) -> list[str]:
     """One line for each file that a route wants, and one for what cannot be read."""
     found: list[str] = []
-    async with Workers.open() as workers:
+    async with Workers.open(config.agent.claims_file) as workers:
         for route in config.routes:
             try:
                 found += await _rehearse(route, workers)

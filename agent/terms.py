@@ -126,6 +126,17 @@ class Transfer:
 
 
 @frozen
+class Interim:
+    """How much of an interrupted transfer stands verified at its destination."""
+
+    route: str
+    path: str
+    signature: Signature
+    destination: str
+    verified_bytes: int
+
+
+@frozen
 class Settled:
     """Why a file that still stands at the source is not transferred again: it was kept, or given up."""
 

@@ -1,5 +1,7 @@
 """What runs inside a worker process: read a request, call the stores, stream the replies.
 
+Its one argument is the local file of claims (`agent.stores.claims`).
+
 Frames on both pipes: a 4-byte big-endian length, then a pickle (trusted: both ends are ours). From the
 worker: (is it the last reply, the reply or Fault). A thread owns standard input, so that the worker ends with
 the agent, even in the middle of a copy.
@@ -12,6 +14,7 @@ import signal
 import struct
 import sys
 import threading
+import time
 from contextlib import AbstractContextManager
 from typing import BinaryIO, assert_never
 
@@ -39,16 +42,20 @@ from agent.protocol import (
     SourceFolder,
     SourceSettled,
     Touched,
+    Waiting,
 )
 from agent.stores import platform, source
 from agent.stores.arriving import copy_file, publish_file
+from agent.stores.claims import Claims
 from agent.stores.events import SourceEvents
 from agent.stores.folder import FolderDestination, probe
 from agent.stores.platform import Publisher
 from agent.stores.settling import settle
+from agent.stores.whereabouts import Whereabouts
 
 HEADER = struct.Struct(">I")
 LISTED_AT_ONCE = 2000  # entries in a reply: a long listing shows that it is alive
+PULSE_S = 0.2  # after as long a silence a copy says whom it waits for
 
 
 def read_frame(stream: BinaryIO) -> object | None:
@@ -74,8 +81,11 @@ class Desk:
     """Serves one request after the other; replies may come from any of its threads."""
 
     _output: BinaryIO
+    _claims: Claims
     _publisher: Publisher = field(factory=Publisher)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
+    _copy: Whereabouts | None = field(default=None, init=False)
+    _sent_s: float = field(default=0.0, init=False)
 
     def serve(self, request: Request) -> None:
         try:
@@ -89,10 +99,27 @@ class Desk:
     def stream(self, reply: Reply) -> None:
         self._send(reply, is_last=False)
 
+    def tell_side(self) -> None:
+        """For ever, for a thread of its own: say whom a copy waits for in which nothing moves."""
+        while True:
+            time.sleep(PULSE_S)
+            self.pulse(time.monotonic())
+
+    def pulse(self, now_s: float) -> None:
+        with self._lock:
+            if self._copy is not None and now_s - self._sent_s >= PULSE_S:
+                self._write(Waiting(self._copy.side()), is_last=False)
+
     def _send(self, reply: Reply | Fault, *, is_last: bool) -> None:
         with self._lock:
-            self._output.write(frame((is_last, reply)))
-            self._output.flush()
+            if is_last:
+                self._copy = None  # under the lock: nothing may follow the last word
+            self._sent_s = time.monotonic()
+            self._write(reply, is_last=is_last)
+
+    def _write(self, reply: Reply | Fault, *, is_last: bool) -> None:
+        self._output.write(frame((is_last, reply)))
+        self._output.flush()
 
     def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911  one line per request
         match request:
@@ -108,11 +135,12 @@ class Desk:
                 return self._listen(root)
             case ProbeDestination(root, marker, try_writing):
                 return probe(root, marker, try_writing=try_writing)
-            case CopyFile(place=place):
-                with self._destination(place) as destination:
-                    return copy_file(request, destination, self.stream)
-            case PublishFile(place=place):
-                with self._destination(place) as destination:
+            case CopyFile(place=place, partial=partial):
+                self._copy = whereabouts = Whereabouts()
+                with self._claims.held(place.root, partial), self._destination(place) as destination:
+                    return copy_file(request, destination, self.stream, whereabouts)
+            case PublishFile(place=place, partial=partial):
+                with self._claims.held(place.root, partial), self._destination(place) as destination:
                     return publish_file(request, destination, self.stream)
             case DiscardPartial(place, partial):
                 with self._destination(place) as destination:
@@ -163,7 +191,8 @@ def main() -> None:
     platform.prepare_process()
     requests: queue.Queue[Request] = queue.Queue()
     threading.Thread(target=_own_standard_input, args=(requests,), daemon=True).start()
-    desk = Desk(sys.stdout.buffer)
+    desk = Desk(sys.stdout.buffer, Claims(sys.argv[1]))
+    threading.Thread(target=desk.tell_side, daemon=True).start()
     while True:
         desk.serve(requests.get())
 

@@ -17,12 +17,14 @@ import trio
 import trio.abc
 from attrs import define, field
 
-from agent.faults import Fault, FaultKind
-from agent.protocol import Reply, Request
+from agent.faults import Fault, FaultKind, Side
+from agent.protocol import Reply, Request, Waiting
 from agent.worker import HEADER, frame
 
 KEPT_IDLE = 4
 LAST_WAIT_S = 0.5  # for killed workers to be gone; one that is stuck in a dead mount is left behind
+STUCK_AT_MOST = 3
+STUCK_LOOK_S = 0.25
 OUR_FOLDER = str(Path(__file__).parents[1])
 R = TypeVar("R")
 OnReply = Callable[[Reply], Awaitable[None]]
@@ -30,6 +32,18 @@ OnReply = Callable[[Reply], Awaitable[None]]
 
 async def ignore(_: Reply) -> None:
     await trio.lowlevel.checkpoint()
+
+
+class Silence(trio.TooSlowError):
+    """A worker said nothing for too long, and has been killed.
+
+    `side`: whom it waited for, where it could say so. `worker`: as long as it has not ended, it is stuck.
+    """
+
+    def __init__(self, side: Side | None = None, worker: "Worker | None" = None) -> None:
+        super().__init__()
+        self.side = side
+        self.worker = worker
 
 
 @define(eq=False)
@@ -41,10 +55,10 @@ class Worker:
     _buffer: bytearray = field(factory=bytearray, init=False)
 
     @classmethod
-    async def start(cls) -> Self:
+    async def start(cls, claims: str) -> Self:
         """A new process. Raises: Fault: WORKER: it cannot be started."""
         # -P: a folder named "agent" where somebody happens to stand must not be taken for ours.
-        command = [sys.executable, "-P", "-m", "agent.worker"]
+        command = [sys.executable, "-P", "-m", "agent.worker", claims]
         paths = os.pathsep.join(filter(None, [OUR_FOLDER, os.environ.get("PYTHONPATH")]))
         try:
             process = await trio.lowlevel.open_process(
@@ -66,19 +80,30 @@ class Worker:
 
         Raises:
             Fault: the worker's answer, or WORKER when it has died.
-            trio.TooSlowError: nothing was heard for `silence_s`.
+            Silence: nothing was heard for `silence_s`, or only that it waits.
         """
         self.is_clean = False
+        side: Side | None = None
         try:
             with trio.fail_after(silence_s):
                 await self._stdin.send_all(frame(request))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise self._died() from error
+        except trio.TooSlowError as error:
+            raise Silence(worker=self) from error
+        patience_s = trio.current_time() + silence_s
         while True:
-            with trio.fail_after(silence_s):
-                is_last, reply = await self._next()
+            try:
+                with trio.fail_at(patience_s):
+                    is_last, reply = await self._next()
+            except trio.TooSlowError as error:
+                raise Silence(side, self) from error
+            if isinstance(reply, Waiting):
+                side = reply.side
+                continue
             if not is_last:
                 await on_reply(reply)  # type: ignore[arg-type]
+                patience_s = trio.current_time() + silence_s
                 continue
             self.is_clean = True
             if isinstance(reply, Fault):
@@ -127,16 +152,44 @@ class Worker:
 
 
 @define(eq=False)
-class Workers:
-    """Keeps idle workers for the next question and remembers the killed ones until they are gone."""
+class Stuck:
+    """Those of one asker's workers that were killed for their silence and have not died yet.
 
+    Each of them is one more process in the kernel's hands; a few prove as much as a thousand.
+    """
+
+    _workers: list[Worker] = field(factory=list, init=False)
+
+    def add(self, silence: Silence) -> None:
+        if silence.worker is not None:
+            self._workers.append(silence.worker)
+
+    async def are_few(self) -> None:
+        """Wait until there are so few of them that it makes sense to ask again."""
+        while len(self._living()) >= STUCK_AT_MOST:  # noqa: ASYNC110  no event says that a process has gone
+            await trio.sleep(STUCK_LOOK_S)
+        await trio.lowlevel.checkpoint()
+
+    def _living(self) -> list[Worker]:
+        self._workers = [worker for worker in self._workers if not worker.has_ended()]
+        return self._workers
+
+
+@define(eq=False)
+class Workers:
+    """Keeps idle workers for the next question and remembers the killed ones until they are gone.
+
+    `claims`: the local file by which workers keep out of each other's partials.
+    """
+
+    claims: str
     _idle: list[Worker] = field(factory=list, init=False)
     _killed: list[Worker] = field(factory=list, init=False)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls) -> AsyncIterator[Self]:
-        workers = cls()
+    async def open(cls, claims: str) -> AsyncIterator[Self]:
+        workers = cls(claims)
         try:
             yield workers
         finally:
@@ -170,7 +223,7 @@ class Workers:
             if not worker.has_ended():
                 return worker
             await self._discard(worker)
-        return await Worker.start()
+        return await Worker.start(self.claims)
 
     async def ask(
         self, request: Request, expected: type[R], *, silence_s: float, on_reply: OnReply = ignore
@@ -179,7 +232,7 @@ class Workers:
 
         Raises:
             Fault: the worker's answer, or WORKER when it has died or none can be started.
-            trio.TooSlowError: nothing was heard for `silence_s`; the worker has been killed.
+            Silence: nothing was heard for `silence_s`; the worker has been killed.
         """
         async with self.borrow() as worker:
             reply = await worker.ask(request, silence_s=silence_s, on_reply=on_reply)

@@ -1,6 +1,13 @@
-"""For all tests: what Hypothesis tries must not depend on how busy the machine is."""
+"""For all tests: what Hypothesis tries must not depend on the machine; what chaos did is told at the end."""
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.flow import chaos_table
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(chaos_table, "chaos table")

@@ -6,13 +6,13 @@ import trio
 from attrs import evolve, frozen
 from trio.testing import MockClock
 
-from agent.faults import Fault
+from agent.faults import Fault, Side
 from agent.ledger import Ledger
 from agent.protocol import Reply, Request
 from agent.stores.journal import JournalError
-from agent.terms import SourceFile, Step, Transfer, VerifyLevel
+from agent.terms import Interim, SourceFile, Step, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
-from agent.workers import OnReply, R, Workers, ignore
+from agent.workers import OnReply, R, Silence, Workers, ignore
 
 
 @frozen
@@ -21,6 +21,7 @@ class Says:
 
     last: Reply | Fault | None
     streamed: tuple[Reply, ...] = ()
+    silent_side: Side | None = None
 
 
 SILENCE = Says(None)
@@ -33,11 +34,16 @@ async def lose_patience() -> None:
     raise AssertionError("nobody moves any more")
 
 
+async def _fall_silent(silence_s: float, side: Side | None) -> None:
+    await trio.sleep(silence_s)
+    raise Silence(side)
+
+
 class FakeWorkers(Workers):
     """Answers each kind of request from its script; the last line of a script is said again and again."""
 
     def __init__(self, clock: MockClock, diary: list[str] | None = None) -> None:
-        super().__init__()
+        super().__init__(claims="")
         self.clock = clock
         self.diary: list[str] = [] if diary is None else diary
         self.asked: list[tuple[float, Request]] = []
@@ -63,8 +69,7 @@ class FakeWorkers(Workers):
             for reply in line.streamed:
                 await on_reply(reply)
             if line.last is None:
-                with trio.fail_after(silence_s):
-                    await trio.sleep_forever()
+                await _fall_silent(silence_s, line.silent_side)
         except BaseException:
             self.killed.append(request)
             raise
@@ -177,6 +182,10 @@ class FakeLedger(Ledger):
     async def running(self, destination: str) -> tuple[Transfer, ...]:
         await self._note("running")
         return tuple(each for each in self.transfers.values() if each.destination == destination)
+
+    async def interim(self) -> tuple[Interim, ...]:
+        await self._note("interim")
+        return ()
 
     async def remember_mount(self, destination: str, mount_point: str) -> None:
         await self._note("remember_mount")

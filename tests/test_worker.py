@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import cast
 import pytest
 
 from agent import worker
-from agent.faults import Fault, FaultKind
+from agent.faults import Fault, FaultKind, Side
 from agent.protocol import (
     Copied,
+    Copying,
     DiscardPartial,
     ExamineSource,
     Finished,
@@ -31,11 +33,15 @@ from agent.protocol import (
     SourceFolder,
     SourceSettled,
     Touched,
+    Waiting,
 )
 from agent.rules.naming import partial_path
 from agent.stores import source
+from agent.stores.claims import Claims
+from agent.stores.whereabouts import Whereabouts
 from agent.terms import SourceFile
-from agent.worker import Desk, frame, read_frame
+from agent.worker import PULSE_S, Desk, frame, read_frame
+from tests.stores.claimants import another_process_holds
 from tests.stores.faulty import failing
 from tests.stores.ground import PARTIAL, Ground
 
@@ -48,7 +54,7 @@ def ground(tmp_path: Path) -> Ground:
 def ask(request: Request) -> list[Reply | Fault]:
     """Serve one request in this process; its replies, of which only the last one says so."""
     output = BytesIO()
-    Desk(output).serve(request)
+    Desk(output, Claims(os.devnull)).serve(request)
     output.seek(0)
     replies = list(_replies(output))
     assert [is_last for is_last, _ in replies] == [*(False for _ in replies[1:]), True]
@@ -171,7 +177,7 @@ def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pyt
 def test_a_fault_is_an_answer(ground: Ground) -> None:
     (answer,) = ask(ListSource(SourceFolder(str(ground.source / "gone"), (), ())))
     assert isinstance(answer, Fault)
-    assert answer.kind is FaultKind.SOURCE
+    assert answer.kind is FaultKind.SOURCE_OUTAGE
 
 
 @pytest.mark.parametrize("request_", [LookUpSource("/source", "clip.mxf"), cast("Request", "nonsense")])
@@ -195,3 +201,54 @@ def test_a_frame_is_read_as_it_was_written_and_only_whole() -> None:
     assert [read_frame(stream), read_frame(stream), read_frame(stream)] == [request, request, None]
     for length in range(len(written)):
         assert read_frame(BytesIO(written[:length])) is None
+
+
+# Whom a copy waits for
+
+
+def said_by(output: BytesIO) -> list[Reply | Fault]:
+    output.seek(0)
+    return [reply for _, reply in _replies(output)]
+
+
+def test_a_copy_in_which_nothing_moves_says_whom_it_waits_for() -> None:
+    output = BytesIO()
+    desk = Desk(output, Claims(os.devnull))
+    desk._copy = whereabouts = Whereabouts()
+    desk.pulse(now_s=PULSE_S)
+    with whereabouts.at_source():
+        desk.pulse(now_s=PULSE_S)
+    assert said_by(output) == [Waiting(Side.DESTINATION), Waiting(Side.SOURCE)]
+
+
+def test_a_copy_that_has_just_said_something_says_no_more() -> None:
+    output = BytesIO()
+    desk = Desk(output, Claims(os.devnull))
+    desk._copy = Whereabouts()
+    desk.stream(Copying(1, 1))
+    desk.pulse(time.monotonic())
+    assert said_by(output) == [Copying(1, 1)]
+
+
+def test_nothing_follows_the_last_word_of_a_copy(ground: Ground) -> None:
+    (ground.source / "clip.mxf").write_bytes(b"content")
+    output = BytesIO()
+    desk = Desk(output, Claims(os.devnull))
+    desk.serve(ground.copy())
+    desk.pulse(time.monotonic() + 60.0)
+    assert isinstance(said_by(output)[-1], Copied)
+
+
+def test_a_partial_that_another_worker_is_at_is_neither_written_nor_published(
+    ground: Ground, tmp_path: Path
+) -> None:
+    (ground.source / "clip.mxf").write_bytes(b"content")
+    claims = str(tmp_path / "claims")
+    with another_process_holds(claims, str(ground.nas), PARTIAL):
+        for request in (ground.copy(), ground.publish(b"content")):
+            output = BytesIO()
+            Desk(output, Claims(claims)).serve(request)
+            [answer] = said_by(output)
+            assert isinstance(answer, Fault)
+            assert answer.kind is FaultKind.BUSY
+    assert ground.arrived() == {}

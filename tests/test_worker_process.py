@@ -35,7 +35,7 @@ def ground(tmp_path: Path) -> Ground:
 
 @contextmanager
 def process(*before: str) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [*before, sys.executable, "-m", "agent.worker"]
+    command = [*before, sys.executable, "-m", "agent.worker", os.devnull]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
         try:
             yield started

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ import trio
 from attrs import evolve
 
 from agent import workers as workers_module
-from agent.faults import Fault, FaultKind
+from agent.faults import Fault, FaultKind, Side
 from agent.protocol import (
     Checkpoint,
     Copied,
@@ -26,9 +26,10 @@ from agent.protocol import (
     PrepareSource,
     Presence,
     Reply,
+    Waiting,
 )
 from agent.stores.source import signature_of
-from agent.workers import KEPT_IDLE, Worker, Workers
+from agent.workers import KEPT_IDLE, STUCK_AT_MOST, Silence, Stuck, Worker, Workers
 from tests.stores.ground import PARTIAL, Ground
 
 LOOK_UP = LookUpSource("/", "etc")
@@ -43,7 +44,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def workers() -> AsyncIterator[Workers]:
-    async with Workers.open() as opened:
+    async with Workers.open(os.devnull) as opened:
         yield opened
 
 
@@ -111,7 +112,7 @@ async def test_a_fault_is_raised_here_and_its_worker_goes_on(workers: Workers, t
     async with workers.borrow() as worker:
         with pytest.raises(Fault) as fault:
             await worker.ask(PrepareSource(str(tmp_path / "file")), silence_s=LONG_S)
-        assert fault.value.kind is FaultKind.SOURCE
+        assert fault.value.kind is FaultKind.SOURCE_OUTAGE
         assert worker.is_clean
         assert await worker.ask(LOOK_UP, silence_s=LONG_S) == Presence(exists=True)
 
@@ -157,7 +158,7 @@ async def test_a_worker_that_died_while_it_was_idle_costs_nobody_anything(worker
 
 
 async def test_closing_ends_every_worker() -> None:
-    async with Workers.open() as workers, workers.borrow() as one:
+    async with Workers.open(os.devnull) as workers, workers.borrow() as one:
         async with workers.borrow() as other:
             pass
         pids = [one.pid, other.pid]
@@ -165,7 +166,7 @@ async def test_closing_ends_every_worker() -> None:
 
 
 async def test_a_stopped_worker_delays_nothing() -> None:
-    async with Workers.open() as workers:
+    async with Workers.open(os.devnull) as workers:
         async with workers.borrow() as worker:
             os.kill(worker.pid, signal.SIGSTOP)
         pid = worker.pid
@@ -176,7 +177,7 @@ async def test_a_worker_that_will_not_die_is_left_behind(monkeypatch: pytest.Mon
     monkeypatch.setattr(workers_module, "LAST_WAIT_S", 0.0)
     monkeypatch.setattr(Worker, "kill", lambda _: None)
     with trio.fail_after(LONG_S):
-        async with Workers.open() as workers, workers.borrow() as worker:
+        async with Workers.open(os.devnull) as workers, workers.borrow() as worker:
             pass
     # Its pipes are closed, so it ends by itself once it can.
     await worker.ended()
@@ -266,16 +267,48 @@ async def test_a_worker_that_does_not_even_listen_is_silent_too(workers: Workers
             await worker.ask(long, silence_s=0.05)
 
 
+async def test_a_worker_that_only_says_whom_it_waits_for_is_silent(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [Waiting(Side.SOURCE), Waiting(Side.DESTINATION)]
+
+    async def say(_: Worker) -> tuple[bool, Reply]:
+        if not said:
+            await trio.sleep_forever()
+        return False, said.pop(0)
+
+    monkeypatch.setattr(Worker, "_next", say)
+    async with workers.borrow() as worker:
+        with pytest.raises(Silence) as silence:
+            await worker.ask(LOOK_UP, silence_s=0.05)
+        assert (silence.value.side, silence.value.worker) == (Side.DESTINATION, worker)
+
+
+async def test_who_has_a_few_stuck_workers_waits_until_one_of_them_has_gone(workers: Workers) -> None:
+    stuck = Stuck()
+    async with AsyncExitStack() as borrowed:
+        living = [await borrowed.enter_async_context(workers.borrow()) for _ in range(STUCK_AT_MOST)]
+        for worker in living:
+            await stuck.are_few()
+            stuck.add(Silence(worker=worker))
+        with trio.move_on_after(0.01) as patience:
+            await stuck.are_few()
+        assert patience.cancelled_caught
+        living[-1].kill()
+        with trio.fail_after(LONG_S):
+            await stuck.are_few()
+
+
 # The agent's own end
 
 AGENT = """
-import pickle, sys, trio
+import os, pickle, sys, trio
 from agent.workers import Workers
 
 request = pickle.load(sys.stdin.buffer)
 
 async def main():
-    async with Workers.open() as workers, workers.borrow() as idle, workers.borrow() as busy:
+    async with Workers.open(os.devnull) as workers, workers.borrow() as idle, workers.borrow() as busy:
         async def started(reply):
             print(idle.pid, busy.pid, flush=True)
             await trio.sleep_forever()

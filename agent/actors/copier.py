@@ -36,7 +36,8 @@ from agent.workers import Workers
 
 log = get_logger(__name__)
 
-PAUSING = (FaultKind.DESTINATION, FaultKind.JOURNAL)
+# Not the file's fault, so no attempt is counted.
+PAUSING = (FaultKind.DESTINATION, FaultKind.JOURNAL, FaultKind.SOURCE_OUTAGE, FaultKind.BUSY)
 
 
 @define(eq=False)

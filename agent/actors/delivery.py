@@ -8,7 +8,7 @@ import trio
 from attrs import define, evolve, field
 
 from agent.config import Route
-from agent.faults import Fault, FaultKind, OutageReason
+from agent.faults import Fault, FaultKind, OutageReason, Side
 from agent.ledger import Ledger
 from agent.log import get_logger
 from agent.messages import Counted, Moved, Progress
@@ -36,9 +36,10 @@ from agent.rules.lifecycle import Next, opening
 from agent.rules.naming import partial_path
 from agent.terms import Delivery, SourceFile, Status, Step, Transfer
 from agent.views import HistoryResult
-from agent.workers import OnReply, R, Workers, ignore
+from agent.workers import OnReply, R, Silence, Workers, ignore
 
 HASH_PREFIX = "xxh128:"
+BUSY_LOOK_S = 0.25
 log = get_logger(__name__)
 
 Tell = Callable[[Moved | Progress | Counted], Awaitable[None]]
@@ -118,21 +119,8 @@ class Errand:
         return partial_path(self.file, self.file.path, uuid.uuid4().hex)
 
     async def _copy(self, transfer: Transfer) -> Transfer:
-        request = CopyFile(
-            source=self.route.source,
-            path=self.file.path,
-            signature=self.file.signature,
-            place=self.place,
-            name=self.file.path,
-            partial=transfer.partial,
-            digests=transfer.blocks,
-            verify=self.route.verify,
-            conflict=self.route.conflict,
-            pace=Pace(self.route.bandwidth, self.route.workers),
-        )
-        self.verified_bytes = len(transfer.blocks) * BLOCK_BYTES
         try:
-            reply = await self._ask(request, Arrived, lambda reply: self._hear(transfer.id, reply))
+            reply = await self._carry(transfer)
         except Fault as fault:
             if fault.kind is FaultKind.CORRUPT:
                 await self.tell(Counted("verify_failure", self.route.name))
@@ -156,6 +144,37 @@ class Errand:
             log.info("copied", read_bytes=reply.read_bytes, resumed_bytes=reply.resumed_bytes, **self.about)
         await self.ledger.intent(transfer.id, self.file.path, digest, reply.level)
         return evolve(transfer, step=Step.INTENT, name=self.file.path, hash=digest, level=reply.level)
+
+    async def _carry(self, transfer: Transfer) -> Arrived:
+        """Copy once no killed worker is at work on the partial any more, or else into a fresh one."""
+        patience_s = trio.current_time() + self.stall_timeout_s
+        while trio.current_time() < patience_s:
+            try:
+                return await self._copy_into(transfer)
+            except Fault as fault:
+                if fault.kind is not FaultKind.BUSY:
+                    raise
+            await trio.sleep(BUSY_LOOK_S)
+        log.warning("begun again beside a partial that a stuck worker holds", **self.about)
+        fresh = self._fresh_partial()
+        await self.ledger.restart(transfer.id, fresh)
+        return await self._copy_into(evolve(transfer, partial=fresh, blocks=()))
+
+    async def _copy_into(self, transfer: Transfer) -> Arrived:
+        self.verified_bytes = len(transfer.blocks) * BLOCK_BYTES
+        request = CopyFile(
+            source=self.route.source,
+            path=self.file.path,
+            signature=self.file.signature,
+            place=self.place,
+            name=self.file.path,
+            partial=transfer.partial,
+            digests=transfer.blocks,
+            verify=self.route.verify,
+            conflict=self.route.conflict,
+            pace=Pace(self.route.bandwidth, self.route.workers),
+        )
+        return await self._ask(request, Arrived, lambda reply: self._hear(transfer.id, reply))
 
     async def _hear(self, transfer_id: int, reply: Reply) -> None:
         size_bytes = self.file.signature.size_bytes
@@ -226,11 +245,11 @@ class Errand:
             return await self.workers.ask(
                 request, expected, silence_s=self.stall_timeout_s, on_reply=on_reply
             )
-        except trio.TooSlowError as error:
+        except Silence as silence:
             detail = f"nothing moved for {self.stall_timeout_s:g} s"
-            if isinstance(request, SettleSource):
-                raise Fault(FaultKind.SOURCE, f"source: {detail}") from error
-            raise Fault.outage(OutageReason.HUNG, detail) from error
+            if isinstance(request, SettleSource) or silence.side is Side.SOURCE:
+                raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from silence
+            raise Fault.outage(OutageReason.HUNG, detail) from silence
 
     @property
     def about(self) -> dict[str, str]:

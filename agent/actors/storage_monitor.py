@@ -8,37 +8,38 @@ from agent.config import DestinationPlan
 from agent.faults import Fault, OutageReason
 from agent.ledger import Ledger
 from agent.log import get_logger
-from agent.messages import BroadcasterInbox, DispatcherInbox, StorageState
+from agent.messages import DispatcherInbox, Doubt, StorageState
 from agent.protocol import Probed, ProbeDestination
 from agent.rules.reach import Reach
 from agent.stores.journal import JournalError
-from agent.workers import Workers
+from agent.workers import Silence, Stuck, Workers
 
 log = get_logger(__name__)
 
 
 async def run(
+    doubts: trio.MemoryReceiveChannel[Doubt],
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
-    broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     plan: DestinationPlan,
     reach: Reach,
     ledger: Ledger,
     workers: Workers,
 ) -> None:
-    """Probe for ever; the broadcaster hears of a state before the dispatcher acts on it."""
-    async with dispatcher, broadcaster:
+    """Probe for ever, and at once when a copy has met an outage."""
+    async with doubts, dispatcher:
         before: OutageReason | None = None
         remembered = reach.mount_point
+        stuck = Stuck()
         while True:
-            state = await _probe(plan, reach, workers)
-            if state.reason is not before:
-                _report(state)
-                before = state.reason
+            await stuck.are_few()
+            state = await _probe(plan, reach, workers, stuck)
+            before = _report(state, before)
             if reach.mount_point is not None and reach.mount_point != remembered:
                 remembered = await _remember(plan.destination, reach.mount_point, ledger)
-            await broadcaster.send(state)
             await dispatcher.send(state)
-            await trio.sleep(plan.probe_s)
+            with trio.move_on_after(reach.next_probe_s()):
+                doubt = await doubts.receive()
+                before = _report(reach.doubted(doubt.fault, trio.current_time(), time.time()), before)
 
 
 async def _remember(destination: str, mount_point: str, ledger: Ledger) -> str | None:
@@ -51,13 +52,14 @@ async def _remember(destination: str, mount_point: str, ledger: Ledger) -> str |
     return mount_point
 
 
-async def _probe(plan: DestinationPlan, reach: Reach, workers: Workers) -> StorageState:
+async def _probe(plan: DestinationPlan, reach: Reach, workers: Workers, stuck: Stuck) -> StorageState:
     # Between outages a look is enough; after one, only writing proves that it is over.
     request = ProbeDestination(plan.destination, plan.marker, try_writing=not reach.is_usable)
     began_s = trio.current_time()
     try:
         probed = await workers.ask(request, Probed, silence_s=plan.probe_timeout_s)
-    except trio.TooSlowError:
+    except Silence as silence:
+        stuck.add(silence)
         detail = f"no answer within {plan.probe_timeout_s:g} s"
         return reach.failed(OutageReason.HUNG, detail, began_s, time.time())
     except Fault as fault:
@@ -66,8 +68,12 @@ async def _probe(plan: DestinationPlan, reach: Reach, workers: Workers) -> Stora
     return reach.answered(probed, began_s, time.time())
 
 
-def _report(state: StorageState) -> None:
+def _report(state: StorageState, before: OutageReason | None) -> OutageReason | None:
+    """Log a change; the reason as of now."""
+    if state.reason is before:
+        return before
     if state.reason is None:
         log.info("outage over", destination=state.destination)
     else:
         log.warning("outage", destination=state.destination, reason=state.reason.value, detail=state.detail)
+    return state.reason

@@ -3,11 +3,21 @@
 import time
 
 import trio
+from attrs import define, field
 
 from agent.config import Route
-from agent.faults import Fault
+from agent.faults import Fault, FaultKind
 from agent.log import get_logger
-from agent.messages import BroadcasterInbox, Counted, Hint, Scan, SourceState, WatcherInbox
+from agent.messages import (
+    BroadcasterInbox,
+    Counted,
+    DispatcherInbox,
+    Hint,
+    Scan,
+    SourceReach,
+    SourceState,
+    WatcherInbox,
+)
 from agent.protocol import (
     ExamineSource,
     Finished,
@@ -17,12 +27,13 @@ from agent.protocol import (
     ListSource,
     PrepareSource,
     Reply,
+    Request,
     SourceFolder,
     Touched,
 )
 from agent.rules.agenda import Agenda, Task
 from agent.terms import Entry
-from agent.workers import Workers
+from agent.workers import OnReply, R, Silence, Stuck, Workers, ignore
 
 log = get_logger(__name__)
 LISTEN_AGAIN_S = 30.0
@@ -31,15 +42,17 @@ LISTEN_AGAIN_S = 30.0
 async def run(
     inbox: trio.MemoryReceiveChannel[WatcherInbox],
     scans: trio.MemorySendChannel[Scan],
+    dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     route: Route,
     workers: Workers,
 ) -> None:
-    """Look when a look is due, and pass on what stands there."""
+    """Look when a look is due, and pass on what stands there, or that nothing can be seen."""
     agenda = Agenda(route.scan_s)
-    error: str | None = None
-    async with inbox, scans, broadcaster:
-        await _prepare(route, workers)
+    eyes = Eyes(route, workers)
+    error = ""
+    async with inbox, scans, dispatcher, broadcaster:
+        await eyes.prepare()
         while True:
             with trio.move_on_at(agenda.due_s()):
                 agenda.add(await inbox.receive())
@@ -47,25 +60,25 @@ async def run(
             task = agenda.next(trio.current_time())
             if task is None:
                 continue
-            try:
-                scan = await _look(route, workers, task)
-            except (Fault, trio.TooSlowError) as fault:
-                trouble = str(fault) or f"source: no answer within {route.stall_timeout_s:g} s"
-                if trouble != error:
-                    log.warning("source cannot be read", route=route.name, error=trouble)
-                error = trouble
-                await broadcaster.send(SourceState(route.name, error, None, time.time()))
+            began_s = trio.current_time()
+            seen = await eyes.look(task)
+            error = _report(route, seen if isinstance(seen, str) else "", error)
+            if isinstance(seen, str):
+                await broadcaster.send(SourceState(route.name, seen, None, time.time()))
+                await dispatcher.send(SourceReach(route.name, seen, began_s))
                 continue
-            error = None
-            await scans.send(scan)
+            if task.paths is None:
+                await dispatcher.send(SourceReach(route.name, "", began_s))
+            await scans.send(seen)
 
 
-async def _prepare(route: Route, workers: Workers) -> None:
-    """A source that is missing at the start is made; one that goes later is a fault to be shown."""
-    try:
-        await workers.ask(PrepareSource(route.source), Finished, silence_s=route.stall_timeout_s)
-    except (Fault, trio.TooSlowError) as error:
-        log.warning("source cannot be made", route=route.name, error=str(error))
+def _report(route: Route, error: str, before: str) -> str:
+    """Log a change; the error as of now."""
+    if error and error != before:
+        log.warning("source cannot be read", route=route.name, error=error)
+    elif before and not error:
+        log.info("source can be read again", route=route.name)
+    return error
 
 
 async def listen(
@@ -108,30 +121,57 @@ def _take_all(inbox: trio.MemoryReceiveChannel[WatcherInbox], agenda: Agenda) ->
             return
 
 
-async def _look(route: Route, workers: Workers, task: Task) -> Scan:
-    """What stands in the source, or at the paths of the task.
+@define(eq=False)
+class Eyes:
+    """Looks at one source through a worker; a source that does not answer is not asked again and again."""
 
-    Raises:
-        Fault: the source cannot be read. trio.TooSlowError: it does not answer.
-    """
-    source = SourceFolder(route.source, route.include, route.exclude)
-    request = ListSource(source) if task.paths is None else ExamineSource(source, task.paths, task.closely)
-    entries: list[Entry] = []
+    _route: Route
+    _workers: Workers
+    _stuck: Stuck = field(factory=Stuck, init=False)
 
-    async def hear(reply: Reply) -> None:
-        await trio.lowlevel.checkpoint()
-        if isinstance(reply, Listed):
-            entries.extend(reply.entries)
+    async def prepare(self) -> None:
+        """A source that is missing at the start is made; one that goes later is a fault to be shown."""
+        try:
+            await self._ask(PrepareSource(self._route.source), Finished)
+        except Fault as fault:
+            log.warning("source cannot be made", route=self._route.name, error=str(fault))
 
-    began_s = trio.current_time()
-    end = await workers.ask(request, ListingEnd, silence_s=route.stall_timeout_s, on_reply=hear)
-    entries.extend(end.entries)
-    return Scan(
-        entries=tuple(entries),
-        began_s=began_s,
-        ended_s=trio.current_time(),
-        at=time.time(),
-        free_bytes=end.free_bytes,
-        looked=task.paths,
-        unseen=tuple(folder for folder, _ in end.unseen),
-    )
+    async def look(self, task: Task) -> Scan | str:
+        """What stands in the source, or at the paths of the task; else why that cannot be said."""
+        await self._stuck.are_few()
+        source = SourceFolder(self._route.source, self._route.include, self._route.exclude)
+        request: ListSource | ExamineSource = ListSource(source)
+        if task.paths is not None:
+            request = ExamineSource(source, task.paths, task.closely)
+        entries: list[Entry] = []
+
+        async def hear(reply: Reply) -> None:
+            await trio.lowlevel.checkpoint()
+            if isinstance(reply, Listed):
+                entries.extend(reply.entries)
+
+        began_s = trio.current_time()
+        try:
+            end = await self._ask(request, ListingEnd, hear)
+        except Fault as fault:
+            return str(fault)
+        entries.extend(end.entries)
+        return Scan(
+            entries=tuple(entries),
+            began_s=began_s,
+            ended_s=trio.current_time(),
+            at=time.time(),
+            free_bytes=end.free_bytes,
+            looked=task.paths,
+            unseen=tuple(folder for folder, _ in end.unseen),
+        )
+
+    async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
+        """Raises: Fault: silence is one too."""
+        silence_s = self._route.stall_timeout_s
+        try:
+            return await self._workers.ask(request, expected, silence_s=silence_s, on_reply=on_reply)
+        except Silence as silence:
+            self._stuck.add(silence)
+            detail = f"source: no answer within {silence_s:g} s"
+            raise Fault(FaultKind.SOURCE_OUTAGE, detail) from silence

@@ -39,6 +39,11 @@ class AgentSection:
         """Where the running agent says on which address its page is."""
         return f"{self.state_dir}/address"
 
+    @property
+    def claims_file(self) -> str:
+        """By which worker processes keep out of each other's partials."""
+        return f"{self.state_dir}/claims"
+
 
 @frozen
 class WebSection:

@@ -2,11 +2,12 @@
 
 import math
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from agent.config import DestinationPlan
 from agent.faults import Fault, OutageReason
 from agent.messages import StorageState
+from agent.rules.jobs import Job
 from agent.rules.queue import WaitingLine
 
 
@@ -21,13 +22,21 @@ class Running:
 
 @define
 class Lane:
-    """Credits and free space of one destination. Closed until the first probe says that it is usable."""
+    """Credits and free space of one destination. Closed until the first probe says that it is usable.
+
+    `wanting`: the smallest of the jobs that wait because the whole of the free space is too little for them.
+    That is an outage (`full`), although what is small enough still passes.
+    """
 
     plan: DestinationPlan
     line: WaitingLine = field(factory=WaitingLine)
     storage: StorageState | None = None
     running: dict[str, Running] = field(factory=dict)
     deliveries: int = 0
+    wanting: Job | None = None
+    _lacking: frozenset[str] = frozenset()
+    _full_since_at: float = 0.0
+    _told: StorageState | None = None
     _distrusted_until_s: float = -math.inf
 
     @property
@@ -44,11 +53,21 @@ class Lane:
         return (self.storage.device if self.storage else None) or 0
 
     @property
+    def free_bytes(self) -> int | None:
+        return self.storage.free_bytes if self.storage else None
+
+    @property
     def why_closed(self) -> str:
         if self.storage is None:
             return "the destination has not been reached yet"
         reason = self.storage.reason
         return f"outage: {reason.value}: {self.storage.detail}" if reason else ""
+
+    def why_paused(self, job: Job) -> str:
+        """What keeps this job from going on that only the storage can change; empty: nothing."""
+        if self.is_open and job.waits_for_space and self.lacks(job.missing_bytes):
+            return f"outage: full: {self._shortage(job)}"
+        return self.why_closed
 
     def started(self, file_id: str, size_bytes: int, arrived_bytes: int) -> None:
         self.running[file_id] = Running(size_bytes, arrived_bytes, arrived_bytes)
@@ -76,7 +95,7 @@ class Lane:
             copy.probed_bytes = copy.written_bytes
         return True
 
-    def faulted(self, fault: Fault, now_s: float, at: float) -> StorageState:
+    def faulted(self, fault: Fault, now_s: float, at: float) -> None:
         """A copy met an outage: closed at once, until a probe that begins later says otherwise."""
         self._distrusted_until_s = now_s
         before = self.storage
@@ -91,11 +110,37 @@ class Lane:
             total_bytes=before.total_bytes if before else None,
             device=before.device if before else None,
         )
-        return self.storage
 
     def fits(self, missing_bytes: int) -> bool:
         """Whether what is missing of a file fits into the free space less what running copies still need."""
-        if self.storage is None or self.storage.free_bytes is None:
+        if self.free_bytes is None:
             return True
         promised = sum(max(0, copy.size_bytes - copy.probed_bytes) for copy in self.running.values())
-        return missing_bytes <= self.storage.free_bytes - promised
+        return missing_bytes <= self.free_bytes - promised
+
+    def lacks(self, missing_bytes: int) -> bool:
+        """Whether it would not fit even if nothing else were under way."""
+        return self.free_bytes is not None and missing_bytes > self.free_bytes
+
+    def news(self) -> StorageState | None:
+        """What visitors have to hear about the destination, if it is not what they heard last."""
+        state = self.storage
+        if state is not None and state.reason is None and self.wanting is not None:
+            detail = self._shortage(self.wanting)
+            state = evolve(state, reason=OutageReason.FULL, detail=detail, since_at=self._full_since_at)
+        if state == self._told:
+            return None
+        self._told = state
+        return state
+
+    def short_of_space(self, jobs: list[Job], at: float) -> bool:
+        """Note which of these waiting jobs the free space is too little for; whether others than before."""
+        lacking = [job for job in jobs if self.lacks(job.missing_bytes)]
+        if self.wanting is None:
+            self._full_since_at = at
+        self.wanting = min(lacking, key=lambda job: job.missing_bytes, default=None)
+        before, self._lacking = self._lacking, frozenset(job.file.id for job in lacking)
+        return self._lacking != before
+
+    def _shortage(self, job: Job) -> str:
+        return f"{job.missing_bytes} bytes are still to be written, {self.free_bytes} are free"

@@ -20,12 +20,19 @@ class WaitingLine:
 
     _heaps: dict[str, list[tuple[int, int, int, Job]]] = field(factory=dict)
     _parked: list[Job] = field(factory=list)
+    _short: list[Job] = field(factory=list)
     _put_away: deque[Job] = field(factory=deque)
     _pushes: "count[int]" = field(factory=count)
 
     def push(self, job: Job) -> None:
         heap = self._heaps.setdefault(job.route.name, [])
         heapq.heappush(heap, (job.setbacks, job.ordinal, next(self._pushes), job))
+
+    @property
+    def short_of_space(self) -> list[Job]:
+        """Those that were ever set aside and still wait."""
+        self._short = [job for job in self._short if job.waits_for_space and job.state is JobState.QUEUED]
+        return self._short
 
     def push_put_away(self, job: Job) -> None:
         self._put_away.append(job)
@@ -44,6 +51,7 @@ class WaitingLine:
             self._parked.append(job)
             if not job.waits_for_space:
                 job.waits_for_space = True
+                self._short.append(job)
                 aside.append(job)
         return None, aside
 

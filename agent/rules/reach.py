@@ -1,20 +1,38 @@
-"""Is the destination the one we know? A folder under a mount that is gone must never be filled."""
+"""Is the destination the one we know, and has it come back to stay?
 
-from attrs import define, field
+A folder under a mount that is gone must never be filled; storage that comes and goes must not be thrashed.
+"""
 
-from agent.faults import OutageReason
+from collections import deque
+
+from attrs import define, evolve, field
+
+from agent.faults import Fault, OutageReason
 from agent.messages import StorageState
 from agent.protocol import Probed
+
+SLOWEST_PROBE_S = 60.0
+FLAPPING_S = 600.0
+MOST_PROOFS = 16
 
 
 @define
 class Reach:
-    """Turns probes of one destination into its state; remembers the mount on which it was accepted."""
+    """Turns probes of one destination into its state; remembers the mount on which it was accepted.
+
+    While an outage lasts, probes come every `probe_s`, then after twice as long each, up to a minute. It is
+    over with the first good probe; but for every outage before it in the last ten minutes twice as many in a
+    row are needed, up to 16.
+    """
 
     destination: str
     has_marker: bool
+    probe_s: float
     _mount_point: str | None = None
     _state: StorageState | None = field(default=None, init=False)
+    _failures: int = field(default=0, init=False)
+    _proofs: int = field(default=0, init=False)
+    _outages: deque[float] = field(factory=deque, init=False)
 
     @property
     def is_usable(self) -> bool:
@@ -24,6 +42,13 @@ class Reach:
     def mount_point(self) -> str | None:
         """Where the file system was mounted that holds the destination; None until it was seen."""
         return self._mount_point
+
+    def next_probe_s(self) -> float:
+        """How long to wait before the next probe."""
+        if self._failures < 2:  # noqa: PLR2004  the first failure is looked at again as usual
+            return self.probe_s
+        slowest_s = max(SLOWEST_PROBE_S, self.probe_s)
+        return float(min(slowest_s, self.probe_s * 2.0 ** min(self._failures - 1, 20)))
 
     def answered(self, probed: Probed, began_s: float, at: float) -> StorageState:
         """The folder is there and writable; is it on the mount that it was on before?
@@ -39,12 +64,36 @@ class Reach:
             )
             return self.failed(OutageReason.UNMOUNTED, detail, began_s, at)
         self._mount_point = probed.mount_point
+        self._failures = 0
+        self._proofs += 1
+        if self._state is not None and self._state.reason is not None:
+            needed = self._proofs_needed(began_s)
+            if self._proofs < needed:
+                detail = f"it comes and goes: it has answered well {self._proofs} times of {needed} in a row"
+                self._state = evolve(self._state, detail=detail, began_s=began_s)
+                return self._state
         figures = (probed.free_bytes, probed.total_bytes, probed.device)
         return self._become(None, "", began_s, at, figures)
 
     def failed(self, reason: OutageReason, detail: str, began_s: float, at: float) -> StorageState:
         """The probe met an outage."""
-        return self._become(reason, detail, began_s, at, (None, None, None))
+        self._failures += 1
+        return self._lost(reason, detail, began_s, at)
+
+    def doubted(self, fault: Fault, now_s: float, at: float) -> StorageState:
+        """A copy met an outage that no probe has seen."""
+        return self._lost(fault.reason or OutageReason.IO_ERROR, fault.detail, now_s, at)
+
+    def _lost(self, reason: OutageReason, detail: str, now_s: float, at: float) -> StorageState:
+        if self.is_usable:
+            self._outages.append(now_s)
+        self._proofs = 0
+        return self._become(reason, detail, now_s, at, (None, None, None))
+
+    def _proofs_needed(self, now_s: float) -> int:
+        while self._outages and self._outages[0] <= now_s - FLAPPING_S:
+            self._outages.popleft()
+        return int(min(MOST_PROOFS, 2 ** max(0, len(self._outages) - 1)))
 
     def _become(
         self,

@@ -12,20 +12,27 @@ from agent.stores.copying import Engine, Report, Tally, read_exactly
 from agent.stores.descriptors import held
 from agent.stores.destination import Destination, Existing
 from agent.stores.source import check_unchanged, open_source
+from agent.stores.whereabouts import Whereabouts
 
 
-def copy_file(request: CopyFile, destination: Destination, report: Report) -> Copied | Found:
+def copy_file(
+    request: CopyFile, destination: Destination, report: Report, whereabouts: Whereabouts | None = None
+) -> Copied | Found:
     """Copy, verify, and make sure that the source was the same before and after.
 
     Found when the same content stands there already, under the name or one that makes way for it.
+    `whereabouts` tells another thread on which side this one is.
 
     Raises:
         Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT or CONFLICT.
     """
-    tally = Tally(report)
-    with held(open_source(request.source, request.path, request.signature)) as source:
+    whereabouts = whereabouts or Whereabouts()
+    tally = Tally(report, whereabouts)
+    with whereabouts.at_source():
+        opened = open_source(request.source, request.path, request.signature)
+    with held(opened) as source:
         if not request.digests:
-            found = _already_there(request, source, destination, Tally(report))
+            found = _already_there(request, source, destination, Tally(report, whereabouts))
             if found is not None:
                 destination.discard(request.partial)  # an attempt that ended before its first checkpoint
                 return found
@@ -35,7 +42,8 @@ def copy_file(request: CopyFile, destination: Destination, report: Report) -> Co
             )
             digest, level = engine.run(request.digests)
             partial.seal(request.signature.mtime_ns)
-        check_unchanged(request.source, request.path, source, request.signature)
+        with whereabouts.at_source():
+            check_unchanged(request.source, request.path, source, request.signature)
     resumed_bytes = request.signature.size_bytes - tally.read_bytes
     return Copied(digest, level, tally.read_bytes, resumed_bytes, tally.repaired_blocks)
 
@@ -98,7 +106,8 @@ def _already_there(request: CopyFile, source: int, destination: Destination, tal
                 digest = _same_content(request.signature.size_bytes, source, existing, tally)
                 if digest is not None:
                     existing.make_durable()
-                    check_unchanged(request.source, request.path, source, request.signature)
+                    with tally.whereabouts.at_source():
+                        check_unchanged(request.source, request.path, source, request.signature)
                     return Found(digest, existing.read_back_level, name)
         _refuse_conflict(request.conflict, name)
         number += 1
@@ -110,7 +119,8 @@ def _same_content(size_bytes: int, source: int, existing: Existing, tally: Tally
         return None
     content = xxhash.xxh3_128()
     for offset in range(0, size_bytes, BLOCK_BYTES):
-        data = read_exactly(source, offset, min(BLOCK_BYTES, size_bytes - offset))
+        with tally.whereabouts.at_source():
+            data = read_exactly(source, offset, min(BLOCK_BYTES, size_bytes - offset))
         if existing.read_back(offset, len(data)) != data:
             return None
         content.update(data)

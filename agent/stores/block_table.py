@@ -1,6 +1,6 @@
 """The verified blocks of a running transfer: one row per checkpoint, not one per block."""
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from agent.stores.schema import blocks
 
@@ -12,6 +12,13 @@ def read(db: Connection, transfer_id: int) -> tuple[bytes, ...]:
     kept = select(blocks.c.digests).where(blocks.c.transfer_id == transfer_id).order_by(blocks.c.first_block)
     joined = b"".join(db.scalars(kept))
     return tuple(joined[at : at + DIGEST_BYTES] for at in range(0, len(joined), DIGEST_BYTES))
+
+
+def counts(db: Connection) -> dict[int, int]:
+    """How many blocks each transfer has, by its id; those without any are left out."""
+    length = func.sum(func.length(blocks.c.digests))
+    chosen = select(blocks.c.transfer_id, length).group_by(blocks.c.transfer_id)
+    return {transfer_id: total // DIGEST_BYTES for transfer_id, total in db.execute(chosen)}
 
 
 def replace(db: Connection, transfer_id: int, first_block: int, digests: bytes) -> None:

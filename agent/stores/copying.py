@@ -16,6 +16,7 @@ from agent.protocol import BLOCK_BYTES, Checkpoint, Copying, Pace, VerifyMode
 from agent.rules import pace
 from agent.stores.destination import Partial
 from agent.stores.stages import Stage
+from agent.stores.whereabouts import Whereabouts
 from agent.terms import VerifyLevel
 
 WINDOW_BLOCKS = 8  # about 7 windows are in memory at a time
@@ -46,6 +47,7 @@ class Tally:
     """What happened so far; each field is written by one stage alone."""
 
     report: Report
+    whereabouts: Whereabouts = field(factory=Whereabouts)
     copied_bytes: int = 0
     verified_bytes: int = 0
     read_bytes: int = 0
@@ -89,6 +91,7 @@ class Engine:
         self._checkpointed_blocks = first_block
         verifying = Stage(self._verify)
         writing: Stage[Window] = Stage(lambda window: self._write(window, verifying))
+        self.tally.whereabouts.beside(writing, verifying)
         try:
             for window in self._windows(first_block):
                 writing.put(window)
@@ -97,11 +100,11 @@ class Engine:
         finally:
             writing.finish()
             verifying.finish()
+        self._flush_checkpoint()  # also after a failure: what was verified need not be copied again
         failure = writing.error or verifying.error
         if failure is not None:
             raise failure
         self._check_size()
-        self._flush_checkpoint()
         return self._content.digest(), self._level()
 
     def _check_size(self) -> None:
@@ -154,7 +157,8 @@ class Engine:
             wanted = min(BLOCK_BYTES, self.size_bytes - offset)
             if not wanted:
                 break
-            block = read_exactly(self.source, offset, wanted)
+            with self.tally.whereabouts.at_source():
+                block = read_exactly(self.source, offset, wanted)
             window.blocks.append(block)
             window.digests.append(xxhash.xxh3_128_digest(block))
             self._content.update(block)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     MappingResult,
+    RowMapping,
     delete,
     exists,
     insert,
@@ -20,12 +21,13 @@ from sqlalchemy import (
     update,
 )
 
+from agent.protocol import BLOCK_BYTES
 from agent.stores import block_table
 from agent.stores.database import JournalError, clear_errors, open_reader, open_writer
 from agent.stores.history_page import read_page
 from agent.stores.records import CARRIED, SETTLED, TRANSFER
 from agent.stores.schema import history, mounts, paused_routes, transfers
-from agent.terms import Settled, Signature, SourceFile, Step, Transfer, VerifyLevel
+from agent.terms import Interim, Settled, Signature, SourceFile, Step, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 
 __all__ = ["Journal", "JournalError"]
@@ -187,6 +189,13 @@ class Journal:
         with self._atomic() as db:
             return tuple(Transfer(**row, blocks=()) for row in db.execute(chosen).mappings())
 
+    def interim(self) -> tuple[Interim, ...]:
+        """How far each running or interrupted transfer has come."""
+        with self._atomic() as db:
+            blocks = block_table.counts(db)
+            rows = db.execute(select(*TRANSFER)).mappings().all()
+        return tuple(_interim(row, blocks.get(row["id"], 0)) for row in rows)
+
     def settled(self) -> tuple[Settled, ...]:
         """For each file whose newest end is kept or failed and that is not running: that end."""
         again = exists().where(transfers.c.route == history.c.route, transfers.c.path == history.c.path)
@@ -237,6 +246,11 @@ class Journal:
 def _running(db: Connection, route: str, path: str) -> MappingResult:
     chosen = select(*TRANSFER).where(transfers.c.route == route, transfers.c.path == path)
     return db.execute(chosen).mappings()
+
+
+def _interim(row: RowMapping, blocks: int) -> Interim:
+    carried = {name: row[name] for name in ("route", "path", "signature", "destination")}
+    return Interim(**carried, verified_bytes=blocks * BLOCK_BYTES)
 
 
 def _unknown(transfer_id: int) -> LookupError:

@@ -5,7 +5,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from agent.faults import Fault, FaultKind, Side, classify
 from agent.protocol import SourceFolder
@@ -24,24 +24,30 @@ def signature_of(status: os.stat_result) -> Signature:
 
 
 def open_root(root: str) -> int:
-    """A descriptor of the source folder. Raises: Fault: SOURCE."""
+    """A descriptor of the source folder. Raises: Fault: SOURCE_OUTAGE."""
     try:
         return beneath.open_root(root)
     except OSError as error:
-        raise own_fault(error) from error
+        raise root_fault(error) from error
+
+
+def root_fault(error: OSError) -> Fault:
+    """The source folder itself does not answer as it should: no file of it is at fault."""
+    return Fault(FaultKind.SOURCE_OUTAGE, classify(error, Side.SOURCE).detail)
 
 
 def own_fault(error: OSError) -> Fault:
     """The fault of a source that is there but refuses, even if the error says that something is missing."""
-    return Fault(FaultKind.SOURCE, classify(error, Side.SOURCE).detail)
+    fault = classify(error, Side.SOURCE)
+    return evolve(fault, kind=FaultKind.SOURCE) if fault.kind is FaultKind.SOURCE_GONE else fault
 
 
 def prepare(root: str) -> None:
-    """Make the source folder if it is missing. Raises: Fault: SOURCE."""
+    """Make the source folder if it is missing. Raises: Fault: SOURCE_OUTAGE."""
     try:
         os.makedirs(root, exist_ok=True)
     except OSError as error:
-        raise own_fault(error) from error
+        raise root_fault(error) from error
 
 
 def wait_for(root: str) -> None:
@@ -51,12 +57,12 @@ def wait_for(root: str) -> None:
 
 
 def free_bytes(root: str) -> int:
-    """What another writer could still put there. Raises: Fault: SOURCE."""
+    """What another writer could still put there. Raises: Fault: SOURCE_OUTAGE."""
     with held(open_root(root)) as descriptor:
         try:
             return platform.free_bytes(descriptor)[0]
         except OSError as error:
-            raise own_fault(error) from error
+            raise root_fault(error) from error
 
 
 @define
@@ -70,7 +76,7 @@ class Listing:
         """Every regular file that the route wants, in no particular order; links are not followed.
 
         Raises:
-            Fault: SOURCE: the source folder itself cannot be listed.
+            Fault: SOURCE_OUTAGE: the source folder itself cannot be listed.
         """
         wanted = file_filter(self.source.include, self.source.exclude)
         folders = [""]
@@ -80,7 +86,7 @@ class Listing:
                 yield from self._folder(folder, folders, wanted)
             except OSError as error:
                 if not folder:
-                    raise own_fault(error) from error
+                    raise root_fault(error) from error
                 self.unseen.append((folder, error.strerror or str(error)))
 
     def _folder(self, folder: str, folders: list[str], wanted: Callable[[str], bool]) -> Iterator[Entry]:
@@ -110,7 +116,7 @@ def examine(source: SourceFolder, paths: tuple[str, ...], closely: frozenset[str
     What is missing, no regular file or not wanted is left out; what cannot be opened has unknown evidence.
 
     Raises:
-        Fault: SOURCE: the source folder itself cannot be opened.
+        Fault: SOURCE_OUTAGE: the source folder itself cannot be opened.
     """
     wanted = file_filter(source.include, source.exclude)
     with held(open_root(source.root)) as root:
@@ -157,7 +163,7 @@ def open_source(root: str, path: str, expected: Signature) -> int:
     """A descriptor of the file, which is still in the expected state.
 
     Raises:
-        Fault: SOURCE_GONE, SOURCE_CHANGED, or SOURCE when it cannot be opened.
+        Fault: SOURCE_GONE, SOURCE_CHANGED, SOURCE when it cannot be opened, SOURCE_OUTAGE.
     """
     with held(open_root(root)) as folder:
         try:
@@ -176,7 +182,7 @@ def check_unchanged(root: str, path: str, descriptor: int, expected: Signature) 
     """The same state through the descriptor and through the path (promise S4).
 
     Raises:
-        Fault: SOURCE_GONE or SOURCE_CHANGED.
+        Fault: SOURCE_GONE, SOURCE_CHANGED or SOURCE_OUTAGE.
     """
     with held(open_root(root)) as folder:
         try:

@@ -24,6 +24,11 @@ class Stage(Generic[T]):
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is something that was put and is not worked off yet."""
+        return self._items.unfinished_tasks > 0
+
     def put(self, item: T) -> None:
         self._items.put(item)
 
@@ -39,3 +44,4 @@ class Stage(Generic[T]):
                     self._work(item)
                 except BaseException as error:  # noqa: BLE001  raised where the stage is awaited
                     self.error = error
+            self._items.task_done()

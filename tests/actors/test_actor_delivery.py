@@ -7,9 +7,9 @@ import trio
 from attrs import define, evolve, field
 from trio.testing import MockClock
 
-from agent.actors.delivery import Errand
+from agent.actors.delivery import BUSY_LOOK_S, Errand
 from agent.config import BandwidthStep, Route
-from agent.faults import Fault, FaultKind, OutageReason
+from agent.faults import Fault, FaultKind, OutageReason, Side
 from agent.messages import Counted, Moved, Progress
 from agent.protocol import (
     BLOCK_BYTES,
@@ -31,6 +31,7 @@ from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
 from tests.rules.samples import NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state
 
 OLDER = a_state(version=9)
+BUSY = Fault(FaultKind.BUSY, "a killed worker is still at work on the partial")
 
 BEGIN = ["find", "begin", "CopyFile", "intent", "PublishFile", "published", "SettleSource", "finish"]
 RESUME = ["find", *BEGIN[2:]]
@@ -59,7 +60,10 @@ class Bench:
 
     @property
     def copy_order(self) -> CopyFile:
-        return next(request for _, request in self.workers.asked if isinstance(request, CopyFile))
+        return self.copies()[0]
+
+    def copies(self) -> list[CopyFile]:
+        return [request for _, request in self.workers.asked if isinstance(request, CopyFile)]
 
     def remember(self, transfer: Transfer) -> None:
         self.ledger.transfers[transfer.route, transfer.path] = transfer
@@ -258,14 +262,14 @@ async def test_a_copy_in_which_nothing_moves_is_an_outage(bench: Bench, autojump
     assert autojump_clock.current_time() == 30.0
 
 
-async def test_a_source_that_cannot_be_settled_in_time_is_no_outage(
+async def test_a_source_that_cannot_be_settled_in_time_is_an_outage_of_the_source(
     bench: Bench, autojump_clock: MockClock
 ) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(SettleSource, SILENCE)
     with pytest.raises(Fault, match="source: nothing moved for 30 s") as caught:
         await bench.errand().deliver(1)
-    assert caught.value.kind is FaultKind.SOURCE
+    assert caught.value.kind is FaultKind.SOURCE_OUTAGE
     assert autojump_clock.current_time() == 30.0
     assert bench.left == PUBLISHED
 
@@ -322,3 +326,35 @@ async def test_a_whole_copy_whose_source_seems_gone_is_left_for_the_sweep(bench:
     await bench.errand().give_up(1, None)
     assert bench.diary == ["find"]
     assert list(bench.ledger.transfers.values()) == [INTENT]
+
+
+async def test_a_copy_that_hangs_on_its_source_is_an_outage_of_the_source(bench: Bench) -> None:
+    bench.workers.script(CopyFile, Says(None, silent_side=Side.SOURCE))
+    with pytest.raises(Fault, match="source: nothing moved for 30 s") as caught:
+        await bench.errand().deliver(1)
+    assert caught.value.kind is FaultKind.SOURCE_OUTAGE
+
+
+async def test_a_partial_that_a_stuck_worker_holds_is_waited_for_and_then_resumed(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    bench.workers.script(CopyFile, BUSY, BUSY, COPIED)
+    await bench.errand().deliver(1)
+    assert [request.digests for request in bench.copies()] == 3 * [(DIGEST,)]
+    assert len({request.partial for request in bench.copies()}) == 1
+    assert autojump_clock.current_time() == 2 * BUSY_LOOK_S
+
+
+async def test_after_the_stall_timeout_a_copy_begins_again_beside_a_partial_that_stays_held(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    bench.workers.script(CopyFile, *int(30.0 / BUSY_LOOK_S) * [BUSY], COPIED)
+    await bench.errand().deliver(1)
+    *_, held, fresh = bench.copies()
+    assert (held.partial, held.digests) == (COPYING.partial, (DIGEST,))
+    assert fresh.partial != COPYING.partial
+    assert fresh.digests == ()
+    assert bench.ledger.diary.count("restart") == 1
+    assert autojump_clock.current_time() == 30.0

@@ -10,7 +10,9 @@ from agent.messages import (
     BroadcasterInbox,
     Copy,
     DispatcherInbox,
+    Doubt,
     Failed,
+    Interrupted,
     LaneMessage,
     Moved,
     RouteState,
@@ -19,7 +21,7 @@ from agent.messages import (
 from agent.rules.schedule import Schedule
 from agent.terms import Status
 from tests.fakes import lose_patience
-from tests.rules.samples import NAS, ROUTE, SOURCE_FAULT, a_config, a_file, ready, usable
+from tests.rules.samples import NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_config, a_file, ready, usable
 
 OTHER = "/other"
 ROUTES = (ROUTE, evolve(ROUTE, name="wav", source="/src2", destination=OTHER))
@@ -30,18 +32,30 @@ class Ends:
     inbox: trio.MemorySendChannel[DispatcherInbox]
     lanes: Mapping[str, trio.MemoryReceiveChannel[LaneMessage]]
     facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+    doubts: Mapping[str, trio.MemoryReceiveChannel[Doubt]]
 
 
 def dispatch(nursery: trio.Nursery, *, facts: int = 64) -> Ends:
     inbox_in, inbox_out = trio.open_memory_channel[DispatcherInbox](64)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
     lanes = {place: trio.open_memory_channel[LaneMessage](6) for place in (NAS, OTHER)}
+    monitors = {place: trio.open_memory_channel[Doubt](1) for place in (NAS, OTHER)}
     schedule = Schedule.start(a_config(*ROUTES), paused=["wav"], settled=[])
     nursery.start_soon(lose_patience)
     nursery.start_soon(
-        dispatcher.run, inbox_out, {place: ends[0] for place, ends in lanes.items()}, facts_in, schedule
+        dispatcher.run,
+        inbox_out,
+        {place: ends[0] for place, ends in lanes.items()},
+        {place: ends[0] for place, ends in monitors.items()},
+        facts_in,
+        schedule,
     )
-    return Ends(inbox_in, {place: ends[1] for place, ends in lanes.items()}, facts_out)
+    return Ends(
+        inbox_in,
+        {place: ends[1] for place, ends in lanes.items()},
+        facts_out,
+        {place: ends[1] for place, ends in monitors.items()},
+    )
 
 
 async def test_visitors_hear_at_once_which_routes_are_paused(
@@ -75,6 +89,7 @@ async def test_facts_are_told_before_the_orders_that_follow_from_them(
     for _ in ROUTES:
         await ends.facts.receive()
     await ends.inbox.send(usable(NAS))
+    assert await ends.facts.receive() == usable(NAS)
     assert await ends.lanes[NAS].receive() == Sweep(7)
     await ends.inbox.send(ready(a_file("a")))
     statuses = []
@@ -110,3 +125,20 @@ async def test_a_dispatcher_that_ends_closes_every_lane(autojump_clock: MockCloc
         with pytest.raises(trio.EndOfChannel):
             await lane.receive()
     assert autojump_clock.current_time() == 0
+
+
+async def test_a_monitor_hears_of_an_outage_that_a_copy_met_and_is_never_waited_for(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = dispatch(nursery)
+    assert autojump_clock.current_time() == 0
+    await ends.inbox.send(usable(began_s=1.0))
+    for began_s in (2.0, 3.0):
+        file = a_file()
+        await ends.inbox.send(ready(file))
+        await ends.inbox.send(Interrupted(file, OUTAGE, 0, 1000.0))
+        await ends.inbox.send(usable(began_s=began_s))
+    await wait_all_tasks_blocked()
+    assert ends.doubts[NAS].receive_nowait() == Doubt(OUTAGE)
+    with pytest.raises(trio.WouldBlock):
+        ends.doubts[NAS].receive_nowait()

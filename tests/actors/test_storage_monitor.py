@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from agent.actors import storage_monitor
 from agent.faults import Fault, FaultKind, OutageReason
-from agent.messages import BroadcasterInbox, DispatcherInbox, StorageState
+from agent.messages import DispatcherInbox, Doubt, StorageState
 from agent.protocol import Probed, ProbeDestination
 from agent.rules.reach import Reach
 from tests.actors.samples import PLAN as ANY_PLAN
@@ -22,8 +22,8 @@ WELL = Probed(device=7, mount_point="/nas", free_bytes=5, total_bytes=9)
 
 @frozen
 class Bench:
-    orders: trio.MemoryReceiveChannel[DispatcherInbox]
-    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+    states: trio.MemoryReceiveChannel[DispatcherInbox]
+    doubts: trio.MemorySendChannel[Doubt]
     ledger: FakeLedger
     workers: FakeWorkers
 
@@ -32,18 +32,16 @@ class Bench:
         cls, nursery: trio.Nursery, clock: MockClock, known: str | None = None, *, has_marker: bool = False
     ) -> Self:
         ledger, workers = FakeLedger(), FakeWorkers(clock)
-        orders_in, orders_out = trio.open_memory_channel[DispatcherInbox](0)
-        facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](64)
-        reach = Reach(NAS, has_marker, known)
+        states_in, states_out = trio.open_memory_channel[DispatcherInbox](0)
+        doubts_in, doubts_out = trio.open_memory_channel[Doubt](1)
+        reach = Reach(NAS, has_marker, PLAN.probe_s, known)
         workers.script(ProbeDestination, WELL)
         nursery.start_soon(lose_patience)
-        nursery.start_soon(storage_monitor.run, orders_in, facts_in, PLAN, reach, ledger, workers)
-        return cls(orders_out, facts_out, ledger, workers)
+        nursery.start_soon(storage_monitor.run, doubts_out, states_in, PLAN, reach, ledger, workers)
+        return cls(states_out, doubts_in, ledger, workers)
 
     async def next(self) -> StorageState:
-        """The next state, which visitors hear of before the dispatcher does."""
-        state = await self.orders.receive()
-        assert self.facts.receive_nowait() is state
+        state = await self.states.receive()
         assert isinstance(state, StorageState)
         return state
 
@@ -140,3 +138,39 @@ async def test_a_mount_that_could_not_be_written_down_is_tried_again_and_stops_n
     bench.ledger.broken.clear()
     await bench.next()
     assert bench.ledger.mounts == {NAS: "/nas"}
+
+
+async def test_a_doubt_is_looked_into_at_once_by_writing(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    await bench.next()
+    await trio.sleep(1.0)
+    await bench.doubts.send(Doubt(OUTAGE))
+    assert (await bench.next()).reason is None
+    assert bench.workers.times(ProbeDestination) == [0.0, 1.0]
+    assert [request for _, request in bench.workers.asked] == 2 * [
+        ProbeDestination(NAS, "here", try_writing=True)
+    ]
+
+
+async def test_an_outage_that_only_copies_met_is_logged_with_its_end(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    bench = Bench.open(nursery, autojump_clock)
+    await bench.next()
+    await bench.doubts.send(Doubt(OUTAGE))
+    await bench.next()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert autojump_clock.current_time() == 0.0
+
+
+async def test_probes_come_more_seldom_while_an_outage_lasts(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    bench.workers.script(ProbeDestination, OUTAGE)
+    for _ in range(7):
+        await bench.next()
+    assert bench.workers.times(ProbeDestination) == [0.0, 5.0, 15.0, 35.0, 75.0, 135.0, 195.0]

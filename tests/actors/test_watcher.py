@@ -8,9 +8,11 @@ from agent.faults import Fault, FaultKind
 from agent.messages import (
     BroadcasterInbox,
     Counted,
+    DispatcherInbox,
     Hint,
     Look,
     Scan,
+    SourceReach,
     SourceState,
     WatcherInbox,
 )
@@ -24,6 +26,7 @@ from agent.protocol import (
     PrepareSource,
     Touched,
 )
+from tests.actors.samples import drained
 from tests.fakes import SILENCE, FakeWorkers, Says, lose_patience
 from tests.rules.samples import ROUTE, an_entry
 
@@ -39,16 +42,18 @@ class Ends:
     inbox: trio.MemorySendChannel[WatcherInbox]
     scans: trio.MemoryReceiveChannel[Scan]
     facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+    reaches: trio.MemoryReceiveChannel[DispatcherInbox]
 
 
 def watch(nursery: trio.Nursery, workers: FakeWorkers) -> Ends:
     inbox_in, inbox_out = trio.open_memory_channel[WatcherInbox](64)
     scans_in, scans_out = trio.open_memory_channel[Scan](0)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](16)
+    reaches_in, reaches_out = trio.open_memory_channel[DispatcherInbox](64)
     workers.script(PrepareSource, Finished())
     nursery.start_soon(lose_patience)
-    nursery.start_soon(watcher.run, inbox_out, scans_in, facts_in, A_ROUTE, workers)
-    return Ends(inbox_in, scans_out, facts_out)
+    nursery.start_soon(watcher.run, inbox_out, scans_in, reaches_in, facts_in, A_ROUTE, workers)
+    return Ends(inbox_in, scans_out, facts_out, reaches_out)
 
 
 async def test_the_whole_source_is_scanned_at_once_and_then_in_every_interval(
@@ -206,3 +211,23 @@ async def test_where_there_are_no_events_the_listener_ends_quietly(
     workers.script(ListenToSource, Finished())
     await listen(nursery, workers).ended.wait()
     assert workers.times(ListenToSource) == [0]
+
+
+async def test_the_dispatcher_hears_of_every_whole_scan_and_of_every_failure(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY, UNREADABLE, SILENCE, EMPTY)
+    workers.script(ExamineSource, EMPTY)
+    ends = watch(nursery, workers)
+    assert (await ends.scans.receive()).looked is None
+    await ends.inbox.send(Look(("a.mxf",)))
+    assert (await ends.scans.receive()).looked == ("a.mxf",)
+    assert (await ends.scans.receive()).looked is None
+    scan_s, silence_s = A_ROUTE.scan_s, A_ROUTE.stall_timeout_s
+    assert drained(ends.reaches) == [
+        SourceReach("mxf", "", 0.0),
+        SourceReach("mxf", UNREADABLE.detail, scan_s),
+        SourceReach("mxf", "source: no answer within 30 s", 2 * scan_s),
+        SourceReach("mxf", "", 2 * scan_s + silence_s),
+    ]

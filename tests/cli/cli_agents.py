@@ -171,8 +171,8 @@ def workers_reaped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     started: list[Worker] = []
     start = Worker.start
 
-    async def noted() -> Worker:
-        started.append(await start())
+    async def noted(claims: str) -> Worker:
+        started.append(await start(claims))
         return started[-1]
 
     async def reap() -> None:

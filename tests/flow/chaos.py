@@ -1,4 +1,4 @@
-"""The whole agent while everything happens at once: steps drawn from a seed, then peace, then the reckoning."""
+"""The whole agent while everything happens at once: steps drawn from a seed, peace, and the reckoning."""
 
 import random
 import sqlite3
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from agent.rules.naming import file_id
+from agent.rules import naming
 from tests.flow.chaos_house import until
 from tests.flow.chaos_model import ROUTE, Shown, files_below
 from tests.flow.chaos_steps import Step, drawn
@@ -34,7 +34,7 @@ class Outcome:
 
 
 def run(seed: int, folder: Path, zygote: Zygote) -> Outcome:
-    """One seed from its first step to its reckoning. Raises: AssertionError, with all that is needed to replay."""
+    """One seed from its first step to its reckoning. Raises: AssertionError: with what it takes to replay."""
     lot = random.Random(seed)
     steps = drawn(lot)
     world = World.made(folder, lot, zygote)
@@ -100,10 +100,12 @@ def _moving(world: World, shown: Mapping[str, Shown]) -> list[str]:
     unknown = [
         f"not on the list: {path!r}"
         for path, _ in files_below(world.source)
-        if file_id(ROUTE, path) not in shown
+        if naming.file_id(ROUTE, path) not in shown
     ]
     return unknown + [
-        f"moving: {id} {file}" for id, file in shown.items() if file.status not in RESTING and file.size_bytes
+        f"moving: {file_id} {file}"
+        for file_id, file in shown.items()
+        if file.status not in RESTING and file.size_bytes
     ]
 
 

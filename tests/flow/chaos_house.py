@@ -1,4 +1,4 @@
-"""A whole agent in a process of its own that can really be killed, as an operator and a supervisor meet it."""
+"""A whole agent in a process of its own that can really be killed, as operator and supervisor meet it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What must hold of a source and a destination, whatever happened: a book of every content that ever stood."""
+"""What must hold of a source and a destination, whatever happened: a book of all that ever stood there."""
 
 import threading
 from collections import defaultdict
@@ -84,7 +84,7 @@ class Book:
     # At every moment
 
     def strangers(self, nas: Path) -> list[str]:
-        """Final names that show what never stood complete at the source (promise S3), foreign ones changed."""
+        """Final names that show what never stood complete at the source (promise S3)."""
         with self._looking, suppress(FileNotFoundError):  # the whole folder may go away meanwhile
             return [f"{name!r} shows {what}" for name, what in self._strange(nas)]
         return []
@@ -141,14 +141,17 @@ class Book:
         if content not in self.owed[path]:
             return None
         at_source = self._is_at(self.source, path, content)
-        if copies == 0:
-            if not at_source:
-                return "LOST"
+        if copies == 0 and at_source:
             return None if _may_stay(shown) else f"not delivered, and shown as {shown}"
+        if copies == 0:
+            return "LOST"
+        return self._fault_of_delivered(path, content, at_source)
+
+    def _fault_of_delivered(self, path: str, content: bytes, at_source: bool) -> str | None:
         if self.after == "archive" and not self._is_archived(path, content):
             return "delivered, but not archived"
         if at_source != (self.after == "keep"):
-            return f"delivered, but {'still' if at_source else 'not'} at the source, and shown as {shown}"
+            return f"delivered, but {'still' if at_source else 'not'} at the source"
         return None
 
     def _is_archived(self, path: str, content: bytes) -> bool:
@@ -161,7 +164,7 @@ class Book:
 
 
 def _may_stay(shown: Shown | None) -> bool:
-    """Undelivered and rightly so: an empty file is never ready, and a taken name may be a reason to give up."""
+    """Undelivered, and rightly so: an empty file is never ready, and a taken name may be a reason to fail."""
     if shown is None:
         return False
     is_conflict = shown.status == "Failed" and "exists at the destination" in str(shown.error)

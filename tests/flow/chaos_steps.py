@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from tests.flow.fault_script import ALWAYS
 from tests.flow.faulty_worker import SMALL_BLOCK_BYTES
+from tests.stores.faulty import ALWAYS
 
 BLOCK = SMALL_BLOCK_BYTES
 WINDOW = 8 * BLOCK

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from attrs import define, field
 
@@ -31,14 +32,14 @@ class World:
     house: House
     script: FaultScript
     book: Book
-    keys: dict[str, object]
+    keys: dict[str, Any]
     done: Counter[str] = field(factory=Counter)
     strangers: list[str] = field(factory=list)
     _recordings: dict[str, tuple[int, bytes]] = field(factory=dict)
 
     @classmethod
     def made(cls, folder: Path, lot: random.Random, zygote: Zygote) -> "World":
-        keys: dict[str, object] = {
+        keys: dict[str, Any] = {
             "after": lot.choice(("delete", "delete", "delete", "keep", "archive:archive")),
             "conflict": lot.choice(("rename", "rename", "fail")),
             "verify": lot.choice(("read_back", "read_back", "read_back", "hash")),
@@ -94,7 +95,7 @@ class World:
 
     @contextmanager
     def _held(self, path: str) -> Iterator[tuple[int, bytes] | None]:
-        """A file that still stands at the source, open for writing, so that nobody may let go of it meanwhile."""
+        """A file that still stands at the source; open for writing, so that nobody lets go of it meanwhile."""
         if path in self._recordings:
             yield None
             return
@@ -142,7 +143,7 @@ class World:
                 self._becomes(path, descriptor, 0, b"", before[: max(HEAD_BYTES, int(where * len(before)))])
 
     def replace(self, path: str, content: bytes) -> None:
-        """By renaming another over it; held, since no system can delete a file only if it is still the same."""
+        """By renaming another over it; held, since no system deletes a file only if it is still the same."""
         if path in self._recordings:
             return
         place = self.source / path

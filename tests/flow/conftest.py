@@ -19,10 +19,10 @@ def _workers_are_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
     open_workers = Workers.open
 
     @asynccontextmanager
-    async def open_and_reap() -> AsyncIterator[Workers]:
-        workers = Workers()
+    async def open_and_reap(claims: str) -> AsyncIterator[Workers]:
+        workers = Workers(claims)
         try:
-            async with open_workers() as workers:
+            async with open_workers(claims) as workers:
                 yield workers
         finally:
             with trio.CancelScope(shield=True), trio.fail_after(PATIENCE_S):

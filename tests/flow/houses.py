@@ -191,7 +191,7 @@ def use_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     open_process = trio.lowlevel.open_process
 
     async def open_ours(command: list[str], **options: Any) -> trio.Process:  # noqa: ANN401  as the agent has it
-        return await open_process([command[0], program], **options)
+        return await open_process([command[0], program, command[-1]], **options)
 
     monkeypatch.setattr(trio.lowlevel, "open_process", open_ours)
 

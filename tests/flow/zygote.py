@@ -24,6 +24,7 @@ from attrs import define
 
 from agent import app, log, worker
 from agent.actors import delivery
+from agent.rules import reach
 from tests.flow import faulty_worker
 from tests.flow.fault_script import FileTroubles
 from tests.flow.houses import config_of
@@ -32,6 +33,7 @@ __all__ = ["Zygote", "alembic"]
 
 ROOT = Path(__file__).parents[2]
 MESSAGE_BYTES = 65536
+SLOWEST_PROBE_S = 0.2
 SCRIPT, LOG, WORKERS, EXIT_CODE = "faults.json", "log", "workers", "exit_code"  # beside agent.toml
 
 
@@ -61,9 +63,9 @@ class Zygote:
     def house(self, folder: Path) -> int:
         return self._fork({"role": "house", "folder": str(folder), "address": self.address})
 
-    def worker(self, folder: Path) -> "WorkerProcess":
+    def worker(self, folder: Path, claims: str) -> "WorkerProcess":
         (stdin_out, stdin_in), (stdout_out, stdout_in) = os.pipe(), os.pipe()
-        pid = self._fork({"role": "worker", "folder": str(folder)}, (stdin_out, stdout_in))
+        pid = self._fork({"role": "worker", "folder": str(folder), "claims": claims}, (stdin_out, stdout_in))
         os.close(stdin_out)
         os.close(stdout_in)
         stdin, stdout = trio.lowlevel.FdStream(stdin_in), trio.lowlevel.FdStream(stdout_out)
@@ -129,18 +131,22 @@ def _become(message: Mapping[str, str], pipes: list[int]) -> NoReturn:
         if message["role"] == "house":
             Path(EXIT_CODE).write_text(str(_live(folder, Zygote(message["address"]))))
         else:
-            _work(folder)
+            _work(folder, message["claims"])
     except BaseException:  # noqa: BLE001  whatever it is, the loop of the zygote is not where it may go
         traceback.print_exc()
     os._exit(1)
 
 
 def _live(folder: Path, zygote: Zygote) -> int:
-    async def open_process(*_: object, **__: object) -> Any:  # noqa: ANN401  what a house needs of trio's
-        return zygote.worker(folder)
+    async def open_process(command: list[str], **_: object) -> Any:  # noqa: ANN401  what a house needs of it
+        return zygote.worker(folder, claims=command[-1])
 
-    trio.lowlevel.open_process = open_process
-    delivery.BLOCK_BYTES = faulty_worker.SMALL_BLOCK_BYTES
+    for place, name, stand_in in (
+        (trio.lowlevel, "open_process", open_process),
+        (delivery, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
+        (reach, "SLOWEST_PROBE_S", SLOWEST_PROBE_S),
+    ):
+        setattr(place, name, stand_in)
     config = config_of(folder)
     listening = log.configure(
         level="info", style="json", file=None, max_size_bytes=0, keep=0, stderr=sys.stderr
@@ -151,11 +157,12 @@ def _live(folder: Path, zygote: Zygote) -> int:
         listening.close()
 
 
-def _work(folder: Path) -> None:
+def _work(folder: Path, claims: str) -> None:
     with (folder / WORKERS).open("a") as pids:
         pids.write(f"{os.getpid()}\n")
     faulty_worker.shrink_blocks()
     faulty_worker.spoil(FileTroubles(folder / SCRIPT))
+    sys.argv[1:] = [claims]
     worker.main()
 
 

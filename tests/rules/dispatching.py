@@ -20,11 +20,13 @@ from agent.messages import (
     Halt,
     LaneMessage,
     Moved,
+    SourceReach,
     StorageState,
     Sweep,
 )
 from agent.rules.jobs import MAX_DOUBTS, Job, JobState
-from agent.rules.schedule import Effects, Schedule
+from agent.rules.roster import Effects
+from agent.rules.schedule import Schedule
 from agent.rules.view import View
 from agent.terms import Settled, SourceFile, Status
 from tests.rules.samples import (
@@ -43,12 +45,9 @@ CONFIG = a_config(URGENT, PLAIN, ALONE)
 ROUTES = {route.name: route for route in CONFIG.routes}
 PLACES = [(route, path) for route in ROUTES for path in ("a", "b")]
 SIZES = [10, 40, 90]
-JOURNAL = Fault(FaultKind.JOURNAL, "journal: disk full")
-OWN_FAULTS = [
-    Fault(kind, f"{kind.value} fault")
-    for kind in FaultKind
-    if kind not in (FaultKind.DESTINATION, FaultKind.JOURNAL)
-]
+PAUSING = (FaultKind.DESTINATION, FaultKind.JOURNAL, FaultKind.BUSY, FaultKind.SOURCE_OUTAGE)
+HELD_UP = [Fault(FaultKind.JOURNAL, "journal: disk full"), Fault(FaultKind.BUSY, "a stuck worker")]
+OWN_FAULTS = [Fault(kind, f"{kind.value} fault") for kind in FaultKind if kind not in PAUSING]
 
 
 T = TypeVar("T")
@@ -85,6 +84,9 @@ class Place:
     free_bytes: int | None = None
     deliveries: int = 0
     out: dict[str, Out] = field(factory=dict)
+
+    def lacks(self, missing_bytes: int) -> bool:
+        return self.is_open and self.free_bytes is not None and missing_bytes > self.free_bytes
 
     def fits(self, missing_bytes: int) -> bool:
         needed = sum(max(0, out.size_bytes - out.probed_bytes) for out in self.out.values())
@@ -140,6 +142,8 @@ class Dispatching:
         self.view = View()
         self.view.apply(GenerationStarted(CONFIG.routes, 0.0))
         self.paused = set(paused)
+        self.shut: dict[str, float] = {}
+        self.unreadable: set[str] = set()
         self.memory: dict[str, Settled] = {}
         for (route, path), end in ends.items():
             file = a_file(path, route=route, version=0)
@@ -167,7 +171,7 @@ class Dispatching:
         return self.cases.setdefault(id(job), Case(job))
 
     def came_back(self, file: SourceFile) -> Case:
-        case = self.case(self.schedule._jobs[file.id])
+        case = self.case(self.schedule.roster.jobs[file.id])
         case.arrived_bytes = self.place(file).out.pop(file.id).written_bytes
         return case
 
@@ -188,7 +192,7 @@ class Dispatching:
     def put_away(self, file: SourceFile) -> None:
         wanted = self.came_back(file).job.retry_wanted
         self.handle(Abandoned(file, self.at))
-        job = self.schedule._jobs.get(file.id)
+        job = self.schedule.roster.jobs.get(file.id)
         assert not wanted or job is None or job.state in (JobState.QUEUED, JobState.RUNNING)
 
     def probe(self, state: StorageState) -> None:
@@ -206,6 +210,17 @@ class Dispatching:
         for out in place.out.values():
             out.probed_bytes = out.written_bytes
         self.handle(state, halts)
+
+    def scanned(self, reach: SourceReach) -> None:
+        if reach.error:
+            self.cannot_be_read(reach.route)
+        elif reach.began_s > self.shut.get(reach.route, -math.inf):
+            self.unreadable.discard(reach.route)
+        self.handle(reach)
+
+    def cannot_be_read(self, route: str) -> None:
+        self.shut[route] = self.now_s
+        self.unreadable.add(route)
 
     @staticmethod
     def closed(place: Place) -> dict[str, set[str] | None]:
@@ -253,7 +268,7 @@ class Dispatching:
                 assert place.swept
                 assert place.has_credit()
                 assert all(order.file.id not in each.out for each in self.places.values())
-                case = self.case(self.schedule._jobs[order.file.id])
+                case = self.case(self.schedule.roster.jobs[order.file.id])
                 assert case.job.file == order.file
                 place.out[order.file.id] = self.ordered(place, order, case, orders)
 
@@ -276,7 +291,7 @@ class Dispatching:
         ordered = {order.file.id for order in orders if isinstance(order, Copy)}
         jobs = (
             job
-            for job in self.schedule._jobs.values()
+            for job in self.schedule.roster.jobs.values()
             if self.is_waiting(job, place) or job.file.id in ordered
         )
         cases = [case for case in map(self.case, jobs) if place.fits(self.missing_bytes(case))]
@@ -285,7 +300,7 @@ class Dispatching:
 
     def is_waiting(self, job: Job, place: Place) -> bool:
         here = job.route.name in place.plan.routes
-        return here and job.state is JobState.QUEUED and job.route.name not in self.paused
+        return here and job.state is JobState.QUEUED and job.route.name not in self.paused | self.unreadable
 
     @staticmethod
     def missing_bytes(case: Case) -> int:
@@ -293,7 +308,7 @@ class Dispatching:
 
     def check_nothing_idles(self, place: Place) -> None:
         """A free place on an open destination is used by whatever can use it."""
-        jobs = self.schedule._jobs.values()
+        jobs = self.schedule.roster.jobs.values()
         if place.has_credit():
             waiting = [self.case(job) for job in jobs if self.is_waiting(job, place)]
             assert not [case for case in waiting if place.fits(self.missing_bytes(case))]
@@ -311,7 +326,7 @@ class Dispatching:
         for fact in effects.facts:
             if not isinstance(fact, Counted):
                 self.view.apply(fact)
-        for job in self.schedule._jobs.values():
+        for job in self.schedule.roster.jobs.values():
             case = self.case(job)
             if id(job) not in self.cases or job.error == "unreadable":
                 case.fails = True
@@ -323,7 +338,7 @@ class Dispatching:
     def check_shown(self, file_id: str, file: SourceFile) -> None:
         row = self.view._find(file_id)
         assert row is not None
-        job = self.schedule._jobs.get(file_id)
+        job = self.schedule.roster.jobs.get(file_id)
         if job is None:
             assert self.delivered[file_id] == file
             assert row.status is Status.COMPLETED
@@ -337,7 +352,9 @@ class Dispatching:
     def status(self, job: Job) -> Status:
         match job.state:
             case JobState.QUEUED:
-                paused = job.route.name in self.paused or not self.place(job.file).is_open
+                place = self.place(job.file)
+                lacks = job.waits_for_space and place.lacks(self.missing_bytes(self.case(job)))
+                paused = job.route.name in self.paused | self.unreadable or not place.is_open or lacks
                 return Status.PAUSED if paused else Status.IN_QUEUE
             case JobState.RETRYING:
                 return Status.IN_QUEUE

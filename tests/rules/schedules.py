@@ -15,7 +15,8 @@ from agent.messages import (
     Ready,
     StorageState,
 )
-from agent.rules.schedule import Effects, Fact, Schedule
+from agent.rules.roster import Effects, Fact
+from agent.rules.schedule import Schedule
 from agent.terms import SourceFile
 from tests.rules.samples import (
     OUTAGE,

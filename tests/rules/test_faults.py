@@ -52,9 +52,16 @@ def test_a_destination_that_cannot_hold_this_one_file_refuses_it(code: int) -> N
 
 
 @given(CODES)
-def test_a_source_is_gone_or_at_fault_itself_but_never_an_outage(code: int) -> None:
-    gone = code in (errno.ENOENT, errno.ENOTDIR)
-    assert fault_of(code, Side.SOURCE).kind is (FaultKind.SOURCE_GONE if gone else FaultKind.SOURCE)
+def test_a_file_of_a_source_is_gone_or_at_fault_or_its_whole_source_is_out_of_reach(code: int) -> None:
+    kind = fault_of(code, Side.SOURCE).kind
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        assert kind is FaultKind.SOURCE_GONE
+    elif code in (errno.EIO, errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY):
+        assert kind is FaultKind.SOURCE
+    else:
+        absent = (OutageReason.UNREACHABLE, OutageReason.HUNG, OutageReason.UNMOUNTED)
+        unreachable = fault_of(code, Side.DESTINATION).reason in absent
+        assert kind is (FaultKind.SOURCE_OUTAGE if unreachable else FaultKind.SOURCE)
 
 
 @given(CODES, st.sampled_from(Side))

@@ -17,7 +17,8 @@ from agent.messages import (
     RouteState,
     Sweep,
 )
-from agent.rules.schedule import Effects, Schedule
+from agent.rules.roster import Effects
+from agent.rules.schedule import Schedule
 from agent.terms import Delivery, Status
 from tests.rules.samples import (
     HASH,

@@ -7,6 +7,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.faults import Fault, FaultKind
 from agent.messages import (
     Abandon,
     Advanced,
@@ -20,12 +21,13 @@ from agent.messages import (
     Ready,
     ResumeRoute,
     Retry,
+    SourceReach,
 )
 from agent.rules.jobs import JobState
 from agent.terms import Status
 from tests.rules.dispatching import (
     CONFIG,
-    JOURNAL,
+    HELD_UP,
     OWN_FAULTS,
     PLACES,
     ROUTES,
@@ -40,6 +42,8 @@ from tests.rules.samples import (
     unusable,
     usable,
 )
+
+SOURCE_OUTAGE = Fault(FaultKind.SOURCE_OUTAGE, "source: no answer")
 
 
 class House(Dispatching):
@@ -58,20 +62,20 @@ class House(Dispatching):
         for status in (Status.DISCOVERED, Status.READY):
             self.view.apply(Moved(file.id, status, self.at, file, ""))
         self.announced[file.id] = file
-        memory = None if file.id in self.schedule._jobs else self.memory.pop(file.id, None)
+        memory = None if file.id in self.schedule.roster.jobs else self.memory.pop(file.id, None)
         remembered = memory if memory is not None and memory.signature == file.signature else None
         if remembered is not None and remembered.result == "kept":
             self.delivered[file.id] = file
         self.handle(Ready(file, self.at))
         if remembered is not None and remembered.result == "failed":
-            assert self.schedule._jobs[file.id].state is JobState.FAILED
+            assert self.schedule.roster.jobs[file.id].state is JobState.FAILED
 
     def a_file_leaves(self, which: int, what: int) -> None:
         changed = what % 2 == 0
         for file in some(list(self.announced.values()), which):
             del self.announced[file.id]
-            if file.id in self.schedule._jobs:
-                self.case(self.schedule._jobs[file.id]).withdrawn = True
+            if file.id in self.schedule.roster.jobs:
+                self.case(self.schedule.roster.jobs[file.id]).withdrawn = True
             if changed:
                 again = evolve(file, signature=evolve(file.signature, mtime_ns=-1))
                 self.view.apply(Moved(file.id, Status.GROWING, self.at, again, ""))
@@ -104,7 +108,13 @@ class House(Dispatching):
             place.distrusted_until_s = self.now_s
             self.handle(Interrupted(file, OUTAGE, verified_bytes, self.at), halts)
 
-    def the_journal_fails(self, which: int, _what: int) -> None:
+    def a_source_cannot_be_read(self, which: int, _what: int) -> None:
+        for file in some(self.out(Copy), which):
+            self.ends_early(self.came_back(file))
+            self.cannot_be_read(file.route)
+            self.handle(Interrupted(file, SOURCE_OUTAGE, 0, self.at))
+
+    def an_order_is_held_up(self, which: int, what: int) -> None:
         for file in some(self.out(Copy, Abandon), which):
             case = self.came_back(file)
             due_s = self.now_s + case.job.route.retry_delay_s
@@ -112,7 +122,7 @@ class House(Dispatching):
                 case.not_away_before_s = due_s
             elif not self.ends_early(case):
                 case.not_before_s = due_s
-            self.handle(Interrupted(file, JOURNAL, 0, self.at))
+            self.handle(Interrupted(file, one_of(HELD_UP, what), 0, self.at))
 
     def a_halted_order_stops(self, which: int, _what: int) -> None:
         for file in some(self.halted(), which):
@@ -143,6 +153,12 @@ class House(Dispatching):
     def a_probe_fails(self, which: int, _what: int) -> None:
         self.probe(unusable(one_of(list(self.places), which), self.now_s))
 
+    # What the watchers say
+
+    def a_source_is_scanned(self, which: int, what: int) -> None:
+        route = one_of(CONFIG.routes, which).name
+        self.scanned(SourceReach(route, "" if what % 3 else "source: no answer", self.now_s - what % 2))
+
     # What the operator says, and time
 
     def a_route_is_paused(self, which: int, _what: int) -> None:
@@ -159,7 +175,7 @@ class House(Dispatching):
     def a_file_is_cancelled(self, which: int, _what: int) -> None:
         route, path = one_of(PLACES, which)
         file_id = a_file(path, route=route).id
-        job = self.schedule._jobs.get(file_id)
+        job = self.schedule.roster.jobs.get(file_id)
         halts: dict[str, set[str] | None] = {}
         if job is not None and job.state is JobState.RUNNING:
             self.case(job).cancelled = True
@@ -171,11 +187,11 @@ class House(Dispatching):
     def failed_files_are_tried_again(self, which: int, what: int) -> None:
         route, path = one_of(PLACES, which)
         file_id = a_file(path, route=route).id if what % 4 else None
-        before = list(self.schedule._jobs.values())
+        before = list(self.schedule.roster.jobs.values())
         failed = [job for job in before if job.state is JobState.FAILED and file_id in (None, job.file.id)]
         self.handle(Retry(file_id))
         for job in failed:
-            assert self.schedule._jobs[job.file.id].state in (JobState.QUEUED, JobState.RUNNING)
+            assert self.schedule.roster.jobs[job.file.id].state in (JobState.QUEUED, JobState.RUNNING)
 
     def time_passes(self, which: int, _what: int) -> None:
         self.now_s += one_of([0.5, 5.0, 60.0], which)
@@ -185,8 +201,9 @@ class House(Dispatching):
         for destination in self.places:
             self.now_s += 1.0
             self.probe(usable(destination, self.now_s))
-        for number, _ in enumerate(CONFIG.routes):
+        for number, route in enumerate(CONFIG.routes):
             self.a_route_is_resumed(number, 0)
+            self.scanned(SourceReach(route.name, "", self.now_s))
         while self.schedule.due_s() < math.inf or self.out(Copy, Abandon):
             for file in self.out(Abandon):
                 self.put_away(file)
@@ -203,13 +220,15 @@ STEPS = st.tuples(
             *2 * [House.a_copy_arrives],
             *2 * [House.an_attempt_fails],
             *2 * [House.an_order_meets_an_outage],
-            House.the_journal_fails,
+            House.a_source_cannot_be_read,
+            House.an_order_is_held_up,
             *2 * [House.a_halted_order_stops],
             *2 * [House.a_transfer_is_put_away],
             House.a_copy_advances,
             House.an_old_figure_arrives,
             *5 * [House.a_probe_succeeds],
             House.a_probe_fails,
+            *2 * [House.a_source_is_scanned],
             House.a_route_is_paused,
             *2 * [House.a_route_is_resumed],
             House.a_file_is_cancelled,
@@ -237,7 +256,7 @@ def test_whatever_happens_every_file_at_the_source_ends_delivered_or_failed(
     for step, which, what in steps:
         step(house, which, what)
     house.all_goes_well_again()
-    failed = house.schedule._jobs
+    failed = house.schedule.roster.jobs
     assert all(job.state is JobState.FAILED for job in failed.values())
     assert all(house.announced[file_id] == job.file for file_id, job in failed.items())
     assert all(

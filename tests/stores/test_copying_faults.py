@@ -42,6 +42,21 @@ def test_a_full_destination_stops_the_copy_and_is_told_as_it_is(operation: str) 
         assert bench.tally.read_bytes < len(content)
 
 
+def test_what_was_verified_before_an_outage_is_checkpointed_and_not_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(copying, "REPORT_S", 3600.0)  # no checkpoint is due before the end
+    content = content_of_size(4 * WINDOW)
+    with bench_with(content) as bench:
+        with pytest.raises(Fault):
+            bench.run(script=Script(stop_at=3 * WINDOW // BLOCK * 2))
+        known = bench.checkpointed
+        assert len(known) >= WINDOW // BLOCK
+        bench.run(known)
+        assert bench.tally.read_bytes == len(content) - len(known) * BLOCK
+        assert bench.partial.read_bytes() == content
+
+
 def test_an_outage_while_an_earlier_attempt_is_proven_is_told_as_it_is() -> None:
     content = content_of_size(4 * BLOCK)
     with bench_with(content) as bench:

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from agent.protocol import BLOCK_BYTES
 from agent.stores.journal import Journal
-from agent.terms import Step, Transfer
+from agent.terms import Interim, Step, Transfer
 from agent.views import HistoryQuery
 from tests.stores.journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended
 
@@ -164,6 +165,16 @@ def test_the_sweep_sees_the_running_transfers_of_its_destination(journal: Journa
     journal.begin(a_file("c"), "/src", "/elsewhere", "p", at=1.0)
     journal.checkpoint(first.id, 0, digests(1))
     assert journal.running("/nas") == (first, second)
+
+
+def test_how_much_of_each_interrupted_transfer_stands_verified_is_known(journal: Journal) -> None:
+    some, none = begun(journal), begun(journal, "b.mxf")
+    journal.checkpoint(some.id, 0, digests(1, 2))
+    journal.checkpoint(some.id, 2, digests(3))
+    assert journal.interim() == (
+        Interim(some.route, some.path, some.signature, some.destination, 3 * BLOCK_BYTES),
+        Interim(none.route, none.path, none.signature, none.destination, 0),
+    )
 
 
 def test_paused_routes_are_remembered(tmp_path: Path) -> None:

@@ -164,14 +164,14 @@ def test_a_source_that_is_gone_is_a_fault_and_not_an_empty_listing(root: Path, w
     (root / "file").touch()
     with pytest.raises(Fault) as fault:
         _paths(root / what)
-    assert fault.value.kind is FaultKind.SOURCE
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
 
 
 def test_a_source_that_cannot_be_listed_is_a_fault(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "scandir", failing(errno.EIO))
     with pytest.raises(Fault) as fault:
         _paths(root)
-    assert fault.value.kind is FaultKind.SOURCE
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
 
 
 def test_a_missing_source_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ def test_a_source_folder_that_is_gone_is_no_proof_that_its_files_are(root: Path,
     root.rename(root.parent / "elsewhere")
     with pytest.raises(Fault) as fault:
         settle(str(root), PATH, before, "delete", None)
-    assert fault.value.kind is FaultKind.SOURCE
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
 
 
 # The archive

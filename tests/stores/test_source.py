@@ -88,7 +88,7 @@ def test_what_cannot_be_opened_has_unknown_evidence_and_says_why(
 def test_a_source_that_is_gone_cannot_be_examined(root: Path) -> None:
     with pytest.raises(Fault) as fault:
         _examine(root / "missing", ("clip.mxf",))
-    assert fault.value.kind is FaultKind.SOURCE
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
 
 
 # Opening what has not changed
@@ -165,7 +165,7 @@ def test_a_source_that_became_a_link_is_not_read(root: Path, clip: Path) -> None
 def test_a_source_folder_that_vanished_takes_no_file_with_it(root: Path) -> None:
     before = _now(root, "clip.mxf")
     root.rename(root.parent / "elsewhere")
-    assert _kind_when_opened(root, before) is FaultKind.SOURCE
+    assert _kind_when_opened(root, before) is FaultKind.SOURCE_OUTAGE
 
 
 def test_a_file_replaced_behind_an_open_descriptor_is_a_change(root: Path, clip: Path) -> None:
@@ -215,7 +215,7 @@ def test_presence_is_never_denied_when_it_cannot_be_told(root: Path, monkeypatch
     assert fault.value.kind is FaultKind.SOURCE
     with pytest.raises(Fault) as fault:
         source.exists(str(root / "missing"), "clip.mxf")
-    assert fault.value.kind is FaultKind.SOURCE
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
 
 
 def test_a_missing_source_is_made_and_an_existing_one_kept(root: Path, clip: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_missing_source_is_made_and_an_existing_one_kept(root: Path, clip: Pat
     assert clip.exists()
     with pytest.raises(Fault) as fault:
         source.prepare(str(clip))
-    assert fault.value.kind is FaultKind.SOURCE
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
 
 
 def test_free_space_is_told_or_is_a_fault_of_the_source(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,4 +233,4 @@ def test_free_space_is_told_or_is_a_fault_of_the_source(root: Path, monkeypatch:
     monkeypatch.setattr(platform, "free_bytes", failing(errno.ESTALE))
     with pytest.raises(Fault) as fault:
         source.free_bytes(str(root))
-    assert fault.value.kind is FaultKind.SOURCE
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE

@@ -1,0 +1,198 @@
+"""All jobs and the lanes they wait in: how a job moves from one state to the next."""
+
+import heapq
+import math
+from collections.abc import Callable, Iterable
+from itertools import count
+
+from attrs import define, field
+
+from agent.faults import Fault, FaultKind
+from agent.messages import (
+    Abandon,
+    Copy,
+    Counted,
+    Forgotten,
+    Halt,
+    LaneMessage,
+    Moved,
+    Moves,
+    RouteState,
+    StorageState,
+)
+from agent.rules.gate import Gate
+from agent.rules.jobs import Job, JobState
+from agent.rules.lane import Lane
+from agent.terms import SourceFile
+
+Fact = Moved | Moves | Forgotten | Counted | StorageState | RouteState
+
+
+@define
+class Effects:
+    """What a decision leads to: facts for the broadcaster, orders for the lanes, doubts for the monitors."""
+
+    facts: list[Fact] = field(factory=list)
+    orders: list[tuple[str, LaneMessage]] = field(factory=list)
+    doubts: list[tuple[str, Fault]] = field(factory=list)
+
+
+@define
+class Roster:
+    """`paused`: routes the operator has paused; `gates`: by route, whether its source can be read."""
+
+    lanes: dict[str, Lane]
+    gates: dict[str, Gate]
+    paused: set[str]
+    jobs: dict[str, Job] = field(factory=dict, init=False)
+    effects: Effects = field(factory=Effects, init=False)
+    now_s: float = field(default=0.0, init=False)
+    at: float = field(default=0.0, init=False)
+    _retries: list[tuple[float, int, Job, JobState]] = field(factory=list, init=False)
+    _ordinals: "count[int]" = field(factory=count, init=False)
+
+    def take(self) -> Effects:
+        effects, self.effects = self.effects, Effects()
+        return effects
+
+    def due_s(self) -> float:
+        """When the next retry is due; infinity: none waits."""
+        return self._retries[0][0] if self._retries else math.inf
+
+    def lane(self, job: Job) -> Lane:
+        return self.lanes[job.route.destination]
+
+    def tell(self, *facts: Fact) -> None:
+        self.effects.facts += facts
+
+    def order(self, destination: str, order: LaneMessage) -> None:
+        self.effects.orders.append((destination, order))
+
+    # What visitors see of those that wait
+
+    def waiting(self, job: Job) -> Moved:
+        return job.waiting(self.at, self._why_paused(job))
+
+    def _why_paused(self, job: Job) -> str:
+        if job.route.name in self.paused:
+            return "paused by the operator"
+        return self.gates[job.route.name].why or self.lane(job).why_paused(job)
+
+    def show_waiting(self, concerned: Callable[[Job], bool]) -> None:
+        """Tell how the waiting ones of these jobs stand; running ones say so when they return."""
+        waiting = [job for job in self.jobs.values() if job.state is JobState.QUEUED and concerned(job)]
+        if waiting:
+            self.tell(Moves(tuple(map(self.waiting, waiting))))
+
+    def show_route(self, route: str) -> None:
+        self.show_waiting(lambda job: job.route.name == route)
+
+    def show_lane(self, lane: Lane) -> None:
+        self.show_waiting(lambda job: self.lane(job) is lane)
+
+    # A job's way
+
+    def add(self, job: Job) -> None:
+        self.jobs[job.file.id] = job
+
+    def next_ordinal(self) -> int:
+        return next(self._ordinals)
+
+    def queue(self, job: Job) -> None:
+        job.state, job.waits_for_space = JobState.QUEUED, False
+        self.lane(job).line.push(job)
+        self.tell(self.waiting(job))
+
+    def start_over(self, job: Job) -> None:
+        fresh = Job(job.file, job.route, self.next_ordinal())
+        self.add(fresh)
+        self.queue(fresh)
+
+    def attempt_failed(self, job: Job, fault: Fault) -> None:
+        job.attempts += 1
+        if job.attempts >= job.route.max_attempts or fault.kind is FaultKind.CONFLICT:
+            self.put_away(job, error=fault.detail)
+        else:
+            job.error = fault.detail
+            self.tell(Counted("retry_local", job.route.name))
+            self.wait_for_retry(job)
+
+    def wait_for_retry(self, job: Job) -> None:
+        job.state = JobState.RETRYING
+        self.wake_later(job)
+        self.tell(job.retrying(self.at, self.at + job.route.retry_delay_s))
+
+    def wake_later(self, job: Job) -> None:
+        due_s = self.now_s + job.route.retry_delay_s
+        heapq.heappush(self._retries, (due_s, self.next_ordinal(), job, job.state))
+
+    def retry_what_is_due(self) -> None:
+        while self._retries and self._retries[0][0] <= self.now_s:
+            *_, job, state = heapq.heappop(self._retries)
+            if job.state is not state:
+                continue
+            if state is JobState.RETRYING:
+                self.queue(job)
+            else:
+                self.lane(job).line.push_put_away(job)
+
+    def put_away(self, job: Job, error: str | None) -> None:
+        job.state, job.error = JobState.PUTTING_AWAY, error
+        self.lane(job).line.push_put_away(job)
+        if error is not None:
+            self.tell(job.failed(self.at))
+
+    def leave(self, job: Job) -> None:
+        job.state = JobState.LEFT
+        del self.jobs[job.file.id]
+
+    def returned(self, file: SourceFile) -> Job:
+        """The job of a copy that came back; its credit is free again."""
+        job = self.jobs[file.id]
+        job.arrived_bytes = self.lane(job).finished(file.id)
+        return job
+
+    # A destination's way
+
+    def close(self, lane: Lane, fault: Fault) -> None:
+        """A copy met an outage."""
+        was_open = lane.is_open
+        lane.faulted(fault, self.now_s, self.at)
+        if was_open:
+            self.effects.doubts.append((lane.plan.destination, fault))
+            self.halt_all(lane)
+
+    def halt_all(self, lane: Lane) -> None:
+        if lane.running:
+            self.order(lane.plan.destination, Halt())
+        self.show_lane(lane)
+
+    def fill(self, lane: Lane) -> None:
+        """Spend what credits there are, and say what has become of the destination."""
+        while lane.has_credit and (order := self._next_order(lane)) is not None:
+            self.order(lane.plan.destination, order)
+        if lane.short_of_space(list(self._unpaused(lane.line.short_of_space)), self.at):
+            self.show_waiting(lambda job: self.lane(job) is lane and job.waits_for_space)
+        news = lane.news()
+        if news is not None:
+            self.tell(news)
+
+    def _next_order(self, lane: Lane) -> LaneMessage | None:
+        job = lane.line.next_put_away()
+        if job is not None:
+            lane.started(job.file.id, 0, 0)
+            return Abandon(job.file, job.attempts, job.error, lane.device)
+        job, aside = lane.line.next_copy(self._closed_routes(), lambda job: lane.fits(job.missing_bytes))
+        self.tell(*map(self.waiting, aside))
+        if job is None:
+            return None
+        job.state, job.started = JobState.RUNNING, True
+        self.tell(job.copying(self.at))
+        lane.started(job.file.id, job.file.signature.size_bytes, job.arrived_bytes)
+        return Copy(job.file, job.attempts + 1, lane.device)
+
+    def _closed_routes(self) -> set[str]:
+        return self.paused | {route for route, gate in self.gates.items() if gate.is_shut}
+
+    def _unpaused(self, jobs: Iterable[Job]) -> Iterable[Job]:
+        return (job for job in jobs if job.route.name not in self.paused)

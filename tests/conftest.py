@@ -1,10 +1,15 @@
-"""For all tests: what Hypothesis tries must not depend on the machine; the crash matrix tells its table."""
+"""For all tests: Hypothesis does not depend on the machine; what was survived is told at the end."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.crash.table import pytest_terminal_summary
-
-__all__ = ["pytest_terminal_summary"]
+from tests.crash import table
+from tests.flow import chaos_table
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(chaos_table, "chaos table")
+    config.pluginmanager.register(table, "crash matrix")

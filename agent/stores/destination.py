@@ -3,6 +3,7 @@
 Every method raises Fault: DESTINATION with its reason for an outage, REFUSED for this one file.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from agent.terms import VerifyLevel
@@ -87,4 +88,8 @@ class Destination(Protocol):
 
     def find(self, name: str) -> Existing | None:
         """The file with this name; None when there is none that could be read."""
+        ...
+
+    def strays(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
+        """Whatever bears a temporary name of this installation, `deep`: in every folder, else in the root."""
         ...

@@ -8,7 +8,9 @@ import pytest
 import trio
 
 from agent.workers import Workers
-from tests.flow.houses import PATIENCE_S, Brake
+from tests.flow import faulty_worker
+from tests.flow.fault_script import ENVIRONMENT, FaultScript
+from tests.flow.houses import PATIENCE_S, Brake, use_worker
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +38,13 @@ def brake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Brake:
     pulled = Brake(tmp_path / "hold")
     pulled.pull(monkeypatch)
     return pulled
+
+
+@pytest.fixture
+def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultScript:
+    """Nothing goes wrong yet; blocks are small."""
+    script = FaultScript(tmp_path / "faults.json")
+    monkeypatch.setenv(ENVIRONMENT, str(script.path))
+    monkeypatch.setenv(faulty_worker.SMALL_BLOCKS, "1")
+    use_worker(monkeypatch, faulty_worker.__file__)
+    return script

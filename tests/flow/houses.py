@@ -188,6 +188,16 @@ def quick_restarts(monkeypatch: pytest.MonkeyPatch, delay_s: float = 0.01) -> No
     monkeypatch.setattr(RestartBudget, "fell", quickly)
 
 
+def use_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Worker processes run this program from now on."""
+    open_process = trio.lowlevel.open_process
+
+    async def open_ours(command: list[str], **options: Any) -> trio.Process:  # noqa: ANN401  as the agent has it
+        return await open_process([command[0], program, command[-1]], **options)
+
+    monkeypatch.setattr(trio.lowlevel, "open_process", open_ours)
+
+
 @define
 class Brake:
     """Holds every copy in the middle: behind the checkpoint of its first window."""
@@ -198,17 +208,14 @@ class Brake:
     def pull(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hold_file.touch()
         monkeypatch.setenv("HOLD_FILE", str(self.hold_file))
-        keep, open_process = Ledger.checkpoint, trio.lowlevel.open_process
+        use_worker(monkeypatch, held_worker.__file__)
+        keep = Ledger.checkpoint
 
         async def note(ledger: Ledger, transfer_id: int, first_block: int, digests: bytes) -> None:
             await keep(ledger, transfer_id, first_block, digests)
             self.reached.set()
 
-        async def open_held(command: list[str], **options: Any) -> trio.Process:  # noqa: ANN401  as the agent has it
-            return await open_process([command[0], held_worker.__file__, command[-1]], **options)
-
         monkeypatch.setattr(Ledger, "checkpoint", note)
-        monkeypatch.setattr(trio.lowlevel, "open_process", open_held)
 
     def release(self) -> None:
         self.hold_file.unlink()

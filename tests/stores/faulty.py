@@ -2,7 +2,9 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 from attrs import define, field
 
@@ -26,6 +28,26 @@ def full() -> Fault:
     return Fault.outage(OutageReason.FULL, "destination: No space left on device")
 
 
+def bit_turned(data: bytes) -> bytes:
+    return bytes([data[0] ^ 1]) + data[1:]
+
+
+class Troubles(Protocol):
+    """What goes wrong around operations, and with the bytes that pass through them."""
+
+    def around(self, operation: str) -> AbstractContextManager[None]:
+        """The operation is carried out inside, or not at all."""
+        ...
+
+    def written(self, offset: int, data: bytes) -> bytes: ...
+
+    def read(self, offset: int, data: bytes) -> bytes: ...
+
+    def shown(self, size_bytes: int) -> int:
+        """How large a partial looks."""
+        ...
+
+
 @define
 class Script:
     """What goes wrong, and what happened.
@@ -45,85 +67,132 @@ class Script:
     _stopped: bool = field(default=False, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
-    def step(self, operation: str) -> None:
+    @contextmanager
+    def around(self, operation: str) -> Iterator[None]:
         with self._lock:
             self._stopped |= len(self.operations) == self.stop_at or operation == self.stop_on
             if self._stopped:
                 raise self.error
             self.operations.append(operation)
+        yield
+
+    def written(self, offset: int, data: bytes) -> bytes:
+        return _altered(self.spoils, offset, data)
+
+    def read(self, offset: int, data: bytes) -> bytes:
+        return _altered(self.flips, offset, data)
+
+    def shown(self, size_bytes: int) -> int:
+        return max(0, size_bytes - self.lost_bytes)
 
 
-def altered(times: dict[int, int], offset: int, data: bytes) -> bytes:
+def _altered(times: dict[int, int], offset: int, data: bytes) -> bytes:
     if times.get(offset, 0) == 0:
         return data
     times[offset] -= 1
-    return bytes([data[0] ^ 1]) + data[1:]
+    return bit_turned(data)
 
 
 @define
 class FaultyPartial:
     _inner: Partial
-    _script: Script
+    _troubles: Troubles
 
     @property
     def size_bytes(self) -> int:
-        self._script.step("size")
-        return max(0, self._inner.size_bytes - self._script.lost_bytes)
+        with self._troubles.around("size"):
+            return self._troubles.shown(self._inner.size_bytes)
 
     @property
     def read_back_level(self) -> VerifyLevel:
         return self._inner.read_back_level
 
     def truncate(self, size_bytes: int) -> None:
-        self._script.step("truncate")
-        self._inner.truncate(size_bytes)
+        with self._troubles.around("truncate"):
+            self._inner.truncate(size_bytes)
 
     def write(self, offset: int, data: bytes) -> None:
-        self._script.step("write")
-        self._inner.write(offset, altered(self._script.spoils, offset, data))
+        with self._troubles.around("write"):
+            self._inner.write(offset, self._troubles.written(offset, data))
 
     def flush(self) -> None:
-        self._script.step("flush")
-        self._inner.flush()
+        with self._troubles.around("flush"):
+            self._inner.flush()
 
     def anchor(self) -> None:
-        self._script.step("anchor")
-        self._inner.anchor()
+        with self._troubles.around("anchor"):
+            self._inner.anchor()
 
     def read_back(self, offset: int, length: int) -> bytes:
-        self._script.step("read_back")
-        return altered(self._script.flips, offset, self._inner.read_back(offset, length))
+        with self._troubles.around("read_back"):
+            return self._troubles.read(offset, self._inner.read_back(offset, length))
 
     def seal(self, mtime_ns: int) -> None:
-        self._script.step("seal")
-        self._inner.seal(mtime_ns)
+        with self._troubles.around("seal"):
+            self._inner.seal(mtime_ns)
 
     def close(self) -> None:
         self._inner.close()
-        self._script.step("close")
+        with self._troubles.around("close"):
+            pass
+
+
+@define
+class FaultyExisting:
+    _inner: Existing
+    _troubles: Troubles
+
+    @property
+    def size_bytes(self) -> int:
+        with self._troubles.around("size"):
+            return self._inner.size_bytes
+
+    @property
+    def read_back_level(self) -> VerifyLevel:
+        return self._inner.read_back_level
+
+    def read_back(self, offset: int, length: int) -> bytes:
+        with self._troubles.around("compare"):
+            return self._inner.read_back(offset, length)
+
+    def is_file(self, device: int, inode: int) -> bool:
+        return self._inner.is_file(device, inode)
+
+    def make_durable(self) -> None:
+        with self._troubles.around("make_durable"):
+            self._inner.make_durable()
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 @define
 class FaultyDestination:
     _inner: Destination
-    script: Script
+    script: Troubles
 
     def open_partial(self, partial: str) -> FaultyPartial:
-        self.script.step("open_partial")
-        return FaultyPartial(self._inner.open_partial(partial), self.script)
+        with self.script.around("open_partial"):
+            inner = self._inner.open_partial(partial)
+        return FaultyPartial(inner, self.script)
 
     def discard(self, partial: str) -> None:
-        self.script.step("discard")
-        self._inner.discard(partial)
+        with self.script.around("discard"):
+            self._inner.discard(partial)
 
     def publish(self, partial: str, name: str) -> None:
-        self.script.step("publish")
-        self._inner.publish(partial, name)
+        with self.script.around("publish"):
+            self._inner.publish(partial, name)
 
     def stands(self, name: str) -> bool:
-        self.script.step("stands")
-        return self._inner.stands(name)
+        with self.script.around("stands"):
+            return self._inner.stands(name)
 
-    def find(self, name: str) -> Existing | None:
-        self.script.step("find")
-        return self._inner.find(name)
+    def find(self, name: str) -> FaultyExisting | None:
+        with self.script.around("find"):
+            inner = self._inner.find(name)
+        return None if inner is None else FaultyExisting(inner, self.script)
+
+    def strays(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
+        with self.script.around("strays"):
+            yield from self._inner.strays(identity, deep=deep)

@@ -1,0 +1,117 @@
+"""A whole agent in a process of its own that can really be killed, as operator and supervisor meet it."""
+
+import json
+import os
+import random
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from agent.rules.naming import file_id
+from tests.flow.chaos_model import ROUTE, Shown
+from tests.flow.houses import POLL_S
+from tests.flow.zygote import EXIT_CODE, LOG, WORKERS, Zygote
+
+ANSWER_S = 10.0
+LOG_END_CHARACTERS = 6000
+END_S = 10.0  # 5 s are promised on a machine of its own
+
+
+@define(eq=False)
+class House:
+    folder: Path
+    _zygote: Zygote
+    pid: int | None = field(default=None, init=False)
+
+    @property
+    def address(self) -> Path:
+        return self.folder / "state" / "address"
+
+    @property
+    def lives(self) -> bool:
+        return self.pid is not None and is_alive(self.pid)
+
+    def start(self) -> None:
+        self.address.unlink(missing_ok=True)
+        (self.folder / EXIT_CODE).unlink(missing_ok=True)
+        self.pid = self._zygote.house(self.folder)
+
+    def crash(self) -> None:
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
+            until(lambda: not self.lives, END_S, "the house is not dead")
+        self.pid = None
+
+    def stop(self) -> None:
+        """As a supervisor does it."""
+        if self.pid is None:
+            return
+        listened = self.address.exists()  # before that nobody obeys signals
+        os.kill(self.pid, signal.SIGTERM)
+        until(lambda: not self.lives, END_S, "the house does not stop")
+        self.pid = None
+        if listened:
+            assert (self.folder / EXIT_CODE).read_text() == "0"
+
+    def kill_a_worker(self, lot: random.Random) -> None:
+        if workers := self.workers():
+            os.kill(lot.choice(workers), signal.SIGKILL)
+
+    def workers(self) -> list[int]:
+        path = self.folder / WORKERS
+        pids = map(int, path.read_text().split()) if path.exists() else ()
+        return [pid for pid in pids if is_alive(pid)]
+
+    # As an operator meets it; False and None: nobody there just now
+
+    def order(self, path: str) -> bool:
+        return self._ask("POST", path) is not None
+
+    def order_for(self, file: str, order: str) -> bool:
+        return self.order(f"/api/files/{file_id(ROUTE, file)}/{order}")
+
+    def shown(self) -> dict[str, Shown] | None:
+        """What is on the list, by file id."""
+        answer = self._ask("GET", "/api/files")
+        return None if answer is None else {file["id"]: _shown(file) for file in answer["files"]}
+
+    def _ask(self, method: str, path: str) -> Any:  # noqa: ANN401  JSON
+        try:
+            url = self.address.read_text() + path
+            with urllib.request.urlopen(
+                urllib.request.Request(url, method=method), timeout=ANSWER_S
+            ) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return None  # not possible just now, which is an answer too
+        except (OSError, ValueError):
+            return None
+
+    def log_end(self) -> str:
+        path = self.folder / LOG
+        return path.read_text()[-LOG_END_CHARACTERS:] if path.exists() else ""
+
+
+def _shown(file: dict[str, Any]) -> Shown:
+    return Shown(file["status"], file["file_size"], file["error_message"])
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def until(is_so: Callable[[], bool], deadline_s: float, otherwise: str) -> None:
+    end_s = time.monotonic() + deadline_s
+    while not is_so():
+        assert time.monotonic() < end_s, otherwise
+        time.sleep(POLL_S)

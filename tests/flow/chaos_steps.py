@@ -1,0 +1,197 @@
+"""What may happen, drawn from a seed: the same seed, the same steps."""
+
+import errno
+import random
+from collections.abc import Callable
+
+from attrs import frozen
+
+from tests.flow.faulty_worker import SMALL_BLOCK_BYTES
+from tests.stores.faulty import ALWAYS
+
+BLOCK = SMALL_BLOCK_BYTES
+WINDOW = 8 * BLOCK
+HEAD_BYTES = 24  # makes every content one of its kind, and so does every shorter one
+SIZES = (HEAD_BYTES, BLOCK - 1, BLOCK, BLOCK + 1, WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW + 17, 7 * WINDOW)
+GAPS_S = (0.0, 0.0, 0.003, 0.01, 0.03, 0.08, 0.15)
+
+NAMES = (
+    "a.mxf",
+    "a_1.mxf",
+    "card/b.mov",
+    "card/CLIPS001/-c.wav",
+    "two\nlines.mp4",
+    "caf\udce9/d.mxf",
+    "n" * 251 + ".mxf",
+    "no suffix",
+)
+OUTAGES = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.ETIMEDOUT,
+    errno.ENOENT,
+)
+REFUSALS = (errno.EFBIG, errno.EINVAL, errno.ENAMETOOLONG)
+WRITING = ("open_partial", "write", "flush", "seal", "publish")
+OPERATIONS = (
+    *WRITING,
+    "probe",
+    "open",
+    "size",
+    "truncate",
+    "read_back",
+    "close",
+    "stands",
+    "find",
+    "compare",
+    "make_durable",
+    "discard",
+)
+LATE = ("write", "truncate", "flush", "seal", "publish", "discard", "make_durable")
+
+
+@frozen
+class Step:
+    """What `World` is to do, and how long nothing is done afterwards."""
+
+    name: str
+    values: tuple[object, ...]
+    gap_s: float
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(map(_short, self.values))})  then {self.gap_s:g} s"
+
+
+def _short(value: object) -> str:
+    return f"{value[:HEAD_BYTES]!r}..{len(value)}" if isinstance(value, bytes) else repr(value)
+
+
+Values = tuple[object, ...]
+Draw = Callable[[random.Random], Values]
+
+
+def content(lot: random.Random, *, may_be_empty: bool = True) -> bytes:
+    if may_be_empty and lot.random() < 0.05:
+        return b""
+    head = f"{lot.getrandbits(64):016x}".encode().ljust(HEAD_BYTES, b".")
+    return head + lot.randbytes(lot.choice(SIZES) - HEAD_BYTES)
+
+
+def nothing(_: random.Random) -> Values:
+    return ()
+
+
+def a_file(lot: random.Random) -> Values:
+    return (lot.choice(NAMES),)
+
+
+def a_content(lot: random.Random) -> Values:
+    return (lot.choice(NAMES), content(lot))
+
+
+def an_altered_bit(lot: random.Random) -> Values:
+    return (lot.choice(NAMES), lot.random())
+
+
+def a_stranger(lot: random.Random) -> Values:
+    """Another content, under a name that one of ours may want."""
+    return (lot.choice(NAMES), lot.choice((0, 0, 0, 1, 2)), content(lot, may_be_empty=False))
+
+
+def a_lookalike(lot: random.Random) -> Values:
+    folder, slash, name = lot.choice(NAMES).rpartition("/")
+    return (
+        f"{folder}{slash}.{name[:200]}.{lot.getrandbits(64):016x}.partial",
+        content(lot, may_be_empty=False),
+    )
+
+
+def an_outage(lot: random.Random) -> Values:
+    on = lot.choice(((lot.choice(OPERATIONS),), WRITING, ()))
+    late = lot.random() < 0.3
+    return (
+        tuple(name for name in on if name in LATE) or ("publish",) if late else on,
+        "error",
+        lot.choice(OUTAGES if lot.random() < 0.85 else REFUSALS),
+        late,
+        lot.choice((1, 1, 1, 2, 5, 20)),
+        lot.choice((1, 1, 3, ALWAYS)),
+    )
+
+
+def a_hang(lot: random.Random) -> Values:
+    on = (lot.choice(OPERATIONS),) if lot.random() < 0.7 else ()
+    return (on, "hang", 0, False, lot.choice((1, 1, 3, 10)), lot.choice((1, ALWAYS)))
+
+
+def an_alteration(lot: random.Random) -> Values:
+    on = (lot.choice(("write", "read_back")),)
+    return (on, "flip", 0, False, lot.choice((1, 3, 9)), lot.choice((1, 2, 5, ALWAYS)))
+
+
+def a_nuisance(lot: random.Random) -> Values:
+    return ((), lot.choice(("short", "slow")), 0, False, 1, 30)
+
+
+def a_source_fault(lot: random.Random) -> Values:
+    on = lot.choice(("source_open", "source_read", "source_read", "settle", "list", "examine", "look_up"))
+    late = on in ("settle", "look_up") and lot.random() < 0.5
+    first, times = lot.choice((1, 1, 3, 10)), lot.choice((1, 3, ALWAYS))
+    return ((on,), "error", lot.choice((errno.EIO, errno.EACCES, errno.ESTALE)), late, first, times)
+
+
+def a_source_hang(lot: random.Random) -> Values:
+    return (("source_read",), "hang", 0, False, lot.choice((1, 5, 20)), 1)
+
+
+KINDS: tuple[tuple[int, str, Draw], ...] = (
+    (20, "arrive", a_content),
+    (3, "record", a_content),
+    (3, "close", a_file),
+    (4, "overwrite", a_content),
+    (3, "append", a_content),
+    (3, "alter", an_altered_bit),
+    (2, "cut", an_altered_bit),
+    (4, "replace", a_content),
+    (2, "remove", a_file),
+    (3, "touch", a_file),
+    (4, "stranger", a_stranger),
+    (2, "twin", a_file),
+    (1, "stranger_named", a_lookalike),
+    (12, "fault", an_outage),
+    (3, "fault", a_hang),
+    (3, "fault", an_alteration),
+    (2, "fault", a_nuisance),
+    (5, "fault", a_source_fault),
+    (1, "fault", a_source_hang),
+    (9, "heal", nothing),
+    (4, "unmount", nothing),
+    (5, "mount", nothing),
+    (6, "kill_a_worker", nothing),
+    (2, "stop", nothing),
+    (4, "crash", nothing),
+    (7, "start", nothing),
+    (3, "reload", nothing),
+    (2, "pause", nothing),
+    (3, "resume", nothing),
+    (2, "retry_all", nothing),
+    (2, "retry", a_file),
+    (2, "cancel", a_file),
+)
+WEIGHTS = [weight for weight, _, _ in KINDS]
+
+
+def drawn(lot: random.Random) -> list[Step]:
+    steps = [Step("start", (), 0.0), *(_step(lot, "arrive", a_content) for _ in range(2))]
+    for _, name, draw in lot.choices(KINDS, WEIGHTS, k=lot.randint(12, 30)):
+        steps.append(_step(lot, name, draw))
+    return steps
+
+
+def _step(lot: random.Random, name: str, draw: Draw) -> Step:
+    return Step(name, draw(lot), lot.choice(GAPS_S))

@@ -1,0 +1,34 @@
+"""What all seeds went through together, at the end of a test run and from all its processes."""
+
+from collections import Counter
+
+import pytest
+
+PROPERTY = "chaos"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    passed, failed = (terminalreporter.getreports(outcome) for outcome in ("passed", "failed"))
+    outcomes = [value for report in passed for name, value in report.user_properties if name == PROPERTY]
+    fallen = sum(1 for report in failed if "test_chaos.py" in report.nodeid)
+    if not outcomes:
+        return
+    happened: Counter[str] = Counter()
+    for outcome in outcomes:
+        happened.update(outcome["happened"])
+    terminalreporter.section("chaos")
+    for line in (*_columns(sorted(happened.items())), "", *_figures(outcomes, fallen)):
+        terminalreporter.write_line(line)
+
+
+def _columns(counts: list[tuple[str, int]], columns: int = 4) -> list[str]:
+    cells = [f"{name:22}{count:>6,}" for name, count in counts]
+    return ["   ".join(cells[at : at + columns]) for at in range(0, len(cells), columns)]
+
+
+def _figures(outcomes: list[dict[str, int]], fallen: int) -> list[str]:
+    written, again = (sum(outcome[f"{name}_bytes"] for outcome in outcomes) for name in ("written", "again"))
+    return [
+        f"seeds survived: {len(outcomes)} of {len(outcomes) + fallen}",
+        f"bytes written: {written:,}, of these copied twice or in vain: {again:,}",
+    ]

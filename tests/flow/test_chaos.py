@@ -1,0 +1,27 @@
+"""Two hundred seeds: whatever happens, in whatever order, no file is lost, doubled or shown half done."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from attrs import asdict
+
+from tests.flow import chaos
+from tests.flow.chaos_table import PROPERTY
+from tests.flow.zygote import Zygote
+
+SEEDS = 200
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    with Zygote.born(tmp_path_factory.mktemp("zygote")) as zygote:
+        yield zygote
+
+
+@pytest.mark.parametrize("seed", range(SEEDS), ids=lambda seed: f"seed{seed:03}")
+def test_every_file_is_delivered_once_or_still_there_whatever_happens(
+    tmp_path: Path, zygote: Zygote, seed: int, record_property: Callable[[str, object], None]
+) -> None:
+    outcome = chaos.run(seed, tmp_path, zygote)
+    record_property(PROPERTY, asdict(outcome))

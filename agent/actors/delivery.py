@@ -25,9 +25,11 @@ from agent.protocol import (
     Followed,
     FollowFile,
     Found,
+    LookUpSource,
     Pace,
     Patch,
     Place,
+    Presence,
     Published,
     PublishFile,
     Reply,
@@ -119,8 +121,7 @@ class Errand:
         if transfer is None and error is not None:
             await self.ledger.fail_unstarted(self.file, source, destination, attempts, error, time.time())
         elif transfer is not None and transfer.step is Step.PUBLISHED:
-            where = under(transfer.destination, transfer.name or "")
-            await self.ledger.finish(transfer.id, "kept", attempts, error, time.time(), where)
+            await self._close(transfer, attempts, error)
         elif transfer is not None and transfer.step is Step.INTENT and error is None:
             return  # the source may be gone and this the only whole copy: the next sweep decides
         elif transfer is not None:
@@ -129,6 +130,15 @@ class Errand:
                 await self.ledger.drop(transfer.id, left)
             else:
                 await self.ledger.finish(transfer.id, "failed", attempts, error, time.time(), None, left)
+
+    async def _close(self, transfer: Transfer, attempts: int, error: str | None) -> None:
+        """It has arrived; the last try to let go of its source may have done so and not come to say it."""
+        where = under(transfer.destination, transfer.name or "")
+        if (await self._ask(LookUpSource(self.route.source, self.file.path), Presence)).exists:
+            await self.ledger.finish(transfer.id, "kept", attempts, error, time.time(), where)
+        else:
+            await self.ledger.finish(transfer.id, "delivered", attempts, None, time.time(), where)
+            log.info("delivered", to=where, **self.about)
 
     async def _put_away(self, transfer: Transfer) -> None:
         """What is remembered is of no use for the file as it stands now: end it."""

@@ -92,13 +92,17 @@ if sys.platform == "darwin":
                 _msync(address, whole, _MS_INVALIDATE)
 
     def rename_exclusively(source_name: str, target_name: str, folder_fd: int) -> None:
-        """Rename within a folder; the kernel refuses to replace anything (renamex_np(2), RENAME_EXCL).
+        """Rename within a folder; as `move_exclusively`."""
+        move_exclusively(source_name, folder_fd, target_name, folder_fd)
+
+    def move_exclusively(source_name: str, source_fd: int, target_name: str, target_fd: int) -> None:
+        """Move between two folders; the kernel refuses to replace anything (renamex_np(2), RENAME_EXCL).
 
         Raises:
             FileExistsError: the target name is taken.
             OSError: ENOTSUP where the file system cannot do it.
         """
-        _renameatx_np(folder_fd, os.fsencode(source_name), folder_fd, os.fsencode(target_name), _RENAME_EXCL)
+        _renameatx_np(source_fd, os.fsencode(source_name), target_fd, os.fsencode(target_name), _RENAME_EXCL)
 
     def file_system(where: int | str) -> str:
         """The kind of file system under a descriptor or path: "apfs", "smbfs", "nfs", ...

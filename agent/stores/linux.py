@@ -106,13 +106,18 @@ def drop_cache(fd: int, offset: int, length: int) -> None:
 
 
 def rename_exclusively(source_name: str, target_name: str, folder_fd: int) -> None:
-    """Rename within a folder; the kernel refuses to replace anything (renameat2, RENAME_NOREPLACE).
+    """Rename within a folder; as `move_exclusively`."""
+    move_exclusively(source_name, folder_fd, target_name, folder_fd)
+
+
+def move_exclusively(source_name: str, source_fd: int, target_name: str, target_fd: int) -> None:
+    """Move between two folders; the kernel refuses to replace anything (renameat2, RENAME_NOREPLACE).
 
     Raises:
         FileExistsError: the target name is taken.
         OSError: EINVAL or ENOSYS where file system or kernel cannot do it.
     """
-    _renameat2(folder_fd, os.fsencode(source_name), folder_fd, os.fsencode(target_name), _RENAME_NOREPLACE)
+    _renameat2(source_fd, os.fsencode(source_name), target_fd, os.fsencode(target_name), _RENAME_NOREPLACE)
 
 
 def file_system(where: int | str) -> str:

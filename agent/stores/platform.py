@@ -19,6 +19,7 @@ if sys.platform == "darwin":
         file_system,
         is_network,
         mount_point,
+        move_exclusively,
         open_writer,
         prepare_process,
         rename_exclusively,
@@ -34,6 +35,7 @@ else:
         file_system,
         is_network,
         mount_point,
+        move_exclusively,
         rename_exclusively,
         start_writeback,
         sync_data,
@@ -41,6 +43,7 @@ else:
     )
 
 __all__ = [
+    "NOT_THIS_WAY",
     "WAYS",
     "Publisher",
     "Way",
@@ -50,6 +53,7 @@ __all__ = [
     "is_network",
     "is_read_only",
     "mount_point",
+    "move_exclusively",
     "open_writer",
     "prepare_process",
     "resident",
@@ -63,7 +67,8 @@ __all__ = [
 Way = Literal["rename", "link", "placeholder"]
 Step = Callable[[str, str, int], None]
 
-_NOT_THIS_WAY = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
+# What file systems answer to a call that they do not have.
+NOT_THIS_WAY = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
 
 
 def sync_folder(fd: int) -> None:
@@ -175,7 +180,7 @@ class Publisher:
         try:
             self._ways[number][1](source_name, target_name, folder_fd)
         except OSError as error:
-            if error.errno in _NOT_THIS_WAY and number + 1 < len(self._ways):
+            if error.errno in NOT_THIS_WAY and number + 1 < len(self._ways):
                 return False
             raise
         return True

@@ -1,6 +1,7 @@
 """Letting go of a delivered source: deleted or archived only with proof (promise S4)."""
 
 import os
+from contextlib import suppress
 
 from agent.faults import Fault, FaultKind
 from agent.protocol import AfterMode
@@ -57,23 +58,36 @@ def _remove(root: str, path: str, archive: str | None) -> None:
 
 
 def _move_exclusively(source_folder: int, target_folder: int, name: str) -> None:
-    """Within one file system, never over another file: link() refuses a taken name."""
+    """Within one file system, never over another file."""
     number = 0
     while True:
         target = conflict_path(name, number)
         try:
-            os.link(name, target, src_dir_fd=source_folder, dst_dir_fd=target_folder, follow_symlinks=False)
+            platform.move_exclusively(name, source_folder, target, target_folder)
         except FileExistsError:
-            if not _was_linked_before(name, target, source_folder, target_folder):
-                number += 1
-                continue
-        platform.sync_folder(target_folder)
-        os.unlink(name, dir_fd=source_folder)
-        return
+            pass
+        except OSError as error:
+            if error.errno not in platform.NOT_THIS_WAY:
+                raise
+            _link(name, target, source_folder, target_folder)
+        else:
+            platform.sync_folder(target_folder)
+            return
+        if _is_linked(name, target, source_folder, target_folder):
+            platform.sync_folder(target_folder)
+            os.unlink(name, dir_fd=source_folder)
+            return
+        number += 1
 
 
-def _was_linked_before(name: str, target: str, source_folder: int, target_folder: int) -> bool:
-    """Were we stopped between link and unlink? Within one folder a name would only find itself."""
+def _link(name: str, target: str, source_folder: int, target_folder: int) -> None:
+    """Whether it was this link or an earlier one, or another file has the name, is seen afterwards."""
+    with suppress(FileExistsError):
+        os.link(name, target, src_dir_fd=source_folder, dst_dir_fd=target_folder, follow_symlinks=False)
+
+
+def _is_linked(name: str, target: str, source_folder: int, target_folder: int) -> bool:
+    """Do both names lead to one file? Within one folder a name would only find itself."""
     if os.path.sameopenfile(source_folder, target_folder):
         return False
     source = os.stat(name, dir_fd=source_folder, follow_symlinks=False)

@@ -23,8 +23,10 @@ from agent.protocol import (
     Followed,
     FollowFile,
     Found,
+    LookUpSource,
     Pace,
     Patch,
+    Presence,
     Published,
     PublishFile,
     Reply,
@@ -342,8 +344,16 @@ async def test_there_is_nothing_to_forget_of_what_never_began(bench: Bench) -> N
 
 async def test_a_delivered_file_that_is_given_up_was_delivered_and_kept(bench: Bench) -> None:
     bench.remember(PUBLISHED)
+    bench.workers.script(LookUpSource, Presence(exists=True))
     await bench.errand().give_up(3, "cannot be deleted")
     assert bench.ledger.ended == [Ended("a.mxf", "kept", 3, "cannot be deleted", f"{NAS}/a_1.mxf")]
+
+
+async def test_a_delivered_file_whose_source_has_gone_by_then_was_delivered(bench: Bench) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(LookUpSource, Presence(exists=False))
+    await bench.errand().give_up(1, None)
+    assert bench.ledger.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
 
 
 @pytest.mark.parametrize("transfer", [COPYING, INTENT])

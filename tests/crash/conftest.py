@@ -1,15 +1,21 @@
-"""One mother of victims for all tests of a process."""
+"""One mother of victims for all tests of a process, and what they have in common."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import pytest
 
 from tests.crash.kills import Kill, Step
-from tests.crash.runner import Outcome, Variant, Victims, steps_of
+from tests.crash.matrix import Enter
+from tests.crash.runner import Outcome, Victims, steps_of
 from tests.crash.table import PROPERTY
+from tests.crash.variants import Variant
 
-Tally = Callable[[str, Kill, Outcome], None]
-Steps = Callable[[Variant], list[Step]]
+
+class Steps(Protocol):
+    """The steps of a variant's undisturbed run, or of the one that follows these kills."""
+
+    def __call__(self, variant: Variant, *kills: Kill) -> list[Step]: ...
 
 
 @pytest.fixture(scope="session")
@@ -20,26 +26,26 @@ def victims() -> Iterator[Victims]:
 
 @pytest.fixture(scope="session")
 def steps(victims: Victims, tmp_path_factory: pytest.TempPathFactory) -> Steps:
-    """The steps of a variant, from an undisturbed run; sorted, so that every process sees the same list."""
-    known: dict[str, list[Step]] = {}
+    """Counted once in each process, and sorted, so that all of them deal out the same list."""
+    known: dict[tuple[str, tuple[Kill, ...]], list[Step]] = {}
 
-    def counted(variant: Variant) -> list[Step]:
-        if variant.name not in known:
-            folder = tmp_path_factory.mktemp("undisturbed") / variant.name
-            found = steps_of(victims, variant, folder)
-            known[variant.name] = sorted(found, key=lambda step: (step.name, step.number))
-        return known[variant.name]
+    def counted(variant: Variant, *kills: Kill) -> list[Step]:
+        key = variant.name, kills
+        if key not in known:
+            found = steps_of(victims, variant, tmp_path_factory.mktemp("undisturbed") / "run", *kills)
+            known[key] = sorted(found, key=lambda step: (step.name, step.number))
+        return known[key]
 
     return counted
 
 
 @pytest.fixture
-def tally(request: pytest.FixtureRequest) -> Tally:
+def enter(request: pytest.FixtureRequest) -> Enter:
     """Enter a victim into the table at the end."""
 
-    def enter(group: str, kill: Kill, outcome: Outcome) -> None:
+    def note(group: str, kill: Kill, outcome: Outcome) -> None:
         moment = kill.step.name.partition(":")[0]
         row = [group, moment, kill.manner.value, not outcome.complaints, outcome.twice_bytes]
         request.node.user_properties.append((PROPERTY, row))
 
-    return enter
+    return note

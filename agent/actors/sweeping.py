@@ -28,7 +28,7 @@ from agent.stores.journal import JournalError
 from agent.terms import Step, Transfer
 from agent.workers import OnReply, R, Workers, ignore
 
-AGAIN_S = 600.0  # while copies go on, more may be left behind
+AGAIN_PROBES = 12  # while copies go on, more may be left behind: every so many probes a look at the journal
 log = get_logger(__name__)
 
 
@@ -73,7 +73,7 @@ class Sweeper:
     async def keep_clear(self) -> None:
         """Again from time to time, until one hangs."""
         while not self._hung:
-            await trio.sleep(AGAIN_S)
+            await trio.sleep(AGAIN_PROBES * self.plan.probe_s)
             self._finished = self._removed = self._left = 0
             self._asked.clear()
             await self._remove_leftovers()

@@ -5,7 +5,7 @@ import trio
 from attrs import evolve
 from trio.testing import MockClock
 
-from agent.actors.sweeping import AGAIN_S, Sweeper
+from agent.actors.sweeping import AGAIN_PROBES, Sweeper
 from agent.config import Route
 from agent.protocol import (
     DiscardPartial,
@@ -20,6 +20,8 @@ from agent.terms import Transfer
 from tests.actors.samples import COPYING, PLACE, PLAN
 from tests.fakes import FakeLedger, FakeWorkers
 from tests.rules.samples import ROUTE
+
+AGAIN_S = AGAIN_PROBES * PLAN.probe_s
 
 STANDS, GONE = Presence(exists=True), Presence(exists=False)
 OTHER = evolve(COPYING, id=2, path="b.mxf", partial=".b.mxf.0.partial")

@@ -6,10 +6,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from agent.actors.sweeping import AGAIN_S
 from agent.protocol import DiscardPartial, FindStrays, Finished, Strays
 from tests.actors.samples import COPYING, CORRUPT, PLACE, PLAN
-from tests.actors.sweepers import Bench
+from tests.actors.sweepers import AGAIN_S, Bench
 from tests.fakes import SILENCE, Says
 from tests.rules.samples import IDENTITY, NAS, OUTAGE
 

@@ -281,7 +281,7 @@ class Errand:
             after=self.route.after,
             archive=self.route.archive,
         )
-        kept = (await self._ask(request, SourceSettled)).kept
+        kept = await self._let_go(request)
         delivery = Delivery(
             destination_path=under(self.route.destination, transfer.name or self.file.path),
             level=transfer.level or "size",
@@ -302,6 +302,16 @@ class Errand:
                     raise  # it is still there to be settled once more
                 log.warning("delivered, but not in the history yet", error=str(trouble), **self.about)
         return delivery
+
+    async def _let_go(self, request: SettleSource) -> str | None:
+        """None when the source is gone, else why it was kept."""
+        try:
+            return (await self._ask(request, SourceSettled)).kept
+        except Fault as fault:
+            if fault.kind is not FaultKind.WORKER:
+                raise
+        # It died perhaps after it had let go of the source: that file is delivered, and no scan may be faster.
+        return (await self._ask(request, SourceSettled)).kept
 
     async def _discard(self, transfer: Transfer) -> bool:
         """Whether its partial is gone for good; a name that does not let go is left to the sweep."""

@@ -44,6 +44,7 @@ OLDER = a_state(version=9)
 HEAD = b"h" * DIGEST_BYTES
 BUSY = Fault(FaultKind.BUSY, "a killed worker is still at work on the partial")
 
+DIED = Fault(FaultKind.WORKER, "worker process 7 died")
 BEGIN = ["find", "begin", "CopyFile", "intent", "PublishFile", "published", "SettleSource", "finish"]
 RESUME = ["find", *BEGIN[2:]]
 
@@ -302,6 +303,20 @@ async def test_a_copy_in_which_nothing_moves_is_an_outage(bench: Bench, autojump
         await bench.errand().deliver(1)
     assert (caught.value.kind, caught.value.reason) == (FaultKind.DESTINATION, OutageReason.HUNG)
     assert autojump_clock.current_time() == 30.0
+
+
+async def test_a_worker_that_dies_over_the_source_may_have_let_go_of_it_so_another_is_asked(
+    bench: Bench,
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(SettleSource, DIED, SourceSettled(None))
+    assert not (await bench.errand().deliver(1)).kept
+    assert bench.diary == ["find", "SettleSource", "SettleSource", "finish"]
+    bench.remember(PUBLISHED)
+    bench.workers.script(SettleSource, DIED, DIED)
+    with pytest.raises(Fault, match="died"):
+        await bench.errand().deliver(1)
+    assert bench.left == PUBLISHED
 
 
 async def test_a_source_that_cannot_be_settled_in_time_is_an_outage_of_the_source(

@@ -24,6 +24,22 @@ def open_root(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def make_root(path: str) -> None:
+    """Make this folder, and those above it, where missing; it is durable in its parent.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(path):
+        make_root(parent)
+        with suppress(FileExistsError):  # somebody was faster
+            os.mkdir(path)
+    # Also when it was there: whoever made it may have been killed before he came to this.
+    with suppress(PermissionError), held(open_root(parent)) as above:
+        sync_folder(above)
+
+
 def open_folder(root_fd: int, relative_folder: str, *, create: bool) -> int:
     """A descriptor of a folder below the root ("": the root itself).
 

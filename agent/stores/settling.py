@@ -57,7 +57,7 @@ def _remove(root: str, path: str, archive: str | None) -> None:
 
 
 def _archive(archive: str, folder: str, source_folder: int, name: str) -> None:
-    os.makedirs(archive, exist_ok=True)
+    beneath.make_root(archive)
     with (
         held(beneath.open_root(archive)) as archive_root,
         held(beneath.open_folder(archive_root, folder.rstrip("/"), create=True)) as target_folder,

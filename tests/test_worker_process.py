@@ -139,6 +139,7 @@ def test_the_source_goes_last_after_everything_else_is_safe(ground: Ground, tmp_
         "renameat2 nas",
         "fsync nas",
         "unlinkat source folder",
+        "fsync source folder",
     ]
     assert "POSIX_FADV_DONTNEED" in log.read_text()
     assert "RENAME_NOREPLACE" in log.read_text()

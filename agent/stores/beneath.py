@@ -24,6 +24,22 @@ def open_root(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def make_root(path: str) -> None:
+    """Make this folder, and those above it, where missing; it is durable in its parent.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(path):
+        make_root(parent)
+        with suppress(FileExistsError):  # somebody was faster
+            os.mkdir(path)
+    # Also when it was there: whoever made it may have been killed before he came to this.
+    with suppress(PermissionError), held(open_root(parent)) as above:
+        sync_folder(above)
+
+
 def open_folder(root_fd: int, relative_folder: str, *, create: bool) -> int:
     """A descriptor of a folder below the root ("": the root itself).
 
@@ -62,8 +78,22 @@ def stat_beneath(root_fd: int, relative: str) -> os.stat_result:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
 
+def sync_way(root_fd: int, relative: str) -> None:
+    """Make the name of what stands at this path below the root durable, and all folders on the way to it.
+
+    Raises:
+        ValueError: the path could lead out of the root.
+        OSError: nothing stands there, or a folder could not be stored.
+    """
+    *folders, _ = _names(relative)
+    with naming(relative):
+        for depth in range(len(folders) + 1):
+            with held(_descend(root_fd, folders[:depth], create=False)) as folder:
+                sync_folder(folder)
+
+
 def unlink_beneath(root_fd: int, relative: str) -> None:
-    """Remove a file below the root; a link is itself.
+    """Remove a file below the root, durably; a link is itself.
 
     Raises:
         ValueError: the path could lead out of the root.
@@ -71,6 +101,7 @@ def unlink_beneath(root_fd: int, relative: str) -> None:
     """
     with _parent(root_fd, relative) as (folder, name):
         os.unlink(name, dir_fd=folder)
+        sync_folder(folder)
 
 
 @contextmanager

@@ -35,7 +35,8 @@ class OpenFile:
     """A partial or a published file, by its descriptor."""
 
     _descriptor: int
-    _folder: int
+    _root: int
+    _path: str
     _got_past_cache: bool = field(default=True, init=False)
     _is_anchored: bool = field(default=False, init=False)
 
@@ -66,7 +67,7 @@ class OpenFile:
     def anchor(self) -> None:
         if not self._is_anchored:
             with destination_faults():
-                platform.sync_folder(self._folder)
+                beneath.sync_way(self._root, self._path)
             self._is_anchored = True
 
     def read_back(self, offset: int, length: int) -> bytes:
@@ -94,11 +95,11 @@ class OpenFile:
     def make_durable(self) -> None:
         with destination_faults():
             platform.sync_file(self._descriptor)
-            platform.sync_folder(self._folder)
+            beneath.sync_way(self._root, self._path)
 
     def close(self) -> None:
         # Behind SMB a full disk is only told at close(), so this too can be an outage.
-        with destination_faults(), held(self._folder):
+        with destination_faults():
             os.close(self._descriptor)
 
 
@@ -126,9 +127,8 @@ class FolderDestination:
 
     def open_partial(self, partial: str) -> OpenFile:
         with destination_faults():
-            folder, name = self._folder_of(partial, create=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            return self._opened(folder, name, flags)
+            return self._opened(partial, flags, create=True)
 
     def stands(self, name: str) -> bool:
         with destination_faults():
@@ -143,16 +143,15 @@ class FolderDestination:
             folder, source_name = self._folder_of(partial, create=False)
             with held(folder):
                 self._publisher.publish(source_name, split_path(name)[1], folder)
-                platform.sync_folder(folder)
+            beneath.sync_way(self._root, name)
 
     def find(self, name: str) -> OpenFile | None:
         with destination_faults():
             status = self._status(name)
             if status is None or not stat.S_ISREG(status.st_mode):
                 return None
-            folder, last = self._folder_of(name, create=False)
             with suppress(PermissionError):  # somebody else's: all it has in common with ours is the name
-                return self._opened(folder, last, READ_FLAGS)
+                return self._opened(name, READ_FLAGS, create=False)
             return None
 
     def strays(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
@@ -170,13 +169,10 @@ class FolderDestination:
         folder, name = split_path(path)
         return beneath.open_folder(self._root, folder.rstrip("/"), create=create), name
 
-    @staticmethod
-    def _opened(folder: int, name: str, flags: int) -> OpenFile:
-        try:
-            return OpenFile(os.open(name, flags, 0o666, dir_fd=folder), folder)
-        except BaseException:
-            os.close(folder)
-            raise
+    def _opened(self, path: str, flags: int, *, create: bool) -> OpenFile:
+        folder, name = self._folder_of(path, create=create)
+        with held(folder):
+            return OpenFile(os.open(name, flags, 0o666, dir_fd=folder), self._root, path)
 
 
 def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import define, field
 
+from agent.stores.beneath import make_root
 from agent.stores.database import JournalError
 
 
@@ -37,10 +38,9 @@ class StateLock:
     _descriptor: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        folder = Path(self.folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            make_root(self.folder)
+            self._descriptor = os.open(Path(self.folder, "lock"), os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise JournalError(
                 f"the state folder {self.folder!r} cannot be used: {error.strerror}"

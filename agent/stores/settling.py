@@ -43,18 +43,26 @@ def _check_no_writer(writer: Writer) -> None:
 
 
 def _remove(root: str, path: str, archive: str | None) -> None:
-    with held(open_root(root)) as source:
+    folder, name = split_path(path)
+    with (
+        held(open_root(root)) as source,
+        held(beneath.open_folder(source, folder.rstrip("/"), create=False)) as source_folder,
+    ):
         if archive is None:
-            beneath.unlink_beneath(source, path)
-            return
-        os.makedirs(archive, exist_ok=True)
-        folder, name = split_path(path)
-        with (
-            held(beneath.open_folder(source, folder.rstrip("/"), create=False)) as source_folder,
-            held(beneath.open_root(archive)) as archive_root,
-            held(beneath.open_folder(archive_root, folder.rstrip("/"), create=True)) as target_folder,
-        ):
-            _move_exclusively(source_folder, target_folder, name)
+            os.unlink(name, dir_fd=source_folder)
+        else:
+            _archive(archive, folder, source_folder, name)
+        # Or else it might come back after a power cut, and be delivered once more.
+        platform.sync_folder(source_folder)
+
+
+def _archive(archive: str, folder: str, source_folder: int, name: str) -> None:
+    beneath.make_root(archive)
+    with (
+        held(beneath.open_root(archive)) as archive_root,
+        held(beneath.open_folder(archive_root, folder.rstrip("/"), create=True)) as target_folder,
+    ):
+        _move_exclusively(source_folder, target_folder, name)
 
 
 def _move_exclusively(source_folder: int, target_folder: int, name: str) -> None:

@@ -7,9 +7,11 @@ import pytest
 
 from tests.crash.kills import Kill, Step
 from tests.crash.matrix import Enter
+from tests.crash.power import EnterCut, PowerCut, PowerStation
 from tests.crash.runner import Outcome, Victims, steps_of
-from tests.crash.table import PROPERTY
+from tests.crash.table import CUT, PROPERTY
 from tests.crash.variants import Variant
+from tests.mounts.mounts import FaultMount
 
 
 class Steps(Protocol):
@@ -39,6 +41,15 @@ def steps(victims: Victims, tmp_path_factory: pytest.TempPathFactory) -> Steps:
     return counted
 
 
+@pytest.fixture(scope="session")
+def station(victims: Victims, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PowerStation]:
+    """One mount for all power cuts of a process."""
+    folder = tmp_path_factory.mktemp("power")
+    (folder / "notes").mkdir()
+    with FaultMount.at(folder / "mount", folder / "backing", volatile=True) as mount:
+        yield PowerStation(victims, mount, folder / "notes")
+
+
 @pytest.fixture
 def enter(request: pytest.FixtureRequest) -> Enter:
     """Enter a victim into the table at the end."""
@@ -47,5 +58,16 @@ def enter(request: pytest.FixtureRequest) -> Enter:
         moment = kill.step.name.partition(":")[0]
         row = [group, moment, kill.manner.value, not outcome.complaints, outcome.twice_bytes]
         request.node.user_properties.append((PROPERTY, row))
+
+    return note
+
+
+@pytest.fixture
+def enter_cut(request: pytest.FixtureRequest) -> EnterCut:
+    """Enter a power cut into the table at the end."""
+
+    def note(group: str, cut: PowerCut) -> None:
+        row = [group, not cut.complaints, cut.twice_bytes, cut.is_journal_lost]
+        request.node.user_properties.append((CUT, row))
 
     return note

@@ -5,6 +5,7 @@ loop, so that a fork of it is as good as a fresh process. Agents ask it for work
 the pipes along that these are to use.
 """
 
+import json
 import logging
 import os
 import pickle
@@ -13,7 +14,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -22,7 +24,7 @@ import alembic.command
 import alembic.config
 import alembic.util  # noqa: F401  the agent imports all three only where it needs them
 import trio
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from agent import stopping, worker
 from agent.worker import frame, read_frame
@@ -39,11 +41,17 @@ HUNG = 1000
 
 @frozen
 class Order:
-    """One `run --once` in this folder. `refused`: storage calls that the destination does not know."""
+    """One `run --once` in this folder.
+
+    `refused`: storage calls that the destination does not know. `mount`: the socket of one whose power may be
+    cut, which ends all of them at once. `notes`: where trace and log are written.
+    """
 
     folder: Path
     kill: Kill | None = None
     refused: frozenset[str] = frozenset()
+    mount: str | None = None
+    notes: Path = field(default=Factory(lambda self: self.folder, takes_self=True))
 
 
 @frozen
@@ -95,8 +103,8 @@ def forked(main: Callable[[], object]) -> int:
 def live_as_agent(order: Order, mother: socket.socket) -> int:
     """`run --once` in a process group of its own."""
     os.setpgid(0, 0)
-    _log_to(order.folder)
-    trace = Trace(order.folder / TRACE, order.kill)
+    _log_to(order.notes)
+    trace = Trace(order.notes / TRACE, order.kill)
     count_commits(trace)
     stopping.ONCE_EVERY_S = 0.02
 
@@ -121,16 +129,16 @@ def live_as_worker(order: Order, agent_pid: int, stdin: int, stdout: int) -> NoR
     os.close(stdin)
     os.close(stdout)
     sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115  for as long as the process lives
-    _log_to(order.folder)
-    trace = Trace(order.folder / TRACE, order.kill, agent_pid)
-    StorageBooth(order.folder, trace, order.refused, partial(_witness, order.folder)).install()
+    _log_to(order.notes)
+    trace = Trace(order.notes / TRACE, order.kill, agent_pid)
+    StorageBooth(order.folder, trace, order.refused, partial(_witness, order)).install()
     sys.argv = ["agent.worker", str(order.folder / "state" / "claims")]
     worker.main()
     raise AssertionError("a worker ends with its standard input")
 
 
-def _witness(folder: Path) -> None:
-    (folder / SCENE).write_bytes(pickle.dumps(look(folder)))
+def _witness(order: Order) -> None:
+    (order.notes / SCENE).write_bytes(pickle.dumps(look(order.folder)))
 
 
 def _log_to(folder: Path) -> None:
@@ -145,23 +153,31 @@ class Mother:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             agent = forked(lambda: live_as_agent(order, theirs))
+            with suppress(OSError):  # it does so itself, too: then whoever comes first
+                os.setpgid(agent, agent)
             theirs.close()
             workers: list[int] = []
-            is_hung = not self._serve(order, agent, ours, workers)
+            with _told_of_cut(order.mount) as cut:
+                is_hung = not self._serve(order, agent, ours, cut, workers)
         if is_hung:
             os.killpg(agent, signal.SIGKILL)
         _, status = os.waitpid(agent, 0)
         code = HUNG if is_hung else os.waitstatus_to_exitcode(status)
         return Ended(code, sum(not _has_ended(pid) for pid in workers))
 
-    def _serve(self, order: Order, agent: int, requests: socket.socket, workers: list[int]) -> bool:
-        """Fork what the agent asks for until it ends; False: it does not."""
+    def _serve(
+        self, order: Order, agent: int, requests: socket.socket, cut: socket.socket, workers: list[int]
+    ) -> bool:
+        """Fork what the agent asks for until it ends or its power is cut; False: it does not end."""
         until_s = time.monotonic() + PATIENCE_S
         handle = os.pidfd_open(agent)
         try:
             while (left_s := until_s - time.monotonic()) > 0:
-                ready, _, _ = select.select([handle, requests.fileno()], [], [], left_s)
+                ready, _, _ = select.select([handle, requests.fileno(), cut.fileno()], [], [], left_s)
                 if handle in ready:
+                    return True
+                if cut.fileno() in ready:
+                    os.killpg(agent, signal.SIGKILL)
                     return True
                 if ready:
                     _, pipes, _, _ = socket.recv_fds(requests, 16, 2)
@@ -175,6 +191,20 @@ class Mother:
             return False
         finally:
             os.close(handle)
+
+
+@contextmanager
+def _told_of_cut(mount: str | None) -> Iterator[socket.socket]:
+    """Something to read arrives when the mount's power is cut; None: never."""
+    if mount is None:
+        silent, other = socket.socketpair()
+        with silent, other:
+            yield silent
+        return
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.connect(mount)
+        listening.sendall(json.dumps({"do": "await_cut"}).encode() + b"\n")
+        yield listening
 
 
 def _has_ended(pid: int) -> bool:

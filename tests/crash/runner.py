@@ -134,14 +134,14 @@ class Trial:
         before, after = self._parted(self._border())
         kept = sum(blocks for _, blocks in self._memory.blocks) * BLOCK_BYTES
         under_way = 0 if self._border() == STRUCK else INTERVAL_BYTES * len(self.variant.files)
-        reported = _bytes_of(CHECKPOINT, before) if len(self.kills) == 1 else 0  # else they may be told twice
+        reported = bytes_of(CHECKPOINT, before) if len(self.kills) == 1 else 0  # else they may be told twice
         verified = max(kept, reported - under_way)
-        written, whole = _bytes_of(WRITE, after), self.variant.whole_bytes
+        written, whole = bytes_of(WRITE, after), self.variant.whole_bytes
         if written > whole - verified:
             yield f"S6: {written} bytes written after the kill, though {verified} of {whole} were verified"
 
     def _twice_bytes(self) -> int:
-        return max(0, _bytes_of(WRITE, self.trace) - self.variant.whole_bytes)
+        return max(0, bytes_of(WRITE, self.trace) - self.variant.whole_bytes)
 
     def _border(self) -> str:
         """The mark behind which the last try began; orphaned workers may write for an instant more."""
@@ -154,7 +154,8 @@ class Trial:
         return trace[:at], trace[at:]
 
 
-def _bytes_of(name: str, passages: list[Passage]) -> int:
+def bytes_of(name: str, passages: list[Passage]) -> int:
+    """How many bytes the steps of this name were about that were carried out."""
     return sum(each.size_bytes for each in passages if (each.side, each.step.name) == ("after", name))
 
 

@@ -7,7 +7,7 @@ import json
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.mounts.faults import Faults
@@ -25,11 +25,16 @@ def obey(words: Words, faults: Faults, storage: Memory | None) -> Words:
     match words.pop("do"):
         case "sync" if storage is not None:
             storage.sync_all()
+        case "keep" if storage is not None:
+            storage.keep(**words)
+        case "lose" | "show" as name if storage is not None:
+            getattr(storage, name)(**words)
+            faults.restore_power()
         case "state":
             return {"mutations": faults.mutations, "waiting": faults.waiting, "is_cut": faults.is_cut}
         case "error" | "hang" | "release" | "flip" | "short" | "full" | "read_only" | "slow" as name:
             getattr(faults, name)(**words)
-        case "cut_after" | "clear" as name:
+        case "cut_after" | "await_cut" | "clear" as name:
             getattr(faults, name)(**words)
         case other:
             raise KeyError(other)
@@ -42,12 +47,13 @@ def serving(path: str, faults: Faults, storage: Memory | None) -> Iterator[None]
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            for line in self.rfile:
-                try:
-                    answer = obey(json.loads(line), faults, storage)
-                except (KeyError, TypeError, ValueError) as error:
-                    answer = {"error": f"{type(error).__name__}: {error}"}
-                self.wfile.write(json.dumps(answer).encode() + b"\n")
+            with suppress(ConnectionError):  # whoever waited for a cut may have gone
+                for line in self.rfile:
+                    try:
+                        answer = obey(json.loads(line), faults, storage)
+                    except (KeyError, TypeError, ValueError) as error:
+                        answer = {"error": f"{type(error).__name__}: {error}"}
+                    self.wfile.write(json.dumps(answer).encode() + b"\n")
 
     class Server(socketserver.ThreadingUnixStreamServer):
         daemon_threads = True

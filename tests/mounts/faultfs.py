@@ -4,7 +4,8 @@
 
 It mirrors the folder BACKING. With --volatile it is empty at first and forgets at a power cut what was not
 made durable; what was is kept in BACKING, and a mount with --restore shows it. Faults are set by JSON lines
-through the socket (`tests.mounts.control`). The client's page cache is kept, as network clients keep theirs.
+through the socket (`tests.mounts.control`). Unless it is volatile the client's page cache is kept from one
+opening to the next, as network clients keep theirs.
 """
 
 import errno
@@ -40,11 +41,12 @@ class Shell:
 
     storage: Storage
     faults: Faults
+    keeps_cache: bool
     use_ns: bool = True
 
     def init_with_config(self, conn: mfusepy.fuse_conn_info, config: mfusepy.fuse_config) -> None:
         conn.want &= ~CAP_AUTO_INVAL_DATA
-        config.kernel_cache = 1
+        config.kernel_cache = int(self.keeps_cache)
         config.use_ino = config.hard_remove = 1
         config.entry_timeout = config.attr_timeout = config.negative_timeout = 0.0
 
@@ -177,8 +179,9 @@ def _meant(time_ns: int) -> int | None:
 
 def _mount(storage: Storage, faults: Faults, mountpoint: str) -> None:
     """Serve until it is unmounted."""
+    is_steady = isinstance(storage, Mirror)  # content may otherwise be lost behind the client's back
     Fuse(
-        Shell(storage, faults),
+        Shell(storage, faults, keeps_cache=is_steady),
         mountpoint,
         foreground=True,
         encoding=sys.getfilesystemencoding(),

@@ -88,6 +88,7 @@ class Faults:
     _slow_until_s: float = field(default=0.0, init=False)
     _mutations: int = field(default=0, init=False)
     _left_until_cut: int | None = field(default=None, init=False)
+    _generation: int = field(default=0, init=False)  # how often the power came back
 
     # What tests set
 
@@ -130,6 +131,14 @@ class Faults:
     def cut_after(self, mutations: int) -> None:
         with self._changed:
             self._left_until_cut = mutations
+            self._changed.notify_all()
+
+    def restore_power(self) -> None:
+        """No cut any more, nor one to come; mutations are counted afresh."""
+        with self._changed:
+            self._mutations, self._left_until_cut = 0, None
+            self._generation += 1
+            self._changed.notify_all()
 
     def clear(self) -> None:
         """All but a cut is undone, and what hangs is released."""
@@ -153,6 +162,12 @@ class Faults:
     @property
     def is_cut(self) -> bool:
         return self._left_until_cut is not None and self._left_until_cut <= 0
+
+    def await_cut(self) -> None:
+        """Until the power is cut, or else is known to be back."""
+        with self._changed:
+            generation = self._generation
+            self._changed.wait_for(lambda: self.is_cut or self._generation != generation)
 
     # What operations ask
 
@@ -223,3 +238,5 @@ class Faults:
         self._mutations += 1
         if self._left_until_cut is not None:
             self._left_until_cut -= 1
+            if self._left_until_cut == 0:
+                self._changed.notify_all()

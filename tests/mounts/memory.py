@@ -24,6 +24,7 @@ class Memory:
     picture: Path
     disk: Disk
     _handles: dict[int, File] = field(factory=dict, init=False)
+    _kept: dict[str, bytes] = field(factory=dict, init=False)
     _last_handle: int = field(default=0, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
@@ -44,6 +45,22 @@ class Memory:
     def sync_all(self) -> None:
         with self._lock:
             self.disk.sync_all()
+
+    def lose(self) -> None:
+        """What is not durable, now and in place. Nobody may have a file open."""
+        with self._lock:
+            self.disk = self.disk.after_cut()
+
+    def keep(self, label: str) -> None:
+        """Remember under this label all that there is now, and make it durable."""
+        with self._lock:
+            self.disk.sync_all()
+            self._kept[label] = pickle.dumps(self.disk)
+
+    def show(self, label: str) -> None:
+        """What was kept under this label, in place of all that there is. Nobody may have a file open."""
+        with self._lock:
+            self.disk = pickle.loads(self._kept[label])  # noqa: S301  `keep` wrote it
 
     def getattr(self, path: str | None, handle: int | None) -> Figures:
         with self._lock:

@@ -85,6 +85,7 @@ class FaultMount:
     volatile: bool = False
     _server: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _control: socket.socket | None = field(default=None, init=False)
+    _folder: "tempfile.TemporaryDirectory[str] | None" = field(default=None, init=False)
 
     @classmethod
     @contextmanager
@@ -103,18 +104,21 @@ class FaultMount:
     def mount(self, *, restore: bool = False) -> None:
         """Mount, and wait until it is."""
         options = ["--restore" if restore else "--volatile"] if self.volatile else []
-        with tempfile.TemporaryDirectory(prefix="faultfs-") as folder:  # a socket's path must be short
-            control = f"{folder}/control"
-            words = ["tests.mounts.faultfs", str(self.path), str(self.backing), control, *options]
-            environment = {
-                name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")
-            }
-            self._server = subprocess.Popen(
-                [sys.executable, "-m", *words], cwd=OUR_FOLDER, env=environment, start_new_session=True
-            )
-            wait_until(self._is_up, f"{self.path} is mounted")
-            self._control = socket.socket(socket.AF_UNIX)
-            self._control.connect(control)
+        self._folder = tempfile.TemporaryDirectory(prefix="faultfs-")  # a socket's path must be short
+        words = ["tests.mounts.faultfs", str(self.path), str(self.backing), self.address, *options]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", *words], cwd=OUR_FOLDER, env=environment, start_new_session=True
+        )
+        wait_until(self._is_up, f"{self.path} is mounted")
+        self._control = socket.socket(socket.AF_UNIX)
+        self._control.connect(self.address)
+
+    @property
+    def address(self) -> str:
+        """The socket for others who want to speak to the mount."""
+        assert self._folder is not None, "not mounted"
+        return f"{self._folder.name}/control"
 
     def unmount(self) -> None:
         """Orderly; what hangs is released. A volatile mount that was not cut forgets nothing."""
@@ -191,6 +195,18 @@ class FaultMount:
         """What a volatile mount shows now is durable."""
         self._tell("sync")
 
+    def lose(self) -> None:
+        """As `cut` and `restore`, without unmounting. Nobody may have a file open."""
+        self._tell("lose")
+
+    def keep(self, label: str) -> None:
+        """What a volatile mount shows now is durable, and can be had again by `show`."""
+        self._tell("keep", label=label)
+
+    def show(self, label: str) -> None:
+        """What was kept, in place of all that there is; the power is on. Nobody may have a file open."""
+        self._tell("show", label=label)
+
     def clear(self) -> None:
         """No more faults, except a cut."""
         self._tell("clear")
@@ -228,6 +244,9 @@ class FaultMount:
 
     def _leave(self) -> None:
         self._server = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
         if self._control is not None:
             self._control.close()
             self._control = None

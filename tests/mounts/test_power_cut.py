@@ -2,13 +2,15 @@
 
 import errno
 import os
+import select
+import socket
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.mounts.mounts import FaultMount
+from tests.mounts.mounts import PATIENCE_S, FaultMount
 
 
 def put(path: Path, content: bytes) -> None:
@@ -117,3 +119,45 @@ def test_a_database_in_wal_mode_keeps_its_commits_over_a_cut(volatile: FaultMoun
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         [(last,)] = database.execute("SELECT max(number) FROM numbers").fetchall()
     assert last >= committed
+
+
+def test_the_power_may_come_back_without_a_new_mount(volatile: FaultMount) -> None:
+    put(volatile.path / "kept", b"kept")
+    sync_names(volatile.path)
+    (volatile.path / "kept").write_bytes(b"changed")
+    (volatile.path / "lost").write_bytes(b"lost")
+    volatile.cut()
+    volatile.lose()
+    assert shown(volatile.path) == {"kept": b"kept"}
+    assert (volatile.is_cut, volatile.mutations) == (False, 0)
+    (volatile.path / "next").write_bytes(b"next")
+    assert shown(volatile.path) == {"kept": b"kept", "next": b"next"}
+
+
+def test_what_was_kept_can_be_had_again_and_again(volatile: FaultMount) -> None:
+    (volatile.path / "a").write_bytes(b"first")
+    before = (volatile.path / "a").stat()
+    volatile.keep("beginning")
+    for _ in range(2):
+        (volatile.path / "a").write_bytes(b"second")
+        (volatile.path / "b").write_bytes(b"x")
+        volatile.cut()
+        volatile.show("beginning")
+        assert shown(volatile.path) == {"a": b"first"}
+        after = (volatile.path / "a").stat()
+        assert (after.st_ino, after.st_dev, after.st_mtime_ns) == (
+            before.st_ino,
+            before.st_dev,
+            before.st_mtime_ns,
+        )
+
+
+def test_whoever_waits_for_the_cut_is_told_of_it(volatile: FaultMount) -> None:
+    with socket.socket(socket.AF_UNIX) as waiting:
+        waiting.settimeout(PATIENCE_S)
+        waiting.connect(volatile.address)
+        waiting.sendall(b'{"do": "await_cut"}\n')
+        volatile.cut_after(1)
+        assert not select.select([waiting], [], [], 0)[0]
+        (volatile.path / "a").touch()
+        assert waiting.recv(100) == b"{}\n"

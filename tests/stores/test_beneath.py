@@ -1,3 +1,4 @@
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.stores import beneath
+from tests.stores.faulty import failing
 
 READ = os.O_RDONLY
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -115,6 +117,26 @@ def test_missing_folders_are_made_and_each_is_made_durable_in_its_parent(
     os.close(beneath.open_folder(root, "a/c/d", create=True))
     assert (tmp_path / "root" / "a" / "c" / "d").is_dir()
     assert synced == [str(tmp_path / "root" / "a"), str(tmp_path / "root" / "a" / "c")]
+
+
+def test_a_root_that_is_made_is_durable_in_its_parent_and_so_is_one_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(beneath, "sync_folder", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    beneath.make_root(str(tmp_path / "var" / "state"))
+    assert (tmp_path / "var" / "state").is_dir()
+    assert synced[-2:] == [str(tmp_path), str(tmp_path / "var")]
+    beneath.make_root(str(tmp_path / "var" / "state"))
+    assert synced[-1] == str(tmp_path / "var")
+
+
+def test_a_root_below_a_folder_that_may_only_be_passed_through_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beneath, "open_root", failing(errno.EACCES))
+    beneath.make_root(str(tmp_path / "state"))
+    assert (tmp_path / "state").is_dir()
 
 
 def test_a_folder_made_by_somebody_else_meanwhile_is_taken(

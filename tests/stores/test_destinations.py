@@ -5,14 +5,14 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.protocol import Place
-from agent.stores import platform
+from agent.stores import beneath, platform
 from agent.stores.destination import Destination, Partial
 from agent.stores.folder import FolderDestination
 from agent.stores.platform import Publisher
@@ -238,10 +238,56 @@ def test_a_write_that_is_taken_in_pieces_is_completed(
     assert content_of(destination, "clip.mxf") == b"0123456789"
 
 
-def test_publishing_makes_the_name_durable(
-    destination: FolderDestination, root: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def synced(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders that have been made durable, relative to the root."""
+    folders: list[str] = []
+
+    def note(descriptor: int) -> None:
+        folders.append(os.path.relpath(os.readlink(f"/proc/self/fd/{descriptor}"), root))
+
+    monkeypatch.setattr(beneath, "sync_folder", note)
+    return folders
+
+
+WAY = [".", "day 1", "day 1/camera A"]  # each made durable before the next can be relied upon
+
+
+def test_publishing_makes_the_name_durable_and_the_way_to_it(
+    destination: FolderDestination, root: Path, synced: list[str]
 ) -> None:
-    synced: list[str] = []
-    monkeypatch.setattr(platform, "sync_folder", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
-    put(destination, "clip.mxf", b"content")
-    assert synced == [str(root)]
+    (root / "day 1" / "camera A").mkdir(parents=True)  # by somebody who may not have synced it
+    put(destination, "day 1/camera A/clip.mxf", b"content")
+    assert synced == WAY
+
+
+def test_what_was_found_there_is_made_durable_with_the_way_to_it(
+    destination: FolderDestination, root: Path, synced: list[str]
+) -> None:
+    (root / "day 1" / "camera A").mkdir(parents=True)
+    (root / "day 1" / "camera A" / "clip.mxf").write_bytes(b"content")
+    existing = destination.find("day 1/camera A/clip.mxf")
+    assert existing is not None
+    with closing(existing):
+        existing.make_durable()
+    assert synced == WAY
+
+
+def test_a_partial_is_anchored_once_with_the_way_to_it(
+    destination: FolderDestination, root: Path, synced: list[str]
+) -> None:
+    (root / "day 1" / "camera A").mkdir(parents=True)
+    with closing(destination.open_partial("day 1/camera A/.clip.mxf.partial")) as partial:
+        partial.anchor()
+        partial.anchor()
+    assert synced == WAY
+
+
+def test_a_discarded_partial_does_not_come_back_after_a_power_cut(
+    destination: FolderDestination, root: Path, synced: list[str]
+) -> None:
+    (root / "day 1").mkdir()
+    (root / "day 1" / ".clip.mxf.partial").write_bytes(b"content")
+    destination.discard("day 1/.clip.mxf.partial")
+    destination.discard("day 1/.clip.mxf.partial")
+    assert synced == ["day 1"]

@@ -123,7 +123,7 @@ def test_what_somebody_else_put_there_is_made_durable_before_it_counts(
     ):
         synced.clear()
         deliver()
-        assert synced == [str(ground.nas / "clip.mxf"), str(ground.nas)]
+        assert synced[:2] == [str(ground.nas / "clip.mxf"), str(ground.nas)]
 
 
 def test_publishing_may_be_repeated(ground: Ground, destination: Destination, sealed: PublishFile) -> None:

@@ -229,6 +229,19 @@ def test_the_archived_name_is_durable_before_the_source_goes(
     assert stood == [True]
 
 
+@pytest.mark.parametrize("after", ["delete", "archive"])
+def test_a_source_that_has_gone_does_not_come_back_after_a_power_cut(
+    root: Path, clip: Path, archive: Path, after: AfterMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen(descriptor: int) -> None:
+        stood.append((os.readlink(f"/proc/self/fd/{descriptor}"), clip.exists()))
+
+    stood: list[tuple[str, bool]] = []
+    monkeypatch.setattr(platform, "sync_folder", seen)
+    settle(str(root), PATH, _now(clip), after, str(archive) if after == "archive" else None)
+    assert stood[-1] == (str(clip.parent), False)
+
+
 def test_an_archive_on_another_file_system_is_refused_and_the_source_stays(
     request: pytest.FixtureRequest, root: Path, clip: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

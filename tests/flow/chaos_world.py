@@ -20,7 +20,14 @@ from tests.flow.houses import write_config
 from tests.flow.zygote import SCRIPT, Zygote
 from tests.stores.faulty import bit_turned
 
-IMPATIENT = {"stall_timeout": "800ms", "probe_timeout": "800ms"}
+IMPATIENT = {
+    "stable": "30ms",
+    "scan": "30ms",
+    "probe": "30ms",
+    "retry_delay": "30ms",
+    "stall_timeout": "800ms",
+    "probe_timeout": "800ms",
+}
 
 
 @define(eq=False)
@@ -95,7 +102,7 @@ class World:
 
     @contextmanager
     def _held(self, path: str) -> Iterator[tuple[int, bytes] | None]:
-        """A file that still stands at the source; open for writing, so that nobody lets go of it meanwhile."""
+        """A file that still stands at the source; open for writing, so that nobody lets go of it."""
         if path in self._recordings:
             yield None
             return

@@ -17,6 +17,7 @@ from agent.log import get_logger
 from agent.messages import Crashed
 from agent.rules import once
 from agent.stopping import obey_signals, stop_when_settled
+from agent.stores.lock import leave_address
 from web.app import create_app
 from web.guard import Access
 from web.server import serve
@@ -66,6 +67,7 @@ async def live(house: Household, config: Config, *, once_only: bool) -> None:
         log.info("listening", url=url)
         _tell_address(config, url)
         household.start_soon(_broadcast, house, told)
+        household.start_soon(house.ledger.keep_trying)
         if once_only:
             house.exit_code = once.EXIT_RESUMABLE  # until all is at rest
             household.start_soon(stop_when_settled, house)
@@ -206,7 +208,6 @@ class _Once(trio.TaskStatus[str]):
 def _tell_address(config: Config, url: str) -> None:
     """For the command line, which cannot know a port that was picked freely. Raises: CannotStart."""
     try:
-        with open(config.agent.address_file, "w", encoding="utf-8") as file:
-            file.write(url)
+        leave_address(config.agent.address_file, url)
     except OSError as error:
         raise CannotStart(f"{config.agent.address_file} cannot be written: {error.strerror}") from error

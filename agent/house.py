@@ -8,7 +8,6 @@ from attrs import define
 from agent.actors import copier, dispatcher, stability, storage_monitor, watcher
 from agent.config import Config, DestinationPlan, Route
 from agent.ledger import Ledger
-from agent.log import get_logger
 from agent.messages import (
     BroadcasterInbox,
     DispatcherInbox,
@@ -22,8 +21,6 @@ from agent.rules.reach import Reach
 from agent.rules.schedule import Schedule
 from agent.rules.stability import StabilityRule
 from agent.workers import Workers
-
-log = get_logger(__name__)
 
 DISPATCHER_CAPACITY = 64
 WATCHER_CAPACITY = 64
@@ -64,8 +61,8 @@ class Generation:
     def _open_lane(
         self, nursery: trio.Nursery, plan: DestinationPlan, inbox: trio.MemorySendChannel[DispatcherInbox]
     ) -> trio.MemorySendChannel[LaneMessage]:
-        # Each credit may be out with its halt beside it; one Halt for all and one Sweep come on top.
-        lane_in, lane_out = trio.open_memory_channel[LaneMessage](2 * plan.workers + 2)
+        # Each credit, to copy or to follow, may be out with its halt; one Halt for all and one Sweep on top.
+        lane_in, lane_out = trio.open_memory_channel[LaneMessage](4 * plan.workers + 2)
         routes = {route.name: route for route in self.config.routes if route.name in plan.routes}
         pool = copier.Pool(plan, routes, self.ledger, self.workers, inbox.clone(), self._clone())
         nursery.start_soon(copier.run, lane_out, pool)
@@ -76,8 +73,6 @@ class Generation:
     ) -> None:
         scans_in, scans_out = trio.open_memory_channel[StabilityInbox](0)
         watcher_in, watcher_out = trio.open_memory_channel[WatcherInbox](WATCHER_CAPACITY)
-        if route.growing:
-            log.warning("growing is not supported yet: files are copied when finished", route=route.name)
         rule = StabilityRule(route)
         nursery.start_soon(stability.run, scans_out, watcher_in.clone(), inbox.clone(), self._clone(), rule)
         nursery.start_soon(watcher.listen, watcher_in, self._clone(), route, self.workers)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import trio
 from attrs import define, field
@@ -12,7 +12,7 @@ from agent.config import Config, ConfigError
 from agent.desk import Desk
 from agent.ledger import Ledger
 from agent.log import get_logger
-from agent.messages import BroadcasterInbox, ConfigRejected, Reload
+from agent.messages import BroadcasterInbox, ConfigRejected, JournalRenewed, JournalState, Reload
 from agent.rules.budget import RestartBudget
 from agent.rules.metrics import Metrics
 from agent.rules.view import View
@@ -46,11 +46,16 @@ class Household:
         cls, config: Config, load: Callable[[], Config], set_up_log: Callable[[Config], None]
     ) -> AsyncIterator["Household"]:
         """Raises: JournalError: the state folder cannot be used, or another agent does."""
+        facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](BROADCASTER_CAPACITY)
+
+        async def tell(fact: JournalState | JournalRenewed) -> None:
+            with suppress(trio.ClosedResourceError, trio.BrokenResourceError):  # at the end nobody listens
+                await facts_in.send(fact)
+
         async with (
-            Ledger.open(config.agent.state_dir) as ledger,
+            Ledger.open(config.agent.state_dir, tell) as ledger,
             Workers.open(config.agent.claims_file) as workers,
         ):
-            facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](BROADCASTER_CAPACITY)
             reloads_in, reloads_out = trio.open_memory_channel[Reload](1)
             view = View()
             metrics = Metrics(view, __version__)

@@ -4,41 +4,34 @@ Whoever comes while a commit is under way waits; then the first to wake carries 
 transaction, so that a hundred tasks pay for one fsync. What each operation means stands in `Journal`.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
-from typing import Any, Generic, Self, TypeVar, TypeVarTuple, cast
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from typing import Any, Self, TypeVar, TypeVarTuple
 
 import trio
 from attrs import define, field
 
-from agent.stores.journal import Journal, JournalError
+from agent.log import get_logger
+from agent.messages import JournalRenewed, JournalState
+from agent.rules.trouble import Trouble
+from agent.stores import identity as installation
+from agent.stores.batch import Commit, Job, commit
+from agent.stores.journal import Journal, JournalDamaged, JournalError
 from agent.stores.lock import StateLock
 from agent.terms import Interim, Settled, Signature, SourceFile, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 
+log = get_logger(__name__)
+
+TRY_AGAIN_S = 5.0
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+Tell = Callable[[JournalState | JournalRenewed], Awaitable[None]]
 
 
-@define(eq=False)
-class _Job(Generic[T]):
-    """An operation that waits for its commit; it failed unless it is known to have succeeded."""
-
-    operation: Callable[[], T]
-    ended: bool = False
-    result: T | None = None
-    error: Exception | None = field(factory=lambda: JournalError("the journal was not written"))
-
-    def run(self) -> None:
-        try:
-            self.result, self.error = self.operation(), None
-        except Exception as error:  # noqa: BLE001  it belongs to whoever waits for this job
-            self.error = error
-
-    def answer(self) -> T:
-        if self.error is not None:
-            raise self.error
-        return cast("T", self.result)
+async def _tell_nobody(_: JournalState | JournalRenewed) -> None:
+    await trio.lowlevel.checkpoint()
 
 
 def _one_thread() -> trio.CapacityLimiter:
@@ -49,14 +42,19 @@ def _one_thread() -> trio.CapacityLimiter:
 class Ledger:
     """Each coroutine returns when what it did is durable; a cancelled one may have been applied or not.
 
-    All but `history` take effect in the order in which they were called.
+    All but `history` take effect in the order in which they were called. A journal that is found damaged is
+    set aside and a fresh one begun; transfers that were handed out before raise from then on.
+    `identity` is the installation's, which proves temporary names to be ours.
 
     Raises, from every operation, beside what `Journal` says:
         JournalError: the journal cannot be read or written just now; nothing was recorded.
     """
 
     _journal: Journal
-    _waiting: list[_Job[Any]] = field(factory=list, init=False)
+    identity: str
+    _tell: Tell = _tell_nobody
+    _trouble: Trouble = field(factory=Trouble, init=False)
+    _waiting: list[Job[Any]] = field(factory=list, init=False)
     _committing: bool = field(default=False, init=False)
     _lot: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
     _writing: trio.CapacityLimiter = field(factory=_one_thread, init=False)
@@ -64,16 +62,16 @@ class Ledger:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, folder: str) -> AsyncIterator[Self]:
-        """Holds this state folder, made if missing, and the journal in it.
+    async def open(cls, folder: str, tell: Tell = _tell_nobody) -> AsyncIterator[Self]:
+        """Holds this state folder, made if missing, and the journal in it; `tell` hears of trouble with it.
 
         Raises:
             StateLocked: another agent holds it.
             JournalError: it cannot be used.
         """
-        journal, opened = await trio.to_thread.run_sync(_open, folder)
+        journal, identity, opened = await trio.to_thread.run_sync(_open, folder)
         try:
-            yield cls(journal)
+            yield cls(journal, identity, tell)
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(opened.close)
@@ -95,6 +93,9 @@ class Ledger:
     async def checkpoint(self, transfer_id: int, first_block: int, digests: bytes) -> None:
         await self._do(self._journal.checkpoint, transfer_id, first_block, digests)
 
+    async def patch(self, transfer_id: int, block: int, digest: bytes) -> None:
+        await self._do(self._journal.patch, transfer_id, block, digest)
+
     async def intent(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
         await self._do(self._journal.intent, transfer_id, name, hash, level)
 
@@ -109,22 +110,39 @@ class Ledger:
         error: str | None,
         at: float,
         destination_path: str | None,
+        leftover: bool = False,
     ) -> None:
-        await self._do(self._journal.finish, transfer_id, result, attempts, error, at, destination_path)
+        values = (transfer_id, result, attempts, error, at, destination_path, leftover)
+        await self._do(self._journal.finish, *values)
 
     async def fail_unstarted(
         self, file: SourceFile, source_root: str, destination: str, attempts: int, error: str, at: float
     ) -> None:
         await self._do(self._journal.fail_unstarted, file, source_root, destination, attempts, error, at)
 
-    async def drop(self, transfer_id: int) -> None:
-        await self._do(self._journal.drop, transfer_id)
+    async def drop(self, transfer_id: int, leftover: bool = False) -> None:
+        await self._do(self._journal.drop, transfer_id, leftover)
 
     async def running(self, destination: str) -> tuple[Transfer, ...]:
         return await self._do(self._journal.running, destination)
 
     async def interim(self) -> tuple[Interim, ...]:
         return await self._do(self._journal.interim)
+
+    async def leave(self, destination: str, partials: tuple[str, ...]) -> None:
+        await self._do(self._journal.leave, destination, partials)
+
+    async def leftovers(self, destination: str) -> tuple[str, ...]:
+        return await self._do(self._journal.leftovers, destination)
+
+    async def forget_leftover(self, destination: str, partial: str) -> None:
+        await self._do(self._journal.forget_leftover, destination, partial)
+
+    async def is_searched(self, destination: str) -> bool:
+        return await self._do(self._journal.is_searched, self.identity, destination)
+
+    async def note_search(self, destination: str) -> None:
+        await self._do(self._journal.note_search, self.identity, destination)
 
     async def settled(self) -> tuple[Settled, ...]:
         return await self._do(self._journal.settled)
@@ -146,11 +164,23 @@ class Ledger:
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """Ended transfers, newest first; waits for no writer."""
-        return await trio.to_thread.run_sync(self._journal.history, query, limiter=self._reading)
+        try:
+            return await trio.to_thread.run_sync(self._journal.history, query, limiter=self._reading)
+        except JournalDamaged:
+            await self._do(self._journal.check)  # what it was read from may have been set aside meanwhile
+            raise
+
+    async def keep_trying(self) -> None:
+        """Find out by itself when trouble is over, even if nobody has anything to write."""
+        while True:
+            await trio.sleep(TRY_AGAIN_S)
+            if self._trouble.error is not None:
+                with suppress(JournalError):
+                    await self._do(self._journal.prove_writable)
 
     async def _do(self, operation: Callable[[*Ts], T], *values: *Ts) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
-        job = _Job(lambda: operation(*values))
+        job = Job(lambda: operation(*values))
         self._waiting.append(job)
         while not job.ended:
             if self._committing:
@@ -159,7 +189,7 @@ class Ledger:
                 await self._commit_all()
         return job.answer()
 
-    async def _wait(self, job: _Job[Any]) -> None:
+    async def _wait(self, job: Job[Any]) -> None:
         try:
             await self._lot.park()
         except trio.Cancelled:
@@ -173,28 +203,33 @@ class Ledger:
         # Others depend on this commit, so our own cancellation has to wait for it.
         with trio.CancelScope(shield=True):
             try:
-                await trio.to_thread.run_sync(_commit, self._journal, jobs, limiter=self._writing)
+                went = await trio.to_thread.run_sync(commit, self._journal, jobs, limiter=self._writing)
             finally:
                 for job in jobs:
                     job.ended = True
                 self._committing = False
                 self._lot.unpark_all()
+            await self._judge(went)
+
+    async def _judge(self, went: Commit) -> None:
+        if went.damage is not None:
+            await self._tell(JournalRenewed(went.damage, time.time()))
+        if went.obstacle is not None:
+            if self._trouble.failed(went.obstacle, trio.current_time()):
+                log.warning("nothing can be written down, copies wait", error=went.obstacle)
+                await self._tell(JournalState(went.obstacle, time.time()))
+        elif went.wrote and self._trouble.wrote(trio.current_time()):
+            log.info("the journal can be written again")
+            await self._tell(JournalState(None, time.time()))
 
 
-def _open(folder: str) -> tuple[Journal, ExitStack]:
+def _open(folder: str) -> tuple[Journal, str, ExitStack]:
     with ExitStack() as undo:
         lock = StateLock(folder)
         undo.callback(lock.release)
+        identity, is_new = installation.read_or_make(folder)
         journal = Journal.open(folder)
         undo.callback(journal.close)
-        return journal, undo.pop_all()
-
-
-def _commit(journal: Journal, jobs: list[_Job[Any]]) -> None:
-    try:
-        with journal.together():
-            for job in jobs:
-                job.run()
-    except Exception as error:  # noqa: BLE001  every waiter must hear of it
-        for job in jobs:
-            job.error = JournalError(str(error))
+        if is_new:  # nothing can have been made under it that this journal does not know
+            journal.note_search(identity)
+        return journal, identity, undo.pop_all()

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from agent.config import Route
 from agent.faults import Fault, OutageReason
-from agent.terms import Delivery, Entry, SourceFile, Status
+from agent.terms import Delivery, Entry, SourceFile, Status, Unreadable
 from agent.views import Feed
 
 
@@ -20,7 +20,7 @@ class Scan:
     """What stands in a source: a level, not an edge.
 
     `looked` is None for a whole scan; otherwise only these paths were looked at, and those of them without
-    an entry are gone. `unseen`: folders that could not be listed, nothing is known of what is below them.
+    an entry are gone. `unseen`: what could not be looked at; nothing is known of it and of what is below.
     The stats lie between `began_s` and `ended_s`.
     """
 
@@ -30,7 +30,7 @@ class Scan:
     at: float
     free_bytes: int
     looked: tuple[str, ...] | None = None
-    unseen: tuple[str, ...] = ()
+    unseen: tuple[Unreadable, ...] = ()
 
 
 @frozen
@@ -58,6 +58,14 @@ class Ready:
 
 
 @frozen
+class Growing:
+    """It grows as a recording does, and may be copied meanwhile; said again each time it has grown."""
+
+    file: SourceFile
+    at: float
+
+
+@frozen
 class Gone:
     """What was announced is no longer so: the file left the source, or it `changed` and is watched afresh."""
 
@@ -70,6 +78,14 @@ class Gone:
 class Done:
     file: SourceFile
     delivery: Delivery
+    at: float
+
+
+@frozen
+class CaughtUp:
+    """A growing file was copied as far as it goes, and has not grown for a while."""
+
+    file: SourceFile
     at: float
 
 
@@ -158,8 +174,10 @@ class ResumeRoute:
 
 DispatcherInbox = (
     Ready
+    | Growing
     | Gone
     | Done
+    | CaughtUp
     | Interrupted
     | Failed
     | Abandoned
@@ -193,6 +211,14 @@ class Copy:
 
 
 @frozen
+class Follow:
+    """Copy what stands of this growing file, and its tail as it comes."""
+
+    file: SourceFile
+    device: int
+
+
+@frozen
 class Abandon:
     """Put the transfer away for good and remove its partial; `error` None: its source vanished, forget it."""
 
@@ -216,7 +242,7 @@ class Sweep:
     device: int
 
 
-LaneMessage = Copy | Abandon | Halt | Sweep
+LaneMessage = Copy | Follow | Abandon | Halt | Sweep
 
 
 @frozen
@@ -268,12 +294,20 @@ class Counted:
 
 @frozen
 class SourceState:
-    """A source as the last whole scan found it; `error` None means readable."""
+    """A source as the last whole scan found it; `error` None means readable, but for these folders in it."""
 
     route: str
     error: str | None
     free_bytes: int | None
     at: float
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+@frozen
+class Swept:
+    """What earlier runs had left half done at a destination is finished or put away."""
+
+    destination: str
 
 
 @frozen
@@ -309,6 +343,22 @@ class ConfigRejected:
 
 
 @frozen
+class JournalState:
+    """Whether the journal can be written; `error` None: it can."""
+
+    error: str | None
+    at: float
+
+
+@frozen
+class JournalRenewed:
+    """The journal was damaged and has been set aside; a fresh one goes on."""
+
+    damage: str
+    at: float
+
+
+@frozen
 class Subscribe:
     """A visitor: gets a Snapshot, then Updates; closed when it is too slow."""
 
@@ -323,10 +373,13 @@ BroadcasterInbox = (
     | Counted
     | StorageState
     | SourceState
+    | Swept
     | RouteState
     | GenerationStarted
     | Crashed
     | ConfigRejected
+    | JournalState
+    | JournalRenewed
     | Subscribe
 )
 

@@ -69,11 +69,22 @@ class ListenToSource:
 
 @frozen
 class ProbeDestination:
-    """Is the folder there, on a mount, writable? `try_writing`: prove it with a file. Answered by Probed."""
+    """Is the folder there, on a mount, writable? Answered by Probed.
+
+    `try_writing`: the name of a file to prove it with, which is gone afterwards; None: only look.
+    """
 
     root: str
     marker: str | None
-    try_writing: bool
+    try_writing: str | None
+
+
+@frozen
+class FindDestination:
+    """Is the folder there, to be read? Answered by Probed."""
+
+    root: str
+    marker: str | None
 
 
 @frozen
@@ -89,6 +100,8 @@ class CopyFile:
     """Copy and verify into the partial. Streams Copying and Checkpoint, ends with Copied or Found.
 
     `digests` are those of the blocks that the journal believes in; they are read back before being trusted.
+    `revised`: the source has changed since they were taken, so that each of its blocks is compared with them;
+    of the first `proven_blocks` it is certain that they stand at the destination.
     """
 
     source: str
@@ -101,6 +114,27 @@ class CopyFile:
     verify: VerifyMode
     conflict: ConflictMode
     pace: Pace
+    revised: bool = False
+    proven_blocks: int = 0
+
+
+@frozen
+class FollowFile:
+    """Copy what a writer has left behind of a growing file, until it stops growing for a while.
+
+    `signature` only says which file it is (device, inode). Streams Copying, Checkpoint and Patch, ends with
+    Followed. The rest as in CopyFile.
+    """
+
+    source: str
+    path: str
+    signature: Signature
+    place: Place
+    partial: str
+    digests: tuple[bytes, ...]
+    proven_blocks: int
+    verify: VerifyMode
+    pace: Pace
 
 
 @frozen
@@ -111,6 +145,16 @@ class PublishFile:
     partial: str
     name: str
     conflict: ConflictMode
+    size_bytes: int
+    digest: bytes
+
+
+@frozen
+class CheckFile:
+    """Read a published file back and compare it with the record. Streams Copying, ends with Checked."""
+
+    place: Place
+    name: str
     size_bytes: int
     digest: bytes
 
@@ -142,18 +186,39 @@ class DiscardPartial:
     partial: str
 
 
+@frozen
+class FindStrays:
+    """Find files whose names prove that they are `identity`'s: in the root, or `deep` in every folder below.
+
+    Streams Strays, ends with Finished.
+    """
+
+    place: Place
+    identity: str
+    deep: bool
+
+
 Request = (
     PrepareSource
     | ListSource
     | ExamineSource
     | ListenToSource
     | ProbeDestination
+    | FindDestination
     | CopyFile
+    | FollowFile
     | PublishFile
+    | CheckFile
     | SettleSource
     | LookUpSource
     | DiscardPartial
+    | FindStrays
 )
+
+
+@frozen
+class Started:
+    """The first thing a worker says: from now on its silence has a meaning."""
 
 
 @frozen
@@ -163,7 +228,7 @@ class Listed:
 
 @frozen
 class ListingEnd:
-    """`unseen`: folders that could not be listed, each with the reason."""
+    """`unseen`: folders that could not be listed, or files that could not be asked for, with the reason."""
 
     entries: tuple[Entry, ...]
     unseen: tuple[tuple[str, str], ...]
@@ -208,6 +273,21 @@ class Checkpoint:
 
 
 @frozen
+class Patch:
+    """This block has been written again, verified; others around it stay as they are known."""
+
+    block: int
+    digest: bytes
+
+
+@frozen
+class Followed:
+    """So many blocks stand at the destination."""
+
+    blocks: int
+
+
+@frozen
 class Arrived:
     """The content is at the destination, verified to `level`; `digest` is its xxh3_128."""
 
@@ -217,11 +297,16 @@ class Arrived:
 
 @frozen
 class Copied(Arrived):
-    """It stands in the partial. `resumed_bytes` were there from an earlier attempt."""
+    """It stands in the partial.
+
+    `resumed_bytes` were there from an earlier attempt; `patched_blocks` had been there with other content;
+    `repaired_blocks` arrived altered at first.
+    """
 
     read_bytes: int
     resumed_bytes: int
     repaired_blocks: int
+    patched_blocks: int = 0
 
 
 @frozen
@@ -239,6 +324,18 @@ class Published:
     already_there: bool
 
 
+CheckVerdict = Literal["verified", "altered", "missing", "unreadable"]
+
+
+@frozen
+class Checked:
+    """What became of a published file; `detail`: what differs or is in the way; `level`: how it was read."""
+
+    verdict: CheckVerdict
+    detail: str = ""
+    level: VerifyLevel | None = None
+
+
 @frozen
 class SourceSettled:
     """`kept` says why the source was left standing, None: it is gone."""
@@ -252,22 +349,34 @@ class Presence:
 
 
 @frozen
+class Strays:
+    """Temporary files of ours, running transfers' among them; empty: none so far, and still looking."""
+
+    paths: tuple[str, ...]
+
+
+@frozen
 class Finished:
     pass
 
 
 Reply = (
-    Listed
+    Started
+    | Listed
     | ListingEnd
     | Touched
     | Probed
     | Copying
     | Waiting
     | Checkpoint
+    | Patch
+    | Followed
     | Copied
     | Found
     | Published
+    | Checked
     | SourceSettled
     | Presence
+    | Strays
     | Finished
 )

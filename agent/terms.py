@@ -34,6 +34,10 @@ class Signature:
     mtime_ns: int
     ctime_ns: int
 
+    def is_same_file(self, other: "Signature") -> bool:
+        """Whether both are states of one file, not of two that had one name."""
+        return (self.device, self.inode) == (other.device, other.inode)
+
 
 class Writer(enum.Enum):
     """What the operating system says about open writers."""
@@ -71,6 +75,14 @@ class Entry:
 
 
 @frozen
+class Unreadable:
+    """A folder of a source, relative to it, that cannot be listed, and why."""
+
+    folder: str
+    reason: str
+
+
+@frozen
 class SourceFile:
     """One file in one state on one route."""
 
@@ -91,6 +103,17 @@ class Delivery:
     size_bytes: int
     already_there: bool
     kept: bool
+
+
+@frozen
+class Record:
+    """What the history says of a delivered file. `destination_path` is absolute, `hash` as in `Delivery`."""
+
+    route: str
+    destination: str
+    destination_path: str
+    size_bytes: int
+    hash: str
 
 
 class Step(enum.Enum):

@@ -5,7 +5,7 @@ from typing import Literal
 from attrs import frozen
 
 from agent.faults import OutageReason
-from agent.terms import Status, VerifyLevel
+from agent.terms import Status, Unreadable, VerifyLevel
 
 
 @frozen
@@ -55,16 +55,18 @@ class RouteView:
     outage: Outage | None
     checked: bool  # False until the destination was probed for the first time
     scanned: bool  # False until its source was listed for the first time
+    swept: bool  # False until what earlier runs left at the destination was finished or put away
     source_error: str | None
     source_free_bytes: int | None
     destination_free_bytes: int | None
     destination_total_bytes: int | None
     low_space_bytes: int
+    unreadable_folders: tuple[Unreadable, ...] = ()  # the first of those in the source
 
 
 @frozen
 class Event:
-    """A line for the page: a crash that was survived, a rejected configuration."""
+    """A line for the page: a crash that was survived, a rejected configuration, a journal in trouble."""
 
     at: float
     level: Literal["warning", "error"]
@@ -73,12 +75,16 @@ class Event:
 
 @frozen
 class Snapshot:
-    """All that a visitor needs to start; `files` holds the tracked ones and the last 100 completed."""
+    """All that a visitor needs to start; `files` holds the tracked ones and the last 100 completed.
+
+    `journal_error`: why nothing can be written down just now, None: it can.
+    """
 
     seq: int
     files: tuple[FileView, ...]
     routes: tuple[RouteView, ...]
     events: tuple[Event, ...]
+    journal_error: str | None = None
 
 
 @frozen

@@ -22,10 +22,14 @@ from attrs import define, field
 
 from agent.faults import Fault, FaultKind
 from agent.protocol import (
+    CheckFile,
     CopyFile,
     DiscardPartial,
     ExamineSource,
+    FindDestination,
+    FindStrays,
     Finished,
+    FollowFile,
     Listed,
     ListenToSource,
     ListingEnd,
@@ -41,14 +45,18 @@ from agent.protocol import (
     SettleSource,
     SourceFolder,
     SourceSettled,
+    Started,
+    Strays,
     Touched,
     Waiting,
 )
 from agent.stores import platform, source
 from agent.stores.arriving import copy_file, publish_file
+from agent.stores.checking import check_file
 from agent.stores.claims import Claims
 from agent.stores.events import SourceEvents
-from agent.stores.folder import FolderDestination, probe
+from agent.stores.folder import FolderDestination, find, probe
+from agent.stores.following import follow_file
 from agent.stores.platform import Publisher
 from agent.stores.settling import settle
 from agent.stores.whereabouts import Whereabouts
@@ -118,10 +126,13 @@ class Desk:
             self._write(reply, is_last=is_last)
 
     def _write(self, reply: Reply | Fault, *, is_last: bool) -> None:
-        self._output.write(frame((is_last, reply)))
-        self._output.flush()
+        try:
+            self._output.write(frame((is_last, reply)))
+            self._output.flush()
+        except BrokenPipeError:
+            os._exit(0)  # the agent has gone while we were stuck
 
-    def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911  one line per request
+    def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911, PLR0912  one line per request
         match request:
             case PrepareSource(root):
                 source.prepare(root)
@@ -129,22 +140,37 @@ class Desk:
             case ListSource(folder):
                 return self._list(folder)
             case ExamineSource(folder, paths, closely):
-                entries = tuple(source.examine(folder, paths, closely))
-                return ListingEnd(entries, (), source.free_bytes(folder.root))
+                unseen: list[tuple[str, str]] = []
+                entries = tuple(source.examine(folder, paths, closely, unseen))
+                return ListingEnd(entries, tuple(unseen), source.free_bytes(folder.root))
             case ListenToSource(root):
                 return self._listen(root)
             case ProbeDestination(root, marker, try_writing):
-                return probe(root, marker, try_writing=try_writing)
+                return probe(root, marker, try_writing)
+            case FindDestination(root, marker):
+                return find(root, marker)
             case CopyFile(place=place, partial=partial):
                 self._copy = whereabouts = Whereabouts()
                 with self._claims.held(place.root, partial), self._destination(place) as destination:
                     return copy_file(request, destination, self.stream, whereabouts)
+            case FollowFile(place=place, partial=partial):
+                self._copy = whereabouts = Whereabouts()
+                with self._claims.held(place.root, partial), self._destination(place) as destination:
+                    return follow_file(request, destination, self.stream, whereabouts)
             case PublishFile(place=place, partial=partial):
                 with self._claims.held(place.root, partial), self._destination(place) as destination:
                     return publish_file(request, destination, self.stream)
+            case CheckFile(place=place):
+                with self._destination(place) as destination:
+                    return check_file(request, destination, self.stream)
             case DiscardPartial(place, partial):
                 with self._destination(place) as destination:
                     destination.discard(partial)
+                return Finished()
+            case FindStrays(place, identity, deep):
+                with self._destination(place) as destination:
+                    for paths in destination.strays(identity, deep=deep):
+                        self.stream(Strays(paths))
                 return Finished()
             case SettleSource(root, path, signature, after, archive):
                 return SourceSettled(settle(root, path, signature, after, archive))
@@ -192,6 +218,7 @@ def main() -> None:
     requests: queue.Queue[Request] = queue.Queue()
     threading.Thread(target=_own_standard_input, args=(requests,), daemon=True).start()
     desk = Desk(sys.stdout.buffer, Claims(sys.argv[1]))
+    desk.stream(Started())
     threading.Thread(target=desk.tell_side, daemon=True).start()
     while True:
         desk.serve(requests.get())

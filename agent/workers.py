@@ -23,6 +23,7 @@ from agent.worker import HEADER, frame
 
 KEPT_IDLE = 4
 LAST_WAIT_S = 0.5  # for killed workers to be gone; one that is stuck in a dead mount is left behind
+START_S = 60.0
 STUCK_AT_MOST = 3
 STUCK_LOOK_S = 0.25
 OUR_FOLDER = str(Path(__file__).parents[1])
@@ -51,7 +52,7 @@ class Worker:
     """One process; `is_clean` while it waits for a request."""
 
     _process: trio.Process
-    is_clean: bool = field(default=True, init=False)
+    is_clean: bool = field(default=False, init=False)
     _buffer: bytearray = field(factory=bytearray, init=False)
 
     @classmethod
@@ -70,6 +71,17 @@ class Worker:
         except OSError as error:
             raise Fault(FaultKind.WORKER, f"no worker process can be started: {error}") from error
         return cls(process)
+
+    async def hear_started(self) -> None:
+        """On a busy machine a start takes its time, which is nobody's silence. Raises: Fault: WORKER."""
+        if self.is_clean:
+            return
+        try:
+            with trio.fail_after(START_S):
+                await self._next()
+        except trio.TooSlowError as error:
+            raise Fault(FaultKind.WORKER, f"a worker process did not start in {START_S:g} s") from error
+        self.is_clean = True
 
     @property
     def pid(self) -> int:
@@ -199,6 +211,12 @@ class Workers:
                 for worker in workers._killed:
                     await worker.ended()
 
+    @property
+    def are_quiet(self) -> bool:
+        """Whether no killed worker is left that might still carry out the system call it was in."""
+        self._reap()
+        return not self._killed
+
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[Worker]:
         """A worker for this block alone; killed if the block is left while a question is open.
@@ -208,6 +226,7 @@ class Workers:
         """
         worker = await self._take()
         try:
+            await worker.hear_started()
             yield worker
         finally:
             if worker.is_clean and len(self._idle) < KEPT_IDLE:

@@ -1,8 +1,9 @@
-"""For all tests: what Hypothesis tries must not depend on the machine; what chaos did is told at the end."""
+"""For all tests: what Hypothesis tries must not depend on the machine; chaos and crashes tell their tables."""
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.crash import table
 from tests.flow import chaos_table
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -11,3 +12,4 @@ settings.load_profile("house")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(chaos_table, "chaos table")
+    config.pluginmanager.register(table, "crash table")

@@ -10,9 +10,10 @@ from agent.faults import Fault, Side
 from agent.ledger import Ledger
 from agent.protocol import Reply, Request
 from agent.stores.journal import JournalError
-from agent.terms import Interim, SourceFile, Step, Transfer, VerifyLevel
+from agent.terms import Interim, Signature, SourceFile, Step, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 from agent.workers import OnReply, R, Silence, Workers, ignore
+from tests.rules.samples import IDENTITY, NAS
 
 
 @frozen
@@ -96,7 +97,10 @@ class FakeLedger(Ledger):
     def __init__(self, diary: list[str] | None = None, *transfers: Transfer) -> None:
         self.diary: list[str] = [] if diary is None else diary
         self.transfers = {(each.route, each.path): each for each in transfers}
+        self.identity = IDENTITY
         self.ended: list[Ended] = []
+        self.left: list[tuple[str, str]] = []
+        self.searched: list[str] = [NAS]
         self.mounts: dict[str, str] = {}
         self.paused_routes: set[str] = set()
         self.pardoned: list[tuple[str, str]] = []
@@ -132,6 +136,7 @@ class FakeLedger(Ledger):
 
     async def restart(self, transfer_id: int, partial: str) -> None:
         await self._note("restart")
+        self._leave(next(each for each in self.transfers.values() if each.id == transfer_id))
         self._change(
             transfer_id, lambda each: evolve(each, step=Step.COPYING, partial=partial, name=None, blocks=())
         )
@@ -140,6 +145,17 @@ class FakeLedger(Ledger):
         await self._note("checkpoint")
         blocks = tuple(digests[at : at + 16] for at in range(0, len(digests), 16))
         self._change(transfer_id, lambda each: evolve(each, blocks=each.blocks[:first_block] + blocks))
+
+    async def adopt(self, transfer_id: int, signature: Signature) -> None:
+        await self._note("adopt")
+        self._change(transfer_id, lambda each: evolve(each, signature=signature))
+
+    async def patch(self, transfer_id: int, block: int, digest: bytes) -> None:
+        await self._note("patch")
+        self._change(
+            transfer_id,
+            lambda each: evolve(each, blocks=(*each.blocks[:block], digest, *each.blocks[block + 1 :])),
+        )
 
     async def intent(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
         await self._note("intent")
@@ -162,10 +178,13 @@ class FakeLedger(Ledger):
         error: str | None,
         at: float,
         destination_path: str | None,
+        leftover: bool = False,
     ) -> None:
         del at
         await self._note("finish")
         transfer = self._take(transfer_id)
+        if leftover:
+            self._leave(transfer)
         self.ended.append(Ended(transfer.path, result, attempts, error, destination_path))
 
     async def fail_unstarted(
@@ -175,9 +194,11 @@ class FakeLedger(Ledger):
         await self._note("fail_unstarted")
         self.ended.append(Ended(file.path, "failed", attempts, error, None))
 
-    async def drop(self, transfer_id: int) -> None:
+    async def drop(self, transfer_id: int, leftover: bool = False) -> None:
         await self._note("drop")
-        self._take(transfer_id)
+        transfer = self._take(transfer_id)
+        if leftover:
+            self._leave(transfer)
 
     async def running(self, destination: str) -> tuple[Transfer, ...]:
         await self._note("running")
@@ -186,6 +207,27 @@ class FakeLedger(Ledger):
     async def interim(self) -> tuple[Interim, ...]:
         await self._note("interim")
         return ()
+
+    async def leave(self, destination: str, partials: tuple[str, ...]) -> None:
+        await self._note("leave")
+        known = {each.partial for each in self.transfers.values()} | {partial for _, partial in self.left}
+        self.left += [(destination, partial) for partial in partials if partial not in known]
+
+    async def leftovers(self, destination: str) -> tuple[str, ...]:
+        await self._note("leftovers")
+        return tuple(partial for where, partial in self.left if where == destination)
+
+    async def forget_leftover(self, destination: str, partial: str) -> None:
+        await self._note("forget_leftover")
+        self.left.remove((destination, partial))
+
+    async def is_searched(self, destination: str) -> bool:
+        await self._note("is_searched")
+        return destination in self.searched
+
+    async def note_search(self, destination: str) -> None:
+        await self._note("note_search")
+        self.searched.append(destination)
 
     async def remember_mount(self, destination: str, mount_point: str) -> None:
         await self._note("remember_mount")
@@ -208,6 +250,9 @@ class FakeLedger(Ledger):
         self.diary.append(operation)
         if operation in self.broken:
             raise JournalError("disk full")
+
+    def _leave(self, transfer: Transfer) -> None:
+        self.left.append((transfer.destination, transfer.partial))
 
     def _take(self, transfer_id: int) -> Transfer:
         for key, transfer in self.transfers.items():

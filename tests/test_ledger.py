@@ -39,9 +39,9 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
 def commits_counted(ledger: Ledger) -> Iterator[list[Connection]]:
     seen: list[Connection] = []
     note = seen.append
-    event.listen(ledger._journal._writer.engine, "commit", note)
+    event.listen(ledger._journal._db.writer.engine, "commit", note)
     yield seen
-    event.remove(ledger._journal._writer.engine, "commit", note)
+    event.remove(ledger._journal._db.writer.engine, "commit", note)
 
 
 class Gate:
@@ -95,10 +95,41 @@ async def test_every_operation_reaches_the_journal(ledger: Ledger) -> None:
     assert [row.path for row in (await ledger.history(HistoryQuery())).rows] == ["b", "a.mxf"]
 
 
+async def test_what_is_left_over_and_what_was_searched_reaches_the_journal(ledger: Ledger) -> None:
+    begun = [await ledger.begin(a_file(name), "/src", "/nas", f".{name}", 2.0) for name in "abc"]
+    await ledger.restart(begun[0].id, ".fresh")
+    await ledger.drop(begun[1].id, leftover=True)
+    await ledger.finish(begun[2].id, "failed", 3, "unreadable", 3.0, None, leftover=True)
+    await ledger.leave("/nas", (".fresh", ".stray"))
+    assert await ledger.leftovers("/nas") == (".a", ".b", ".c", ".stray")
+    await ledger.forget_leftover("/nas", ".b")
+    assert await ledger.leftovers("/nas") == (".a", ".c", ".stray")
+
+
+async def test_only_a_journal_younger_than_the_installation_calls_for_a_search(tmp_path: Path) -> None:
+    async with Ledger.open(str(tmp_path)) as ledger:
+        identity = ledger.identity
+        assert await ledger.is_searched("/nas")
+    async with Ledger.open(str(tmp_path)) as ledger:
+        assert await ledger.is_searched("/nas")
+    (tmp_path / "journal.db").unlink()
+    async with Ledger.open(str(tmp_path)) as ledger:
+        assert ledger.identity == identity
+        assert not await ledger.is_searched("/nas")
+        await ledger.note_search("/nas")
+    async with Ledger.open(str(tmp_path)) as ledger:
+        assert await ledger.is_searched("/nas")
+        assert not await ledger.is_searched("/other")
+    (tmp_path / "identity").unlink()
+    async with Ledger.open(str(tmp_path)) as ledger:
+        assert ledger.identity != identity
+        assert await ledger.is_searched("/other")
+
+
 async def test_what_returned_is_there_after_reopening(tmp_path: Path) -> None:
     async with Ledger.open(str(tmp_path)) as ledger:
         transfer = await ledger.begin(a_file(), "/src", "/nas", "p", 2.0)
-    assert names_in(tmp_path) == {"journal.db", "lock"}  # closed, its WAL folded in
+    assert names_in(tmp_path) == {"identity", "journal.db", "lock"}  # closed, its WAL folded in
     async with Ledger.open(str(tmp_path)) as ledger:
         assert await ledger.find("mxf", "a.mxf") == transfer
 
@@ -122,7 +153,7 @@ async def test_a_commit_that_fails_fails_for_all_and_the_next_one_works(ledger: 
         nursery.start_soon(gate.hold)
         await wait_all_tasks_blocked()
         nursery.start_soon(failure_of, lambda: ledger.set_paused("a", paused=True), failures)
-        spoil = ledger._journal._writer.exec_driver_sql
+        spoil = ledger._journal._db.writer.exec_driver_sql
         nursery.start_soon(failure_of, lambda: ledger._do(spoil, "ROLLBACK"), failures)
         nursery.start_soon(failure_of, lambda: ledger.set_paused("b", paused=True), failures)
         await wait_all_tasks_blocked()

@@ -17,6 +17,7 @@ from agent.protocol import (
     Copying,
     DiscardPartial,
     ExamineSource,
+    FindStrays,
     Finished,
     Listed,
     ListenToSource,
@@ -32,15 +33,17 @@ from agent.protocol import (
     Request,
     SourceFolder,
     SourceSettled,
+    Strays,
     Touched,
     Waiting,
 )
-from agent.rules.naming import partial_path
+from agent.rules.naming import partial_path, probe_path
 from agent.stores import source
 from agent.stores.claims import Claims
 from agent.stores.whereabouts import Whereabouts
 from agent.terms import SourceFile
 from agent.worker import PULSE_S, Desk, frame, read_frame
+from tests.rules.samples import IDENTITY, STATE
 from tests.stores.claimants import another_process_holds
 from tests.stores.faulty import failing
 from tests.stores.ground import PARTIAL, Ground
@@ -104,7 +107,8 @@ def test_every_legal_name_arrives_unchanged_with_its_time_and_its_twin(ground: G
     (listed,) = ask(ListSource(ground.folder))
     assert isinstance(listed, ListingEnd)
     for entry in listed.entries:
-        partial = partial_path(SourceFile("", "", entry.path, entry.signature, 0.0), entry.path, "take")
+        known = SourceFile("", "", entry.path, entry.signature, 0.0)
+        partial = partial_path(IDENTITY, known, entry.path, "take")
         *_, copied = ask(ground.copy(entry.path, partial=partial))
         assert isinstance(copied, Copied)
         order = ground.publish(os.fsencode(entry.path), entry.path, partial=partial)
@@ -141,12 +145,25 @@ def test_a_source_is_made_and_examined(ground: Ground) -> None:
 
 
 def test_a_destination_is_probed_and_its_partials_discarded(ground: Ground) -> None:
-    (probed,) = ask(ProbeDestination(str(ground.nas), None, try_writing=True))
+    (probed,) = ask(ProbeDestination(str(ground.nas), None, ".probe"))
     assert isinstance(probed, Probed)
     assert probed.device == ground.place.device
     (ground.nas / PARTIAL).touch()
     assert ask(DiscardPartial(ground.place, PARTIAL)) == [Finished()]
     assert list(ground.nas.iterdir()) == []
+
+
+def test_what_is_ours_at_a_destination_is_found(ground: Ground) -> None:
+    above = probe_path(IDENTITY, "take")
+    (ground.nas / "day").mkdir()
+    for name in (above, PARTIAL, f"day/{PARTIAL}"):
+        (ground.nas / name).touch()
+    below = partial_path(IDENTITY, SourceFile("", "", "day/a", STATE, 0.0), "day/a", "take")
+    (ground.nas / below).touch()
+    for deep, expected in ((False, {above}), (True, {above, below})):
+        *batches, end = ask(FindStrays(ground.place, IDENTITY, deep))
+        assert end == Finished()
+        assert {path for batch in batches if isinstance(batch, Strays) for path in batch.paths} == expected
 
 
 def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from agent.protocol import (
     Reply,
     Request,
     SourceSettled,
+    Started,
 )
 from agent.worker import frame, read_frame
 from tests.stores.ground import PARTIAL, Ground
@@ -38,6 +39,7 @@ def process(*before: str) -> Iterator["subprocess.Popen[bytes]"]:
     command = [*before, sys.executable, "-m", "agent.worker", os.devnull]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
         try:
+            assert hear(started) == (False, Started())
             yield started
         finally:
             started.kill()

@@ -246,6 +246,21 @@ async def test_killed_workers_are_remembered_until_they_are_gone(workers: Worker
     assert workers._killed == []
 
 
+async def test_workers_are_quiet_once_the_killed_ones_are_gone(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [workers.are_quiet]
+    with monkeypatch.context() as immortal:
+        immortal.setattr(Worker, "kill", lambda _: None)
+        async with workers.borrow() as worker:
+            worker.is_clean = False  # a question is open
+        os.kill(worker.pid, signal.SIGSTOP)
+        seen.append(workers.are_quiet)
+    worker.kill()
+    await worker.ended()
+    assert [*seen, workers.are_quiet] == [True, False, True]
+
+
 # Silence
 
 

@@ -1,6 +1,5 @@
 """What machines ask: is it alive, ready, well, and how much has it done."""
 
-from collections.abc import Sequence
 from http import HTTPStatus
 
 from attrs import frozen
@@ -35,21 +34,25 @@ class _Probes:
     async def readyz(self) -> Response:
         """`?verbose`: a line for each destination."""
         try:
-            routes = (await self._desk.snapshot()).routes
+            snapshot = await self._desk.snapshot()
         except Busy:
             return _verdict(well=False, good="", bad="not ready: the agent is busy")
+        routes, trouble = snapshot.routes, snapshot.journal_error
         verbose = "verbose" in request.args
         lines = "".join(f"\n{_line(route)}" for route in routes) if verbose else ""
-        return _verdict(well=ready(routes), good="ok" + lines, bad="not ready" + lines)
+        reason = "" if trouble is None else f": journal: {trouble}"
+        return _verdict(
+            well=ready(routes) and trouble is None, good="ok" + lines, bad=f"not ready{reason}{lines}"
+        )
 
     async def health(self) -> Response:
         """One word, for checks that look for it."""
-        routes: Sequence[RouteView] | None
         try:
-            routes = (await self._desk.snapshot()).routes
+            snapshot = await self._desk.snapshot()
         except Busy:
-            routes = None
-        return _verdict(well=routes is not None and healthy(routes), good="OK", bad="ERROR")
+            return _verdict(well=False, good="", bad="ERROR")
+        well = healthy(snapshot.routes) and snapshot.journal_error is None
+        return _verdict(well=well, good="OK", bad="ERROR")
 
     async def metrics(self) -> Response:
         return Response(self._desk.exposition(), content_type=EXPOSITION_TYPE)

@@ -106,8 +106,18 @@ class OutageEntry(TypedDict):
     detail: str
 
 
+class UnreadableFolder(TypedDict):
+    """`folder` is relative to the source."""
+
+    folder: str
+    reason: str
+
+
 class RouteEntry(TypedDict):
-    """`counts` by status; `rate_bytes_s` over the last seconds; `checked`: the destination was probed."""
+    """`counts` by status; `rate_bytes_s` over the last seconds; `checked`: the destination was probed.
+
+    `unreadable_folders`: the first 20 folders of the source that cannot be listed.
+    """
 
     name: str
     source: str
@@ -124,6 +134,7 @@ class RouteEntry(TypedDict):
     destination_free_bytes: int | None
     destination_total_bytes: int | None
     low_space_bytes: int
+    unreadable_folders: list[UnreadableFolder]
 
 
 class RoutesBody(TypedDict):

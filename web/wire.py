@@ -116,6 +116,9 @@ def route_entry(route: RouteView) -> shapes.RouteEntry:
         "destination_free_bytes": route.destination_free_bytes,
         "destination_total_bytes": route.destination_total_bytes,
         "low_space_bytes": route.low_space_bytes,
+        "unreadable_folders": [
+            {"folder": each.folder, "reason": each.reason} for each in route.unreadable_folders
+        ],
     }
 
 

@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 from agent.actors.delivery import Errand
-from agent.actors.sweeping import sweep
+from agent.actors.sweeping import Sweeper
 from agent.config import DestinationPlan, Route
 from agent.faults import Fault, FaultKind
 from agent.ledger import Ledger
@@ -18,17 +18,20 @@ from agent.messages import (
     Abandoned,
     Advanced,
     BroadcasterInbox,
+    CaughtUp,
     Copy,
     Counted,
     DispatcherInbox,
     Done,
     Failed,
+    Follow,
     Halt,
     Interrupted,
     LaneMessage,
     Moved,
     Progress,
     Sweep,
+    Swept,
 )
 from agent.protocol import Place
 from agent.stores.journal import JournalError
@@ -42,7 +45,10 @@ PAUSING = (FaultKind.DESTINATION, FaultKind.JOURNAL, FaultKind.SOURCE_OUTAGE, Fa
 
 @define(eq=False)
 class Pool:
-    """The running tasks of one destination by file id, and what they need."""
+    """The running tasks of one destination by file id, and what they need.
+
+    `proven`: how many blocks of a followed partial were verified since the destination last came back.
+    """
 
     plan: DestinationPlan
     routes: Mapping[str, Route]
@@ -53,11 +59,12 @@ class Pool:
     scopes: dict[str, trio.CancelScope] = field(factory=dict, init=False)
     sweeping: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     swept: trio.Event = field(factory=trio.Event, init=False)
+    proven: dict[str, int] = field(factory=dict, init=False)
 
-    async def carry(self, order: Copy | Abandon, scope: trio.CancelScope) -> None:
+    async def carry(self, order: Copy | Follow | Abandon, scope: trio.CancelScope) -> None:
         """One task of the pool: carry out the order and report exactly one outcome."""
         errand = self._errand(order)
-        outcome: Done | Abandoned | Failed | Interrupted | None = None
+        outcome: Outcome | None = None
         with scope:
             await self.swept.wait()
             outcome = await _outcome(errand, order)
@@ -67,11 +74,18 @@ class Pool:
         )
 
     async def sweep(self, device: int, scope: trio.CancelScope, done: trio.Event) -> None:
+        """Copies wait only for its first half."""
+        sweeper = Sweeper(self.plan, self._place(device), self.routes, self.ledger, self.workers)
         with scope:
-            await sweep(self.plan, self._place(device), self.routes, self.ledger, self.workers)
-        done.set()
+            try:
+                await sweeper.finish()
+            finally:
+                done.set()
+            await sweeper.clear_away()
+            await self.broadcaster.send(Swept(self.plan.destination))
+            await sweeper.keep_clear()
 
-    def _errand(self, order: Copy | Abandon) -> Errand:
+    def _errand(self, order: Copy | Follow | Abandon) -> Errand:
         return Errand(
             file=order.file,
             route=self.routes[order.file.route],
@@ -80,6 +94,7 @@ class Pool:
             ledger=self.ledger,
             workers=self.workers,
             tell=self._tell,
+            proven=self.proven,
         )
 
     def _place(self, device: int) -> Place:
@@ -104,7 +119,7 @@ async def run(lane: trio.MemoryReceiveChannel[LaneMessage], pool: Pool) -> None:
     async with lane, pool.dispatcher, pool.broadcaster, trio.open_nursery() as nursery:
         async for message in lane:
             match message:
-                case Copy() | Abandon():
+                case Copy() | Follow() | Abandon():
                     scope = pool.scopes[message.file.id] = trio.CancelScope()
                     nursery.start_soon(pool.carry, message, scope)
                 case Halt(file_ids):
@@ -112,17 +127,25 @@ async def run(lane: trio.MemoryReceiveChannel[LaneMessage], pool: Pool) -> None:
                         if file_id in pool.scopes:
                             pool.scopes[file_id].cancel()
                 case Sweep(device):
+                    pool.proven.clear()
                     pool.sweeping.cancel()  # one that an outage held up must not go on beside this one
                     pool.sweeping, pool.swept = trio.CancelScope(), trio.Event()
                     nursery.start_soon(pool.sweep, device, pool.sweeping, pool.swept)
                 case _ as never:
                     assert_never(never)
+        pool.sweeping.cancel()
 
 
-async def _outcome(errand: Errand, order: Copy | Abandon) -> Done | Abandoned | Failed | Interrupted:
+Outcome = Done | CaughtUp | Abandoned | Failed | Interrupted
+
+
+async def _outcome(errand: Errand, order: Copy | Follow | Abandon) -> Outcome:
     try:
         if isinstance(order, Abandon):
             return await _abandon(errand, order)
+        if isinstance(order, Follow):
+            await errand.follow()
+            return CaughtUp(order.file, time.time())
         delivery = await errand.deliver(order.attempt)
     except JournalError as error:
         fault = Fault(FaultKind.JOURNAL, str(error))
@@ -132,22 +155,17 @@ async def _outcome(errand: Errand, order: Copy | Abandon) -> Done | Abandoned | 
         event = "kept" if delivery.kept else "delivered"
         log.info(event, to=delivery.destination_path, verified=delivery.level, **errand.about)
         return Done(order.file, delivery, time.time())
-    log.warning(
-        "interrupted" if fault.kind in PAUSING else "attempt failed", error=str(fault), **errand.about
-    )
+    # Trouble with the journal meets every file on every attempt: the ledger has said it once for all.
+    say = log.debug if fault.kind is FaultKind.JOURNAL else log.warning
+    event = "attempt failed" if isinstance(order, Copy) else "not followed any further"
+    say("interrupted" if fault.kind in PAUSING else event, error=str(fault), **errand.about)
     if fault.kind in PAUSING:
         return Interrupted(order.file, fault, errand.verified_bytes, time.time())
     return Failed(order.file, fault, time.time())
 
 
 async def _abandon(errand: Errand, order: Abandon) -> Abandoned:
-    try:
-        await errand.give_up(order.attempts, order.error)
-    except Fault as fault:
-        if fault.kind in PAUSING:
-            raise
-        # What is left over is in the journal, so the next sweep finds it.
-        log.warning("not put away yet", error=str(fault), **errand.about)
+    await errand.give_up(order.attempts, order.error)
     if order.error is not None:
         log.error("failed", error=order.error, attempts=order.attempts, **errand.about)
     return Abandoned(order.file, time.time())

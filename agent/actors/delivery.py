@@ -22,8 +22,11 @@ from agent.protocol import (
     Copying,
     DiscardPartial,
     Finished,
+    Followed,
+    FollowFile,
     Found,
     Pace,
+    Patch,
     Place,
     Published,
     PublishFile,
@@ -34,6 +37,7 @@ from agent.protocol import (
 )
 from agent.rules.lifecycle import Next, opening
 from agent.rules.naming import partial_path
+from agent.stores.journal import JournalError
 from agent.terms import Delivery, SourceFile, Status, Step, Transfer
 from agent.views import HistoryResult
 from agent.workers import OnReply, R, Silence, Workers, ignore
@@ -47,7 +51,10 @@ Tell = Callable[[Moved | Progress | Counted], Awaitable[None]]
 
 @define
 class Errand:
-    """One file's way to its destination: what it needs, and how far it has come (`verified_bytes`)."""
+    """One file's way to its destination: what it needs, and how far it has come (`verified_bytes`).
+
+    `proven`: by partial, how many blocks were verified while their file grew, and may be trusted once.
+    """
 
     file: SourceFile
     route: Route
@@ -56,6 +63,7 @@ class Errand:
     ledger: Ledger
     workers: Workers
     tell: Tell
+    proven: dict[str, int] = field(factory=dict)
     verified_bytes: int = field(default=0, init=False)
     _verifying: bool = field(default=False, init=False)
 
@@ -71,18 +79,41 @@ class Errand:
             await self._put_away(transfer)
         if transfer is None or step is Next.START_OVER:
             transfer = await self._begin()
-        if step in (Next.BEGIN, Next.START_OVER, Next.RESUME):
+        if step in (Next.BEGIN, Next.START_OVER, Next.RESUME, Next.REVISE):
             transfer = await self._copy(transfer)
         if step is not Next.SETTLE:
             transfer = await self._publish(transfer)
         return await self._settle(transfer, attempts)
 
-    async def give_up(self, attempts: int, error: str | None) -> None:
-        """Remove the partial and close the journal's entry; `error` None: forget the transfer altogether.
+    async def follow(self) -> None:
+        """Copy what stands of a growing file, and its tail as it comes, until it rests for a while.
 
         Raises:
-            Fault: DESTINATION or JOURNAL.
+            Fault: any kind; the journal holds what was reached.
         """
+        transfer = await self.ledger.find(self.file.route, self.file.path)
+        step = opening(transfer, self.file, self.route.destination)
+        if step in (Next.PUBLISH, Next.SETTLE):
+            return  # delivered in this very state
+        if transfer is not None and step is Next.START_OVER:
+            await self._put_away(transfer)
+        if transfer is None or step is Next.START_OVER:
+            transfer = await self._begin()
+        request = FollowFile(
+            source=self.route.source,
+            path=self.file.path,
+            signature=self.file.signature,
+            place=self.place,
+            partial=transfer.partial,
+            digests=transfer.blocks,
+            proven_blocks=self.proven.get(transfer.partial, 0),
+            verify=self.route.verify,
+            pace=Pace(self.route.bandwidth, self.route.workers),
+        )
+        await self._ask(request, Followed, lambda reply: self._hear_of_follow(transfer, reply))
+
+    async def give_up(self, attempts: int, error: str | None) -> None:
+        """Remove the partial and close the journal's entry; `error` None: forget the transfer altogether."""
         transfer = await self.ledger.find(self.file.route, self.file.path)
         source, destination = self.route.source, self.route.destination
         if transfer is None and error is not None:
@@ -93,11 +124,11 @@ class Errand:
         elif transfer is not None and transfer.step is Step.INTENT and error is None:
             return  # the source may be gone and this the only whole copy: the next sweep decides
         elif transfer is not None:
-            await self._discard(transfer)
+            left = not await self._discard(transfer)
             if error is None:
-                await self.ledger.drop(transfer.id)
+                await self.ledger.drop(transfer.id, left)
             else:
-                await self.ledger.finish(transfer.id, "failed", attempts, error, time.time(), None)
+                await self.ledger.finish(transfer.id, "failed", attempts, error, time.time(), None, left)
 
     async def _put_away(self, transfer: Transfer) -> None:
         """What is remembered is of no use for the file as it stands now: end it."""
@@ -106,9 +137,9 @@ class Errand:
             why = "the source changed after it had been delivered"
             await self.ledger.finish(transfer.id, "kept", 0, why, time.time(), where)
             return
-        if transfer.destination == self.route.destination:
-            await self._discard(transfer)
-        await self.ledger.drop(transfer.id)
+        is_here = transfer.destination == self.route.destination
+        left = not (is_here and await self._discard(transfer))
+        await self.ledger.drop(transfer.id, left)
 
     async def _begin(self) -> Transfer:
         partial = self._fresh_partial()
@@ -116,7 +147,7 @@ class Errand:
         return await self.ledger.begin(self.file, source, destination, partial, time.time())
 
     def _fresh_partial(self) -> str:
-        return partial_path(self.file, self.file.path, uuid.uuid4().hex)
+        return partial_path(self.ledger.identity, self.file, self.file.path, uuid.uuid4().hex)
 
     async def _copy(self, transfer: Transfer) -> Transfer:
         try:
@@ -126,6 +157,8 @@ class Errand:
                 await self.tell(Counted("verify_failure", self.route.name))
             raise
         await self._show_verifying()
+        if transfer.signature != self.file.signature:
+            await self.ledger.adopt(transfer.id, self.file.signature)
         digest = HASH_PREFIX + reply.digest.hex()
         if isinstance(reply, Found):
             await self.ledger.intent(transfer.id, reply.name, digest, reply.level)
@@ -141,7 +174,13 @@ class Errand:
         if isinstance(reply, Copied):
             for _ in range(reply.repaired_blocks):
                 await self.tell(Counted("verify_failure", self.route.name))
-            log.info("copied", read_bytes=reply.read_bytes, resumed_bytes=reply.resumed_bytes, **self.about)
+            log.info(
+                "copied",
+                read_bytes=reply.read_bytes,
+                resumed_bytes=reply.resumed_bytes,
+                patched_blocks=reply.patched_blocks,
+                **self.about,
+            )
         await self.ledger.intent(transfer.id, self.file.path, digest, reply.level)
         return evolve(transfer, step=Step.INTENT, name=self.file.path, hash=digest, level=reply.level)
 
@@ -173,19 +212,31 @@ class Errand:
             verify=self.route.verify,
             conflict=self.route.conflict,
             pace=Pace(self.route.bandwidth, self.route.workers),
+            revised=transfer.signature != self.file.signature,
+            # Once: a revision that was cut off may have altered them.
+            proven_blocks=self.proven.pop(transfer.partial, 0),
         )
-        return await self._ask(request, Arrived, lambda reply: self._hear(transfer.id, reply))
+        return await self._ask(request, Arrived, lambda reply: self._hear_of_copy(transfer, reply))
 
-    async def _hear(self, transfer_id: int, reply: Reply) -> None:
-        size_bytes = self.file.signature.size_bytes
+    async def _hear(self, transfer: Transfer, reply: Reply) -> None:
         if isinstance(reply, Checkpoint):
-            await self.ledger.checkpoint(transfer_id, reply.first_block, reply.digests)
+            await self.ledger.checkpoint(transfer.id, reply.first_block, reply.digests)
             blocks = reply.first_block + len(reply.digests) // DIGEST_BYTES
             self.verified_bytes = blocks * BLOCK_BYTES
+        elif isinstance(reply, Patch):
+            await self.ledger.patch(transfer.id, reply.block, reply.digest)
         elif isinstance(reply, Copying):
-            if reply.copied_bytes == size_bytes:
-                await self._show_verifying()
             await self.tell(Progress(self.file.id, reply.copied_bytes, reply.verified_bytes, time.time()))
+
+    async def _hear_of_copy(self, transfer: Transfer, reply: Reply) -> None:
+        if isinstance(reply, Copying) and reply.copied_bytes == self.file.signature.size_bytes:
+            await self._show_verifying()
+        await self._hear(transfer, reply)
+
+    async def _hear_of_follow(self, transfer: Transfer, reply: Reply) -> None:
+        await self._hear(transfer, reply)
+        if isinstance(reply, Checkpoint):  # blocks are verified in order, so all before these are too
+            self.proven[transfer.partial] = self.verified_bytes // BLOCK_BYTES
 
     async def _show_verifying(self) -> None:
         if not self._verifying:
@@ -234,11 +285,22 @@ class Errand:
         at = time.time()
         # The source is gone: a halt that comes now must not hide that the file has been delivered.
         with trio.CancelScope(shield=True):
-            await self.ledger.finish(transfer.id, result, attempts, error, at, delivery.destination_path)
+            try:
+                await self.ledger.finish(transfer.id, result, attempts, error, at, delivery.destination_path)
+            except JournalError as trouble:
+                if kept is not None:
+                    raise  # it is still there to be settled once more
+                log.warning("delivered, but not in the history yet", error=str(trouble), **self.about)
         return delivery
 
-    async def _discard(self, transfer: Transfer) -> None:
-        await self._ask(DiscardPartial(self.place, transfer.partial), Finished)
+    async def _discard(self, transfer: Transfer) -> bool:
+        """Whether its partial is gone for good; a name that does not let go is left to the sweep."""
+        try:
+            await self._ask(DiscardPartial(self.place, transfer.partial), Finished)
+        except Fault as fault:
+            log.warning("partial left to the sweep", error=str(fault), **self.about)
+            return False
+        return self.workers.are_quiet
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
         try:

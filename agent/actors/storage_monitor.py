@@ -1,6 +1,7 @@
 """The storage monitor of one destination: probes it, and says when an outage begins and ends."""
 
 import time
+import uuid
 
 import trio
 
@@ -10,6 +11,7 @@ from agent.ledger import Ledger
 from agent.log import get_logger
 from agent.messages import DispatcherInbox, Doubt, StorageState
 from agent.protocol import Probed, ProbeDestination
+from agent.rules.naming import probe_path
 from agent.rules.reach import Reach
 from agent.stores.journal import JournalError
 from agent.workers import Silence, Stuck, Workers
@@ -32,13 +34,16 @@ async def run(
         stuck = Stuck()
         while True:
             await stuck.are_few()
-            state = await _probe(plan, reach, workers, stuck)
+            state = await _probe(plan, reach, ledger.identity, workers, stuck)
             before = _report(state, before)
             if reach.mount_point is not None and reach.mount_point != remembered:
                 remembered = await _remember(plan.destination, reach.mount_point, ledger)
             await dispatcher.send(state)
             with trio.move_on_after(reach.next_probe_s()):
-                doubt = await doubts.receive()
+                try:
+                    doubt = await doubts.receive()
+                except trio.EndOfChannel:
+                    return  # the dispatcher has fallen, and says itself why
                 before = _report(reach.doubted(doubt.fault, trio.current_time(), time.time()), before)
 
 
@@ -47,14 +52,17 @@ async def _remember(destination: str, mount_point: str, ledger: Ledger) -> str |
     try:
         await ledger.remember_mount(destination, mount_point)
     except JournalError as error:
-        log.warning("mount not remembered", destination=destination, error=str(error))
+        log.debug("mount not remembered", destination=destination, error=str(error))
         return None
     return mount_point
 
 
-async def _probe(plan: DestinationPlan, reach: Reach, workers: Workers, stuck: Stuck) -> StorageState:
+async def _probe(
+    plan: DestinationPlan, reach: Reach, identity: str, workers: Workers, stuck: Stuck
+) -> StorageState:
     # Between outages a look is enough; after one, only writing proves that it is over.
-    request = ProbeDestination(plan.destination, plan.marker, try_writing=not reach.is_usable)
+    try_writing = None if reach.is_usable else probe_path(identity, uuid.uuid4().hex)
+    request = ProbeDestination(plan.destination, plan.marker, try_writing)
     began_s = trio.current_time()
     try:
         probed = await workers.ask(request, Probed, silence_s=plan.probe_timeout_s)

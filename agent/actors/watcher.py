@@ -32,7 +32,8 @@ from agent.protocol import (
     Touched,
 )
 from agent.rules.agenda import Agenda, Task
-from agent.terms import Entry
+from agent.rules.unreadable import Change, UnreadableFolders
+from agent.terms import Entry, Unreadable
 from agent.workers import OnReply, R, Silence, Stuck, Workers, ignore
 
 log = get_logger(__name__)
@@ -50,6 +51,7 @@ async def run(
     """Look when a look is due, and pass on what stands there, or that nothing can be seen."""
     agenda = Agenda(route.scan_s)
     eyes = Eyes(route, workers)
+    unreadable = UnreadableFolders()
     error = ""
     async with inbox, scans, dispatcher, broadcaster:
         await eyes.prepare()
@@ -69,6 +71,7 @@ async def run(
                 continue
             if task.paths is None:
                 await dispatcher.send(SourceReach(route.name, "", began_s))
+                _report_folders(route, unreadable.scanned(seen.unseen))
             await scans.send(seen)
 
 
@@ -79,6 +82,15 @@ def _report(route: Route, error: str, before: str) -> str:
     elif before and not error:
         log.info("source can be read again", route=route.name)
     return error
+
+
+def _report_folders(route: Route, change: Change) -> None:
+    for each in change.begun:
+        log.warning("folder cannot be read", route=route.name, folder=each.folder, error=each.reason)
+    if change.more:
+        log.warning("more folders cannot be read", route=route.name, folders=change.more)
+    for folder in change.over:
+        log.info("folder can be read again, or is gone", route=route.name, folder=folder)
 
 
 async def listen(
@@ -163,7 +175,7 @@ class Eyes:
             at=time.time(),
             free_bytes=end.free_bytes,
             looked=task.paths,
-            unseen=tuple(folder for folder, _ in end.unseen),
+            unseen=tuple(Unreadable(*each) for each in end.unseen),
         )
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:

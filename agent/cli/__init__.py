@@ -8,12 +8,14 @@ from agent.cli.monitors import health, watch
 from agent.cli.orders import cancel, pause, reload, resume, retry
 from agent.cli.questions import explain, files, history, status
 from agent.cli.service import check_config, run
+from agent.cli.simulation import simulate
+from agent.cli.verifying import verify
 
 __all__ = ["cli", "main"]
 
 for verb in (run, check_config, status, files, history, watch, explain):
     cli.add_command(verb)
-for verb in (pause, resume, retry, cancel, reload, health):
+for verb in (pause, resume, retry, cancel, reload, verify, health, simulate):
     cli.add_command(verb)
 
 

@@ -24,6 +24,8 @@ def status(client: Client, *, as_json: bool) -> None:
         return
     for route in routes:
         say(_route(route))
+        for each in route["unreadable_folders"]:
+            say(f"  cannot read folder {each['folder']}: {each['reason']}")
     for file in answer.get("allInProgress") or filter(None, [answer["inProgress"]]):
         say(f"  {file['status']} {file['file']} {file['progressPercentage']} %")
     for file in answer["failedFiles"]:

@@ -1,19 +1,17 @@
 """What single keys cannot know: that they contradict each other.
 
-Destinations are compared as text only: asking a dead mount for anything would hang. Sources and our own files
-are compared with their symbolic links resolved as well.
+Destinations are compared as text only. Sources and our own files are compared with their symbolic links
+resolved as well, as far as no mount has to be asked that may be dead (`spelling.py`).
 """
 
-import os
-import stat
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from attrs import Factory, field, frozen
 
 from agent.config.sections import AgentSection, LogSection, Route, WebSection
+from agent.config.spelling import is_no_folder, spellings
 from agent.config.tables import Table
 from agent.config.values import quoted
 
@@ -25,7 +23,7 @@ class Placed:
     route: Route
     table: Table
     sources: frozenset[str] = field(
-        init=False, default=Factory(lambda self: _spellings(self.route.source), takes_self=True)
+        init=False, default=Factory(lambda self: spellings(self.route.source), takes_self=True)
     )
 
     def outlets(self) -> dict[str, str]:
@@ -75,7 +73,7 @@ def _media_only(path: str, table: Table, key: str, placed: Sequence[Placed]) -> 
 
 def _within(one: Placed) -> Iterator[str]:
     route, table = one.route, one.table
-    if _is_no_folder(route.source):
+    if is_no_folder(route.source):
         yield table.complaint("source", f"{quoted(route.source)} exists and is not a folder")
     for key, path in one.outlets().items():
         if relation := _relation(path, one.sources):
@@ -84,14 +82,6 @@ def _within(one: Placed) -> Iterator[str]:
         yield table.complaint("after", f"{quoted(route.archive)} lies inside the destination")
     if route.stable_closed_s and route.stable_closed_s > route.stable_s:
         yield table.complaint("stable_closed", "must not be longer than stable")
-
-
-def _is_no_folder(path: str) -> bool:
-    """True for what stands there and is something else; what cannot be asked now may be a folder later."""
-    try:
-        return not stat.S_ISDIR(Path(path).stat().st_mode)
-    except OSError:
-        return False
 
 
 def _same_names(placed: Sequence[Placed]) -> Iterator[str]:
@@ -159,16 +149,12 @@ def _relation(path: str, sources: frozenset[str]) -> str:
 
 
 def _meets(path: str, folders: frozenset[str]) -> bool:
-    return any(_inside(spelling, folder) for spelling in _spellings(path) for folder in folders)
+    return any(_inside(spelling, folder) for spelling in spellings(path) for folder in folders)
 
 
 def _inside(path: str, folder: str) -> bool:
     """Inside, or the folder itself."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
-def _spellings(path: str) -> frozenset[str]:
-    return frozenset((path, os.path.realpath(path)))
 
 
 def _name(one: Placed) -> str:

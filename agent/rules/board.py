@@ -51,6 +51,7 @@ class Board:
     storage: StorageState | None = None
     source: SourceState | None = None
     scanned: bool = False
+    swept: bool = False
     counts: Counter[Status] = field(factory=Counter)
     queue_bytes: int = 0
     rate: Rate = field(factory=Rate)
@@ -91,11 +92,13 @@ class Board:
             outage=_outage(storage),
             checked=storage is not None,
             scanned=self.scanned,
+            swept=self.swept,
             source_error=source.error if source else None,
             source_free_bytes=source.free_bytes if source else None,
             destination_free_bytes=storage.free_bytes if storage else None,
             destination_total_bytes=storage.total_bytes if storage else None,
             low_space_bytes=self.route.low_space_bytes,
+            unreadable_folders=source.unreadable if source else (),
         )
 
 

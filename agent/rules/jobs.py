@@ -12,6 +12,8 @@ MAX_DOUBTS = 2
 
 
 class JobState(enum.Enum):
+    IDLE = "idle"  # growing, and copied as far as it goes
+    TRAILING = "trailing"  # growing, and to be followed further
     QUEUED = "queued"
     RUNNING = "running"
     RETRYING = "retrying"
@@ -25,7 +27,8 @@ class Job:
     """`ordinal` is its place in the queue, kept through interruptions; `setbacks` make it let others pass.
 
     `withdrawn`: the source is no longer in the state that `file` says; `vanished`: it is gone altogether.
-    `successor`: its next state is ready already. `arrived_bytes`: written by earlier attempts.
+    `successor`: its next state is ready already. `arrived_bytes`: written by earlier attempts. `grows`: it is
+    still being written and only followed; `unfollowable`: following failed, so it waits for its end.
     """
 
     file: SourceFile
@@ -33,6 +36,8 @@ class Job:
     ordinal: int
     state: JobState = JobState.QUEUED
     attempts: int = 0
+    grows: bool = False
+    unfollowable: bool = False
     started: bool = False
     cancelled: bool = False
     withdrawn: bool = False

@@ -7,7 +7,7 @@ from attrs import define, evolve, field
 from agent.config import DestinationPlan
 from agent.faults import Fault, OutageReason
 from agent.messages import StorageState
-from agent.rules.jobs import Job
+from agent.rules.jobs import Job, JobState
 from agent.rules.queue import WaitingLine
 
 
@@ -18,6 +18,7 @@ class Running:
     size_bytes: int
     written_bytes: int
     probed_bytes: int
+    follows: bool = False
 
 
 @define
@@ -30,6 +31,7 @@ class Lane:
 
     plan: DestinationPlan
     line: WaitingLine = field(factory=WaitingLine)
+    trail: WaitingLine = field(factory=lambda: WaitingLine(JobState.TRAILING))
     storage: StorageState | None = None
     running: dict[str, Running] = field(factory=dict)
     deliveries: int = 0
@@ -45,7 +47,15 @@ class Lane:
 
     @property
     def has_credit(self) -> bool:
-        return self.is_open and len(self.running) < self.plan.workers
+        return self.is_open and self._running(follows=False) < self.plan.workers
+
+    @property
+    def can_follow(self) -> bool:
+        """Growing files have as many places of their own: hours of recording hold up nothing finished."""
+        return self.is_open and self._running(follows=True) < self.plan.workers
+
+    def _running(self, *, follows: bool) -> int:
+        return sum(copy.follows is follows for copy in self.running.values())
 
     @property
     def device(self) -> int:
@@ -69,8 +79,8 @@ class Lane:
             return f"outage: full: {self._shortage(job)}"
         return self.why_closed
 
-    def started(self, file_id: str, size_bytes: int, arrived_bytes: int) -> None:
-        self.running[file_id] = Running(size_bytes, arrived_bytes, arrived_bytes)
+    def started(self, file_id: str, size_bytes: int, arrived_bytes: int, *, follows: bool = False) -> None:
+        self.running[file_id] = Running(size_bytes, arrived_bytes, arrived_bytes, follows)
 
     def advanced(self, file_id: str, written_bytes: int) -> None:
         if file_id in self.running:
@@ -83,8 +93,13 @@ class Lane:
             The bytes of it that had been written.
         """
         copy = self.running.pop(file_id)
-        self.line.unpark()
+        self.unpark()
         return copy.written_bytes
+
+    def unpark(self) -> None:
+        """Free space may have changed."""
+        self.line.unpark()
+        self.trail.unpark()
 
     def probed(self, state: StorageState) -> bool:
         """Believe a probe, unless it began before the last fault. Returns whether it counts."""

@@ -1,5 +1,6 @@
 """Names: globs, temporary names, names that make way for a conflict."""
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 
@@ -7,8 +8,10 @@ import xxhash
 
 from agent.terms import SourceFile
 
+PROBE = "transfer-agent"  # the name part of a file that only proves that writing works
 NAME_MAX_BYTES = 255  # POSIX NAME_MAX on every file system we met; SMB counts 255 UTF-16 units, which is more
 
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<mark>[0-9a-f]{8})(?P<proof>[0-9a-f]{8})\.partial", re.DOTALL)
 _SPAN = re.compile(r"(?<![^/])\*\*(?:/|\Z)")
 _SET = re.compile(r"\[(?P<negation>[!^]?+)(?P<members>.[^\]]*)\]", re.DOTALL)
 _RANGE = re.compile(r"(.)(?:-(.))?", re.DOTALL)
@@ -37,18 +40,43 @@ def file_id(route: str, path: str) -> str:
     return xxhash.xxh64_hexdigest(f"{route}\0{path}".encode("utf-8", "surrogateescape"))
 
 
-def partial_path(file: SourceFile, path: str, take: str) -> str:
+def partial_path(identity: str, file: SourceFile, path: str, take: str) -> str:
     """Where the bytes of `path` stand until they are published: `.<name>.<fingerprint>.partial` beside it.
 
-    The fingerprint covers the source's identity and `take`, which differs from one fresh start to the next:
-    a resumed copy can never glue two sources together, and a name stuck on a share is not needed again.
+    The fingerprint's first half covers the source's identity and `take`, which differs from one fresh start
+    to the next: a resumed copy can never glue two sources together, and a name stuck on a share is not needed
+    again. Its second half proves, by the installation's `identity`, that the name is ours (`is_ours`).
     """
     folder, name = split_path(path)
     signature = file.signature
-    identity = f"{file.route}\0{file.path}\0{signature.device}\0{signature.inode}\0{take}"
-    fingerprint = xxhash.xxh64_hexdigest(identity.encode("utf-8", "surrogateescape"))
-    tail = f".{fingerprint}.partial"
-    return f"{folder}.{shortened(name, NAME_MAX_BYTES - 1 - len(tail))}{tail}"
+    about = f"{file.route}\0{file.path}\0{signature.device}\0{signature.inode}\0{take}"
+    return _temporary(identity, folder, name, about)
+
+
+def probe_path(identity: str, take: str) -> str:
+    """Where a destination's writability is tried: a temporary name of ours in its root."""
+    return _temporary(identity, "", PROBE, take)
+
+
+def is_ours(identity: str, path: str) -> bool:
+    """Whether only this installation can have made up this temporary name, relative to the destination.
+
+    A foreign name, even one of another installation, passes once in 2**32 times.
+    """
+    folder, name = split_path(path)
+    found = _TEMPORARY.fullmatch(name)
+    return found is not None and found["proof"] == _proof(identity, folder, found["name"], found["mark"])
+
+
+def _temporary(identity: str, folder: str, name: str, about: str) -> str:
+    mark = xxhash.xxh64_hexdigest(about.encode("utf-8", "surrogateescape"))[:8]
+    name = shortened(name, NAME_MAX_BYTES - len("..0123456789abcdef.partial"))
+    return f"{folder}.{name}.{mark}{_proof(identity, folder, name, mark)}.partial"
+
+
+def _proof(identity: str, folder: str, name: str, mark: str) -> str:
+    about = f"{folder}\0{name}\0{mark}".encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(about, digest_size=4, key=identity.encode()).hexdigest()
 
 
 def conflict_path(path: str, number: int) -> str:

@@ -1,7 +1,5 @@
 """`run --once`: when is everything that was there at rest, and how did it end?"""
 
-from collections.abc import Sequence
-
 from agent.terms import Status
 from agent.views import FileView, RouteView, Snapshot
 
@@ -16,24 +14,30 @@ EXIT_RESUMABLE = 3
 def verdict(snapshot: Snapshot, at: float) -> int | None:
     """The exit code once nothing more will move by itself, None while something may.
 
-    Files that are still being written are left for the next run; what only waits for an outage to end or for
-    the operator can be resumed.
+    Files that are still being written are left for the next run; what only waits for an outage to end, for
+    the operator, for a source that can be read, or for room to write our journal can be resumed.
     """
-    if not all(_is_known(route) for route in snapshot.routes):
-        return None
+    if snapshot.journal_error is not None:
+        return EXIT_RESUMABLE
+    if not snapshot.routes or not all(_is_known(route) for route in snapshot.routes):
+        return None  # there is always a route; none is known before the house has been set up
     routes = {route.name: route for route in snapshot.routes}
     if any(_may_move(file, routes[file.route], at) for file in snapshot.files if file.route in routes):
         return None
-    return _exit_code(snapshot.files)
+    return _exit_code(snapshot)
 
 
 def _is_known(route: RouteView) -> bool:
-    return (route.scanned or route.source_error is not None) and route.checked
+    is_swept = route.swept or route.outage is not None
+    return (route.scanned or route.source_error is not None) and route.checked and is_swept
 
 
 def _may_move(file: FileView, route: RouteView, at: float) -> bool:
     if file.status in MOVING:
         return True
+    if file.status is Status.PAUSED:
+        held_up = route.outage is not None or route.paused or route.source_error is not None
+        return not held_up  # the dispatcher has not heard of the end yet
     return file.status in WAITING and file.size_bytes > 0 and at < file.discovered_at + _patience_s(route)
 
 
@@ -43,8 +47,9 @@ def _patience_s(route: RouteView) -> float:
     return 2 * (float(str(stable_s)) + float(str(scan_s)))
 
 
-def _exit_code(files: Sequence[FileView]) -> int:
-    statuses = {file.status for file in files}
+def _exit_code(snapshot: Snapshot) -> int:
+    statuses = {file.status for file in snapshot.files}
     if Status.FAILED in statuses:
         return EXIT_FAILED
-    return EXIT_RESUMABLE if Status.PAUSED in statuses else EXIT_OK
+    is_unread = any(route.source_error is not None for route in snapshot.routes)
+    return EXIT_RESUMABLE if is_unread or Status.PAUSED in statuses else EXIT_OK

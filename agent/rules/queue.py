@@ -16,8 +16,9 @@ from agent.rules.jobs import Job, JobState
 
 @define
 class WaitingLine:
-    """A heap per route, so that a paused route costs nothing; jobs that left are skipped when met."""
+    """A heap per route, so that a paused route costs nothing; jobs that left `state` are skipped when met."""
 
+    state: JobState = JobState.QUEUED
     _heaps: dict[str, list[tuple[int, int, int, Job]]] = field(factory=dict)
     _parked: list[Job] = field(factory=list)
     _short: list[Job] = field(factory=list)
@@ -31,7 +32,7 @@ class WaitingLine:
     @property
     def short_of_space(self) -> list[Job]:
         """Those that were ever set aside and still wait."""
-        self._short = [job for job in self._short if job.waits_for_space and job.state is JobState.QUEUED]
+        self._short = [job for job in self._short if job.waits_for_space and job.state is self.state]
         return self._short
 
     def push_put_away(self, job: Job) -> None:
@@ -68,8 +69,7 @@ class WaitingLine:
         best = min(heads, key=lambda heap: (heap[0][0], -heap[0][-1].route.priority, heap[0][1]))
         return heapq.heappop(best)[-1]
 
-    @staticmethod
-    def _skip_left(heap: list[tuple[int, int, int, Job]]) -> bool:
-        while heap and heap[0][-1].state is not JobState.QUEUED:
+    def _skip_left(self, heap: list[tuple[int, int, int, Job]]) -> bool:
+        while heap and heap[0][-1].state is not self.state:
             heapq.heappop(heap)
         return bool(heap)

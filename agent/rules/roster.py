@@ -12,6 +12,7 @@ from agent.messages import (
     Abandon,
     Copy,
     Counted,
+    Follow,
     Forgotten,
     Halt,
     LaneMessage,
@@ -23,6 +24,7 @@ from agent.messages import (
 from agent.rules.gate import Gate
 from agent.rules.jobs import Job, JobState
 from agent.rules.lane import Lane
+from agent.rules.queue import WaitingLine
 from agent.terms import SourceFile
 
 Fact = Moved | Moves | Forgotten | Counted | StorageState | RouteState
@@ -103,6 +105,12 @@ class Roster:
         self.lane(job).line.push(job)
         self.tell(self.waiting(job))
 
+    def follow(self, job: Job) -> None:
+        """It has grown."""
+        if job.state is JobState.IDLE and not job.unfollowable:
+            job.state, job.waits_for_space = JobState.TRAILING, False
+            self.lane(job).trail.push(job)
+
     def start_over(self, job: Job) -> None:
         fresh = Job(job.file, job.route, self.next_ordinal())
         self.add(fresh)
@@ -171,6 +179,8 @@ class Roster:
         """Spend what credits there are, and say what has become of the destination."""
         while lane.has_credit and (order := self._next_order(lane)) is not None:
             self.order(lane.plan.destination, order)
+        while lane.can_follow and (job := self._next_job(lane, lane.trail, follows=True)) is not None:
+            self.order(lane.plan.destination, Follow(job.file, lane.device))
         if lane.short_of_space(list(self._unpaused(lane.line.short_of_space)), self.at):
             self.show_waiting(lambda job: self.lane(job) is lane and job.waits_for_space)
         news = lane.news()
@@ -182,14 +192,20 @@ class Roster:
         if job is not None:
             lane.started(job.file.id, 0, 0)
             return Abandon(job.file, job.attempts, job.error, lane.device)
-        job, aside = lane.line.next_copy(self._closed_routes(), lambda job: lane.fits(job.missing_bytes))
-        self.tell(*map(self.waiting, aside))
+        job = self._next_job(lane, lane.line, follows=False)
         if job is None:
             return None
-        job.state, job.started = JobState.RUNNING, True
         self.tell(job.copying(self.at))
-        lane.started(job.file.id, job.file.signature.size_bytes, job.arrived_bytes)
         return Copy(job.file, job.attempts + 1, lane.device)
+
+    def _next_job(self, lane: Lane, line: WaitingLine, *, follows: bool) -> Job | None:
+        job, aside = line.next_copy(self._closed_routes(), lambda job: lane.fits(job.missing_bytes))
+        if not follows:
+            self.tell(*map(self.waiting, aside))
+        if job is not None:
+            job.state, job.started = JobState.RUNNING, True
+            lane.started(job.file.id, job.file.signature.size_bytes, job.arrived_bytes, follows=follows)
+        return job
 
     def _closed_routes(self) -> set[str]:
         return self.paused | {route for route, gate in self.gates.items() if gate.is_shut}

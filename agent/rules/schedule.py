@@ -11,12 +11,14 @@ from agent.messages import (
     Abandoned,
     Advanced,
     Cancel,
+    CaughtUp,
     Counted,
     DispatcherInbox,
     Done,
     Failed,
     Forgotten,
     Gone,
+    Growing,
     Halt,
     Interrupted,
     Moved,
@@ -91,10 +93,14 @@ class Schedule:
         match message:
             case Ready(file):
                 self._ready(file)
+            case Growing(file):
+                self._growing(file)
             case Gone():
                 self._gone(message)
             case Done():
                 self._done(message)
+            case CaughtUp(file):
+                self._caught_up(file)
             case Interrupted():
                 self._interrupted(message)
             case Failed():
@@ -122,26 +128,52 @@ class Schedule:
 
     def _ready(self, file: SourceFile) -> None:
         job = self.roster.jobs.get(file.id)
+        if job is not None and job.grows and not job.withdrawn:
+            self._has_ended(job, file)
+            return
         if job is not None:
             job.successor, job.vanished = file, False
             return
-        route = next(route for route in self._config.routes if route.name == file.route)
         memory = self._settled.pop((file.route, file.path), None)
         if memory is not None and memory.signature == file.signature and memory.result == "kept":
             self.roster.tell(_kept_before(file, memory))
             return
-        job = Job(file, route, self.roster.next_ordinal(), arrived_bytes=self._arrived_bytes(file))
-        self.roster.add(job)
+        job = self._new_job(file)
         if memory is not None and memory.signature == file.signature:
             job.state, job.attempts, job.error = JobState.FAILED, memory.attempts, memory.error
             self.roster.tell(job.failed(self.roster.at))
         else:
             self.roster.queue(job)
 
+    def _growing(self, file: SourceFile) -> None:
+        job = self.roster.jobs.get(file.id)
+        if job is None:
+            job = self._new_job(file)
+            job.state, job.grows = JobState.IDLE, True
+        if job.grows and not job.withdrawn:
+            job.file = file
+            self.roster.follow(job)
+
+    def _has_ended(self, job: Job, file: SourceFile) -> None:
+        """What was followed is complete: now all of it is compared and the rest copied."""
+        job.file, job.grows = file, False
+        if job.state is JobState.RUNNING:
+            self.roster.order(job.route.destination, Halt((file.id,)))
+        else:
+            self.roster.queue(job)
+
+    def _new_job(self, file: SourceFile) -> Job:
+        route = next(route for route in self._config.routes if route.name == file.route)
+        job = Job(file, route, self.roster.next_ordinal(), arrived_bytes=self._arrived_bytes(file))
+        self.roster.add(job)
+        return job
+
     def _arrived_bytes(self, file: SourceFile) -> int:
-        """What an earlier run has brought to the destination of this state of the file."""
+        """What an earlier run has brought of this file to the destination."""
         interim = self._interim.pop((file.route, file.path), None)
-        return interim.verified_bytes if interim is not None and interim.signature == file.signature else 0
+        if interim is None or not interim.signature.is_same_file(file.signature):
+            return 0
+        return min(interim.verified_bytes, file.signature.size_bytes)
 
     def _gone(self, message: Gone) -> None:
         job = self.roster.jobs.get(message.file.id)
@@ -149,7 +181,7 @@ class Schedule:
             job.withdrawn, job.vanished, job.successor = True, not message.changed, None
             if job.state is JobState.RUNNING:
                 return  # the copy finds out by itself, and then it is clear what has arrived
-            if job.started and job.state in (JobState.QUEUED, JobState.RETRYING):
+            if job.started and job.state in WAITING:
                 self.roster.put_away(job, error=None)
             elif job.state is not JobState.PUTTING_AWAY:
                 self._remove(job)
@@ -173,19 +205,33 @@ class Schedule:
         self.roster.tell(fact)
         self._remove(job)
 
+    def _caught_up(self, file: SourceFile) -> None:
+        self._follow_later(self.roster.returned(file))
+
+    def _follow_later(self, job: Job) -> None:
+        """A copy that only followed has come back."""
+        if job.withdrawn:
+            self._end_early(job)
+        elif job.grows:
+            job.state = JobState.IDLE  # the next growth wakes it
+        else:
+            self.roster.queue(job)
+
     def _interrupted(self, message: Interrupted) -> None:
         job = self.roster.returned(message.file)
         fault = message.fault
         doubted = False
         if fault is not None and fault.kind is FaultKind.DESTINATION:
             lane = self.roster.lane(job)
-            doubted = job.doubted(message.verified_bytes, lane.deliveries)
+            doubted = job.doubted(message.verified_bytes, lane.deliveries) and not job.grows
             self.roster.close(lane, fault)
             self.roster.tell(Counted("retry_outage", job.route.name))
         elif fault is not None and fault.kind is FaultKind.SOURCE_OUTAGE:
             self.roster.gates[job.route.name].shut(fault.detail, self.roster.now_s)
             self.roster.show_route(job.route.name)
-        if job.state is JobState.PUTTING_AWAY:
+        if job.grows:
+            self._follow_later(job)
+        elif job.state is JobState.PUTTING_AWAY:
             if fault is None:
                 self.roster.lane(job).line.push_put_away(job)
             else:
@@ -202,7 +248,10 @@ class Schedule:
 
     def _failed(self, message: Failed) -> None:
         job = self.roster.returned(message.file)
-        if job.cancelled or job.withdrawn:
+        if job.grows:
+            job.unfollowable = True  # to follow is a favour: its attempts begin when it has ended
+            self._follow_later(job)
+        elif job.cancelled or job.withdrawn:
             self._end_early(job)
         else:
             self.roster.attempt_failed(job, message.fault)
@@ -238,7 +287,7 @@ class Schedule:
         was_open = lane.is_open
         if not lane.probed(state):
             return
-        lane.line.unpark()
+        lane.unpark()
         if lane.is_open and not was_open:
             self.roster.order(state.destination, Sweep(lane.device))
             self.roster.show_lane(lane)
@@ -286,6 +335,7 @@ class Schedule:
 
 
 CANCELLED = "cancelled by the operator"
+WAITING = (JobState.IDLE, JobState.TRAILING, JobState.QUEUED, JobState.RETRYING)
 
 
 def _kept_before(file: SourceFile, memory: Settled) -> Moved:

@@ -2,12 +2,16 @@
 
 import enum
 import math
+from collections.abc import Iterator
 
 from attrs import define, evolve, field, frozen
 
 from agent.config import Route
-from agent.messages import Forgotten, Gone, Moved, Moves, Ready, Scan, SourceState
+from agent.messages import Forgotten, Gone, Growing, Moved, Moves, Ready, Scan, SourceState
+from agent.rules.growth import Growth
 from agent.rules.naming import file_id
+from agent.rules.terminal import size_text
+from agent.rules.unreadable import shown
 from agent.terms import Container, Entry, Evidence, Signature, SourceFile, Status, Writer
 
 
@@ -21,15 +25,25 @@ class Phase(enum.Enum):
 
 @define
 class Tracked:
-    """One file and what we have seen of it. `still_since_s`: when we first saw its present signature."""
+    """One file and what we have seen of it. `still_since_s`: when we first saw its present signature.
+
+    `followed`: it has been announced as growing.
+    """
 
     file: SourceFile
     still_since_s: float
     still_since_at: float
     phase: Phase = Phase.WATCHED
     has_grown: bool = False
+    followed: bool = False
+    growth: Growth = field(factory=Growth)
     ask_s: float = math.inf
     shown: Moved | None = None
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether the dispatcher knows of it."""
+        return self.followed or self.phase is Phase.ANNOUNCED
 
 
 @frozen
@@ -37,7 +51,7 @@ class Decisions:
     """What follows from a scan: messages for the dispatcher and facts for the broadcaster, in this order."""
 
     facts: tuple[Moves | Forgotten | SourceState, ...]
-    orders: tuple[Ready | Gone, ...]
+    orders: tuple[Ready | Growing | Gone, ...]
 
 
 @define
@@ -50,17 +64,18 @@ class StabilityRule:
     def scanned(self, scan: Scan) -> Decisions:
         """Take in what stands in the source now."""
         moved: list[Moved] = []
-        orders: list[Ready | Gone] = []
+        orders: list[Ready | Growing | Gone] = []
         for entry in scan.entries:
             self._seen(entry, scan, moved, orders)
         gone = self._vanished(scan)
-        orders += [Gone(item.file, scan.at, changed=False) for item in gone if item.phase is Phase.ANNOUNCED]
-        unknown = tuple(item.file.id for item in gone if item.phase is not Phase.ANNOUNCED)
+        orders += [Gone(item.file, scan.at, changed=False) for item in gone if item.is_announced]
+        unknown = tuple(item.file.id for item in gone if not item.is_announced)
         facts: list[Moves | Forgotten | SourceState] = [Moves(tuple(moved))] if moved else []
         if unknown:
             facts.append(Forgotten(unknown))
         if scan.looked is None:
-            facts.append(SourceState(self.route.name, None, scan.free_bytes, scan.at))
+            unreadable = shown(scan.unseen)
+            facts.append(SourceState(self.route.name, None, scan.free_bytes, scan.at, unreadable))
         return Decisions(tuple(facts), tuple(orders))
 
     def due_s(self) -> float:
@@ -74,14 +89,14 @@ class StabilityRule:
             self._tracked[path].ask_s = now_s + self.route.scan_s
         return tuple(due)
 
-    def _seen(self, entry: Entry, scan: Scan, moved: list[Moved], orders: list[Ready | Gone]) -> None:
+    def _seen(
+        self, entry: Entry, scan: Scan, moved: list[Moved], orders: list[Ready | Growing | Gone]
+    ) -> None:
         item = self._tracked.get(entry.path)
         if item is None:
             item = self._tracked[entry.path] = self._first_seen(entry, scan)
         elif item.file.signature != entry.signature:
-            if item.phase is Phase.ANNOUNCED:
-                orders.append(Gone(item.file, scan.at, changed=True))
-            self._changed(item, entry.signature, scan)
+            orders += self._changed(item, entry.signature, scan)
         elif item.phase is Phase.ANNOUNCED:
             return
         elif entry.evidence is not None:
@@ -97,13 +112,20 @@ class StabilityRule:
         self._schedule_look(item)
         return item
 
-    def _changed(self, item: Tracked, signature: Signature, scan: Scan) -> None:
+    def _changed(self, item: Tracked, signature: Signature, scan: Scan) -> Iterator[Growing | Gone]:
+        goes_on = item.growth.seen(item.file.signature, signature, scan.ended_s - item.still_since_s)
+        if item.phase is Phase.ANNOUNCED or (item.followed and not goes_on):
+            yield Gone(item.file, scan.at, changed=True)
+            item.followed = False
         item.has_grown = signature.size_bytes > item.file.signature.size_bytes
         item.file = evolve(item.file, signature=signature)
         item.still_since_s = scan.ended_s
         item.still_since_at = scan.at
         item.phase = Phase.WATCHED
         self._schedule_look(item)
+        if item.has_grown and item.growth.may_be_followed(signature, self.route):
+            item.followed = True
+            yield Growing(item.file, scan.at)
 
     def _schedule_look(self, item: Tracked) -> None:
         empty = item.file.signature.size_bytes == 0
@@ -116,7 +138,9 @@ class StabilityRule:
         closed = evidence.writer is Writer.NONE and evidence.container is Container.CLOSED
         return self._shortest_s() if closed else self.route.stable_s
 
-    def _examined(self, item: Tracked, evidence: Evidence, scan: Scan, orders: list[Ready | Gone]) -> None:
+    def _examined(
+        self, item: Tracked, evidence: Evidence, scan: Scan, orders: list[Ready | Growing | Gone]
+    ) -> None:
         """Decide on a file that stood still up to a look; the look began at `scan.began_s`."""
         if item.file.signature.size_bytes == 0:
             return
@@ -130,6 +154,7 @@ class StabilityRule:
             item.ask_s = math.inf
         else:
             item.phase = Phase.ANNOUNCED
+            item.followed = False
             item.ask_s = math.inf
             orders.append(Ready(item.file, scan.at))
 
@@ -150,11 +175,12 @@ class StabilityRule:
     def _vanished(self, scan: Scan) -> list[Tracked]:
         present = {entry.path for entry in scan.entries}
         expected = self._tracked if scan.looked is None else scan.looked
-        hidden = tuple(folder + "/" for folder in scan.unseen)
+        unseen = {each.folder for each in scan.unseen}
+        hidden = tuple(folder + "/" for folder in unseen)
         gone = [
             path
             for path in expected
-            if path in self._tracked and path not in present and not path.startswith(hidden)
+            if path in self._tracked and path not in present | unseen and not path.startswith(hidden)
         ]
         return [self._tracked.pop(path) for path in gone]
 
@@ -164,13 +190,16 @@ def _unfinished(evidence: Evidence) -> bool:
 
 
 def _in_words(item: Tracked, evidence: Evidence | None, route: Route) -> tuple[Status, str]:
-    status = Status.GROWING if item.has_grown else Status.DISCOVERED
+    status = Status.GROWING if item.has_grown or item.followed else Status.DISCOVERED
     if item.phase is Phase.ANNOUNCED:
         return Status.READY, "finished: waits for its turn"
     if item.phase is Phase.HELD and evidence is not None:
         return Status.HELD, f"unfinished recording, no writer left: {evidence.container_detail}"
     if item.file.signature.size_bytes == 0:
         return status, "empty: a file of 0 bytes is never ready"
+    meanwhile = (
+        f"copied while it grows, at {size_text(item.growth.rate_bytes_s)}/s; " if item.followed else ""
+    )
     if evidence is not None and evidence.writer is Writer.OPEN:
-        return status, "a process holds it open for writing"
-    return status, f"must stay unchanged for {route.stable_s:g} s"
+        return status, meanwhile + "a process holds it open for writing"
+    return status, meanwhile + f"must stay unchanged for {route.stable_s:g} s"

@@ -1,7 +1,7 @@
 """The single picture of the house: facts come in, snapshots and updates go out."""
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from attrs import define, evolve, field
@@ -11,12 +11,15 @@ from agent.messages import (
     Crashed,
     Forgotten,
     GenerationStarted,
+    JournalRenewed,
+    JournalState,
     Moved,
     Moves,
     Progress,
     RouteState,
     SourceState,
     StorageState,
+    Swept,
 )
 from agent.rules.board import Board
 from agent.terms import SourceFile, Status
@@ -24,6 +27,7 @@ from agent.views import Event, FileView, Snapshot, Update
 
 RECENT_FILES = 100
 RECENT_EVENTS = 20
+RENEWED = "the journal was damaged and has been set aside, running copies begin again"
 
 ViewFact = (
     Moved
@@ -32,10 +36,13 @@ ViewFact = (
     | Progress
     | StorageState
     | SourceState
+    | Swept
     | RouteState
     | GenerationStarted
     | Crashed
     | ConfigRejected
+    | JournalState
+    | JournalRenewed
 )
 
 
@@ -45,6 +52,7 @@ class View:
 
     boards: dict[str, Board] = field(factory=dict, init=False)
     files: dict[str, FileView] = field(factory=dict, init=False)
+    journal_error: str | None = field(default=None, init=False)
     _recent: OrderedDict[str, FileView] = field(factory=OrderedDict, init=False)
     _events: deque[Event] = field(factory=lambda: deque(maxlen=RECENT_EVENTS), init=False)
     _seq: int = field(default=0, init=False)
@@ -67,10 +75,11 @@ class View:
             case Progress():
                 self._progress(fact)
             case StorageState(destination=destination):
-                for board in self.boards.values():
-                    if board.route.destination == destination:
-                        board.storage = fact
-                        self._stale_routes.add(board.route.name)
+                for board in self._boards_of(destination):
+                    board.storage = fact
+            case Swept(destination):
+                for board in self._boards_of(destination):
+                    board.swept = True
             case SourceState(route=route):
                 self.boards[route].heard(fact)
                 self._stale_routes.add(route)
@@ -85,6 +94,11 @@ class View:
                 )
             case ConfigRejected(reasons, at):
                 self._tell(Event(at, "warning", f"new configuration rejected: {'; '.join(reasons)}"))
+            case JournalState(error, at):
+                self.journal_error = error
+                self._tell(_journal_event(error, at))
+            case JournalRenewed(damage, at):
+                self._tell(Event(at, "warning", f"{RENEWED}: {damage}"))
             case _ as never:
                 assert_never(never)
 
@@ -93,7 +107,7 @@ class View:
         files = (*self.files.values(), *self._recent.values())
         self._note_rates(at)  # the others have to hear of the rates that this one is told
         routes = tuple(board.view(at) for board in self.boards.values())
-        return Snapshot(self._seq, files, routes, tuple(self._events))
+        return Snapshot(self._seq, files, routes, tuple(self._events), self.journal_error)
 
     def flush(self, at: float) -> Update | None:
         """What changed since the last flush, None if nothing did."""
@@ -106,6 +120,12 @@ class View:
         update = Update(self._seq, changed, tuple(self._removed), routes, tuple(self._new_events))
         self._changed, self._removed, self._stale_routes, self._new_events = set(), set(), set(), []
         return update
+
+    def _boards_of(self, destination: str) -> Iterator[Board]:
+        for board in self.boards.values():
+            if board.route.destination == destination:
+                self._stale_routes.add(board.route.name)
+                yield board
 
     def _note_rates(self, at: float) -> None:
         self._stale_routes.update(name for name, board in self.boards.items() if board.is_news(at))
@@ -190,6 +210,12 @@ class View:
         self._note(file.id, board)
 
 
+def _journal_event(error: str | None, at: float) -> Event:
+    if error is None:
+        return Event(at, "warning", "the journal can be written again, copies go on")
+    return Event(at, "error", f"nothing can be written down, copies wait: {error}")
+
+
 def _first_seen(file: SourceFile, board: Board) -> FileView:
     signature = file.signature
     return FileView(
@@ -207,7 +233,7 @@ def _first_seen(file: SourceFile, board: Board) -> FileView:
 def _moved(before: FileView, fact: Moved) -> FileView:
     after = evolve(before, status=fact.status, until_at=fact.until_at)
     if fact.file is not None:
-        after = _in_state(after, fact.file)
+        after = _in_state(after, fact.file, grows=before.status is Status.GROWING)
     if fact.why is not None:
         after = evolve(after, why=fact.why)
     if fact.attempts is not None:
@@ -225,11 +251,13 @@ def _moved(before: FileView, fact: Moved) -> FileView:
             return after
 
 
-def _in_state(view: FileView, file: SourceFile) -> FileView:
+def _in_state(view: FileView, file: SourceFile, *, grows: bool) -> FileView:
     signature = file.signature
     mtime_at = signature.mtime_ns / 1e9
     if (view.size_bytes, view.mtime_at) == (signature.size_bytes, mtime_at):
         return view
+    if grows and signature.size_bytes >= view.copied_bytes:
+        return evolve(view, size_bytes=signature.size_bytes, mtime_at=mtime_at)  # what was copied stays so
     return evolve(
         view,
         size_bytes=signature.size_bytes,

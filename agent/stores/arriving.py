@@ -8,9 +8,11 @@ import xxhash
 from agent.faults import Fault, FaultKind
 from agent.protocol import BLOCK_BYTES, Copied, CopyFile, Copying, Found, Published, PublishFile
 from agent.rules.naming import conflict_path
-from agent.stores.copying import Engine, Report, Tally, read_exactly
+from agent.stores.copying import Engine
 from agent.stores.descriptors import held
 from agent.stores.destination import Destination, Existing
+from agent.stores.pipeline import Report, Tally
+from agent.stores.reading import read_exactly
 from agent.stores.source import check_unchanged, open_source
 from agent.stores.whereabouts import Whereabouts
 
@@ -40,12 +42,16 @@ def copy_file(
             engine = Engine(
                 source, request.signature.size_bytes, partial, request.verify, request.pace, tally
             )
-            digest, level = engine.run(request.digests)
+            if request.revised:
+                digest, level = engine.revise(request.digests, request.proven_blocks)
+            else:
+                digest, level = engine.run(request.digests)
             partial.seal(request.signature.mtime_ns)
         with whereabouts.at_source():
             check_unchanged(request.source, request.path, source, request.signature)
-    resumed_bytes = request.signature.size_bytes - tally.read_bytes
-    return Copied(digest, level, tally.read_bytes, resumed_bytes, tally.repaired_blocks)
+    return Copied(
+        digest, level, tally.read_bytes, tally.kept_bytes, tally.repaired_blocks, tally.patched_blocks
+    )
 
 
 def publish_file(request: PublishFile, destination: Destination, report: Report) -> Published:

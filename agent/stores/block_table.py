@@ -34,6 +34,23 @@ def replace(db: Connection, transfer_id: int, first_block: int, digests: bytes) 
         db.execute(insert(blocks).values(transfer_id=transfer_id, first_block=first_block, digests=digests))
 
 
+def patch(db: Connection, transfer_id: int, block: int, digest: bytes) -> None:
+    """Puts this digest in the place of one block's; the others stay.
+
+    Raises:
+        ValueError: there is no such block.
+    """
+    mine = blocks.c.transfer_id == transfer_id
+    row = select(blocks.c.first_block, blocks.c.digests).where(mine, blocks.c.first_block <= block)
+    found = db.execute(row.order_by(blocks.c.first_block.desc()).limit(1)).first()
+    start, digests = (0, b"") if found is None else found
+    at = (block - start) * DIGEST_BYTES
+    if at >= len(digests):
+        raise ValueError(f"block {block} is not in the table")
+    changed = digests[:at] + digest + digests[at + DIGEST_BYTES :]
+    db.execute(update(blocks).where(mine, blocks.c.first_block == start).values(digests=changed))
+
+
 def _cut(db: Connection, transfer_id: int, first_block: int) -> None:
     mine = blocks.c.transfer_id == transfer_id
     before = select(blocks.c.first_block, blocks.c.digests).where(mine, blocks.c.first_block < first_block)

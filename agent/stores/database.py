@@ -4,11 +4,13 @@ Exactly one connection writes: SQLite up to 3.51.2 can corrupt a WAL that two co
 at once (sqlite.org/wal.html, "WAL-reset bug"), so a reader neither writes nor checkpoints.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
+from urllib.parse import quote
 
 import structlog
 from sqlalchemy import Connection, NullPool, create_engine, event, inspect, text
@@ -28,7 +30,7 @@ class JournalError(Exception):
     """Our own memory cannot be used; the message is one line for people."""
 
 
-class _Unusable(Exception):  # noqa: N818  decided here, never seen outside
+class JournalDamaged(JournalError):  # noqa: N818  a state of affairs, not a mistake
     """What stands there is damaged, or not a journal of ours."""
 
 
@@ -40,35 +42,88 @@ def open_writer(path: Path) -> Connection:
     """
     try:
         return _open_sound(path)
-    except _Unusable as reason:
-        _log.warning(
-            "journal set aside, a fresh one is made", moved_to=str(_set_aside(path)), reason=str(reason)
-        )
+    except JournalDamaged as reason:
+        set_aside(path, str(reason))
         return _open_sound(path)
 
 
 def open_reader(path: Path) -> Connection:
-    """A connection that only reads, and neither waits for the writer nor holds it up.
+    """A connection that only reads, and neither waits for the writer nor holds it up; it makes no file.
 
     Raises:
         JournalError: the file cannot be read.
     """
     with clear_errors():
-        return _connect(path, _READING, "BEGIN")
+        return _connect(path, _READING, "BEGIN", "ro")
 
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turns what the database reports into a `JournalError`."""
+    """Turns what the database reports into a `JournalError`, and damage into a `JournalDamaged`."""
     try:
         yield
     except DBAPIError as error:
-        raise JournalError(f"the journal cannot be used: {error.orig}") from error
+        first = _first(error).orig
+        kind = JournalDamaged if _is_damage(first) else JournalError
+        raise kind(f"the journal cannot be used: {first}") from error
+
+
+def _first(error: DBAPIError) -> DBAPIError:
+    """What came first: where SQLite has rolled all of it back, undoing a savepoint fails as well."""
+    first, earlier = error, error.__context__
+    while earlier is not None:
+        first = earlier if isinstance(earlier, DBAPIError) else first
+        earlier = earlier.__context__
+    return first
+
+
+def _is_damage(error: BaseException | None) -> bool:
+    # The low byte is the primary code (sqlite.org/rescode.html, section 2); an emptied file has no tables.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in _DAMAGE or str(error).startswith("no such table")
+
+
+def set_aside(path: Path, reason: str) -> None:
+    """Out of the way as `journal.db.damaged-<n>`, for a fresh one. Nobody may have it open.
+
+    Raises:
+        JournalError: it cannot be moved.
+    """
+    number = 1
+    while any(_part(path, f".damaged-{number}{part}").exists() for part in _PARTS):
+        number += 1
+    try:
+        for part in _PARTS:
+            if (found := _part(path, part)).exists():
+                found.rename(_part(path, f".damaged-{number}{part}"))
+    except OSError as error:
+        raise JournalError(f"the damaged journal cannot be set aside: {error.strerror}") from error
+    moved_to = str(_part(path, f".damaged-{number}"))
+    _log.warning("journal set aside, a fresh one is made", moved_to=moved_to, reason=reason)
+
+
+def check(db: Connection) -> None:
+    """Raises: JournalDamaged: the file's structure is not sound."""
+    verdict = db.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+    if verdict != "ok":
+        raise JournalDamaged(verdict)
+
+
+def changes(writer: Connection) -> int:
+    """How many rows this connection has changed so far; 0 when it is closed."""
+    return 0 if writer.closed else _raw(writer).total_changes
+
+
+def count_on(writer: Connection, table: str, last_id: int) -> None:
+    """The ids of this table go on behind `last_id`."""
+    writer.execute(text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": table})
+    row = {"name": table, "seq": last_id}
+    writer.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :seq)"), row)
 
 
 def _open_sound(path: Path) -> Connection:
-    with clear_errors(), _damage_noticed(), ExitStack() as undo:
-        writer = undo.enter_context(_connect(path, _WRITING, "BEGIN IMMEDIATE"))
+    with clear_errors(), ExitStack() as undo:
+        writer = undo.enter_context(_connect(path, _WRITING, "BEGIN IMMEDIATE", "rwc"))
         with writer.begin():
             revision = _revision(writer)
         if revision != REVISION:
@@ -77,22 +132,13 @@ def _open_sound(path: Path) -> Connection:
     return writer
 
 
-@contextmanager
-def _damage_noticed() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        # The low byte is the primary code (sqlite.org/rescode.html, section 2).
-        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
-            raise _Unusable(str(error.orig)) from error
-        raise
+def _connect(path: Path, pragmas: tuple[str, ...], begin: str, mode: str) -> Connection:
+    place = f"file:{quote(os.fsencode(path))}?mode={mode}"
 
-
-def _connect(path: Path, pragmas: tuple[str, ...], begin: str) -> Connection:
     def connect() -> sqlite3.Connection:
         # isolation_level: SQLAlchemy and we say when a transaction begins, not the driver.
         with ExitStack() as undo:
-            raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            raw = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
             undo.callback(raw.close)
             for pragma in pragmas:
                 raw.execute(f"PRAGMA {pragma}")
@@ -102,8 +148,7 @@ def _connect(path: Path, pragmas: tuple[str, ...], begin: str) -> Connection:
     def still_open(connection: Connection, *_: object) -> None:
         # SQLite may roll a whole transaction back on its own (disk full, I/O error), and the driver's
         # commit() would then do nothing and call it a success.
-        raw = cast("sqlite3.Connection", connection.connection.driver_connection)
-        if not raw.in_transaction:
+        if not _raw(connection).in_transaction:
             raise JournalError("the journal cannot be used: the transaction was rolled back")
 
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
@@ -114,40 +159,32 @@ def _connect(path: Path, pragmas: tuple[str, ...], begin: str) -> Connection:
 
 
 def _revision(writer: Connection) -> str | None:
-    """The schema's revision, None for an empty file. Raises: _Unusable: damaged, or no journal."""
-    verdict = writer.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-    if verdict != "ok":
-        raise _Unusable(verdict)
+    """The schema's revision, None for an empty file. Raises: JournalDamaged: damaged, or no journal."""
+    check(writer)
     tables = inspect(writer).get_table_names()
     if "alembic_version" in tables:
         revision: str | None = writer.scalar(text("SELECT version_num FROM alembic_version"))
         return revision
     if tables:
-        raise _Unusable("not a journal of ours")
+        raise JournalDamaged("not a journal of ours")
     return None
 
 
 def _migrate(writer: Connection) -> None:
     from alembic import command, config, util  # noqa: PLC0415  slow to import, and most starts need none
 
-    cast("sqlite3.Connection", writer.connection.driver_connection).execute("PRAGMA journal_mode=WAL")
+    _raw(writer).execute("PRAGMA journal_mode=WAL")
     script = config.Config(attributes={"connection": writer})
     script.set_main_option("script_location", "agent.stores:migrations")
     try:
         with writer.begin():
             command.upgrade(script, "head")
     except util.CommandError as error:
-        raise _Unusable(str(error)) from error
+        raise JournalDamaged(str(error)) from error
 
 
-def _set_aside(path: Path) -> Path:
-    number = 1
-    while any(_part(path, f".damaged-{number}{part}").exists() for part in _PARTS):
-        number += 1
-    for part in _PARTS:
-        if (found := _part(path, part)).exists():
-            found.rename(_part(path, f".damaged-{number}{part}"))
-    return _part(path, f".damaged-{number}")
+def _raw(connection: Connection) -> sqlite3.Connection:
+    return cast("sqlite3.Connection", connection.connection.driver_connection)
 
 
 def _part(path: Path, suffix: str) -> Path:

@@ -24,6 +24,10 @@ class Partial(Protocol):
         """All that was written is durable at the storage when this returns."""
         ...
 
+    def anchor(self) -> None:
+        """From here on it is found again after a power cut, not only what was flushed into it."""
+        ...
+
     def read_back(self, offset: int, length: int) -> bytes:
         """What the storage itself holds, past the client's cache where that can be had."""
         ...

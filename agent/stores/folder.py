@@ -2,7 +2,6 @@
 
 import os
 import stat
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
@@ -16,6 +15,7 @@ from agent.stores import beneath, platform
 from agent.stores.descriptors import held
 from agent.stores.platform import Publisher
 from agent.stores.source import READ_FLAGS
+from agent.stores.strays import Search
 from agent.terms import VerifyLevel
 
 
@@ -37,6 +37,7 @@ class OpenFile:
     _descriptor: int
     _folder: int
     _got_past_cache: bool = field(default=True, init=False)
+    _is_anchored: bool = field(default=False, init=False)
 
     @property
     def size_bytes(self) -> int:
@@ -61,6 +62,12 @@ class OpenFile:
     def flush(self) -> None:
         with destination_faults():
             platform.sync_data(self._descriptor)
+
+    def anchor(self) -> None:
+        if not self._is_anchored:
+            with destination_faults():
+                platform.sync_folder(self._folder)
+            self._is_anchored = True
 
     def read_back(self, offset: int, length: int) -> bytes:
         with destination_faults():
@@ -148,6 +155,11 @@ class FolderDestination:
                 return self._opened(folder, last, READ_FLAGS)
             return None
 
+    def strays(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
+        """What bears a temporary name of ours; see `Search`. Raises: Fault: DESTINATION."""
+        with destination_faults():
+            yield from Search(self._root, identity, deep).batches()
+
     def _status(self, name: str) -> os.stat_result | None:
         try:
             return beneath.stat_beneath(self._root, name)
@@ -167,8 +179,8 @@ class FolderDestination:
             raise
 
 
-def probe(root: str, marker: str | None, *, try_writing: bool) -> Probed:
-    """Is the folder there and usable? `try_writing` proves it with a file of ours that is gone afterwards.
+def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:
+    """Is the folder there and usable? A file named `try_writing`, gone afterwards, proves it; None: a look.
 
     Raises:
         Fault: DESTINATION, with the reason of the outage.
@@ -179,10 +191,25 @@ def probe(root: str, marker: str | None, *, try_writing: bool) -> Probed:
             raise Fault.outage(OutageReason.READ_ONLY, f"{root} is mounted read-only")
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor, effective_ids=True):
             raise Fault.outage(OutageReason.DENIED, f"no permission to write into {root}")
-        if try_writing:
-            _try_writing(descriptor)
-        free, total = platform.free_bytes(descriptor)
-        return Probed(os.fstat(descriptor).st_dev, platform.mount_point(descriptor), free, total)
+        if try_writing is not None:
+            _try_writing(descriptor, try_writing)
+        return _probed(descriptor)
+
+
+def find(root: str, marker: str | None) -> Probed:
+    """Is the folder there? Enough for whoever only reads.
+
+    Raises:
+        Fault: DESTINATION, with the reason of the outage.
+    """
+    with held(_open_root(root)) as descriptor, destination_faults():
+        _check_marker(descriptor, root, marker)
+        return _probed(descriptor)
+
+
+def _probed(descriptor: int) -> Probed:
+    free, total = platform.free_bytes(descriptor)
+    return Probed(os.fstat(descriptor).st_dev, platform.mount_point(descriptor), free, total)
 
 
 def _open_root(root: str) -> int:
@@ -206,12 +233,12 @@ def _check_marker(descriptor: int, root: str, marker: str | None) -> None:
         raise Fault.outage(OutageReason.MARKER_MISSING, why) from error
 
 
-def _try_writing(folder: int) -> None:
-    name = f".transfer-agent.{uuid.uuid4().hex}.partial"
+def _try_writing(folder: int, name: str) -> None:
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
     try:
         with held(descriptor):
             os.write(descriptor, b"probe")
             platform.sync_data(descriptor)
     finally:
-        os.unlink(name, dir_fd=folder)
+        with suppress(FileNotFoundError):  # a sweep was faster
+            os.unlink(name, dir_fd=folder)

@@ -4,7 +4,7 @@ Blocking, and one thread at a time for all but `history`, which may run beside t
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -22,15 +22,22 @@ from sqlalchemy import (
 )
 
 from agent.protocol import BLOCK_BYTES
-from agent.stores import block_table
-from agent.stores.database import JournalError, clear_errors, open_reader, open_writer
+from agent.stores import block_table, leftover_table
+from agent.stores.connections import Connections
+from agent.stores.database import JournalDamaged, JournalError, changes, check
 from agent.stores.history_page import read_page
 from agent.stores.records import CARRIED, SETTLED, TRANSFER
 from agent.stores.schema import history, mounts, paused_routes, transfers
 from agent.terms import Interim, Settled, Signature, SourceFile, Step, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 
-__all__ = ["Journal", "JournalError"]
+__all__ = ["Journal", "JournalDamaged", "JournalError", "TransferLost"]
+
+NO_ROUTE = ""  # no route can have this name
+
+
+class TransferLost(JournalError):  # noqa: N818  a state of affairs, not a mistake
+    """The transfer was in a journal that has been set aside: it begins again."""
 
 
 @define(eq=False)
@@ -41,11 +48,12 @@ class Journal:
 
     Raises, from every operation:
         JournalError: the journal cannot be read or written just now.
+        JournalDamaged: its file is damaged; `renew` is the way on.
+        TransferLost: the transfer was in a file that has been set aside.
         LookupError: no running transfer has this id.
     """
 
-    _writer: Connection
-    _reader: Connection
+    _db: Connections
 
     @classmethod
     def open(cls, folder: str) -> Self:
@@ -57,29 +65,47 @@ class Journal:
         Raises:
             JournalError: the folder cannot be written to.
         """
-        path = Path(folder, "journal.db")
-        with ExitStack() as undo:
-            writer = undo.enter_context(open_writer(path))
-            reader = undo.enter_context(open_reader(path))
-            undo.pop_all()
-        return cls(writer, reader)
+        return cls(Connections.open(Path(folder, "journal.db")))
 
     def close(self) -> None:
-        # The last one to close folds the WAL into the file, and readers may not write.
-        self._reader.close()
-        self._writer.close()
+        self._db.close()
+
+    def renew(self, damage: str) -> None:
+        """Set the damaged file aside and go on with a fresh one; transfers that somebody holds are lost.
+
+        Raises:
+            JournalError: that is not possible just now; the next operation tries again.
+        """
+        self._db.renew(damage)
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """All operations inside are committed at once at its end; only one that raises leaves no trace."""
-        with clear_errors(), self._writer.begin():
+        with self._db.transaction():
             yield
+
+    @property
+    def changes(self) -> int:
+        """Rises with everything that is written."""
+        return changes(self._db.writer)
+
+    def prove_writable(self) -> None:
+        """Write something that leaves no trace."""
+        self.set_paused(NO_ROUTE, paused=True)
+        self.set_paused(NO_ROUTE, paused=False)
+
+    def check(self) -> None:
+        """Raises: JournalDamaged: the file's structure is not sound."""
+        with self._atomic() as db:
+            check(db)
 
     def find(self, route: str, path: str) -> Transfer | None:
         """The running transfer of this file, whatever state of the file it is for."""
         with self._atomic() as db:
             row = _running(db, route, path).first()
-            return None if row is None else Transfer(**row, blocks=block_table.read(db, row["id"]))
+            if row is None:
+                return None
+            return self._noted(Transfer(**row, blocks=block_table.read(db, row["id"])))
 
     def begin(
         self, file: SourceFile, source_root: str, destination: str, partial: str, at: float
@@ -102,19 +128,20 @@ class Journal:
                     started_at=at,
                 )
             )
-            return Transfer(**_running(db, file.route, file.path).one(), blocks=())
+            return self._noted(Transfer(**_running(db, file.route, file.path).one(), blocks=()))
 
     def restart(self, transfer_id: int, partial: str) -> None:
-        """Back to COPYING from nothing, under a fresh temporary name."""
+        """Back to COPYING from nothing, under a fresh temporary name; the old one is a leftover."""
         with self._atomic() as db:
+            leftover_table.leave_that_of(db, transfer_id)
             block_table.replace(db, transfer_id, 0, b"")
             fresh = {"name": None, "hash": None, "level": None, "already_there": False}
-            _change(db, transfer_id, step=Step.COPYING, partial=partial, **fresh)
+            self._change(db, transfer_id, step=Step.COPYING, partial=partial, **fresh)
 
     def adopt(self, transfer_id: int, signature: Signature) -> None:
         """The transfer is now for this state of its file: it grew, and its blocks were checked against it."""
         with self._atomic() as db:
-            _change(db, transfer_id, signature=signature)
+            self._change(db, transfer_id, signature=signature)
 
     def checkpoint(self, transfer_id: int, first_block: int, digests: bytes) -> None:
         """These are the digests of the verified blocks from `first_block` to the end, 16 bytes each.
@@ -123,19 +150,24 @@ class Journal:
             ValueError: not whole digests, or a gap before `first_block`.
         """
         with self._atomic() as db:
-            if db.scalar(select(transfers.c.id).where(transfers.c.id == transfer_id)) is None:
-                raise _unknown(transfer_id)
+            self._require(db, transfer_id)
             block_table.replace(db, transfer_id, first_block, digests)
+
+    def patch(self, transfer_id: int, block: int, digest: bytes) -> None:
+        """This one block stands verified with another content. Raises: ValueError: it never stood there."""
+        with self._atomic() as db:
+            self._require(db, transfer_id)
+            block_table.patch(db, transfer_id, block, digest)
 
     def intent(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
         """Verified, and about to be given its final name."""
         with self._atomic() as db:
-            _change(db, transfer_id, step=Step.INTENT, name=name, hash=hash, level=level)
+            self._change(db, transfer_id, step=Step.INTENT, name=name, hash=hash, level=level)
 
     def published(self, transfer_id: int, name: str, already_there: bool) -> None:
         """Stands under its final name, durably."""
         with self._atomic() as db:
-            _change(db, transfer_id, step=Step.PUBLISHED, name=name, already_there=already_there)
+            self._change(db, transfer_id, step=Step.PUBLISHED, name=name, already_there=already_there)
 
     def finish(
         self,
@@ -145,12 +177,15 @@ class Journal:
         error: str | None,
         at: float,
         destination_path: str | None,
+        leftover: bool = False,
     ) -> None:
-        """The transfer has ended: it moves to the history, its blocks go."""
+        """The transfer has ended: it moves to the history. `leftover`: its partial may still stand."""
         with self._atomic() as db:
             ended = db.execute(select(transfers).where(transfers.c.id == transfer_id)).mappings().first()
             if ended is None:
-                raise _unknown(transfer_id)
+                raise self._unknown(transfer_id)
+            if leftover:
+                leftover_table.leave_that_of(db, transfer_id)
             arrived = result != "failed"
             _unsettle(db, ended["route"], ended["path"])
             db.execute(
@@ -177,17 +212,19 @@ class Journal:
             unstarted = self.begin(file, source_root, destination, partial="", at=at)
             self.finish(unstarted.id, "failed", attempts, error, at, destination_path=None)
 
-    def drop(self, transfer_id: int) -> None:
-        """Forget a running transfer without a trace: its source vanished, its partial has been removed."""
+    def drop(self, transfer_id: int, leftover: bool = False) -> None:
+        """Forget a running transfer, whose source vanished. `leftover`: its partial may still stand."""
         with self._atomic() as db:
+            if leftover:
+                leftover_table.leave_that_of(db, transfer_id)
             if not db.execute(delete(transfers).where(transfers.c.id == transfer_id)).rowcount:
-                raise _unknown(transfer_id)
+                raise self._unknown(transfer_id)
 
     def running(self, destination: str) -> tuple[Transfer, ...]:
         """All running or interrupted transfers to this destination, oldest first, without their blocks."""
         chosen = select(*TRANSFER).where(transfers.c.destination == destination).order_by(transfers.c.id)
         with self._atomic() as db:
-            return tuple(Transfer(**row, blocks=()) for row in db.execute(chosen).mappings())
+            return tuple(self._noted(Transfer(**row, blocks=())) for row in db.execute(chosen).mappings())
 
     def interim(self) -> tuple[Interim, ...]:
         """How far each running or interrupted transfer has come."""
@@ -195,6 +232,31 @@ class Journal:
             blocks = block_table.counts(db)
             rows = db.execute(select(*TRANSFER)).mappings().all()
         return tuple(_interim(row, blocks.get(row["id"], 0)) for row in rows)
+
+    def leave(self, destination: str, partials: tuple[str, ...]) -> None:
+        """These were found there and are ours: leftovers, unless a running transfer has them."""
+        with self._atomic() as db:
+            leftover_table.leave(db, destination, partials)
+
+    def leftovers(self, destination: str) -> tuple[str, ...]:
+        """The temporary files at this destination that nobody will come back for."""
+        with self._atomic() as db:
+            return leftover_table.read(db, destination)
+
+    def forget_leftover(self, destination: str, partial: str) -> None:
+        """It has been removed."""
+        with self._atomic() as db:
+            leftover_table.forget(db, destination, partial)
+
+    def is_searched(self, identity: str, destination: str) -> bool:
+        """Whether nothing made there under this installation id can be unknown to this journal."""
+        with self._atomic() as db:
+            return leftover_table.is_searched(db, identity, destination)
+
+    def note_search(self, identity: str, destination: str = leftover_table.EVERYWHERE) -> None:
+        """All that was made there under this id so far has been found, or was written down here."""
+        with self._atomic() as db:
+            leftover_table.note_search(db, identity, destination)
 
     def settled(self) -> tuple[Settled, ...]:
         """For each file whose newest end is kept or failed and that is not running: that end."""
@@ -210,8 +272,8 @@ class Journal:
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         """Ended transfers, newest first; may run in another thread than the rest."""
-        with clear_errors(), self._reader.begin():
-            return read_page(self._reader, query)
+        with self._db.read_only() as db:
+            return read_page(db, query)
 
     def set_paused(self, route: str, paused: bool) -> None:
         """Remember whether the operator has paused this route."""
@@ -219,28 +281,50 @@ class Journal:
             db.execute(delete(paused_routes).where(paused_routes.c.route == route))
             if paused:
                 db.execute(insert(paused_routes).values(route=route))
+        (self._db.memory.paused.add if paused else self._db.memory.paused.discard)(route)
 
     def paused(self) -> frozenset[str]:
         """The routes that the operator has paused."""
         with self._atomic() as db:
-            return frozenset(db.scalars(select(paused_routes.c.route)))
+            self._db.memory.paused = set(db.scalars(select(paused_routes.c.route)))
+        return frozenset(self._db.memory.paused)
 
     def remember_mount(self, destination: str, mount_point: str) -> None:
         """The destination was found on this mount and accepted."""
         with self._atomic() as db:
             db.execute(delete(mounts).where(mounts.c.destination == destination))
             db.execute(insert(mounts).values(destination=destination, mount_point=mount_point))
+        self._db.memory.mount_points[destination] = mount_point
 
     def mount_points(self) -> dict[str, str]:
         """Where each destination was mounted when it was last accepted."""
         with self._atomic() as db:
-            return {row.destination: row.mount_point for row in db.execute(select(mounts))}
+            self._db.memory.mount_points = {
+                row.destination: row.mount_point for row in db.execute(select(mounts))
+            }
+        return dict(self._db.memory.mount_points)
 
     @contextmanager
     def _atomic(self) -> Iterator[Connection]:
-        db = self._writer
-        with clear_errors(), db.begin_nested() if db.in_transaction() else db.begin():
+        with self._db.atomic() as db:
             yield db
+
+    def _noted(self, transfer: Transfer) -> Transfer:
+        self._db.memory.newest_id = max(self._db.memory.newest_id, transfer.id)
+        return transfer
+
+    def _require(self, db: Connection, transfer_id: int) -> None:
+        if db.scalar(select(transfers.c.id).where(transfers.c.id == transfer_id)) is None:
+            raise self._unknown(transfer_id)
+
+    def _change(self, db: Connection, transfer_id: int, **values: object) -> None:
+        if not db.execute(update(transfers).where(transfers.c.id == transfer_id).values(values)).rowcount:
+            raise self._unknown(transfer_id)
+
+    def _unknown(self, transfer_id: int) -> Exception:
+        if transfer_id <= self._db.memory.lost_id:
+            return TransferLost("the journal was damaged and has been set aside: the transfer begins again")
+        return LookupError(f"no running transfer has the id {transfer_id}")
 
 
 def _running(db: Connection, route: str, path: str) -> MappingResult:
@@ -251,15 +335,6 @@ def _running(db: Connection, route: str, path: str) -> MappingResult:
 def _interim(row: RowMapping, blocks: int) -> Interim:
     carried = {name: row[name] for name in ("route", "path", "signature", "destination")}
     return Interim(**carried, verified_bytes=blocks * BLOCK_BYTES)
-
-
-def _unknown(transfer_id: int) -> LookupError:
-    return LookupError(f"no running transfer has the id {transfer_id}")
-
-
-def _change(db: Connection, transfer_id: int, **values: object) -> None:
-    if not db.execute(update(transfers).where(transfers.c.id == transfer_id).values(values)).rowcount:
-        raise _unknown(transfer_id)
 
 
 def _unsettle(db: Connection, route: str, path: str, *only: ColumnElement[bool]) -> None:

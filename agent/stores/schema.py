@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from agent.terms import Signature, Step
 
-REVISION = "journal_0001"  # of the newest migration; spares Alembic's import when the file is up to date
+REVISION = "journal_0002"  # of the newest migration; spares Alembic's import when the file is up to date
 
 
 class FileName(TypeDecorator[str]):
@@ -182,4 +182,23 @@ mounts = Table(
     Column("destination", FileName, primary_key=True),
     # The mount point that held it when it was last accepted.
     Column("mount_point", FileName, nullable=False),
+)
+
+leftovers = Table(
+    "leftovers",
+    metadata,
+    # The destination, as configured, at which it was left.
+    Column("destination", FileName, primary_key=True),
+    # A temporary file of ours, relative to the destination, that no transfer will come back for.
+    Column("partial", FileName, primary_key=True),
+)
+
+searched = Table(
+    "searched",
+    metadata,
+    # The installation id whose temporary files were searched for.
+    Column("identity", Text, primary_key=True),
+    # The destination, as configured, that was searched to its end; empty: no search is needed anywhere,
+    # since all that was ever made under this id is in this journal.
+    Column("destination", FileName, primary_key=True),
 )

@@ -87,7 +87,8 @@ class Listing:
             except OSError as error:
                 if not folder:
                     raise root_fault(error) from error
-                self.unseen.append((folder, error.strerror or str(error)))
+                if not isinstance(error, FileNotFoundError):  # moved away since its parent was read
+                    self.unseen.append((folder, error.strerror or str(error)))
 
     def _folder(self, folder: str, folders: list[str], wanted: Callable[[str], bool]) -> Iterator[Entry]:
         with (
@@ -110,10 +111,13 @@ def _entry(path: str, item: "os.DirEntry[str]") -> Iterator[Entry]:
         return  # moved away since the folder was read
 
 
-def examine(source: SourceFolder, paths: tuple[str, ...], closely: frozenset[str]) -> Iterator[Entry]:
+def examine(
+    source: SourceFolder, paths: tuple[str, ...], closely: frozenset[str], unseen: list[tuple[str, str]]
+) -> Iterator[Entry]:
     """These files as they stand now, with evidence for those to be looked at `closely`.
 
     What is missing, no regular file or not wanted is left out; what cannot be opened has unknown evidence.
+    `unseen` gathers what could not be asked for, with the reason.
 
     Raises:
         Fault: SOURCE_OUTAGE: the source folder itself cannot be opened.
@@ -122,13 +126,17 @@ def examine(source: SourceFolder, paths: tuple[str, ...], closely: frozenset[str
     with held(open_root(source.root)) as root:
         for path in paths:
             if wanted(path):
-                yield from _examined(root, path, closely)
+                yield from _examined(root, path, closely, unseen)
 
 
-def _examined(root: int, path: str, closely: frozenset[str]) -> Iterator[Entry]:
+def _examined(
+    root: int, path: str, closely: frozenset[str], unseen: list[tuple[str, str]]
+) -> Iterator[Entry]:
     try:
         status = beneath.stat_beneath(root, path)
-    except OSError:
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            unseen.append((path, error.strerror or str(error)))
         return
     if not stat.S_ISREG(status.st_mode):
         return
@@ -175,6 +183,24 @@ def open_source(root: str, path: str, expected: Signature) -> int:
     except BaseException:
         os.close(descriptor)
         raise
+    return descriptor
+
+
+def open_same_file(root: str, path: str, expected: Signature) -> int:
+    """A descriptor of the file with this device and inode, in whatever state it is.
+
+    Raises:
+        Fault: SOURCE_GONE, SOURCE_CHANGED when another file has its place, SOURCE, SOURCE_OUTAGE.
+    """
+    with held(open_root(root)) as folder:
+        try:
+            descriptor = beneath.open_beneath(folder, path, READ_FLAGS)
+        except OSError as error:
+            raise classify(error, Side.SOURCE) from error
+    status = os.fstat(descriptor)
+    if (status.st_dev, status.st_ino) != (expected.device, expected.inode):
+        os.close(descriptor)
+        raise Fault(FaultKind.SOURCE_CHANGED, "another file has taken the place of the source")
     return descriptor
 
 

@@ -17,6 +17,7 @@ from agent.protocol import (
     Checkpoint,
     CopyFile,
     DiscardPartial,
+    FindStrays,
     Finished,
     LookUpSource,
     Presence,
@@ -55,6 +56,7 @@ class Bench:
         workers.script(PublishFile, Published("a.mxf", already_there=False))
         workers.script(SettleSource, SourceSettled(None))
         workers.script(DiscardPartial, Finished())
+        workers.script(FindStrays, Finished())
         workers.script(LookUpSource, Presence(exists=True))
         lane_in, lane_out = trio.open_memory_channel[LaneMessage](8)
         outcomes_in, outcomes_out = trio.open_memory_channel[DispatcherInbox](capacity)

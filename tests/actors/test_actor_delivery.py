@@ -1,5 +1,6 @@
 """The order of a transfer's steps: what is in the journal before the next one begins."""
 
+from contextlib import nullcontext
 from typing import Literal
 
 import pytest
@@ -13,24 +14,32 @@ from agent.faults import Fault, FaultKind, OutageReason, Side
 from agent.messages import Counted, Moved, Progress
 from agent.protocol import (
     BLOCK_BYTES,
+    DIGEST_BYTES,
     Checkpoint,
     CopyFile,
     Copying,
     DiscardPartial,
     Finished,
+    Followed,
+    FollowFile,
     Found,
     Pace,
+    Patch,
     Published,
     PublishFile,
+    Reply,
     SettleSource,
     SourceSettled,
 )
+from agent.rules.naming import is_ours
+from agent.stores.journal import JournalError
 from agent.terms import Status, Step, Transfer
 from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, INTENT, PLACE, PUBLISHED
 from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
-from tests.rules.samples import NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state
+from tests.rules.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state
 
 OLDER = a_state(version=9)
+HEAD = b"h" * DIGEST_BYTES
 BUSY = Fault(FaultKind.BUSY, "a killed worker is still at work on the partial")
 
 BEGIN = ["find", "begin", "CopyFile", "intent", "PublishFile", "published", "SettleSource", "finish"]
@@ -98,6 +107,20 @@ async def test_every_step_is_in_the_journal_before_the_next_begins(bench: Bench)
     assert bench.ledger.transfers == {}
 
 
+@pytest.mark.parametrize("kept", [None, "the route keeps its sources"])
+async def test_a_source_that_is_gone_has_been_delivered_whether_or_not_its_history_can_be_written(
+    bench: Bench, kept: str | None
+) -> None:
+    bench.workers.script(SettleSource, SourceSettled(kept))
+    bench.ledger.broken.add("finish")
+    if kept is None:
+        assert not (await bench.errand().deliver(1)).kept
+    else:
+        with pytest.raises(JournalError):
+            await bench.errand().deliver(1)
+    assert bench.left.step is Step.PUBLISHED
+
+
 async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None:
     steps = (BandwidthStep(0, 5),)
     bench.route = evolve(
@@ -147,9 +170,11 @@ async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Be
     assert delivery.destination_path == f"{NAS}/a_1.mxf"
 
 
-@pytest.mark.parametrize("older", [COPYING, INTENT])
+@pytest.mark.parametrize(
+    "older", [evolve(COPYING, signature=evolve(OLDER, inode=9)), evolve(INTENT, signature=OLDER)]
+)
 async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Bench, older: Transfer) -> None:
-    bench.remember(evolve(older, signature=OLDER))
+    bench.remember(older)
     await bench.errand().deliver(1)
     assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
     assert bench.workers.asked[0][1] == DiscardPartial(PLACE, COPYING.partial)
@@ -160,6 +185,19 @@ async def test_a_partial_on_another_destination_is_not_looked_for_on_this_one(be
     bench.remember(evolve(COPYING, destination="/other"))
     await bench.errand().deliver(1)
     assert bench.diary == ["find", "drop", *BEGIN[1:]]
+    assert bench.ledger.left == [("/other", COPYING.partial)]
+
+
+@pytest.mark.parametrize("trouble", [OUTAGE, SILENCE])
+async def test_the_partial_of_another_state_that_does_not_let_go_is_left_to_the_sweep(
+    bench: Bench, trouble: Fault | Says
+) -> None:
+    bench.remember(evolve(INTENT, signature=OLDER))
+    bench.workers.script(DiscardPartial, trouble)
+    await bench.errand().deliver(1)
+    assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
+    assert bench.ledger.left == [(NAS, COPYING.partial)]
+    assert bench.copy_order.partial != COPYING.partial
 
 
 async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None:
@@ -244,6 +282,8 @@ async def test_a_partial_found_corrupt_at_publishing_is_left_for_a_fresh_one(ben
     left = bench.left
     assert (left.step, left.blocks) == (Step.COPYING, ())
     assert left.partial != INTENT.partial
+    assert is_ours(IDENTITY, left.partial)
+    assert bench.ledger.left == [(NAS, INTENT.partial)]
 
 
 async def test_a_publication_that_meets_an_outage_is_tried_again_as_it_stands(bench: Bench) -> None:
@@ -358,3 +398,73 @@ async def test_after_the_stall_timeout_a_copy_begins_again_beside_a_partial_that
     assert fresh.digests == ()
     assert bench.ledger.diary.count("restart") == 1
     assert autojump_clock.current_time() == 30.0
+
+
+# Growing files
+
+
+def followed(*replies: Reply) -> Says:
+    return Says(Followed(3), replies)
+
+
+async def test_a_growing_file_is_followed_from_what_is_known_and_every_checkpoint_is_journaled(
+    bench: Bench,
+) -> None:
+    bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
+    bench.workers.script(FollowFile, followed(Checkpoint(1, DIGEST * 2), Patch(0, HEAD)))
+    errand = bench.errand()
+    await errand.follow()
+    assert bench.diary == ["find", "FollowFile", "checkpoint", "patch"]
+    assert bench.left.blocks == (HEAD, DIGEST, DIGEST)
+    [request] = [request for _, request in bench.workers.asked if isinstance(request, FollowFile)]
+    assert (request.partial, request.digests, request.proven_blocks) == (COPYING.partial, (DIGEST,), 0)
+    assert errand.proven == {COPYING.partial: 3}
+
+
+async def test_a_growing_file_that_is_new_begins_and_another_file_of_its_name_goes_first(
+    bench: Bench,
+) -> None:
+    bench.workers.script(FollowFile, followed())
+    await bench.errand().follow()
+    assert bench.diary == ["find", "begin", "FollowFile"]
+    bench.diary.clear()
+    bench.remember(evolve(COPYING, signature=evolve(OLDER, inode=9)))
+    await bench.errand().follow()
+    assert bench.diary == ["find", "DiscardPartial", "drop", "begin", "FollowFile"]
+
+
+@pytest.mark.parametrize("transfer", [INTENT, PUBLISHED])
+async def test_what_was_delivered_in_this_very_state_is_not_followed(
+    bench: Bench, transfer: Transfer
+) -> None:
+    bench.remember(transfer)
+    await bench.errand().follow()
+    assert bench.diary == ["find"]
+
+
+async def test_what_was_proven_while_following_is_trusted_once_at_the_end(bench: Bench) -> None:
+    bench.workers.script(FollowFile, followed(Checkpoint(0, DIGEST * 3)))
+    bench.workers.script(CopyFile, SOURCE_FAULT, COPIED)
+    bench.remember(evolve(COPYING, signature=OLDER))
+    following = bench.errand()
+    await following.follow()
+    for attempt, ends in ((1, pytest.raises(Fault)), (2, nullcontext())):
+        errand = bench.errand()
+        errand.proven = following.proven
+        with ends:
+            await errand.deliver(attempt)
+    assert [(request.revised, request.proven_blocks) for request in bench.copies()] == [(True, 3), (True, 0)]
+
+
+async def test_a_revised_copy_is_of_the_last_state_before_its_name_is_decided(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
+    bench.workers.script(CopyFile, Says(COPIED, (Patch(0, HEAD),)))
+    await bench.errand().deliver(1)
+    assert bench.diary == ["find", "CopyFile", "patch", "adopt", *RESUME[2:]]
+
+
+async def test_a_copy_of_the_state_that_is_remembered_is_not_revised(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    await bench.errand().deliver(1)
+    assert not bench.copy_order.revised
+    assert "adopt" not in bench.diary

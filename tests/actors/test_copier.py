@@ -16,11 +16,14 @@ from agent.messages import (
     Interrupted,
     Progress,
     Sweep,
+    Swept,
 )
 from agent.protocol import (
     BLOCK_BYTES,
     CopyFile,
     Copying,
+    DiscardPartial,
+    FindStrays,
     LookUpSource,
     Presence,
 )
@@ -28,7 +31,7 @@ from agent.views import HistoryResult
 from tests.actors.pools import COPY, HELD_UP, ORPHAN, OTHER, Bench
 from tests.actors.samples import COPIED, FILE, PLAN, drained
 from tests.fakes import SILENCE, Ended, FakeLedger, Says
-from tests.rules.samples import OUTAGE
+from tests.rules.samples import NAS, OUTAGE
 
 
 async def test_a_copy_waits_until_the_lane_was_swept(
@@ -135,10 +138,11 @@ class HaltedAtTheEnd(FakeLedger):
         error: str | None,
         at: float,
         destination_path: str | None,
+        leftover: bool = False,
     ) -> None:
         await self.bench.lane.send(Halt())
         await trio.sleep(1)
-        await super().finish(transfer_id, result, attempts, error, at, destination_path)
+        await super().finish(transfer_id, result, attempts, error, at, destination_path, leftover)
 
 
 async def test_a_halt_that_comes_too_late_does_not_hide_that_the_file_has_arrived(
@@ -182,6 +186,38 @@ async def test_a_sweep_that_an_outage_held_up_does_not_go_on_beside_the_next_one
     assert [type(each) for each in bench.workers.killed] == [LookUpSource]
     assert bench.ledger.diary.count("drop") == 1
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Done]
+
+
+async def test_a_leftover_that_hangs_holds_no_copy_up(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, ORPHAN))
+    bench.workers.script(LookUpSource, Presence(exists=False))
+    bench.workers.script(DiscardPartial, SILENCE)
+    await bench.order(Sweep(7), COPY)
+    assert [type(outcome) for outcome in drained(bench.outcomes)] == [Done]
+    assert autojump_clock.current_time() == 0
+    assert bench.ledger.left == [(NAS, ORPHAN.partial)]
+
+
+async def test_a_search_of_the_whole_destination_holds_no_copy_up(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    bench.ledger.searched = []
+    bench.workers.script(FindStrays, SILENCE)
+    await bench.order(Sweep(7), COPY)
+    assert [type(outcome) for outcome in drained(bench.outcomes)] == [Done]
+    assert autojump_clock.current_time() == 0
+
+
+async def test_a_sweep_is_told_when_it_has_ended(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, ORPHAN))
+    bench.workers.script(LookUpSource, SILENCE, Presence(exists=False))
+    await bench.order(Sweep(7))
+    assert drained(bench.facts) == []
+    await bench.order(Sweep(8))
+    assert drained(bench.facts) == [Swept(PLAN.destination)]
 
 
 async def test_a_lane_that_closes_lets_what_runs_come_to_its_end(

@@ -4,19 +4,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from agent.messages import (
-    Abandon,
-    Abandoned,
-    Interrupted,
-    Sweep,
-)
-from agent.protocol import (
-    DiscardPartial,
-)
+from agent.faults import Fault
+from agent.messages import Abandon, Abandoned, Sweep
+from agent.protocol import DiscardPartial
 from tests.actors.pools import Bench
-from tests.actors.samples import COPYING, FILE, drained
-from tests.fakes import Ended, FakeLedger
-from tests.rules.samples import OUTAGE, SOURCE_FAULT
+from tests.actors.samples import COPYING, FILE, PLAN, drained
+from tests.fakes import SILENCE, Ended, FakeLedger, Says
+from tests.rules.samples import NAS, OUTAGE, SOURCE_FAULT
 
 
 async def test_what_is_given_up_is_put_away_and_logged_as_failed(
@@ -39,22 +33,26 @@ async def test_what_is_forgotten_is_put_away_without_a_word(
     assert (bench.ledger.transfers, bench.ledger.ended, caplog.records) == ({}, [], [])
 
 
-async def test_putting_away_waits_for_the_end_of_an_outage(
-    nursery: trio.Nursery, autojump_clock: MockClock
+@pytest.mark.parametrize("trouble", [OUTAGE, SOURCE_FAULT, SILENCE])
+@pytest.mark.parametrize("error", ["unreadable", None])
+async def test_a_partial_that_cannot_be_removed_holds_nobody_up_and_is_left_to_the_sweep(
+    nursery: trio.Nursery, autojump_clock: MockClock, trouble: Fault | Says, error: str | None
 ) -> None:
     bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
-    bench.workers.script(DiscardPartial, OUTAGE)
-    await bench.order(Sweep(7), Abandon(FILE, 3, "unreadable", 7))
-    [outcome] = drained(bench.outcomes)
-    assert isinstance(outcome, Interrupted)
-    assert outcome.fault == OUTAGE
+    bench.workers.script(DiscardPartial, trouble)
+    await bench.order(Sweep(7), Abandon(FILE, 3, error, 7))
+    assert isinstance(await bench.outcomes.receive(), Abandoned)
+    assert autojump_clock.current_time() == (PLAN.stall_timeout_s if trouble is SILENCE else 0)
+    assert bench.ledger.transfers == {}
+    assert [ended.result for ended in bench.ledger.ended] == (["failed"] if error else [])
+    assert bench.ledger.left == [(NAS, COPYING.partial)]
 
 
-async def test_a_partial_that_cannot_be_removed_is_left_to_the_next_sweep(
-    nursery: trio.Nursery, autojump_clock: MockClock
+async def test_a_partial_that_a_killed_worker_may_make_once_more_is_left_to_the_sweep(
+    nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
-    bench.workers.script(DiscardPartial, SOURCE_FAULT)
+    monkeypatch.setattr(type(bench.workers), "are_quiet", False)
     await bench.order(Sweep(7), Abandon(FILE, 3, "unreadable", 7))
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Abandoned]
-    assert list(bench.ledger.transfers.values()) == [COPYING]
+    assert bench.ledger.left == [(NAS, COPYING.partial)]

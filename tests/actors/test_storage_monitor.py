@@ -5,16 +5,17 @@ from typing import Self
 import pytest
 import trio
 from attrs import evolve, frozen
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors import storage_monitor
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.messages import DispatcherInbox, Doubt, StorageState
 from agent.protocol import Probed, ProbeDestination
+from agent.rules.naming import is_ours
 from agent.rules.reach import Reach
 from tests.actors.samples import PLAN as ANY_PLAN
 from tests.fakes import SILENCE, FakeLedger, FakeWorkers, lose_patience
-from tests.rules.samples import NAS, OUTAGE
+from tests.rules.samples import IDENTITY, NAS, OUTAGE
 
 PLAN = evolve(ANY_PLAN, probe_s=5.0, probe_timeout_s=10.0, marker="here")
 WELL = Probed(device=7, mount_point="/nas", free_bytes=5, total_bytes=9)
@@ -63,9 +64,13 @@ async def test_only_where_it_is_not_known_to_be_usable_is_a_file_written(
     bench.workers.script(ProbeDestination, WELL, OUTAGE, WELL)
     for _ in range(4):
         await bench.next()
-    assert [request for _, request in bench.workers.asked] == [
-        ProbeDestination(NAS, "here", try_writing) for try_writing in (True, False, True, False)
-    ]
+    probes = [request for _, request in bench.workers.asked if isinstance(request, ProbeDestination)]
+    assert [probe.marker for probe in probes] == ["here"] * 4
+    first, look, second, last_look = [probe.try_writing for probe in probes]
+    assert look is last_look is None
+    assert first != second
+    assert is_ours(IDENTITY, first or "")
+    assert is_ours(IDENTITY, second or "")
 
 
 async def test_an_outage_has_the_reason_of_the_fault_and_its_beginning_and_end_are_logged(
@@ -149,9 +154,8 @@ async def test_a_doubt_is_looked_into_at_once_by_writing(
     await bench.doubts.send(Doubt(OUTAGE))
     assert (await bench.next()).reason is None
     assert bench.workers.times(ProbeDestination) == [0.0, 1.0]
-    assert [request for _, request in bench.workers.asked] == 2 * [
-        ProbeDestination(NAS, "here", try_writing=True)
-    ]
+    probes = [request for _, request in bench.workers.asked if isinstance(request, ProbeDestination)]
+    assert all(probe.try_writing is not None for probe in probes)
 
 
 async def test_an_outage_that_only_copies_met_is_logged_with_its_end(
@@ -174,3 +178,14 @@ async def test_probes_come_more_seldom_while_an_outage_lasts(
     for _ in range(7):
         await bench.next()
     assert bench.workers.times(ProbeDestination) == [0.0, 5.0, 15.0, 35.0, 75.0, 135.0, 195.0]
+
+
+async def test_a_monitor_whose_dispatcher_has_fallen_leaves_the_word_to_it(autojump_clock: MockClock) -> None:
+    with trio.fail_after(1.0):
+        async with trio.open_nursery() as nursery:
+            bench = Bench.open(nursery, autojump_clock)
+            await bench.next()
+            bench.doubts.close()
+            await wait_all_tasks_blocked()
+            assert bench.states.statistics().open_send_channels == 0
+            nursery.cancel_scope.cancel()

@@ -26,12 +26,14 @@ from agent.protocol import (
     PrepareSource,
     Touched,
 )
+from agent.terms import Unreadable
 from tests.actors.samples import drained
 from tests.fakes import SILENCE, FakeWorkers, Says, lose_patience
 from tests.rules.samples import ROUTE, an_entry
 
 A_ROUTE = evolve(ROUTE, stall_timeout_s=30.0)
 EMPTY = ListingEnd((), (), free_bytes=5)
+LOCKED = Unreadable("locked", "Permission denied")
 UNREADABLE = Fault(FaultKind.SOURCE, "source: Permission denied")
 
 
@@ -75,7 +77,7 @@ async def test_a_scan_holds_all_that_was_streamed_and_says_what_could_not_be_see
     end = ListingEnd((last,), (("locked", "Permission denied"),), free_bytes=7)
     workers.script(ListSource, Says(end, (Listed((first,)),)))
     scan = await watch(nursery, workers).scans.receive()
-    assert (scan.entries, scan.unseen, scan.free_bytes) == ((first, last), ("locked",), 7)
+    assert (scan.entries, scan.unseen, scan.free_bytes) == ((first, last), (LOCKED,), 7)
 
 
 async def test_a_missing_source_is_made_once_and_failing_to_is_no_reason_to_give_up(
@@ -153,6 +155,30 @@ async def test_a_source_in_trouble_is_shown_each_time_logged_once_and_scanned_on
     ]
     assert len(caplog.records) == 3  # the first two are one trouble
     assert workers.times(ListSource) == [0, 4, 8, 38, 42, 46]
+
+
+async def test_a_folder_that_cannot_be_read_is_logged_when_that_begins_and_when_it_is_over(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    workers = FakeWorkers(autojump_clock)
+    closed = ListingEnd((), (("locked", "Permission denied"),), free_bytes=5)
+    many = ListingEnd((), tuple((f"{number:02}", "denied") for number in range(22)), free_bytes=5)
+    workers.script(ListSource, closed, closed, EMPTY, many, EMPTY)
+    workers.script(ExamineSource, closed)
+    ends = watch(nursery, workers)
+    await ends.scans.receive()
+    await ends.inbox.send(Hint(("locked/a",)))
+    for _ in range(4):
+        await ends.scans.receive()
+    said = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    events = [(line["level"], line["event"], line.get("folder"), line.get("error")) for line in said]
+    assert events[:2] == [
+        ("warning", "folder cannot be read", "locked", "Permission denied"),
+        ("info", "folder can be read again, or is gone", "locked", None),
+    ]
+    assert len(events) == 2 + 20 + 1
+    assert (said[-1]["event"], said[-1]["folders"]) == ("more folders cannot be read", 2)
 
 
 @frozen

@@ -19,6 +19,7 @@ A_ROUTE: dict[str, Any] = {
     "paused": False,
     "outage": None,
     "counts": {"Copying": 1, "Failed": 2},
+    "unreadable_folders": [],
 }
 A_FILE: dict[str, Any] = {
     "id": "f/1",
@@ -50,6 +51,10 @@ def config(tmp_path: Path) -> str:
     [
         (A_ROUTE, "mxf: ok; 1 Copying, 2 Failed"),
         (A_ROUTE | {"counts": {}}, "mxf: ok; no files"),
+        (
+            A_ROUTE | {"counts": {}, "unreadable_folders": [{"folder": EVIL, "reason": "denied"}]},
+            f"mxf: ok; no files\n  cannot read folder {HARMLESS}: denied",
+        ),
         (A_ROUTE | {"paused": True, "counts": {}}, "mxf: paused, ok; no files"),
         (
             A_ROUTE | {"outage": OUTAGE, "counts": {"Paused": 3}},

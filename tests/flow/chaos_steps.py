@@ -38,7 +38,7 @@ OUTAGES = (
     errno.ENOENT,
 )
 REFUSALS = (errno.EFBIG, errno.EINVAL, errno.ENAMETOOLONG)
-WRITING = ("open_partial", "write", "flush", "seal", "publish")
+WRITING = ("open_partial", "write", "anchor", "flush", "seal", "publish")
 OPERATIONS = (
     *WRITING,
     "probe",
@@ -52,6 +52,8 @@ OPERATIONS = (
     "compare",
     "make_durable",
     "discard",
+    "anchor",
+    "strays",
 )
 LATE = ("write", "truncate", "flush", "seal", "publish", "discard", "make_durable")
 

@@ -14,7 +14,7 @@ from attrs import define, field
 from agent.rules.naming import conflict_path
 from tests.flow.chaos_house import House
 from tests.flow.chaos_model import ROUTE, Book, Foreign
-from tests.flow.chaos_steps import HEAD_BYTES, Step
+from tests.flow.chaos_steps import HEAD_BYTES, WINDOW, Step
 from tests.flow.fault_script import Effect, FaultScript
 from tests.flow.houses import write_config
 from tests.flow.zygote import SCRIPT, Zygote
@@ -52,9 +52,11 @@ class World:
             "verify": lot.choice(("read_back", "read_back", "read_back", "hash")),
             "workers": lot.randint(1, 3),
             "max_attempts": lot.randint(1, 3),
+            "growing": lot.random() < 0.3,
+            "growing_min_size": 3 * WINDOW,
             **IMPATIENT,
         }
-        write_config(folder, **keys)
+        _configure(folder, keys)
         book = Book(folder / "source", folder / "archive", str(keys["after"]).partition(":")[0])
         return cls(folder, lot, House(folder, zygote), FaultScript(folder / SCRIPT), book, keys)
 
@@ -237,8 +239,7 @@ class World:
 
     def reload(self) -> None:
         self.keys["workers"] = self.lot.randint(1, 3)
-        if self.nas.exists():  # or it would be made
-            write_config(self.folder, **self.keys)
+        _configure(self.folder, self.keys)
         self.house.order("/api/reload")
 
     def pause(self) -> None:
@@ -259,3 +260,10 @@ class World:
     def look(self) -> None:
         if not self.strangers:
             self.strangers = self.book.strangers(self.nas)
+
+
+def _configure(folder: Path, keys: dict[str, Any]) -> None:
+    """All at once, since a house may be reading it; the folders are only made the first time."""
+    draft = folder if not (folder / "source").exists() else folder / "draft-of-configuration"
+    draft.mkdir(exist_ok=True)
+    write_config(draft, **keys).replace(folder / "agent.toml")

@@ -5,21 +5,22 @@ import time
 from pathlib import Path
 
 from agent import worker
-from agent.stores.copying import Engine, Window
+from agent.stores.pipeline import Window
+from agent.stores.reading import Reader
 
 EVERY_S = 0.005
 
 
 def main() -> None:
     hold = Path(os.environ["HOLD_FILE"])
-    read = Engine._read_window
+    read = Reader.window
 
-    def read_when_free(engine: Engine, offset: int) -> Window:
-        while offset and hold.exists():
+    def read_when_free(reader: Reader, first_block: int, size_bytes: int) -> Window:
+        while first_block and hold.exists():
             time.sleep(EVERY_S)
-        return read(engine, offset)
+        return read(reader, first_block, size_bytes)
 
-    Engine._read_window = read_when_free  # type: ignore[method-assign, assignment]
+    Reader.window = read_when_free  # type: ignore[method-assign, assignment]
     worker.main()
 
 

@@ -1,5 +1,6 @@
 """A whole house in one process: real folders, journal, workers and page, with durations of milliseconds."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from agent.household import Household
 from agent.ledger import Ledger
 from agent.protocol import BLOCK_BYTES
 from agent.rules.budget import RestartBudget
-from agent.stores.copying import WINDOW_BLOCKS
+from agent.stores.pipeline import WINDOW_BLOCKS
 from agent.terms import Status
 from agent.views import Event, Feed, FileView, RouteView, Snapshot
 from tests.flow import held_worker
@@ -142,7 +143,8 @@ def route(name: str, **keys: object) -> str:
 
 
 def _toml(keys: Mapping[str, object]) -> str:
-    return "\n".join(f"{key} = {value!r}" for key, value in keys.items())
+    # Texts, numbers, booleans and lists of them read the same in TOML as in JSON.
+    return "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
 
 
 def config_of(folder: Path) -> Config:

@@ -32,6 +32,7 @@ ON_THE_WAY = (
     "size",
     "truncate",
     "write",
+    "anchor",
     "flush",
     "read_back",
     "seal",

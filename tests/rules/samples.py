@@ -17,12 +17,14 @@ from agent.terms import (
     SourceFile,
     Step,
     Transfer,
+    Unreadable,
     VerifyLevel,
     Writer,
 )
 from agent.views import RouteView
 
 NAS = "/nas"
+IDENTITY = "0123456789abcdef" * 2
 HASH = "xxh128:" + "0" * 32
 ROUTE = Route(
     name="mxf",
@@ -81,7 +83,7 @@ def a_scan(
     began_s: float = 0.0,
     took_s: float = 0.0,
     looked: tuple[str, ...] | None = None,
-    unseen: tuple[str, ...] = (),
+    unseen: tuple[Unreadable, ...] = (),
 ) -> Scan:
     """Wall time runs 1000 s ahead of the monotonic clock."""
     ended_s = began_s + took_s
@@ -158,6 +160,7 @@ def a_route_view(name: str = "mxf") -> RouteView:
         rate_bytes_s=0.0,
         outage=None,
         checked=True,
+        swept=True,
         scanned=True,
         source_error=None,
         source_free_bytes=5,

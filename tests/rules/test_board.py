@@ -3,7 +3,7 @@ from attrs import evolve
 from agent.faults import OutageReason
 from agent.messages import SourceState
 from agent.rules.board import PENDING, SHOWN_RULES, Board
-from agent.terms import Status
+from agent.terms import Status, Unreadable
 from agent.views import FileView, Outage
 from tests.rules.samples import NAS, ROUTE, a_file, unusable, usable
 
@@ -20,7 +20,7 @@ def test_a_fresh_board_knows_its_route_and_nothing_else() -> None:
     assert view.rules["stable_s"] == 10.0
     assert (view.counts, view.queue_bytes, view.rate_bytes_s) == ({}, 0, 0.0)
     assert (view.checked, view.scanned, view.paused, view.outage) == (False, False, False, None)
-    assert (view.source_error, view.source_free_bytes) == (None, None)
+    assert (view.source_error, view.source_free_bytes, view.unreadable_folders) == (None, None, ())
     assert (view.destination_free_bytes, view.destination_total_bytes) == (None, None)
 
 
@@ -56,6 +56,15 @@ def test_a_source_counts_as_scanned_once_it_could_be_read() -> None:
     assert (board.scanned, board.view(1.0).source_error, board.view(1.0).source_free_bytes) == (True, None, 5)
     board.heard(evolve(well, error="permission denied", free_bytes=None))
     assert board.scanned
+
+
+def test_folders_that_cannot_be_read_are_shown_until_the_next_scan_can() -> None:
+    board = Board(ROUTE)
+    closed = (Unreadable("day", "Permission denied"),)
+    board.heard(SourceState("mxf", None, 5, 1.0, closed))
+    assert board.view(1.0).unreadable_folders == closed
+    board.heard(SourceState("mxf", None, 5, 2.0))
+    assert board.view(2.0).unreadable_folders == ()
 
 
 def test_a_rate_is_news_until_it_was_shown() -> None:

@@ -17,6 +17,7 @@ WELL = RouteView(
     rate_bytes_s=0.0,
     outage=None,
     checked=True,
+    swept=True,
     scanned=True,
     source_error=None,
     source_free_bytes=20 * GIB_BYTES,

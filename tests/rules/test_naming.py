@@ -12,11 +12,13 @@ from agent.rules.naming import (
     conflict_path,
     file_filter,
     file_id,
+    is_ours,
     partial_path,
+    probe_path,
     shortened,
     split_path,
 )
-from tests.rules.samples import FILE_NAMES, a_file
+from tests.rules.samples import FILE_NAMES, IDENTITY, a_file
 
 PATHS = st.lists(FILE_NAMES, min_size=1, max_size=3).map("/".join)
 LETTERS = "abAB.é"
@@ -130,7 +132,7 @@ def test_a_route_without_globs_wants_everything(path: str) -> None:
 
 @given(PATHS, st.text("0123456789abcdef", min_size=1))
 def test_a_partial_stands_beside_the_name_and_fits(path: str, take: str) -> None:
-    partial = partial_path(a_file(path), path, take)
+    partial = partial_path(IDENTITY, a_file(path), path, take)
     folder, name = split_path(partial)
     assert folder == split_path(path)[0]
     assert byte_length(name) <= NAME_MAX_BYTES
@@ -142,7 +144,53 @@ def test_a_partial_stands_beside_the_name_and_fits(path: str, take: str) -> None
 @given(PATHS, st.sets(st.text(max_size=8), min_size=2, max_size=5))
 def test_distinct_takes_have_distinct_partials(path: str, takes: set[str]) -> None:
     file = a_file(path)
-    assert len({partial_path(file, path, take) for take in takes}) == len(takes)
+    assert len({partial_path(IDENTITY, file, path, take) for take in takes}) == len(takes)
+
+
+IDENTITIES = st.text("0123456789abcdef", min_size=32, max_size=32)
+FOREIGN = st.one_of(
+    PATHS,
+    st.from_regex(r"\A\.[^/]{1,9}\.[0-9a-f]{16}\.partial\Z"),
+    st.from_regex(r"\A([a-c]/){1,2}\.clip\.mxf\.[0-9a-f]{16}\.partial\Z"),
+)
+
+
+@given(IDENTITIES, PATHS, st.text(max_size=8))
+def test_a_temporary_name_proves_that_it_is_ours(identity: str, path: str, take: str) -> None:
+    assert is_ours(identity, partial_path(identity, a_file(path), path, take))
+    assert is_ours(identity, probe_path(identity, take))
+    assert split_path(probe_path(identity, take))[0] == ""
+
+
+@given(st.sets(IDENTITIES, min_size=2, max_size=2), PATHS)
+def test_a_temporary_name_of_another_installation_is_not_ours(identities: set[str], path: str) -> None:
+    one, other = identities
+    assert not is_ours(other, partial_path(one, a_file(path), path, "take"))
+    assert not is_ours(other, probe_path(one, "take"))
+
+
+@given(FOREIGN)
+@example(".clip.mxf.0123456789abcdef.partial")
+@example("..0123456789abcdef.partial")
+@example(".transfer-agent.0123456789abcdef.partial")
+def test_what_only_looks_like_a_temporary_name_is_not_ours(path: str) -> None:
+    assert not is_ours(IDENTITY, path)
+
+
+@given(PATHS, FILE_NAMES.filter(lambda name: len(name) < 9), st.data())
+def test_a_temporary_name_that_was_changed_or_moved_is_not_ours(
+    path: str, folder: str, data: st.DataObject
+) -> None:
+    partial = partial_path(IDENTITY, a_file(path), path, "take")
+    assert not is_ours(IDENTITY, f"{folder}/{partial}")
+    above, _, name = partial.rpartition("/")
+    if above:
+        assert not is_ours(IDENTITY, name)
+    at = data.draw(st.integers(0, len(partial) - 1))
+    other = data.draw(st.sampled_from("0af.x/").filter(lambda letter: letter != partial[at]))
+    assert not is_ours(IDENTITY, partial[:at] + other + partial[at + 1 :])
+    assert not is_ours(IDENTITY, partial + other)
+    assert not is_ours(IDENTITY, other + partial)
 
 
 @given(PATHS)
@@ -150,7 +198,7 @@ def test_distinct_sources_have_distinct_partials(path: str) -> None:
     file = a_file(path)
     other_inode = evolve(file, signature=evolve(file.signature, inode=99))
     other_route = evolve(file, route="other")
-    assert len({partial_path(each, path, "1") for each in (file, other_inode, other_route)}) == 3
+    assert len({partial_path(IDENTITY, each, path, "1") for each in (file, other_inode, other_route)}) == 3
 
 
 @given(PATHS, st.sets(st.one_of(st.integers(0, 12), st.integers(0, 10**6)), min_size=2, max_size=12))

@@ -1,12 +1,16 @@
+from typing import Any
+
 import pytest
 from attrs import evolve
 
+from agent.faults import OutageReason
 from agent.rules.once import verdict
 from agent.terms import Status
-from agent.views import FileView, RouteView, Snapshot
+from agent.views import FileView, Outage, RouteView, Snapshot
 from tests.rules.samples import a_file, a_route_view
 
 ROUTE = a_route_view()
+OUTAGE = Outage(OutageReason.FULL, 1.0, "no space")
 PATIENCE_S = 2 * (10.0 + 4.0)
 SEEN_AT = 1000.0
 IN_TIME, TOO_LATE = SEEN_AT + PATIENCE_S - 0.1, SEEN_AT + PATIENCE_S
@@ -36,8 +40,6 @@ def judged(*files: FileView, routes: tuple[RouteView, ...] = (ROUTE,), at: float
         ([], 0),
         ([Status.COMPLETED], 0),
         ([Status.COMPLETED, Status.HELD], 0),
-        ([Status.COMPLETED, Status.PAUSED], 3),
-        ([Status.COMPLETED, Status.PAUSED, Status.FAILED], 1),
         ([Status.FAILED], 1),
         ([Status.FAILED, Status.READY], None),
         ([Status.COMPLETED, Status.IN_QUEUE], None),
@@ -49,6 +51,11 @@ def judged(*files: FileView, routes: tuple[RouteView, ...] = (ROUTE,), at: float
 )
 def test_the_exit_code_tells_how_it_ended(statuses: list[Status], exit_code: int | None) -> None:
     assert judged(*map(row, statuses)) == exit_code
+
+
+def test_what_waits_for_room_to_write_our_journal_can_be_resumed() -> None:
+    snapshot = Snapshot(1, (row(Status.IN_QUEUE),), (ROUTE,), (), "disk is full")
+    assert verdict(snapshot, IN_TIME) == 3
 
 
 @pytest.mark.parametrize("status", [Status.DISCOVERED, Status.GROWING])
@@ -65,7 +72,32 @@ def test_a_route_counts_once_both_its_ends_are_known() -> None:
     unscanned, unchecked = evolve(ROUTE, scanned=False), evolve(ROUTE, checked=False)
     assert judged(routes=(ROUTE, unscanned)) is None
     assert judged(routes=(unchecked,)) is None
-    assert judged(routes=(evolve(unscanned, source_error="permission denied"),)) == 0
+    assert judged(routes=(evolve(ROUTE, swept=False),)) is None
+
+
+def test_what_is_half_published_in_an_outage_is_left_for_the_next_run() -> None:
+    assert judged(routes=(evolve(ROUTE, swept=False, outage=OUTAGE),)) == 0
+
+
+def test_nothing_is_known_before_the_house_has_been_set_up() -> None:
+    assert judged(routes=()) is None
+
+
+def test_a_source_that_cannot_be_read_leaves_something_for_the_next_run() -> None:
+    unread = evolve(ROUTE, scanned=False, source_error="permission denied")
+    assert judged(routes=(ROUTE, unread)) == 3
+    assert judged(row(Status.FAILED), routes=(ROUTE, unread)) == 1
+
+
+@pytest.mark.parametrize("why", [{"paused": True}, {"outage": OUTAGE}])
+def test_what_an_outage_or_the_operator_holds_is_left_for_the_next_run(why: dict[str, Any]) -> None:
+    held = evolve(ROUTE, **why)
+    assert judged(row(Status.COMPLETED), row(Status.PAUSED), routes=(held,)) == 3
+    assert judged(row(Status.FAILED), row(Status.PAUSED), routes=(held,)) == 1
+
+
+def test_a_file_that_nothing_holds_any_more_is_about_to_move() -> None:
+    assert judged(row(Status.COMPLETED), row(Status.PAUSED)) is None
 
 
 def test_a_file_of_a_route_that_is_no_more_is_not_waited_for() -> None:

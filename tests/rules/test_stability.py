@@ -4,7 +4,7 @@ from attrs import evolve
 
 from agent.messages import Forgotten, Gone, Moved, Moves, Ready, Scan, SourceState
 from agent.rules.stability import Decisions, StabilityRule
-from agent.terms import Container, Entry, Evidence, Status, Writer
+from agent.terms import Container, Entry, Evidence, Status, Unreadable, Writer
 from tests.rules.samples import (
     CLOSED,
     QUIET,
@@ -19,6 +19,8 @@ from tests.rules.samples import (
 
 QUICK = evolve(ROUTE, stable_closed_s=3.0)
 DELIVER = evolve(ROUTE, unfinished="deliver")
+
+CLOSED_FOLDER = Unreadable("day", "Permission denied")
 
 
 def shown(decisions: Decisions) -> list[Moved]:
@@ -186,9 +188,23 @@ def test_only_what_was_looked_at_can_have_vanished() -> None:
 def test_what_lies_in_an_unseen_folder_has_not_vanished() -> None:
     rule = StabilityRule(ROUTE)
     rule.scanned(a_scan(an_entry("day/1/a.mxf"), an_entry("day1.mxf")))
-    decisions = rule.scanned(a_scan(began_s=1.0, unseen=("day",)))
+    decisions = rule.scanned(a_scan(began_s=1.0, unseen=(CLOSED_FOLDER,)))
     assert Forgotten((a_file("day1.mxf").id,)) in decisions.facts
     assert rule.due_s() == 10.0
+
+
+def test_a_file_that_could_not_be_asked_for_has_not_vanished_either() -> None:
+    rule = StabilityRule(ROUTE)
+    rule.scanned(a_scan(an_entry("day/a.mxf"), an_entry("b.mxf")))
+    unseen = (Unreadable("day/a.mxf", "Permission denied"),)
+    decisions = rule.scanned(a_scan(began_s=1.0, looked=("day/a.mxf", "b.mxf"), unseen=unseen))
+    assert decisions.facts == (Forgotten((a_file("b.mxf").id,)),)
+
+
+def test_folders_that_cannot_be_listed_are_shown() -> None:
+    rule = StabilityRule(ROUTE)
+    state = SourceState("mxf", None, 5, 1001.0, (CLOSED_FOLDER,))
+    assert rule.scanned(a_scan(began_s=1.0, unseen=(CLOSED_FOLDER,))).facts == (state,)
 
 
 def test_a_whole_scan_says_that_the_source_can_be_read() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.config import Route
 from agent.messages import Forgotten, Gone, Moved, Moves, Ready, Scan
 from agent.rules.stability import Decisions, StabilityRule
-from agent.terms import Container, Entry, Evidence, Signature, Status, Writer
+from agent.terms import Container, Entry, Evidence, Signature, Status, Unreadable, Writer
 from tests.rules.samples import ROUTE, a_scan, a_state
 
 PATHS = ("a.mxf", "day/b.mxf", "day/c.mxf")
@@ -73,7 +73,7 @@ class Recorder:
         began_s = self.now_s
         entries = tuple(self._entries(PATHS if looked is None else looked, closely, hidden))
         self.now_s += took_s
-        unseen = (FOLDER,) if hidden else ()
+        unseen = (Unreadable(FOLDER, "denied"),) if hidden else ()
         return a_scan(*entries, began_s=began_s, took_s=took_s, looked=looked, unseen=unseen)
 
     def _entries(self, paths: tuple[str, ...], closely: frozenset[str], hidden: bool) -> Iterator[Entry]:
@@ -131,7 +131,7 @@ class Expectation:
 
     def _missing(self, scan: Scan) -> list[str]:
         present = {entry.path for entry in scan.entries}
-        hidden = tuple(f"{folder}/" for folder in scan.unseen)
+        hidden = tuple(f"{each.folder}/" for each in scan.unseen)
         looked = PATHS if scan.looked is None else scan.looked
         return [path for path in self.still if path in looked and path not in present | set(_below(hidden))]
 

@@ -5,11 +5,14 @@ from agent.messages import (
     Crashed,
     Forgotten,
     GenerationStarted,
+    JournalRenewed,
+    JournalState,
     Moved,
     Moves,
     Progress,
     RouteState,
     SourceState,
+    Swept,
 )
 from agent.rules.view import RECENT_EVENTS, RECENT_FILES, View
 from agent.terms import SourceFile, Status
@@ -197,6 +200,17 @@ def test_a_state_of_storage_concerns_every_route_to_it() -> None:
     assert [board.storage for board in view.boards.values()] == [usable(free_bytes=5)] * 2 + [None]
 
 
+def test_a_sweep_concerns_every_route_to_its_destination() -> None:
+    view = house()
+    view.apply(GenerationStarted((ROUTE, evolve(ROUTE, name="too"), MOV), 0.0))
+    view.flush(0.0)
+    view.apply(Swept(NAS))
+    update = view.flush(0.0)
+    assert update is not None
+    assert {route.name: route.swept for route in update.routes} == {"mxf": True, "too": True}
+    assert not view.boards["mov"].swept
+
+
 def test_routes_tell_of_their_source_and_of_pauses() -> None:
     view = house()
     view.apply(SourceState("mxf", "permission denied", None, 1.0))
@@ -239,6 +253,26 @@ def test_crashes_and_refused_configurations_become_events() -> None:
     assert update is not None
     assert update.events == told
     assert view.flush(7.0) is None
+
+
+def test_a_journal_in_trouble_is_shown_until_it_is_over() -> None:
+    view = house()
+    assert view.snapshot(1.0).journal_error is None
+    view.apply(JournalState("disk is full", 2.0))
+    assert view.snapshot(2.0).journal_error == "disk is full"
+    view.apply(JournalState(None, 3.0))
+    view.apply(JournalRenewed("malformed", 4.0))
+    snapshot = view.snapshot(4.0)
+    assert snapshot.journal_error is None
+    assert snapshot.events == (
+        Event(2.0, "error", "nothing can be written down, copies wait: disk is full"),
+        Event(3.0, "warning", "the journal can be written again, copies go on"),
+        Event(
+            4.0,
+            "warning",
+            "the journal was damaged and has been set aside, running copies begin again: malformed",
+        ),
+    )
 
 
 def test_the_last_events_are_kept() -> None:

@@ -12,6 +12,7 @@ from agent.messages import (
     Crashed,
     Forgotten,
     GenerationStarted,
+    JournalState,
     Moved,
     Moves,
     Progress,
@@ -54,6 +55,8 @@ STEPS = st.one_of(
             RouteState("mov", paused=False),
             Crashed("watcher", "bug", 0.0, 1.0),
             ConfigRejected(("bad",), 0.0),
+            JournalState("full", 0.0),
+            JournalState(None, 0.0),
             GenerationStarted((MXF, MOV), 0.0),
             GenerationStarted((MXF,), 0.0),
         ]

@@ -2,31 +2,40 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from agent.protocol import DIGEST_BYTES, Checkpoint, Copying, Pace, Place, VerifyMode
-from agent.stores import copying
-from agent.stores.copying import Engine, Report, Tally
+from agent.protocol import DIGEST_BYTES, Checkpoint, Copying, Pace, Patch, Place, VerifyMode
+from agent.stores import copying, following, pipeline, reading
+from agent.stores.copying import Engine
+from agent.stores.descriptors import held
 from agent.stores.folder import FolderDestination
+from agent.stores.following import Follower
+from agent.stores.pipeline import Report, Tally
 from agent.stores.platform import Publisher
+from agent.stores.reading import Reader
 from agent.terms import VerifyLevel
 from tests.stores.faulty import FaultyPartial, Script
 from tests.stores.ground import PARTIAL, nothing_left_over
 
 BLOCK = 64  # small blocks: many of them in a small file
-WINDOW = copying.WINDOW_BLOCKS * BLOCK
+WINDOW = pipeline.WINDOW_BLOCKS * BLOCK
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs on every Linux
 
 
 @contextmanager
 def small_blocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched, nothing_left_over():
-        patched.setattr(copying, "BLOCK_BYTES", BLOCK)
+        with_blocks_of(patched, BLOCK)
         yield
+
+
+def with_blocks_of(patched: pytest.MonkeyPatch, block_bytes: int) -> None:
+    for module in (pipeline, reading, copying, following):
+        patched.setattr(module, "BLOCK_BYTES", block_bytes)
 
 
 def content_of_size(size_bytes: int) -> bytes:
@@ -42,7 +51,7 @@ class Bench:
         self.source.write_bytes(content)
         self.partial = Path(folder, PARTIAL)
         self.place = Place(folder, self.source.stat().st_dev)
-        self.reports: list[Copying | Checkpoint] = []
+        self.reports: list[Copying | Checkpoint | Patch] = []
         self.listen: Report = self.reports.append
         self.tally = Tally(self.listen)
 
@@ -53,20 +62,32 @@ class Bench:
         verify: VerifyMode = "read_back",
         pace: Pace | None = None,
     ) -> tuple[bytes, VerifyLevel]:
-        self.tally = Tally(self.listen)
         size_bytes = self.source.stat().st_size
-        source = os.open(self.source, os.O_RDONLY)
-        try:
-            with FolderDestination.open(self.place, Publisher()) as destination:
-                partial = FaultyPartial(destination.open_partial(PARTIAL), script or Script())
-                try:
-                    return Engine(source, size_bytes, partial, verify, pace or Pace(), self.tally).run(
-                        believed
-                    )
-                finally:
-                    partial.close()
-        finally:
-            os.close(source)
+        with self._opened(script) as (source, partial):
+            return Engine(source, size_bytes, partial, verify, pace or Pace(), self.tally).run(believed)
+
+    def revise(self, proven: int = 0, script: Script | None = None) -> tuple[bytes, VerifyLevel]:
+        """Copy the source as it stands now, believing what a journal would know of earlier runs."""
+        believed, size_bytes = self.checkpointed, self.source.stat().st_size
+        with self._opened(script) as (source, partial):
+            engine = Engine(source, size_bytes, partial, "read_back", Pace(), self.tally)
+            return engine.revise(believed, proven)
+
+    def follow(self, proven: int = 0, script: Script | None = None) -> int:
+        believed = self.checkpointed
+        with self._opened(script) as (source, partial):
+            reader = Reader(source, self.tally, Pace(), believed, proven)
+            return Follower(reader, partial, "read_back", self.tally).run()
+
+    @contextmanager
+    def _opened(self, script: Script | None) -> Iterator[tuple[int, FaultyPartial]]:
+        self.tally = Tally(self.listen)
+        with (
+            held(os.open(self.source, os.O_RDONLY)) as source,
+            FolderDestination.open(self.place, Publisher()) as destination,
+            closing(FaultyPartial(destination.open_partial(PARTIAL), script or Script())) as partial,
+        ):
+            yield source, partial
 
     @property
     def checkpointed(self) -> tuple[bytes, ...]:
@@ -79,6 +100,8 @@ class Bench:
                     report.digests[at : at + DIGEST_BYTES]
                     for at in range(0, len(report.digests), DIGEST_BYTES)
                 ]
+            elif isinstance(report, Patch):
+                known[report.block] = report.digest
         return tuple(known)
 
 

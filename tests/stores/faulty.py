@@ -119,6 +119,10 @@ class FaultyPartial:
         with self._troubles.around("flush"):
             self._inner.flush()
 
+    def anchor(self) -> None:
+        with self._troubles.around("anchor"):
+            self._inner.anchor()
+
     def read_back(self, offset: int, length: int) -> bytes:
         with self._troubles.around("read_back"):
             return self._troubles.read(offset, self._inner.read_back(offset, length))

@@ -16,6 +16,7 @@ from agent.protocol import (
     CopyFile,
     Copying,
     Found,
+    Patch,
     VerifyMode,
 )
 from agent.stores import platform
@@ -206,7 +207,7 @@ def test_other_content_under_the_name_is_copied_anew(
     ground: Ground, destination: Destination, existing: bytes
 ) -> None:
     (ground.nas / "clip.mxf").write_bytes(existing)
-    reports: list[Copying | Checkpoint] = []
+    reports: list[Copying | Checkpoint | Patch] = []
     assert isinstance(copy_file(ground.copy(), destination, reports.append), Copied)
     assert ground.arrived() == {"clip.mxf": existing, PARTIAL: CONTENT}
 

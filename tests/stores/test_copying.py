@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.faults import Fault, FaultKind
-from agent.protocol import DIGEST_BYTES, Checkpoint, Copying, VerifyMode
-from agent.stores import copying
-from tests.stores.bench import BLOCK, WINDOW, bench_with, content_of_size, small_blocks
+from agent.protocol import DIGEST_BYTES, Checkpoint, Copying, Patch, VerifyMode
+from agent.stores import pipeline
+from tests.stores.bench import BLOCK, WINDOW, bench_with, content_of_size, small_blocks, with_blocks_of
 from tests.stores.faulty import ALWAYS, Script
 from tests.stores.ground import digests_of, nothing_left_over
 
@@ -70,8 +70,8 @@ def test_a_partial_that_ends_early_or_late_is_corrupt_whatever_the_level() -> No
 
 
 def test_memory_does_not_grow_with_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "BLOCK_BYTES", 1 << 16)
-    window = copying.WINDOW_BLOCKS << 16
+    with_blocks_of(monkeypatch, 1 << 16)
+    window = pipeline.WINDOW_BLOCKS << 16
     with bench_with(b"") as bench:
         os.truncate(bench.source, 40 * window)
         tracemalloc.start()
@@ -146,7 +146,7 @@ def test_wherever_a_copy_stops_and_whatever_is_believed_the_next_one_ends_right(
     content = content_of_size(size_bytes)
     with bench_with(content) as bench, nothing_left_over():
         with suppress(Fault), pytest.MonkeyPatch.context() as often:
-            often.setattr(copying, "REPORT_S", 0.0)
+            often.setattr(pipeline, "REPORT_S", 0.0)
             bench.run(script=Script(stop_at=stop_at))
         known = list(bench.checkpointed)
         assert tuple(known) == digests_of(content, BLOCK)[: len(known)]
@@ -177,27 +177,27 @@ def test_a_block_that_arrived_altered_is_repaired_and_counted(script: Script) ->
 
 
 def test_a_block_that_stays_altered_is_corrupt_and_named_and_not_checkpointed() -> None:
-    number = copying.WINDOW_BLOCKS + 3
+    number = pipeline.WINDOW_BLOCKS + 3
     script = Script(flips={number * BLOCK: ALWAYS})
     with bench_with(content_of_size(4 * WINDOW)) as bench, pytest.raises(Fault) as fault:
         bench.run(script=script)
     assert fault.value.kind is FaultKind.CORRUPT
     first, last = number * BLOCK, (number + 1) * BLOCK - 1
     assert f"block {number} (bytes {first} to {last})" in str(fault.value)
-    assert len(bench.checkpointed) <= copying.WINDOW_BLOCKS
+    assert len(bench.checkpointed) <= pipeline.WINDOW_BLOCKS
 
 
 def test_a_checkpoint_follows_the_flush_and_the_reading_back_of_its_blocks() -> None:
     script = Script()
     before: list[list[str]] = []
 
-    def listen(report: Copying | Checkpoint) -> None:
+    def listen(report: Copying | Checkpoint | Patch) -> None:
         if isinstance(report, Checkpoint):
-            assert len(report.digests) == copying.WINDOW_BLOCKS * DIGEST_BYTES
+            assert len(report.digests) == pipeline.WINDOW_BLOCKS * DIGEST_BYTES
             before.append(list(script.operations))
 
     with bench_with(content_of_size(WINDOW)) as bench:
         bench.listen = listen
         bench.run(script=script)
-    each = copying.WINDOW_BLOCKS
-    assert before == [["size", "truncate", *["write"] * each, "flush", *["read_back"] * each]]
+    each = pipeline.WINDOW_BLOCKS
+    assert before == [["size", "truncate", *["write"] * each, "flush", *["read_back"] * each, "anchor"]]

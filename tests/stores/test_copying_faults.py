@@ -14,9 +14,10 @@ import pytest
 
 from agent.config import BandwidthStep
 from agent.faults import Fault, FaultKind, OutageReason
-from agent.protocol import Checkpoint, Copying, Pace
-from agent.stores import copying
-from agent.stores.copying import Report, Tally, read_exactly
+from agent.protocol import Checkpoint, Copying, Pace, Patch
+from agent.stores import copying, pipeline, reading
+from agent.stores.pipeline import Report, Tally
+from agent.stores.reading import read_exactly
 from agent.stores.stages import IN_FLIGHT, Stage
 from tests.stores.bench import BLOCK, SHARED_MEMORY, WINDOW, bench_with, content_of_size, small_blocks
 from tests.stores.faulty import Script
@@ -45,7 +46,7 @@ def test_a_full_destination_stops_the_copy_and_is_told_as_it_is(operation: str) 
 def test_what_was_verified_before_an_outage_is_checkpointed_and_not_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(copying, "REPORT_S", 3600.0)  # no checkpoint is due before the end
+    monkeypatch.setattr(pipeline, "REPORT_S", 3600.0)  # no checkpoint is due before the end
     content = content_of_size(4 * WINDOW)
     with bench_with(content) as bench:
         with pytest.raises(Fault):
@@ -118,7 +119,7 @@ def test_a_source_that_cannot_be_read_is_its_own_fault_and_ends_both_stages(
             raise Fault(FaultKind.SOURCE, "source: Input/output error")
         return bytes(length)
 
-    monkeypatch.setattr(copying, "read_exactly", unreadable)
+    monkeypatch.setattr(reading, "read_exactly", unreadable)
     with bench_with(content_of_size(4 * WINDOW)) as bench, pytest.raises(Fault, match="source: Input"):
         bench.run()
 
@@ -142,14 +143,15 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 1000.0
         passing = SimpleNamespace(monotonic=lambda: self.now_s, sleep=self._pass, localtime=time.localtime)
-        monkeypatch.setattr(copying, "time", passing)
+        for module in (copying, pipeline, reading):
+            monkeypatch.setattr(module, "time", passing)
 
     def _pass(self, duration_s: float) -> None:
         self.now_s += duration_s
 
 
-def _recorded() -> tuple[list[Copying | Checkpoint], Report]:
-    reports: list[Copying | Checkpoint] = []
+def _recorded() -> tuple[list[Copying | Checkpoint | Patch], Report]:
+    reports: list[Copying | Checkpoint | Patch] = []
     return reports, reports.append
 
 
@@ -162,9 +164,9 @@ def test_progress_is_reported_when_there_is_some_and_not_too_often(monkeypatch: 
     tally.progress()
     tally.copied_bytes = 2
     tally.progress()
-    clock.now_s += copying.REPORT_S
+    clock.now_s += pipeline.REPORT_S
     tally.progress()
-    clock.now_s += copying.REPORT_S
+    clock.now_s += pipeline.REPORT_S
     tally.progress()
     assert reports == [Copying(1, 0), Copying(2, 0)]
 
@@ -176,7 +178,7 @@ def test_a_limited_copy_takes_its_time_and_is_never_silent_for_long(monkeypatch:
         bench.listen = lambda _: heard_s.append(clock.now_s)
         bench.run(pace=Pace((BandwidthStep(0, 2 * WINDOW),), shares=2))
     assert clock.now_s == pytest.approx(1004)
-    assert max(later - sooner for sooner, later in pairwise(heard_s)) <= copying.REPORT_S
+    assert max(later - sooner for sooner, later in pairwise(heard_s)) <= pipeline.REPORT_S
 
 
 @pytest.mark.parametrize("pace", [Pace(), Pace((BandwidthStep(0, None),))])

@@ -134,6 +134,19 @@ def test_a_checkpoint_may_replace_a_part_of_an_earlier_one(journal: Journal) -> 
     assert journal.find("mxf", "a.mxf") == evolve(transfer, blocks=(digests(1), digests(9)))
 
 
+def test_one_block_may_be_given_another_digest_and_the_others_stay(journal: Journal) -> None:
+    transfer = begun(journal)
+    journal.checkpoint(transfer.id, 0, digests(0, 1))
+    journal.checkpoint(transfer.id, 2, digests(2, 3))
+    for block in (0, 3):
+        journal.patch(transfer.id, block, digests(90 + block))
+    found = journal.find("mxf", "a.mxf")
+    assert found is not None
+    assert b"".join(found.blocks) == digests(90, 1, 2, 93)
+    with pytest.raises(ValueError, match="block 4 is not in the table"):
+        journal.patch(transfer.id, 4, digests(4))
+
+
 def test_operations_on_a_transfer_that_is_not_running_are_refused(journal: Journal) -> None:
     gone = ended(journal, "a.mxf", "delivered")
     operations: list[Callable[[], None]] = [
@@ -156,8 +169,47 @@ def test_a_dropped_transfer_leaves_no_trace(journal: Journal) -> None:
     journal.drop(transfer.id)
     assert journal.find("mxf", "a.mxf") is None
     assert journal.history(HistoryQuery()).rows == ()
-    assert journal._writer.scalar(text("SELECT count(*) FROM blocks")) == 0
-    journal._writer.rollback()
+    assert journal._db.writer.scalar(text("SELECT count(*) FROM blocks")) == 0
+    journal._db.writer.rollback()
+
+
+def test_what_loses_its_transfer_is_a_leftover_unless_it_is_known_to_be_gone(journal: Journal) -> None:
+    restarted, dropped, failed, gone, delivered = [begun(journal, name) for name in "abcde"]
+    journal.restart(restarted.id, ".a.fresh")
+    journal.restart(restarted.id, ".a.fresher")
+    journal.drop(dropped.id, leftover=True)
+    journal.finish(failed.id, "failed", 3, "unreadable", 1.0, None, leftover=True)
+    journal.drop(gone.id)
+    journal.finish(delivered.id, "delivered", 1, None, 1.0, "/nas/e")
+    journal.fail_unstarted(a_file("f"), "/src", "/nas", 3, "unreadable", at=1.0)
+    assert journal.leftovers("/nas") == (".a.fresh", ".a.partial", ".b.partial", ".c.partial")
+    assert journal.leftovers("/elsewhere") == ()
+    journal.forget_leftover("/nas", ".a.partial")
+    journal.forget_leftover("/elsewhere", ".b.partial")
+    assert journal.leftovers("/nas") == (".a.fresh", ".b.partial", ".c.partial")
+
+
+def test_what_a_running_transfer_has_is_no_leftover_wherever_it_was_found(journal: Journal) -> None:
+    transfer = begun(journal)
+    for destination in ("/nas", "/the/same/under/another/name"):
+        journal.leave(destination, (transfer.partial, NOT_UTF8))
+        journal.leave(destination, (NOT_UTF8,))
+        assert journal.leftovers(destination) == (NOT_UTF8,)
+    journal.restart(transfer.id, transfer.partial)
+    assert journal.leftovers("/nas") == (NOT_UTF8,)
+
+
+def test_what_was_searched_is_remembered_for_each_installation(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    for _ in range(2):
+        journal.note_search("one", "/nas")
+        journal.note_search("two")
+    journal.close()
+    journal = Journal.open(str(tmp_path))
+    places = [(identity, where) for identity in ("one", "two", "") for where in ("/nas", "/other")]
+    searched = [place for place in places if journal.is_searched(*place)]
+    assert searched == [("one", "/nas"), ("two", "/nas"), ("two", "/other")]
+    journal.close()
 
 
 def test_the_sweep_sees_the_running_transfers_of_its_destination(journal: Journal) -> None:

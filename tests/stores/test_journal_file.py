@@ -1,3 +1,4 @@
+import errno
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 from agent.stores.journal import Journal, JournalError
 from agent.stores.schema import REVISION, history, metadata
 from agent.views import HistoryQuery
+from tests.stores.faulty import failing
 from tests.stores.journal_samples import begun, digests
 
 
@@ -32,7 +34,7 @@ def test_a_transaction_that_sqlite_gave_up_is_not_taken_for_a_commit(journal: Jo
     def begin_and_lose(before: str, after: str) -> None:
         with journal.together():
             begun(journal, before)
-            journal._writer.exec_driver_sql("ROLLBACK")
+            journal._db.writer.exec_driver_sql("ROLLBACK")
             if after:
                 begun(journal, after)
 
@@ -55,15 +57,15 @@ def test_a_full_disk_is_one_clear_line_and_passes(journal: Journal) -> None:
 
 
 def limit_pages(journal: Journal, count: int) -> None:
-    with journal._writer.begin():
-        journal._writer.exec_driver_sql(f"PRAGMA max_page_count={count}")
+    with journal._db.writer.begin():
+        journal._db.writer.exec_driver_sql(f"PRAGMA max_page_count={count}")
 
 
 def test_the_writer_is_durable_and_the_reader_cannot_write(journal: Journal) -> None:
-    with journal._writer.begin() as _, journal._reader.begin() as _:
-        ask = journal._writer.exec_driver_sql
+    with journal._db.writer.begin() as _, journal._db.reader.begin() as _:
+        ask = journal._db.writer.exec_driver_sql
         assert (ask("PRAGMA journal_mode").scalar(), ask("PRAGMA synchronous").scalar()) == ("wal", 2)
-        ask = journal._reader.exec_driver_sql
+        ask = journal._db.reader.exec_driver_sql
         assert (ask("PRAGMA query_only").scalar(), ask("PRAGMA wal_autocheckpoint").scalar()) == (1, 0)
 
 
@@ -120,6 +122,13 @@ def test_what_is_no_sound_journal_of_ours_is_set_aside_unaltered(
     assert logs[0]["reason"]
 
 
+def test_what_cannot_be_set_aside_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "journal.db").write_bytes(b"no database")
+    monkeypatch.setattr(Path, "rename", failing(errno.EROFS))
+    with pytest.raises(JournalError, match=r"cannot be set aside: Read-only file system$"):
+        Journal.open(str(tmp_path))
+
+
 def test_nothing_set_aside_is_ever_replaced(tmp_path: Path) -> None:
     (tmp_path / "journal.db.damaged-1").write_bytes(b"first")
     (tmp_path / "journal.db.damaged-2-wal").write_bytes(b"second")
@@ -151,8 +160,8 @@ def test_a_folder_that_cannot_hold_a_journal_is_one_clear_line(tmp_path: Path) -
 
 
 def test_another_program_that_holds_the_file_is_no_damage(journal: Journal, tmp_path: Path) -> None:
-    journal._writer.exec_driver_sql("PRAGMA busy_timeout=0")
-    journal._writer.rollback()
+    journal._db.writer.exec_driver_sql("PRAGMA busy_timeout=0")
+    journal._db.writer.rollback()
     other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(JournalError, match="database is locked"):
@@ -183,9 +192,9 @@ def statements(file: Path) -> dict[str, list[str]]:
 
 def test_settled_files_are_found_by_their_index(journal: Journal) -> None:
     ask = select(history.c.id).where(history.c.route == "r", history.c.path == "p", history.c.settles)
-    with journal._writer.begin():
-        sql = str(ask.compile(journal._writer, compile_kwargs={"literal_binds": True}))
-        (plan,) = journal._writer.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}").scalars("detail")
+    with journal._db.writer.begin():
+        sql = str(ask.compile(journal._db.writer, compile_kwargs={"literal_binds": True}))
+        (plan,) = journal._db.writer.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}").scalars("detail")
     assert "USING INDEX ux_history_settles" in plan
 
 

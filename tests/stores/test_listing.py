@@ -130,6 +130,17 @@ def test_a_folder_that_becomes_a_link_while_it_is_listed_is_not_followed(root: P
     assert listing.unseen == [("folder", os.strerror(errno.ENOTDIR))]
 
 
+def test_a_folder_that_moves_away_while_its_parent_is_listed_is_not_called_unreadable(root: Path) -> None:
+    (root / "clip.mxf").touch()
+    (root / "folder").mkdir()
+    listing = Listing(_folder(root))
+    entries = listing.entries()
+    next(entries)
+    (root / "folder").rmdir()
+    assert list(entries) == []
+    assert listing.unseen == []
+
+
 def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_listed(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

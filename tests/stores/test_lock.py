@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import signal
@@ -9,6 +10,7 @@ import pytest
 
 from agent.stores.database import JournalError
 from agent.stores.lock import StateLock, StateLocked
+from tests.stores.faulty import failing
 
 HOLDER = """
 import sys
@@ -49,6 +51,16 @@ def test_a_holder_that_has_not_signed_yet_keeps_others_out_too(tmp_path: Path) -
         fcntl.flock(unsigned, fcntl.LOCK_EX)
         with pytest.raises(StateLocked, match="pid unknown"):
             StateLock(str(tmp_path))
+
+
+def test_a_disk_without_room_for_its_name_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(list(Path("/dev/fd").iterdir()))
+    monkeypatch.setattr(os, "pwrite", failing(errno.ENOSPC))
+    with pytest.raises(JournalError, match=r"cannot be used: No space left on device$"):
+        StateLock(str(tmp_path))
+    assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 def test_a_state_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:

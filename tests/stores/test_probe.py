@@ -16,6 +16,7 @@ from agent.stores.platform import Publisher
 from tests.stores.faulty import failing
 from tests.stores.ground import nothing_left_over, unprivileged
 
+PROBE = ".transfer-agent.0123456789abcdef.partial"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs on every Linux
 
 
@@ -55,7 +56,7 @@ def test_a_root_that_is_gone_or_no_folder_is_an_outage_for_copies_and_probes(
     with pytest.raises(Fault) as refused, FolderDestination.open(Place(path, 0), Publisher()):
         raise AssertionError("it must not be opened")
     with pytest.raises(Fault) as probed:
-        probe(path, None, try_writing=True)
+        probe(path, None, try_writing=PROBE)
     assert refused.value.reason is probed.value.reason is reason
 
 
@@ -71,9 +72,9 @@ def test_a_root_that_does_not_answer_is_an_outage(root: Path, monkeypatch: pytes
 # The probe
 
 
-@pytest.mark.parametrize("try_writing", [False, True])
+@pytest.mark.parametrize("try_writing", [None, PROBE])
 def test_a_usable_folder_says_where_it_is_and_how_much_fits_and_keeps_nothing(
-    root: Path, try_writing: bool
+    root: Path, try_writing: str | None
 ) -> None:
     probed = probe(str(root), None, try_writing=try_writing)
     assert probed.device == root.stat().st_dev
@@ -86,18 +87,18 @@ def test_a_marker_must_stand_where_it_was_named(root: Path) -> None:
     for marker in (".mounted", "media/.mounted", "clip.mxf/.mounted"):
         (root / "clip.mxf").touch()
         with pytest.raises(Fault) as fault:
-            probe(str(root), marker, try_writing=False)
+            probe(str(root), marker, try_writing=None)
         assert fault.value.reason is OutageReason.MARKER_MISSING
         assert marker in str(fault.value)
     (root / "media").mkdir()
     (root / "media" / ".mounted").touch()
-    probe(str(root), "media/.mounted", try_writing=False)
+    probe(str(root), "media/.mounted", try_writing=None)
 
 
 def test_a_read_only_file_system_is_an_outage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "is_read_only", lambda _fd: True)
     with pytest.raises(Fault) as fault:
-        probe(str(root), None, try_writing=True)
+        probe(str(root), None, try_writing=PROBE)
     assert fault.value.reason is OutageReason.READ_ONLY
 
 
@@ -105,7 +106,7 @@ def test_a_folder_that_we_may_not_write_into_is_denied() -> None:
     with tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as folder:  # others may not look into tmp_path
         Path(folder).chmod(0o555)
         with unprivileged(), pytest.raises(Fault, match="no permission to write") as fault:
-            probe(folder, None, try_writing=False)
+            probe(folder, None, try_writing=None)
     assert fault.value.reason is OutageReason.DENIED
 
 
@@ -113,8 +114,29 @@ def test_a_folder_that_only_fails_when_written_to_is_found_out_and_kept_clean(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "sync_data", failing(errno.ENOSPC))
-    probe(str(root), None, try_writing=False)
+    probe(str(root), None, try_writing=None)
     with pytest.raises(Fault) as fault:
-        probe(str(root), None, try_writing=True)
+        probe(str(root), None, try_writing=PROBE)
     assert fault.value.reason is OutageReason.FULL
     assert list(root.iterdir()) == []
+
+
+def test_a_probe_that_a_sweep_has_removed_meanwhile_is_no_outage(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_data = platform.sync_data
+
+    def swept(descriptor: int) -> None:
+        sync_data(descriptor)
+        (root / PROBE).unlink()
+
+    monkeypatch.setattr(platform, "sync_data", swept)
+    probe(str(root), None, try_writing=PROBE)
+    assert list(root.iterdir()) == []
+
+
+def test_a_probe_replaces_nothing(root: Path) -> None:
+    (root / PROBE).write_bytes(b"foreign")
+    with pytest.raises(FileExistsError):
+        probe(str(root), None, try_writing=PROBE)
+    assert (root / PROBE).read_bytes() == b"foreign"

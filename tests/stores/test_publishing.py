@@ -16,6 +16,7 @@ from agent.protocol import (
     CopyFile,
     Copying,
     Found,
+    Patch,
     Published,
     PublishFile,
 )
@@ -102,7 +103,7 @@ def test_the_same_content_under_the_name_is_left_as_it_is_and_counts(
 ) -> None:
     (ground.nas / "clip.mxf").write_bytes(CONTENT)
     before = (ground.nas / "clip.mxf").stat()
-    reports: list[Copying | Checkpoint] = []
+    reports: list[Copying | Checkpoint | Patch] = []
     assert publish_file(sealed, destination, reports.append) == Published("clip.mxf", already_there=True)
     after = (ground.nas / "clip.mxf").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -156,7 +157,7 @@ def test_a_partial_that_vanished_is_corrupt_and_nothing_is_published(
 def _deliver(ground: Ground, destination: Destination, known: list[bytes]) -> Published | Found:
     """One attempt; `known` is what the journal would hold, before and after."""
 
-    def report(fact: Copying | Checkpoint) -> None:
+    def report(fact: Copying | Checkpoint | Patch) -> None:
         if isinstance(fact, Checkpoint):
             known[fact.first_block :] = [
                 fact.digests[at : at + DIGEST_BYTES] for at in range(0, len(fact.digests), DIGEST_BYTES)

@@ -48,7 +48,10 @@ def _now(root: Path, path: str) -> Signature:
 
 
 def _examine(root: Path, paths: tuple[str, ...], *closely: str) -> list[Entry]:
-    return list(source.examine(_folder(root), paths, frozenset(closely)))
+    unseen: list[tuple[str, str]] = []
+    entries = list(source.examine(_folder(root), paths, frozenset(closely), unseen))
+    assert unseen == []
+    return entries
 
 
 def test_only_wanted_regular_files_are_examined(root: Path) -> None:
@@ -98,6 +101,13 @@ def test_a_source_that_is_gone_cannot_be_examined(root: Path) -> None:
 def clip(root: Path) -> Path:
     (root / "clip.mxf").write_bytes(b"content")
     return root / "clip.mxf"
+
+
+def test_what_cannot_be_asked_for_has_not_vanished(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beneath, "stat_beneath", failing(errno.EACCES))
+    unseen: list[tuple[str, str]] = []
+    assert list(source.examine(_folder(root), ("day/clip.mxf",), frozenset(), unseen)) == []
+    assert unseen == [("day/clip.mxf", "Permission denied")]
 
 
 def _kind_when_opened(root: Path, expected: Signature, path: str = "clip.mxf") -> FaultKind:

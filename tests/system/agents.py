@@ -74,12 +74,14 @@ class Agent:
 
     def start(self, *options: str) -> None:
         """Start, and wait until the page answers."""
-        (self.home / "state" / "address").unlink(missing_ok=True)
+        address = self.home / "state" / "address"
+        address.unlink(missing_ok=True)
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 self.command("run", *options), stderr=log, start_new_session=True
             )
-        self.wait_until(lambda: (self.home / "state" / "address").exists() and self.status("/livez") == 200)
+        # It is there a moment before the address is in it.
+        self.wait_until(lambda: address.exists() and bool(self.url) and self.status("/livez") == 200)
 
     def say(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another verb to its end."""

@@ -59,6 +59,27 @@ def test_kill_9_in_mid_copy_loses_nothing(agent: Agent) -> None:
     assert not (agent.source / "large.mxf").exists()
 
 
+def test_kill_9_in_mid_copy_and_the_loss_of_the_journal_leave_nothing_lying_about(agent: Agent) -> None:
+    foreign = agent.nas / ".large.mxf.0123456789abcdef.partial"
+    foreign.write_bytes(b"somebody else's")
+    slowly(agent)
+    agent.start()
+    content = a_large_file(agent)
+    wait_until_under_way(agent)
+    agent.signal(signal.SIGKILL)
+    agent.wait()
+    assert len(agent.partials()) == 2
+    for part in (agent.home / "state").glob("journal.db*"):
+        part.unlink()
+    agent.configure()
+    agent.start()
+    agent.wait_for("large.mxf", "Completed")
+    agent.wait_until(lambda: agent.partials() == [foreign])
+    assert (agent.nas / "large.mxf").read_bytes() == content
+    assert foreign.read_bytes() == b"somebody else's"
+    agent.wait_until(lambda: [line["removed"] for line in agent.events("swept")[-1:]] == [1])
+
+
 def test_a_paused_route_stops_its_copy_and_goes_on_from_there(agent: Agent) -> None:
     slowly(agent)
     agent.start()

@@ -64,6 +64,7 @@ A_ROUTE = RouteView(
     rate_bytes_s=50.0,
     outage=None,
     checked=True,
+    swept=True,
     scanned=True,
     source_error=None,
     source_free_bytes=512 * GIB + 5,
@@ -99,6 +100,7 @@ class FakeDesk:
     files: tuple[FileView, ...] = (A_FILE, COMPLETED)
     routes: tuple[RouteView, ...] = (A_ROUTE,)
     page: HistoryPage = field(factory=lambda: HistoryPage((A_ROW,), None))
+    journal_error: str | None = None
     refusal: Exception | None = None
     orders: list[tuple[str, ...]] = field(factory=list)
     queries: list[HistoryQuery] = field(factory=list)
@@ -119,7 +121,7 @@ class FakeDesk:
 
     async def snapshot(self) -> Snapshot:
         self._answer()
-        return Snapshot(1, self.files, self.routes, (AN_EVENT,))
+        return Snapshot(1, self.files, self.routes, (AN_EVENT,), self.journal_error)
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
         self._answer()

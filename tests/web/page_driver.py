@@ -183,5 +183,6 @@ def a_route(**more: object) -> Said:
         "destination_free_bytes": 18_400 * GB,
         "destination_total_bytes": 64_000 * GB,
         "low_space_bytes": 10 * GB,
+        "unreadable_folders": [],
         **more,
     }

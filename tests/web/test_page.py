@@ -132,6 +132,17 @@ def test_an_outage_stands_out_and_ends_by_itself(agent: Agent, page: Page) -> No
     expect(page.locator("#overall")).to_have_text("All destinations usable")
 
 
+def test_folders_that_cannot_be_read_are_named_until_they_can(agent: Agent, page: Page) -> None:
+    closed = {"folder": "day\n1", "reason": "Permission denied"}
+    agent.shows(routes=(a_route(unreadable_folders=[closed, closed]),))
+    visit(page, agent)
+    banner = page.locator("#routes .card .banner").nth(2)
+    expect(banner).to_contain_text("Folders that cannot be read")
+    expect(banner).to_contain_text("day\u24241 (Permission denied); day\u24241 (Permission denied)")
+    agent.updates(routes=(a_route(),))
+    expect(banner).to_be_hidden()
+
+
 def test_a_route_is_paused_and_resumed(agent: Agent, page: Page) -> None:
     agent.shows(routes=(a_route(name="a/b"),))
     visit(page, agent)

@@ -37,6 +37,14 @@ async def test_verbose_readiness_says_which_is_not_and_why() -> None:
     ]
 
 
+async def test_not_ready_and_not_well_while_the_journal_cannot_be_written() -> None:
+    desk = FakeDesk(journal_error="disk is full")
+    assert await said(desk, "/readyz") == (503, "not ready: journal: disk is full")
+    assert await said(desk, "/readyz?verbose") == (503, "not ready: journal: disk is full\nmxf: ok")
+    assert await said(desk, "/api/health") == (503, "ERROR")
+    assert await said(desk, "/livez") == (200, "ok")
+
+
 async def test_verbose_readiness_shows_any_detail() -> None:
     odd = evolve(HUNG, outage=evolve(AN_OUTAGE, detail="no \udcff"))
     assert "no \ufffd" in (await said(FakeDesk(routes=(odd,)), "/readyz?verbose"))[1]

@@ -6,7 +6,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.terms import Status
+from agent.terms import Status, Unreadable
 from agent.views import FileView, HistoryPage, Snapshot
 from tests.web.fake_desk import (
     A_FILE,
@@ -92,6 +92,12 @@ def test_the_live_feed_adds_the_relative_path_and_what_the_file_waits_for() -> N
         "why": "its container is open",
         "until": "2026-01-01T00:00:00.000Z",
     }
+
+
+def test_a_route_entry_tells_of_folders_that_cannot_be_read() -> None:
+    closed = (Unreadable("day", "Permission denied"),)
+    entry = wire.route_entry(evolve(A_ROUTE, unreadable_folders=closed))
+    assert entry["unreadable_folders"] == [{"folder": "day", "reason": "Permission denied"}]
 
 
 def test_a_route_entry_tells_of_an_outage() -> None:

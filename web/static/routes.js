@@ -40,6 +40,7 @@ export function routeCard({ pause, resume }) {
   const destination = h("bdi");
   const outage = banner();
   const sourceError = banner();
+  const unreadable = banner();
   const space = spaceBar();
   const counts = h("ul", { class: "counts" });
   const rate = h("strong");
@@ -47,7 +48,7 @@ export function routeCard({ pause, resume }) {
   const node = h("li", { class: "card" },
     h("div", { class: "head" }, name, paused, button),
     h("p", { class: "way" }, source, icon("arrow"), destination),
-    outage.node, sourceError.node,
+    outage.node, sourceError.node, unreadable.node,
     h("p", { class: "pace" }, rate, queue),
     counts, space.node);
   const update = (route, nowMs) => {
@@ -64,12 +65,18 @@ export function routeCard({ pause, resume }) {
     attribute(destination, "title", route.destination);
     outage.update(route.outage && outageText(route.outage, nowMs), route.outage?.detail);
     sourceError.update(route.source_error && "Source not readable", route.source_error);
+    const closed = route.unreadable_folders;
+    unreadable.update(closed.length && "Folders that cannot be read", closed.map(inWords).join("; "));
     text(rate, format.rate(route.rate_bytes_s));
     text(queue, `${format.bytes(route.queue_bytes)} to go`);
     showCounts(counts, route.counts);
     space.update(route);
   };
   return { node, update };
+}
+
+function inWords({ folder, reason }) {
+  return `${format.visible(folder)} (${reason})`;
 }
 
 function outageText(outage, nowMs) {

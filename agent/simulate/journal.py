@@ -1,0 +1,49 @@
+"""What the simulator says it did: one object a step, and one for each file in the end."""
+
+from datetime import UTC, datetime
+
+from agent.simulate.content import Content
+from agent.simulate.steps import Allocate, Close, Rename, Stamp, Step, Truncate, Write
+
+Line = dict[str, object]
+
+
+def line(step: Step, at: datetime) -> Line:
+    """`time` is when it was done (RFC 3339, UTC), `at_s` when it was due, from the start of the run."""
+    told = {"time": stamp(at), "at_s": round(step.at_s, 6), "op": _op(step), "path": step.path}
+    match step:
+        case Write():
+            told |= {"offset": step.offset, "length": step.content.size_bytes}
+        case Allocate() | Truncate():
+            told |= {"offset": 0, "length": step.length}
+        case Rename():
+            told |= {"to": step.to}
+        case Stamp():
+            told |= {"age_s": step.age_s}
+    return told
+
+
+def result(path: str, content: Content, at: datetime) -> Line:
+    """What was written to a file, all in all: computed, not read, for it may have been moved on since."""
+    return {
+        "time": stamp(at),
+        "op": "result",
+        "path": path,
+        "size": content.size_bytes,
+        "sha256": content.sha256(),
+    }
+
+
+def stamp(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _op(step: Step) -> str:
+    match step:
+        case Allocate():
+            return step.way
+        case Close() if step.crashed:
+            return "crash"
+        case Write() if step.mapped:
+            return "map"
+    return type(step).__name__.lower()

@@ -1,0 +1,188 @@
+"""Blocks on their way into a partial: written, flushed, read back and compared, a window at a time.
+
+While one window is read from the source, the one before it is written and the one before that is flushed,
+dropped from the cache, read back and compared. What a checkpoint names is therefore durable and verified.
+"""
+
+import enum
+import time
+from collections.abc import Callable
+
+import xxhash
+from attrs import define, field, frozen
+
+from agent.faults import Fault, FaultKind
+from agent.protocol import BLOCK_BYTES, Checkpoint, Copying, Patch, VerifyMode
+from agent.stores.destination import Partial
+from agent.stores.stages import Stage
+from agent.stores.whereabouts import Whereabouts
+
+WINDOW_BLOCKS = 8  # about 7 windows are in memory at a time
+REPORT_S = 0.25
+
+Report = Callable[[Copying | Checkpoint | Patch], None]
+
+
+class Todo(enum.Enum):
+    """What a block needs at the destination."""
+
+    WRITE = "write"
+    CHECK = "check"  # it should stand there already: read it back, and write it if it does not
+    NOTHING = "nothing"  # it does stand there
+
+
+@frozen
+class Block:
+    """One block of the source, the last one of the file perhaps shorter."""
+
+    number: int
+    data: bytes
+    digest: bytes
+    todo: Todo = Todo.WRITE
+
+    @property
+    def offset(self) -> int:
+        return self.number * BLOCK_BYTES
+
+    @property
+    def end(self) -> int:
+        return self.offset + len(self.data)
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.data) == BLOCK_BYTES
+
+
+Window = list[Block]  # consecutive blocks, at least one
+
+
+@define
+class Tally:
+    """What happened so far; each field is written by one stage alone.
+
+    `kept_bytes` stood at the destination before; `patched_blocks` had other content there.
+    """
+
+    report: Report
+    whereabouts: Whereabouts = field(factory=Whereabouts)
+    copied_bytes: int = 0
+    verified_bytes: int = 0
+    read_bytes: int = 0
+    kept_bytes: int = 0
+    patched_blocks: int = 0
+    repaired_blocks: int = 0
+    _reported: tuple[int, int] = (0, 0)
+    _report_s: float = 0.0
+
+    def progress(self) -> None:
+        """Report, at most every `REPORT_S`, and only when there is something new: silence means a stall."""
+        now_s = time.monotonic()
+        figures = (self.copied_bytes, self.verified_bytes)
+        if figures != self._reported and now_s - self._report_s >= REPORT_S:
+            self._reported, self._report_s = figures, now_s
+            self.report(Copying(*figures))
+
+    def alive(self) -> None:
+        """Report although nothing has moved: this silence is meant and no stall."""
+        self.report(Copying(self.copied_bytes, self.verified_bytes))
+
+
+@define
+class Pipeline:
+    """Two threads behind whoever reads the source. `known_blocks`: so many digests are in the journal."""
+
+    partial: Partial
+    verify: VerifyMode
+    tally: Tally
+    known_blocks: int
+    _writing: Stage[Window] = field(init=False)
+    _verifying: Stage[Window] = field(init=False)
+    _unreported: list[bytes] = field(factory=list, init=False)
+    _checkpoint_s: float = field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._verifying = Stage(self._verify)
+        self._writing = Stage(self._write)
+        self.tally.whereabouts.beside(self._writing, self._verifying)
+
+    @property
+    def is_busy(self) -> bool:
+        return self._writing.is_busy or self._verifying.is_busy
+
+    @property
+    def has_failed(self) -> bool:
+        return self._writing.error is not None or self._verifying.error is not None
+
+    def put(self, window: Window) -> None:
+        self._writing.put(window)
+
+    def finish(self) -> None:
+        """Work off all that was put, and report what was verified, also after a failure."""
+        self._writing.finish()
+        self._verifying.finish()
+        self.checkpoint()
+
+    def raise_failure(self) -> None:
+        """Raises: Fault: DESTINATION, REFUSED or CORRUPT, if a stage met it."""
+        failure = self._writing.error or self._verifying.error
+        if failure is not None:
+            raise failure
+
+    def checkpoint(self) -> None:
+        """Report the verified blocks that were not reported yet. While `is_busy` only the stage may."""
+        self._checkpoint_s = time.monotonic()
+        if self._unreported:
+            self.partial.anchor()
+            self.tally.report(Checkpoint(self.known_blocks, b"".join(self._unreported)))
+            self.known_blocks += len(self._unreported)
+            self._unreported = []
+
+    def _write(self, window: Window) -> None:
+        for block in window:
+            if block.todo is Todo.WRITE:
+                self.partial.write(block.offset, block.data)
+            self.tally.copied_bytes = max(self.tally.copied_bytes, block.end)
+            self.tally.progress()
+        self._verifying.put(window)
+
+    def _verify(self, window: Window) -> None:
+        stale = [block for block in window if block.todo is Todo.CHECK and not self._stands(block)]
+        for block in stale:
+            self.partial.write(block.offset, block.data)
+        fresh = [block for block in window if block.todo is Todo.WRITE] + stale
+        if fresh:
+            self.partial.flush()
+        if self.verify == "read_back":
+            for block in fresh:
+                self._verify_block(block)
+        self.tally.verified_bytes = max(self.tally.verified_bytes, window[-1].end)
+        self.tally.progress()
+        self._note(window)
+        if time.monotonic() - self._checkpoint_s >= REPORT_S:
+            self.checkpoint()
+
+    def _note(self, window: Window) -> None:
+        """Only whole blocks are worth resuming from; a short last one is copied again."""
+        for block in window:
+            if block.number >= self.known_blocks + len(self._unreported):
+                if block.is_whole:
+                    self._unreported.append(block.digest)
+            elif block.todo is Todo.WRITE:
+                self.tally.patched_blocks += 1
+                self.tally.report(Patch(block.number, block.digest))
+
+    def _verify_block(self, block: Block) -> None:
+        if self._stands(block):
+            return
+        self.partial.write(block.offset, block.data)
+        self.partial.flush()
+        if not self._stands(block):
+            raise Fault(
+                FaultKind.CORRUPT,
+                f"block {block.number} (bytes {block.offset} to {block.end - 1}) reads back altered, twice",
+            )
+        self.tally.repaired_blocks += 1
+
+    def _stands(self, block: Block) -> bool:
+        data = self.partial.read_back(block.offset, len(block.data))
+        return xxhash.xxh3_128_digest(data) == block.digest

@@ -1,0 +1,79 @@
+"""Reads a source block by block, no faster than it may."""
+
+import os
+import time
+
+import xxhash
+from attrs import define
+
+from agent.faults import Fault, FaultKind, Side, classify
+from agent.protocol import BLOCK_BYTES, Pace
+from agent.rules import pace
+from agent.stores import pipeline
+from agent.stores.pipeline import Block, Tally, Todo, Window
+
+
+@define
+class Reader:
+    """One open source.
+
+    `believed`: the digests of blocks that should stand at the destination; the first `proven` of them do.
+    """
+
+    source: int
+    tally: Tally
+    pace: Pace
+    believed: tuple[bytes, ...] = ()
+    proven: int = 0
+
+    def window(self, first_block: int, size_bytes: int) -> Window:
+        """The next blocks, as many as there are below `size_bytes`.
+
+        Raises:
+            Fault: SOURCE, SOURCE_OUTAGE, or SOURCE_CHANGED when the source ends before that.
+        """
+        window: Window = []
+        for number in range(first_block, first_block + pipeline.WINDOW_BLOCKS):
+            length = min(BLOCK_BYTES, size_bytes - number * BLOCK_BYTES)
+            if length <= 0:
+                break
+            with self.tally.whereabouts.at_source():
+                data = read_exactly(self.source, number * BLOCK_BYTES, length)
+            digest = xxhash.xxh3_128_digest(data)
+            todo = self._todo(number, digest)
+            window.append(Block(number, data, digest, todo))
+            self.tally.read_bytes += length
+            self.tally.kept_bytes += length if todo is not Todo.WRITE else 0
+        return window
+
+    def _todo(self, number: int, digest: bytes) -> Todo:
+        if number >= len(self.believed) or self.believed[number] != digest:
+            return Todo.WRITE
+        return Todo.NOTHING if number < self.proven else Todo.CHECK
+
+    def keep_pace(self, moved_bytes: int, took_s: float) -> None:
+        """Wait for as long as the limit of this time of day asks for."""
+        now = time.localtime()
+        limit_bytes_s = pace.limit_bytes_s(self.pace, now.tm_hour * 60 + now.tm_min)
+        if limit_bytes_s is not None:
+            self._wait(moved_bytes / limit_bytes_s - took_s)
+
+    def _wait(self, left_s: float) -> None:
+        until_s = time.monotonic() + left_s
+        while (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, pipeline.REPORT_S))
+            self.tally.alive()
+
+
+def read_exactly(source: int, offset: int, length: int) -> bytes:
+    """Raises: Fault: SOURCE, SOURCE_OUTAGE, or SOURCE_CHANGED when the source ends before that."""
+    try:
+        data = os.pread(source, length, offset)
+        while len(data) < length:
+            more = os.pread(source, length - len(data), offset + len(data))
+            if not more:
+                raise Fault(FaultKind.SOURCE_CHANGED, "the source became shorter while it was being copied")
+            data += more
+    except OSError as error:
+        raise classify(error, Side.SOURCE) from error
+    return data

@@ -1,0 +1,121 @@
+"""`verify`: re-reads what was delivered, one destination after the other, and compares it with the hashes."""
+
+import time
+from collections.abc import Callable
+
+import trio
+from attrs import define, field
+
+from agent.actors.delivery import HASH_PREFIX
+from agent.config import Config
+from agent.faults import Fault, FaultKind, OutageReason
+from agent.protocol import Checked, CheckFile, FindDestination, Place, Probed
+from agent.rules.audit import Audit
+from agent.rules.reach import Reach
+from agent.stores.deliveries import Deliveries
+from agent.terms import Record
+from agent.workers import Workers
+
+S3 = "s3://"
+STALL_TIMEOUT_S = 30.0  # for destinations that no route has any more
+
+Tell = Callable[[str], None]
+
+
+def run(config: Config, since_at: float | None, route: str | None, tell: Tell) -> Audit:
+    """Says each thing that is wrong as it is found. Raises: JournalError: the journal cannot be read."""
+    return trio.run(_verify, config, since_at, route, tell)
+
+
+async def _verify(config: Config, since_at: float | None, route: str | None, tell: Tell) -> Audit:
+    # The journal is a local file and nothing else runs on this loop: it is read without a thread.
+    audit = Audit()
+    async with Workers.open(config.agent.claims_file) as workers:
+        with Deliveries.open(config.agent.state_dir, since_at, route) as deliveries:
+            plans = {plan.destination: plan for plan in config.destinations()}
+            mounts = deliveries.mount_points()
+            for place in _places(config, route, deliveries):
+                plan = plans.get(place)
+                visit = _Visit(
+                    Reach(place, plan is not None and plan.marker is not None, 0.0, mounts.get(place)),
+                    plan.marker if plan else None,
+                    plan.stall_timeout_s if plan else STALL_TIMEOUT_S,
+                    workers,
+                )
+                await _compare(visit, deliveries, audit, tell)
+    return audit
+
+
+def _places(config: Config, route: str | None, deliveries: Deliveries) -> list[str]:
+    """Where something was delivered to; and object stores, to say that they are left out."""
+    named = [each.destination for each in config.routes if route in (None, each.name)]
+    left_out = [place for place in named if place.startswith(S3)]
+    return sorted({*deliveries.destinations(), *left_out})
+
+
+@define
+class _Visit:
+    """One destination; `trouble` says why it can be read no further, empty while it can."""
+
+    reach: Reach
+    marker: str | None
+    silence_s: float
+    workers: Workers
+    trouble: str = field(default="", init=False)
+    _device: int = field(default=0, init=False)
+
+    @property
+    def destination(self) -> str:
+        return self.reach.destination
+
+    async def enter(self) -> None:
+        """Is the destination the one that was delivered to?"""
+        if self.destination.startswith(S3):
+            self.trouble = "s3:// is not supported yet"
+            return
+        request = FindDestination(self.destination, self.marker)
+        began_s = trio.current_time()
+        try:
+            probed = await self.workers.ask(request, Probed, silence_s=self.silence_s)
+        except (Fault, trio.TooSlowError) as error:
+            self._stop(error)
+            return
+        state = self.reach.answered(probed, began_s, time.time())
+        self.trouble = f"{state.reason.value}: {state.detail}" if state.reason else ""
+        self._device = probed.device
+
+    async def check(self, record: Record) -> Checked | None:
+        """None: the destination can be read no further."""
+        request = CheckFile(
+            place=Place(self.destination, self._device),
+            name=record.destination_path.removeprefix(f"{self.destination.rstrip('/')}/"),
+            size_bytes=record.size_bytes,
+            digest=bytes.fromhex(record.hash.removeprefix(HASH_PREFIX)),
+        )
+        try:
+            return await self.workers.ask(request, Checked, silence_s=self.silence_s)
+        except (Fault, trio.TooSlowError) as error:
+            if isinstance(error, Fault) and error.kind is not FaultKind.DESTINATION:
+                return Checked("unreadable", str(error))
+            self._stop(error)
+            return None
+
+    def _stop(self, error: Fault | trio.TooSlowError) -> None:
+        if isinstance(error, Fault):
+            self.trouble = f"{error.reason.value}: {error}" if error.reason else str(error)
+        else:
+            self.trouble = f"{OutageReason.HUNG.value}: no answer in {self.silence_s:g} s"
+
+
+async def _compare(visit: _Visit, deliveries: Deliveries, audit: Audit, tell: Tell) -> None:
+    await visit.enter()
+    skipped = 0
+    for record in deliveries.to(visit.destination):
+        checked = None if visit.trouble else await visit.check(record)
+        if checked is None:
+            audit.skip(record)
+            skipped += 1
+        elif problem := audit.add(record, checked):
+            tell(str(problem))
+    if visit.trouble:
+        tell(str(audit.stop(visit.destination, visit.trouble, skipped)))

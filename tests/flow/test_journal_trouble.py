@@ -1,0 +1,172 @@
+"""A journal that is damaged or cannot be written in mid-run: copies begin again or wait, nothing is lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from agent.ledger import Ledger
+from agent.stores import batch
+from agent.stores.journal import Journal, JournalError
+from agent.terms import Status
+from agent.views import HistoryQuery
+from tests.flow.houses import (
+    LONG,
+    Brake,
+    Picture,
+    Running,
+    contents,
+    fill,
+    lines,
+    running,
+    write_config,
+)
+
+
+def overwrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"garbage!" * (path.stat().st_size // 8))
+
+
+def cut_off(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(4096)
+
+
+def damage(house: Running, spoil: Callable[[Path], None]) -> None:
+    """The file and what leads to it; what is cached of it is forgotten, as in a long run."""
+    database = house.household.ledger._journal._db
+    for connection in (database.writer, database.reader):
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        if connection is database.writer:
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            spoil(house.folder / "state" / "journal.db")
+        raw.execute("PRAGMA shrink_memory")
+
+
+def damaged_events(picture: Picture) -> list[str]:
+    return [event.text for event in picture.events if "damaged" in event.text]
+
+
+@pytest.mark.parametrize("spoil", [overwrite, cut_off])
+async def test_a_copy_whose_journal_is_damaged_begins_again_and_arrives(
+    tmp_path: Path, brake: Brake, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None]
+) -> None:
+    write_config(tmp_path, max_attempts=1)
+    fill(tmp_path / "source", {"clip.mxf": LONG})
+    async with running(tmp_path) as house:
+        await brake.until_checkpoint()
+        damage(house, spoil)
+        brake.release()
+        file = await house.until_file("clip.mxf", Status.COMPLETED)
+        picture = await house.until(lambda seen: bool(damaged_events(seen)))
+        snapshot = await house.desk.snapshot()
+    assert file.attempts == 0
+    assert contents(tmp_path / "nas")["clip.mxf"] == LONG
+    assert contents(tmp_path / "source") == {}
+    assert (tmp_path / "state" / "journal.db.damaged-1").exists()
+    assert len(damaged_events(picture)) == 1
+    assert picture.restarts() == []
+    assert snapshot.journal_error is None
+    assert len(lines(caplog, "journal set aside, a fresh one is made")) == 1
+    assert lines(caplog, "interrupted") == []  # nothing more about each file
+
+
+async def test_what_is_damaged_between_two_runs_is_set_aside_and_the_copy_begins_again(
+    tmp_path: Path, brake: Brake
+) -> None:
+    write_config(tmp_path)
+    fill(tmp_path / "source", {"clip.mxf": LONG})
+    async with running(tmp_path):
+        await brake.until_checkpoint()
+    overwrite(tmp_path / "state" / "journal.db")
+    brake.release()
+    async with running(tmp_path) as house:
+        await house.until_file("clip.mxf", Status.COMPLETED)
+    assert contents(tmp_path / "nas")["clip.mxf"] == LONG
+
+
+STEPS = ("find", "begin", "checkpoint", "intent", "published", "finish")
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_no_source_goes_before_its_delivery_is_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The journal refuses this step a few times; what the source folder held then is looked at each time."""
+    write_config(tmp_path, max_attempts=1)
+    fill(tmp_path / "source", {"clip.mxf": LONG})
+    write = getattr(Journal, step)
+    stood: list[bool] = []
+
+    def refuse(journal: Journal, *values: object) -> object:
+        if len(stood) < 3:
+            stood.append((tmp_path / "source" / "clip.mxf").exists())
+            raise JournalError("the journal cannot be used: database or disk is full")
+        return write(journal, *values)
+
+    monkeypatch.setattr(Journal, step, refuse)
+    async with running(tmp_path) as house:
+        await house.until(lambda seen: any("copies wait" in event.text for event in seen.events))
+        trouble = (await house.desk.snapshot()).journal_error
+        file = await house.until_file("clip.mxf", Status.COMPLETED)
+    assert trouble == "the journal cannot be used: database or disk is full"
+    assert file.attempts == 0
+    assert stood == [True] * 3 if step != "finish" else [False]  # its delivery is written down already
+    assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
+    assert contents(tmp_path / "source") == {}
+
+
+async def test_a_commit_that_fails_lets_no_source_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each operation succeeds, but nothing of it can be stored."""
+    write_config(tmp_path)
+    stored = Ledger.intent
+    refused: list[bool] = []
+    commit = batch.commit
+
+    def refuse(journal: Journal, jobs: batch.Jobs) -> batch.Commit:
+        def lost() -> None:
+            refused.append((tmp_path / "source" / "clip.mxf").exists())
+            journal._db.writer.exec_driver_sql("ROLLBACK")
+
+        if armed and len(refused) < 3:
+            return commit(journal, [*jobs, batch.Job(lost)])
+        return commit(journal, jobs)
+
+    armed: list[bool] = []
+
+    async def arm(ledger: Ledger, *values: object, **more: object) -> None:
+        await stored(ledger, *values, **more)  # type: ignore[arg-type]
+        armed.append(True)
+
+    monkeypatch.setattr("agent.ledger.commit", refuse)
+    monkeypatch.setattr(Ledger, "intent", arm)
+    fill(tmp_path / "source", {"clip.mxf": b"content"})
+    async with running(tmp_path) as house:
+        await house.until_file("clip.mxf", Status.COMPLETED)
+    assert refused == [True] * 3
+    assert contents(tmp_path / "nas") == {"clip.mxf": b"content"}
+    assert len(lines(caplog, "nothing can be written down, copies wait")) == 1
+
+
+async def test_a_delivered_file_is_completed_and_its_history_written_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_config(tmp_path)
+    fill(tmp_path / "source", {"clip.mxf": b"content"})
+
+    def full(*_: object) -> None:
+        raise JournalError("the journal cannot be used: database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "finish", full)
+        async with running(tmp_path) as house:
+            await house.until_file("clip.mxf", Status.COMPLETED)
+    async with running(tmp_path) as house:
+        while not (rows := (await house.desk.history(HistoryQuery())).rows):  # noqa: ASYNC110  a sweep sets no event
+            await trio.sleep(0.01)
+    assert [(row.path, row.result) for row in rows] == [("clip.mxf", "delivered")]

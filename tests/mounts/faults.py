@@ -1,0 +1,225 @@
+"""Which faults are set, and what becomes of an operation under them. Free of FUSE; safe for many threads."""
+
+import errno
+import fnmatch
+import os
+import threading
+import time
+from collections.abc import Iterable
+from typing import NoReturn
+
+from attrs import define, field
+
+# Those that change what is stored, or what of it is durable; a cut is counted in them.
+MUTATING = frozenset(
+    {
+        "chmod",
+        "chown",
+        "create",
+        "fsync",
+        "fsyncdir",
+        "link",
+        "mkdir",
+        "rename",
+        "rmdir",
+        "truncate",
+        "unlink",
+        "utimens",
+        "write",
+    }
+)
+
+
+def refuse(number: int) -> NoReturn:
+    raise OSError(number, os.strerror(number))
+
+
+@define
+class Turns:
+    """The first `skipped` occasions pass, the next `times` count (None: all of them), then it is over."""
+
+    skipped: int = 0
+    times: int | None = None
+
+    def take(self) -> bool:
+        if self.skipped > 0:
+            self.skipped -= 1
+            return False
+        if self.times is None:
+            return True
+        self.times -= 1
+        return self.times >= 0
+
+
+@define
+class ErrorFault:
+    operations: frozenset[str]
+    errno: int
+    glob: str
+    turns: Turns
+
+
+@define
+class FlipFault:
+    glob: str
+    offset: int
+    turns: Turns
+
+
+@define
+class ShortFault:
+    limit_bytes: int
+    turns: Turns
+
+
+@define(eq=False)
+class Faults:
+    """Set by the control channel, asked by every operation before it touches the storage."""
+
+    _changed: threading.Condition = field(factory=threading.Condition, init=False)
+    _hung: frozenset[str] | None = field(factory=frozenset, init=False)  # None: every operation
+    _waiting: int = field(default=0, init=False)
+    _errors: list[ErrorFault] = field(factory=list, init=False)
+    _flips: list[FlipFault] = field(factory=list, init=False)
+    _shorts: list[ShortFault] = field(factory=list, init=False)
+    _budget_bytes: int | None = field(default=None, init=False)
+    _read_only: bool = field(default=False, init=False)
+    _bytes_s: float | None = field(default=None, init=False)
+    _slow_until_s: float = field(default=0.0, init=False)
+    _mutations: int = field(default=0, init=False)
+    _left_until_cut: int | None = field(default=None, init=False)
+
+    # What tests set
+
+    def error(
+        self, operations: Iterable[str], number: int, glob: str, skipped: int, times: int | None
+    ) -> None:
+        with self._changed:
+            self._errors.append(ErrorFault(frozenset(operations), number, glob, Turns(skipped, times)))
+
+    def hang(self, operations: Iterable[str] | None) -> None:
+        with self._changed:
+            self._hung = None if operations is None else frozenset(operations)
+
+    def release(self) -> None:
+        with self._changed:
+            self._hung = frozenset()
+            self._changed.notify_all()
+
+    def flip(self, glob: str, offset: int, times: int | None) -> None:
+        with self._changed:
+            self._flips.append(FlipFault(glob, offset, Turns(times=times)))
+
+    def short(self, limit_bytes: int, times: int | None) -> None:
+        with self._changed:
+            self._shorts.append(ShortFault(limit_bytes, Turns(times=times)))
+
+    def full(self, budget_bytes: int | None) -> None:
+        with self._changed:
+            self._budget_bytes = budget_bytes
+
+    def read_only(self, on: bool) -> None:
+        with self._changed:
+            self._read_only = on
+
+    def slow(self, bytes_s: float | None) -> None:
+        with self._changed:
+            self._bytes_s, self._slow_until_s = bytes_s, 0.0
+            self._changed.notify_all()
+
+    def cut_after(self, mutations: int) -> None:
+        with self._changed:
+            self._left_until_cut = mutations
+
+    def clear(self) -> None:
+        """All but a cut is undone, and what hangs is released."""
+        with self._changed:
+            for faults in (self._errors, self._flips, self._shorts):
+                faults.clear()
+            self._budget_bytes, self._read_only, self._bytes_s = None, False, None
+        self.release()
+
+    # What tests ask
+
+    @property
+    def mutations(self) -> int:
+        return self._mutations
+
+    @property
+    def waiting(self) -> int:
+        """How many operations hang at this moment."""
+        return self._waiting
+
+    @property
+    def is_cut(self) -> bool:
+        return self._left_until_cut is not None and self._left_until_cut <= 0
+
+    # What operations ask
+
+    def admit(self, operation: str, path: str) -> None:
+        """Wait while this operation hangs, then count it.
+
+        Raises:
+            OSError: it is to fail.
+        """
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: self._hung is not None and operation not in self._hung)
+            self._waiting -= 1
+            for fault in self._errors:
+                if (
+                    operation in fault.operations
+                    and fnmatch.fnmatchcase(path, fault.glob)
+                    and fault.turns.take()
+                ):
+                    refuse(fault.errno)
+            if operation in MUTATING:
+                self._count()
+
+    def refuse_writing(self) -> None:
+        """Raises: OSError: EROFS."""
+        if self._read_only:
+            refuse(errno.EROFS)
+
+    def accepted(self, path: str, data: bytes, offset: int) -> bytes:
+        """What of a write reaches the storage: perhaps less of it, perhaps altered."""
+        with self._changed:
+            for short in self._shorts:
+                if len(data) > short.limit_bytes and short.turns.take():
+                    data = data[: short.limit_bytes]
+            for flip in self._flips:
+                place = flip.offset - offset
+                if 0 <= place < len(data) and fnmatch.fnmatchcase(path, flip.glob) and flip.turns.take():
+                    data = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        return data
+
+    def crawl(self, length: int) -> None:
+        """Take as long as this many bytes take; all operations share one slow line."""
+        with self._changed:
+            if self._bytes_s is None:
+                return
+            until_s = max(self._slow_until_s, time.monotonic()) + length / self._bytes_s
+            self._slow_until_s = until_s
+            self._changed.wait_for(lambda: self._bytes_s is None, until_s - time.monotonic())
+
+    def spend(self, growth_bytes: int) -> None:
+        """Take from the budget, or give back. Raises: OSError: ENOSPC."""
+        with self._changed:
+            if self._budget_bytes is None:
+                return
+            if growth_bytes > self._budget_bytes:
+                refuse(errno.ENOSPC)
+            self._budget_bytes -= growth_bytes
+
+    def free_bytes(self, really_bytes: int) -> int:
+        budget_bytes = self._budget_bytes
+        return really_bytes if budget_bytes is None else min(really_bytes, budget_bytes)
+
+    def _count(self) -> None:
+        if self.is_cut:
+            refuse(errno.EIO)
+        if self._read_only:
+            refuse(errno.EROFS)
+        self._mutations += 1
+        if self._left_until_cut is not None:
+            self._left_until_cut -= 1

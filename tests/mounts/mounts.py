@@ -1,0 +1,272 @@
+"""Mounts for tests that always clean up after themselves: `FaultMount` and `LoopMount`. They need root."""
+
+import ctypes
+import errno as errors
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from attrs import define, field
+
+PATIENCE_S = 20.0
+OUR_FOLDER = Path(__file__).parents[2]
+MS_RDONLY, MS_REMOUNT, MS_BIND, MNT_DETACH = 1, 32, 4096, 2  # sys/mount.h
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def needed(*programs: str) -> None:
+    """Root, /dev/fuse and these programs; in CI their absence is a failure, not a skip."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if os.geteuid() != 0:
+        missing.append("root")
+    if not Path("/dev/fuse").exists():
+        missing.append("/dev/fuse")
+    if missing and not os.environ.get("CI"):
+        pytest.skip(f"needs {', '.join(missing)}")
+    assert not missing, f"missing in CI: {', '.join(missing)}"
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not in {PATIENCE_S:g} s: {what}"
+        time.sleep(0.01)
+
+
+def is_mounted(path: Path) -> bool:
+    """From the kernel's list: the mount itself, which may hang, is not touched."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split(" ")[4] == str(path) for line in lines)
+
+
+def _call(name: str, *arguments: object) -> None:
+    if getattr(_libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), name)
+
+
+def unmount(path: Path, *, lazily: bool = False) -> None:
+    """Waits for the last user of a busy one to leave. Raises: OSError: it stays busy, or is not mounted."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            _call("umount2", os.fsencode(path), MNT_DETACH if lazily else 0)
+        except OSError as error:
+            if error.errno != errors.EBUSY or time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _remount(path: Path, flags: int) -> None:
+    _call("mount", None, os.fsencode(path), None, ctypes.c_ulong(MS_REMOUNT | flags), None)
+
+
+@define(eq=False)
+class FaultMount:
+    """The file system of `tests.mounts.faultfs`, mounted at `path`, mirroring `backing`.
+
+    `volatile`: nothing is mirrored; after a `cut` and `restore` it shows what was durable.
+    """
+
+    path: Path
+    backing: Path
+    volatile: bool = False
+    _server: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _control: socket.socket | None = field(default=None, init=False)
+
+    @classmethod
+    @contextmanager
+    def at(cls, path: Path, backing: Path, *, volatile: bool = False) -> Iterator[Self]:
+        """Mounted for this block; both folders are made."""
+        needed("fusermount3")
+        path.mkdir(exist_ok=True)
+        backing.mkdir(exist_ok=True)
+        mount = cls(path, backing, volatile)
+        try:
+            mount.mount()
+            yield mount
+        finally:
+            mount.end()
+
+    def mount(self, *, restore: bool = False) -> None:
+        """Mount, and wait until it is."""
+        options = ["--restore" if restore else "--volatile"] if self.volatile else []
+        with tempfile.TemporaryDirectory(prefix="faultfs-") as folder:  # a socket's path must be short
+            control = f"{folder}/control"
+            words = ["tests.mounts.faultfs", str(self.path), str(self.backing), control, *options]
+            environment = {
+                name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")
+            }
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", *words], cwd=OUR_FOLDER, env=environment, start_new_session=True
+            )
+            wait_until(self._is_up, f"{self.path} is mounted")
+            self._control = socket.socket(socket.AF_UNIX)
+            self._control.connect(control)
+
+    def unmount(self) -> None:
+        """Orderly; what hangs is released. A volatile mount that was not cut forgets nothing."""
+        self.clear()
+        unmount(self.path)
+        assert self._server is not None
+        assert self._server.wait(PATIENCE_S) == 0
+        self._leave()
+
+    def vanish(self) -> None:
+        """Kill the server: the mount stays and answers ENOTCONN."""
+        assert self._server is not None
+        self._server.kill()
+        self._server.wait()
+        self._leave()
+
+    def remount(self) -> None:
+        """After `vanish` or `unmount`: there again."""
+        self._detach()
+        self.mount()
+
+    def restore(self) -> None:
+        """After a cut: the power is back, and what was durable is there."""
+        self.unmount()
+        self.mount(restore=True)
+
+    def end(self) -> None:
+        """Whatever state it is in: neither mount nor server stays behind."""
+        if self._server is not None:
+            self.vanish()  # this answers whatever hangs
+        self._detach()
+
+    def error(
+        self, *operations: str, errno: int, glob: str = "*", skipped: int = 0, times: int | None = None
+    ) -> None:
+        """These operations on paths ("/a/b") that match fail, after the first `skipped`, `times` times."""
+        self._tell("error", operations=operations, number=errno, glob=glob, skipped=skipped, times=times)
+
+    def hang(self, *operations: str) -> None:
+        """These operations, without any: all, wait until `release`."""
+        self._tell("hang", operations=operations or None)
+
+    def release(self) -> None:
+        self._tell("release")
+
+    def flip(self, glob: str, offset: int, times: int | None = 1) -> None:
+        """One bit at this offset of matching files (paths relative to the mount) is stored wrong."""
+        self._tell("flip", glob=glob, offset=offset, times=times)
+
+    def short(self, limit_bytes: int, times: int | None = None) -> None:
+        """Writes of more than that are accepted in part."""
+        self._tell("short", limit_bytes=limit_bytes, times=times)
+
+    def full(self, budget_bytes: int | None) -> None:
+        """Only so many bytes more fit; None: as many as the backing folder takes."""
+        self._tell("full", budget_bytes=budget_bytes)
+
+    def read_only(self, on: bool = True) -> None:
+        self._tell("read_only", on=on)
+        _remount(self.path, MS_BIND | (MS_RDONLY if on else 0))
+
+    def slow(self, bytes_s: float | None) -> None:
+        """Reads and writes share so many bytes a second; None: as fast as it goes."""
+        self._tell("slow", bytes_s=bytes_s)
+
+    def cut_after(self, mutations: int) -> None:
+        """So many operations more reach the storage, then the power is cut: they fail with EIO."""
+        self._tell("cut_after", mutations=mutations)
+
+    def cut(self) -> None:
+        self.cut_after(0)
+
+    def sync(self) -> None:
+        """What a volatile mount shows now is durable."""
+        self._tell("sync")
+
+    def clear(self) -> None:
+        """No more faults, except a cut."""
+        self._tell("clear")
+
+    @property
+    def mutations(self) -> int:
+        """How many operations have changed the storage, or what of it is durable."""
+        return int(self._tell("state")["mutations"])
+
+    @property
+    def waiting(self) -> int:
+        """How many operations hang now."""
+        return int(self._tell("state")["waiting"])
+
+    @property
+    def is_cut(self) -> bool:
+        return bool(self._tell("state")["is_cut"])
+
+    def _is_up(self) -> bool:
+        assert self._server is not None
+        assert self._server.poll() is None, f"the file system has ended: {self._server.returncode}"
+        return is_mounted(self.path)
+
+    def _tell(self, name: str, **words: object) -> dict[str, Any]:
+        assert self._control is not None, "not mounted"
+        self._control.sendall(json.dumps({"do": name, **words}).encode() + b"\n")
+        line = b""
+        while not line.endswith(b"\n"):
+            data = self._control.recv(65536)
+            assert data, "the file system has ended"
+            line += data
+        answer: dict[str, Any] = json.loads(line)
+        assert "error" not in answer, answer
+        return answer
+
+    def _leave(self) -> None:
+        self._server = None
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
+    def _detach(self) -> None:
+        while is_mounted(self.path):
+            unmount(self.path, lazily=True)
+
+
+@define(eq=False)
+class LoopMount:
+    """A real ext4 in an image file."""
+
+    path: Path
+    image: Path
+
+    @classmethod
+    @contextmanager
+    def at(cls, path: Path, image: Path, size_mib: int) -> Iterator[Self]:
+        """Made and mounted for this block."""
+        needed("mkfs.ext4", "mount", "losetup")
+        path.mkdir(exist_ok=True)
+        with image.open("wb") as file:
+            file.truncate(size_mib << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True)
+        mount = cls(path, image)
+        try:
+            mount.mount()
+            yield mount
+        finally:
+            with suppress(OSError):
+                unmount(path, lazily=True)
+            image.unlink()
+
+    def mount(self) -> None:
+        subprocess.run(["mount", "-o", "loop", str(self.image), str(self.path)], check=True)
+
+    def remount(self, *, read_only: bool) -> None:
+        _remount(self.path, MS_RDONLY if read_only else 0)
+
+    def unmount(self) -> None:
+        unmount(self.path)

@@ -1,0 +1,86 @@
+"""Runs played as fast as possible, and what was to be seen of them."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+from agent.rules.containers import judge
+from agent.simulate import Player, Run
+from agent.simulate.steps import Step, Write
+from agent.terms import Container
+
+SIZE_BYTES = 6_000_000
+RATE_BYTES_S = 2_000_000
+
+
+@frozen
+class OnDisk:
+    """A file as the container rules read it."""
+
+    fd: int
+    size_bytes: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        return os.pread(self.fd, length, offset)
+
+
+def verdict(path: Path) -> Container:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return judge(OnDisk(fd, os.fstat(fd).st_size)).container
+    finally:
+        os.close(fd)
+
+
+@define
+class Played:
+    """A run that has been played in `folder`, step by step."""
+
+    folder: Path
+    steps: list[Step] = field(factory=list)
+    standing: dict[str, str] = field(factory=dict)
+    sizes: dict[str, int] = field(factory=dict)
+
+    def files(self) -> dict[str, Path]:
+        found = (path for path in self.folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.folder)): path for path in found}
+
+    def of(self, *kinds: type[Step]) -> list[Step]:
+        return [step for step in self.steps if isinstance(step, kinds)]
+
+    def ops(self) -> list[str]:
+        """What was done, each run of the same operation told once."""
+        names = [type(step).__name__ for step in self.steps]
+        return [name for place, name in enumerate(names) if not place or names[place - 1] != name]
+
+
+def a_run(manner: str, **details: Any) -> Run:  # noqa: ANN401  whatever a run has
+    return Run.of(manner, **{"size_bytes": SIZE_BYTES, "rate_bytes_s": RATE_BYTES_S, "seed": 7} | details)
+
+
+def play(folder: Path, run: Run, look: Callable[[Step], None] = lambda _: None) -> Played:
+    played = Played(folder)
+
+    def tell(step: Step) -> None:
+        played.steps.append(step)
+        look(step)
+
+    player = Player(str(folder), tell, paced=False)
+    player.play(run.steps())
+    for path, content in player.standing().items():
+        played.standing[path], played.sizes[path] = content.sha256(), content.size_bytes
+    return played
+
+
+def rewrites(steps: list[Step]) -> Iterator[tuple[int, int, int]]:
+    """What was written where bytes stood already: the size then, offset, length."""
+    size = 0
+    for step in steps:
+        if isinstance(step, Write):
+            end = step.offset + step.content.size_bytes
+            if step.offset < size:
+                yield size, step.offset, step.content.size_bytes
+            size = max(size, end)

@@ -1,0 +1,138 @@
+"""For every manner: what stands in the folder at the end is what the simulator says, byte for byte."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from agent.simulate import MANNERS
+from agent.simulate.content import literal
+from agent.simulate.forms import FORMS
+from agent.simulate.manners import COPIES, ODD, RECORDERS
+from agent.simulate.recording import Edit, Material, Recording, TooLarge, TooSmall
+from agent.simulate.steps import Step
+from agent.terms import Container
+from tests.simulate.played import RATE_BYTES_S, SIZE_BYTES, a_run, play, verdict
+
+NEVER_COMPLETE = {"fragmented-live", "matroska-live", "ts", "hls", "append"}
+# Index and head come early: the container says "closed" while bytes are missing.
+TOO_EARLY = {"smb-eof-first", "fallocate", "tail-first"}
+BY_CHANCE = {"nfs-writeback", "rename-over"}  # any order; and the older file was whole
+SAYS_OPEN = {
+    *("mxf-op1a", "mxf-d10", "mxf-rdd9", "mxf-part", "mxf-as11", "mxf-avid", "mxf-avid-growing"),
+    *("mxf-single-pass", "mxf-duration", "mov", "mp4", "mp4-reserved", "wav", "bwf", "rf64", "avi"),
+}
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_the_files_at_the_end_are_what_the_simulator_says(manner: str, tmp_path: Path) -> None:
+    played = play(tmp_path, a_run(manner))
+    files = played.files()
+    assert {path: hashlib.sha256(file.read_bytes()).hexdigest() for path, file in files.items()} == (
+        played.standing
+    )
+    assert {path: file.stat().st_size for path, file in files.items()} == played.sizes
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_the_same_seed_does_the_same_steps_and_another_writes_other_bytes(manner: str) -> None:
+    assert told(a_run(manner).steps()) == told(a_run(manner).steps())
+    assert told(a_run(manner).steps()) != told(a_run(manner, seed=8).steps())
+
+
+def told(steps: Iterable[Step]) -> list[object]:
+    return [(type(s), s.at_s, s.path, getattr(getattr(s, "content", None), "pieces", None)) for s in steps]
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_steps_come_in_the_order_of_time(manner: str) -> None:
+    times = [step.at_s for step in a_run(manner, count=3, every_s=0.5).steps()]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("name", [manner.name for manner in RECORDERS])
+def test_a_recorder_ends_with_the_file_its_container_calls_finished(name: str, tmp_path: Path) -> None:
+    run = a_run(name)
+    (job,) = run.jobs()
+    finished = job.recording.finished()
+    assert list(play(tmp_path, run).standing.values()) == [finished.sha256()]
+
+
+@pytest.mark.parametrize("name", [manner.name for manner in RECORDERS])
+def test_a_container_is_closed_at_the_end_and_never_before(name: str, tmp_path: Path) -> None:
+    said: list[Container] = []
+
+    def look(step: Step) -> None:
+        path = tmp_path / step.path
+        if path.exists() and 0 < path.stat().st_size < 0.9 * SIZE_BYTES:
+            said.append(verdict(path))
+
+    run = a_run(name)
+    (file,) = play(tmp_path, run, look).files().values()
+    assert verdict(file) == (Container.UNKNOWN if name in NEVER_COMPLETE else Container.CLOSED)
+    assert Container.CLOSED not in said
+    if run.container in SAYS_OPEN:
+        assert set(said) == {Container.OPEN}
+
+
+@pytest.mark.parametrize("name", [manner.name for manner in COPIES])
+def test_a_copy_is_closed_when_whole_and_only_an_index_in_front_says_so_before(
+    name: str, tmp_path: Path
+) -> None:
+    said: list[Container] = []
+
+    def look(step: Step) -> None:
+        path = tmp_path / step.path
+        if path.exists() and path.stat().st_size:
+            said.append(verdict(path))
+
+    (file,) = play(tmp_path, a_run(name), look).files().values()
+    assert verdict(file) is Container.CLOSED
+    early = Container.CLOSED in said[: len(said) // 2]
+    assert early is (name in TOO_EARLY) or name in BY_CHANCE
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size_bytes", [4_300_000, 5_000_001, 33_333_333])
+def test_a_form_fills_the_size_that_is_asked_for(form: str, size_bytes: int) -> None:
+    recording = FORMS[form](Material("7/1", size_bytes, RATE_BYTES_S))
+    assert 0 <= size_bytes - recording.finished().size_bytes < 188
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_says_how_much_it_needs(form: str, tmp_path: Path) -> None:
+    if form == "raw":
+        return
+    with pytest.raises(TooSmall) as refused:
+        FORMS[form](Material("7/1", 100, RATE_BYTES_S))
+    recording = FORMS[form](Material("7/1", refused.value.least_bytes, RATE_BYTES_S))
+    path = tmp_path / "least"
+    path.write_bytes(recording.finished().read())
+    assert verdict(path) in {Container.CLOSED, Container.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    "form", ["wav", "bwf", "avi", "rf64", "mxf-rdd9", "mov-robust", "mkv-backpatching", "ts"]
+)
+def test_a_form_holds_ten_gigabytes_without_taking_their_memory(form: str) -> None:
+    material = Material("7/1", 10_000_000_000, 50_000_000)
+    if form in {"wav", "bwf", "avi"}:
+        with pytest.raises(TooLarge):
+            FORMS[form](material)
+        return
+    content = FORMS[form](material).finished()
+    assert content.size_bytes > 9_999_999_000
+    assert len(content.pieces) < 20_000
+
+
+def test_an_edit_ahead_of_the_tail_is_overwritten_by_what_follows() -> None:
+    recording = Recording(
+        literal(b"0123456789"), (Edit(4, 2, literal(b"abcd")), Edit(10, 9, literal(b"xyz")))
+    )
+    assert recording.finished().read() == b"01ab45678xyz"
+
+
+def test_every_kind_of_writer_has_a_manner_with_a_name_of_its_own() -> None:
+    assert len(MANNERS) == len(RECORDERS) + len(COPIES) + len(ODD)
+    assert {manner.container for manner in RECORDERS} == set(FORMS)

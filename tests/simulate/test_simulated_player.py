@@ -1,0 +1,65 @@
+"""The player and a folder that others use too."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.simulate import Player
+from agent.simulate.content import literal
+from agent.simulate.steps import Close, Create, Open, Rename, Step, Write
+from tests.simulate.played import a_run, play
+
+
+def nobody(_: Step) -> None: ...
+
+
+def test_a_name_taken_meanwhile_is_not_renamed_over(tmp_path: Path) -> None:
+    def take(step: Step) -> None:
+        if isinstance(step, Close):
+            (tmp_path / "clip.mxf").write_bytes(b"footage")
+
+    with pytest.raises(FileExistsError) as refused:
+        play(tmp_path, a_run("rename-at-end"), take)
+    assert refused.value.filename == f"{tmp_path}/clip.mxf"
+    assert (tmp_path / "clip.mxf").read_bytes() == b"footage"
+
+
+def test_what_is_taken_away_after_the_end_is_still_known(tmp_path: Path) -> None:
+    def take(step: Step) -> None:
+        if isinstance(step, Close):
+            (tmp_path / step.path).unlink()
+
+    played = play(tmp_path, a_run("mov"), take)
+    assert played.files() == {}
+    assert played.standing == play_elsewhere(tmp_path / "elsewhere")
+
+
+def play_elsewhere(folder: Path) -> dict[str, str]:
+    folder.mkdir()
+    return play(folder, a_run("mov")).standing
+
+
+def test_a_file_that_is_gone_cannot_be_opened_again(tmp_path: Path) -> None:
+    steps = [Create(0, "a"), Close(0, "a"), Rename(0, "a", "b"), Open(0, "a")]
+    with pytest.raises(FileNotFoundError) as refused:
+        Player(str(tmp_path), nobody, paced=False).play(steps)
+    assert refused.value.filename == f"{tmp_path}/a"
+
+
+def test_a_symbolic_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "footage").write_bytes(b"footage")
+    (tmp_path / "a").symlink_to(tmp_path / "footage")
+    with pytest.raises(OSError, match="symbolic links"):
+        Player(str(tmp_path), nobody, paced=False).play([Open(0, "a"), Write(0, "a", 0, literal(b"x"))])
+    assert (tmp_path / "footage").read_bytes() == b"footage"
+
+
+def test_files_are_closed_when_a_run_ends_early(tmp_path: Path) -> None:
+    def stop(step: Step) -> None:
+        if isinstance(step, Write):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path, a_run("mmap"), stop)
+    own = [fd.resolve() for fd in Path("/proc/self/fd").iterdir()]
+    assert tmp_path / "clip.bin" not in own

@@ -1,0 +1,65 @@
+"""Every outage of the contract, on real mounts: recognised, shown, waited for, over by itself (S7)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.system.agents import Agent
+from tests.system.outages import (
+    IMPATIENT,
+    MARKER,
+    Illness,
+    a_destination,
+    check_over_everywhere,
+    check_shown_everywhere,
+    configure,
+    reason,
+)
+
+SPECIAL: dict[str, Mapping[str, object]] = {"hung": IMPATIENT, "marker_missing": {"marker": MARKER}}
+
+
+@pytest.mark.parametrize(
+    ("expected", "kind"),
+    [
+        ("unmounted", "fuse"),
+        ("marker_missing", "fuse"),
+        ("unreachable", "fuse"),
+        ("hung", "fuse"),
+        ("full", "fuse"),
+        ("read_only", "ext4"),
+        ("denied", "fuse"),
+        ("io_error", "fuse"),
+    ],
+)
+def test_an_outage_pauses_its_destination_alone_and_ends_by_itself(
+    agent: Agent, expected: str, kind: str
+) -> None:
+    with a_destination(agent.home, kind) as (path, mount):
+        (path / MARKER).touch()
+        configure(agent, path, **SPECIAL.get(expected, {}))
+        agent.start()
+        (agent.source / "before.mxf").write_bytes(b"before")
+        agent.wait_for("before.mxf", "Completed")
+        illness = Illness(expected, path, mount)
+        begun_at = datetime.now(UTC)
+        illness.begin()
+        (agent.source / "during.mxf").write_bytes(b"during")
+        (agent.home / "well-source" / "other.mxf").write_bytes(b"other")
+        agent.wait_until(lambda: reason(agent) == expected)
+        agent.wait_for("during.mxf", "Paused")
+        check_shown_everywhere(agent, expected, begun_at)
+        agent.wait_for("other.mxf", "Completed")
+        assert (agent.source / "during.mxf").exists()
+        if expected == "unmounted":
+            assert list(path.iterdir()) == []
+        illness.end()
+        done = agent.wait_for("during.mxf", "Completed")
+        assert done["retry_count"] == 0
+        agent.wait_until(lambda: reason(agent) is None)
+        check_over_everywhere(agent, expected)
+        assert (path / "during.mxf").read_bytes() == b"during"
+        assert {item.name for item in path.iterdir()} - {"lost+found"} == {MARKER, "before.mxf", "during.mxf"}
+        assert agent.events("attempt failed") == []
+        assert agent.stop(5) == 0

@@ -1,0 +1,70 @@
+"""A folder in the source that cannot be read: said once, shown, and the rest goes on."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attrs import define
+
+from tests.system.agents import Agent
+from tests.system.conftest import needed
+
+FEW_RIGHTS = "-dac_override,-dac_read_search"
+
+
+@define(eq=False)
+class Bound(Agent):
+    """An agent that permissions count for, even as root."""
+
+    def command(self, *words: str) -> list[str]:
+        command = super().command(*words)
+        if os.geteuid() != 0:
+            return command
+        return [
+            needed("setpriv"),
+            f"--bounding-set={FEW_RIGHTS}",
+            f"--inh-caps={FEW_RIGHTS}",
+            *command,
+        ]
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Bound]:
+    made = Bound(tmp_path)
+    made.nas.mkdir()
+    made.source.mkdir()
+    made.configure(after="keep")
+    yield made
+    made.end()
+
+
+def folders(agent: Agent) -> list[dict[str, str]]:
+    [route] = agent.get("/api/routes")["routes"]
+    return list(route["unreadable_folders"])
+
+
+def test_an_unreadable_folder_is_said_once_and_the_rest_goes_on(agent: Bound) -> None:
+    closed = agent.source / "closed"
+    closed.mkdir()
+    (closed / "inside.bin").write_bytes(b"inside")
+    agent.start()
+    agent.wait_for("inside.bin", "Completed")
+    closed.chmod(0)
+    try:
+        agent.wait_until(lambda: folders(agent) == [{"folder": "closed", "reason": "Permission denied"}])
+        for name in ("first.bin", "second.bin"):  # several scans go by
+            (agent.source / name).write_bytes(b"content")
+            agent.wait_for(name, "Completed")
+        assert "cannot read folder closed: Permission denied" in agent.say("status").stdout
+        assert agent.is_in("inside.bin", "Completed")
+        [line] = agent.events("folder cannot be read")
+        assert (line["level"], line["folder"], line["error"]) == ("warning", "closed", "Permission denied")
+        assert agent.status("/readyz") == 200
+    finally:
+        closed.chmod(0o755)
+    agent.wait_until(lambda: folders(agent) == [])
+    (closed / "later.bin").write_bytes(b"later")
+    agent.wait_for("later.bin", "Completed")
+    assert len(agent.events("folder can be read again, or is gone")) == 1
+    assert len(agent.events("folder cannot be read")) == 1

@@ -1,4 +1,4 @@
-"""For all tests: what Hypothesis tries must not depend on the machine; chaos and crashes tell their tables."""
+"""For all tests: what Hypothesis tries is the same everywhere; chaos and crash matrix tell their tables."""
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -134,8 +134,11 @@ async def test_what_a_cancelled_copy_left_is_removed_when_the_outage_that_kept_i
         refused = faults.add("discard", number=errno.EROFS)
         await house.desk.cancel(await house.file_id("clip.mxf"))
         await eventually(lambda: faults.struck(refused) > 0)
-        faults.heal()
         await house.until_file("clip.mxf", Status.FAILED)
+        faults.add("probe", number=errno.EROFS)
+        await house.until(lambda seen: is_out(seen, OutageReason.READ_ONLY))
+        assert contents(tmp_path / "nas") != {}
+        faults.heal()
         await eventually(lambda: contents(tmp_path / "nas") == {})
         await house.desk.retry_all()
         await house.until_file("clip.mxf", Status.COMPLETED)

@@ -22,7 +22,7 @@ import trio
 from attrs import define
 
 from agent import app, log, worker
-from agent.actors import delivery
+from agent.actors import delivery, sweeping
 from agent.rules import reach
 from agent.stores import journal
 from tests.crash.mother import ForkedWorker
@@ -35,6 +35,7 @@ __all__ = ["Zygote", "alembic"]
 ROOT = Path(__file__).parents[2]
 MESSAGE_BYTES = 65536
 SLOWEST_PROBE_S = 0.2
+SWEEP_EVERY_S = 0.3
 SCRIPT, LOG, WORKERS, EXIT_CODE = "faults.json", "log", "workers", "exit_code"  # beside agent.toml
 
 
@@ -125,6 +126,7 @@ def _live(folder: Path, zygote: Zygote) -> int:
         (trio.lowlevel, "open_process", open_process),
         (delivery, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
         (journal, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
+        (sweeping, "AGAIN_S", SWEEP_EVERY_S),
         (reach, "SLOWEST_PROBE_S", SLOWEST_PROBE_S),
     ):
         setattr(place, name, stand_in)

@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -67,7 +68,8 @@ class ForkedWorker:
         self._handle = os.pidfd_open(self.pid)
 
     def kill(self) -> None:
-        signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # as trio has it
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     def poll(self) -> int | None:
         ended, _, _ = select.select([self._handle], [], [], 0)

@@ -141,8 +141,6 @@ class Book:
         if content not in self.owed[path]:
             return None
         at_source = self._is_at(self.source, path, content)
-        if not content:  # never ready, and what is empty at the destination is somebody else's
-            return None if at_source else "LOST"
         if copies == 0:
             if at_source:
                 return None if _may_stay(shown) else f"not delivered, and shown as {shown}"

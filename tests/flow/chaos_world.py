@@ -136,6 +136,12 @@ class World:
                 descriptor, before = found
                 self._becomes(path, descriptor, len(before), content, before + content)
 
+    def fill_empty(self) -> None:
+        """An empty file is never ready, so what an earlier state of it left behind waits for a later one."""
+        for path, content in tuple(self.book.standing.items()):
+            if not content:
+                self.append(path, self.lot.randbytes(WINDOW))
+
     def alter(self, path: str, where: float) -> None:
         """One bit, somewhere, as when a recorder writes its head at the end."""
         with self._held(path) as found:

@@ -115,7 +115,7 @@ def _reckon(world: World) -> None:
     """What the house says is over; now the disk speaks."""
     shown = world.house.shown() or {}
     world.house.stop()
-    wrong = world.strangers + world.book.faults(world.nas, shown)
+    wrong = world.strangers + world.book.faults(world.nas, shown) + world.house.falls()
     with closing(sqlite3.connect(world.folder / "state" / "journal.db")) as journal:
         wrong += [f"still running: {row}" for row in journal.execute("SELECT path, step FROM transfers")]
         wrong += [text for (text,) in journal.execute("PRAGMA integrity_check") if text != "ok"]

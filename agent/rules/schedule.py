@@ -135,11 +135,12 @@ class Schedule:
             job.successor, job.vanished = file, False
             return
         memory = self._settled.pop((file.route, file.path), None)
-        if memory is not None and memory.signature == file.signature and memory.result == "kept":
+        is_same = memory is not None and memory.signature == file.signature
+        if memory is not None and is_same and memory.result == "kept" and memory.error is None:
             self.roster.tell(_kept_before(file, memory))
             return
         job = self._new_job(file)
-        if memory is not None and memory.signature == file.signature:
+        if memory is not None and is_same:  # given up, perhaps after it had been delivered
             job.state, job.attempts, job.error = JobState.FAILED, memory.attempts, memory.error
             self.roster.tell(job.failed(self.roster.at))
         else:

@@ -266,9 +266,9 @@ class Journal:
             return tuple(Settled(**row) for row in db.execute(chosen).mappings())
 
     def pardon(self, route: str, path: str) -> None:
-        """A failed file is to be tried again; the history keeps its row."""
+        """A file that was given up, delivered or not, is to be tried again; the history keeps its row."""
         with self._atomic() as db:
-            _unsettle(db, route, path, history.c.result == "failed")
+            _unsettle(db, route, path, history.c.error.is_not(None))
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         """Ended transfers, newest first; may run in another thread than the rest."""

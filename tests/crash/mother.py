@@ -75,7 +75,8 @@ class ForkedWorker:
         self._handle = os.pidfd_open(self.pid)
 
     def kill(self) -> None:
-        signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # as trio has it
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     def poll(self) -> int | None:
         ended, _, _ = select.select([self._handle], [], [], 0)

@@ -94,9 +94,16 @@ class House:
         except (OSError, ValueError):
             return None
 
+    def falls(self) -> list[str]:
+        """Bugs that were survived."""
+        return [line for line in self._log().splitlines() if '"actor failed"' in line or "Traceback" in line]
+
     def log_end(self) -> str:
+        return self._log()[-LOG_END_CHARACTERS:]
+
+    def _log(self) -> str:
         path = self.folder / LOG
-        return path.read_text()[-LOG_END_CHARACTERS:] if path.exists() else ""
+        return path.read_text() if path.exists() else ""
 
 
 def _shown(file: dict[str, Any]) -> Shown:

@@ -141,9 +141,9 @@ class Book:
         if content not in self.owed[path]:
             return None
         at_source = self._is_at(self.source, path, content)
-        if copies == 0 and at_source:
-            return None if _may_stay(shown) else f"not delivered, and shown as {shown}"
         if copies == 0:
+            if at_source:
+                return None if _may_stay(shown) else f"not delivered, and shown as {shown}"
             return "LOST"
         return self._fault_of_delivered(path, content, at_source)
 
@@ -164,8 +164,5 @@ class Book:
 
 
 def _may_stay(shown: Shown | None) -> bool:
-    """Undelivered, and rightly so: an empty file is never ready, and a taken name may be a reason to fail."""
-    if shown is None:
-        return False
-    is_conflict = shown.status == "Failed" and "exists at the destination" in str(shown.error)
-    return shown.size_bytes == 0 or is_conflict
+    """Undelivered, and rightly so: a taken name may be a reason to give up."""
+    return shown is not None and shown.status == "Failed" and "exists at the destination" in str(shown.error)

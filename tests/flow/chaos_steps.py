@@ -13,7 +13,8 @@ BLOCK = SMALL_BLOCK_BYTES
 WINDOW = 8 * BLOCK
 HEAD_BYTES = 24  # makes every content one of its kind, and so does every shorter one
 SIZES = (HEAD_BYTES, BLOCK - 1, BLOCK, BLOCK + 1, WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW + 17, 7 * WINDOW)
-GAPS_S = (0.0, 0.0, 0.003, 0.01, 0.03, 0.08, 0.15)
+SHORT_S = (0.0, 0.0, 0.005, 0.02, 0.05)
+LONG_S = (0.02, 0.05, 0.1, 0.2, 0.4)  # time enough for something to happen
 
 NAMES = (
     "a.mxf",
@@ -37,7 +38,7 @@ OUTAGES = (
     errno.ENOENT,
 )
 REFUSALS = (errno.EFBIG, errno.EINVAL, errno.ENAMETOOLONG)
-WRITING = ("open_partial", "write", "flush", "seal", "publish")
+WRITING = ("open_partial", "write", "anchor", "flush", "seal", "publish")
 OPERATIONS = (
     *WRITING,
     "probe",
@@ -51,6 +52,8 @@ OPERATIONS = (
     "compare",
     "make_durable",
     "discard",
+    "anchor",
+    "strays",
 )
 LATE = ("write", "truncate", "flush", "seal", "publish", "discard", "make_durable")
 
@@ -135,7 +138,7 @@ def an_alteration(lot: random.Random) -> Values:
 
 
 def a_nuisance(lot: random.Random) -> Values:
-    return ((), lot.choice(("short", "slow")), 0, False, 1, 30)
+    return (("write", "read_back"), lot.choice(("short", "slow", "slow", "slow")), 0, False, 1, 100)
 
 
 def a_source_fault(lot: random.Random) -> Values:
@@ -163,19 +166,19 @@ KINDS: tuple[tuple[int, str, Draw], ...] = (
     (4, "stranger", a_stranger),
     (2, "twin", a_file),
     (1, "stranger_named", a_lookalike),
-    (12, "fault", an_outage),
+    (14, "fault", an_outage),
     (3, "fault", a_hang),
     (3, "fault", an_alteration),
-    (2, "fault", a_nuisance),
+    (6, "fault", a_nuisance),
     (5, "fault", a_source_fault),
     (1, "fault", a_source_hang),
-    (9, "heal", nothing),
-    (4, "unmount", nothing),
-    (5, "mount", nothing),
+    (14, "heal", nothing),
+    (3, "unmount", nothing),
+    (9, "mount", nothing),
     (6, "kill_a_worker", nothing),
     (2, "stop", nothing),
     (4, "crash", nothing),
-    (7, "start", nothing),
+    (16, "start", nothing),
     (3, "reload", nothing),
     (2, "pause", nothing),
     (3, "resume", nothing),
@@ -183,6 +186,7 @@ KINDS: tuple[tuple[int, str, Draw], ...] = (
     (2, "retry", a_file),
     (2, "cancel", a_file),
 )
+LASTING = ("start", "fault", "kill_a_worker", "resume", "retry_all", "mount")
 WEIGHTS = [weight for weight, _, _ in KINDS]
 
 
@@ -194,4 +198,4 @@ def drawn(lot: random.Random) -> list[Step]:
 
 
 def _step(lot: random.Random, name: str, draw: Draw) -> Step:
-    return Step(name, draw(lot), lot.choice(GAPS_S))
+    return Step(name, draw(lot), lot.choice(LONG_S if name in LASTING else SHORT_S))

@@ -14,13 +14,20 @@ from attrs import define, field
 from agent.rules.naming import conflict_path
 from tests.flow.chaos_house import House
 from tests.flow.chaos_model import ROUTE, Book, Foreign
-from tests.flow.chaos_steps import HEAD_BYTES, Step
+from tests.flow.chaos_steps import HEAD_BYTES, WINDOW, Step
 from tests.flow.fault_script import Effect, FaultScript
 from tests.flow.houses import write_config
 from tests.flow.zygote import SCRIPT, Zygote
 from tests.stores.faulty import bit_turned
 
-IMPATIENT = {"stall_timeout": "800ms", "probe_timeout": "800ms"}
+IMPATIENT = {
+    "stable": "30ms",
+    "scan": "30ms",
+    "probe": "30ms",
+    "retry_delay": "30ms",
+    "stall_timeout": "800ms",
+    "probe_timeout": "800ms",
+}
 
 
 @define(eq=False)
@@ -45,9 +52,11 @@ class World:
             "verify": lot.choice(("read_back", "read_back", "read_back", "hash")),
             "workers": lot.randint(1, 3),
             "max_attempts": lot.randint(1, 3),
+            "growing": lot.random() < 0.3,
+            "growing_min_size": 3 * WINDOW,
             **IMPATIENT,
         }
-        write_config(folder, **keys)
+        _configure(folder, keys)
         book = Book(folder / "source", folder / "archive", str(keys["after"]).partition(":")[0])
         return cls(folder, lot, House(folder, zygote), FaultScript(folder / SCRIPT), book, keys)
 
@@ -95,7 +104,7 @@ class World:
 
     @contextmanager
     def _held(self, path: str) -> Iterator[tuple[int, bytes] | None]:
-        """A file that still stands at the source; open for writing, so that nobody lets it go meanwhile."""
+        """A file that still stands at the source; open for writing, so that nobody lets go of it."""
         if path in self._recordings:
             yield None
             return
@@ -126,6 +135,12 @@ class World:
             if found:
                 descriptor, before = found
                 self._becomes(path, descriptor, len(before), content, before + content)
+
+    def fill_empty(self) -> None:
+        """An empty file is never ready, so what an earlier state of it left behind waits for a later one."""
+        for path, content in tuple(self.book.standing.items()):
+            if not content:
+                self.append(path, self.lot.randbytes(WINDOW))
 
     def alter(self, path: str, where: float) -> None:
         """One bit, somewhere, as when a recorder writes its head at the end."""
@@ -230,8 +245,7 @@ class World:
 
     def reload(self) -> None:
         self.keys["workers"] = self.lot.randint(1, 3)
-        if self.nas.exists():  # or it would be made
-            write_config(self.folder, **self.keys)
+        _configure(self.folder, self.keys)
         self.house.order("/api/reload")
 
     def pause(self) -> None:
@@ -252,3 +266,10 @@ class World:
     def look(self) -> None:
         if not self.strangers:
             self.strangers = self.book.strangers(self.nas)
+
+
+def _configure(folder: Path, keys: dict[str, Any]) -> None:
+    """All at once, since a house may be reading it; the folders are only made the first time."""
+    draft = folder if not (folder / "source").exists() else folder / "draft-of-configuration"
+    draft.mkdir(exist_ok=True)
+    write_config(draft, **keys).replace(folder / "agent.toml")

@@ -1,8 +1,8 @@
 """What goes wrong in worker processes: a file that a test replaces at will, and they read at each operation.
 
-Operations of the destination: probe, open, open_partial, size, truncate, write, flush, read_back, seal,
-close, stands, find, compare, make_durable, publish, discard. Of the source: list, examine, look_up,
-source_open, source_read, settle.
+Operations of the destination: probe, open, open_partial, size, truncate, write, anchor, flush, read_back,
+seal, close, stands, find, compare, make_durable, publish, discard, strays. Of the source: list, examine,
+look_up, source_open, source_read, settle.
 """
 
 import fcntl

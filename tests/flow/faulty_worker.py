@@ -7,16 +7,16 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from agent import worker
 from agent.faults import Side, classify
 from agent.protocol import Place
-from agent.stores import arriving, copying, following, pipeline, reading, settling, source
-from agent.stores.folder import FolderDestination, destination_faults, probe
+from agent.stores import arriving, checking, copying, following, pipeline, reading, settling, source
+from agent.stores.folder import FolderDestination, destination_faults, find, probe
 from agent.stores.reading import read_exactly
 from agent.stores.settling import settle
-from agent.stores.source import open_source
+from agent.stores.source import open_same_file, open_source
 from tests.flow.fault_script import ENVIRONMENT, FileTroubles
 from tests.stores.faulty import FaultyDestination
 
@@ -34,15 +34,23 @@ class DestinationTroubles(FileTroubles):
             yield
 
 
+class SpoiltDestination(FaultyDestination):
+    """With what workers ask beside what is needed for a copy."""
+
+    def strays(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
+        with self.script.around("strays"):
+            return cast("FolderDestination", self._inner).strays(identity, deep=deep)
+
+
 def spoil(troubles: FileTroubles) -> None:
     destination = DestinationTroubles(troubles.path)
 
     @contextmanager
-    def opened(desk: worker.Desk, place: Place) -> Iterator[FaultyDestination]:
+    def opened(desk: worker.Desk, place: Place) -> Iterator[SpoiltDestination]:
         with ExitStack() as stack:
             with destination.around("open"):
                 inner = stack.enter_context(FolderDestination.open(place, desk._publisher))
-            yield FaultyDestination(inner, destination)
+            yield SpoiltDestination(inner, destination)
 
     def destination_side(operation: str, call: Callable[..., R]) -> Callable[..., R]:
         def spoilt(*values: Any, **named: Any) -> R:  # noqa: ANN401  passed on as they come
@@ -65,6 +73,7 @@ def spoil(troubles: FileTroubles) -> None:
     patches: list[tuple[object, str, object]] = [
         (worker.Desk, "_destination", opened),
         (worker, "probe", destination_side("probe", probe)),
+        (worker, "find", destination_side("probe", find)),
         (os, "pwrite", lambda fd, data, offset: pwrite(fd, troubles.cut(data), offset)),
         (source.Listing, "entries", source_side("list", source.Listing.entries, own=True)),
         (source, "examine", source_side("examine", source.examine, own=True)),
@@ -73,6 +82,7 @@ def spoil(troubles: FileTroubles) -> None:
         (settling, "open_source", source_side("source_open", open_source)),
         (arriving, "read_exactly", source_side("source_read", read_exactly)),
         (reading, "read_exactly", source_side("source_read", read_exactly)),
+        (following, "open_same_file", source_side("source_open", open_same_file)),
         (worker, "settle", source_side("settle", settle, own=True)),
     ]
     for place, name, stand_in in patches:
@@ -80,9 +90,12 @@ def spoil(troubles: FileTroubles) -> None:
 
 
 def shrink_blocks() -> None:
-    for module in (arriving, copying, following, pipeline, reading):
+    for module in (pipeline, reading, copying, following, arriving, checking):
         setattr(module, "BLOCK_BYTES", SMALL_BLOCK_BYTES)  # noqa: B010  a constant to all but us
     pipeline.REPORT_S = 0.0
+    following.HEADROOM_BYTES = SMALL_BLOCK_BYTES
+    following.LOOK_S = 0.02
+    following.IDLE_S = 0.5
 
 
 def main() -> None:

@@ -4,13 +4,24 @@ import errno
 from pathlib import Path
 
 import pytest
+import trio
 
 from agent.faults import OutageReason
 from agent.terms import Status
-from agent.views import FileView
+from agent.views import FileView, HistoryQuery
 from tests.flow.fault_script import FaultScript
 from tests.flow.faulty_worker import SMALL_BLOCK_BYTES
-from tests.flow.houses import Picture, Running, contents, eventually, fill, running, write_config
+from tests.flow.houses import (
+    PATIENCE_S,
+    POLL_S,
+    Picture,
+    Running,
+    contents,
+    eventually,
+    fill,
+    running,
+    write_config,
+)
 
 CONTENT = b"".join(number.to_bytes(4, "big") for number in range(5 * SMALL_BLOCK_BYTES))  # 20 blocks
 IMPATIENT = {"stall_timeout": "1s", "probe_timeout": "1s"}  # a busy machine starts a worker within that
@@ -32,6 +43,7 @@ ON_THE_WAY = (
     "size",
     "truncate",
     "write",
+    "anchor",
     "flush",
     "read_back",
     "seal",
@@ -133,8 +145,11 @@ async def test_what_a_cancelled_copy_left_is_removed_when_the_outage_that_kept_i
         refused = faults.add("discard", number=errno.EROFS)
         await house.desk.cancel(await house.file_id("clip.mxf"))
         await eventually(lambda: faults.struck(refused) > 0)
-        faults.heal()
         await house.until_file("clip.mxf", Status.FAILED)
+        faults.add("probe", number=errno.EROFS)
+        await house.until(lambda seen: is_out(seen, OutageReason.READ_ONLY))
+        assert contents(tmp_path / "nas") != {}
+        faults.heal()
         await eventually(lambda: contents(tmp_path / "nas") == {})
         await house.desk.retry_all()
         await house.until_file("clip.mxf", Status.COMPLETED)
@@ -245,6 +260,27 @@ async def test_a_delivered_source_that_cannot_be_let_go_of_has_failed_but_stands
         assert contents(tmp_path / "source") == contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
         faults.heal()
         await house.desk.retry(file.id)
+        await house.until_file("clip.mxf", Status.COMPLETED)
+        await eventually(lambda: contents(tmp_path / "source") == {})
+    assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
+
+
+async def test_it_has_still_failed_after_a_restart_and_leaves_its_source_when_someone_asks(
+    tmp_path: Path, faults: FaultScript
+) -> None:
+    write_config(tmp_path, max_attempts=1)
+    faults.add("settle", number=errno.EROFS)
+    fill(tmp_path / "source", {"clip.mxf": CONTENT})
+    async with running(tmp_path) as house:
+        await house.until_file("clip.mxf", Status.FAILED)
+        with trio.fail_after(PATIENCE_S):
+            while not (await house.desk.history(HistoryQuery())).rows:  # noqa: ASYNC110  a commit sets no event
+                await trio.sleep(POLL_S)
+    faults.heal()
+    async with running(tmp_path) as house:
+        file = await house.until_file("clip.mxf", Status.FAILED)
+        assert "Read-only file system" in str(file.error)
+        await house.desk.retry_all()
         await house.until_file("clip.mxf", Status.COMPLETED)
         await eventually(lambda: contents(tmp_path / "source") == {})
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}

@@ -7,7 +7,6 @@ Everything an agent needs is imported before the first fork, and nothing runs in
 import gc
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -23,8 +22,10 @@ import trio
 from attrs import define
 
 from agent import app, log, worker
-from agent.actors import delivery
+from agent.actors import delivery, sweeping
 from agent.rules import reach
+from agent.stores import journal
+from tests.crash.mother import ForkedWorker
 from tests.flow import faulty_worker
 from tests.flow.fault_script import FileTroubles
 from tests.flow.houses import config_of
@@ -34,6 +35,7 @@ __all__ = ["Zygote", "alembic"]
 ROOT = Path(__file__).parents[2]
 MESSAGE_BYTES = 65536
 SLOWEST_PROBE_S = 0.2
+SWEEP_EVERY_S = 0.3
 SCRIPT, LOG, WORKERS, EXIT_CODE = "faults.json", "log", "workers", "exit_code"  # beside agent.toml
 
 
@@ -63,40 +65,19 @@ class Zygote:
     def house(self, folder: Path) -> int:
         return self._fork({"role": "house", "folder": str(folder), "address": self.address})
 
-    def worker(self, folder: Path, claims: str) -> "WorkerProcess":
+    def worker(self, folder: Path, claims: str) -> ForkedWorker:
         (stdin_out, stdin_in), (stdout_out, stdout_in) = os.pipe(), os.pipe()
         pid = self._fork({"role": "worker", "folder": str(folder), "claims": claims}, (stdin_out, stdout_in))
         os.close(stdin_out)
         os.close(stdout_in)
         stdin, stdout = trio.lowlevel.FdStream(stdin_in), trio.lowlevel.FdStream(stdout_out)
-        return WorkerProcess(pid, stdin, stdout, os.pidfd_open(pid))
+        return ForkedWorker(pid, stdin, stdout)
 
     def _fork(self, message: Mapping[str, str], descriptors: tuple[int, ...] = ()) -> int:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(self.address)
             socket.send_fds(connection, [json.dumps(message).encode()], descriptors)
             return int(connection.recv(MESSAGE_BYTES))
-
-
-@define(eq=False)
-class WorkerProcess:
-    """Stands in for trio's in a house; its handle is closed with the house, which does not live long."""
-
-    pid: int
-    stdin: trio.lowlevel.FdStream
-    stdout: trio.lowlevel.FdStream
-    _handle: int
-
-    def kill(self) -> None:
-        if self.poll() is None:
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-
-    def poll(self) -> int | None:
-        return 0 if select.select([self._handle], [], [], 0)[0] else None
-
-    async def wait(self) -> int:
-        await trio.lowlevel.wait_readable(self._handle)
-        return 0
 
 
 def serve(listener: socket.socket) -> None:
@@ -144,6 +125,8 @@ def _live(folder: Path, zygote: Zygote) -> int:
     for place, name, stand_in in (
         (trio.lowlevel, "open_process", open_process),
         (delivery, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
+        (journal, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
+        (sweeping, "AGAIN_S", SWEEP_EVERY_S),
         (reach, "SLOWEST_PROBE_S", SLOWEST_PROBE_S),
     ):
         setattr(place, name, stand_in)

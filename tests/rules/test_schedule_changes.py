@@ -1,5 +1,7 @@
 """The operator's word, files that leave or change, and what earlier runs remember."""
 
+from attrs import evolve
+
 from agent.faults import Fault, FaultKind
 from agent.messages import (
     Abandon,
@@ -181,6 +183,17 @@ def test_what_was_given_up_before_waits_until_someone_asks() -> None:
         (Status.FAILED, 3, "unreadable")
     ]
     assert orders(tell(schedule, Retry(FILE.id))) == [Copy(FILE, 1, 7)]
+
+
+def test_what_was_delivered_but_could_not_leave_its_source_waits_until_someone_asks_as_well() -> None:
+    memory = evolve(kept_before(FILE), error="source: Read-only file system", attempts=2)
+    schedule = Schedule.start(a_config(ONE), (), [memory])
+    effects = tell(schedule, usable(), Ready(FILE, 1.0))
+    assert orders(effects) == []
+    assert [(fact.status, fact.attempts, fact.error) for fact in moved(effects)] == [
+        (Status.FAILED, 2, "source: Read-only file system")
+    ]
+    assert orders(tell(schedule, Retry(None))) == [Copy(FILE, 1, 7)]
 
 
 def test_what_is_remembered_of_another_state_counts_for_nothing() -> None:

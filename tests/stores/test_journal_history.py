@@ -101,6 +101,14 @@ def test_a_pardon_lets_a_failed_file_be_tried_again_and_keeps_the_history(journa
     assert [row.path for row in journal.history(HistoryQuery()).rows] == ["c", "b", "a"]
 
 
+def test_a_pardon_also_helps_a_delivered_file_whose_source_could_not_be_let_go_of(journal: Journal) -> None:
+    transfer = begun(journal)
+    journal.finish(transfer.id, "kept", 3, "source: Read-only file system", 30.0, "/nas/a.mxf")
+    assert [each.error for each in journal.settled()] == ["source: Read-only file system"]
+    journal.pardon("mxf", "a.mxf")
+    assert journal.settled() == ()
+
+
 def test_history_pages_run_newest_first_without_gap_or_repetition(journal: Journal) -> None:
     for number in range(7):
         ended(journal, str(number), "delivered")

@@ -310,7 +310,7 @@ class Errand:
         except Fault as fault:
             if fault.kind is not FaultKind.WORKER:
                 raise
-        # It died perhaps after it had let go of the source: then the file is delivered, and no scan may say else.
+        # It may have died after it had let go of the source: that must be known before a scan sees it gone.
         return (await self._ask(request, SourceSettled)).kept
 
     async def _discard(self, transfer: Transfer) -> bool:

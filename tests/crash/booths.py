@@ -26,6 +26,7 @@ from agent.protocol import (
 from agent.stores import linux, pipeline
 from agent.stores.journal import Journal
 from tests.crash.kills import Trace
+from tests.crash.scenes import FOLDERS
 
 WINDOW_BLOCKS = 2
 CHECKPOINT = "copy: report checkpoint"
@@ -128,6 +129,8 @@ class StorageBooth:
             if self._request is None or (name == "open" and not values[1] & os.O_CREAT):
                 return call(*values, **named)
             where = self._place(named.get("dst_dir_fd", named.get("dir_fd", values[0])))
+            if where not in FOLDERS:
+                return call(*values, **named)
             size_bytes = len(values[1]) if name == "pwrite" else 0
             with self._counted(f"{self._request}: {_said(name, values)} {where}", size_bytes):
                 if where == "nas" and name in self._refused:

@@ -8,16 +8,16 @@ import pytest
 from tests.crash.kills import Kill, Step
 from tests.crash.matrix import Enter
 from tests.crash.power import EnterCut, PowerCut, PowerStation
-from tests.crash.runner import Outcome, Victims, steps_of
+from tests.crash.runner import Damage, Outcome, Victims, steps_of
 from tests.crash.table import CUT, PROPERTY
 from tests.crash.variants import Variant
 from tests.mounts.mounts import FaultMount
 
 
 class Steps(Protocol):
-    """The steps of a variant's undisturbed run, or of the one that follows these kills."""
+    """The steps of a variant's undisturbed run, or of the one that follows these kills and this damage."""
 
-    def __call__(self, variant: Variant, *kills: Kill) -> list[Step]: ...
+    def __call__(self, variant: Variant, *kills: Kill, damage: Damage | None = None) -> list[Step]: ...
 
 
 @pytest.fixture(scope="session")
@@ -29,12 +29,13 @@ def victims() -> Iterator[Victims]:
 @pytest.fixture(scope="session")
 def steps(victims: Victims, tmp_path_factory: pytest.TempPathFactory) -> Steps:
     """Counted once in each process, and sorted, so that all of them deal out the same list."""
-    known: dict[tuple[str, tuple[Kill, ...]], list[Step]] = {}
+    known: dict[tuple[str, tuple[Kill, ...], Damage | None], list[Step]] = {}
 
-    def counted(variant: Variant, *kills: Kill) -> list[Step]:
-        key = variant.name, kills
+    def counted(variant: Variant, *kills: Kill, damage: Damage | None = None) -> list[Step]:
+        key = variant.name, kills, damage
         if key not in known:
-            found = steps_of(victims, variant, tmp_path_factory.mktemp("undisturbed") / "run", *kills)
+            folder = tmp_path_factory.mktemp("undisturbed") / "run"
+            found = steps_of(victims, variant, folder, kills, damage)
             known[key] = sorted(found, key=lambda step: (step.name, step.number))
         return known[key]
 

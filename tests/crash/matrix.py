@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.crash.kills import SIDES, Kill, Manner, Step
-from tests.crash.runner import Outcome, Spoil, Trial, Victims
+from tests.crash.runner import Damage, Outcome, Trial, Victims
 from tests.crash.variants import Variant
 
 Enter = Callable[[str, Kill, Outcome], None]
@@ -38,13 +38,13 @@ def kill_each(
     victims: Victims,
     folder: Path,
     enter: Enter,
-    spoil: Spoil | None = None,
+    damage: Damage | None = None,
 ) -> None:
     """A victim for each row; all of them are heard before the test fails."""
     complaints: list[str] = []
     for number, kills in enumerate(rows):
         place = folder / str(number)
-        outcome = Trial(victims, variant, place, kills).run(spoil)
+        outcome = Trial(victims, variant, place, kills, damage).run()
         enter(variant.name, kills[-1], outcome)
         what = ", then ".join(map(str, kills))
         complaints += [f"{what}: {complaint}" for complaint in outcome.complaints]

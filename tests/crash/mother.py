@@ -5,6 +5,7 @@ loop, so that a fork of it is as good as a fresh process. Agents ask it for work
 the pipes along that these are to use.
 """
 
+import gc
 import json
 import logging
 import os
@@ -37,6 +38,7 @@ TRACE, SCENE, LOG = "trace", "scene", "log"
 PATIENCE_S = 60.0  # only a run that hangs is waited for as long
 WORKERS_END_S = 20.0
 HUNG = 1000
+PATH_MAX_BYTES = 4096
 
 
 @frozen
@@ -113,7 +115,7 @@ def live_as_agent(order: Order, mother: socket.socket) -> int:
         assert command[-2] == "agent.worker"
         for_worker, stdin = os.pipe()
         stdout, from_worker = os.pipe()
-        socket.send_fds(mother, [b"worker"], [for_worker, from_worker])
+        socket.send_fds(mother, [command[-1].encode()], [for_worker, from_worker])
         os.close(for_worker)
         os.close(from_worker)
         pid = int(mother.recv(32))
@@ -123,7 +125,7 @@ def live_as_agent(order: Order, mother: socket.socket) -> int:
     return trio.run(run_once, order.folder)
 
 
-def live_as_worker(order: Order, agent_pid: int, stdin: int, stdout: int) -> NoReturn:
+def live_as_worker(order: Order, agent_pid: int, claims: str, stdin: int, stdout: int) -> NoReturn:
     os.setpgid(0, agent_pid)
     os.dup2(stdin, 0)
     os.dup2(stdout, 1)
@@ -133,7 +135,7 @@ def live_as_worker(order: Order, agent_pid: int, stdin: int, stdout: int) -> NoR
     _log_to(order.notes)
     trace = Trace(order.notes / TRACE, order.kill, agent_pid)
     StorageBooth(order.folder, trace, order.refused, partial(_witness, order)).install()
-    sys.argv = ["agent.worker", str(order.folder / "state" / "claims")]
+    sys.argv = ["agent.worker", claims]
     worker.main()
     raise AssertionError("a worker ends with its standard input")
 
@@ -181,11 +183,11 @@ class Mother:
                     os.killpg(agent, signal.SIGKILL)
                     return True
                 if ready:
-                    _, pipes, _, _ = socket.recv_fds(requests, 16, 2)
+                    claims, pipes, _, _ = socket.recv_fds(requests, PATH_MAX_BYTES, 2)
                     if not pipes:  # it is about to end
                         select.select([handle], [], [], left_s)
                         continue
-                    workers.append(forked(partial(live_as_worker, order, agent, *pipes)))
+                    workers.append(forked(partial(live_as_worker, order, agent, claims.decode(), *pipes)))
                     for pipe in pipes:
                         os.close(pipe)
                     requests.send(str(workers[-1]).encode())
@@ -225,6 +227,7 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
+    gc.freeze()  # what no collection touches need not be copied for every child
     mother = Mother()
     while (order := read_frame(orders)) is not None:
         reports.write(frame(mother.run(cast("Order", order))))

@@ -36,6 +36,14 @@ class Promises:
 
     def broken_in_the_end(self, scene: Scene, memory: Memory) -> Iterator[str]:
         """Everything has arrived once, and nothing else is left anywhere."""
+        yield from self.broken_on_disk(scene)
+        result = "kept" if self.variant.keeps else "delivered"
+        ended = sorted((path, result) for path in self.variant.files)
+        yield from _differing("in the history", ended, sorted(memory.history))
+        yield from _differing("running in the journal", (), memory.running)
+
+    def broken_on_disk(self, scene: Scene) -> Iterator[str]:
+        """The part of the end that needs no journal."""
         yield from self._foreign(scene)
         expected = {path: item.digest for path, item in self.before.items() if path.startswith("nas/")}
         expected |= self._finals(scene)
@@ -46,20 +54,6 @@ class Promises:
                 expected[f"archive/{self.variant.archived[path]}"] = digest_of(content)
         found = {path: item.digest for path, item in scene.items()}
         yield from _differing("in the folders", expected, found)
-        result = "kept" if self.variant.keeps else "delivered"
-        ended = sorted((path, result) for path in self.variant.files)
-        yield from _differing("in the history", ended, sorted(memory.history))
-        yield from _differing("running in the journal", (), memory.running)
-
-    def broken_without_memory(self, scene: Scene) -> Iterator[str]:
-        """When the journal was lost: all has arrived, though hidden files of ours may lie about."""
-        yield from self.broken_at_once(scene)
-        for path, content in self.variant.files.items():
-            final = self._final(path, scene)
-            if final not in scene or scene[final].digest != digest_of(content):
-                yield f"{path} has not arrived"
-            if f"source/{path}" in scene:
-                yield f"{path} is still at the source"
 
     def _foreign(self, scene: Scene) -> Iterator[str]:
         for path, item in self.before.items():

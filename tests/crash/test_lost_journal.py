@@ -1,14 +1,14 @@
 """Promises S1 to S3 when the journal does not survive the crash: work is repeated, footage is not lost."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.crash.kills import Kill, Manner, Step
+from tests.crash.conftest import Steps
+from tests.crash.kills import SIDES, Kill, Manner, Step
 from tests.crash.matrix import Enter, alone, kill_each
-from tests.crash.runner import Victims
+from tests.crash.runner import Damage, Victims
 from tests.crash.variants import MOVE
 
 FILES = ("journal.db", "journal.db-wal", "journal.db-shm")
@@ -46,9 +46,28 @@ def folder_lost(state: Path) -> None:
     shutil.rmtree(state)
 
 
-@pytest.mark.parametrize("spoil", [deleted, cut_in_half, overwritten, folder_lost])
+DAMAGES = {
+    "deleted": Damage(deleted),
+    "cut in half": Damage(cut_in_half),
+    "overwritten": Damage(overwritten),
+    "folder lost": Damage(folder_lost, keeps_identity=False),
+}
+TIDYING = ("discard:", "journal: leave", "journal: forget_leftover", "journal: note_search")
+
+
+@pytest.mark.parametrize("what", DAMAGES)
 def test_a_journal_that_is_lost_in_a_crash_costs_work_alone(
-    victims: Victims, tmp_path: Path, enter: Enter, spoil: Callable[[Path], None]
+    victims: Victims, tmp_path: Path, enter: Enter, what: str
 ) -> None:
     kills = [Kill(Step(*moment), "after", Manner.ALL) for moment in MOMENTS]
-    kill_each(alone(kills), MOVE, victims, tmp_path, enter, spoil)
+    kill_each(alone(kills), MOVE, victims, tmp_path, enter, DAMAGES[what])
+
+
+def test_every_step_of_tidying_up_after_a_lost_journal_survives_kill_9_too(
+    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter
+) -> None:
+    lost, damage = Kill(Step("journal: checkpoint", 1), "after", Manner.ALL), DAMAGES["deleted"]
+    begun = [step for step in steps(MOVE, lost, damage=damage) if step.name.startswith(TIDYING)]
+    assert all(any(step.name.startswith(name) for step in begun) for name in TIDYING)
+    rows = [(lost, Kill(step, side, Manner.ALL)) for step in begun for side in SIDES]
+    kill_each(rows, MOVE, victims, tmp_path, enter, damage)

@@ -23,6 +23,7 @@ def footage(seed: str, size_bytes: int = 4 * BLOCK_BYTES + 12_345) -> bytes:
 
 
 CLIP = footage("clip")
+SHORT = footage("short clip", BLOCK_BYTES + 5)
 OTHERS = {"other.mxf": b"somebody else's", ".hidden": b"this too"}
 
 
@@ -76,9 +77,12 @@ ARCHIVE = Variant(
 )
 KEEP = Variant("keep", keys={"after": "keep"})
 CONFLICT = Variant(
-    "conflict", finals={"clip.mxf": "clip_1.mxf"}, foreign={"clip.mxf": footage("another clip")}
+    "conflict",
+    files={"clip.mxf": SHORT},
+    finals={"clip.mxf": "clip_1.mxf"},
+    foreign={"clip.mxf": footage("another clip", len(SHORT))},
 )
-SAME = Variant("already there", foreign={"clip.mxf": CLIP})
+SAME = Variant("already there", files={"clip.mxf": SHORT}, foreign={"clip.mxf": SHORT})
 HASH = Variant("hash", keys={"verify": "hash"})
 LINK = Variant("link", refused=frozenset({"renameat2"}))
 PLACEHOLDER = Variant("placeholder", refused=frozenset({"renameat2", "link"}), spares_empty_name=True)

@@ -49,7 +49,9 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "probe: fdatasync nas",
         "probe: unlink nas",
         "journal: remember_mount",
+        "journal: note_search",
         "journal: begin",
+        "copy: create state",
         "copy: create nas",
         "copy: ftruncate nas",
         "copy: pread source",
@@ -57,6 +59,7 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "copy: fdatasync nas",
         "copy: posix_fadvise nas",
         "copy: pread nas",
+        "copy: fsync folder nas",
         "copy: report checkpoint",
         "journal: checkpoint",
         "copy: utime nas",
@@ -66,6 +69,7 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "publish: fsync folder nas",
         "journal: published",
         "settle: unlink source",
+        "settle: fsync folder source",
         "journal: finish",
     }
 

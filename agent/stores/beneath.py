@@ -32,7 +32,8 @@ def make_root(path: str) -> None:
     """
     parent = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(path):
-        make_root(parent)
+        if not os.path.isdir(parent):
+            make_root(parent)
         with suppress(FileExistsError):  # somebody was faster
             os.mkdir(path)
     # Also when it was there: whoever made it may have been killed before he came to this.

@@ -51,17 +51,19 @@ def _remove(root: str, path: str, archive: str | None) -> None:
         if archive is None:
             os.unlink(name, dir_fd=source_folder)
         else:
-            _archive(archive, folder, source_folder, name)
+            _archive(archive, path, source_folder)
         # Or else it might come back after a power cut, and be delivered once more.
         platform.sync_folder(source_folder)
 
 
-def _archive(archive: str, folder: str, source_folder: int, name: str) -> None:
+def _archive(archive: str, path: str, source_folder: int) -> None:
+    folder, name = split_path(path)
     beneath.make_root(archive)
     with (
         held(beneath.open_root(archive)) as archive_root,
         held(beneath.open_folder(archive_root, folder.rstrip("/"), create=True)) as target_folder,
     ):
+        beneath.sync_way(archive_root, path)  # whoever made a folder may have been killed before he did
         _move_exclusively(source_folder, target_folder, name)
 
 

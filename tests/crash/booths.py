@@ -150,7 +150,8 @@ class StorageBooth:
     def _place(self, where: int | str) -> str:
         """Which of the run's folders a descriptor or path is in."""
         path = Path(f"/proc/self/fd/{where}").readlink() if isinstance(where, int) else Path(where)
-        return path.relative_to(self._folder).parts[0]
+        parts = path.relative_to(self._folder).parts
+        return parts[0] if parts else "run"
 
 
 def _said(name: str, values: tuple[Any, ...]) -> str:

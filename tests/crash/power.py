@@ -46,7 +46,7 @@ class Scenario:
 
 @frozen
 class PowerCut:
-    """What became of a run; `is_cut`: it had not ended before. No `complaints`: it kept every promise."""
+    """What became of a run; `is_cut`: it had not ended before. No `complaints`: every promise was kept."""
 
     is_cut: bool
     complaints: tuple[str, ...]

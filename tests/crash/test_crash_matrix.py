@@ -51,6 +51,7 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "journal: remember_mount",
         "journal: note_search",
         "journal: begin",
+        "copy: create state",
         "copy: create nas",
         "copy: ftruncate nas",
         "copy: pread source",
@@ -58,8 +59,8 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "copy: fdatasync nas",
         "copy: posix_fadvise nas",
         "copy: pread nas",
-        "copy: report checkpoint",
         "copy: fsync folder nas",
+        "copy: report checkpoint",
         "journal: checkpoint",
         "copy: utime nas",
         "copy: fsync nas",
@@ -68,6 +69,7 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "publish: fsync folder nas",
         "journal: published",
         "settle: unlink source",
+        "settle: fsync folder source",
         "journal: finish",
     }
 

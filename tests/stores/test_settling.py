@@ -11,7 +11,7 @@ import pytest
 
 from agent.faults import Fault, FaultKind
 from agent.protocol import AfterMode
-from agent.stores import platform, settling
+from agent.stores import beneath, platform, settling
 from agent.stores.settling import settle
 from agent.stores.source import signature_of
 from agent.terms import Signature, Writer
@@ -227,6 +227,20 @@ def test_the_archived_name_is_durable_before_the_source_goes(
     monkeypatch.setattr(platform, "move_exclusively", refusing(errno.ENOSYS))
     settle(str(root), PATH, _now(clip), "archive", str(archive))
     assert stood == [True]
+
+
+def test_the_way_to_an_archived_name_is_durable_before_the_source_goes(
+    root: Path, clip: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen(descriptor: int) -> None:
+        stood.append((os.readlink(f"/proc/self/fd/{descriptor}"), clip.exists()))
+
+    stood: list[tuple[str, bool]] = []
+    monkeypatch.setattr(beneath, "sync_folder", seen)
+    (archive / "day 1").mkdir(parents=True)
+    settle(str(root), PATH, _now(clip), "archive", str(archive))
+    ways = (archive.parent, archive, archive / "day 1")
+    assert stood == [(str(folder), True) for folder in ways]
 
 
 @pytest.mark.parametrize("after", ["delete", "archive"])

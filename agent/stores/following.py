@@ -16,7 +16,7 @@ from agent.protocol import BLOCK_BYTES, Followed, FollowFile, VerifyMode
 from agent.stores.descriptors import held
 from agent.stores.destination import Destination, Partial
 from agent.stores.pipeline import Pipeline, Report, Tally
-from agent.stores.reading import Reader
+from agent.stores.reading import Reader, still_standing
 from agent.stores.source import open_same_file
 from agent.stores.whereabouts import Whereabouts
 
@@ -34,7 +34,8 @@ def follow_file(
     with whereabouts.at_source():
         opened = open_same_file(request.source, request.path, request.signature)
     with held(opened) as source, closing(destination.open_partial(request.partial)) as partial:
-        reader = Reader(source, tally, request.pace, request.digests, request.proven_blocks)
+        proven = still_standing(partial, request.proven_blocks)
+        reader = Reader(source, tally, request.pace, request.digests, proven)
         return Followed(Follower(reader, partial, request.verify, tally).run())
 
 

@@ -16,7 +16,7 @@ from agent.stores.folder import FolderDestination
 from agent.stores.following import Follower
 from agent.stores.pipeline import Report, Tally
 from agent.stores.platform import Publisher
-from agent.stores.reading import Reader
+from agent.stores.reading import Reader, still_standing
 from agent.terms import VerifyLevel
 from tests.stores.faulty import FaultyPartial, Script
 from tests.stores.ground import PARTIAL, nothing_left_over
@@ -76,7 +76,7 @@ class Bench:
     def follow(self, proven: int = 0, script: Script | None = None) -> int:
         believed = self.checkpointed
         with self._opened(script) as (source, partial):
-            reader = Reader(source, self.tally, Pace(), believed, proven)
+            reader = Reader(source, self.tally, Pace(), believed, still_standing(partial, proven))
             return Follower(reader, partial, "read_back", self.tally).run()
 
     @contextmanager

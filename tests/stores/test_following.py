@@ -199,6 +199,26 @@ def test_what_is_not_proven_is_read_back_and_written_again_where_it_was_lost() -
         assert bench.tally.repaired_blocks == 0
 
 
+@pytest.mark.parametrize("left_bytes", [None, 0, WINDOW + 3])
+@pytest.mark.parametrize("followed_again", [False, True])
+def test_what_was_proven_counts_for_nothing_when_the_partial_was_lost(
+    left_bytes: int | None, followed_again: bool
+) -> None:
+    """Somebody removed or cut it while nobody had it open: the final size would hide the hole."""
+    content = content_of_size(8 * WINDOW)
+    with bench_with(content[: 4 * WINDOW]) as bench:
+        proven = bench.follow()
+        bench.source.write_bytes(content)
+        if left_bytes is None:
+            bench.partial.unlink()
+        else:
+            os.truncate(bench.partial, left_bytes)
+        if followed_again:
+            proven = bench.follow(proven)
+        bench.revise(proven)
+        assert bench.partial.read_bytes() == content
+
+
 PATCHES = st.lists(st.tuples(st.integers(0, 4 * WINDOW), st.binary(min_size=1, max_size=BLOCK)), max_size=4)
 
 

@@ -15,7 +15,6 @@ from agent.simulate.manners import Manner
 from agent.simulate.pen import Job
 from agent.simulate.steps import Step, Write
 from agent.simulate.takes import in_order
-from agent.stores.following import HEADROOM_BYTES
 from tests.system.agents import PATIENCE_S, Agent
 
 SIZE_BYTES = 20_000_000
@@ -55,12 +54,13 @@ class Writers:
     """Several runs at once, in a thread, in a time that stands still while they wait for their follower.
 
     `is_followed`: asked before a file grows beyond `GATE_BYTES`, so that the slowest machine copies while it
-    grows, and not only when it has ended. `crashed`: the files that were never closed.
+    grows, and not only when it has ended. `seen`: the files that exist; `crashed`: those never closed.
     """
 
     folder: Path
     jobs: list[Job]
     is_followed: Callable[[str], bool]
+    seen: set[str] = field(factory=set, init=False)
     crashed: set[str] = field(factory=set, init=False)
     _player: Player = field(init=False)
     _thread: threading.Thread = field(init=False)
@@ -68,7 +68,7 @@ class Writers:
     _error: BaseException | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._player = Player(str(self.folder), lambda _: None, paced=False)
+        self._player = Player(str(self.folder), lambda step: self.seen.add(step.path), paced=False)
         self._thread = threading.Thread(target=self._play)
 
     @classmethod

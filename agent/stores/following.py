@@ -12,7 +12,7 @@ from contextlib import closing
 from attrs import define, field
 
 from agent.faults import Fault, FaultKind, Side, classify
-from agent.protocol import BLOCK_BYTES, Followed, FollowFile, VerifyMode
+from agent.protocol import BLOCK_BYTES, Followed, FollowFile, Proven, VerifyMode
 from agent.stores.descriptors import held
 from agent.stores.destination import Destination, Partial
 from agent.stores.pipeline import Pipeline, Report, Tally
@@ -58,6 +58,7 @@ class Follower:
         known_blocks = len(self.reader.believed)
         block = self.reader.proven
         self.tally.copied_bytes = self.tally.verified_bytes = block * BLOCK_BYTES
+        self.tally.report(Proven(block))
         pipeline = Pipeline(self.partial, self.verify, self.tally, known_blocks)
         try:
             while not pipeline.has_failed:

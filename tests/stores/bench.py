@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from agent.protocol import DIGEST_BYTES, Checkpoint, Copying, Pace, Patch, Place, VerifyMode
+from agent.protocol import DIGEST_BYTES, Checkpoint, Copying, Pace, Patch, Place, Proven, VerifyMode
 from agent.stores import copying, following, pipeline, reading
 from agent.stores.copying import Engine
 from agent.stores.descriptors import held
@@ -51,7 +51,7 @@ class Bench:
         self.source.write_bytes(content)
         self.partial = Path(folder, PARTIAL)
         self.place = Place(folder, self.source.stat().st_dev)
-        self.reports: list[Copying | Checkpoint | Patch] = []
+        self.reports: list[Copying | Checkpoint | Patch | Proven] = []
         self.listen: Report = self.reports.append
         self.tally = Tally(self.listen)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.faults import Fault, FaultKind, OutageReason
-from agent.protocol import Checkpoint, Copying, Patch
+from agent.protocol import Checkpoint, Copying, Patch, Proven
 from agent.stores import following, pipeline
 from tests.stores.bench import BLOCK, WINDOW, Bench, bench_with, content_of_size, small_blocks
 from tests.stores.faulty import ALWAYS, Script
@@ -65,7 +65,7 @@ def test_a_file_that_grows_meanwhile_is_followed_to_its_new_end() -> None:
     content = content_of_size(6 * WINDOW)
     may_go_on = threading.Semaphore(0)
 
-    def listen(report: Copying | Checkpoint | Patch) -> None:
+    def listen(report: Copying | Checkpoint | Patch | Proven) -> None:
         bench.reports.append(report)
         if isinstance(report, Copying):
             may_go_on.release()
@@ -214,7 +214,8 @@ def test_what_was_proven_counts_for_nothing_when_the_partial_was_lost(
         else:
             os.truncate(bench.partial, left_bytes)
         if followed_again:
-            proven = bench.follow(proven)
+            assert bench.follow(proven) > proven
+            assert [report.blocks for report in bench.reports if isinstance(report, Proven)][-1] < proven
         bench.revise(proven)
         assert bench.partial.read_bytes() == content
 

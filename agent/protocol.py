@@ -122,8 +122,8 @@ class CopyFile:
 class FollowFile:
     """Copy what a writer has left behind of a growing file, until it stops growing for a while.
 
-    `signature` only says which file it is (device, inode). Streams Copying, Checkpoint and Patch, ends with
-    Followed. The rest as in CopyFile.
+    `signature` only says which file it is (device, inode). Streams Proven first, then Copying, Checkpoint and
+    Patch, ends with Followed. The rest as in CopyFile.
     """
 
     source: str
@@ -266,10 +266,14 @@ class Waiting:
 
 @frozen
 class Checkpoint:
-    """These blocks are durable at the destination and, where the route asks for it, verified."""
+    """These blocks are durable at the destination and, where the route asks for it, verified.
+
+    `past_cache`: so far nothing was read back from the client's cache.
+    """
 
     first_block: int
     digests: bytes
+    past_cache: bool = True
 
 
 @frozen
@@ -278,6 +282,13 @@ class Patch:
 
     block: int
     digest: bytes
+
+
+@frozen
+class Proven:
+    """So many of the blocks that were said to be proven are so still, now that the partial is open."""
+
+    blocks: int
 
 
 @frozen
@@ -370,6 +381,7 @@ Reply = (
     | Waiting
     | Checkpoint
     | Patch
+    | Proven
     | Followed
     | Copied
     | Found

@@ -3,7 +3,7 @@
 import enum
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 
 class Status(enum.Enum):
@@ -37,6 +37,10 @@ class Signature:
     def is_same_file(self, other: "Signature") -> bool:
         """Whether both are states of one file, not of two that had one name."""
         return (self.device, self.inode) == (other.device, other.inode)
+
+    def provisional(self) -> "Signature":
+        """Of this file, but a state in which it will never be found: what was copied before its end."""
+        return evolve(self, ctime_ns=-1)
 
 
 class Writer(enum.Enum):

@@ -30,6 +30,7 @@ from agent.protocol import (
     Patch,
     Place,
     Presence,
+    Proven,
     Published,
     PublishFile,
     Reply,
@@ -80,7 +81,7 @@ class Errand:
         if transfer is not None and step is Next.START_OVER:
             await self._put_away(transfer)
         if transfer is None or step is Next.START_OVER:
-            transfer = await self._begin()
+            transfer = await self._begin(self.file)
         if step in (Next.BEGIN, Next.START_OVER, Next.RESUME, Next.REVISE):
             transfer = await self._copy(transfer)
         if step is not Next.SETTLE:
@@ -100,7 +101,7 @@ class Errand:
         if transfer is not None and step is Next.START_OVER:
             await self._put_away(transfer)
         if transfer is None or step is Next.START_OVER:
-            transfer = await self._begin()
+            transfer = await self._begin(evolve(self.file, signature=self.file.signature.provisional()))
         request = FollowFile(
             source=self.route.source,
             path=self.file.path,
@@ -108,7 +109,8 @@ class Errand:
             place=self.place,
             partial=transfer.partial,
             digests=transfer.blocks,
-            proven_blocks=self.proven.get(transfer.partial, 0),
+            # Until the worker says how much of it is still there.
+            proven_blocks=self.proven.pop(transfer.partial, 0),
             verify=self.route.verify,
             pace=Pace(self.route.bandwidth, self.route.workers),
         )
@@ -151,10 +153,10 @@ class Errand:
         left = not (is_here and await self._discard(transfer))
         await self.ledger.drop(transfer.id, left)
 
-    async def _begin(self) -> Transfer:
+    async def _begin(self, file: SourceFile) -> Transfer:
         partial = self._fresh_partial()
         source, destination = self.route.source, self.route.destination
-        return await self.ledger.begin(self.file, source, destination, partial, time.time())
+        return await self.ledger.begin(file, source, destination, partial, time.time())
 
     def _fresh_partial(self) -> str:
         return partial_path(self.ledger.identity, self.file, self.file.path, uuid.uuid4().hex)
@@ -245,7 +247,10 @@ class Errand:
 
     async def _hear_of_follow(self, transfer: Transfer, reply: Reply) -> None:
         await self._hear(transfer, reply)
-        if isinstance(reply, Checkpoint):  # blocks are verified in order, so all before these are too
+        if isinstance(reply, Proven):
+            self.proven[transfer.partial] = reply.blocks
+        elif isinstance(reply, Checkpoint) and reply.past_cache:
+            # Blocks are verified in order, so all before these are too.
             self.proven[transfer.partial] = self.verified_bytes // BLOCK_BYTES
 
     async def _show_verifying(self) -> None:

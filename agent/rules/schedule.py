@@ -181,6 +181,8 @@ class Schedule:
         if job is not None:
             job.withdrawn, job.vanished, job.successor = True, not message.changed, None
             if job.state is JobState.RUNNING:
+                if job.grows:  # its writer may go on for hours in a file that has no name any more
+                    self.roster.order(job.route.destination, Halt((job.file.id,)))
                 return  # the copy finds out by itself, and then it is clear what has arrived
             if job.started and job.state in WAITING:
                 self.roster.put_away(job, error=None)

@@ -10,7 +10,7 @@ from agent.faults import Fault, FaultKind
 from agent.protocol import BLOCK_BYTES, Pace, VerifyMode
 from agent.stores.destination import Partial
 from agent.stores.pipeline import Pipeline, Tally, Todo, Window
-from agent.stores.reading import Reader
+from agent.stores.reading import Reader, still_standing
 from agent.terms import VerifyLevel
 
 
@@ -50,6 +50,7 @@ class Engine:
         believed = believed[: self.size_bytes // BLOCK_BYTES]
         if self.partial.size_bytes > self.size_bytes:
             self.partial.truncate(self.size_bytes)
+        proven = still_standing(self.partial, proven)
         reader = Reader(self.source, self.tally, self.pace, believed, proven)
         return self._carry(reader, 0, len(believed))
 

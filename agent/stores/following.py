@@ -12,11 +12,11 @@ from contextlib import closing
 from attrs import define, field
 
 from agent.faults import Fault, FaultKind, Side, classify
-from agent.protocol import BLOCK_BYTES, Followed, FollowFile, VerifyMode
+from agent.protocol import BLOCK_BYTES, Followed, FollowFile, Proven, VerifyMode
 from agent.stores.descriptors import held
 from agent.stores.destination import Destination, Partial
 from agent.stores.pipeline import Pipeline, Report, Tally
-from agent.stores.reading import Reader
+from agent.stores.reading import Reader, still_standing
 from agent.stores.source import open_same_file
 from agent.stores.whereabouts import Whereabouts
 
@@ -34,7 +34,8 @@ def follow_file(
     with whereabouts.at_source():
         opened = open_same_file(request.source, request.path, request.signature)
     with held(opened) as source, closing(destination.open_partial(request.partial)) as partial:
-        reader = Reader(source, tally, request.pace, request.digests, request.proven_blocks)
+        proven = still_standing(partial, request.proven_blocks)
+        reader = Reader(source, tally, request.pace, request.digests, proven)
         return Followed(Follower(reader, partial, request.verify, tally).run())
 
 
@@ -57,6 +58,7 @@ class Follower:
         known_blocks = len(self.reader.believed)
         block = self.reader.proven
         self.tally.copied_bytes = self.tally.verified_bytes = block * BLOCK_BYTES
+        self.tally.report(Proven(block))
         pipeline = Pipeline(self.partial, self.verify, self.tally, known_blocks)
         try:
             while not pipeline.has_failed:

@@ -12,7 +12,7 @@ import xxhash
 from attrs import define, field, frozen
 
 from agent.faults import Fault, FaultKind
-from agent.protocol import BLOCK_BYTES, Checkpoint, Copying, Patch, VerifyMode
+from agent.protocol import BLOCK_BYTES, Checkpoint, Copying, Patch, Proven, VerifyMode
 from agent.stores.destination import Partial
 from agent.stores.stages import Stage
 from agent.stores.whereabouts import Whereabouts
@@ -20,7 +20,7 @@ from agent.stores.whereabouts import Whereabouts
 WINDOW_BLOCKS = 8  # about 7 windows are in memory at a time
 REPORT_S = 0.25
 
-Report = Callable[[Copying | Checkpoint | Patch], None]
+Report = Callable[[Copying | Checkpoint | Patch | Proven], None]
 
 
 class Todo(enum.Enum):
@@ -133,7 +133,8 @@ class Pipeline:
         self._checkpoint_s = time.monotonic()
         if self._unreported:
             self.partial.anchor()
-            self.tally.report(Checkpoint(self.known_blocks, b"".join(self._unreported)))
+            past_cache = self.partial.read_back_level == "read_back"
+            self.tally.report(Checkpoint(self.known_blocks, b"".join(self._unreported), past_cache))
             self.known_blocks += len(self._unreported)
             self._unreported = []
 

@@ -10,6 +10,7 @@ from agent.faults import Fault, FaultKind, Side, classify
 from agent.protocol import BLOCK_BYTES, Pace
 from agent.rules import pace
 from agent.stores import pipeline
+from agent.stores.destination import Partial
 from agent.stores.pipeline import Block, Tally, Todo, Window
 
 
@@ -63,6 +64,17 @@ class Reader:
         while (left_s := until_s - time.monotonic()) > 0:
             time.sleep(min(left_s, pipeline.REPORT_S))
             self.tally.alive()
+
+
+def still_standing(partial: Partial, proven: int) -> int:
+    """How many blocks are still proven now that the partial is open: none that it is too short for.
+
+    Whoever removed it since, or cut it, would leave a hole in a file that has the right size in the end.
+
+    Raises:
+        Fault: DESTINATION.
+    """
+    return min(proven, partial.size_bytes // BLOCK_BYTES)
 
 
 def read_exactly(source: int, offset: int, length: int) -> bytes:

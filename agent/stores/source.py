@@ -197,8 +197,12 @@ def open_same_file(root: str, path: str, expected: Signature) -> int:
             descriptor = beneath.open_beneath(folder, path, READ_FLAGS)
         except OSError as error:
             raise classify(error, Side.SOURCE) from error
-    status = os.fstat(descriptor)
-    if (status.st_dev, status.st_ino) != (expected.device, expected.inode):
+    try:
+        is_same = signature_of(os.fstat(descriptor)).is_same_file(expected)
+    except OSError as error:
+        os.close(descriptor)
+        raise classify(error, Side.SOURCE) from error
+    if not is_same:
         os.close(descriptor)
         raise Fault(FaultKind.SOURCE_CHANGED, "another file has taken the place of the source")
     return descriptor

@@ -27,6 +27,7 @@ from agent.protocol import (
     Pace,
     Patch,
     Presence,
+    Proven,
     Published,
     PublishFile,
     Reply,
@@ -479,6 +480,35 @@ async def test_what_was_proven_while_following_is_trusted_once_at_the_end(bench:
         with ends:
             await errand.deliver(attempt)
     assert [(request.revised, request.proven_blocks) for request in bench.copies()] == [(True, 3), (True, 0)]
+
+
+@pytest.mark.parametrize(
+    ("replies", "proven"),
+    [
+        ((), 0),
+        ((Proven(2),), 2),
+        ((Proven(0), Checkpoint(0, DIGEST * 3)), 3),
+        ((Proven(2), Checkpoint(3, DIGEST, past_cache=False)), 2),
+    ],
+    ids=["silence", "less than before", "verified anew", "read from the cache alone"],
+)
+async def test_nothing_counts_as_proven_but_what_the_last_follower_has_seen_itself(
+    bench: Bench, replies: tuple[Reply, ...], proven: int
+) -> None:
+    bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,) * 3))
+    bench.workers.script(FollowFile, followed(*replies))
+    errand = bench.errand()
+    errand.proven = {COPYING.partial: 3}
+    await errand.follow()
+    assert errand.proven.get(COPYING.partial, 0) == proven
+
+
+async def test_what_was_copied_while_it_grew_is_compared_even_if_it_grew_no_more(bench: Bench) -> None:
+    bench.workers.script(FollowFile, followed(Proven(0), Checkpoint(0, DIGEST)))
+    errand = bench.errand()
+    await errand.follow()
+    await errand.deliver(1)
+    assert (bench.copy_order.revised, bench.copy_order.proven_blocks) == (True, 1)
 
 
 async def test_a_revised_copy_is_of_the_last_state_before_its_name_is_decided(bench: Bench) -> None:

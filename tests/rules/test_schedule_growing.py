@@ -1,6 +1,5 @@
 """Growing files are followed beside the finished ones, and copied to their end when that has come."""
 
-from agent.faults import Fault, FaultKind
 from agent.messages import (
     Abandon,
     Abandoned,
@@ -110,10 +109,11 @@ def test_a_followed_file_that_vanished_leaves_nothing_behind() -> None:
 
 def test_a_followed_file_that_was_replaced_is_put_away_and_followed_afresh() -> None:
     schedule = following()
-    tell(schedule, done(), Gone(NOW, 1000.0, changed=True), growing(LATER))
-    assert orders(tell(schedule, failed(Fault(FaultKind.SOURCE_CHANGED, "replaced"), NOW))) == [
-        Abandon(NOW, 0, None, 7)
-    ]
+    tell(schedule, done())
+    gone = Gone(NOW, 1000.0, changed=True)
+    assert orders(tell(schedule, gone)) == [Halt((NOW.id,))]
+    assert orders(tell(schedule, growing(LATER))) == []
+    assert orders(tell(schedule, interrupted(None, NOW))) == [Abandon(NOW, 0, None, 7)]
     tell(schedule, Abandoned(NOW, 1000.0))
     assert orders(tell(schedule, growing(LATER))) == [Follow(LATER, 7)]
 

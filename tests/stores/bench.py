@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from agent.protocol import DIGEST_BYTES, Checkpoint, Copying, Pace, Patch, Place, VerifyMode
+from agent.protocol import DIGEST_BYTES, Checkpoint, Copying, Pace, Patch, Place, Proven, VerifyMode
 from agent.stores import copying, following, pipeline, reading
 from agent.stores.copying import Engine
 from agent.stores.descriptors import held
@@ -16,7 +16,7 @@ from agent.stores.folder import FolderDestination
 from agent.stores.following import Follower
 from agent.stores.pipeline import Report, Tally
 from agent.stores.platform import Publisher
-from agent.stores.reading import Reader
+from agent.stores.reading import Reader, still_standing
 from agent.terms import VerifyLevel
 from tests.stores.faulty import FaultyPartial, Script
 from tests.stores.ground import PARTIAL, nothing_left_over
@@ -51,7 +51,7 @@ class Bench:
         self.source.write_bytes(content)
         self.partial = Path(folder, PARTIAL)
         self.place = Place(folder, self.source.stat().st_dev)
-        self.reports: list[Copying | Checkpoint | Patch] = []
+        self.reports: list[Copying | Checkpoint | Patch | Proven] = []
         self.listen: Report = self.reports.append
         self.tally = Tally(self.listen)
 
@@ -76,7 +76,7 @@ class Bench:
     def follow(self, proven: int = 0, script: Script | None = None) -> int:
         believed = self.checkpointed
         with self._opened(script) as (source, partial):
-            reader = Reader(source, self.tally, Pace(), believed, proven)
+            reader = Reader(source, self.tally, Pace(), believed, still_standing(partial, proven))
             return Follower(reader, partial, "read_back", self.tally).run()
 
     @contextmanager

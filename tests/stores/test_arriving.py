@@ -17,6 +17,7 @@ from agent.protocol import (
     Copying,
     Found,
     Patch,
+    Proven,
     VerifyMode,
 )
 from agent.stores import platform
@@ -207,7 +208,7 @@ def test_other_content_under_the_name_is_copied_anew(
     ground: Ground, destination: Destination, existing: bytes
 ) -> None:
     (ground.nas / "clip.mxf").write_bytes(existing)
-    reports: list[Copying | Checkpoint | Patch] = []
+    reports: list[Copying | Checkpoint | Patch | Proven] = []
     assert isinstance(copy_file(ground.copy(), destination, reports.append), Copied)
     assert ground.arrived() == {"clip.mxf": existing, PARTIAL: CONTENT}
 

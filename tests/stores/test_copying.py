@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.faults import Fault, FaultKind
-from agent.protocol import DIGEST_BYTES, Checkpoint, Copying, Patch, VerifyMode
+from agent.protocol import DIGEST_BYTES, Checkpoint, Copying, Patch, Proven, VerifyMode
 from agent.stores import pipeline
 from tests.stores.bench import BLOCK, WINDOW, bench_with, content_of_size, small_blocks, with_blocks_of
 from tests.stores.faulty import ALWAYS, Script
@@ -191,7 +191,7 @@ def test_a_checkpoint_follows_the_flush_and_the_reading_back_of_its_blocks() -> 
     script = Script()
     before: list[list[str]] = []
 
-    def listen(report: Copying | Checkpoint | Patch) -> None:
+    def listen(report: Copying | Checkpoint | Patch | Proven) -> None:
         if isinstance(report, Checkpoint):
             assert len(report.digests) == pipeline.WINDOW_BLOCKS * DIGEST_BYTES
             before.append(list(script.operations))

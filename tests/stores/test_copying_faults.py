@@ -14,7 +14,7 @@ import pytest
 
 from agent.config import BandwidthStep
 from agent.faults import Fault, FaultKind, OutageReason
-from agent.protocol import Checkpoint, Copying, Pace, Patch
+from agent.protocol import Checkpoint, Copying, Pace, Patch, Proven
 from agent.stores import copying, pipeline, reading
 from agent.stores.pipeline import Report, Tally
 from agent.stores.reading import read_exactly
@@ -150,8 +150,8 @@ class Clock:
         self.now_s += duration_s
 
 
-def _recorded() -> tuple[list[Copying | Checkpoint | Patch], Report]:
-    reports: list[Copying | Checkpoint | Patch] = []
+def _recorded() -> tuple[list[Copying | Checkpoint | Patch | Proven], Report]:
+    reports: list[Copying | Checkpoint | Patch | Proven] = []
     return reports, reports.append
 
 

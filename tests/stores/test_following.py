@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.faults import Fault, FaultKind, OutageReason
-from agent.protocol import Checkpoint, Copying, Patch
+from agent.protocol import Checkpoint, Copying, Patch, Proven
 from agent.stores import following, pipeline
 from tests.stores.bench import BLOCK, WINDOW, Bench, bench_with, content_of_size, small_blocks
 from tests.stores.faulty import ALWAYS, Script
@@ -65,7 +65,7 @@ def test_a_file_that_grows_meanwhile_is_followed_to_its_new_end() -> None:
     content = content_of_size(6 * WINDOW)
     may_go_on = threading.Semaphore(0)
 
-    def listen(report: Copying | Checkpoint | Patch) -> None:
+    def listen(report: Copying | Checkpoint | Patch | Proven) -> None:
         bench.reports.append(report)
         if isinstance(report, Copying):
             may_go_on.release()
@@ -197,6 +197,27 @@ def test_what_is_not_proven_is_read_back_and_written_again_where_it_was_lost() -
         bench.revise(proven=0)
         assert bench.partial.read_bytes() == content
         assert bench.tally.repaired_blocks == 0
+
+
+@pytest.mark.parametrize("left_bytes", [None, 0, WINDOW + 3])
+@pytest.mark.parametrize("followed_again", [False, True])
+def test_what_was_proven_counts_for_nothing_when_the_partial_was_lost(
+    left_bytes: int | None, followed_again: bool
+) -> None:
+    """Somebody removed or cut it while nobody had it open: the final size would hide the hole."""
+    content = content_of_size(8 * WINDOW)
+    with bench_with(content[: 4 * WINDOW]) as bench:
+        proven = bench.follow()
+        bench.source.write_bytes(content)
+        if left_bytes is None:
+            bench.partial.unlink()
+        else:
+            os.truncate(bench.partial, left_bytes)
+        if followed_again:
+            assert bench.follow(proven) > proven
+            assert [report.blocks for report in bench.reports if isinstance(report, Proven)][-1] < proven
+        bench.revise(proven)
+        assert bench.partial.read_bytes() == content
 
 
 PATCHES = st.lists(st.tuples(st.integers(0, 4 * WINDOW), st.binary(min_size=1, max_size=BLOCK)), max_size=4)

@@ -17,6 +17,7 @@ from agent.protocol import (
     Copying,
     Found,
     Patch,
+    Proven,
     Published,
     PublishFile,
 )
@@ -103,7 +104,7 @@ def test_the_same_content_under_the_name_is_left_as_it_is_and_counts(
 ) -> None:
     (ground.nas / "clip.mxf").write_bytes(CONTENT)
     before = (ground.nas / "clip.mxf").stat()
-    reports: list[Copying | Checkpoint | Patch] = []
+    reports: list[Copying | Checkpoint | Patch | Proven] = []
     assert publish_file(sealed, destination, reports.append) == Published("clip.mxf", already_there=True)
     after = (ground.nas / "clip.mxf").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -157,7 +158,7 @@ def test_a_partial_that_vanished_is_corrupt_and_nothing_is_published(
 def _deliver(ground: Ground, destination: Destination, known: list[bytes]) -> Published | Found:
     """One attempt; `known` is what the journal would hold, before and after."""
 
-    def report(fact: Copying | Checkpoint | Patch) -> None:
+    def report(fact: Copying | Checkpoint | Patch | Proven) -> None:
         if isinstance(fact, Checkpoint):
             known[fact.first_block :] = [
                 fact.digests[at : at + DIGEST_BYTES] for at in range(0, len(fact.digests), DIGEST_BYTES)

@@ -1,0 +1,96 @@
+"""Growing files, written by every writer that the simulator knows: they arrive as they stand at their end."""
+
+import pytest
+
+from agent.simulate.manners import MANNERS
+from tests.system.agents import Agent
+from tests.system.writers import GROWING, Writers, copied, has_arrived_in_part, quick, wait_for_all
+
+AT_ONCE = 16
+# Those whose size says nothing, because it is final at the beginning or rises in one leap, and those whose
+# name is not wanted until the end. The other ones grow.
+NOT_FOLLOWED = {
+    "hls",
+    "rsync",
+    "rename-at-end",
+    "rename-over",
+    "ftp-allocate",
+    "smb-eof-first",
+    "fallocate",
+    "interleaved",
+    "tail-first",
+    "nfs-writeback",
+    "mmap",
+    "xdcam-groupM01",
+}
+# Their first take is followed; for the second one there may be no time left.
+BEGIN_AGAIN = {"restart-new", "shrink"}
+# Those that do not go back, when they close, to what they have written long before.
+NOT_REWRITTEN = {
+    "mxf-single-pass",
+    "mxf-headroom",
+    "fragmented",
+    "fragmented-live",
+    "matroska-live",
+    "ts",
+    "append",
+    "cp",
+    "cp-preserve",
+    "rsync-inplace",
+    "rsync-preallocate",
+    "ftp",
+    "ftp-resume",
+    "times-while-writing",
+    "crash",
+    "hole",
+    "restart",
+    "patch-live",
+}
+
+
+def batches() -> list[list[str]]:
+    """All manners, those of each kind spread over all batches."""
+    names = list(MANNERS)
+    count = -(-len(names) // AT_ONCE)
+    return [names[first::count] for first in range(count)]
+
+
+def grows(path: str) -> bool:
+    return stem(path) not in NOT_FOLLOWED
+
+
+def stem(path: str) -> str:
+    """Of a file of a group, that of the group."""
+    name = path.partition(".")[0]
+    return name.partition("_")[0] if name not in MANNERS else name
+
+
+def test_there_are_enough_manners_to_prove_anything() -> None:
+    assert len(MANNERS) >= 60
+    assert len(MANNERS) - len(NOT_FOLLOWED) >= 50
+    assert NOT_FOLLOWED - {"xdcam-groupM01"} | NOT_REWRITTEN <= set(MANNERS)
+
+
+@pytest.mark.parametrize("manners", batches(), ids=lambda manners: manners[0])
+def test_every_manner_arrives_byte_identical_and_what_grows_is_followed(
+    agent: Agent, manners: list[str]
+) -> None:
+    agent.configure(**GROWING | {"workers": AT_ONCE})
+    agent.start()
+    runs = [quick(MANNERS[name]) for name in manners]
+
+    def is_followed(path: str) -> bool:
+        return not grows(path) or has_arrived_in_part(agent, path)
+
+    with Writers.at_work(agent.source, runs, is_followed) as writers:
+        expected = writers.finish()
+        assert len(expected) + len(writers.crashed) >= len(manners)
+        wait_for_all(agent, expected)
+    for path in writers.crashed:
+        agent.wait_for(path, "Held")
+        assert not (agent.nas / path).exists()
+    assert {path.name for path in agent.source.iterdir()} == writers.crashed
+    told = {path: copied(agent, path) for path in expected if grows(path) and stem(path) not in BEGIN_AGAIN}
+    assert [path for path, copy in told.items() if not copy["resumed_bytes"] + copy["patched_blocks"]] == []
+    assert {stem(path) for path, copy in told.items() if not copy["patched_blocks"]} <= NOT_REWRITTEN
+    assert agent.stop() == 0

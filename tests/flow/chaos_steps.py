@@ -138,7 +138,15 @@ def an_alteration(lot: random.Random) -> Values:
 
 
 def a_nuisance(lot: random.Random) -> Values:
-    return (("write", "read_back"), lot.choice(("short", "slow", "slow", "slow")), 0, False, 1, 100)
+    on, effect, slower_ms = lot.choice(
+        (
+            (("write",), "short", 0),
+            (("write", "read_back"), "slow", 5),
+            (("source_open", "seal", "stands", "publish", "settle"), "slow", 60),
+            (("settle",), "slow", 200),
+        )
+    )
+    return (on, effect, slower_ms, False, 1, 100)
 
 
 def a_source_fault(lot: random.Random) -> Values:
@@ -156,11 +164,11 @@ KINDS: tuple[tuple[int, str, Draw], ...] = (
     (20, "arrive", a_content),
     (3, "record", a_content),
     (3, "close", a_file),
-    (4, "overwrite", a_content),
+    (6, "overwrite", a_content),
     (3, "append", a_content),
     (3, "alter", an_altered_bit),
     (2, "cut", an_altered_bit),
-    (4, "replace", a_content),
+    (5, "replace", a_content),
     (2, "remove", a_file),
     (3, "touch", a_file),
     (4, "stranger", a_stranger),

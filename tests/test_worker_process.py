@@ -136,6 +136,7 @@ def test_the_source_goes_last_after_everything_else_is_safe(ground: Ground, tmp_
         "pread64 partial",
         "utimensat partial",
         "fsync partial",
+        "fsync nas",
         "renameat2 nas",
         "fsync nas",
         "unlinkat source folder",

@@ -47,6 +47,7 @@ def copy_file(
             else:
                 digest, level = engine.run(request.digests)
             partial.seal(request.signature.mtime_ns)
+            partial.anchor()  # a small one has had no checkpoint
         with whereabouts.at_source():
             check_unchanged(request.source, request.path, source, request.signature)
     return Copied(

@@ -36,12 +36,13 @@ class Past(enum.Enum):
 
 @frozen(eq=False)
 class Scenario:
-    """`unsynced`: what somebody else has put at the destination a moment ago."""
+    """`unsynced`: what somebody else has put at the destination a moment ago. `stride`: from cut to cut."""
 
     name: str
     variant: Variant
     past: Past = Past.IDLE
     unsynced: Mapping[str, bytes] = field(factory=dict)
+    stride: int = 4
 
 
 @frozen

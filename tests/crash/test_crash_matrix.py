@@ -51,7 +51,6 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "journal: remember_mount",
         "journal: note_search",
         "journal: begin",
-        "copy: create state",
         "copy: create nas",
         "copy: ftruncate nas",
         "copy: pread source",

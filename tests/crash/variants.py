@@ -43,7 +43,7 @@ class Variant:
     finals: Mapping[str, str] = field(factory=lambda: {"clip.mxf": "clip.mxf"})
     archived: Mapping[str, str] = field(factory=dict)
     foreign: Mapping[str, bytes] = field(factory=dict)
-    keys: Mapping[str, str] = field(factory=dict)
+    keys: Mapping[str, object] = field(factory=dict)
     refused: frozenset[str] = frozenset()
     spares_empty_name: bool = False
 

@@ -20,7 +20,7 @@ from agent.protocol import (
     Proven,
     VerifyMode,
 )
-from agent.stores import platform
+from agent.stores import beneath, platform
 from agent.stores.arriving import copy_file, publish_file
 from agent.stores.destination import Destination
 from agent.terms import VerifyLevel
@@ -77,6 +77,16 @@ def test_a_copy_stands_verified_in_the_partial_that_was_asked_for_and_nowhere_el
     assert ground.arrived() == {PARTIAL: CONTENT}
     assert (ground.nas / PARTIAL).stat().st_mtime_ns == (ground.source / "clip.mxf").stat().st_mtime_ns
     assert (ground.source / "clip.mxf").read_bytes() == CONTENT
+
+
+def test_a_copy_too_small_for_a_checkpoint_is_found_again_after_a_power_cut_too(
+    ground: Ground, destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ground.source / "clip.mxf").write_bytes(b"small")
+    synced: list[str] = []
+    monkeypatch.setattr(beneath, "sync_folder", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    copied(ground.copy(), destination)
+    assert synced == [str(ground.nas)]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST ?= -q -n auto
 
-.PHONY: run test lint types check clean
+.PHONY: run test bench-growing lint types check clean
 .DEFAULT_GOAL := run
 
 $(VENV)/run.done: pyproject.toml
@@ -29,6 +29,9 @@ test: lint types
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='agent/rules/*' --fail-under=100
+
+bench-growing: $(VENV)/dev.done
+	$(BIN)/python -m bench.growing
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .

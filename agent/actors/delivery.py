@@ -198,10 +198,12 @@ class Errand:
 
     async def _carry(self, transfer: Transfer) -> Arrived:
         """Copy once no killed worker is at work on the partial any more, or else into a fresh one."""
+        # Trusted once: a revision that was cut off may have altered them. One that never began has not.
+        proven = self.proven.pop(transfer.partial, 0)
         patience_s = trio.current_time() + self.stall_timeout_s
         while trio.current_time() < patience_s:
             try:
-                return await self._copy_into(transfer)
+                return await self._copy_into(transfer, proven)
             except Fault as fault:
                 if fault.kind is not FaultKind.BUSY:
                     raise
@@ -209,9 +211,9 @@ class Errand:
         log.warning("begun again beside a partial that a stuck worker holds", **self.about)
         fresh = self._fresh_partial()
         await self.ledger.restart(transfer.id, fresh)
-        return await self._copy_into(evolve(transfer, partial=fresh, blocks=()))
+        return await self._copy_into(evolve(transfer, partial=fresh, blocks=()), proven=0)
 
-    async def _copy_into(self, transfer: Transfer) -> Arrived:
+    async def _copy_into(self, transfer: Transfer, proven: int) -> Arrived:
         self.verified_bytes = len(transfer.blocks) * BLOCK_BYTES
         request = CopyFile(
             source=self.route.source,
@@ -225,8 +227,7 @@ class Errand:
             conflict=self.route.conflict,
             pace=Pace(self.route.bandwidth, self.route.workers),
             revised=transfer.signature != self.file.signature,
-            # Once: a revision that was cut off may have altered them.
-            proven_blocks=self.proven.pop(transfer.partial, 0),
+            proven_blocks=proven,
         )
         return await self._ask(request, Arrived, lambda reply: self._hear_of_copy(transfer, reply))
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import xxhash
 from attrs import define, field
 
-from agent.faults import Fault, FaultKind
+from agent.faults import Fault, FaultKind, Side, classify
 from agent.protocol import BLOCK_BYTES, Pace, VerifyMode
+from agent.stores import platform
 from agent.stores.destination import Partial
 from agent.stores.pipeline import Pipeline, Tally, Todo, Window
 from agent.stores.reading import Reader, still_standing
@@ -47,12 +48,21 @@ class Engine:
 
         Returns and raises as `run`.
         """
+        self._forget_what_was_read()
         believed = believed[: self.size_bytes // BLOCK_BYTES]
         if self.partial.size_bytes > self.size_bytes:
             self.partial.truncate(self.size_bytes)
         proven = still_standing(self.partial, proven)
         reader = Reader(self.source, self.tally, self.pace, believed, proven)
         return self._carry(reader, 0, len(believed))
+
+    def _forget_what_was_read(self) -> None:
+        """A follower has read these pages before; on a share, another machine may have written them since."""
+        try:
+            if platform.is_network(self.source):
+                platform.drop_cache(self.source, 0, self.size_bytes)
+        except OSError as error:
+            raise classify(error, Side.SOURCE) from error
 
     def _carry(self, reader: Reader, first_block: int, known_blocks: int) -> tuple[bytes, VerifyLevel]:
         pipeline = Pipeline(self.partial, self.verify, self.tally, known_blocks)

@@ -1,5 +1,6 @@
 """Growing files: the tail is followed, and what was rewritten behind it is found at the end."""
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.protocol import Checkpoint, Copying, Patch, Proven
-from agent.stores import following, pipeline
+from agent.stores import following, pipeline, platform
 from tests.stores.bench import BLOCK, WINDOW, Bench, bench_with, content_of_size, small_blocks
 from tests.stores.faulty import ALWAYS, Script
 from tests.stores.ground import digests_of, nothing_left_over
@@ -218,6 +219,39 @@ def test_what_was_proven_counts_for_nothing_when_the_partial_was_lost(
             assert [report.blocks for report in bench.reports if isinstance(report, Proven)][-1] < proven
         bench.revise(proven)
         assert bench.partial.read_bytes() == content
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_last_look_at_a_source_on_a_share_is_not_one_into_our_own_cache(
+    shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = content_of_size(4 * WINDOW)
+    with bench_with(content) as bench:
+        proven = bench.follow()
+        dropped: list[tuple[bool, int, int]] = []
+
+        def drop(fd: int, offset: int, length: int) -> None:
+            dropped.append((os.path.sameopenfile(fd, source), offset, length))
+
+        source = os.open(bench.source, os.O_RDONLY)
+        monkeypatch.setattr(platform, "is_network", lambda _: shared)
+        monkeypatch.setattr(platform, "drop_cache", drop)
+        bench.revise(proven)
+        os.close(source)
+        assert ((True, 0, len(content)) in dropped) is shared
+
+
+def test_a_source_that_fails_before_its_last_look_is_the_sources_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: int) -> bool:
+        raise OSError(errno.EIO, "input/output error")
+
+    with bench_with(content_of_size(4 * WINDOW)) as bench:
+        monkeypatch.setattr(platform, "is_network", fail)
+        with pytest.raises(Fault) as fault:
+            bench.revise(bench.follow())
+    assert fault.value.kind in {FaultKind.SOURCE, FaultKind.SOURCE_OUTAGE}
 
 
 PATCHES = st.lists(st.tuples(st.integers(0, 4 * WINDOW), st.binary(min_size=1, max_size=BLOCK)), max_size=4)

@@ -1,0 +1,128 @@
+"""One measured recording: an agent, a slow share, a writer, and how long after its close a file arrives."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from tests.mounts.mounts import FaultMount
+from tests.system.agents import Agent
+from tests.system.writers import copied, sha256
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  what limits the share is its line, not a disk of this machine
+
+
+@frozen
+class Setting:
+    """`link_bytes_s`: what reads and writes of the share have together; None: as fast as it goes."""
+
+    stable_s: float
+    link_bytes_s: float | None
+
+
+@frozen
+class Outcome:
+    """`lag_s`: from the writer's last close to the log line `delivered`. Sizes in bytes.
+
+    `early_bytes` had been copied when the file ended, and were still right; `patched_blocks` were not.
+    """
+
+    path: str
+    size_bytes: int
+    lag_s: float
+    early_bytes: int
+    patched_blocks: int
+
+    @property
+    def late_bytes(self) -> int:
+        return self.size_bytes - self.early_bytes
+
+
+def measure(setting: Setting, growing: bool, simulations: Iterable[tuple[str, ...]]) -> list[Outcome]:
+    """The words of each simulation are those of the verb `simulate` behind its folder; all run at once.
+
+    Raises:
+        AssertionError: something did not arrive, or not as it was written.
+    """
+    with _agent(setting, growing) as agent:
+        writers = [_simulate(agent, words) for words in simulations]
+        told = [line for writer in writers for line in _journal(agent, writer)]
+        closed = {line["path"]: _time(line) for line in told if line["op"] == "close"}
+        results = {line["path"]: line for line in told if line["op"] == "result"}
+        agent.wait_until(lambda: len(agent.events("delivered")) == len(results))
+        delivered = {event["file"]: _time(event) for event in agent.events("delivered")}
+        for path, result in results.items():
+            assert sha256(agent.nas / path) == result["sha256"], f"{path} is not what was written"
+        return [_outcome(agent, results[path], delivered[path] - closed[path]) for path in results]
+
+
+def _outcome(agent: Agent, result: dict[str, Any], lag_s: float) -> Outcome:
+    copy = copied(agent, result["path"])
+    return Outcome(
+        result["path"], result["size"], lag_s, int(copy["resumed_bytes"]), int(copy["patched_blocks"])
+    )
+
+
+@contextmanager
+def _agent(setting: Setting, growing: bool) -> Iterator[Agent]:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as home,
+        tempfile.TemporaryDirectory(prefix="bench-", dir=SHARED_MEMORY) as backing,
+    ):
+        agent = Agent(Path(home))
+        agent.source.mkdir()
+        with FaultMount.at(agent.nas, Path(backing)) as share:
+            share.slow(setting.link_bytes_s)
+            agent.configure(
+                growing=growing,
+                growing_min_size=1,
+                stable=f"{setting.stable_s}s",
+                stall_timeout="60s",
+                workers=4,
+            )
+            agent.start()
+            try:
+                yield agent
+                share.slow(None)
+                agent.stop()
+            finally:
+                agent.end()
+
+
+def _simulate(agent: Agent, words: tuple[str, ...]) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "agent", "simulate", str(agent.source), "--quiet", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _journal(agent: Agent, writer: "subprocess.Popen[str]") -> Iterator[dict[str, Any]]:
+    """What a writer says. What it has closed is read from the disk again: few recordings fit a cache."""
+    with writer:
+        assert writer.stdout is not None
+        for text in writer.stdout:
+            line = json.loads(text)
+            if line["op"] == "close":
+                with suppress(FileNotFoundError):
+                    _forget(agent.source / line["path"])
+            yield line
+    assert writer.returncode == 0
+
+
+def _forget(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
+def _time(line: dict[str, Any]) -> float:
+    return datetime.fromisoformat(line["time"]).timestamp()

@@ -34,7 +34,7 @@ class Rule:
     """On the operations `on` (empty: any of the destination) number `first` to `first + times - 1`: `effect`.
 
     An `error` has an error number; with `late` the operation is carried out first. What hangs hangs until the
-    rule is gone; what is `slow` takes `number` ms longer. `flip` turns a bit in what passes a write or a read_back.
+    rule is gone; what is `slow` takes `number` ms longer. `flip` turns a bit in what is written or read back.
     """
 
     id: int

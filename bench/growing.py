@@ -5,6 +5,7 @@ it has ended, by turns in the same run, with the same verification and the same 
 FUSE file system of the tests, in memory behind one slow line for reads and writes together: a NAS at 1 GbE
 (110 MB/s each way) and a recorder of 87 MB/s, both divided by four so that this machine is not what limits.
 Needs root.
+"""
 
 import statistics
 import sys

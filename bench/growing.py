@@ -1,10 +1,10 @@
 """How much earlier does a growing file arrive when it is followed?
 
-A recording goes onto a share that is slower than its source, once with `growing = true` and once copied when
-it has ended, by turns in the same run, with the same verification and the same `stable`. The share is the
-FUSE file system of the tests, in memory behind one slow line for reads and writes together: a NAS at 1 GbE
-(110 MB/s each way) and a recorder of 87 MB/s, both divided by four so that this machine is not what limits.
-Needs root.
+A recording goes onto a share that is slower than its source, once with `growing = true` and once copied
+when it has ended, by turns in the same run, with the same verification and the same `stable`. The share is
+the FUSE file system of the tests, in memory behind one slow line for reads and writes together: a NAS at 1
+GbE (110 MB/s each way) and a recorder of 87 MB/s, both divided by four so that this machine is not what
+limits. Needs root.
 """
 
 import statistics

@@ -163,7 +163,7 @@ class Errand:
 
     async def _copy(self, transfer: Transfer) -> Transfer:
         try:
-            reply = await self._carry(transfer)
+            transfer, reply = await self._carry(transfer)
         except Fault as fault:
             if fault.kind is FaultKind.CORRUPT:
                 await self.tell(Counted("verify_failure", self.route.name))
@@ -196,22 +196,25 @@ class Errand:
         await self.ledger.intent(transfer.id, self.file.path, digest, reply.level)
         return evolve(transfer, step=Step.INTENT, name=self.file.path, hash=digest, level=reply.level)
 
-    async def _carry(self, transfer: Transfer) -> Arrived:
-        """Copy once no killed worker is at work on the partial any more, or else into a fresh one."""
+    async def _carry(self, transfer: Transfer) -> tuple[Transfer, Arrived]:
+        """Copy once no killed worker is at work on the partial any more, or else into a fresh one.
+
+        Returns the transfer with the partial in which it arrived.
+        """
         # Trusted once: a revision that was cut off may have altered them. One that never began has not.
         proven = self.proven.pop(transfer.partial, 0)
         patience_s = trio.current_time() + self.stall_timeout_s
         while trio.current_time() < patience_s:
             try:
-                return await self._copy_into(transfer, proven)
+                return transfer, await self._copy_into(transfer, proven)
             except Fault as fault:
                 if fault.kind is not FaultKind.BUSY:
                     raise
             await trio.sleep(BUSY_LOOK_S)
         log.warning("begun again beside a partial that a stuck worker holds", **self.about)
-        fresh = self._fresh_partial()
-        await self.ledger.restart(transfer.id, fresh)
-        return await self._copy_into(evolve(transfer, partial=fresh, blocks=()), proven=0)
+        afresh = evolve(transfer, partial=self._fresh_partial(), blocks=())
+        await self.ledger.restart(transfer.id, afresh.partial)
+        return afresh, await self._copy_into(afresh, proven=0)
 
     async def _copy_into(self, transfer: Transfer, proven: int) -> Arrived:
         self.verified_bytes = len(transfer.blocks) * BLOCK_BYTES

@@ -422,6 +422,8 @@ async def test_after_the_stall_timeout_a_copy_begins_again_beside_a_partial_that
     assert (held.partial, held.digests) == (COPYING.partial, (DIGEST,))
     assert fresh.partial != COPYING.partial
     assert fresh.digests == ()
+    published = [request for _, request in bench.workers.asked if isinstance(request, PublishFile)]
+    assert [request.partial for request in published] == [fresh.partial]
     assert bench.ledger.diary.count("restart") == 1
     assert autojump_clock.current_time() == 30.0
 

@@ -100,7 +100,7 @@ class Trace:
             case Manner.AGENT:
                 os.kill(self.agent_pid, signal.SIGKILL)
             case Manner.ALL:
-                os.killpg(0, signal.SIGKILL)
+                os.killpg(self.agent_pid, signal.SIGKILL)
 
 
 def _count(text: str, side: Side, name: str) -> int:

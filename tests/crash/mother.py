@@ -5,6 +5,7 @@ loop, so that a fork of it is as good as a fresh process. Agents ask it for work
 the pipes along that these are to use.
 """
 
+import ctypes
 import gc
 import json
 import logging
@@ -28,6 +29,7 @@ import trio
 from attrs import Factory, define, field, frozen
 
 from agent import stopping, worker
+from agent.stores.syscalls import function
 from agent.worker import frame, read_frame
 from tests.crash.booths import StorageBooth, count_commits
 from tests.crash.kills import Kill, Trace
@@ -39,6 +41,8 @@ PATIENCE_S = 60.0  # only a run that hangs is waited for as long
 WORKERS_END_S = 20.0
 HUNG = 1000
 PATH_MAX_BYTES = 4096
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_prctl = function("prctl", ctypes.c_int, ctypes.c_ulong)
 
 
 @frozen
@@ -105,6 +109,7 @@ def forked(main: Callable[[], object]) -> int:
 
 def live_as_agent(order: Order, mother: socket.socket) -> int:
     """`run --once` in a process group of its own."""
+    _die_with_mother()
     os.setpgid(0, 0)
     _log_to(order.notes)
     trace = Trace(order.notes / TRACE, order.kill)
@@ -126,6 +131,7 @@ def live_as_agent(order: Order, mother: socket.socket) -> int:
 
 
 def live_as_worker(order: Order, agent_pid: int, claims: str, stdin: int, stdout: int) -> NoReturn:
+    _die_with_mother()
     os.setpgid(0, agent_pid)
     os.dup2(stdin, 0)
     os.dup2(stdout, 1)
@@ -138,6 +144,11 @@ def live_as_worker(order: Order, agent_pid: int, claims: str, stdin: int, stdout
     sys.argv = ["agent.worker", claims]
     worker.main()
     raise AssertionError("a worker ends with its standard input")
+
+
+def _die_with_mother() -> None:
+    """Where a test run is killed there is nobody left to see to its victims."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _witness(order: Order) -> None:

@@ -3,11 +3,13 @@
 import json
 import os
 import random
+import select
 import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ END_S = 10.0  # 5 s are promised on a machine of its own
 class House:
     folder: Path
     _zygote: Zygote
-    pid: int | None = field(default=None, init=False)
+    _process: int | None = field(default=None, init=False)  # a descriptor: numbers are given out again
 
     @property
     def address(self) -> Path:
@@ -35,38 +37,55 @@ class House:
 
     @property
     def lives(self) -> bool:
-        return self.pid is not None and is_alive(self.pid)
+        return self._process is not None and not has_ended(self._process)
 
     def start(self) -> None:
         self.address.unlink(missing_ok=True)
         (self.folder / EXIT_CODE).unlink(missing_ok=True)
-        self.pid = self._zygote.house(self.folder)
+        self._process = os.pidfd_open(self._zygote.house(self.folder))
 
     def crash(self) -> None:
-        if self.pid is not None:
-            os.kill(self.pid, signal.SIGKILL)
+        if self._process is not None:
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
             until(lambda: not self.lives, END_S, "the house is not dead")
-        self.pid = None
+        self._forget()
 
     def stop(self) -> None:
         """As a supervisor does it."""
-        if self.pid is None:
+        if self._process is None:
             return
         listened = self.address.exists()  # before that nobody obeys signals
-        os.kill(self.pid, signal.SIGTERM)
+        signal.pidfd_send_signal(self._process, signal.SIGTERM)
         until(lambda: not self.lives, END_S, "the house does not stop")
-        self.pid = None
+        self._forget()
         if listened:
             assert (self.folder / EXIT_CODE).read_text() == "0"
 
+    def _forget(self) -> None:
+        if self._process is not None:
+            os.close(self._process)
+        self._process = None
+
     def kill_a_worker(self, lot: random.Random) -> None:
-        if workers := self.workers():
-            os.kill(lot.choice(workers), signal.SIGKILL)
+        workers = self.workers()
+        if not workers:
+            return
+        pid = lot.choice(workers)
+        with suppress(ProcessLookupError), opened(pid) as process:
+            if self._is_ours(pid):  # still, now that the descriptor holds on to it
+                signal.pidfd_send_signal(process, signal.SIGKILL)
 
     def workers(self) -> list[int]:
         path = self.folder / WORKERS
         pids = map(int, path.read_text().split()) if path.exists() else ()
-        return [pid for pid in pids if is_alive(pid)]
+        return [pid for pid in pids if self._is_ours(pid)]
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether it lives and works in our folder; its number may be a stranger's by now."""
+        try:
+            return os.path.samefile(f"/proc/{pid}/cwd", self.folder)
+        except OSError:
+            return False
 
     # As an operator meets it; False and None: nobody there just now
 
@@ -110,11 +129,17 @@ def _shown(file: dict[str, Any]) -> Shown:
     return Shown(file["status"], file["file_size"], file["error_message"])
 
 
-def is_alive(pid: int) -> bool:
+@contextmanager
+def opened(pid: int) -> Iterator[int]:
+    process = os.pidfd_open(pid)
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+        yield process
+    finally:
+        os.close(process)
+
+
+def has_ended(process: int) -> bool:
+    return bool(select.select([process], [], [], 0)[0])
 
 
 def until(is_so: Callable[[], bool], deadline_s: float, otherwise: str) -> None:

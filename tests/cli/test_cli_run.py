@@ -40,7 +40,7 @@ def test_a_state_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) 
     (tmp_path / "state").write_text("in the way")
     result = invoke("-c", configured(tmp_path), "run")
     assert result.exit_code == 1
-    assert result.stderr == f"the state folder '{tmp_path}/state' cannot be used: File exists\n"
+    assert result.stderr == f"the state folder '{tmp_path}/state' cannot be used: Not a directory\n"
 
 
 def test_a_log_file_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:

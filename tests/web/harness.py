@@ -105,6 +105,9 @@ async def read_until(stream: trio.SocketStream, wanted: bytes) -> bytes:
     return heard
 
 
+SWITCHING = b"HTTP/1.1 101"
+
+
 async def ask(address: str, said: bytes) -> bytes:
     """All that the server says until it closes."""
     async with await connect(address) as stream:
@@ -117,7 +120,12 @@ async def open_websocket(address: str, path: bytes = b"/ws") -> trio.SocketStrea
     try:
         await stream.send_all(upgrade().replace(b"/ws", path))
         with trio.fail_after(SOON_S):
-            assert (await stream.receive_some(12)) == b"HTTP/1.1 101"
+            began = b""
+            while len(began) < len(SWITCHING) and (
+                data := await stream.receive_some(len(SWITCHING) - len(began))
+            ):
+                began += data
+            assert began == SWITCHING
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise

@@ -338,7 +338,7 @@ class Errand:
             )
         except Silence as silence:
             detail = f"nothing moved for {self.stall_timeout_s:g} s"
-            if isinstance(request, SettleSource) or silence.side is Side.SOURCE:
+            if isinstance(request, SettleSource | LookUpSource) or silence.side is Side.SOURCE:
                 raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from silence
             raise Fault.outage(OutageReason.HUNG, detail) from silence
 

@@ -526,3 +526,14 @@ async def test_a_copy_of_the_state_that_is_remembered_is_not_revised(bench: Benc
     await bench.errand().deliver(1)
     assert not bench.copy_order.revised
     assert "adopt" not in bench.diary
+
+
+async def test_a_source_that_does_not_say_whether_a_delivered_file_is_gone_is_no_outage_of_the_destination(
+    bench: Bench,
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(LookUpSource, SILENCE)
+    with pytest.raises(Fault) as caught:
+        await bench.errand().give_up(3, "a writer holds it open")
+    assert caught.value.kind is FaultKind.SOURCE_OUTAGE
+    assert bench.left == PUBLISHED

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import trio
 
@@ -31,13 +32,14 @@ def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
 
 
 def supported(config: Config) -> Config:
-    """The configuration, if this version can do all that it asks for. Raises: ConfigError."""
+    """The configuration, if what is installed can do all that it asks for. Raises: ConfigError."""
     reasons = tuple(
-        f'{config.path}: route "{route.name}": destination: s3:// is not supported yet; name a folder'
+        f'{config.path}: route "{route.name}": destination: s3:// needs boto3, which is not installed: '
+        f"pip install 'transfer-agent[s3]'"
         for route in config.routes
         if route.destination.startswith("s3://")
     )
-    if reasons:
+    if reasons and find_spec("boto3") is None:
         raise ConfigError(reasons)
     return config
 

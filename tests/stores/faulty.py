@@ -2,11 +2,12 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from attrs import define, field
 
 from agent.faults import Fault, OutageReason
+from agent.protocol import ConflictMode, VerifyMode
 from agent.stores.destination import Destination, Existing, Partial
 from agent.terms import VerifyLevel
 
@@ -71,20 +72,35 @@ class FaultyPartial:
         return max(0, self._inner.size_bytes - self._script.lost_bytes)
 
     @property
-    def read_back_level(self) -> VerifyLevel:
-        return self._inner.read_back_level
+    def lasts(self) -> bool:
+        return self._inner.lasts
+
+    @property
+    def readable(self) -> bool:
+        return self._inner.readable
+
+    def unit(self, block: int) -> range:
+        return self._inner.unit(block)
+
+    def level(self, wanted: VerifyMode) -> VerifyLevel:
+        return self._inner.level(wanted)
 
     def truncate(self, size_bytes: int) -> None:
         self._script.step("truncate")
         self._inner.truncate(size_bytes)
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, blocks: Sequence[bytes]) -> None:
         self._script.step("write")
-        self._inner.write(offset, altered(self._script.spoils, offset, data))
+        first, *others = blocks
+        self._inner.write(offset, [altered(self._script.spoils, offset, first), *others])
 
-    def flush(self) -> None:
+    def flush(self, until: int) -> None:
         self._script.step("flush")
-        self._inner.flush()
+        self._inner.flush(until)
+
+    def holds(self, offset: int, blocks: Sequence[bytes]) -> bool:
+        data = b"".join(blocks)
+        return self.read_back(offset, len(data)) == data
 
     def read_back(self, offset: int, length: int) -> bytes:
         self._script.step("read_back")
@@ -104,6 +120,10 @@ class FaultyDestination:
     _inner: Destination
     script: Script
 
+    def reserve(self, partial: str, name: str, size_bytes: int | None, conflict: ConflictMode) -> str:
+        self.script.step("reserve")
+        return self._inner.reserve(partial, name, size_bytes, conflict)
+
     def open_partial(self, partial: str) -> FaultyPartial:
         self.script.step("open_partial")
         return FaultyPartial(self._inner.open_partial(partial), self.script)
@@ -112,9 +132,16 @@ class FaultyDestination:
         self.script.step("discard")
         self._inner.discard(partial)
 
-    def publish(self, partial: str, name: str) -> None:
+    def publish(self, partial: str, name: str, size_bytes: int) -> None:
         self.script.step("publish")
-        self._inner.publish(partial, name)
+        self._inner.publish(partial, name, size_bytes)
+
+    def retract(self, partial: str, name: str) -> bool:
+        self.script.step("retract")
+        return self._inner.retract(partial, name)
+
+    def strays(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
+        return self._inner.strays(identity, deep=deep)
 
     def stands(self, name: str) -> bool:
         self.script.step("stands")

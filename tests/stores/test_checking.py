@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_asked_is_the_verdict_too(ground: Ground) -> Non
 
 
 def test_a_long_read_shows_that_it_lives(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.stores.copying.REPORT_S", 0.0)
+    monkeypatch.setattr("agent.stores.pipeline.REPORT_S", 0.0)
     told: list[object] = []
     with ground.destination() as destination:
         check_file(CheckFile(ground.place, "day/clip.mxf", len(CONTENT), DIGEST), destination, told.append)
@@ -138,7 +138,7 @@ def test_a_destination_to_read_from_need_not_be_writable(
 ) -> None:
     monkeypatch.setattr(platform, "is_read_only", lambda _: True)
     probed = find(str(ground.nas), None)
-    assert (probed.device, probed.free_bytes > 0) == (ground.place.device, True)
+    assert (probed.device, bool(probed.free_bytes)) == (ground.place.device, True)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from agent.config import BandwidthStep
+from agent.config import BandwidthStep, S3Access
 from agent.faults import Side
 from agent.terms import Entry, Signature, VerifyLevel
 
@@ -31,10 +31,14 @@ class SourceFolder:
 
 @frozen
 class Place:
-    """A destination folder on the device that the storage monitor has accepted."""
+    """A destination: a folder on the device that the storage monitor has accepted, or an s3:// URL.
+
+    `s3`: how to reach the latter; None: it is a folder.
+    """
 
     root: str
     device: int
+    s3: S3Access | None = None
 
 
 @frozen
@@ -69,7 +73,7 @@ class ListenToSource:
 
 @frozen
 class ProbeDestination:
-    """Is the folder there, on a mount, writable? Answered by Probed.
+    """Is the destination there, on its mount, writable? Answered by Probed.
 
     `try_writing`: the name of a file to prove it with, which is gone afterwards; None: only look.
     """
@@ -77,14 +81,16 @@ class ProbeDestination:
     root: str
     marker: str | None
     try_writing: str | None
+    s3: S3Access | None = None
 
 
 @frozen
 class FindDestination:
-    """Is the folder there, to be read? Answered by Probed."""
+    """Is the destination there, to be read? Answered by Probed."""
 
     root: str
     marker: str | None
+    s3: S3Access | None = None
 
 
 @frozen
@@ -97,7 +103,7 @@ class Pace:
 
 @frozen
 class CopyFile:
-    """Copy and verify into the partial. Streams Copying and Checkpoint, ends with Copied or Found.
+    """Copy and verify into the partial. Streams Copying and Checkpoint, ends with an Arrived, or Reserved.
 
     `digests` are those of the blocks that the journal believes in; they are read back before being trusted.
     `revised`: the source has changed since they were taken, so that each of its blocks is compared with them;
@@ -123,13 +129,15 @@ class FollowFile:
     """Copy what a writer has left behind of a growing file, until it stops growing for a while.
 
     `signature` only says which file it is (device, inode). Streams Proven first, then Copying, Checkpoint and
-    Patch, ends with Followed. The rest as in CopyFile.
+    Patch, ends with Followed, or Reserved. The rest as in CopyFile.
     """
 
     source: str
     path: str
     signature: Signature
     place: Place
+    name: str
+    conflict: ConflictMode
     partial: str
     digests: tuple[bytes, ...]
     proven_blocks: int
@@ -139,7 +147,10 @@ class FollowFile:
 
 @frozen
 class PublishFile:
-    """Give the verified partial its name without replacing anything. Streams Copying, ends with Published."""
+    """Give the verified partial its name without replacing anything. Streams Copying, ends with Published.
+
+    `read_back`: that could not be done before, so it is done under the name.
+    """
 
     place: Place
     partial: str
@@ -147,6 +158,7 @@ class PublishFile:
     conflict: ConflictMode
     size_bytes: int
     digest: bytes
+    read_back: bool = False
 
 
 @frozen
@@ -245,10 +257,12 @@ class Touched:
 
 @frozen
 class Probed:
+    """`device` is 0 and the sizes are None where there is no such thing, as in an object store."""
+
     device: int
     mount_point: str
-    free_bytes: int
-    total_bytes: int
+    free_bytes: int | None
+    total_bytes: int | None
 
 
 @frozen
@@ -262,6 +276,23 @@ class Waiting:
     """Nothing has moved since the last reply; on this side the worker waits for an answer."""
 
     side: Side
+
+
+@frozen
+class Moving:
+    """Bytes are on their way; how many is said when they have arrived."""
+
+
+@frozen
+class CopyEnd:
+    """What a copy may end with."""
+
+
+@frozen
+class Reserved(CopyEnd):
+    """Nothing was copied yet: remember this name of the partial durably, then ask again with it."""
+
+    partial: str
 
 
 @frozen
@@ -292,14 +323,14 @@ class Proven:
 
 
 @frozen
-class Followed:
+class Followed(CopyEnd):
     """So many blocks stand at the destination."""
 
     blocks: int
 
 
 @frozen
-class Arrived:
+class Arrived(CopyEnd):
     """The content is at the destination, verified to `level`; `digest` is its xxh3_128."""
 
     digest: bytes
@@ -328,11 +359,23 @@ class Found(Arrived):
 
 
 @frozen
-class Published:
-    """The content stands at `name`; `already_there`: it was not this request that put it there."""
+class Placed(Arrived):
+    """It has been published as a whole, at `name`; `already_there`: not by this request."""
 
     name: str
     already_there: bool
+
+
+@frozen
+class Published:
+    """The content stands at `name`; `already_there`: it was not this request that put it there.
+
+    `level`: verified by reading it back there; None: it was not.
+    """
+
+    name: str
+    already_there: bool
+    level: VerifyLevel | None = None
 
 
 CheckVerdict = Literal["verified", "altered", "missing", "unreadable"]
@@ -379,12 +422,15 @@ Reply = (
     | Probed
     | Copying
     | Waiting
+    | Moving
+    | Reserved
     | Checkpoint
     | Patch
     | Proven
     | Followed
     | Copied
     | Found
+    | Placed
     | Published
     | Checked
     | SourceSettled

@@ -16,8 +16,10 @@ from agent.config.sections import (
     DestinationPlan,
     LogSection,
     Route,
+    S3Access,
     Uploads,
     WebSection,
+    s3_access,
 )
 from agent.config.sources import gather
 from agent.config.structure import SECTIONS, strict_converter, structure
@@ -34,10 +36,12 @@ __all__ = [
     "DestinationPlan",
     "LogSection",
     "Route",
+    "S3Access",
     "Uploads",
     "WebSection",
     "load",
     "masked",
+    "s3_access",
 ]
 
 

@@ -126,8 +126,19 @@ class S3:
 
 
 @frozen
+class S3Access:
+    """How an s3:// destination is reached; an answer that takes longer than `timeout_s` is none."""
+
+    settings: S3
+    timeout_s: float
+
+
+@frozen
 class DestinationPlan:
-    """What the routes to one destination ask of it together: the most workers, the closest watch."""
+    """What the routes to one destination ask of it together: the most workers, the closest watch.
+
+    `s3` is set for an s3:// destination, and for nothing else.
+    """
 
     destination: str
     routes: tuple[str, ...]
@@ -137,6 +148,7 @@ class DestinationPlan:
     stall_timeout_s: float
     low_space_bytes: int
     marker: str | None
+    s3: S3Access | None = None
 
 
 @frozen(kw_only=True)
@@ -155,18 +167,25 @@ class Config:
         """One plan for each destination, in the order of the routes."""
         places = dict.fromkeys(route.destination for route in self.routes)
         return tuple(
-            _plan([route for route in self.routes if route.destination == place]) for place in places
+            _plan([route for route in self.routes if route.destination == place], self.s3) for place in places
         )
 
 
-def _plan(routes: list[Route]) -> DestinationPlan:
+def s3_access(destination: str, settings: S3, timeout_s: float) -> S3Access | None:
+    """None: it is a folder."""
+    return S3Access(settings, timeout_s) if destination.startswith("s3://") else None
+
+
+def _plan(routes: list[Route], s3: S3) -> DestinationPlan:
+    stall_timeout_s = min(route.stall_timeout_s for route in routes)
     return DestinationPlan(
         destination=routes[0].destination,
         routes=tuple(route.name for route in routes),
         workers=max(route.workers for route in routes),
         probe_s=min(route.probe_s for route in routes),
         probe_timeout_s=min(route.probe_timeout_s for route in routes),
-        stall_timeout_s=min(route.stall_timeout_s for route in routes),
+        stall_timeout_s=stall_timeout_s,
         low_space_bytes=max(route.low_space_bytes for route in routes),
         marker=next((route.marker for route in routes if route.marker), None),
+        s3=s3_access(routes[0].destination, s3, stall_timeout_s),
     )

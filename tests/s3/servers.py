@@ -18,7 +18,8 @@ from moto.server import ThreadedMotoServer
 
 from agent.config import S3, S3Access
 from agent.stores.s3 import service
-from agent.stores.s3.destination import S3Destination, nobody
+from agent.stores.s3.destination import S3Destination
+from agent.stores.s3.service import nobody
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

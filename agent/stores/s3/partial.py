@@ -88,6 +88,9 @@ class UploadPartial:
             digest.update(block)
         return stored[1] == digest.hexdigest()
 
+    def anchor(self) -> None:
+        """Nothing to do: the journal names the upload, and the service keeps it."""
+
     def read_back(self, offset: int, length: int) -> bytes:  # noqa: ARG002  it is not readable
         return b""
 
@@ -162,6 +165,9 @@ class MemoryPartial:
 
     def holds(self, offset: int, blocks: Sequence[bytes]) -> bool:  # noqa: ARG002  there is one unit
         return self.blocks == list(blocks)
+
+    def anchor(self) -> None:
+        """Nothing to do: it does not last anyway."""
 
     def read_back(self, offset: int, length: int) -> bytes:  # noqa: ARG002  it is not readable
         return b""

@@ -61,6 +61,10 @@ def connect(access: S3Access) -> "S3Client":
     return session.client("s3", endpoint_url=settings.endpoint_url or None, region_name=region, config=config)
 
 
+def nobody() -> None:
+    """For whoever need not hear that bytes move."""
+
+
 @define
 class Bucket:
     """`prefix` is empty or ends in a slash. `alive` is called while bytes move, from any thread."""

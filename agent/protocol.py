@@ -8,9 +8,8 @@ from typing import Literal
 
 from attrs import frozen
 
-from agent.config import BandwidthStep
 from agent.faults import Side
-from agent.terms import Entry, Signature, VerifyLevel
+from agent.terms import BandwidthStep, Entry, Signature, VerifyLevel
 
 BLOCK_BYTES = 1024 * 1024  # one digest a block; also what a growing file is patched by
 DIGEST_BYTES = 16  # xxh3_128

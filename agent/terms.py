@@ -43,6 +43,14 @@ class Signature:
         return evolve(self, ctime_ns=-1)
 
 
+@frozen
+class BandwidthStep:
+    """From this minute of the day (0 to 1439, local time) on so many bytes a second; None: no limit."""
+
+    minute_of_day: int
+    limit_bytes_s: int | None
+
+
 class Writer(enum.Enum):
     """What the operating system says about open writers."""
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 
 from agent.config import keys
-from agent.config.units import GIB, KIB, MIB, BandwidthStep
+from agent.config.units import GIB, KIB, MIB
 from agent.config.values import (
     Read,
     ReadFrom,
@@ -21,6 +21,7 @@ from agent.config.values import (
     some_duration,
     whole,
 )
+from agent.terms import BandwidthStep
 
 Seconds = Annotated[float, Read(some_duration)]
 Bytes = Annotated[int, Read(size())]

@@ -7,13 +7,13 @@ import trio
 from attrs import define, field
 
 from agent.actors.delivery import HASH_PREFIX
-from agent.config import Config, S3Access, s3_access
+from agent.config import Config
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.protocol import Checked, CheckFile, FindDestination, Place, Probed
 from agent.rules.audit import Audit
 from agent.rules.reach import Reach
 from agent.stores.deliveries import Deliveries
-from agent.terms import Record
+from agent.terms import Record, S3Access
 from agent.workers import Workers
 
 STALL_TIMEOUT_S = 30.0  # for destinations that no route has any more
@@ -39,7 +39,7 @@ async def _verify(config: Config, since_at: float | None, route: str | None, tel
                     Reach(place, plan is not None and plan.marker is not None, 0.0, mounts.get(place)),
                     plan.marker if plan else None,
                     plan.stall_timeout_s if plan else STALL_TIMEOUT_S,
-                    s3_access(place, config.s3, STALL_TIMEOUT_S),
+                    config.s3.access(place, STALL_TIMEOUT_S),
                     workers,
                 )
                 await _compare(visit, deliveries, audit, tell)

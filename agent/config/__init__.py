@@ -16,32 +16,26 @@ from agent.config.sections import (
     DestinationPlan,
     LogSection,
     Route,
-    S3Access,
     Uploads,
     WebSection,
-    s3_access,
 )
 from agent.config.sources import gather
 from agent.config.structure import SECTIONS, strict_converter, structure
 from agent.config.tables import ConfigError
 from agent.config.text import masked
-from agent.config.units import BandwidthStep
 
 __all__ = [
     "S3",
     "AgentSection",
-    "BandwidthStep",
     "Config",
     "ConfigError",
     "DestinationPlan",
     "LogSection",
     "Route",
-    "S3Access",
     "Uploads",
     "WebSection",
     "load",
     "masked",
-    "s3_access",
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 
 from agent.config import keys
-from agent.config.units import GIB, KIB, MIB, BandwidthStep
+from agent.config.units import GIB, KIB, MIB
 from agent.config.values import (
     Read,
     ReadFrom,
@@ -21,6 +21,7 @@ from agent.config.values import (
     some_duration,
     whole,
 )
+from agent.terms import BandwidthStep, S3Access
 
 Seconds = Annotated[float, Read(some_duration)]
 Bytes = Annotated[int, Read(size())]
@@ -124,13 +125,11 @@ class S3:
     path_style: bool = False
     part_size_bytes: Annotated[int, Read(size(5 * MIB, 5 * GIB))] = 8 * MIB
 
-
-@frozen
-class S3Access:
-    """How an s3:// destination is reached; an answer that takes longer than `timeout_s` is none."""
-
-    settings: S3
-    timeout_s: float
+    def access(self, destination: str, timeout_s: float) -> S3Access | None:
+        """How this destination is reached; None: it is a folder."""
+        if not destination.startswith("s3://"):
+            return None
+        return S3Access(self.endpoint_url, self.region, self.path_style, self.part_size_bytes, timeout_s)
 
 
 @frozen
@@ -171,11 +170,6 @@ class Config:
         )
 
 
-def s3_access(destination: str, settings: S3, timeout_s: float) -> S3Access | None:
-    """None: it is a folder."""
-    return S3Access(settings, timeout_s) if destination.startswith("s3://") else None
-
-
 def _plan(routes: list[Route], s3: S3) -> DestinationPlan:
     stall_timeout_s = min(route.stall_timeout_s for route in routes)
     return DestinationPlan(
@@ -187,5 +181,5 @@ def _plan(routes: list[Route], s3: S3) -> DestinationPlan:
         stall_timeout_s=stall_timeout_s,
         low_space_bytes=max(route.low_space_bytes for route in routes),
         marker=next((route.marker for route in routes if route.marker), None),
-        s3=s3_access(routes[0].destination, s3, stall_timeout_s),
+        s3=s3.access(routes[0].destination, stall_timeout_s),
     )

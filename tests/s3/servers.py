@@ -16,10 +16,10 @@ from attrs import field, frozen
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from agent.config import S3, S3Access
 from agent.stores.s3 import service
 from agent.stores.s3.destination import S3Destination
 from agent.stores.s3.service import nobody
+from agent.terms import S3Access
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -58,11 +58,10 @@ class Server:
     can: Abilities
     _buckets: Iterator[int] = field(factory=lambda: iter(range(10**6)), eq=False)
 
-    def settings(self, part_bytes: int = PART_BYTES) -> S3:
-        return S3(self.url, "us-east-1", path_style=True, part_size_bytes=part_bytes)
-
     def access(self, timeout_s: float = TIMEOUT_S) -> S3Access:
-        return S3Access(self.settings(), timeout_s)
+        return S3Access(
+            self.url, "us-east-1", path_style=True, part_size_bytes=PART_BYTES, timeout_s=timeout_s
+        )
 
     def client(self) -> "S3Client":
         config = Config(

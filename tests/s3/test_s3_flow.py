@@ -29,7 +29,7 @@ LONG = os.urandom(3 * PART_BYTES + 1)
 
 
 def configure(folder: Path, bucket: TestBucket, more: str = "", **keys: Any) -> None:  # noqa: ANN401  as in TOML
-    settings = bucket.server.settings()
+    settings = bucket.server.access()
     section = (
         f"[s3]\nendpoint_url = {json.dumps(settings.endpoint_url)}\nregion = {json.dumps(settings.region)}\n"
         f"path_style = true\npart_size = {settings.part_size_bytes}\n"

@@ -6,7 +6,6 @@ from typing import Self
 
 from attrs import define, field
 
-from agent.config import S3Access
 from agent.faults import Fault, FaultKind
 from agent.protocol import BLOCK_BYTES, ConflictMode
 from agent.rules.naming import PROBE, conflict_path, is_ours
@@ -15,6 +14,7 @@ from agent.stores.s3.partial import MemoryPartial, UploadPartial
 from agent.stores.s3.service import Answer, Bucket, mark_in
 from agent.stores.s3.stored import StoredObject
 from agent.stores.s3.trouble import Missing
+from agent.terms import S3Access
 
 Alive = Callable[[], None]
 
@@ -30,7 +30,7 @@ class S3Destination:
     @classmethod
     @contextmanager
     def open(cls, root: str, access: S3Access, alive: Alive) -> Iterator[Self]:
-        yield cls(Bucket.at(root, access, alive), -(-access.settings.part_size_bytes // BLOCK_BYTES))
+        yield cls(Bucket.at(root, access, alive), -(-access.part_size_bytes // BLOCK_BYTES))
 
     def reserve(self, partial: str, name: str, size_bytes: int | None, conflict: ConflictMode) -> str:
         """First the name is chosen, and it is seen which uploads to it are not ours; then ours is begun."""

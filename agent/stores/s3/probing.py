@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 from attrs import evolve
 
-from agent.config import S3Access
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.protocol import Probed
 from agent.stores.s3.service import Bucket, nobody
 from agent.stores.s3.trouble import Missing
+from agent.terms import S3Access
 
 
 def probe(root: str, marker: str | None, try_writing: str | None, access: S3Access) -> Probed:

@@ -18,11 +18,11 @@ import boto3
 from attrs import define
 from botocore.config import Config
 
-from agent.config import S3Access
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.stores.s3 import trouble
 from agent.stores.s3.body import Body
 from agent.stores.s3.trouble import Missing
+from agent.terms import S3Access
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -43,7 +43,6 @@ for _name in ("boto3", "botocore", "urllib3"):  # what they warn of is told by u
 @cache
 def connect(access: S3Access) -> "S3Client":
     """A client for this process's threads; credentials come from the usual AWS places."""
-    settings = access.settings
     config = Config(
         connect_timeout=access.timeout_s,
         read_timeout=access.timeout_s,
@@ -52,13 +51,13 @@ def connect(access: S3Access) -> "S3Client":
         response_checksum_validation="when_required",
         max_pool_connections=CONNECTIONS,
         s3={
-            "addressing_style": "path" if settings.path_style else "auto",
+            "addressing_style": "path" if access.path_style else "auto",
             "payload_signing_enabled": False,  # Content-MD5, which is signed, covers it at half the price
         },
     )
     session = boto3.session.Session()
-    region = settings.region or session.region_name or ("us-east-1" if settings.endpoint_url else None)
-    return session.client("s3", endpoint_url=settings.endpoint_url or None, region_name=region, config=config)
+    region = access.region or session.region_name or ("us-east-1" if access.endpoint_url else None)
+    return session.client("s3", endpoint_url=access.endpoint_url or None, region_name=region, config=config)
 
 
 def nobody() -> None:

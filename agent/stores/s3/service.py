@@ -35,6 +35,7 @@ READ_BYTES = 128 * 1024
 MARK = "transfer-agent"  # the metadata key by which an object says which partial it was
 
 Answer = dict[str, Any]
+Alive = Callable[[], None]
 
 for _name in ("boto3", "botocore", "urllib3"):  # what they warn of is told by us, or is not worth a line
     logging.getLogger(_name).addHandler(logging.NullHandler())
@@ -60,10 +61,6 @@ def connect(access: S3Access) -> "S3Client":
     return session.client("s3", endpoint_url=access.endpoint_url or None, region_name=region, config=config)
 
 
-def nobody() -> None:
-    """For whoever need not hear that bytes move."""
-
-
 @define
 class Bucket:
     """`prefix` is empty or ends in a slash. `alive` is called while bytes move, from any thread."""
@@ -71,10 +68,10 @@ class Bucket:
     access: S3Access
     name: str
     prefix: str
-    alive: Callable[[], None]
+    alive: Alive
 
     @classmethod
-    def at(cls, url: str, access: S3Access, alive: Callable[[], None]) -> "Bucket":
+    def at(cls, url: str, access: S3Access, alive: Alive) -> "Bucket":
         """The bucket of s3://bucket/prefix."""
         name, _, prefix = url.removeprefix("s3://").partition("/")
         prefix = prefix.rstrip("/")
@@ -111,7 +108,9 @@ class Bucket:
             if body is not None:
                 values["Body"] = Body(body, self.alive)
             try:
-                answer: Answer = getattr(connect(self.access), operation)(Bucket=self.name, **values)
+                client = connect(self.access)
+                self.alive()  # for the first time, that took a while
+                answer: Answer = getattr(client, operation)(Bucket=self.name, **values)
             except trouble.EXPECTED as error:
                 if again + 1 < tries and trouble.passes(error):
                     _wait(again)

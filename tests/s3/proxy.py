@@ -199,13 +199,19 @@ class _Handler(BaseHTTPRequestHandler):
         """Not on standard error."""
 
 
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Whoever asked was killed."""
+
+
 @contextmanager
 def proxied(server: Server) -> Iterator[tuple[Proxy, Server]]:
     """The proxy, and the server as it is reached through it."""
     proxy = Proxy(urllib.parse.urlsplit(server.url).netloc)
     handler = type("Handler", (_Handler,), {"proxy": proxy})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
-        listener.daemon_threads = True
+    with _Listener(("127.0.0.1", 0), handler) as listener:
         thread = threading.Thread(target=lambda: listener.serve_forever(0.05), daemon=True)
         thread.start()
         try:

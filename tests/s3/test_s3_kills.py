@@ -91,6 +91,7 @@ def test_after_a_kill_only_the_parts_in_flight_are_sent_again(
     agent.wait()
     agent.start()
     agent.wait_for("clip.mxf", "Completed")
+    assert agent.say("verify").returncode == 0
     assert agent.stop() == 0
     assert bucket.objects() == {"clip.mxf": content}
     assert bucket.uploads() == []

@@ -6,6 +6,7 @@ The client's own retries are off: a creation whose answer was lost must not be r
 import base64
 import hashlib
 import logging
+import mimetypes
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -130,7 +131,7 @@ class Bucket:
     def put(self, key: str, blocks: Sequence[bytes], mark: str) -> None:
         """A whole object where none was. Raises as `send`; Fault: REFUSED: the name is not to its liking."""
         try:
-            self.send("put_object", blocks, Key=key, IfNoneMatch="*", Metadata={MARK: mark})
+            self.send("put_object", blocks, Key=key, IfNoneMatch="*", **_description(key, mark))
         except Missing:
             raise Fault(FaultKind.REFUSED, "s3: the service takes no object of this name") from None
 
@@ -175,7 +176,7 @@ class Bucket:
 
     def begin(self, key: str, mark: str) -> str:
         """A new upload's id; asked once, since a lost answer leaves one behind. Raises as `call`."""
-        answer = self.call("create_multipart_upload", tries=1, Key=key, Metadata={MARK: mark})
+        answer = self.call("create_multipart_upload", tries=1, Key=key, **_description(key, mark))
         return str(answer["UploadId"])
 
     def abort(self, key: str, upload_id: str) -> None:
@@ -229,6 +230,12 @@ class Bucket:
 def mark_in(answer: Answer) -> str:
     """The mark that an object carries; some servers change the case of its name."""
     return next((text for name, text in answer.get("Metadata", {}).items() if name.lower() == MARK), "")
+
+
+def _description(key: str, mark: str) -> dict[str, Any]:
+    """What an object says of itself from the beginning."""
+    kind, _ = mimetypes.guess_type(key, strict=False)
+    return {"Metadata": {MARK: mark}, "ContentType": kind or "application/octet-stream"}
 
 
 def _is_opaque(answer: Answer) -> bool:

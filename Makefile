@@ -6,7 +6,7 @@ PYTEST ?= -q -n auto
 # Thousands of processes that are killed: not slowed down by counting lines.
 FIRE := tests/crash tests/flow/test_chaos.py
 
-.PHONY: run test bench-growing lint types check clean
+.PHONY: run test test-fire bench-growing lint types check clean
 .DEFAULT_GOAL := run
 
 $(VENV)/run.done: pyproject.toml
@@ -32,6 +32,10 @@ test: lint types
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='agent/rules/*' --fail-under=100
 	$(BIN)/python -m pytest $(PYTEST) $(FIRE)
+
+# Every kill, every power cut and every seed of chaos, of which `make test` tries a part.
+test-fire: $(VENV)/dev.done
+	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE)
 
 bench-growing: $(VENV)/dev.done
 	$(BIN)/python -m bench.growing

@@ -6,7 +6,7 @@ PYTEST ?= -q -n auto
 # Thousands of processes that are killed: not slowed down by counting lines.
 FIRE := tests/crash tests/flow/test_chaos.py
 
-.PHONY: run test bench-growing lint types check clean
+.PHONY: run test bench bench-growing lint types check clean
 .DEFAULT_GOAL := run
 
 $(VENV)/run.done: pyproject.toml
@@ -17,6 +17,10 @@ $(VENV)/run.done: pyproject.toml
 
 $(VENV)/dev.done: $(VENV)/run.done
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)/bench.done: $(VENV)/dev.done
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 run: $(VENV)/run.done
@@ -32,6 +36,10 @@ test: lint types
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='agent/rules/*' --fail-under=100
 	$(BIN)/python -m pytest $(PYTEST) $(FIRE)
+
+# BENCH names measurements (default: all) and options; `make bench BENCH=--list` shows the names.
+bench: $(VENV)/bench.done
+	$(BIN)/python -m bench $(BENCH)
 
 bench-growing: $(VENV)/dev.done
 	$(BIN)/python -m bench.growing

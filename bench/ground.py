@@ -66,7 +66,7 @@ class Disk:
 
     def _detach(self) -> None:
         with suppress(OSError):
-            unmount(self.path)
+            unmount(self.path, lazily=True)  # whoever is left in it, nothing stays behind
 
 
 _PLAIN = ("-E", "lazy_itable_init=0,lazy_journal_init=0")  # nothing is left to be done during a measurement

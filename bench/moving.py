@@ -10,7 +10,17 @@ from bench.peers import PEERS, Subject, Took, program
 from bench.report import load, note, say, spread, table
 from bench.works import Work, digests, names
 
-HEAD = ("subject", "took", "× cp", "net", "net × cp", "× rsync as safe", "× rclone as safe", "verified", "synced")
+HEAD = (
+    "subject",
+    "took",
+    "of cp",
+    "net",
+    "net, of cp",
+    "of rsync as safe",
+    "of rclone as safe",
+    "verified",
+    "synced",
+)
 SUBJECTS = (*PEERS, *OURS)
 
 

@@ -14,8 +14,8 @@ from tests.system.agents import Agent
 
 STABLE = "100ms"
 TIMES = (
-    f"*net*: from the journal's first `started_at` to the log's last `delivered`, that is without process start, "
-    f"first scan, `stable` ({STABLE}) and the up to 0.25 s until `--once` sees that nothing is left."
+    "*net*: from the journal's first `started_at` to the log's last `delivered`, that is without process "
+    f"start, first scan, `stable` ({STABLE}) and the up to 0.25 s until `--once` sees that nothing is left."
 )
 
 
@@ -47,17 +47,17 @@ def _move(verify: str, workers: int) -> Callable[[Ground], Took]:
             done = subprocess.run(agent.command("run", "--once"), check=False, stderr=log)
         took_s = time.monotonic() - began_s
         assert done.returncode == 0, agent.log()[-2000:]
-        return Took(took_s, _last_delivered_at(agent) - _first_started_at(agent))
+        return Took(took_s, last_delivered_at(agent) - first_started_at(agent))
 
     return move
 
 
-def _first_started_at(agent: Agent) -> float:
+def first_started_at(agent: Agent) -> float:
     with closing(sqlite3.connect(agent.home / "state" / "journal.db")) as journal:
         return float(journal.execute("SELECT min(started_at) FROM history").fetchone()[0])
 
 
-def _last_delivered_at(agent: Agent) -> float:
+def last_delivered_at(agent: Agent) -> float:
     *_, last = (line for line in agent.log().splitlines() if '"delivered"' in line)
     return datetime.fromisoformat(json.loads(last)["time"]).timestamp()
 

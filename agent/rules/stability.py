@@ -15,7 +15,6 @@ from agent.rules.terminal import size_text
 from agent.rules.unreadable import shown
 from agent.terms import Container, Entry, Evidence, Signature, SourceFile, Status, Writer
 
-
 SPARE_ASKS = 100
 
 

@@ -1,6 +1,7 @@
 """All measurements, or those that are named: `make bench BENCH="lag 10000x64KiB --rounds 5"`."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -43,6 +44,8 @@ def main(names: tuple[str, ...], rounds: int, small: bool, only_list: bool) -> N
     if only_list:
         note("\n".join(known))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # neither mounts nor processes stay behind
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, too
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # our program starts as it does for everybody
     try:
         needed("mkfs.ext4", "losetup", "mount")

@@ -16,6 +16,7 @@ from agent.rules.unreadable import shown
 from agent.terms import Container, Entry, Evidence, Signature, SourceFile, Status, Writer
 
 SPARE_ASKS = 100
+TOLD_AT_ONCE = 1000
 
 
 class Phase(enum.Enum):
@@ -76,7 +77,7 @@ class StabilityRule:
         gone = self._vanished(scan)
         orders += [Gone(item.file, scan.at, changed=False) for item in gone if item.is_announced]
         unknown = tuple(item.file.id for item in gone if not item.is_announced)
-        facts: list[Moves | Forgotten | SourceState] = [Moves(tuple(moved))] if moved else []
+        facts: list[Moves | Forgotten | SourceState] = [Moves(some) for some in _batched(moved)]
         if unknown:
             facts.append(Forgotten(unknown))
         if scan.looked is None:
@@ -207,6 +208,12 @@ class StabilityRule:
             if path in self._tracked and path not in there and not path.startswith(hidden)
         ]
         return [self._tracked.pop(path) for path in gone]
+
+
+def _batched(moved: list[Moved]) -> Iterator[tuple[Moved, ...]]:
+    """So many at once that whoever shows them can do something else in between."""
+    for start in range(0, len(moved), TOLD_AT_ONCE):
+        yield tuple(moved[start : start + TOLD_AT_ONCE])
 
 
 def _unfinished(evidence: Evidence) -> bool:

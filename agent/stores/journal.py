@@ -280,7 +280,7 @@ class Journal:
         again = exists().where(transfers.c.route == history.c.route, transfers.c.path == history.c.path)
         chosen = select(*SETTLED).where(history.c.settles, ~again).order_by(history.c.id)
         with self._atomic() as db:
-            return tuple(Settled(**row) for row in db.execute(chosen).mappings())
+            return tuple(Settled(*row) for row in db.execute(chosen))
 
     def pardon(self, route: str, path: str) -> None:
         """A file that was given up, delivered or not, is to be tried again; the history keeps its row."""

@@ -3,7 +3,7 @@ import math
 from attrs import evolve
 
 from agent.messages import Forgotten, Gone, Moved, Moves, Ready, Scan, SourceState
-from agent.rules.stability import SPARE_ASKS, Decisions, StabilityRule
+from agent.rules.stability import SPARE_ASKS, TOLD_AT_ONCE, Decisions, StabilityRule
 from agent.terms import Container, Entry, Evidence, Status, Unreadable, Writer
 from tests.rules.samples import (
     CLOSED,
@@ -239,3 +239,12 @@ def test_a_file_that_has_gone_is_not_asked_for_any_more() -> None:
     rule.scanned(a_scan(an_entry(), an_entry(path="b")))
     rule.scanned(a_scan(an_entry(path="b")))
     assert rule.looks(1000.0) == ("b",)
+
+
+def test_many_files_are_told_of_some_at_a_time_and_none_is_left_out() -> None:
+    rule = StabilityRule(ROUTE)
+    count = 2 * TOLD_AT_ONCE + 1
+    decisions = rule.scanned(a_scan(*(an_entry(path=str(number)) for number in range(count))))
+    told = [len(fact.moved) for fact in decisions.facts if isinstance(fact, Moves)]
+    assert told == [TOLD_AT_ONCE, TOLD_AT_ONCE, 1]
+    assert [moved.file.path for moved in shown(decisions) if moved.file] == [str(n) for n in range(count)]

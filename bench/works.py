@@ -9,6 +9,7 @@ import xxhash
 from attrs import evolve, frozen
 
 CHUNK_BYTES = 1 << 20
+FEW = 100
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
@@ -38,8 +39,8 @@ class Work:
         return self.total_bytes + 8192 * self.count
 
     def scaled(self, factor: float) -> "Work":
-        """Fewer files, or a smaller one where there is only one."""
-        if self.count == 1:
+        """Fewer files, or smaller ones where there are few."""
+        if self.count < FEW:
             return evolve(self, size_bytes=max(MIB, int(self.size_bytes * factor)))
         return evolve(self, count=max(2, int(self.count * factor)))
 

@@ -3,6 +3,7 @@
 import enum
 import heapq
 import math
+import sys
 from collections.abc import Iterator
 
 from attrs import define, evolve, field, frozen
@@ -185,9 +186,9 @@ class StabilityRule:
 
     def _shown_as(self, item: Tracked, evidence: Evidence | None, scan: Scan) -> Moved | None:
         """What visitors read, if it differs from what they read already."""
-        status, why = _in_words(item, evidence, self.route)
         if evidence is None and item.shown is not None and item.shown.file == item.file:
             return None
+        status, why = _in_words(item, evidence, self.route)
         until_at = None
         if math.isfinite(item.ask_s) and status in (Status.DISCOVERED, Status.GROWING):
             until_at = item.still_since_at + (item.ask_s - item.still_since_s)
@@ -233,4 +234,5 @@ def _in_words(item: Tracked, evidence: Evidence | None, route: Route) -> tuple[S
     )
     if evidence is not None and evidence.writer is Writer.OPEN:
         return status, meanwhile + "a process holds it open for writing"
-    return status, meanwhile + f"must stay unchanged for {route.stable_s:g} s"
+    # One text for all those that wait alike.
+    return status, sys.intern(meanwhile + f"must stay unchanged for {route.stable_s:g} s")

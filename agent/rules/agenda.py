@@ -13,7 +13,7 @@ FEW_FILES = 1000  # a whole scan of these costs nothing worth sparing
 # How long to rest after a whole scan, in times of what it took, where events tell what happens meanwhile.
 REST = 200
 LONGEST_REST_S = 60.0
-LEAST_REST = 30
+LEAST_REST = 10
 
 
 @frozen

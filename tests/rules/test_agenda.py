@@ -82,7 +82,7 @@ def rested(took_s: float, files: int = FEW_FILES + 1) -> Agenda:
 def test_a_scan_of_many_files_is_followed_by_a_rest_that_it_is_worth() -> None:
     assert rested(took_s=0.1).due_s() == pytest.approx(0.1 + REST * 0.1)
     assert rested(took_s=1.0).due_s() == 1.0 + LONGEST_REST_S
-    assert rested(took_s=20.0).due_s() == 20.0 + 30 * 20.0
+    assert rested(took_s=20.0).due_s() == 20.0 + 10 * 20.0
 
 
 def test_a_rest_never_makes_scans_more_frequent_than_the_interval() -> None:

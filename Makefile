@@ -7,7 +7,7 @@ PYTEST ?= -q -n auto --dist worksteal
 FIRE := tests/crash tests/flow/test_chaos.py
 UNCOUNTED := tests/system tests/s3/test_s3_kills.py tests/s3/test_s3_growing.py $(FIRE)
 
-.PHONY: run test test-fire bench-growing lint types check clean
+.PHONY: run test test-fire bench bench-growing lint types check clean
 .DEFAULT_GOAL := run
 
 $(VENV)/run.done: pyproject.toml
@@ -18,6 +18,10 @@ $(VENV)/run.done: pyproject.toml
 
 $(VENV)/dev.done: $(VENV)/run.done
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)/bench.done: $(VENV)/dev.done
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 run: $(VENV)/run.done
@@ -37,6 +41,10 @@ test: lint types
 # Every kill, every power cut and every seed of chaos, of which `make test` tries a part.
 test-fire: $(VENV)/dev.done
 	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE)
+
+# BENCH names measurements (default: all) and options; `make bench BENCH=--list` shows the names.
+bench: $(VENV)/bench.done
+	$(BIN)/python -m bench $(BENCH)
 
 bench-growing: $(VENV)/dev.done
 	$(BIN)/python -m bench.growing

@@ -42,6 +42,10 @@ class Signature:
         """Of this file, but a state in which it will never be found: what was copied before its end."""
         return evolve(self, ctime_ns=-1)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Scans pass these from process to process by the 100,000: attrs' own way takes twice as long."""
+        return Signature, (self.device, self.inode, self.size_bytes, self.mtime_ns, self.ctime_ns)
+
 
 @frozen
 class BandwidthStep:
@@ -98,6 +102,10 @@ class Entry:
     path: str
     signature: Signature
     evidence: Evidence | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As of a signature."""
+        return Entry, (self.path, self.signature, self.evidence)
 
 
 @frozen

@@ -23,6 +23,7 @@ class Says:
     last: Reply | Fault | None
     streamed: tuple[Reply, ...] = ()
     silent_side: Side | None = None
+    took_s: float = 0.0
 
 
 SILENCE = Says(None)
@@ -66,7 +67,7 @@ class FakeWorkers(Workers):
         script = self._scripts[type(request)]
         line = script.pop(0) if len(script) > 1 else script[0]
         try:
-            await trio.lowlevel.checkpoint()
+            await trio.sleep(line.took_s)
             for reply in line.streamed:
                 await on_reply(reply)
             if line.last is None:

@@ -15,6 +15,7 @@ from web.wire import encode, snapshot_message, update_message
 TRY_AGAIN_LATER = 1013  # WebSocket close codes: IANA registry, RFC 6455 section 7.4
 POLICY_VIOLATION = 1008
 MESSAGES_BORNE = 100
+MANY_FILES = 200  # from here on an update is written in a thread, lest all else waits
 
 
 def blueprint(desk: Reception) -> Blueprint:
@@ -28,6 +29,7 @@ class _Live:
     """All visitors get the same updates, so each is written as JSON once, as long as a feed can hold it."""
 
     _desk: Reception
+    _writing: trio.Lock = field(factory=trio.Lock, init=False)
     _written: deque[tuple[Update, str]] = field(factory=lambda: deque(maxlen=FEED_CAPACITY), init=False)
 
     async def feed(self) -> None:
@@ -52,16 +54,24 @@ class _Live:
             if isinstance(news, Snapshot):
                 await websocket.send(await trio.to_thread.run_sync(_write_all, news))
             else:
-                await websocket.send(self._write(news))
+                await websocket.send(await self._write(news))
         visit.cancel()
 
-    def _write(self, news: Update) -> str:
-        for update, written in self._written:
-            if update is news:
-                return written
-        written = encode(update_message(news))
-        self._written.append((news, written))
-        return written
+    async def _write(self, news: Update) -> str:
+        async with self._writing:
+            for update, written in self._written:
+                if update is news:
+                    return written
+            if len(news.changed) > MANY_FILES:
+                written = await trio.to_thread.run_sync(_write_update, news)
+            else:
+                written = _write_update(news)
+            self._written.append((news, written))
+            return written
+
+
+def _write_update(news: Update) -> str:
+    return encode(update_message(news))
 
 
 def _write_all(snapshot: Snapshot) -> str:

@@ -13,6 +13,7 @@ from agent.messages import (
     Counted,
     DispatcherInbox,
     Hint,
+    Listening,
     Scan,
     SourceReach,
     SourceState,
@@ -49,7 +50,7 @@ async def run(
     workers: Workers,
 ) -> None:
     """Look when a look is due, and pass on what stands there, or that nothing can be seen."""
-    agenda = Agenda(route.scan_s)
+    agenda = Agenda(route.scan_s, rests=not route.growing)  # no event tells of growth
     eyes = Eyes(route, workers)
     unreadable = UnreadableFolders()
     error = ""
@@ -70,6 +71,7 @@ async def run(
                 await dispatcher.send(SourceReach(route.name, seen, began_s))
                 continue
             if task.paths is None:
+                agenda.scanned(len(seen.entries), seen.ended_s)
                 await dispatcher.send(SourceReach(route.name, "", began_s))
                 _report_folders(route, unreadable.scanned(seen.unseen))
             await scans.send(seen)
@@ -119,9 +121,12 @@ async def listen(
             except Fault as fault:
                 log.warning("no events from the source, scanning goes on", route=route.name, error=str(fault))
                 overflows = 0
+                await watcher.send(Listening(active=False))
                 await trio.sleep(LISTEN_AGAIN_S)
+                await watcher.send(Listening(active=True))
             else:
                 log.info("the source gives no events, scanning alone", route=route.name)
+                await watcher.send(Listening(active=False))
                 return
 
 

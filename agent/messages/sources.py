@@ -37,7 +37,14 @@ class Look:
     paths: tuple[str, ...]
 
 
-WatcherInbox = Hint | Look
+@frozen
+class Listening:
+    """Whether the operating system tells what happens in the source; unless this is said, it is taken to."""
+
+    active: bool
+
+
+WatcherInbox = Hint | Look | Listening
 StabilityInbox = Scan
 
 

@@ -5,9 +5,15 @@ from typing import assert_never
 
 from attrs import define, field, frozen
 
-from agent.messages import Hint, Look, WatcherInbox
+from agent.messages import Hint, Listening, Look, WatcherInbox
 
 MANY_PATHS = 1000  # a whole scan is cheaper than this many single looks
+FEW_FILES = 1000  # a whole scan of these costs nothing worth sparing
+
+# How long to rest after a whole scan, in times of what it took, where events tell what happens meanwhile.
+REST = 200
+LONGEST_REST_S = 60.0
+LEAST_REST = 10
 
 
 @frozen
@@ -20,9 +26,15 @@ class Task:
 
 @define
 class Agenda:
-    """A whole scan every `scan_s`; in between, what hints and the stability tracker name."""
+    """A whole scan every `scan_s`; in between, what hints and the stability tracker name.
+
+    `rests`: a scan of many files is followed by a rest that it is worth, if events come from the source.
+    """
 
     scan_s: float
+    rests: bool = False
+    _listening: bool = field(default=True, init=False)
+    _began_s: float = field(default=-math.inf, init=False)
     _scan_due_s: float = field(default=-math.inf, init=False)
     _touched: set[str] = field(factory=set, init=False)
     _wanted: set[str] = field(factory=set, init=False)
@@ -35,10 +47,21 @@ class Agenda:
                 self._touched.update(paths)
             case Look(paths):
                 self._wanted.update(paths)
+            case Listening(active):
+                self._listening = active
+                if not active:
+                    self._scan_due_s = min(self._scan_due_s, self._began_s + self.scan_s)
             case _ as never:
                 assert_never(never)
         if len(self._touched) > MANY_PATHS:
             self._scan_due_s = -math.inf
+
+    def scanned(self, files: int, ended_s: float) -> None:
+        """The whole scan that was handed out last has found so many files."""
+        if self.rests and self._listening and files > FEW_FILES:
+            took_s = ended_s - self._began_s
+            rest_s = max(min(REST * took_s, LONGEST_REST_S), LEAST_REST * took_s)
+            self._scan_due_s = max(self._scan_due_s, ended_s + rest_s)
 
     def due_s(self) -> float:
         """When there is something to do; in the past: now."""
@@ -53,6 +76,7 @@ class Agenda:
             return Task(paths, closely)
         if self._scan_due_s <= now_s:
             self._touched = set()
+            self._began_s = now_s
             self._scan_due_s = now_s + self.scan_s
             return Task(None)
         if self._touched:

@@ -1,6 +1,8 @@
 """One destination as the scheduler sees it: is it usable, how many copies it may run, what still fits."""
 
 import math
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from attrs import define, evolve, field
 
@@ -36,7 +38,8 @@ class Lane:
     running: dict[str, Running] = field(factory=dict)
     deliveries: int = 0
     wanting: Job | None = None
-    _lacking: frozenset[str] = frozenset()
+    _lacking: set[str] = field(factory=set)
+    _reckoned: tuple[StorageState | None, frozenset[str]] | None = None
     _full_since_at: float = 0.0
     _told: StorageState | None = None
     _distrusted_until_s: float = -math.inf
@@ -98,8 +101,9 @@ class Lane:
 
     def unpark(self) -> None:
         """Free space may have changed."""
-        self.line.unpark()
-        self.trail.unpark()
+        room_bytes = self.room_bytes
+        self.line.unpark(room_bytes)
+        self.trail.unpark(room_bytes)
 
     def probed(self, state: StorageState) -> bool:
         """Believe a probe, unless it began before the last fault. Returns whether it counts."""
@@ -126,12 +130,17 @@ class Lane:
             device=before.device if before else None,
         )
 
-    def fits(self, missing_bytes: int) -> bool:
-        """Whether what is missing of a file fits into the free space less what running copies still need."""
+    @property
+    def room_bytes(self) -> float:
+        """The free space less what running copies still need; infinity: it is not known."""
         if self.free_bytes is None:
-            return True
+            return math.inf
         promised = sum(max(0, copy.size_bytes - copy.probed_bytes) for copy in self.running.values())
-        return missing_bytes <= self.free_bytes - promised
+        return self.free_bytes - promised
+
+    def fits(self, missing_bytes: int) -> bool:
+        """Whether there is room for what is missing of a file."""
+        return missing_bytes <= self.room_bytes
 
     def lacks(self, missing_bytes: int) -> bool:
         """Whether it would not fit even if nothing else were under way."""
@@ -148,14 +157,33 @@ class Lane:
         self._told = state
         return state
 
-    def short_of_space(self, jobs: list[Job], at: float) -> bool:
-        """Note which of these waiting jobs the free space is too little for; whether others than before."""
+    def short_of_space(self, aside: Iterable[Job], paused: AbstractSet[str], at: float) -> list[Job]:
+        """Note which waiting jobs the free space is too little for; those for which that has changed.
+
+        `aside`: those set aside just now, of which has been told. All the others are only gone through after
+        a change that may concern them.
+        """
+        basis = (self.storage, frozenset(paused))
+        if basis == self._reckoned and (self.wanting is None or self.line.has_aside(self.wanting)):
+            self._lack_too(aside, at)
+            return []
+        self._reckoned = basis
+        jobs = [job for job in self.line.short_of_space() if job.route.name not in paused]
         lacking = [job for job in jobs if self.lacks(job.missing_bytes)]
+        before, self._lacking = self._lacking, {job.file.id for job in lacking}
+        self._want(lacking, at)
+        return [job for job in jobs if (job.file.id in before) is not (job.file.id in self._lacking)]
+
+    def _lack_too(self, aside: Iterable[Job], at: float) -> None:
+        lacking = [job for job in aside if self.lacks(job.missing_bytes)]
+        if lacking:
+            self._lacking.update(job.file.id for job in lacking)
+            self._want(lacking if self.wanting is None else [self.wanting, *lacking], at)
+
+    def _want(self, lacking: list[Job], at: float) -> None:
         if self.wanting is None:
             self._full_since_at = at
         self.wanting = min(lacking, key=lambda job: job.missing_bytes, default=None)
-        before, self._lacking = self._lacking, frozenset(job.file.id for job in lacking)
-        return self._lacking != before
 
     def _shortage(self, job: Job) -> str:
         return f"{job.missing_bytes} bytes are still to be written, {self.free_bytes} are free"

@@ -16,11 +16,14 @@ from agent.rules.jobs import Job, JobState
 
 @define
 class WaitingLine:
-    """A heap per route, so that a paused route costs nothing; jobs that left `state` are skipped when met."""
+    """A heap per route, so that a paused route costs nothing; jobs that left `state` are skipped when met.
+
+    What does not fit is parked by the room it needs, so that a full destination costs nothing either.
+    """
 
     state: JobState = JobState.QUEUED
     _heaps: dict[str, list[tuple[int, int, int, Job]]] = field(factory=dict)
-    _parked: list[Job] = field(factory=list)
+    _parked: list[tuple[int, int, Job]] = field(factory=list)
     _short: list[Job] = field(factory=list)
     _put_away: deque[Job] = field(factory=deque)
     _pushes: "count[int]" = field(factory=count)
@@ -29,10 +32,15 @@ class WaitingLine:
         heap = self._heaps.setdefault(job.route.name, [])
         heapq.heappush(heap, (job.setbacks, job.ordinal, next(self._pushes), job))
 
-    @property
+    def has_aside(self, job: Job) -> bool:
+        """Whether it was set aside and still waits."""
+        return job.waits_for_space and job.state is self.state
+
     def short_of_space(self) -> list[Job]:
         """Those that were ever set aside and still wait."""
-        self._short = [job for job in self._short if job.waits_for_space and job.state is self.state]
+        self._short = list(filter(self.has_aside, self._short))
+        self._parked = [parked for parked in self._parked if parked[-1].state is self.state]
+        heapq.heapify(self._parked)
         return self._short
 
     def push_put_away(self, job: Job) -> None:
@@ -49,18 +57,17 @@ class WaitingLine:
         while (job := self._pop(paused)) is not None:
             if fits(job):
                 return job, aside
-            self._parked.append(job)
+            heapq.heappush(self._parked, (job.missing_bytes, next(self._pushes), job))
             if not job.waits_for_space:
                 job.waits_for_space = True
                 self._short.append(job)
                 aside.append(job)
         return None, aside
 
-    def unpark(self) -> None:
-        """Free space may have changed: look at those set aside again."""
-        parked, self._parked = self._parked, []
-        for job in parked:
-            self.push(job)
+    def unpark(self, room_bytes: float) -> None:
+        """There is so much room now: those that it is enough for are in the line again."""
+        while self._parked and self._parked[0][0] <= room_bytes:
+            self.push(heapq.heappop(self._parked)[-1])
 
     def _pop(self, paused: AbstractSet[str]) -> Job | None:
         heads = [heap for name, heap in self._heaps.items() if name not in paused and self._skip_left(heap)]

@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import count
 
 from attrs import define, field
@@ -177,31 +177,37 @@ class Roster:
 
     def fill(self, lane: Lane) -> None:
         """Spend what credits there are, and say what has become of the destination."""
-        while lane.has_credit and (order := self._next_order(lane)) is not None:
+        aside: list[Job] = []
+        while lane.has_credit and (order := self._next_order(lane, aside)) is not None:
             self.order(lane.plan.destination, order)
         while lane.can_follow and (job := self._next_job(lane, lane.trail, follows=True)) is not None:
             self.order(lane.plan.destination, Follow(job.file, lane.device))
-        if lane.short_of_space(list(self._unpaused(lane.line.short_of_space)), self.at):
-            self.show_waiting(lambda job: self.lane(job) is lane and job.waits_for_space)
+        self.tell(*map(self.waiting, aside))
+        concerned = lane.short_of_space(aside, self.paused, self.at)
+        if concerned:
+            self.tell(Moves(tuple(map(self.waiting, concerned))))
         news = lane.news()
         if news is not None:
             self.tell(news)
 
-    def _next_order(self, lane: Lane) -> LaneMessage | None:
+    def _next_order(self, lane: Lane, aside: list[Job]) -> LaneMessage | None:
         job = lane.line.next_put_away()
         if job is not None:
             lane.started(job.file.id, 0, 0)
             return Abandon(job.file, job.attempts, job.error, lane.device)
-        job = self._next_job(lane, lane.line, follows=False)
+        job = self._next_job(lane, lane.line, follows=False, aside=aside)
         if job is None:
             return None
         self.tell(job.copying(self.at))
         return Copy(job.file, job.attempts + 1, lane.device)
 
-    def _next_job(self, lane: Lane, line: WaitingLine, *, follows: bool) -> Job | None:
-        job, aside = line.next_copy(self._closed_routes(), lambda job: lane.fits(job.missing_bytes))
-        if not follows:
-            self.tell(*map(self.waiting, aside))
+    def _next_job(
+        self, lane: Lane, line: WaitingLine, *, follows: bool, aside: list[Job] | None = None
+    ) -> Job | None:
+        """The next one to begin with; `aside` gathers those that do not fit and have to be told of it."""
+        job, unfit = line.next_copy(self._closed_routes(), lambda job: lane.fits(job.missing_bytes))
+        if aside is not None:
+            aside += unfit
         if job is not None:
             job.state, job.started = JobState.RUNNING, True
             lane.started(job.file.id, job.file.signature.size_bytes, job.arrived_bytes, follows=follows)
@@ -209,6 +215,3 @@ class Roster:
 
     def _closed_routes(self) -> set[str]:
         return self.paused | {route for route, gate in self.gates.items() if gate.is_shut}
-
-    def _unpaused(self, jobs: Iterable[Job]) -> Iterable[Job]:
-        return (job for job in jobs if job.route.name not in self.paused)

@@ -1,7 +1,9 @@
 """When is a file finished? By our own observation, never by its times against the clock (promise S4)."""
 
 import enum
+import heapq
 import math
+import sys
 from collections.abc import Iterator
 
 from attrs import define, evolve, field, frozen
@@ -13,6 +15,9 @@ from agent.rules.naming import file_id
 from agent.rules.terminal import size_text
 from agent.rules.unreadable import shown
 from agent.terms import Container, Entry, Evidence, Signature, SourceFile, Status, Writer
+
+SPARE_ASKS = 100
+TOLD_AT_ONCE = 1000
 
 
 class Phase(enum.Enum):
@@ -60,6 +65,9 @@ class StabilityRule:
 
     route: Route
     _tracked: dict[str, Tracked] = field(factory=dict, init=False)
+    _asks: list[tuple[float, str]] = field(
+        factory=list, init=False
+    )  # a heap; what was set anew lingers in it
 
     def scanned(self, scan: Scan) -> Decisions:
         """Take in what stands in the source now."""
@@ -70,7 +78,7 @@ class StabilityRule:
         gone = self._vanished(scan)
         orders += [Gone(item.file, scan.at, changed=False) for item in gone if item.is_announced]
         unknown = tuple(item.file.id for item in gone if not item.is_announced)
-        facts: list[Moves | Forgotten | SourceState] = [Moves(tuple(moved))] if moved else []
+        facts: list[Moves | Forgotten | SourceState] = [Moves(some) for some in _batched(moved)]
         if unknown:
             facts.append(Forgotten(unknown))
         if scan.looked is None:
@@ -80,21 +88,39 @@ class StabilityRule:
 
     def due_s(self) -> float:
         """When the next close look is wanted, on the monotonic clock; infinity: none is."""
-        return min((item.ask_s for item in self._tracked.values()), default=math.inf)
+        while self._asks and not self._is_wanted(*self._asks[0]):
+            heapq.heappop(self._asks)
+        return self._asks[0][0] if self._asks else math.inf
 
     def looks(self, now_s: float) -> tuple[str, ...]:
         """The files to examine now. Each is asked for again after `scan` if no answer comes."""
-        due = [path for path, item in self._tracked.items() if item.ask_s <= now_s]
-        for path in due:
-            self._tracked[path].ask_s = now_s + self.route.scan_s
+        due = []
+        while self.due_s() <= now_s:
+            path = heapq.heappop(self._asks)[1]
+            self._ask(self._tracked[path], now_s + self.route.scan_s)
+            due.append(path)
         return tuple(due)
+
+    def _ask(self, item: Tracked, at_s: float) -> None:
+        item.ask_s = at_s
+        if not math.isfinite(at_s):
+            return
+        heapq.heappush(self._asks, (at_s, item.file.path))
+        if len(self._asks) > 2 * len(self._tracked) + SPARE_ASKS:
+            asks = ((each.ask_s, path) for path, each in self._tracked.items())
+            self._asks = [ask for ask in asks if math.isfinite(ask[0])]
+            heapq.heapify(self._asks)
+
+    def _is_wanted(self, at_s: float, path: str) -> bool:
+        item = self._tracked.get(path)
+        return item is not None and item.ask_s == at_s
 
     def _seen(
         self, entry: Entry, scan: Scan, moved: list[Moved], orders: list[Ready | Growing | Gone]
     ) -> None:
         item = self._tracked.get(entry.path)
         if item is None:
-            item = self._tracked[entry.path] = self._first_seen(entry, scan)
+            item = self._first_seen(entry, scan)
         elif item.file.signature != entry.signature:
             orders += self._changed(item, entry.signature, scan)
         elif item.phase is Phase.ANNOUNCED:
@@ -108,7 +134,7 @@ class StabilityRule:
     def _first_seen(self, entry: Entry, scan: Scan) -> Tracked:
         name = self.route.name
         file = SourceFile(file_id(name, entry.path), name, entry.path, entry.signature, scan.at)
-        item = Tracked(file, scan.ended_s, scan.at)
+        item = self._tracked[entry.path] = Tracked(file, scan.ended_s, scan.at)
         self._schedule_look(item)
         return item
 
@@ -129,7 +155,7 @@ class StabilityRule:
 
     def _schedule_look(self, item: Tracked) -> None:
         empty = item.file.signature.size_bytes == 0
-        item.ask_s = math.inf if empty else item.still_since_s + self._shortest_s()
+        self._ask(item, math.inf if empty else item.still_since_s + self._shortest_s())
 
     def _shortest_s(self) -> float:
         return min(self.route.stable_s, self.route.stable_closed_s or math.inf)
@@ -145,10 +171,10 @@ class StabilityRule:
         if item.file.signature.size_bytes == 0:
             return
         if scan.began_s - item.still_since_s < self._required_s(evidence):
-            item.ask_s = item.still_since_s + self._required_s(evidence)
+            self._ask(item, item.still_since_s + self._required_s(evidence))
         elif evidence.writer is Writer.OPEN:
             item.phase = Phase.WATCHED
-            item.ask_s = scan.began_s + self.route.scan_s
+            self._ask(item, scan.began_s + self.route.scan_s)
         elif _unfinished(evidence) and self.route.unfinished == "hold":
             item.phase = Phase.HELD
             item.ask_s = math.inf
@@ -160,9 +186,9 @@ class StabilityRule:
 
     def _shown_as(self, item: Tracked, evidence: Evidence | None, scan: Scan) -> Moved | None:
         """What visitors read, if it differs from what they read already."""
-        status, why = _in_words(item, evidence, self.route)
         if evidence is None and item.shown is not None and item.shown.file == item.file:
             return None
+        status, why = _in_words(item, evidence, self.route)
         until_at = None
         if math.isfinite(item.ask_s) and status in (Status.DISCOVERED, Status.GROWING):
             until_at = item.still_since_at + (item.ask_s - item.still_since_s)
@@ -173,16 +199,22 @@ class StabilityRule:
         return fact
 
     def _vanished(self, scan: Scan) -> list[Tracked]:
-        present = {entry.path for entry in scan.entries}
-        expected = self._tracked if scan.looked is None else scan.looked
         unseen = {each.folder for each in scan.unseen}
         hidden = tuple(folder + "/" for folder in unseen)
+        there = unseen.union(entry.path for entry in scan.entries)
+        expected = self._tracked if scan.looked is None else scan.looked
         gone = [
             path
             for path in expected
-            if path in self._tracked and path not in present | unseen and not path.startswith(hidden)
+            if path in self._tracked and path not in there and not path.startswith(hidden)
         ]
         return [self._tracked.pop(path) for path in gone]
+
+
+def _batched(moved: list[Moved]) -> Iterator[tuple[Moved, ...]]:
+    """So many at once that whoever shows them can do something else in between."""
+    for start in range(0, len(moved), TOLD_AT_ONCE):
+        yield tuple(moved[start : start + TOLD_AT_ONCE])
 
 
 def _unfinished(evidence: Evidence) -> bool:
@@ -202,4 +234,5 @@ def _in_words(item: Tracked, evidence: Evidence | None, route: Route) -> tuple[S
     )
     if evidence is not None and evidence.writer is Writer.OPEN:
         return status, meanwhile + "a process holds it open for writing"
-    return status, meanwhile + f"must stay unchanged for {route.stable_s:g} s"
+    # One text for all those that wait alike.
+    return status, sys.intern(meanwhile + f"must stay unchanged for {route.stable_s:g} s")

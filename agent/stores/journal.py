@@ -10,10 +10,10 @@ from typing import Self
 
 from attrs import define
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     MappingResult,
     RowMapping,
+    bindparam,
     delete,
     exists,
     insert,
@@ -34,6 +34,25 @@ from agent.views import HistoryPage, HistoryQuery, HistoryResult
 __all__ = ["Journal", "JournalDamaged", "JournalError", "TransferLost"]
 
 NO_ROUTE = ""  # no route can have this name
+
+# What every file needs, built once: SQLAlchemy recognises them without looking at them again.
+_ID = transfers.c.id == bindparam("its_id")
+_RUNNING = select(*TRANSFER).where(
+    transfers.c.route == bindparam("its_route"), transfers.c.path == bindparam("its_path")
+)
+_KNOWN = select(transfers.c.id).where(_ID)
+_WHOLE = select(transfers).where(_ID)
+_BEGIN = insert(transfers)
+_CHANGE = update(transfers).where(_ID)
+_FORGET = delete(transfers).where(_ID)
+_END = insert(history)
+_SETTLED = (
+    history.c.route == bindparam("its_route"),
+    history.c.path == bindparam("its_path"),
+    history.c.settles,
+)
+_UNSETTLE = update(history).where(*_SETTLED).values(settles=False)
+_PARDON = update(history).where(*_SETTLED, history.c.error.is_not(None)).values(settles=False)
 
 
 class TransferLost(JournalError):  # noqa: N818  a state of affairs, not a mistake
@@ -114,20 +133,19 @@ class Journal:
         with self._atomic() as db:
             if _running(db, file.route, file.path).first() is not None:
                 raise ValueError(f"{file.path!r} has a running transfer on route {file.route}")
-            db.execute(
-                insert(transfers).values(
-                    route=file.route,
-                    path=file.path,
-                    file_path=str(Path(source_root, file.path)),
-                    signature=file.signature,
-                    destination=destination,
-                    step=Step.COPYING,
-                    partial=partial,
-                    already_there=False,
-                    discovered_at=file.discovered_at,
-                    started_at=at,
-                )
-            )
+            values = {
+                "route": file.route,
+                "path": file.path,
+                "file_path": str(Path(source_root, file.path)),
+                "signature": file.signature,
+                "destination": destination,
+                "step": Step.COPYING,
+                "partial": partial,
+                "already_there": False,
+                "discovered_at": file.discovered_at,
+                "started_at": at,
+            }
+            db.execute(_BEGIN, values)
             return self._noted(Transfer(**_running(db, file.route, file.path).one(), blocks=()))
 
     def restart(self, transfer_id: int, partial: str) -> None:
@@ -191,28 +209,27 @@ class Journal:
     ) -> None:
         """The transfer has ended: it moves to the history. `leftover`: its partial may still stand."""
         with self._atomic() as db:
-            ended = db.execute(select(transfers).where(transfers.c.id == transfer_id)).mappings().first()
+            ended = db.execute(_WHOLE, {"its_id": transfer_id}).mappings().first()
             if ended is None:
                 raise self._unknown(transfer_id)
             if leftover:
                 leftover_table.leave_that_of(db, transfer_id)
             arrived = result != "failed"
-            _unsettle(db, ended["route"], ended["path"])
-            db.execute(
-                insert(history).values(
-                    **{name: ended[name] for name in CARRIED},
-                    transfer_id=transfer_id,
-                    ended_at=at,
-                    result=result,
-                    destination_path=destination_path if arrived else None,
-                    verified_level=ended["level"] if arrived else None,
-                    hash=ended["hash"] if arrived else None,
-                    attempts=attempts,
-                    error=error,
-                    settles=result != "delivered",
-                )
-            )
-            db.execute(delete(transfers).where(transfers.c.id == transfer_id))
+            db.execute(_UNSETTLE, {"its_route": ended["route"], "its_path": ended["path"]})
+            values = {
+                **{name: ended[name] for name in CARRIED},
+                "transfer_id": transfer_id,
+                "ended_at": at,
+                "result": result,
+                "destination_path": destination_path if arrived else None,
+                "verified_level": ended["level"] if arrived else None,
+                "hash": ended["hash"] if arrived else None,
+                "attempts": attempts,
+                "error": error,
+                "settles": result != "delivered",
+            }
+            db.execute(_END, values)
+            db.execute(_FORGET, {"its_id": transfer_id})
 
     def fail_unstarted(
         self, file: SourceFile, source_root: str, destination: str, attempts: int, error: str, at: float
@@ -227,7 +244,7 @@ class Journal:
         with self._atomic() as db:
             if leftover:
                 leftover_table.leave_that_of(db, transfer_id)
-            if not db.execute(delete(transfers).where(transfers.c.id == transfer_id)).rowcount:
+            if not db.execute(_FORGET, {"its_id": transfer_id}).rowcount:
                 raise self._unknown(transfer_id)
 
     def running(self, destination: str) -> tuple[Transfer, ...]:
@@ -273,12 +290,12 @@ class Journal:
         again = exists().where(transfers.c.route == history.c.route, transfers.c.path == history.c.path)
         chosen = select(*SETTLED).where(history.c.settles, ~again).order_by(history.c.id)
         with self._atomic() as db:
-            return tuple(Settled(**row) for row in db.execute(chosen).mappings())
+            return tuple(Settled(*row) for row in db.execute(chosen))
 
     def pardon(self, route: str, path: str) -> None:
         """A file that was given up, delivered or not, is to be tried again; the history keeps its row."""
         with self._atomic() as db:
-            _unsettle(db, route, path, history.c.error.is_not(None))
+            db.execute(_PARDON, {"its_route": route, "its_path": path})
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         """Ended transfers, newest first; may run in another thread than the rest."""
@@ -324,11 +341,11 @@ class Journal:
         return transfer
 
     def _require(self, db: Connection, transfer_id: int) -> None:
-        if db.scalar(select(transfers.c.id).where(transfers.c.id == transfer_id)) is None:
+        if db.scalar(_KNOWN, {"its_id": transfer_id}) is None:
             raise self._unknown(transfer_id)
 
     def _change(self, db: Connection, transfer_id: int, **values: object) -> None:
-        if not db.execute(update(transfers).where(transfers.c.id == transfer_id).values(values)).rowcount:
+        if not db.execute(_CHANGE, {"its_id": transfer_id, **values}).rowcount:
             raise self._unknown(transfer_id)
 
     def _unknown(self, transfer_id: int) -> Exception:
@@ -338,15 +355,9 @@ class Journal:
 
 
 def _running(db: Connection, route: str, path: str) -> MappingResult:
-    chosen = select(*TRANSFER).where(transfers.c.route == route, transfers.c.path == path)
-    return db.execute(chosen).mappings()
+    return db.execute(_RUNNING, {"its_route": route, "its_path": path}).mappings()
 
 
 def _interim(row: RowMapping, blocks: int) -> Interim:
     carried = {name: row[name] for name in ("route", "path", "signature", "destination")}
     return Interim(**carried, verified_bytes=blocks * BLOCK_BYTES)
-
-
-def _unsettle(db: Connection, route: str, path: str, *only: ColumnElement[bool]) -> None:
-    old = update(history).where(history.c.route == route, history.c.path == path, history.c.settles, *only)
-    db.execute(old.values(settles=False))

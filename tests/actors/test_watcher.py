@@ -4,12 +4,14 @@ from attrs import evolve, field, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors import watcher
+from agent.config import Route
 from agent.faults import Fault, FaultKind
 from agent.messages import (
     BroadcasterInbox,
     Counted,
     DispatcherInbox,
     Hint,
+    Listening,
     Look,
     Scan,
     SourceReach,
@@ -47,14 +49,14 @@ class Ends:
     reaches: trio.MemoryReceiveChannel[DispatcherInbox]
 
 
-def watch(nursery: trio.Nursery, workers: FakeWorkers) -> Ends:
+def watch(nursery: trio.Nursery, workers: FakeWorkers, route: Route = A_ROUTE) -> Ends:
     inbox_in, inbox_out = trio.open_memory_channel[WatcherInbox](64)
     scans_in, scans_out = trio.open_memory_channel[Scan](0)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](16)
     reaches_in, reaches_out = trio.open_memory_channel[DispatcherInbox](64)
     workers.script(PrepareSource, Finished())
     nursery.start_soon(lose_patience)
-    nursery.start_soon(watcher.run, inbox_out, scans_in, reaches_in, facts_in, A_ROUTE, workers)
+    nursery.start_soon(watcher.run, inbox_out, scans_in, reaches_in, facts_in, route, workers)
     return Ends(inbox_in, scans_out, facts_out, reaches_out)
 
 
@@ -78,6 +80,19 @@ async def test_a_scan_holds_all_that_was_streamed_and_says_what_could_not_be_see
     workers.script(ListSource, Says(end, (Listed((first,)),)))
     scan = await watch(nursery, workers).scans.receive()
     assert (scan.entries, scan.unseen, scan.free_bytes) == ((first, last), (LOCKED,), 7)
+
+
+@pytest.mark.parametrize(("growing", "rest_s"), [(False, 60.0), (True, 0.0)])
+async def test_after_a_long_scan_of_many_files_there_is_a_rest_unless_growth_is_to_be_seen(
+    nursery: trio.Nursery, autojump_clock: MockClock, growing: bool, rest_s: float
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    many = ListingEnd(tuple(an_entry(path=str(number)) for number in range(2000)), (), free_bytes=5)
+    workers.script(ListSource, Says(many, took_s=1.0), EMPTY)
+    ends = watch(nursery, workers, evolve(A_ROUTE, growing=growing))
+    for _ in range(2):
+        await ends.scans.receive()
+    assert workers.times(ListSource) == [0, max(A_ROUTE.scan_s, 1.0 + rest_s)]
 
 
 async def test_a_missing_source_is_made_once_and_failing_to_is_no_reason_to_give_up(
@@ -228,6 +243,8 @@ async def test_a_listener_that_fails_is_set_up_again_later(
     await trio.sleep(100)
     assert workers.times(ListenToSource) == [0, watcher.LISTEN_AGAIN_S, 2 * watcher.LISTEN_AGAIN_S]
     assert heard.facts.statistics().current_buffer_used == 2  # a new queue counts from zero
+    told = [heard.hints.receive_nowait() for _ in range(6)]
+    assert told == 2 * [Hint(), Listening(active=False), Listening(active=True)]
 
 
 async def test_where_there_are_no_events_the_listener_ends_quietly(
@@ -235,8 +252,10 @@ async def test_where_there_are_no_events_the_listener_ends_quietly(
 ) -> None:
     workers = FakeWorkers(autojump_clock)
     workers.script(ListenToSource, Finished())
-    await listen(nursery, workers).ended.wait()
+    heard = listen(nursery, workers)
+    await heard.ended.wait()
     assert workers.times(ListenToSource) == [0]
+    assert heard.hints.receive_nowait() == Listening(active=False)
 
 
 async def test_the_dispatcher_hears_of_every_whole_scan_and_of_every_failure(

@@ -1,10 +1,11 @@
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.messages import Hint, Look
-from agent.rules.agenda import MANY_PATHS, Agenda, Task
+from agent.messages import Hint, Listening, Look
+from agent.rules.agenda import FEW_FILES, LONGEST_REST_S, MANY_PATHS, REST, Agenda, Task
 
 PATHS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=3).map(tuple)
 WHOLE = Task(None)
@@ -68,6 +69,58 @@ def test_wishes_come_first_and_take_the_hints_along() -> None:
     assert task is not None
     assert (sorted(task.paths or ()), task.closely) == (["a", "b"], frozenset("b"))
     assert agenda.next(10.0) == WHOLE
+
+
+def rested(took_s: float, files: int = FEW_FILES + 1) -> Agenda:
+    """An agenda with rests whose first scan began at 0 s."""
+    agenda = Agenda(10.0, rests=True)
+    agenda.next(0.0)
+    agenda.scanned(files, ended_s=took_s)
+    return agenda
+
+
+def test_a_scan_of_many_files_is_followed_by_a_rest_that_it_is_worth() -> None:
+    assert rested(took_s=0.1).due_s() == pytest.approx(0.1 + REST * 0.1)
+    assert rested(took_s=1.0).due_s() == 1.0 + LONGEST_REST_S
+    assert rested(took_s=20.0).due_s() == 20.0 + 10 * 20.0
+
+
+def test_a_rest_never_makes_scans_more_frequent_than_the_interval() -> None:
+    assert rested(took_s=0.001).due_s() == 10.0
+
+
+def test_a_scan_of_few_files_is_no_reason_to_rest() -> None:
+    assert rested(took_s=1.0, files=FEW_FILES).due_s() == 10.0
+
+
+def test_without_leave_to_rest_there_is_none() -> None:
+    agenda = scanned()
+    agenda.scanned(FEW_FILES + 1, ended_s=1.0)
+    assert agenda.due_s() == 10.0
+
+
+def test_where_no_events_come_there_is_no_rest_and_one_that_has_begun_is_over() -> None:
+    agenda = rested(took_s=1.0)
+    agenda.add(Listening(active=False))
+    assert agenda.due_s() == 10.0
+    assert agenda.next(10.0) == WHOLE
+    agenda.scanned(FEW_FILES + 1, ended_s=11.0)
+    assert agenda.due_s() == 20.0
+
+
+def test_a_rest_comes_back_with_the_events() -> None:
+    agenda = rested(took_s=1.0)
+    agenda.add(Listening(active=False))
+    agenda.add(Listening(active=True))
+    assert agenda.next(10.0) == WHOLE
+    agenda.scanned(FEW_FILES + 1, ended_s=11.0)
+    assert agenda.due_s() == 11.0 + LONGEST_REST_S
+
+
+def test_lost_events_end_a_rest_at_once() -> None:
+    agenda = rested(took_s=1.0)
+    agenda.add(Hint())
+    assert agenda.next(2.0) == WHOLE
 
 
 @given(st.lists(st.one_of(PATHS.map(Hint), PATHS.map(Look), st.floats(0, 10)), max_size=20))

@@ -3,7 +3,8 @@
 from attrs import evolve
 
 from agent.faults import Fault, FaultKind, OutageReason
-from agent.messages import Gone, PauseRoute, SourceReach
+from agent.messages import Gone, Moved, Moves, PauseRoute, SourceReach
+from agent.rules.roster import Effects, Fact
 from agent.rules.schedule import Schedule
 from agent.terms import Interim, Status
 from tests.rules.samples import NAS, a_config, a_file, ready, usable
@@ -96,3 +97,42 @@ def test_a_source_that_does_not_answer_pauses_its_route_alone_and_costs_no_attem
     effects = tell(schedule, SourceReach("mxf", "", began_s=2.0), now_s=3.0)
     assert copied(effects) == [FILE]
     assert moved(effects, OTHER)[-1].status is Status.IN_QUEUE
+
+
+def facts_of_files(effects: Effects) -> list[str]:
+    """The ids of the files that visitors hear of, as often as they do."""
+    facts: list[Fact] = []
+    for fact in effects.facts:
+        facts += fact.moved if isinstance(fact, Moves) else [fact]
+    return [fact.file_id for fact in facts if isinstance(fact, Moved)]
+
+
+def test_on_a_full_destination_each_message_tells_of_its_own_file_alone() -> None:
+    large = [a_file(f"large{number}.mxf", 900 + number) for number in range(20)]
+    small = a_file("small.mxf", 40)
+    schedule = opened(free_bytes=50)
+    told = [facts_of_files(tell(schedule, ready(file))) for file in large]
+    assert told[1:] == [[file.id, file.id] for file in large[1:]]  # it waits; it does not fit
+    assert set(facts_of_files(tell(schedule, ready(small)))) == {small.id}
+    assert set(facts_of_files(tell(schedule, done(small)))) == {small.id}
+
+
+def test_all_that_have_room_again_go_on_and_the_others_are_told_nothing() -> None:
+    large = [a_file(f"large{number}.mxf", 900 + number) for number in range(20)]
+    schedule = opened(*large, free_bytes=50, workers=3)
+    effects = tell(schedule, usable(free_bytes=905, began_s=2.0), now_s=3.0)
+    assert copied(effects) == [large[0]]
+    fitting = {file.id for file in large[:6]}
+    assert set(facts_of_files(effects)) == fitting
+    [state] = storage(effects)
+    assert state.detail == "906 bytes are still to be written, 905 are free"
+
+
+def test_the_smallest_that_lacks_room_is_what_the_outage_speaks_of_as_files_come_and_go() -> None:
+    files = [a_file(f"{size}.mxf", size) for size in (70, 90, 60, 80)]
+    schedule = opened(free_bytes=50)
+    spoken = [state.detail.split(" ")[0] for file in files for state in storage(tell(schedule, ready(file)))]
+    assert spoken == ["70", "60"]
+    [state] = storage(tell(schedule, Gone(files[2], 1000.0, changed=False)))
+    assert state.detail == "70 bytes are still to be written, 50 are free"
+    assert storage(tell(schedule, Gone(files[1], 1000.0, changed=False))) == []

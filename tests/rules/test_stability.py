@@ -3,7 +3,7 @@ import math
 from attrs import evolve
 
 from agent.messages import Forgotten, Gone, Moved, Moves, Ready, Scan, SourceState
-from agent.rules.stability import Decisions, StabilityRule
+from agent.rules.stability import SPARE_ASKS, TOLD_AT_ONCE, Decisions, StabilityRule
 from agent.terms import Container, Entry, Evidence, Status, Unreadable, Writer
 from tests.rules.samples import (
     CLOSED,
@@ -212,3 +212,39 @@ def test_a_whole_scan_says_that_the_source_can_be_read() -> None:
     assert rule.scanned(a_scan(began_s=1.0)).facts == (SourceState("mxf", None, 5, 1001.0),)
     assert rule.scanned(a_scan(began_s=1.0, looked=())).facts == ()
     assert rule.due_s() == math.inf
+
+
+def test_looks_are_asked_for_in_the_order_in_which_they_fall_due() -> None:
+    rule = StabilityRule(ROUTE)
+    for at_s, path in ((2.0, "c"), (1.0, "a"), (3.0, "b")):  # observed out of order, as hints may be
+        rule.scanned(a_look(an_entry(path=path), began_s=at_s))
+    assert rule.due_s() == 11.0
+    assert rule.looks(12.0) == ("a", "c")
+    assert rule.due_s() == 13.0
+    assert rule.looks(13.0) == ("b",)
+
+
+def test_a_file_that_changes_for_ever_leaves_one_wish_and_no_trail_of_them() -> None:
+    rule = StabilityRule(ROUTE)
+    for size_bytes in range(1, 5000):
+        rule.scanned(a_look(an_entry(size_bytes=size_bytes), began_s=float(size_bytes)))
+        rule.scanned(a_look(an_entry(path="new"), began_s=float(size_bytes)))
+    assert len(rule._asks) <= 2 * len(rule._tracked) + SPARE_ASKS
+    assert rule.looks(10_000.0) == ("new", "a.mxf")
+    assert rule.looks(10_000.0) == ()
+
+
+def test_a_file_that_has_gone_is_not_asked_for_any_more() -> None:
+    rule = StabilityRule(ROUTE)
+    rule.scanned(a_scan(an_entry(), an_entry(path="b")))
+    rule.scanned(a_scan(an_entry(path="b")))
+    assert rule.looks(1000.0) == ("b",)
+
+
+def test_many_files_are_told_of_some_at_a_time_and_none_is_left_out() -> None:
+    rule = StabilityRule(ROUTE)
+    count = 2 * TOLD_AT_ONCE + 1
+    decisions = rule.scanned(a_scan(*(an_entry(path=str(number)) for number in range(count))))
+    told = [len(fact.moved) for fact in decisions.facts if isinstance(fact, Moves)]
+    assert told == [TOLD_AT_ONCE, TOLD_AT_ONCE, 1]
+    assert [moved.file.path for moved in shown(decisions) if moved.file] == [str(n) for n in range(count)]

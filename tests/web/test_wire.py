@@ -36,6 +36,13 @@ def test_a_value_that_json_does_not_know_is_written_as_text() -> None:
     assert wire.encode({"folder": PurePosixPath("/src")}) == '{"folder":"/src"}'
 
 
+@given(st.integers(0, 3 * wire.ENTRIES_AT_ONCE + 1))
+def test_a_list_of_any_length_is_written_whole_and_in_order(length: int) -> None:
+    entries = [{"number": number, "name": "caf\udce9"} for number in range(length)]
+    shown = [{"number": number, "name": "caf\ufffd"} for number in range(length)]
+    assert json.loads(wire.encode({"files": entries, "seq": 7})) == {"files": shown, "seq": 7}
+
+
 def test_times_are_utc_with_milliseconds() -> None:
     assert wire.moment(NEW_YEAR_AT + 0.25) == "2026-01-01T00:00:00.250Z"
 

@@ -4,7 +4,8 @@ import { Rate } from "./rate.js";
 
 const EVENTS_KEPT = 50;
 const ACTIVE = new Set(["Copying", "Verifying"]);
-const WAITING_RANK = ["Held", "Paused", "InQueue", "Ready", "Growing", "Discovered"];
+const WAITING_RANK = { Held: 0, Paused: 1, InQueue: 2, Ready: 3, Growing: 4, Discovered: 5 };
+const MANY_CHANGES = 1000; // sorting everything anew is cheaper than so many insertions
 
 const later = (a, b) => compare(b.completed_at, a.completed_at) || compare(a.id, b.id);
 const ORDER = {
@@ -13,7 +14,7 @@ const ORDER = {
     compare(a.started_at, b.started_at) ||
     compare(a.id, b.id),
   waiting: (a, b) =>
-    WAITING_RANK.indexOf(a.status) - WAITING_RANK.indexOf(b.status) ||
+    WAITING_RANK[a.status] - WAITING_RANK[b.status] ||
     compare(a.discovered_at, b.discovered_at) ||
     compare(a.id, b.id),
   failed: later,
@@ -35,6 +36,7 @@ export function progressOf(file) {
   return { copied, verified: file.bytes_verified, done, left: Math.max(0, file.file_size - done) };
 }
 
+/** Each group is kept in its order: 100,000 files cannot be sorted at every draw. */
 export class State {
   files = new Map();
   routes = new Map();
@@ -42,18 +44,16 @@ export class State {
   rates = new Map();
   #seq = null;
   #groups = emptyGroups();
-  #ordered = {};
   #searchable = new WeakMap();
 
   /** Takes a message in; false if one before it was missed. */
   apply(message, nowMs) {
     if (message.type === "snapshot") {
       this.#clear();
-      message.files.forEach((file) => this.#put(file, nowMs));
+      this.#takeMany(message.files, [], nowMs);
     } else {
       if (message.seq !== this.#seq + 1) return false;
-      message.changed.forEach((file) => this.#put(file, nowMs));
-      message.removed.forEach((id) => this.#remove(id));
+      this.#take(message.changed, message.removed, nowMs);
     }
     this.#seq = message.seq;
     message.routes.forEach((route) => this.routes.set(route.name, route));
@@ -62,18 +62,17 @@ export class State {
   }
 
   count(group) {
-    return this.#groups[group].size;
+    return this.#groups[group].length;
   }
 
   countHeld() {
-    const order = this.#order("waiting");
-    const end = order.findIndex((id) => this.files.get(id).status !== "Held");
-    return end < 0 ? order.length : end;
+    const end = this.#groups.waiting.findIndex((file) => file.status !== "Held");
+    return end < 0 ? this.count("waiting") : end;
   }
 
-  /** The files of a group in their order, only those whose path or route contains `needle`. */
+  /** Read only: a group in its order, only those whose path or route contains `needle`. */
   list(group, needle) {
-    const files = this.#order(group).map((id) => this.files.get(id));
+    const files = this.#groups[group];
     if (!needle) return files;
     const wanted = searchable(needle);
     return files.filter((file) => this.#text(file).includes(wanted));
@@ -85,37 +84,55 @@ export class State {
     this.rates.clear();
     this.events = [];
     this.#groups = emptyGroups();
-    this.#ordered = {};
+  }
+
+  #take(changed, removed, nowMs) {
+    if (changed.length + removed.length > MANY_CHANGES) {
+      this.#takeMany(changed, removed, nowMs);
+      return;
+    }
+    changed.forEach((file) => {
+      this.#lift(file.id);
+      this.#put(file, nowMs);
+      const files = this.#groups[groupOf(file)];
+      files.splice(placeOf(file, files, ORDER[groupOf(file)]), 0, file);
+    });
+    removed.forEach((id) => {
+      this.#lift(id);
+      this.#forget(id);
+    });
+  }
+
+  #takeMany(changed, removed, nowMs) {
+    changed.forEach((file) => this.#put(file, nowMs));
+    removed.forEach((id) => this.#forget(id));
+    this.#groups = emptyGroups();
+    this.files.forEach((file) => this.#groups[groupOf(file)].push(file));
+    Object.entries(this.#groups).forEach(([group, files]) => files.sort(ORDER[group]));
+  }
+
+  /** Takes a file out of its group. */
+  #lift(id) {
+    const file = this.files.get(id);
+    if (!file) return;
+    const files = this.#groups[groupOf(file)];
+    files.splice(placeOf(file, files, ORDER[groupOf(file)]), 1);
   }
 
   #put(file, nowMs) {
     const old = this.files.get(file.id);
-    const group = groupOf(file);
-    if (old && groupOf(old) !== group) this.#remove(file.id);
     this.files.set(file.id, file);
-    this.#groups[group].add(file.id);
-    if (old?.status !== file.status || old.completed_at !== file.completed_at) delete this.#ordered[group];
-    if (group !== "active") return;
+    if (groupOf(file) !== "active") {
+      this.rates.delete(file.id);
+      return;
+    }
     if (old?.status !== file.status || !this.rates.has(file.id)) this.rates.set(file.id, new Rate());
     this.rates.get(file.id).add(progressOf(file).done, nowMs);
   }
 
-  #remove(id) {
-    const file = this.files.get(id);
-    if (!file) return;
-    const group = groupOf(file);
+  #forget(id) {
     this.files.delete(id);
     this.rates.delete(id);
-    this.#groups[group].delete(id);
-    delete this.#ordered[group];
-  }
-
-  #order(group) {
-    this.#ordered[group] ??= [...this.#groups[group]]
-      .map((id) => this.files.get(id))
-      .sort(ORDER[group])
-      .map((file) => file.id);
-    return this.#ordered[group];
   }
 
   #text(file) {
@@ -124,8 +141,19 @@ export class State {
   }
 }
 
+/** Where a file stands in a sorted list, or belongs. */
+function placeOf(file, files, order) {
+  let [first, end] = [0, files.length];
+  while (first < end) {
+    const middle = (first + end) >> 1;
+    if (order(files[middle], file) < 0) first = middle + 1;
+    else end = middle;
+  }
+  return first;
+}
+
 function emptyGroups() {
-  return { active: new Set(), waiting: new Set(), failed: new Set(), completed: new Set() };
+  return { active: [], waiting: [], failed: [], completed: [] };
 }
 
 /** The same letters typed or stored in another Unicode form (NFD on macOS) are the same. */

@@ -1,0 +1,63 @@
+"""How long after its close one small file is being copied, and delivered."""
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from bench.ground import Ground
+from bench.processes import until
+from bench.report import percentile, say, table
+from tests.system.agents import Agent
+
+STABLE_S = 1.0
+SIZE_BYTES = 64 << 10
+PAUSE_S = 0.1
+
+
+def lag(files: int) -> None:
+    """Print how long it took, file after file, none of them at the same time as another."""
+    with Ground.of(1 << 28) as ground:
+        ground.masters.mkdir()
+        ground.set_up()
+        agent = Agent(ground.home)
+        places = {"source": str(ground.source), "destination": str(ground.destination)}
+        agent.configure(**places, stable=f"{STABLE_S}s", scan="10s", probe="5s")
+        agent.start()
+        try:
+            _one(ground.source / "first.bin")  # by which time everything has started
+            paths = [ground.source / f"take{number:03}.bin" for number in range(files)]
+            closed = {path.name: _one(path) for path in paths}
+            agent.stop()
+        finally:
+            agent.end()
+        started, delivered = _started(agent), _delivered(agent)
+    say(f"## lag: {files} files of {SIZE_BYTES >> 10} KiB, one after the other, `stable` {STABLE_S:g} s\n")
+    rows = (("close to copy started", started), ("close to delivered", delivered))
+    figures = [(name, [at[path] - closed[path] - STABLE_S for path in closed]) for name, at in rows]
+    head = ("beside `stable`", "median", "p90", "longest")
+    shares = (0.5, 0.9, 1.0)
+    table(head, [[name, *(f"{percentile(lags, share):.3f} s" for share in shares)] for name, lags in figures])
+
+
+def _one(path: Path) -> float:
+    """Write it and wait until it has gone; when it was closed."""
+    content = os.urandom(SIZE_BYTES)
+    path.write_bytes(content)
+    closed_at = time.time()
+    until(lambda: not path.exists(), every_s=0.02)
+    time.sleep(PAUSE_S)
+    return closed_at
+
+
+def _started(agent: Agent) -> dict[str, float]:
+    with closing(sqlite3.connect(agent.home / "state" / "journal.db")) as journal:
+        rows = journal.execute("SELECT path, started_at FROM history").fetchall()
+    return {os.fsdecode(path): float(at) for path, at in rows}
+
+
+def _delivered(agent: Agent) -> dict[str, float]:
+    events = agent.events("delivered")
+    return {event["file"]: datetime.fromisoformat(event["time"]).timestamp() for event in events}

@@ -1,0 +1,48 @@
+"""What a program and its workers take, as the kernel counts it."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+PATIENCE_S = 3600.0
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    return [pid, *(each for each in _all() if _stat(each)[1:2] == [str(pid)])]
+
+
+def cpu_s(pids: list[int]) -> float:
+    """Processor time they have used so far, user and system."""
+    return sum((int(words[11]) + int(words[12])) * TICK_S for pid in pids if (words := _stat(pid)))
+
+
+def resident_bytes(pid: int) -> int:
+    """What of it is in memory now, shared libraries included."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+def _all() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields behind the name, from the state on; none: it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
+
+
+def until(holds: Callable[[], bool], *, every_s: float = 0.2) -> None:
+    """Raises: AssertionError: it does not hold even after `PATIENCE_S`."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline_s, "it never came true"
+        time.sleep(every_s)

@@ -1,0 +1,152 @@
+"""Many files that are known and wait: restart, idling, memory, and what a visitor has to wait for."""
+
+import json
+import os
+import sqlite3
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import trio
+from attrs import astuple, define, field
+
+from agent.stores.source import signature_of
+from bench.ground import INODE_BYTES, Ground
+from bench.processes import PATIENCE_S, cpu_s, family, resident_bytes, until
+from bench.report import note, say, spread, table
+from bench.visitors import first_message
+from tests.system.agents import Agent
+
+SIZE_BYTES = 1 << 20  # of each, as one hole: what matters is how many there are
+IN_A_FOLDER = 10_000
+SETTLE_S = 12.0
+WATCH_S = 190.0  # three scans and the rests between them, where one takes a second or two
+ROUTE = "mxf"
+COLUMNS = (
+    *("transfer_id", "route", "path", "file_path", "signature", "destination", "discovered_at", "started_at"),
+    *("ended_at", "result", "destination_path", "verified_level", "hash", "attempts", "settles"),
+)
+
+
+@define
+class Figures:
+    """Of each start: seconds until the first `/api/status`, and until all files were known."""
+
+    answered_s: list[float] = field(factory=list)
+    scanned_s: list[float] = field(factory=list)
+
+
+def waiting(count: int, rounds: int) -> None:
+    """Print what it takes to have so many files waiting."""
+    with Ground.of(count * (INODE_BYTES + 512)) as ground:
+        ground.masters.mkdir()
+        ground.set_up()
+        agent = Agent(ground.home)
+        places = {"source": str(ground.source), "destination": str(ground.destination)}
+        agent.configure(**places, stable="48h", scan="10s", probe="5s", after="keep")
+        note(f"waiting-{count}: {count} files are made")
+        paths = list(_make(ground.source, count))
+        cold, warm = Figures(), Figures()
+        try:
+            _start(agent, count, cold)
+            agent.stop()
+            _fill_journal(agent, ground, paths)
+            for number in range(rounds):
+                ground.near.forget()
+                _start(agent, count, warm)
+                note(f"waiting-{count}: start {number + 1}: {warm.scanned_s[-1]:.1f} s")
+                if number < rounds - 1:
+                    agent.stop()
+            say(f"## waiting-{count}: {count:,} files wait\n")
+            table(("what", "figure"), [*_starts(cold, warm), *_idle(agent), *_visits(agent)])
+            agent.stop()
+        finally:
+            agent.end()
+
+
+def _make(source: Path, count: int) -> Iterator[str]:
+    for number in range(count):
+        folder = f"reel{number // IN_A_FOLDER:03}"
+        if number % IN_A_FOLDER == 0:
+            (source / folder).mkdir()
+        path = f"{folder}/take{number:07}.mxf"
+        with (source / path).open("wb") as file:
+            file.truncate(SIZE_BYTES)
+        yield path
+
+
+def _fill_journal(agent: Agent, ground: Ground, paths: list[str]) -> None:
+    """As if each had been delivered and kept once: that is what a start has to read."""
+    marks = ", ".join("?" * len(COLUMNS))
+    with closing(sqlite3.connect(agent.home / "state" / "journal.db")) as journal, journal:
+        rows = (_row(ground, number, path) for number, path in enumerate(paths, 1))
+        journal.executemany(f"INSERT INTO history ({', '.join(COLUMNS)}) VALUES ({marks})", rows)  # noqa: S608  ours
+
+
+def _row(ground: Ground, number: int, path: str) -> tuple[object, ...]:
+    """What stands in the journal of a file that was kept, in the order of `COLUMNS`."""
+    name, now_at = os.fsencode(path), time.time()
+    signature = " ".join(map(str, astuple(signature_of(os.stat(ground.source / path)))))
+    places = [os.fsencode(folder) + b"/" + name for folder in (ground.source, ground.destination)]
+    ended = (now_at, "kept", places[1], "read_back", f"xxh128:{number:032x}", 1, True)
+    beginning = (number, ROUTE, name, places[0], signature, os.fsencode(ground.destination), now_at, now_at)
+    return (*beginning, *ended)
+
+
+def _start(agent: Agent, count: int, figures: Figures) -> None:
+    began_s = time.monotonic()
+    agent.start()
+    agent.get("/api/status")
+    figures.answered_s.append(time.monotonic() - began_s)
+    until(lambda: _known(agent) >= count)
+    figures.scanned_s.append(time.monotonic() - began_s)
+
+
+def _known(agent: Agent) -> int:
+    return sum(sum(route["counts"].values()) for route in agent.get("/api/routes")["routes"])
+
+
+def _starts(cold: Figures, warm: Figures) -> list[list[str]]:
+    return [
+        ["first start: until `/api/status` answers", spread(cold.answered_s)],
+        ["first start: until all files are known", spread(cold.scanned_s)],
+        ["restart, all in the journal, cold cache: until `/api/status` answers", spread(warm.answered_s)],
+        ["restart, all in the journal, cold cache: until all files are known", spread(warm.scanned_s)],
+    ]
+
+
+def _idle(agent: Agent) -> list[list[str]]:
+    time.sleep(SETTLE_S)
+    main, workers = [agent.pid], family(agent.pid)[1:]
+    before = [cpu_s(main), cpu_s(workers)]
+    time.sleep(WATCH_S)
+    shares = [
+        100 * (cpu_s(pids) - used) / WATCH_S for pids, used in zip((main, workers), before, strict=True)
+    ]
+    memory = [sum(map(resident_bytes, pids)) / 1e6 for pids in (main, workers)]
+    return [
+        ["idle, of one processor", f"{sum(shares):.2f} % ({shares[0]:.2f} program, {shares[1]:.2f} workers)"],
+        ["resident memory", f"{memory[0]:.0f} MB program, {memory[1]:.0f} MB its {len(workers)} workers"],
+    ]
+
+
+def _visits(agent: Agent) -> list[list[str]]:
+    rows = [
+        _visit(agent, path) for path in ("/api/status", "/api/files", "/api/files?limit=100", "/api/routes")
+    ]
+    began_s = time.monotonic()
+    length = trio.run(first_message, agent.url)
+    rows.append(["`/ws`: the snapshot", f"{time.monotonic() - began_s:.2f} s, {length / 1e6:.2f} MB"])
+    rows.append(["resident memory of the program afterwards", f"{resident_bytes(agent.pid) / 1e6:.0f} MB"])
+    return rows
+
+
+def _visit(agent: Agent, path: str) -> list[str]:
+    began_s = time.monotonic()
+    with urllib.request.urlopen(agent.url + path, timeout=PATIENCE_S) as answer:  # noqa: S310  our own
+        body = answer.read()
+    took_s = time.monotonic() - began_s
+    json.loads(body)
+    return [f"`{path}`", f"{took_s:.2f} s, {len(body) / 1e6:.2f} MB"]

@@ -1,0 +1,88 @@
+"""What there is to be carried: so many files of such a size, with a content that nothing can compress."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import xxhash
+from attrs import evolve, frozen
+
+CHUNK_BYTES = 1 << 20
+FEW = 100
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+@frozen
+class Work:
+    """`count` files of `smallest_bytes` to `size_bytes`, the same ones each time."""
+
+    name: str
+    count: int
+    size_bytes: int
+    smallest_bytes: int | None = None  # as large as all the others
+
+    @property
+    def sizes(self) -> list[int]:
+        if self.smallest_bytes is None:
+            return [self.size_bytes] * self.count
+        lots = random.Random(self.name)  # noqa: S311  harmless lots
+        return [lots.randint(self.smallest_bytes, self.size_bytes) for _ in range(self.count)]
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def disk_bytes(self) -> int:
+        """With what a file system needs for each file."""
+        return self.total_bytes + 8192 * self.count
+
+    def scaled(self, factor: float) -> "Work":
+        """Fewer files, or smaller ones where there are few."""
+        if self.count < FEW:
+            return evolve(self, size_bytes=max(MIB, int(self.size_bytes * factor)))
+        return evolve(self, count=max(2, int(self.count * factor)))
+
+    def write(self, folder: Path) -> None:
+        """The files, and on the device."""
+        folder.mkdir()
+        lots = random.Random(1)  # noqa: S311  harmless lots
+        for number, size_bytes in enumerate(self.sizes):
+            with (folder / f"take{number:06}.bin").open("wb") as file:
+                for length in _lengths(size_bytes):
+                    file.write(lots.randbytes(length))
+        os.sync()
+
+
+def _lengths(size_bytes: int) -> Iterator[int]:
+    while size_bytes > 0:
+        yield min(size_bytes, CHUNK_BYTES)
+        size_bytes -= CHUNK_BYTES
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """What stands in a folder: a digest for each name."""
+    return {path.name: _digest(path) for path in folder.iterdir()}
+
+
+def _digest(path: Path) -> str:
+    content = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while data := file.read(CHUNK_BYTES):
+            content.update(data)
+    return content.hexdigest()
+
+
+def names(folder: Path) -> dict[str, int]:
+    """What stands in a folder: a size for each name."""
+    return {item.name: item.stat().st_size for item in os.scandir(folder)}
+
+
+WORKS = (
+    Work("1x4GiB", 1, 4 * GIB),
+    Work("10x1GiB", 10, GIB),
+    Work("2000x1MiB", 2000, MIB),
+    Work("10000x64KiB", 10_000, 64 * KIB),
+    Work("1000x1-4096B", 1000, 4 * KIB, smallest_bytes=1),  # an empty file is never moved by us
+)

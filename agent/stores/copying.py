@@ -8,7 +8,7 @@ from attrs import define, field
 
 from agent.faults import Fault, FaultKind, Side, classify
 from agent.protocol import BLOCK_BYTES, Pace, VerifyMode
-from agent.stores import platform
+from agent.stores import pipeline, platform
 from agent.stores.destination import Partial
 from agent.stores.pipeline import Pipeline, Tally, Todo, Window
 from agent.stores.reading import Reader, still_standing
@@ -68,15 +68,16 @@ class Engine:
             raise classify(error, Side.SOURCE) from error
 
     def _carry(self, reader: Reader, first_block: int, known_blocks: int) -> tuple[bytes, VerifyLevel]:
-        pipeline = Pipeline(self.partial, self.verify, self.tally, known_blocks)
+        is_single = self.size_bytes <= pipeline.WINDOW_BLOCKS * BLOCK_BYTES
+        pipe = Pipeline(self.partial, self.verify, self.tally, known_blocks, is_single)
         try:
             for window in self._windows(reader, first_block):
-                pipeline.put(window)
-                if pipeline.has_failed:
+                pipe.put(window)
+                if pipe.has_failed:
                     break
         finally:
-            pipeline.finish()
-        pipeline.raise_failure()
+            pipe.finish()
+        pipe.raise_failure()
         self._check_size()
         return self._content.digest(), self.partial.level(self.verify)
 

@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from agent.faults import Fault, FaultKind
 from agent.protocol import BLOCK_BYTES, Checkpoint, Copying, Patch, Proven, VerifyMode
 from agent.stores.destination import Partial
-from agent.stores.stages import Stage
+from agent.stores.stages import Inline, Stage
 from agent.stores.whereabouts import Whereabouts
 
 WINDOW_BLOCKS = 8  # about 7 windows are in memory at a time
@@ -88,20 +88,25 @@ class Tally:
 
 @define
 class Pipeline:
-    """Two threads behind whoever reads the source. `known_blocks`: so many digests are in the journal."""
+    """Two threads behind whoever reads the source, none for a `single` window.
+
+    `known_blocks`: so many digests are in the journal.
+    """
 
     partial: Partial
     verify: VerifyMode
     tally: Tally
     known_blocks: int
-    _writing: Stage[Window] = field(init=False)
-    _verifying: Stage[Window] = field(init=False)
+    single: bool = False
+    _writing: Stage[Window] | Inline[Window] = field(init=False)
+    _verifying: Stage[Window] | Inline[Window] = field(init=False)
     _unreported: list[bytes] = field(factory=list, init=False)
     _checkpoint_s: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._verifying = Stage(self._verify)
-        self._writing = Stage(self._write)
+        stage = Inline if self.single else Stage
+        self._verifying = stage(self._verify)
+        self._writing = stage(self._write)
         self.tally.whereabouts.beside(self._writing, self._verifying)
 
     @property

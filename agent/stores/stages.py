@@ -48,6 +48,25 @@ class Stage(Generic[T]):
 
 
 @define
+class Inline(Generic[T]):
+    """In the place of a stage: whoever puts an item does the work, where a thread would cost more than that."""
+
+    _work: Callable[[T], None]
+    is_busy: bool = field(default=False, init=False)
+    error: BaseException | None = field(default=None, init=False)
+
+    def put(self, item: T) -> None:
+        if self.error is None:
+            try:
+                self._work(item)
+            except BaseException as error:  # noqa: BLE001  as in Stage
+                self.error = error
+
+    def finish(self) -> None:
+        """All is worked off."""
+
+
+@define
 class Job:
     """Something that one of a crew does; whoever needs it done waits for it."""
 

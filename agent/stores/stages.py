@@ -49,7 +49,7 @@ class Stage(Generic[T]):
 
 @define
 class Inline(Generic[T]):
-    """In the place of a stage: whoever puts an item does the work, where a thread would cost more than that."""
+    """In the place of a stage: whoever puts an item does the work, where a thread would cost more than it."""
 
     _work: Callable[[T], None]
     is_busy: bool = field(default=False, init=False)

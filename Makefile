@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST ?= -q -n auto --dist worksteal
 # Whole agents, hundreds of them killed: not slowed down by counting lines, which calmer tests do.
-FIRE := tests/crash tests/flow/test_chaos.py
-UNCOUNTED := tests/system tests/s3/test_s3_kills.py tests/s3/test_s3_growing.py $(FIRE)
+FIRE := tests/crash tests/flow/test_chaos.py tests/s3/test_s3_kills.py
+UNCOUNTED := tests/system tests/s3/test_s3_growing.py $(FIRE)
 
 .PHONY: run test test-fire bench bench-growing lint types check clean
 .DEFAULT_GOAL := run
@@ -40,7 +40,7 @@ test: lint types
 
 # Every kill, every power cut and every seed of chaos, of which `make test` tries a part.
 test-fire: $(VENV)/dev.done
-	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE)
+	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE) tests/s3/test_s3_faults.py
 
 # BENCH names measurements (default: all) and options; `make bench BENCH=--list` shows the names.
 bench: $(VENV)/bench.done

@@ -9,6 +9,7 @@ from tests.flow.conftest import _workers_are_reaped, brake
 from tests.s3 import servers
 from tests.s3.servers import Server, TestBucket
 
+SERVERS = ("moto", "rclone")
 __all__ = ["_workers_are_reaped", "brake"]
 
 
@@ -31,7 +32,7 @@ def _credentials() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["moto", "rclone"])
+@pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Server:
     found: Server = request.getfixturevalue(request.param)
     return found

@@ -9,7 +9,9 @@ from attrs import define
 
 from agent.faults import OutageReason
 from agent.terms import Status
+from tests.conftest import EVERY
 from tests.flow.houses import Picture, contents, eventually, fill, lines, running
+from tests.s3.conftest import SERVERS
 from tests.s3.proxy import BROKEN, SLOW_DOWN, Effect, Error, Proxy, proxied
 from tests.s3.servers import PART_BYTES, Server, TestBucket
 from tests.s3.test_s3_flow import configure, is_out
@@ -17,6 +19,16 @@ from tests.s3.test_s3_flow import configure, is_out
 LARGE = os.urandom(2 * PART_BYTES + 1)
 PARTS = 3
 SMALL = b"small"
+PASSING: list[tuple[str, Effect, Error]] = [
+    ("upload_part", "refuse", SLOW_DOWN),
+    ("create_multipart_upload", "refuse", SLOW_DOWN),
+    ("complete_multipart_upload", "refuse", SLOW_DOWN),
+    ("complete_multipart_upload", "deny", BROKEN),
+    ("complete_multipart_upload", "lose", BROKEN),
+    ("create_multipart_upload", "lose", BROKEN),
+    ("get_object", "cut", BROKEN),
+    ("list_parts", "refuse", BROKEN),
+]
 
 
 @define
@@ -52,24 +64,27 @@ async def delivered(folder: Path, line: Line, files: dict[str, bytes], **keys: s
     return picture
 
 
-@pytest.mark.parametrize(
-    ("operation", "effect", "error"),
-    [
-        ("upload_part", "refuse", SLOW_DOWN),
-        ("create_multipart_upload", "refuse", SLOW_DOWN),
-        ("complete_multipart_upload", "refuse", SLOW_DOWN),
-        ("complete_multipart_upload", "deny", BROKEN),
-        ("complete_multipart_upload", "lose", BROKEN),
-        ("create_multipart_upload", "lose", BROKEN),
-        ("get_object", "cut", BROKEN),
-        ("list_parts", "refuse", BROKEN),
-    ],
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every passing fault of every server with `--every`; else the servers by turns."""
+    if "operation" in metafunc.fixturenames:
+        all_of_them = [(server, *fault) for fault in PASSING for server in SERVERS]
+        by_turns = [(SERVERS[number % len(SERVERS)], *fault) for number, fault in enumerate(PASSING)]
+        is_every = metafunc.config.getoption(EVERY)
+        names = ("make", "operation", "effect", "error")
+        metafunc.parametrize(names, all_of_them if is_every else by_turns)
+
+
+@pytest.fixture
+def line_to(make: str, request: pytest.FixtureRequest) -> Iterator[Line]:
+    with proxied(request.getfixturevalue(make)) as (proxy, reached):
+        yield Line(proxy, reached.bucket())
+
+
 async def test_a_passing_fault_of_the_service_is_got_over_without_an_attempt(
-    tmp_path: Path, line: Line, operation: str, effect: Effect, error: Error
+    tmp_path: Path, line_to: Line, operation: str, effect: Effect, error: Error
 ) -> None:
-    trouble = line.proxy.add(operation, effect, error=error)
-    picture = await delivered(tmp_path, line, {"clip.mxf": LARGE})
+    trouble = line_to.proxy.add(operation, effect, error=error)
+    picture = await delivered(tmp_path, line_to, {"clip.mxf": LARGE})
     assert trouble.struck == 1
     assert [file.attempts for file in picture.files.values()] == [0]
 

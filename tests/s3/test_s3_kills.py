@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import EVERY
 from tests.s3.proxy import Effect, Proxy, proxied
 from tests.s3.servers import PART_BYTES, Server, TestBucket
 from tests.system.agents import Agent
@@ -55,8 +56,15 @@ def configure(agent: Agent, bucket: TestBucket, **route: object) -> None:
         file.write("[s3]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()))
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize(("operation", "skip"), STEPS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Before and after each step with `--every`; else by turns."""
+    if "moment" in metafunc.fixturenames:
+        all_of_them = [(*step, moment) for step in STEPS for moment in MOMENTS]
+        by_turns = [(*step, MOMENTS[number % 2]) for number, step in enumerate(STEPS)]
+        is_every = metafunc.config.getoption(EVERY)
+        metafunc.parametrize(("operation", "skip", "moment"), all_of_them if is_every else by_turns)
+
+
 def test_a_kill_at_any_request_loses_nothing_and_leaves_nothing(
     agent: Agent, way: tuple[Proxy, TestBucket], operation: str, skip: int, moment: Effect
 ) -> None:

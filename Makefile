@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST ?= -q -n auto
-# Thousands of processes that are killed: not slowed down by counting lines.
+PYTEST ?= -q -n auto --dist worksteal
+# Whole agents, hundreds of them killed: not slowed down by counting lines, which calmer tests do.
 FIRE := tests/crash tests/flow/test_chaos.py
+UNCOUNTED := tests/system tests/s3/test_s3_kills.py tests/s3/test_s3_growing.py $(FIRE)
 
-.PHONY: run test bench bench-growing lint types check clean
+.PHONY: run test test-fire bench bench-growing lint types check clean
 .DEFAULT_GOAL := run
 
 $(VENV)/run.done: pyproject.toml
@@ -31,11 +32,15 @@ run: $(VENV)/run.done
 
 test: lint types
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(PYTEST) $(FIRE:%=--ignore=%)
+	$(BIN)/coverage run -m pytest $(PYTEST) $(UNCOUNTED:%=--ignore=%)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='agent/rules/*' --fail-under=100
-	$(BIN)/python -m pytest $(PYTEST) $(FIRE)
+	$(BIN)/python -m pytest $(PYTEST) $(UNCOUNTED)
+
+# Every kill, every power cut and every seed of chaos, of which `make test` tries a part.
+test-fire: $(VENV)/dev.done
+	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE)
 
 # BENCH names measurements (default: all) and options; `make bench BENCH=--list` shows the names.
 bench: $(VENV)/bench.done

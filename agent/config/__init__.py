@@ -23,12 +23,10 @@ from agent.config.sources import gather
 from agent.config.structure import SECTIONS, strict_converter, structure
 from agent.config.tables import ConfigError
 from agent.config.text import masked
-from agent.config.units import BandwidthStep
 
 __all__ = [
     "S3",
     "AgentSection",
-    "BandwidthStep",
     "Config",
     "ConfigError",
     "DestinationPlan",

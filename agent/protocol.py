@@ -10,6 +10,7 @@ from attrs import frozen
 
 from agent.config import BandwidthStep
 from agent.faults import Side
+from agent.folders import FindFolder, FolderFound
 from agent.terms import Entry, Signature, VerifyLevel
 
 BLOCK_BYTES = 1024 * 1024  # one digest a block; also what a growing file is patched by
@@ -213,6 +214,7 @@ Request = (
     | LookUpSource
     | DiscardPartial
     | FindStrays
+    | FindFolder
 )
 
 
@@ -390,5 +392,6 @@ Reply = (
     | SourceSettled
     | Presence
     | Strays
+    | FolderFound
     | Finished
 )

@@ -21,6 +21,7 @@ from typing import BinaryIO, assert_never
 from attrs import define, field
 
 from agent.faults import Fault, FaultKind
+from agent.folders import FindFolder
 from agent.protocol import (
     CheckFile,
     CopyFile,
@@ -58,6 +59,7 @@ from agent.stores.events import SourceEvents
 from agent.stores.folder import FolderDestination, find, probe
 from agent.stores.following import follow_file
 from agent.stores.platform import Publisher
+from agent.stores.roots import find_folder
 from agent.stores.settling import settle
 from agent.stores.whereabouts import Whereabouts
 
@@ -176,6 +178,8 @@ class Desk:
                 return SourceSettled(settle(root, path, signature, after, archive))
             case LookUpSource(root, path):
                 return Presence(source.exists(root, path))
+            case FindFolder(path, roots):
+                return find_folder(path, roots)
             case _ as never:
                 assert_never(never)
 

@@ -159,7 +159,7 @@ class Errand:
         return await self.ledger.begin(file, source, destination, partial, time.time())
 
     def _fresh_partial(self) -> str:
-        return partial_path(self.ledger.identity, self.file, self.file.path, uuid.uuid4().hex)
+        return partial_path(self.ledger.identity, self.file, self._name, uuid.uuid4().hex)
 
     async def _copy(self, transfer: Transfer) -> Transfer:
         try:
@@ -193,8 +193,8 @@ class Errand:
                 patched_blocks=reply.patched_blocks,
                 **self.about,
             )
-        await self.ledger.intent(transfer.id, self.file.path, digest, reply.level)
-        return evolve(transfer, step=Step.INTENT, name=self.file.path, hash=digest, level=reply.level)
+        await self.ledger.intent(transfer.id, self._name, digest, reply.level)
+        return evolve(transfer, step=Step.INTENT, name=self._name, hash=digest, level=reply.level)
 
     async def _carry(self, transfer: Transfer) -> tuple[Transfer, Arrived]:
         """Copy once no killed worker is at work on the partial any more, or else into a fresh one.
@@ -223,7 +223,7 @@ class Errand:
             path=self.file.path,
             signature=self.file.signature,
             place=self.place,
-            name=self.file.path,
+            name=self._name,
             partial=transfer.partial,
             digests=transfer.blocks,
             verify=self.route.verify,
@@ -292,7 +292,7 @@ class Errand:
         )
         kept = await self._let_go(request)
         delivery = Delivery(
-            destination_path=under(self.route.destination, transfer.name or self.file.path),
+            destination_path=under(self.route.destination, transfer.name or self._name),
             level=transfer.level or "size",
             hash=transfer.hash or "",
             size_bytes=self.file.signature.size_bytes,
@@ -341,6 +341,11 @@ class Errand:
             if isinstance(request, SettleSource | LookUpSource) or silence.side is Side.SOURCE:
                 raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from silence
             raise Fault.outage(OutageReason.HUNG, detail) from silence
+
+    @property
+    def _name(self) -> str:
+        """What it is to be called at the destination."""
+        return self.route.below + self.file.path
 
     @property
     def about(self) -> dict[str, str]:

@@ -54,7 +54,8 @@ async def run(
     unreadable = UnreadableFolders()
     error = ""
     async with inbox, scans, dispatcher, broadcaster:
-        await eyes.prepare()
+        if route.upload_id is None:
+            await eyes.prepare()
         while True:
             with trio.move_on_at(agenda.due_s()):
                 agenda.add(await inbox.receive())

@@ -24,6 +24,7 @@ from agent.config.structure import SECTIONS, strict_converter, structure
 from agent.config.tables import ConfigError
 from agent.config.text import masked
 from agent.config.units import BandwidthStep
+from agent.config.uploads import UploadRoute, upload_route
 
 __all__ = [
     "S3",
@@ -34,10 +35,12 @@ __all__ = [
     "DestinationPlan",
     "LogSection",
     "Route",
+    "UploadRoute",
     "Uploads",
     "WebSection",
     "load",
     "masked",
+    "upload_route",
 ]
 
 

@@ -131,9 +131,9 @@ def _source_kind(error: OSError) -> FaultKind:
 def _describe(error: OSError, side: Side) -> str:
     what = error.strerror or str(error)
     name = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, (str, bytes)) else ""
-    return _on_one_line(f"{side.value}: {what}{name}")
+    return on_one_line(f"{side.value}: {what}{name}")
 
 
-def _on_one_line(text: str) -> str:
+def on_one_line(text: str) -> str:
     r"""File names may hold line breaks, terminal codes and undecodable bytes: shown as `\n`, `\udcff`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

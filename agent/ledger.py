@@ -88,6 +88,9 @@ class Ledger:
     async def restart(self, transfer_id: int, partial: str) -> None:
         await self._do(self._journal.restart, transfer_id, partial)
 
+    async def reserve(self, transfer_id: int, partial: str) -> None:
+        await self._do(self._journal.reserve, transfer_id, partial)
+
     async def adopt(self, transfer_id: int, signature: Signature) -> None:
         await self._do(self._journal.adopt, transfer_id, signature)
 
@@ -100,8 +103,10 @@ class Ledger:
     async def intent(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
         await self._do(self._journal.intent, transfer_id, name, hash, level)
 
-    async def published(self, transfer_id: int, name: str, already_there: bool) -> None:
-        await self._do(self._journal.published, transfer_id, name, already_there)
+    async def published(
+        self, transfer_id: int, name: str, already_there: bool, level: VerifyLevel | None = None
+    ) -> None:
+        await self._do(self._journal.published, transfer_id, name, already_there, level)
 
     async def finish(
         self,

@@ -7,10 +7,10 @@ import trio
 
 from agent import app, log, rehearsal
 from agent.app import CannotStart
-from agent.config import Config, ConfigError
+from agent.config import Config
 from agent.stores.journal import JournalError
 
-__all__ = ["CannotStart", "dry_run", "run", "supported"]
+__all__ = ["CannotStart", "dry_run", "run"]
 
 
 def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
@@ -28,18 +28,6 @@ def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
     finally:
         for closer in closers:
             closer.close()
-
-
-def supported(config: Config) -> Config:
-    """The configuration, if this version can do all that it asks for. Raises: ConfigError."""
-    reasons = tuple(
-        f'{config.path}: route "{route.name}": destination: s3:// is not supported yet; name a folder'
-        for route in config.routes
-        if route.destination.startswith("s3://")
-    )
-    if reasons:
-        raise ConfigError(reasons)
-    return config
 
 
 def dry_run(config: Config) -> list[str]:

@@ -10,10 +10,9 @@ from attrs import define, field, frozen
 
 from agent.config import Config, upload_route
 from agent.faults import Fault, FaultKind, OutageReason
-from agent.folders import FindFolder, FolderFound
 from agent.ledger import Ledger
 from agent.messages import JobsChanged, UploadsInbox
-from agent.protocol import Probed, ProbeDestination
+from agent.protocol import FindFolder, FolderFound, Probed, ProbeDestination
 from agent.refusals import Busy, NotPossible, Refused, Unanswered, Unknown
 from agent.stores.journal import JournalError
 from agent.terms import UploadJob, UploadState
@@ -133,7 +132,7 @@ class UploadDesk:
     async def _check_bucket(self, job: UploadJob, config: Config) -> None:
         """Asked as the storage monitor will ask."""
         plan = config.plan([upload_route(job, config.uploads)])
-        request = ProbeDestination(plan.destination, plan.marker, None)
+        request = ProbeDestination(plan.destination, plan.marker, None, plan.s3)
         try:
             await self._workers.ask(request, Probed, silence_s=plan.probe_timeout_s)
         except Silence:

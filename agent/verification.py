@@ -13,10 +13,9 @@ from agent.protocol import Checked, CheckFile, FindDestination, Place, Probed
 from agent.rules.audit import Audit
 from agent.rules.reach import Reach
 from agent.stores.deliveries import Deliveries
-from agent.terms import Record
+from agent.terms import Record, S3Access
 from agent.workers import Workers
 
-S3 = "s3://"
 STALL_TIMEOUT_S = 30.0  # for destinations that no route has any more
 
 Tell = Callable[[str], None]
@@ -34,23 +33,17 @@ async def _verify(config: Config, since_at: float | None, route: str | None, tel
         with Deliveries.open(config.agent.state_dir, since_at, route) as deliveries:
             plans = {plan.destination: plan for plan in config.destinations()}
             mounts = deliveries.mount_points()
-            for place in _places(config, route, deliveries):
+            for place in sorted(deliveries.destinations()):
                 plan = plans.get(place)
                 visit = _Visit(
                     Reach(place, plan is not None and plan.marker is not None, 0.0, mounts.get(place)),
                     plan.marker if plan else None,
                     plan.stall_timeout_s if plan else STALL_TIMEOUT_S,
+                    config.s3.access(place, STALL_TIMEOUT_S),
                     workers,
                 )
                 await _compare(visit, deliveries, audit, tell)
     return audit
-
-
-def _places(config: Config, route: str | None, deliveries: Deliveries) -> list[str]:
-    """Where something was delivered to; and object stores, to say that they are left out."""
-    named = [each.destination for each in config.routes if route in (None, each.name)]
-    left_out = [place for place in named if place.startswith(S3)]
-    return sorted({*deliveries.destinations(), *left_out})
 
 
 @define
@@ -60,6 +53,7 @@ class _Visit:
     reach: Reach
     marker: str | None
     silence_s: float
+    s3: S3Access | None
     workers: Workers
     trouble: str = field(default="", init=False)
     _device: int = field(default=0, init=False)
@@ -70,10 +64,7 @@ class _Visit:
 
     async def enter(self) -> None:
         """Is the destination the one that was delivered to?"""
-        if self.destination.startswith(S3):
-            self.trouble = "s3:// is not supported yet"
-            return
-        request = FindDestination(self.destination, self.marker)
+        request = FindDestination(self.destination, self.marker, self.s3)
         began_s = trio.current_time()
         try:
             probed = await self.workers.ask(request, Probed, silence_s=self.silence_s)
@@ -87,7 +78,7 @@ class _Visit:
     async def check(self, record: Record) -> Checked | None:
         """None: the destination can be read no further."""
         request = CheckFile(
-            place=Place(self.destination, self._device),
+            place=Place(self.destination, self._device, self.s3),
             name=record.destination_path.removeprefix(f"{self.destination.rstrip('/')}/"),
             size_bytes=record.size_bytes,
             digest=bytes.fromhex(record.hash.removeprefix(HASH_PREFIX)),

@@ -21,13 +21,13 @@ from typing import BinaryIO, assert_never
 from attrs import define, field
 
 from agent.faults import Fault, FaultKind
-from agent.folders import FindFolder
 from agent.protocol import (
     CheckFile,
     CopyFile,
     DiscardPartial,
     ExamineSource,
     FindDestination,
+    FindFolder,
     FindStrays,
     Finished,
     FollowFile,
@@ -36,6 +36,7 @@ from agent.protocol import (
     ListingEnd,
     ListSource,
     LookUpSource,
+    Moving,
     Place,
     PrepareSource,
     Presence,
@@ -51,12 +52,12 @@ from agent.protocol import (
     Touched,
     Waiting,
 )
-from agent.stores import platform, source
+from agent.stores import places, platform, source
 from agent.stores.arriving import copy_file, publish_file
 from agent.stores.checking import check_file
 from agent.stores.claims import Claims
+from agent.stores.destination import Destination
 from agent.stores.events import SourceEvents
-from agent.stores.folder import FolderDestination, find, probe
 from agent.stores.following import follow_file
 from agent.stores.platform import Publisher
 from agent.stores.roots import find_folder
@@ -66,6 +67,7 @@ from agent.stores.whereabouts import Whereabouts
 HEADER = struct.Struct(">I")
 LISTED_AT_ONCE = 2000  # entries in a reply: a long listing shows that it is alive
 PULSE_S = 0.2  # after as long a silence a copy says whom it waits for
+MOVING_S = 0.25  # as often it is said that bytes move
 
 
 def read_frame(stream: BinaryIO) -> object | None:
@@ -109,6 +111,11 @@ class Desk:
     def stream(self, reply: Reply) -> None:
         self._send(reply, is_last=False)
 
+    def moving(self) -> None:
+        """Bytes are on their way, from any thread; said now and then."""
+        if time.monotonic() - self._sent_s >= MOVING_S:
+            self.stream(Moving())
+
     def tell_side(self) -> None:
         """For ever, for a thread of its own: say whom a copy waits for in which nothing moves."""
         while True:
@@ -147,10 +154,10 @@ class Desk:
                 return ListingEnd(entries, tuple(unseen), source.free_bytes(folder.root))
             case ListenToSource(root):
                 return self._listen(root)
-            case ProbeDestination(root, marker, try_writing):
-                return probe(root, marker, try_writing)
-            case FindDestination(root, marker):
-                return find(root, marker)
+            case ProbeDestination():
+                return places.probe(request)
+            case FindDestination():
+                return places.find(request)
             case CopyFile(place=place, partial=partial):
                 self._copy = whereabouts = Whereabouts()
                 with self._claims.held(place.root, partial), self._destination(place) as destination:
@@ -183,8 +190,8 @@ class Desk:
             case _ as never:
                 assert_never(never)
 
-    def _destination(self, place: Place) -> AbstractContextManager[FolderDestination]:
-        return FolderDestination.open(place, self._publisher)
+    def _destination(self, place: Place) -> AbstractContextManager[Destination]:
+        return places.destination(place, self._publisher, self.moving)
 
     def _list(self, folder: SourceFolder) -> ListingEnd:
         listing = source.Listing(folder)

@@ -146,6 +146,10 @@ class FakeLedger(Ledger):
         blocks = tuple(digests[at : at + 16] for at in range(0, len(digests), 16))
         self._change(transfer_id, lambda each: evolve(each, blocks=each.blocks[:first_block] + blocks))
 
+    async def reserve(self, transfer_id: int, partial: str) -> None:
+        await self._note("reserve")
+        self._change(transfer_id, lambda each: evolve(each, partial=partial))
+
     async def adopt(self, transfer_id: int, signature: Signature) -> None:
         await self._note("adopt")
         self._change(transfer_id, lambda each: evolve(each, signature=signature))
@@ -163,11 +167,19 @@ class FakeLedger(Ledger):
             transfer_id, lambda each: evolve(each, step=Step.INTENT, name=name, hash=hash, level=level)
         )
 
-    async def published(self, transfer_id: int, name: str, already_there: bool) -> None:
+    async def published(
+        self, transfer_id: int, name: str, already_there: bool, level: VerifyLevel | None = None
+    ) -> None:
         await self._note("published")
         self._change(
             transfer_id,
-            lambda each: evolve(each, step=Step.PUBLISHED, name=name, already_there=already_there),
+            lambda each: evolve(
+                each,
+                step=Step.PUBLISHED,
+                name=name,
+                already_there=already_there,
+                level=level or each.level,
+            ),
         )
 
     async def finish(

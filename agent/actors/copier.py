@@ -98,7 +98,7 @@ class Pool:
         )
 
     def _place(self, device: int) -> Place:
-        return Place(self.plan.destination, device)
+        return Place(self.plan.destination, device, self.plan.s3)
 
     async def _tell(self, fact: Moved | Progress | Counted) -> None:
         if not isinstance(fact, Progress):

@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 from attrs import define, evolve, field
@@ -18,34 +19,38 @@ from agent.protocol import (
     Arrived,
     Checkpoint,
     Copied,
+    CopyEnd,
     CopyFile,
     Copying,
     DiscardPartial,
     Finished,
-    Followed,
     FollowFile,
     Found,
     LookUpSource,
     Pace,
     Patch,
     Place,
+    Placed,
     Presence,
     Proven,
     Published,
     PublishFile,
     Reply,
     Request,
+    Reserved,
     SettleSource,
     SourceSettled,
 )
 from agent.rules.lifecycle import Next, opening
 from agent.rules.naming import partial_path
+from agent.rules.uploads import bound_name
 from agent.stores.journal import JournalError
 from agent.terms import Delivery, SourceFile, Status, Step, Transfer
 from agent.views import HistoryResult
 from agent.workers import OnReply, R, Silence, Workers, ignore
 
 HASH_PREFIX = "xxh128:"
+NOT_READ_BACK = ("hash", "size")
 BUSY_LOOK_S = 0.25
 log = get_logger(__name__)
 
@@ -84,8 +89,10 @@ class Errand:
             transfer = await self._begin(self.file)
         if step in (Next.BEGIN, Next.START_OVER, Next.RESUME, Next.REVISE):
             transfer = await self._copy(transfer)
-        if step is not Next.SETTLE:
+        while transfer.step is Step.INTENT:
             transfer = await self._publish(transfer)
+            if transfer.step is Step.COPYING:  # the name that it was bound to was taken meanwhile
+                transfer = await self._copy(transfer)
         return await self._settle(transfer, attempts)
 
     async def follow(self) -> None:
@@ -107,6 +114,8 @@ class Errand:
             path=self.file.path,
             signature=self.file.signature,
             place=self.place,
+            name=self._name,
+            conflict=self.route.conflict,
             partial=transfer.partial,
             digests=transfer.blocks,
             # Until the worker says how much of it is still there.
@@ -114,7 +123,7 @@ class Errand:
             verify=self.route.verify,
             pace=Pace(self.route.bandwidth, self.route.workers),
         )
-        await self._ask(request, Followed, lambda reply: self._hear_of_follow(transfer, reply))
+        await self._reserving(transfer, request, self._hear_of_follow)
 
     async def give_up(self, attempts: int, error: str | None) -> None:
         """Remove the partial and close the journal's entry; `error` None: forget the transfer altogether."""
@@ -172,16 +181,17 @@ class Errand:
         if transfer.signature != self.file.signature:
             await self.ledger.adopt(transfer.id, self.file.signature)
         digest = HASH_PREFIX + reply.digest.hex()
-        if isinstance(reply, Found):
+        if isinstance(reply, Found | Placed):
+            already_there = isinstance(reply, Found) or reply.already_there
             await self.ledger.intent(transfer.id, reply.name, digest, reply.level)
-            await self.ledger.published(transfer.id, reply.name, already_there=True)
+            await self.ledger.published(transfer.id, reply.name, already_there)
             return evolve(
                 transfer,
                 step=Step.PUBLISHED,
                 name=reply.name,
                 hash=digest,
                 level=reply.level,
-                already_there=True,
+                already_there=already_there,
             )
         if isinstance(reply, Copied):
             for _ in range(reply.repaired_blocks):
@@ -193,8 +203,9 @@ class Errand:
                 patched_blocks=reply.patched_blocks,
                 **self.about,
             )
-        await self.ledger.intent(transfer.id, self._name, digest, reply.level)
-        return evolve(transfer, step=Step.INTENT, name=self._name, hash=digest, level=reply.level)
+        name = bound_name(transfer.partial, self._name)
+        await self.ledger.intent(transfer.id, name, digest, reply.level)
+        return evolve(transfer, step=Step.INTENT, name=name, hash=digest, level=reply.level)
 
     async def _carry(self, transfer: Transfer) -> tuple[Transfer, Arrived]:
         """Copy once no killed worker is at work on the partial any more, or else into a fresh one.
@@ -206,7 +217,7 @@ class Errand:
         patience_s = trio.current_time() + self.stall_timeout_s
         while trio.current_time() < patience_s:
             try:
-                return transfer, await self._copy_into(transfer, proven)
+                return await self._copy_into(transfer, proven)
             except Fault as fault:
                 if fault.kind is not FaultKind.BUSY:
                     raise
@@ -214,9 +225,9 @@ class Errand:
         log.warning("begun again beside a partial that a stuck worker holds", **self.about)
         afresh = evolve(transfer, partial=self._fresh_partial(), blocks=())
         await self.ledger.restart(transfer.id, afresh.partial)
-        return afresh, await self._copy_into(afresh, proven=0)
+        return await self._copy_into(afresh, proven=0)
 
-    async def _copy_into(self, transfer: Transfer, proven: int) -> Arrived:
+    async def _copy_into(self, transfer: Transfer, proven: int) -> tuple[Transfer, Arrived]:
         self.verified_bytes = len(transfer.blocks) * BLOCK_BYTES
         request = CopyFile(
             source=self.route.source,
@@ -232,7 +243,25 @@ class Errand:
             revised=transfer.signature != self.file.signature,
             proven_blocks=proven,
         )
-        return await self._ask(request, Arrived, lambda reply: self._hear_of_copy(transfer, reply))
+        transfer, reply = await self._reserving(transfer, request, self._hear_of_copy)
+        if not isinstance(reply, Arrived):
+            raise Fault(FaultKind.WORKER, f"a copy ended with {type(reply).__name__}")
+        return transfer, reply
+
+    async def _reserving(
+        self,
+        transfer: Transfer,
+        request: CopyFile | FollowFile,
+        hear: Callable[[Transfer, Reply], Awaitable[None]],
+    ) -> tuple[Transfer, CopyEnd]:
+        """Ask until the partial is as the destination wants it; each is journaled before it is made."""
+        while True:
+            reply = await self._ask(request, CopyEnd, partial(hear, transfer))
+            if not isinstance(reply, Reserved):
+                return transfer, reply
+            await self.ledger.reserve(transfer.id, reply.partial)
+            transfer = evolve(transfer, partial=reply.partial)
+            request = evolve(request, partial=reply.partial, proven_blocks=0)
 
     async def _hear(self, transfer: Transfer, reply: Reply) -> None:
         if isinstance(reply, Checkpoint):
@@ -272,15 +301,27 @@ class Errand:
             conflict=self.route.conflict,
             size_bytes=self.file.signature.size_bytes,
             digest=bytes.fromhex(transfer.hash.removeprefix(HASH_PREFIX)),
+            read_back=self.route.verify == "read_back" and transfer.level in NOT_READ_BACK,
         )
         try:
             reply = await self._ask(request, Published)
         except Fault as fault:
-            if fault.kind is FaultKind.CORRUPT:
-                await self.ledger.restart(transfer.id, self._fresh_partial())
-            raise
-        await self.ledger.published(transfer.id, reply.name, reply.already_there)
-        return evolve(transfer, step=Step.PUBLISHED, name=reply.name, already_there=reply.already_there)
+            taken = fault.kind is FaultKind.CONFLICT and self.route.conflict == "rename"
+            if fault.kind is not FaultKind.CORRUPT and not taken:
+                raise
+            fresh = self._fresh_partial()
+            await self.ledger.restart(transfer.id, fresh)
+            if not taken:
+                raise
+            return evolve(transfer, step=Step.COPYING, partial=fresh, blocks=(), name=None, hash=None)
+        await self.ledger.published(transfer.id, reply.name, reply.already_there, reply.level)
+        return evolve(
+            transfer,
+            step=Step.PUBLISHED,
+            name=reply.name,
+            level=reply.level or transfer.level,
+            already_there=reply.already_there,
+        )
 
     async def _settle(self, transfer: Transfer, attempts: int) -> Delivery:
         request = SettleSource(

@@ -62,7 +62,7 @@ async def _probe(
 ) -> StorageState:
     # Between outages a look is enough; after one, only writing proves that it is over.
     try_writing = None if reach.is_usable else probe_path(identity, uuid.uuid4().hex)
-    request = ProbeDestination(plan.destination, plan.marker, try_writing)
+    request = ProbeDestination(plan.destination, plan.marker, try_writing, plan.s3)
     began_s = trio.current_time()
     try:
         probed = await workers.ask(request, Probed, silence_s=plan.probe_timeout_s)

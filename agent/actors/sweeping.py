@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import trio
 from attrs import define, field
 
-from agent.actors.delivery import HASH_PREFIX, under
+from agent.actors.delivery import HASH_PREFIX, NOT_READ_BACK, under
 from agent.config import DestinationPlan, Route
 from agent.faults import Fault, FaultKind
 from agent.ledger import Ledger
@@ -174,4 +174,5 @@ def _publication(transfer: Transfer, place: Place, route: Route | None) -> Publi
         conflict=route.conflict if route else "rename",
         size_bytes=transfer.signature.size_bytes,
         digest=bytes.fromhex((transfer.hash or "").removeprefix(HASH_PREFIX)),
+        read_back=transfer.level in NOT_READ_BACK and (route is None or route.verify == "read_back"),
     )

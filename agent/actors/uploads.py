@@ -13,7 +13,6 @@ from attrs import define, field
 
 from agent.config import DestinationPlan, UploadRoute
 from agent.faults import Fault, FaultKind
-from agent.folders import FindFolder, FolderFound
 from agent.ledger import Ledger
 from agent.log import get_logger
 from agent.messages import (
@@ -36,6 +35,7 @@ from agent.messages import (
     UploadFact,
     UploadsInbox,
 )
+from agent.protocol import FindFolder, FolderFound
 from agent.rules.upload_jobs import Upload
 from agent.stores.journal import JournalError
 from agent.terms import UploadJob

@@ -5,8 +5,8 @@ import sys
 
 import click
 
-from agent.cli.base import EXIT_ERROR, EXIT_USAGE, configurable, effective, fail, say
-from agent.config import ConfigError, load, masked
+from agent.cli.base import EXIT_ERROR, configurable, effective, fail, say
+from agent.config import load, masked
 
 
 @click.command()
@@ -23,18 +23,11 @@ def run(path: str, *, once_only: bool, dry_run: bool, bind: str | None, log_leve
     from agent import serving  # noqa: PLC0415  a second of imports that the other verbs do without
 
     try:
-        serving.supported(config)
         if dry_run:
             for line in serving.dry_run(config):
                 say(line)
             return
-        code = serving.run(
-            config,
-            lambda: serving.supported(load(config.path, os.environ, overrides)),
-            once_only=once_only,
-        )
-    except ConfigError as error:
-        fail("\n".join(error.reasons), EXIT_USAGE)
+        code = serving.run(config, lambda: load(config.path, os.environ, overrides), once_only=once_only)
     except serving.CannotStart as error:
         fail(str(error), EXIT_ERROR)
     sys.exit(code)

@@ -23,13 +23,11 @@ from agent.config.sources import gather
 from agent.config.structure import SECTIONS, strict_converter, structure
 from agent.config.tables import ConfigError
 from agent.config.text import masked
-from agent.config.units import BandwidthStep
 from agent.config.uploads import UploadRoute, upload_route
 
 __all__ = [
     "S3",
     "AgentSection",
-    "BandwidthStep",
     "Config",
     "ConfigError",
     "DestinationPlan",

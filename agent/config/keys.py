@@ -5,8 +5,9 @@ import os
 import re
 from pathlib import Path
 
-from agent.config.units import BandwidthStep, parse_bandwidth
+from agent.config.units import parse_bandwidth
 from agent.config.values import show, strings, text
+from agent.terms import BandwidthStep
 
 BUILT_IN_EXCLUDES = (
     ".DS_Store",

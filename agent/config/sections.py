@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from attrs import frozen
 
 from agent.config import keys
-from agent.config.units import GIB, KIB, MIB, BandwidthStep
+from agent.config.units import GIB, KIB, MIB
 from agent.config.values import (
     Read,
     ReadFrom,
@@ -22,6 +22,7 @@ from agent.config.values import (
     some_duration,
     whole,
 )
+from agent.terms import BandwidthStep, S3Access
 
 Seconds = Annotated[float, Read(some_duration)]
 Bytes = Annotated[int, Read(size())]
@@ -140,10 +141,19 @@ class S3:
     path_style: bool = False
     part_size_bytes: Annotated[int, Read(size(5 * MIB, 5 * GIB))] = 8 * MIB
 
+    def access(self, destination: str, timeout_s: float) -> S3Access | None:
+        """How this destination is reached; None: it is a folder."""
+        if not destination.startswith("s3://"):
+            return None
+        return S3Access(self.endpoint_url, self.region, self.path_style, self.part_size_bytes, timeout_s)
+
 
 @frozen
 class DestinationPlan:
-    """What the routes to one destination ask of it together: the most workers, the closest watch."""
+    """What the routes to one destination ask of it together: the most workers, the closest watch.
+
+    `s3` is set for an s3:// destination, and for nothing else.
+    """
 
     destination: str
     routes: tuple[str, ...]
@@ -153,6 +163,7 @@ class DestinationPlan:
     stall_timeout_s: float
     low_space_bytes: int
     marker: str | None
+    s3: S3Access | None = None
 
 
 @frozen(kw_only=True)
@@ -176,17 +187,19 @@ class Config:
 
     def plan(self, routes: Sequence[Route]) -> DestinationPlan:
         """For routes to one destination."""
-        return _plan(routes)
+        return _plan(routes, self.s3)
 
 
-def _plan(routes: Sequence[Route]) -> DestinationPlan:
+def _plan(routes: Sequence[Route], s3: S3) -> DestinationPlan:
+    stall_timeout_s = min(route.stall_timeout_s for route in routes)
     return DestinationPlan(
         destination=routes[0].destination,
         routes=tuple(route.name for route in routes),
         workers=max(route.workers for route in routes),
         probe_s=min(route.probe_s for route in routes),
         probe_timeout_s=min(route.probe_timeout_s for route in routes),
-        stall_timeout_s=min(route.stall_timeout_s for route in routes),
+        stall_timeout_s=stall_timeout_s,
         low_space_bytes=max(route.low_space_bytes for route in routes),
         marker=next((route.marker for route in routes if route.marker), None),
+        s3=s3.access(routes[0].destination, stall_timeout_s),
     )

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-from attrs import frozen
+from agent.terms import BandwidthStep
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 LONGEST_S = 366 * 86_400
@@ -27,14 +27,6 @@ _BYTES = {
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)")
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
-
-
-@frozen
-class BandwidthStep:
-    """From this minute of the day (0 to 1439, local time) on so many bytes a second; None: no limit."""
-
-    minute_of_day: int
-    limit_bytes_s: int | None
 
 
 def parse_duration(text: str) -> float:

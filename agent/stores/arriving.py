@@ -6,7 +6,17 @@ from contextlib import closing
 import xxhash
 
 from agent.faults import Fault, FaultKind
-from agent.protocol import BLOCK_BYTES, Copied, CopyFile, Copying, Found, Published, PublishFile
+from agent.protocol import (
+    BLOCK_BYTES,
+    Copied,
+    CopyFile,
+    Copying,
+    Found,
+    Placed,
+    Published,
+    PublishFile,
+    Reserved,
+)
 from agent.rules.naming import conflict_path
 from agent.stores.copying import Engine
 from agent.stores.descriptors import held
@@ -15,14 +25,16 @@ from agent.stores.pipeline import Report, Tally
 from agent.stores.reading import read_exactly
 from agent.stores.source import check_unchanged, open_source
 from agent.stores.whereabouts import Whereabouts
+from agent.terms import VerifyLevel
 
 
 def copy_file(
     request: CopyFile, destination: Destination, report: Report, whereabouts: Whereabouts | None = None
-) -> Copied | Found:
+) -> Copied | Found | Placed | Reserved:
     """Copy, verify, and make sure that the source was the same before and after.
 
-    Found when the same content stands there already, under the name or one that makes way for it.
+    Found when the same content stands there already, under the name or one that makes way for it. Placed when
+    the destination takes such a file only as a whole, and has. Reserved when nothing was copied yet.
     `whereabouts` tells another thread on which side this one is.
 
     Raises:
@@ -38,10 +50,12 @@ def copy_file(
             if found is not None:
                 destination.discard(request.partial)  # an attempt that ended before its first checkpoint
                 return found
-        with closing(destination.open_partial(request.partial)) as partial:
-            engine = Engine(
-                source, request.signature.size_bytes, partial, request.verify, request.pace, tally
-            )
+        size_bytes = request.signature.size_bytes
+        exact = destination.reserve(request.partial, request.name, size_bytes, request.conflict)
+        if exact != request.partial:
+            return Reserved(exact)
+        with closing(destination.open_partial(exact)) as partial:
+            engine = Engine(source, size_bytes, partial, request.verify, request.pace, tally)
             if request.revised:
                 digest, level = engine.revise(request.digests, request.proven_blocks)
             else:
@@ -50,9 +64,27 @@ def copy_file(
             partial.anchor()  # a small one has had no checkpoint
         with whereabouts.at_source():
             check_unchanged(request.source, request.path, source, request.signature)
+        if not partial.lasts:
+            return _place(request, digest, level, destination, report)
     return Copied(
         digest, level, tally.read_bytes, tally.kept_bytes, tally.repaired_blocks, tally.patched_blocks
     )
+
+
+def _place(
+    request: CopyFile, digest: bytes, level: VerifyLevel, destination: Destination, report: Report
+) -> Placed:
+    publication = PublishFile(
+        place=request.place,
+        partial=request.partial,
+        name=request.name,
+        conflict=request.conflict,
+        size_bytes=request.signature.size_bytes,
+        digest=digest,
+        read_back=request.verify == "read_back",
+    )
+    published = publish_file(publication, destination, report)
+    return Placed(digest, published.level or level, published.name, published.already_there)
 
 
 def publish_file(request: PublishFile, destination: Destination, report: Report) -> Published:
@@ -61,7 +93,7 @@ def publish_file(request: PublishFile, destination: Destination, report: Report)
     May be repeated after a crash at any point: what stands there with our content counts as published.
 
     Raises:
-        Fault: DESTINATION, CONFLICT, or CORRUPT when the partial has vanished.
+        Fault: DESTINATION, CONFLICT, or CORRUPT when the partial has vanished or reads back altered.
     """
     has_partial = destination.stands(request.partial)
     number = 0
@@ -69,35 +101,53 @@ def publish_file(request: PublishFile, destination: Destination, report: Report)
         name = conflict_path(request.name, number)
         if has_partial:
             try:
-                destination.publish(request.partial, name)
+                destination.publish(request.partial, name, request.size_bytes)
             except FileExistsError:
                 pass
             else:
-                return Published(name, already_there=False)
+                return Published(name, already_there=False, level=_proven(name, request, destination, report))
         elif not destination.stands(name):
             raise Fault(FaultKind.CORRUPT, "the verified partial has vanished from the destination")
-        if _holds(destination, name, request, report):
+        if (level := _holds(destination, name, request, report)) is not None:
             destination.discard(request.partial)
-            return Published(name, already_there=True)
+            return Published(name, already_there=True, level=level)
+        _take_back(destination, request.partial, name)
         _refuse_conflict(request.conflict, name)
         number += 1
 
 
-def _holds(destination: Destination, name: str, request: PublishFile, report: Report) -> bool:
+def _proven(name: str, request: PublishFile, destination: Destination, report: Report) -> VerifyLevel | None:
+    """The level that is reached by reading back what has just been published; None: there is no need to."""
+    if not request.read_back:
+        return None
+    level = _holds(destination, name, request, report)
+    if level is None:
+        _take_back(destination, request.partial, name)
+        raise Fault(FaultKind.CORRUPT, f"{name!r} reads back altered, and is not ours to remove any more")
+    return level
+
+
+def _take_back(destination: Destination, partial: str, name: str) -> None:
+    if destination.retract(partial, name):
+        raise Fault(FaultKind.CORRUPT, f"{name!r} read back altered, and was removed again")
+
+
+def _holds(destination: Destination, name: str, request: PublishFile, report: Report) -> VerifyLevel | None:
+    """How far it is proven that the content stands there; None: it does not."""
     existing = destination.find(name)
     if existing is None:
-        return False
+        return None
     with closing(existing):
         if existing.size_bytes != request.size_bytes:
-            return False
+            return None
         content = xxhash.xxh3_128()
         for offset in range(0, request.size_bytes, BLOCK_BYTES):
             content.update(existing.read_back(offset, min(BLOCK_BYTES, request.size_bytes - offset)))
             report(Copying(request.size_bytes, offset))
         if content.digest() != request.digest:
-            return False
+            return None
         existing.make_durable()
-        return True
+        return existing.read_back_level
 
 
 def _already_there(request: CopyFile, source: int, destination: Destination, tally: Tally) -> Found | None:

@@ -37,14 +37,17 @@ class Engine:
         Raises:
             Fault: SOURCE, SOURCE_OUTAGE, SOURCE_CHANGED, DESTINATION, REFUSED or CORRUPT.
         """
+        if not self.partial.readable:
+            return self.revise(believed, 0)
         first_block = self._resume(believed)
-        return self._carry(Reader(self.source, self.tally, self.pace), first_block, first_block)
+        reader = Reader(self.source, self.tally, self.pace, unit=self.partial.unit)
+        return self._carry(reader, first_block, first_block)
 
     def revise(self, believed: tuple[bytes, ...], proven: int) -> tuple[bytes, VerifyLevel]:
         """Copy a source that has changed since the digests were taken: what is still the same stays.
 
         Every block of the source is read and compared. `proven`: so many of the believed blocks are known to
-        stand at the destination; the others are read back from there.
+        stand at the destination; of the others that is found out.
 
         Returns and raises as `run`.
         """
@@ -53,7 +56,7 @@ class Engine:
         if self.partial.size_bytes > self.size_bytes:
             self.partial.truncate(self.size_bytes)
         proven = still_standing(self.partial, proven)
-        reader = Reader(self.source, self.tally, self.pace, believed, proven)
+        reader = Reader(self.source, self.tally, self.pace, believed, proven, self.partial.unit)
         return self._carry(reader, 0, len(believed))
 
     def _forget_what_was_read(self) -> None:
@@ -75,14 +78,11 @@ class Engine:
             pipeline.finish()
         pipeline.raise_failure()
         self._check_size()
-        return self._content.digest(), self._level()
+        return self._content.digest(), self.partial.level(self.verify)
 
     def _check_size(self) -> None:
         if (arrived_bytes := self.partial.size_bytes) != self.size_bytes:
             raise Fault(FaultKind.CORRUPT, f"{arrived_bytes} bytes arrived instead of {self.size_bytes}")
-
-    def _level(self) -> VerifyLevel:
-        return self.partial.read_back_level if self.verify == "read_back" else self.verify
 
     def _resume(self, believed: tuple[bytes, ...]) -> int:
         """Read back what an earlier attempt left; how many blocks of it are what the journal says."""

@@ -3,26 +3,52 @@
 Every method raises Fault: DESTINATION with its reason for an outage, REFUSED for this one file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from agent.protocol import ConflictMode, VerifyMode
 from agent.terms import VerifyLevel
 
 
 class Partial(Protocol):
-    """The bytes of one file before they are published. Offsets and lengths in bytes."""
+    """The bytes of one file before they are published; offsets in bytes, blocks of `BLOCK_BYTES`."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it outlives this request; one that does not has to be published by the same request."""
+        ...
+
+    @property
+    def readable(self) -> bool:
+        """Whether its bytes can be read back before they are published."""
+        ...
 
     @property
     def size_bytes(self) -> int:
-        """How much stands there, verified or not."""
+        """How far it reaches without a gap, verified or not."""
         ...
 
-    def truncate(self, size_bytes: int) -> None: ...
+    def unit(self, block: int) -> range:
+        """The blocks that can only be written together with this one; the end of the file may cut it."""
+        ...
 
-    def write(self, offset: int, data: bytes) -> None: ...
+    def truncate(self, size_bytes: int) -> None:
+        """What stands behind counts no more; nor does a unit that is cut by this."""
+        ...
 
-    def flush(self) -> None:
-        """All that was written is durable at the storage when this returns."""
+    def write(self, offset: int, blocks: Sequence[bytes]) -> None:
+        """One unit, in place of what may have stood there. Returns before it is durable."""
+        ...
+
+    def flush(self, until: int) -> None:
+        """All that was written before this offset is durable, and as far as the storage says arrived as sent.
+
+        Raises: Fault: CORRUPT: it does not arrive as it was sent.
+        """
+        ...
+
+    def holds(self, offset: int, blocks: Sequence[bytes]) -> bool:
+        """Whether the storage itself holds this unit: read back, or by what it says of it."""
         ...
 
     def anchor(self) -> None:
@@ -30,16 +56,15 @@ class Partial(Protocol):
         ...
 
     def read_back(self, offset: int, length: int) -> bytes:
-        """What the storage itself holds, past the client's cache where that can be had."""
+        """If `readable`: what the storage itself holds, past the client's cache where that can be had."""
         ...
 
-    @property
-    def read_back_level(self) -> VerifyLevel:
-        """`read_back` while every read so far got past the cache, else `read_back_cached`."""
+    def level(self, wanted: VerifyMode) -> VerifyLevel:
+        """How far what was written is verified, by all that could be done before publishing."""
         ...
 
     def seal(self, mtime_ns: int) -> None:
-        """Complete: modification time set, content and size durable."""
+        """Complete: modification time set where there is one, content and size durable."""
         ...
 
     def close(self) -> None: ...
@@ -70,6 +95,16 @@ class Existing(Protocol):
 class Destination(Protocol):
     """One destination, opened for one request. Names are paths relative to its root."""
 
+    def reserve(self, partial: str, name: str, size_bytes: int | None, conflict: ConflictMode) -> str:
+        """The partial under which these bytes (None: it grows) may be written, to become `name`.
+
+        As long as it is another than what was asked with, it has to be remembered durably, and then be asked
+        with once more. So nothing is made that could not be found again.
+
+        Raises: Fault: CONFLICT: the name is taken.
+        """
+        ...
+
     def open_partial(self, partial: str) -> Partial:
         """The partial with this name, made if missing."""
         ...
@@ -78,12 +113,24 @@ class Destination(Protocol):
         """Remove the partial if it is there."""
         ...
 
-    def publish(self, partial: str, name: str) -> None:
-        """Give the sealed partial this name, durably. Raises: FileExistsError: the name is taken."""
+    def publish(self, partial: str, name: str, size_bytes: int) -> None:
+        """Give the sealed partial this name, durably.
+
+        Raises:
+            FileExistsError: the name is taken.
+            Fault: CONFLICT: the partial was reserved for another name and cannot be given this one.
+        """
+        ...
+
+    def retract(self, partial: str, name: str) -> bool:
+        """Remove what has this name if it is provably this partial, published; whether it was.
+
+        For what cannot be read back before: it may turn out altered afterwards.
+        """
         ...
 
     def stands(self, name: str) -> bool:
-        """Whether anything at all has this name."""
+        """Whether anything at all has this name, or is this partial."""
         ...
 
     def find(self, name: str) -> Existing | None:
@@ -91,5 +138,8 @@ class Destination(Protocol):
         ...
 
     def strays(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
-        """Whatever bears a temporary name of this installation, `deep`: in every folder, else in the root."""
+        """Whatever bears a temporary name of this installation, `deep`: in every folder, else in the root.
+
+        An empty tuple now and then shows that the search goes on.
+        """
         ...

@@ -2,14 +2,14 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
 
 from attrs import define, field
 
 from agent.faults import Fault, OutageReason, Side, classify
-from agent.protocol import Place, Probed
+from agent.protocol import ConflictMode, Place, Probed, VerifyMode
 from agent.rules.naming import split_path
 from agent.stores import beneath, platform
 from agent.stores.descriptors import held
@@ -34,6 +34,8 @@ def destination_faults() -> Iterator[None]:
 class OpenFile:
     """A partial or a published file, by its descriptor."""
 
+    lasts = True
+    readable = True
     _descriptor: int
     _root: int
     _path: str
@@ -49,18 +51,29 @@ class OpenFile:
     def read_back_level(self) -> VerifyLevel:
         return "read_back" if self._got_past_cache else "read_back_cached"
 
+    def level(self, wanted: VerifyMode) -> VerifyLevel:
+        return self.read_back_level if wanted == "read_back" else wanted
+
+    def unit(self, block: int) -> range:
+        return range(block, block + 1)
+
     def truncate(self, size_bytes: int) -> None:
         with destination_faults():
             os.ftruncate(self._descriptor, size_bytes)
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, blocks: Sequence[bytes]) -> None:
+        for data in blocks:
+            self._write(offset, data)
+            offset += len(data)
+
+    def _write(self, offset: int, data: bytes) -> None:
         with destination_faults():
             done = 0
             while done < len(data):
                 done += os.pwrite(self._descriptor, data[done:] if done else data, offset + done)
             platform.start_writeback(self._descriptor, offset, len(data))
 
-    def flush(self) -> None:
+    def flush(self, until: int) -> None:  # noqa: ARG002  a file is synced as a whole
         with destination_faults():
             platform.sync_data(self._descriptor)
 
@@ -69,6 +82,10 @@ class OpenFile:
             with destination_faults():
                 beneath.sync_way(self._root, self._path)
             self._is_anchored = True
+
+    def holds(self, offset: int, blocks: Sequence[bytes]) -> bool:
+        data = b"".join(blocks)
+        return self.read_back(offset, len(data)) == data
 
     def read_back(self, offset: int, length: int) -> bytes:
         with destination_faults():
@@ -125,6 +142,9 @@ class FolderDestination:
                 raise Fault.outage(OutageReason.UNMOUNTED, f"another file system stands at {place.root}")
             yield cls(root, publisher)
 
+    def reserve(self, partial: str, name: str, size_bytes: int | None, conflict: ConflictMode) -> str:  # noqa: ARG002  any name will do
+        return partial
+
     def open_partial(self, partial: str) -> OpenFile:
         with destination_faults():
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -138,12 +158,15 @@ class FolderDestination:
         with destination_faults(), suppress(FileNotFoundError, NotADirectoryError):
             beneath.unlink_beneath(self._root, partial)
 
-    def publish(self, partial: str, name: str) -> None:
+    def publish(self, partial: str, name: str, size_bytes: int) -> None:  # noqa: ARG002  it is as long as it is
         with destination_faults():
             folder, source_name = self._folder_of(partial, create=False)
             with held(folder):
                 self._publisher.publish(source_name, split_path(name)[1], folder)
             beneath.sync_way(self._root, name)
+
+    def retract(self, partial: str, name: str) -> bool:  # noqa: ARG002  it was read back before
+        return False
 
     def find(self, name: str) -> OpenFile | None:
         with destination_faults():

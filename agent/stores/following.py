@@ -12,7 +12,7 @@ from contextlib import closing
 from attrs import define, field
 
 from agent.faults import Fault, FaultKind, Side, classify
-from agent.protocol import BLOCK_BYTES, Followed, FollowFile, Proven, VerifyMode
+from agent.protocol import BLOCK_BYTES, Followed, FollowFile, Proven, Reserved, VerifyMode
 from agent.stores.descriptors import held
 from agent.stores.destination import Destination, Partial
 from agent.stores.pipeline import Pipeline, Report, Tally
@@ -28,15 +28,19 @@ IDLE_S = 10.0  # no growth for this long: let another file be followed
 
 def follow_file(
     request: FollowFile, destination: Destination, report: Report, whereabouts: Whereabouts
-) -> Followed:
-    """Raises: Fault: SOURCE*, DESTINATION, REFUSED or CORRUPT."""
+) -> Followed | Reserved:
+    """Raises: Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT or CONFLICT."""
     tally = Tally(report, whereabouts)
     with whereabouts.at_source():
         opened = open_same_file(request.source, request.path, request.signature)
-    with held(opened) as source, closing(destination.open_partial(request.partial)) as partial:
-        proven = still_standing(partial, request.proven_blocks)
-        reader = Reader(source, tally, request.pace, request.digests, proven)
-        return Followed(Follower(reader, partial, request.verify, tally).run())
+    with held(opened) as source:
+        exact = destination.reserve(request.partial, request.name, None, request.conflict)
+        if exact != request.partial:
+            return Reserved(exact)
+        with closing(destination.open_partial(exact)) as partial:
+            proven = still_standing(partial, request.proven_blocks)
+            reader = Reader(source, tally, request.pace, request.digests, proven, partial.unit)
+            return Followed(Follower(reader, partial, request.verify, tally).run())
 
 
 @define
@@ -90,7 +94,7 @@ class Follower:
         return True
 
     def _settled_blocks(self, block: int) -> int:
-        """How many blocks the writer has left behind: whole, without holes, some way before the end."""
+        """How many blocks the writer has left behind: whole units, without holes, well before the end."""
         try:
             with self.tally.whereabouts.at_source():
                 size_bytes = os.fstat(self.reader.source).st_size
@@ -99,7 +103,8 @@ class Follower:
             raise classify(error, Side.SOURCE) from error
         if size_bytes < block * BLOCK_BYTES:
             raise Fault(FaultKind.SOURCE_CHANGED, "the source became shorter while it was being followed")
-        return max(block, min(end_bytes, size_bytes - HEADROOM_BYTES) // BLOCK_BYTES)
+        settled = min(end_bytes, size_bytes - HEADROOM_BYTES) // BLOCK_BYTES
+        return max(block, self.partial.unit(settled).start)
 
 
 def _first_hole(source: int, offset: int, size_bytes: int) -> int:

@@ -144,6 +144,11 @@ class Journal:
             fresh = {"name": None, "hash": None, "level": None, "already_there": False}
             self._change(db, transfer_id, step=Step.COPYING, partial=partial, **fresh)
 
+    def reserve(self, transfer_id: int, partial: str) -> None:
+        """The bytes are about to be written under this name at the destination, none of them were before."""
+        with self._atomic() as db:
+            self._change(db, transfer_id, partial=partial)
+
     def adopt(self, transfer_id: int, signature: Signature) -> None:
         """The transfer is now for this state of its file: it grew, and its blocks were checked against it."""
         with self._atomic() as db:
@@ -170,10 +175,15 @@ class Journal:
         with self._atomic() as db:
             self._change(db, transfer_id, step=Step.INTENT, name=name, hash=hash, level=level)
 
-    def published(self, transfer_id: int, name: str, already_there: bool) -> None:
-        """Stands under its final name, durably."""
+    def published(
+        self, transfer_id: int, name: str, already_there: bool, level: VerifyLevel | None = None
+    ) -> None:
+        """Stands under its final name, durably; `level`: it was verified there, to this one."""
+        reached = {} if level is None else {"level": level}
         with self._atomic() as db:
-            self._change(db, transfer_id, step=Step.PUBLISHED, name=name, already_there=already_there)
+            self._change(
+                db, transfer_id, step=Step.PUBLISHED, name=name, already_there=already_there, **reached
+            )
 
     def finish(
         self,

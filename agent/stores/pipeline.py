@@ -6,9 +6,8 @@ dropped from the cache, read back and compared. What a checkpoint names is there
 
 import enum
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-import xxhash
 from attrs import define, field, frozen
 
 from agent.faults import Fault, FaultKind
@@ -24,7 +23,7 @@ Report = Callable[[Copying | Checkpoint | Patch | Proven], None]
 
 
 class Todo(enum.Enum):
-    """What a block needs at the destination."""
+    """What a block needs at the destination, the most first."""
 
     WRITE = "write"
     CHECK = "check"  # it should stand there already: read it back, and write it if it does not
@@ -133,29 +132,40 @@ class Pipeline:
         self._checkpoint_s = time.monotonic()
         if self._unreported:
             self.partial.anchor()
-            past_cache = self.partial.read_back_level == "read_back"
+            past_cache = self.partial.level(self.verify) != "read_back_cached"
             self.tally.report(Checkpoint(self.known_blocks, b"".join(self._unreported), past_cache))
             self.known_blocks += len(self._unreported)
             self._unreported = []
 
     def _write(self, window: Window) -> None:
-        for block in window:
-            if block.todo is Todo.WRITE:
-                self.partial.write(block.offset, block.data)
-            self.tally.copied_bytes = max(self.tally.copied_bytes, block.end)
+        for unit in self._units(window):
+            if unit[0].todo is Todo.WRITE:
+                self._write_unit(unit)
+            self.tally.copied_bytes = max(self.tally.copied_bytes, unit[-1].end)
             self.tally.progress()
         self._verifying.put(window)
 
+    def _units(self, window: Window) -> Iterator[Window]:
+        first = 0
+        while first < len(window):
+            after = first + self.partial.unit(window[first].number).stop - window[first].number
+            yield window[first:after]
+            first = after
+
+    def _write_unit(self, unit: Window) -> None:
+        self.partial.write(unit[0].offset, [block.data for block in unit])
+
     def _verify(self, window: Window) -> None:
-        stale = [block for block in window if block.todo is Todo.CHECK and not self._stands(block)]
-        for block in stale:
-            self.partial.write(block.offset, block.data)
-        fresh = [block for block in window if block.todo is Todo.WRITE] + stale
+        units = list(self._units(window))
+        stale = [unit for unit in units if unit[0].todo is Todo.CHECK and not self._stands(unit)]
+        for unit in stale:
+            self._write_unit(unit)
+        fresh = [unit for unit in units if unit[0].todo is Todo.WRITE] + stale
         if fresh:
-            self.partial.flush()
-        if self.verify == "read_back":
-            for block in fresh:
-                self._verify_block(block)
+            self.partial.flush(window[-1].end)
+        if self.verify == "read_back" and self.partial.readable:
+            for unit in fresh:
+                self._verify_unit(unit)
         self.tally.verified_bytes = max(self.tally.verified_bytes, window[-1].end)
         self.tally.progress()
         self._note(window)
@@ -172,18 +182,15 @@ class Pipeline:
                 self.tally.patched_blocks += 1
                 self.tally.report(Patch(block.number, block.digest))
 
-    def _verify_block(self, block: Block) -> None:
-        if self._stands(block):
+    def _verify_unit(self, unit: Window) -> None:
+        if self._stands(unit):
             return
-        self.partial.write(block.offset, block.data)
-        self.partial.flush()
-        if not self._stands(block):
-            raise Fault(
-                FaultKind.CORRUPT,
-                f"block {block.number} (bytes {block.offset} to {block.end - 1}) reads back altered, twice",
-            )
+        self._write_unit(unit)
+        self.partial.flush(unit[-1].end)
+        if not self._stands(unit):
+            where = f"bytes {unit[0].offset} to {unit[-1].end - 1}"
+            raise Fault(FaultKind.CORRUPT, f"block {unit[0].number} ({where}) reads back altered, twice")
         self.tally.repaired_blocks += 1
 
-    def _stands(self, block: Block) -> bool:
-        data = self.partial.read_back(block.offset, len(block.data))
-        return xxhash.xxh3_128_digest(data) == block.digest
+    def _stands(self, unit: Window) -> bool:
+        return self.partial.holds(unit[0].offset, [block.data for block in unit])

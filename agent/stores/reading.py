@@ -2,9 +2,10 @@
 
 import os
 import time
+from collections.abc import Callable
 
 import xxhash
-from attrs import define
+from attrs import define, evolve
 
 from agent.faults import Fault, FaultKind, Side, classify
 from agent.protocol import BLOCK_BYTES, Pace
@@ -14,11 +15,16 @@ from agent.stores.destination import Partial
 from agent.stores.pipeline import Block, Tally, Todo, Window
 
 
+def _each_block(number: int) -> range:
+    return range(number, number + 1)
+
+
 @define
 class Reader:
     """One open source.
 
     `believed`: the digests of blocks that should stand at the destination; the first `proven` of them do.
+    `unit`: which blocks the destination takes only together (`Partial.unit`).
     """
 
     source: int
@@ -26,26 +32,41 @@ class Reader:
     pace: Pace
     believed: tuple[bytes, ...] = ()
     proven: int = 0
+    unit: Callable[[int], range] = _each_block
 
     def window(self, first_block: int, size_bytes: int) -> Window:
-        """The next blocks, as many as there are below `size_bytes`.
+        """The next blocks below `size_bytes`, in whole units.
 
         Raises:
             Fault: SOURCE, SOURCE_OUTAGE, or SOURCE_CHANGED when the source ends before that.
         """
         window: Window = []
-        for number in range(first_block, first_block + pipeline.WINDOW_BLOCKS):
-            length = min(BLOCK_BYTES, size_bytes - number * BLOCK_BYTES)
-            if length <= 0:
-                break
-            with self.tally.whereabouts.at_source():
-                data = read_exactly(self.source, number * BLOCK_BYTES, length)
-            digest = xxhash.xxh3_128_digest(data)
-            todo = self._todo(number, digest)
-            window.append(Block(number, data, digest, todo))
-            self.tally.read_bytes += length
-            self.tally.kept_bytes += length if todo is not Todo.WRITE else 0
+        while len(window) < pipeline.WINDOW_BLOCKS and first_block * BLOCK_BYTES < size_bytes:
+            window += self._unit(first_block, size_bytes)
+            first_block = window[-1].number + 1
         return window
+
+    def _unit(self, first_block: int, size_bytes: int) -> Window:
+        """One unit, of which all has to be done that has to be done with any block of it."""
+        end = self.unit(first_block).stop
+        blocks = [
+            self._block(number, min(BLOCK_BYTES, size_bytes - number * BLOCK_BYTES))
+            for number in range(first_block, min(end, -(-size_bytes // BLOCK_BYTES)))
+        ]
+        todos = {block.todo for block in blocks}
+        if end * BLOCK_BYTES > size_bytes:  # it may have been longer when it was proven
+            todos.add(Todo.CHECK)
+        todo = next(each for each in Todo if each in todos)
+        if todo is not Todo.WRITE:
+            self.tally.kept_bytes += sum(len(block.data) for block in blocks)
+        return [block if block.todo is todo else evolve(block, todo=todo) for block in blocks]
+
+    def _block(self, number: int, length: int) -> Block:
+        with self.tally.whereabouts.at_source():
+            data = read_exactly(self.source, number * BLOCK_BYTES, length)
+        digest = xxhash.xxh3_128_digest(data)
+        self.tally.read_bytes += length
+        return Block(number, data, digest, self._todo(number, digest))
 
     def _todo(self, number: int, digest: bytes) -> Todo:
         if number >= len(self.believed) or self.believed[number] != digest:

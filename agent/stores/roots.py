@@ -5,7 +5,7 @@ import os
 import stat
 
 from agent.faults import Side, classify
-from agent.folders import FolderFound
+from agent.protocol import FolderFound
 
 
 def find_folder(path: str, roots: tuple[str, ...]) -> FolderFound:

@@ -45,3 +45,54 @@ class Stage(Generic[T]):
                 except BaseException as error:  # noqa: BLE001  raised where the stage is awaited
                     self.error = error
             self._items.task_done()
+
+
+@define
+class Job:
+    """Something that one of a crew does; whoever needs it done waits for it."""
+
+    _work: Callable[[], None]
+    _ended: threading.Event = field(factory=threading.Event, init=False)
+    _error: BaseException | None = field(default=None, init=False)
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001  raised where the job is awaited
+            self._error = error
+        self._ended.set()
+
+    def wait(self) -> None:
+        """Until it is done. Raises what it met."""
+        self._ended.wait()
+        if self._error is not None:
+            raise self._error
+
+
+@define
+class Crew:
+    """Threads that do jobs side by side."""
+
+    _size: int
+    _jobs: "queue.Queue[Job | None]" = field(factory=lambda: queue.Queue(1), init=False)
+    _threads: list[threading.Thread] = field(factory=list, init=False)
+
+    def put(self, work: Callable[[], None]) -> Job:
+        """Waits while all hands are full."""
+        if len(self._threads) < self._size:
+            self._threads.append(threading.Thread(target=self._run, daemon=True))
+            self._threads[-1].start()
+        job = Job(work)
+        self._jobs.put(job)
+        return job
+
+    def finish(self) -> None:
+        """When all that was put is done."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job.run()

@@ -9,7 +9,7 @@ from attrs import define, evolve, field
 from trio.testing import MockClock
 
 from agent.actors.delivery import BUSY_LOOK_S, Errand
-from agent.config import BandwidthStep, Route
+from agent.config import Route
 from agent.faults import Fault, FaultKind, OutageReason, Side
 from agent.messages import Counted, Moved, Progress
 from agent.protocol import (
@@ -36,7 +36,7 @@ from agent.protocol import (
 )
 from agent.rules.naming import is_ours
 from agent.stores.journal import JournalError
-from agent.terms import Status, Step, Transfer
+from agent.terms import BandwidthStep, Status, Step, Transfer
 from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, INTENT, PLACE, PUBLISHED
 from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
 from tests.rules.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state

@@ -187,15 +187,6 @@ def test_a_missing_marker_is_an_unmounted_destination_too(home: Home) -> None:
     assert wrong(home)[0].startswith(f"{home.path}/out: marker_missing: ")
 
 
-def test_an_object_store_is_said_to_be_left_out(home: Home) -> None:
-    configured(home.path, ROUTE, S3)
-    home.deliver("a.mxf")
-    said = told("-c", home.config, "verify").splitlines()
-    assert said[0] == "s3://bucket/prefix: s3:// is not supported yet; 0 files not looked at"
-    assert said[1].startswith("1 file")
-    assert told("-c", home.config, "verify", "--route", "mxf").startswith("1 file")
-
-
 def test_it_works_beside_a_running_agent(home: Home) -> None:
     for name in ("in", "out"):
         (home.path / name).mkdir()

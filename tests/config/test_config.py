@@ -7,7 +7,6 @@ import attrs
 import pytest
 
 from agent.config import (
-    BandwidthStep,
     DestinationPlan,
     Route,
     WebSection,
@@ -15,6 +14,7 @@ from agent.config import (
 )
 from agent.config.keys import BUILT_IN_EXCLUDES
 from agent.config.structure import KEYS
+from agent.terms import BandwidthStep
 from tests.config.configs import MOV, ROUTE, config_of, reasons_of, routes
 
 

@@ -2,9 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import (
-    BandwidthStep,
-)
+from agent.terms import BandwidthStep
 from tests.config.configs import MOV, ROUTE, config_of, reasons_of
 
 

@@ -2,9 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import (
-    BandwidthStep,
-)
 from agent.config.units import (
     format_bandwidth,
     format_duration,
@@ -13,6 +10,7 @@ from agent.config.units import (
     parse_duration,
     parse_size,
 )
+from agent.terms import BandwidthStep
 
 
 @given(st.integers(0, 366 * 86_400_000))

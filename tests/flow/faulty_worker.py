@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from agent import worker
 from agent.faults import Side, classify
 from agent.protocol import Place
-from agent.stores import arriving, checking, copying, following, pipeline, reading, settling, source
-from agent.stores.folder import FolderDestination, destination_faults, find, probe
+from agent.stores import arriving, checking, copying, folder, following, pipeline, reading, settling, source
+from agent.stores.folder import FolderDestination, destination_faults
 from agent.stores.reading import read_exactly
 from agent.stores.settling import settle
 from agent.stores.source import open_same_file, open_source
@@ -34,23 +34,15 @@ class DestinationTroubles(FileTroubles):
             yield
 
 
-class SpoiltDestination(FaultyDestination):
-    """With what workers ask beside what is needed for a copy."""
-
-    def strays(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
-        with self.script.around("strays"):
-            return cast("FolderDestination", self._inner).strays(identity, deep=deep)
-
-
 def spoil(troubles: FileTroubles) -> None:
     destination = DestinationTroubles(troubles.path)
 
     @contextmanager
-    def opened(desk: worker.Desk, place: Place) -> Iterator[SpoiltDestination]:
+    def opened(desk: worker.Desk, place: Place) -> Iterator[FaultyDestination]:
         with ExitStack() as stack:
             with destination.around("open"):
                 inner = stack.enter_context(FolderDestination.open(place, desk._publisher))
-            yield SpoiltDestination(inner, destination)
+            yield FaultyDestination(inner, destination)
 
     def destination_side(operation: str, call: Callable[..., R]) -> Callable[..., R]:
         def spoilt(*values: Any, **named: Any) -> R:  # noqa: ANN401  passed on as they come
@@ -72,8 +64,8 @@ def spoil(troubles: FileTroubles) -> None:
     pwrite = os.pwrite
     patches: list[tuple[object, str, object]] = [
         (worker.Desk, "_destination", opened),
-        (worker, "probe", destination_side("probe", probe)),
-        (worker, "find", destination_side("probe", find)),
+        (folder, "probe", destination_side("probe", folder.probe)),
+        (folder, "find", destination_side("probe", folder.find)),
         (os, "pwrite", lambda fd, data, offset: pwrite(fd, troubles.cut(data), offset)),
         (source.Listing, "entries", source_side("list", source.Listing.entries, own=True)),
         (source, "examine", source_side("examine", source.examine, own=True)),

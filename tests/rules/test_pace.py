@@ -1,6 +1,6 @@
-from agent.config import BandwidthStep
 from agent.protocol import Pace
 from agent.rules.pace import limit_bytes_s
+from agent.terms import BandwidthStep
 
 DAY = (BandwidthStep(8 * 60, 20_000_000), BandwidthStep(19 * 60, None))
 

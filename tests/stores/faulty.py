@@ -2,13 +2,14 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from attrs import define, field
 
 from agent.faults import Fault, OutageReason
+from agent.protocol import ConflictMode, VerifyMode
 from agent.stores.destination import Destination, Existing, Partial
 from agent.terms import VerifyLevel
 
@@ -104,20 +105,35 @@ class FaultyPartial:
             return self._troubles.shown(self._inner.size_bytes)
 
     @property
-    def read_back_level(self) -> VerifyLevel:
-        return self._inner.read_back_level
+    def lasts(self) -> bool:
+        return self._inner.lasts
+
+    @property
+    def readable(self) -> bool:
+        return self._inner.readable
+
+    def unit(self, block: int) -> range:
+        return self._inner.unit(block)
+
+    def level(self, wanted: VerifyMode) -> VerifyLevel:
+        return self._inner.level(wanted)
 
     def truncate(self, size_bytes: int) -> None:
         with self._troubles.around("truncate"):
             self._inner.truncate(size_bytes)
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, blocks: Sequence[bytes]) -> None:
         with self._troubles.around("write"):
-            self._inner.write(offset, self._troubles.written(offset, data))
+            first, *others = blocks
+            self._inner.write(offset, [self._troubles.written(offset, first), *others])
 
-    def flush(self) -> None:
+    def flush(self, until: int) -> None:
         with self._troubles.around("flush"):
-            self._inner.flush()
+            self._inner.flush(until)
+
+    def holds(self, offset: int, blocks: Sequence[bytes]) -> bool:
+        data = b"".join(blocks)
+        return self.read_back(offset, len(data)) == data
 
     def anchor(self) -> None:
         with self._troubles.around("anchor"):
@@ -171,6 +187,10 @@ class FaultyDestination:
     _inner: Destination
     script: Troubles
 
+    def reserve(self, partial: str, name: str, size_bytes: int | None, conflict: ConflictMode) -> str:
+        with self.script.around("reserve"):
+            return self._inner.reserve(partial, name, size_bytes, conflict)
+
     def open_partial(self, partial: str) -> FaultyPartial:
         with self.script.around("open_partial"):
             inner = self._inner.open_partial(partial)
@@ -180,9 +200,13 @@ class FaultyDestination:
         with self.script.around("discard"):
             self._inner.discard(partial)
 
-    def publish(self, partial: str, name: str) -> None:
+    def publish(self, partial: str, name: str, size_bytes: int) -> None:
         with self.script.around("publish"):
-            self._inner.publish(partial, name)
+            self._inner.publish(partial, name, size_bytes)
+
+    def retract(self, partial: str, name: str) -> bool:
+        with self.script.around("retract"):
+            return self._inner.retract(partial, name)
 
     def stands(self, name: str) -> bool:
         with self.script.around("stands"):

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.config import BandwidthStep
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.protocol import Checkpoint, Copying, Pace, Patch, Proven
 from agent.stores import copying, pipeline, reading
 from agent.stores.pipeline import Report, Tally
 from agent.stores.reading import read_exactly
 from agent.stores.stages import IN_FLIGHT, Stage
+from agent.terms import BandwidthStep
 from tests.stores.bench import BLOCK, SHARED_MEMORY, WINDOW, bench_with, content_of_size, small_blocks
 from tests.stores.faulty import Script
 from tests.stores.ground import digests_of

@@ -86,7 +86,7 @@ def test_whatever_has_the_name_keeps_it_and_is_no_file_to_compare(
     assert destination.stands("clip.mxf")
     assert destination.find("clip.mxf") is None
     with pytest.raises(FileExistsError):
-        destination.publish(PARTIAL, "clip.mxf")
+        destination.publish(PARTIAL, "clip.mxf", 7)
     assert (root / "clip.mxf").lstat() == before
 
 
@@ -99,7 +99,7 @@ def test_nothing_is_read_written_or_removed_through_a_linked_folder(
     calls: list[Callable[[], object]] = [
         lambda: destination.open_partial(f"linked/{PARTIAL}"),
         lambda: destination.open_partial(f"linked/new/{PARTIAL}"),
-        lambda: destination.publish("linked/clip.mxf", "linked/other.mxf"),
+        lambda: destination.publish("linked/clip.mxf", "linked/other.mxf", 7),
         lambda: destination.find("linked/clip.mxf"),
     ]
     for call in calls:
@@ -168,10 +168,10 @@ def test_a_published_file_has_the_time_of_its_source(destination: FolderDestinat
 
 def _operations(destination: Destination, partial: Partial) -> dict[str, Callable[[], object]]:
     return {
-        "fdatasync": partial.flush,
+        "fdatasync": lambda: partial.flush(0),
         "fsync": lambda: partial.seal(MTIME_NS),
         "ftruncate": lambda: partial.truncate(0),
-        "pwrite": lambda: partial.write(0, b"data"),
+        "pwrite": lambda: partial.write(0, [b"data"]),
         "pread": lambda: partial.read_back(0, 4),
         "fstat": lambda: partial.size_bytes,
         "unlink": lambda: destination.discard(PARTIAL),

@@ -79,7 +79,7 @@ def test_a_usable_folder_says_where_it_is_and_how_much_fits_and_keeps_nothing(
     probed = probe(str(root), None, try_writing=try_writing)
     assert probed.device == root.stat().st_dev
     assert probed.mount_point == platform.mount_point(str(root))
-    assert 0 < probed.free_bytes <= probed.total_bytes
+    assert 0 < (probed.free_bytes or 0) <= (probed.total_bytes or 0)
     assert list(root.iterdir()) == []
 
 

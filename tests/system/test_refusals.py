@@ -10,13 +10,6 @@ def refusal(agent: Agent) -> tuple[int, list[str]]:
     return done.returncode, done.stderr.strip().splitlines()
 
 
-def test_an_object_store_is_refused_by_name(agent: Agent) -> None:
-    agent.configure(destination="s3://bucket/prefix")
-    code, [line] = refusal(agent)
-    assert code == 2
-    assert 'route "mxf": destination: s3:// is not supported yet' in line
-
-
 @pytest.mark.parametrize(
     ("route", "words"),
     [

@@ -1,0 +1,228 @@
+"""What a worker process is asked to do."""
+
+from typing import Literal
+
+from attrs import frozen
+
+from agent.terms import BandwidthStep, S3Access, Signature
+
+VerifyMode = Literal["read_back", "hash", "size"]
+AfterMode = Literal["delete", "keep", "archive"]
+ConflictMode = Literal["rename", "fail"]
+
+
+@frozen
+class SourceFolder:
+    """A source and which of its files count."""
+
+    root: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+
+@frozen
+class Place:
+    """A destination: a folder on the device that the storage monitor has accepted, or an s3:// URL.
+
+    `s3`: how to reach the latter; None: it is a folder.
+    """
+
+    root: str
+    device: int
+    s3: S3Access | None = None
+
+
+@frozen
+class PrepareSource:
+    """Make the source folder if it is missing. Ends with Finished."""
+
+    root: str
+
+
+@frozen
+class ListSource:
+    """Stat everything that counts. Streams Listed, ends with ListingEnd."""
+
+    source: SourceFolder
+
+
+@frozen
+class ExamineSource:
+    """Stat these paths, and look `closely` at some: open writers, container. Ends with ListingEnd."""
+
+    source: SourceFolder
+    paths: tuple[str, ...]
+    closely: frozenset[str]
+
+
+@frozen
+class ListenToSource:
+    """Stream Touched for ever, where the platform can; ends with Finished when it cannot."""
+
+    root: str
+
+
+@frozen
+class ProbeDestination:
+    """Is the destination there, on its mount, writable? Answered by Probed.
+
+    `try_writing`: the name of a file to prove it with, which is gone afterwards; None: only look.
+    """
+
+    root: str
+    marker: str | None
+    try_writing: str | None
+    s3: S3Access | None = None
+
+
+@frozen
+class FindDestination:
+    """Is the destination there, to be read? Answered by Probed."""
+
+    root: str
+    marker: str | None
+    s3: S3Access | None = None
+
+
+@frozen
+class Pace:
+    """How fast a copy may go: the route's timetable (empty: no limit), divided among `shares` copies."""
+
+    steps: tuple[BandwidthStep, ...] = ()
+    shares: int = 1
+
+
+@frozen
+class CopyFile:
+    """Copy and verify into the partial. Streams Copying and Checkpoint, ends with an Arrived, or Reserved.
+
+    `digests` are those of the blocks that the journal believes in; they are read back before being trusted.
+    `revised`: the source has changed since they were taken, so that each of its blocks is compared with them;
+    of the first `proven_blocks` it is certain that they stand at the destination.
+    """
+
+    source: str
+    path: str
+    signature: Signature
+    place: Place
+    name: str
+    partial: str
+    digests: tuple[bytes, ...]
+    verify: VerifyMode
+    conflict: ConflictMode
+    pace: Pace
+    revised: bool = False
+    proven_blocks: int = 0
+
+
+@frozen
+class FollowFile:
+    """Copy what a writer has left behind of a growing file, until it stops growing for a while.
+
+    `signature` only says which file it is (device, inode). Streams Proven first, then Copying, Checkpoint and
+    Patch, ends with Followed, or Reserved. The rest as in CopyFile.
+    """
+
+    source: str
+    path: str
+    signature: Signature
+    place: Place
+    name: str
+    conflict: ConflictMode
+    partial: str
+    digests: tuple[bytes, ...]
+    proven_blocks: int
+    verify: VerifyMode
+    pace: Pace
+
+
+@frozen
+class PublishFile:
+    """Give the verified partial its name without replacing anything. Streams Copying, ends with Published.
+
+    `read_back`: that could not be done before, so it is done under the name.
+    """
+
+    place: Place
+    partial: str
+    name: str
+    conflict: ConflictMode
+    size_bytes: int
+    digest: bytes
+    read_back: bool = False
+
+
+@frozen
+class CheckFile:
+    """Read a published file back and compare it with the record. Streams Copying, ends with Checked."""
+
+    place: Place
+    name: str
+    size_bytes: int
+    digest: bytes
+
+
+@frozen
+class SettleSource:
+    """Delete, keep or archive the source if it is still what was delivered. Ends with SourceSettled."""
+
+    source: str
+    path: str
+    signature: Signature
+    after: AfterMode
+    archive: str | None
+
+
+@frozen
+class LookUpSource:
+    """Does this path still exist? Ends with Presence."""
+
+    source: str
+    path: str
+
+
+@frozen
+class DiscardPartial:
+    """Remove a partial of ours, if it is there. Ends with Finished."""
+
+    place: Place
+    partial: str
+
+
+@frozen
+class FindStrays:
+    """Find files whose names prove that they are `identity`'s: in the root, or `deep` in every folder below.
+
+    Streams Strays, ends with Finished.
+    """
+
+    place: Place
+    identity: str
+    deep: bool
+
+
+@frozen
+class FindFolder:
+    """Is this absolute path a folder, and below one of `roots`? Answered by FolderFound."""
+
+    path: str
+    roots: tuple[str, ...]
+
+
+Request = (
+    PrepareSource
+    | ListSource
+    | ExamineSource
+    | ListenToSource
+    | ProbeDestination
+    | FindDestination
+    | CopyFile
+    | FollowFile
+    | PublishFile
+    | CheckFile
+    | SettleSource
+    | LookUpSource
+    | DiscardPartial
+    | FindStrays
+    | FindFolder
+)

@@ -1,0 +1,126 @@
+"""Multipart uploads: what is remembered of one, and which blocks of a file go into which part.
+
+An upload is bound to the name that its file will have, and its service gives it an id of its own. Both have
+to be in the journal, so they stand in what a transfer remembers as its partial, in place of a temporary name:
+`day/clip.mxf//0123456789abcdef/8/id`. No path holds "//", so the two are never taken for each other.
+"""
+
+import re
+from typing import Self
+from urllib.parse import quote, unquote
+
+from attrs import evolve, frozen
+
+from agent.rules.naming import split_path
+
+MOST_PARTS = 10_000  # S3's own limits
+LARGEST_PART_BLOCKS = 5 * 1024  # 5 GiB
+TIER_PARTS = 1000
+
+_REFERENCE = re.compile(
+    r"(?P<name>.+)//(?P<mark>[0-9a-f]{16})/(?P<size>[1-9][0-9]*)(?P<graded>\+?)/(?P<rest>.*)", re.DOTALL
+)
+_MARK = re.compile(r"\.([0-9a-f]{16})\.partial\Z")
+
+
+@frozen
+class Parts:
+    """Part `n`, counted from 1, has `size_blocks`; when `graded`, twice as many after each `TIER_PARTS`.
+
+    A file whose size is known needs parts of one size; one that grows may come to any size.
+    """
+
+    size_blocks: int
+    graded: bool = False
+
+    @classmethod
+    def of(cls, size_blocks: int | None, wanted_blocks: int) -> Self:
+        """For a file of so many blocks (None: it grows): as wanted, larger where they would be too many."""
+        if size_blocks is None:
+            return cls(wanted_blocks, graded=True)
+        return cls(max(wanted_blocks, -(-size_blocks // MOST_PARTS)))
+
+    def number(self, block: int) -> int:
+        """The part that this block belongs to, from 1; more than `MOST_PARTS` when the file is too large."""
+        first, before = 0, 0
+        size_blocks = self.size_blocks
+        while self.graded and before + TIER_PARTS < MOST_PARTS:
+            after = first + TIER_PARTS * size_blocks
+            if block < after:
+                break
+            first, before = after, before + TIER_PARTS
+            size_blocks = min(2 * size_blocks, LARGEST_PART_BLOCKS)
+        return before + (block - first) // size_blocks + 1
+
+    def span(self, number: int) -> range:
+        """The blocks of this part."""
+        return range(self._first_block(number), self._first_block(number + 1))
+
+    def count(self, size_blocks: int) -> int:
+        """How many parts a file of so many blocks has."""
+        return self.number(size_blocks - 1) if size_blocks else 0
+
+    def _first_block(self, number: int) -> int:
+        if not self.graded:
+            return (number - 1) * self.size_blocks
+        first, size_blocks, left = 0, self.size_blocks, number - 1
+        for _ in range(MOST_PARTS // TIER_PARTS - 1):
+            if left <= TIER_PARTS:
+                break
+            first, left = first + TIER_PARTS * size_blocks, left - TIER_PARTS
+            size_blocks = min(2 * size_blocks, LARGEST_PART_BLOCKS)
+        return first + left * size_blocks
+
+
+@frozen
+class Upload:
+    """One upload to `name`, relative to the destination; `mark` tells it from all others of ours.
+
+    While `id` is None it is about to be made: `others` were under way to the same name before.
+    """
+
+    name: str
+    mark: str
+    parts: Parts
+    id: str | None = None
+    others: tuple[str, ...] = ()
+
+    def begun(self, upload_id: str) -> Self:
+        """The service has made it and calls it so."""
+        return evolve(self, id=upload_id, others=())
+
+    def reference(self) -> str:
+        """What the journal keeps as the partial."""
+        rest = (
+            "".join(f"?{quote(each, '')}" for each in self.others) if self.id is None else quote(self.id, "")
+        )
+        grade = "+" if self.parts.graded else ""
+        return f"{self.name}//{self.mark}/{self.parts.size_blocks}{grade}/{rest}"
+
+
+def parse(partial: str) -> Upload | None:
+    """The upload that a transfer remembers; None for a temporary name: there is none yet."""
+    found = _REFERENCE.fullmatch(partial)
+    if found is None:
+        return None
+    rest = found["rest"]
+    parts = Parts(int(found["size"]), bool(found["graded"]))
+    if rest and not rest.startswith("?"):
+        return Upload(found["name"], found["mark"], parts, unquote(rest))
+    others = tuple(unquote(each) for each in rest.split("?")[1:])
+    return Upload(found["name"], found["mark"], parts, None, others)
+
+
+def mark_of(partial: str) -> str:
+    """The fingerprint in a temporary name or an upload's reference."""
+    upload = parse(partial)
+    if upload is not None:
+        return upload.mark
+    found = _MARK.search(split_path(partial)[1])
+    return found[1] if found else ""
+
+
+def bound_name(partial: str, name: str) -> str:
+    """The only name that this partial can be given; `name` when it can be given any."""
+    upload = parse(partial)
+    return upload.name if upload else name

@@ -1,0 +1,44 @@
+"""What stands behind a destination's address: a folder, or a bucket.
+
+What is for buckets is imported only where there is one: boto3 takes 1.5 s.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from agent.protocol import FindDestination, Place, Probed, ProbeDestination
+from agent.stores import folder
+from agent.stores.destination import Destination
+from agent.stores.platform import Publisher
+
+
+def destination(
+    place: Place, publisher: Publisher, alive: Callable[[], None]
+) -> AbstractContextManager[Destination]:
+    """Opened for one request; `alive` is called while bytes move of which nothing else is heard.
+
+    Raises: Fault: DESTINATION.
+    """
+    if place.s3 is None:
+        return folder.FolderDestination.open(place, publisher)
+    from agent.stores.s3.destination import S3Destination  # noqa: PLC0415  see above
+
+    return S3Destination.open(place.root, place.s3, alive)
+
+
+def probe(request: ProbeDestination) -> Probed:
+    """Is it there and usable? Raises: Fault: DESTINATION, with the reason of the outage."""
+    if request.s3 is None:
+        return folder.probe(request.root, request.marker, request.try_writing)
+    from agent.stores.s3 import probing  # noqa: PLC0415  see above
+
+    return probing.probe(request.root, request.marker, request.try_writing, request.s3)
+
+
+def find(request: FindDestination) -> Probed:
+    """Is it there, to be read? Raises: Fault: DESTINATION, with the reason of the outage."""
+    if request.s3 is None:
+        return folder.find(request.root, request.marker)
+    from agent.stores.s3 import probing  # noqa: PLC0415  see above
+
+    return probing.find(request.root, request.marker, request.s3)

@@ -74,6 +74,15 @@ class Uploads:
                     return file
                 await trio.sleep(POLL_S)
 
+    async def until_checkpoint(self, path: str) -> None:
+        """A part of this file stands verified at its destination."""
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                found = await self.house.household.ledger.interim()
+                if any(each.path == path and each.verified_bytes for each in found):
+                    return
+                await trio.sleep(POLL_S)
+
     async def until_closed(self) -> None:
         """Nothing is left to do for any job."""
         with trio.fail_after(PATIENCE_S):

@@ -86,19 +86,26 @@ class Uploader(Agent):
 
 
 @pytest.fixture
-def uploader(tmp_path: Path, moto_bucket: TestBucket) -> Iterator[Uploader]:
+def whole(rclone_bucket: TestBucket) -> TestBucket:
+    """All of the bucket."""
+    return evolve(rclone_bucket, prefix="")
+
+
+@pytest.fixture
+def uploader(tmp_path: Path, whole: TestBucket) -> Iterator[Uploader]:
     agent = Uploader(tmp_path)
-    agent.set_up(moto_bucket)
+    agent.set_up(whole)
     try:
         yield agent
     finally:
         agent.end()
 
 
-@pytest.fixture
-def whole(moto_bucket: TestBucket) -> TestBucket:
-    """All of the bucket."""
-    return evolve(moto_bucket, prefix="")
+def open_uploads(bucket: TestBucket) -> list[tuple[str, str]]:
+    try:
+        return bucket.uploads()
+    except bucket.client.exceptions.NoSuchUpload:  # what this server says where there never was one
+        return []
 
 
 def objects(bucket: TestBucket) -> dict[str, bytes]:
@@ -130,7 +137,7 @@ def test_300_files_in_nested_folders_are_sent_and_one_that_changes_is_sent_again
     }
     assert (ended["progress"], ended["total_files"], ended["completed_files"]) == (1.0, 300, 300)
     assert [each["upload_id"] for each in listed] == [job]
-    assert whole.uploads() == []
+    assert open_uploads(whole) == []
     assert {path.relative_to(uploader.media).as_posix() for path in uploader.media.rglob("*.mxf")} == set(
         files
     )
@@ -154,18 +161,18 @@ def test_a_job_whose_agent_is_killed_goes_on_and_sends_nothing_twice(
     # A second delivery of the same content would stand there as name_1.
     assert objects(whole) == {f"{job}/{path}": content for path, content in files.items()}
     assert (ended["completed_files"], ended["progress"], states) == (len(files), 1.0, {"UPLOADED"})
-    assert whole.uploads() == []
+    assert open_uploads(whole) == []
 
 
 def test_a_stopped_job_leaves_no_multipart_upload(uploader: Uploader, whole: TestBucket) -> None:
     fill(uploader.media, {"long.mxf": LONG * 4, "short.mxf": b"short"})
     uploader.start()
     job = uploader.upload(whole)
-    uploader.wait_until(lambda: bool(whole.uploads()))
+    uploader.wait_until(lambda: bool(open_uploads(whole)))
     code, answer = uploader.ask("DELETE", f"/uploads/{job}")
     assert (code, answer) == (202, {"upload_id": job, "status": "stopped"})
     uploader.wait_until(lambda: bool(uploader.events("upload job closed")))
-    assert whole.uploads() == []
+    assert open_uploads(whole) == []
     ended = uploader.job(job)
     assert (ended["state"], ended["error_message"]) == ("FAILED", "stopped by request")
     assert uploader.ask("DELETE", f"/uploads/{job}")[0] == 409

@@ -112,6 +112,15 @@ def _pattern(told: Mapping[str, object]) -> str | None:
 
 def _text(told: Mapping[str, object], name: str) -> str:
     value = told.get(name)
-    if not isinstance(value, str) or not value or "\0" in value or len(value) > TEXT_CHARACTERS:
+    if not isinstance(value, str) or not _is_name(value):
         raise UnprocessableEntity(f"{name}: must be given, as text of 1 to {TEXT_CHARACTERS} characters")
     return value
+
+
+def _is_name(value: str) -> bool:
+    """Whether a file could be called so; bytes that are no UTF-8 come as surrogates (PEP 383)."""
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value and 0 < len(value) <= TEXT_CHARACTERS

@@ -154,8 +154,9 @@ class View:
     def _open(self, route: Route) -> None:
         """What is known of its destination holds for it too."""
         board = Board(route)
-        for peer in self._boards_of(route.destination):
-            board.storage, board.swept = peer.storage, peer.swept
+        for peer in self.boards.values():
+            if peer.route.destination == route.destination:
+                board.storage, board.swept = peer.storage, peer.swept
         self.boards[route.name] = board
         self._stale_routes.add(route.name)
 

@@ -230,7 +230,7 @@ upload_jobs = Table(
     # The bucket's name.
     Column("destination_bucket", Text, nullable=False),
     # A glob on the path below the folder; empty: every file.
-    Column("pattern", Text),
+    Column("pattern", FileName),
     # An `UploadState`.
     Column("state", _word(UploadState), nullable=False),
     # From 0 to 1, by bytes.

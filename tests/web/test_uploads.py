@@ -149,6 +149,7 @@ async def test_a_storage_that_does_not_answer_is_to_be_asked_again_later() -> No
         (ORDER | {"pattern": ""}, "pattern"),
         (ORDER | {"pattern": "/day1/*"}, "pattern: a glob"),
         (ORDER | {"pattern": ["*"]}, "pattern"),
+        (ORDER | {"pattern": "\ud800"}, "pattern"),
         (ORDER | {"patern": "*"}, "patern: unknown; known are source_folder"),
     ],
 )

@@ -14,7 +14,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text, nullable=False),
         sa.Column("source_folder", sa.LargeBinary, nullable=False),
         sa.Column("destination_bucket", sa.Text, nullable=False),
-        sa.Column("pattern", sa.Text),
+        sa.Column("pattern", sa.LargeBinary),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("progress", sa.Double, nullable=False),
         sa.Column("total_files", sa.Integer, nullable=False),

@@ -144,7 +144,12 @@ class UploadDesk:
 
 
 def _overlap(one: str, other: str) -> bool:
-    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+    return _is_in(one, other) or _is_in(other, one)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    """Inside, or the folder itself."""
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
 
 
 async def _journaled(operation: Awaitable[T]) -> T:

@@ -165,7 +165,7 @@ class Keeper:
         self.crew.join(route)
         await self.broadcaster.send(RouteOpened(route))
         await self.dispatcher.send(OpenRoute(route))
-        self.nursery.start_soon(self._examine, kept)
+        self._begin_examination(kept)
         with kept.watching:
             async with trio.open_nursery() as watching:
                 self.crew.watch(watching, route)
@@ -211,12 +211,16 @@ class Keeper:
             self._news.set()
         if upload.has_ended:
             kept.watching.cancel()
-        elif upload.is_suspect(trio.current_time()) and not kept.being_examined:
+        elif upload.is_suspect(trio.current_time()):
+            self._begin_examination(kept)
+
+    def _begin_examination(self, kept: Kept) -> None:
+        if not kept.being_examined:
+            kept.being_examined = True
             self.nursery.start_soon(self._examine, kept)
 
     async def _examine(self, kept: Kept) -> None:
         """Its folder may have gone, or may not be read under a new configuration."""
-        kept.being_examined = True
         upload = kept.upload
         silence_s = upload.route.stall_timeout_s
         reason = ""

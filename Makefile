@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST ?= -q -n auto
-# Thousands of processes that are killed: not slowed down by counting lines.
+PYTEST ?= -q -n auto --dist worksteal
+# Whole agents, hundreds of them killed: not slowed down by counting lines, which calmer tests do.
 FIRE := tests/crash tests/flow/test_chaos.py
+UNCOUNTED := tests/system $(FIRE)
 
-.PHONY: run test bench-growing lint types check clean
+.PHONY: run test test-fire bench-growing lint types check clean
 .DEFAULT_GOAL := run
 
 $(VENV)/run.done: pyproject.toml
@@ -27,11 +28,15 @@ run: $(VENV)/run.done
 
 test: lint types
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(PYTEST) $(FIRE:%=--ignore=%)
+	$(BIN)/coverage run -m pytest $(PYTEST) $(UNCOUNTED:%=--ignore=%)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='agent/rules/*' --fail-under=100
-	$(BIN)/python -m pytest $(PYTEST) $(FIRE)
+	$(BIN)/python -m pytest $(PYTEST) $(UNCOUNTED)
+
+# Every kill, every power cut and every seed of chaos, of which `make test` tries a part.
+test-fire: $(VENV)/dev.done
+	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE)
 
 bench-growing: $(VENV)/dev.done
 	$(BIN)/python -m bench.growing

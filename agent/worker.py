@@ -155,9 +155,9 @@ class Desk:
             case ListenToSource(root):
                 return self._listen(root)
             case ProbeDestination():
-                return places.probe(request)
+                return places.probe(request, self.moving)
             case FindDestination():
-                return places.find(request)
+                return places.find(request, self.moving)
             case CopyFile(place=place, partial=partial):
                 self._copy = whereabouts = Whereabouts()
                 with self._claims.held(place.root, partial), self._destination(place) as destination:

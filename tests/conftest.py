@@ -1,4 +1,9 @@
-"""For all tests: what Hypothesis tries is the same everywhere; chaos and crash matrix tell their tables."""
+"""For all tests: what Hypothesis tries is the same everywhere; chaos and crash matrix tell their tables.
+
+With `--every` these two try all they have, without it a part that is the same in every run.
+"""
+
+import os
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -8,6 +13,21 @@ from tests.flow import chaos_table
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+EVERY = "--every"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        EVERY,
+        action="store_true",
+        help="every kill, power cut and seed of chaos, not a part of them (make test-fire)",
+    )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core: many tests wait, for a file to be still or a mount to count as hung."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:

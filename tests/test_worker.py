@@ -13,21 +13,26 @@ import pytest
 from agent import worker
 from agent.faults import Fault, FaultKind, Side
 from agent.protocol import (
+    BLOCK_BYTES,
     Copied,
     Copying,
     DiscardPartial,
     ExamineSource,
     FindStrays,
     Finished,
+    Followed,
+    FollowFile,
     Listed,
     ListenToSource,
     ListingEnd,
     ListSource,
     LookUpSource,
+    Pace,
     PrepareSource,
     Presence,
     Probed,
     ProbeDestination,
+    Proven,
     Published,
     Reply,
     Request,
@@ -38,10 +43,10 @@ from agent.protocol import (
     Waiting,
 )
 from agent.rules.naming import partial_path, probe_path
-from agent.stores import source
+from agent.stores import following, source
 from agent.stores.claims import Claims
 from agent.stores.whereabouts import Whereabouts
-from agent.terms import SourceFile
+from agent.terms import Signature, SourceFile
 from agent.worker import PULSE_S, Desk, frame, read_frame
 from tests.rules.samples import IDENTITY, STATE
 from tests.stores.claimants import another_process_holds
@@ -80,6 +85,49 @@ def test_a_file_is_led_from_its_source_to_its_destination(ground: Ground) -> Non
     assert ask(ground.settle()) == [SourceSettled(None)]
     assert ask(LookUpSource(str(ground.source), "clip.mxf")) == [Presence(exists=False)]
     assert ground.arrived() == {"clip.mxf": b"content"}
+
+
+def a_follower(ground: Ground, signature: Signature) -> FollowFile:
+    return FollowFile(
+        source=str(ground.source),
+        path="clip.mxf",
+        signature=signature,
+        place=ground.place,
+        partial=PARTIAL,
+        digests=(),
+        proven_blocks=0,
+        verify="read_back",
+        pace=Pace(),
+    )
+
+
+def test_a_recording_is_followed_some_way_behind_its_writer(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "IDLE_S", 0.0)
+    content = os.urandom(following.HEADROOM_BYTES + 2 * BLOCK_BYTES + 1)
+    (ground.source / "clip.mxf").write_bytes(content)
+    proven, *_, followed = ask(a_follower(ground, ground.signature()))
+    assert (proven, followed) == (Proven(0), Followed(2))
+    assert ground.arrived() == {PARTIAL: content[: 2 * BLOCK_BYTES]}
+
+
+@pytest.mark.parametrize(
+    ("replaced", "kind"), [(True, FaultKind.SOURCE_CHANGED), (False, FaultKind.SOURCE_GONE)]
+)
+def test_another_file_under_the_name_of_a_recording_is_not_followed(
+    ground: Ground, replaced: bool, kind: FaultKind
+) -> None:
+    recording = ground.source / "clip.mxf"
+    recording.touch()
+    request = a_follower(ground, ground.signature())
+    recording.rename(ground.source / "earlier.mxf")
+    if replaced:
+        recording.touch()
+    [fault] = ask(request)
+    assert isinstance(fault, Fault)
+    assert fault.kind is kind
+    assert ground.arrived() == {}
 
 
 NAMES = [

@@ -15,7 +15,8 @@ from agent.rules.naming import split_path
 
 MOST_PARTS = 10_000  # S3's own limits
 LARGEST_PART_BLOCKS = 5 * 1024  # 5 GiB
-TIER_PARTS = 1000
+TIER_PARTS = 900  # so many that 5 TiB fit, from the smallest part size on
+TIERS = MOST_PARTS // TIER_PARTS  # the last one goes on for ever
 
 _REFERENCE = re.compile(
     r"(?P<name>.+)//(?P<mark>[0-9a-f]{16})/(?P<size>[1-9][0-9]*)(?P<graded>\+?)/(?P<rest>.*)", re.DOTALL
@@ -42,9 +43,8 @@ class Parts:
 
     def number(self, block: int) -> int:
         """The part that this block belongs to, from 1; more than `MOST_PARTS` when the file is too large."""
-        first, before = 0, 0
-        size_blocks = self.size_blocks
-        while self.graded and before + TIER_PARTS < MOST_PARTS:
+        first, before, size_blocks = 0, 0, self.size_blocks
+        for _ in range(TIERS if self.graded else 0):
             after = first + TIER_PARTS * size_blocks
             if block < after:
                 break
@@ -61,15 +61,13 @@ class Parts:
         return self.number(size_blocks - 1) if size_blocks else 0
 
     def _first_block(self, number: int) -> int:
-        if not self.graded:
-            return (number - 1) * self.size_blocks
-        first, size_blocks, left = 0, self.size_blocks, number - 1
-        for _ in range(MOST_PARTS // TIER_PARTS - 1):
-            if left <= TIER_PARTS:
+        first, size_blocks, before = 0, self.size_blocks, number - 1
+        for _ in range(TIERS if self.graded else 0):
+            if before <= TIER_PARTS:
                 break
-            first, left = first + TIER_PARTS * size_blocks, left - TIER_PARTS
+            first, before = first + TIER_PARTS * size_blocks, before - TIER_PARTS
             size_blocks = min(2 * size_blocks, LARGEST_PART_BLOCKS)
-        return first + left * size_blocks
+        return first + before * size_blocks
 
 
 @frozen

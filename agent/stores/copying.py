@@ -40,7 +40,7 @@ class Engine:
         if not self.partial.readable:
             return self.revise(believed, 0)
         first_block = self._resume(believed)
-        reader = Reader(self.source, self.tally, self.pace, unit=self.partial.unit)
+        reader = Reader(self.source, self.tally, self.pace, self.partial)
         return self._carry(reader, first_block, first_block)
 
     def revise(self, believed: tuple[bytes, ...], proven: int) -> tuple[bytes, VerifyLevel]:
@@ -56,7 +56,7 @@ class Engine:
         if self.partial.size_bytes > self.size_bytes:
             self.partial.truncate(self.size_bytes)
         proven = still_standing(self.partial, proven)
-        reader = Reader(self.source, self.tally, self.pace, believed, proven, self.partial.unit)
+        reader = Reader(self.source, self.tally, self.pace, self.partial, believed, proven)
         return self._carry(reader, 0, len(believed))
 
     def _forget_what_was_read(self) -> None:

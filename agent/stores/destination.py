@@ -32,6 +32,10 @@ class Partial(Protocol):
         """The blocks that can only be written together with this one; the end of the file may cut it."""
         ...
 
+    def may_hold(self, block: int) -> bool:
+        """Whether something may stand there that nobody remembers; `holds` tells, and need not read it."""
+        ...
+
     def truncate(self, size_bytes: int) -> None:
         """What stands behind counts no more; nor does a unit that is cut by this."""
         ...

@@ -57,6 +57,9 @@ class OpenFile:
     def unit(self, block: int) -> range:
         return range(block, block + 1)
 
+    def may_hold(self, block: int) -> bool:  # noqa: ARG002  to read what is not remembered is not worth it
+        return False
+
     def truncate(self, size_bytes: int) -> None:
         with destination_faults():
             os.ftruncate(self._descriptor, size_bytes)

@@ -39,7 +39,7 @@ def follow_file(
             return Reserved(exact)
         with closing(destination.open_partial(exact)) as partial:
             proven = still_standing(partial, request.proven_blocks)
-            reader = Reader(source, tally, request.pace, request.digests, proven, partial.unit)
+            reader = Reader(source, tally, request.pace, partial, request.digests, proven)
             return Followed(Follower(reader, partial, request.verify, tally).run())
 
 

@@ -11,10 +11,10 @@ from agent.stores import folder
 from agent.stores.destination import Destination
 from agent.stores.platform import Publisher
 
+Alive = Callable[[], None]
 
-def destination(
-    place: Place, publisher: Publisher, alive: Callable[[], None]
-) -> AbstractContextManager[Destination]:
+
+def destination(place: Place, publisher: Publisher, alive: Alive) -> AbstractContextManager[Destination]:
     """Opened for one request; `alive` is called while bytes move of which nothing else is heard.
 
     Raises: Fault: DESTINATION.
@@ -26,19 +26,21 @@ def destination(
     return S3Destination.open(place.root, place.s3, alive)
 
 
-def probe(request: ProbeDestination) -> Probed:
+def probe(request: ProbeDestination, alive: Alive) -> Probed:
     """Is it there and usable? Raises: Fault: DESTINATION, with the reason of the outage."""
     if request.s3 is None:
         return folder.probe(request.root, request.marker, request.try_writing)
     from agent.stores.s3 import probing  # noqa: PLC0415  see above
 
-    return probing.probe(request.root, request.marker, request.try_writing, request.s3)
+    alive()
+    return probing.probe(request.root, request.marker, request.try_writing, request.s3, alive)
 
 
-def find(request: FindDestination) -> Probed:
+def find(request: FindDestination, alive: Alive) -> Probed:
     """Is it there, to be read? Raises: Fault: DESTINATION, with the reason of the outage."""
     if request.s3 is None:
         return folder.find(request.root, request.marker)
     from agent.stores.s3 import probing  # noqa: PLC0415  see above
 
-    return probing.find(request.root, request.marker, request.s3)
+    alive()
+    return probing.find(request.root, request.marker, request.s3, alive)

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 
 import xxhash
 from attrs import define, evolve
@@ -15,24 +14,19 @@ from agent.stores.destination import Partial
 from agent.stores.pipeline import Block, Tally, Todo, Window
 
 
-def _each_block(number: int) -> range:
-    return range(number, number + 1)
-
-
 @define
 class Reader:
-    """One open source.
+    """One open source, on its way into `partial`.
 
     `believed`: the digests of blocks that should stand at the destination; the first `proven` of them do.
-    `unit`: which blocks the destination takes only together (`Partial.unit`).
     """
 
     source: int
     tally: Tally
     pace: Pace
+    partial: Partial
     believed: tuple[bytes, ...] = ()
     proven: int = 0
-    unit: Callable[[int], range] = _each_block
 
     def window(self, first_block: int, size_bytes: int) -> Window:
         """The next blocks below `size_bytes`, in whole units.
@@ -48,7 +42,7 @@ class Reader:
 
     def _unit(self, first_block: int, size_bytes: int) -> Window:
         """One unit, of which all has to be done that has to be done with any block of it."""
-        end = self.unit(first_block).stop
+        end = self.partial.unit(first_block).stop
         blocks = [
             self._block(number, min(BLOCK_BYTES, size_bytes - number * BLOCK_BYTES))
             for number in range(first_block, min(end, -(-size_bytes // BLOCK_BYTES)))
@@ -69,7 +63,9 @@ class Reader:
         return Block(number, data, digest, self._todo(number, digest))
 
     def _todo(self, number: int, digest: bytes) -> Todo:
-        if number >= len(self.believed) or self.believed[number] != digest:
+        if number >= len(self.believed):
+            return Todo.CHECK if self.partial.may_hold(number) else Todo.WRITE
+        if self.believed[number] != digest:
             return Todo.WRITE
         return Todo.NOTHING if number < self.proven else Todo.CHECK
 

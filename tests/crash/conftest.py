@@ -5,8 +5,9 @@ from typing import Protocol
 
 import pytest
 
+from tests.conftest import EVERY
 from tests.crash.kills import Kill, Step
-from tests.crash.matrix import Enter
+from tests.crash.matrix import Choice, Enter
 from tests.crash.power import EnterCut, PowerCut, PowerStation
 from tests.crash.runner import Damage, Outcome, Victims, steps_of
 from tests.crash.table import CUT, PROPERTY
@@ -49,6 +50,11 @@ def station(victims: Victims, tmp_path_factory: pytest.TempPathFactory) -> Itera
     (folder / "notes").mkdir()
     with FaultMount.at(folder / "mount", folder / "backing", volatile=True) as mount:
         yield PowerStation(victims, mount, folder / "notes")
+
+
+@pytest.fixture(scope="session")
+def choice(request: pytest.FixtureRequest) -> Choice:
+    return Choice(is_every=request.config.getoption(EVERY))
 
 
 @pytest.fixture

@@ -104,7 +104,9 @@ class Trace:
 
 
 def _count(text: str, side: Side, name: str) -> int:
-    return sum(line.startswith(f"{side}\t{name}\t") for line in text.splitlines())
+    """In the run that began last: how far a killed one had come is not the same every time."""
+    this_run = text.rpartition(f"\n{STARTED}\t")[2]
+    return sum(line.startswith(f"{side}\t{name}\t") for line in this_run.splitlines())
 
 
 def _parsed(line: str) -> Passage:

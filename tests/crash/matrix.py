@@ -1,14 +1,51 @@
 """The kills of a matrix, and how they are carried out one after the other."""
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from attrs import frozen
 
 from tests.crash.kills import SIDES, Kill, Manner, Step
 from tests.crash.runner import Damage, Outcome, Trial, Victims
 from tests.crash.variants import Variant
 
 Enter = Callable[[str, Kill, Outcome], None]
+T = TypeVar("T")
+SPARSE = 5  # odd, so that those who die in turns stay mixed
+
+
+@frozen
+class Choice:
+    """All that there is to try, or a part of it that is the same in every run."""
+
+    is_every: bool
+
+    @property
+    def stride(self) -> int:
+        return 1 if self.is_every else SPARSE
+
+    def at(self, steps: Iterable[Step]) -> list[Kill]:
+        """All that can be done to each step; in part: all that can be done to a step of each name.
+
+        A step may come several times. Then the first kind of victim is taken at its first time, the second
+        kind at its second, and so on, round and round.
+        """
+        namesakes: dict[str, list[Step]] = {}
+        for step in steps:
+            namesakes.setdefault(step.name, []).append(step)
+        if self.is_every:
+            return [kill for same in namesakes.values() for step in same for kill in kills_at(step)]
+        return [
+            kills_at(same[number % len(same)])[number]
+            for same in namesakes.values()
+            for number in range(len(kills_at(same[0])))
+        ]
+
+    def of(self, rows: Sequence[T]) -> Sequence[T]:
+        """All of them; in part: the first and every fifth after it."""
+        return rows[:: self.stride]
 
 
 def is_probe(step: Step) -> bool:

@@ -1,6 +1,8 @@
 """Promises S1, S2, S3 and S6, by kill -9 at every journal write and every storage call of a transfer.
 
-An undisturbed run counts the steps; then there is one victim for each step, side and manner of dying.
+An undisturbed run counts the steps; then there is, with `--every`, one victim for each step, side and manner
+of dying. Without it steps of a plain move that have the same name share the victims of one (how:
+`matrix.Choice`), and where other transfers and the way back differ from it, every fifth victim is taken.
 """
 
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from tests.crash.conftest import Steps
 from tests.crash.kills import SIDES, Kill, Manner, Step
-from tests.crash.matrix import Enter, alone, is_journal, is_probe, kill_each, kills_at
+from tests.crash.matrix import Choice, Enter, alone, is_journal, is_probe, kill_each, kills_at
 from tests.crash.runner import Victims
 from tests.crash.variants import (
     ARCHIVE,
@@ -25,7 +27,7 @@ from tests.crash.variants import (
     Variant,
 )
 
-SHARES, WAY_BACK_SHARES = 24, 3  # tests among which the victims of a plain move are dealt out
+SHARES, WAY_BACK_SHARES = 12, 2  # tests among which the victims of a plain move are dealt out
 
 # Steps in which a variant differs from a plain move, by how their names begin.
 OWN_STEPS = {
@@ -75,23 +77,23 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_every_step_of_a_move_survives_kill_9(
-    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, share: int
+    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, choice: Choice, share: int
 ) -> None:
-    kills = [kill for step in steps(MOVE) if not is_probe(step) for kill in kills_at(step)]
+    kills = choice.at(step for step in steps(MOVE) if not is_probe(step))
     kill_each(alone(kills[share::SHARES]), MOVE, victims, tmp_path, enter)
 
 
 def test_every_step_of_the_write_probe_survives_kill_9(
-    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter
+    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, choice: Choice
 ) -> None:
-    kills = [kill for step in steps(MOVE) if is_probe(step) for kill in kills_at(step)]
+    kills = choice.at(step for step in steps(MOVE) if is_probe(step))
     kill_each(alone(kills), MOVE, victims, tmp_path, enter)
 
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("variant", OWN_STEPS, ids=lambda variant: variant.name)
 def test_every_step_in_which_a_transfer_differs_survives_kill_9(
-    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, variant: Variant, side: str
+    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, choice: Choice, variant: Variant, side: str
 ) -> None:
     own = OWN_STEPS[variant]
     begun = [step for step in steps(variant) if step.name.startswith(own)]
@@ -99,15 +101,15 @@ def test_every_step_in_which_a_transfer_differs_survives_kill_9(
     left_out = Manner.AGENT, Manner.ALL
     kills = [kill for step in begun for kill in kills_at(step) if kill.side == side]
     kills = [kill for kill in kills if kill.manner is not left_out[is_journal(kill.step)]]
-    kill_each(alone(kills), variant, victims, tmp_path, enter)
+    kill_each(alone(choice.of(kills)), variant, victims, tmp_path, enter)
 
 
 @pytest.mark.parametrize("share", range(WAY_BACK_SHARES))
 @pytest.mark.parametrize("first", ["journal: checkpoint", "publish: renameat2 nas"])
 def test_every_step_of_the_way_back_survives_kill_9_too(
-    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, first: str, share: int
+    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, choice: Choice, first: str, share: int
 ) -> None:
     lost = Kill(Step(first, 1), "after", Manner.ALL)
     way_back = [step for step in steps(MOVE, lost) if not is_probe(step)]
     rows = [(lost, Kill(step, "before", Manner.ALL)) for step in way_back]
-    kill_each(rows[share::WAY_BACK_SHARES], MOVE, victims, tmp_path, enter)
+    kill_each(choice.of(rows)[share::WAY_BACK_SHARES], MOVE, victims, tmp_path, enter)

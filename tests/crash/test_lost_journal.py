@@ -1,4 +1,7 @@
-"""Promises S1 to S3 when the journal does not survive the crash: work is repeated, footage is not lost."""
+"""Promises S1 to S3 when the journal does not survive the crash: work is repeated, footage is not lost.
+
+Of the kills while what is left is tidied up, every fifth is tried, with `--every` all of them.
+"""
 
 import shutil
 from pathlib import Path
@@ -7,7 +10,7 @@ import pytest
 
 from tests.crash.conftest import Steps
 from tests.crash.kills import SIDES, Kill, Manner, Step
-from tests.crash.matrix import Enter, alone, kill_each
+from tests.crash.matrix import Choice, Enter, alone, kill_each
 from tests.crash.runner import Damage, Victims
 from tests.crash.variants import MOVE
 
@@ -64,10 +67,10 @@ def test_a_journal_that_is_lost_in_a_crash_costs_work_alone(
 
 
 def test_every_step_of_tidying_up_after_a_lost_journal_survives_kill_9_too(
-    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter
+    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, choice: Choice
 ) -> None:
     lost, damage = Kill(Step("journal: checkpoint", 1), "after", Manner.ALL), DAMAGES["deleted"]
     begun = [step for step in steps(MOVE, lost, damage=damage) if step.name.startswith(TIDYING)]
     assert all(any(step.name.startswith(name) for step in begun) for name in TIDYING)
     rows = [(lost, Kill(step, side, Manner.ALL)) for step in begun for side in SIDES]
-    kill_each(rows, MOVE, victims, tmp_path, enter, damage)
+    kill_each(choice.of(rows), MOVE, victims, tmp_path, enter, damage)

@@ -1,5 +1,6 @@
-"""No worker process outlives its test."""
+"""No worker process outlives its test, and none counts lines."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,14 @@ from agent.workers import Workers
 from tests.flow import faulty_worker
 from tests.flow.fault_script import ENVIRONMENT, FaultScript
 from tests.flow.houses import PATIENCE_S, Brake, use_worker
+
+
+@pytest.fixture(autouse=True)
+def _workers_count_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting nearly doubles the price of a start; the tests of its parts count what a worker runs."""
+    for name in list(os.environ):
+        if name.startswith("COVERAGE_"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)

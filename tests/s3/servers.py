@@ -18,7 +18,6 @@ from moto.server import ThreadedMotoServer
 
 from agent.stores.s3 import service
 from agent.stores.s3.destination import S3Destination
-from agent.stores.s3.service import nobody
 from agent.terms import S3Access
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class TestBucket:
 
     @contextmanager
     def opened(self, access: S3Access | None = None) -> Iterator[S3Destination]:
-        with S3Destination.open(self.root, access or self.server.access(), nobody) as destination:
+        with S3Destination.open(self.root, access or self.server.access(), lambda: None) as destination:
             yield destination
 
     def objects(self) -> dict[str, bytes]:

@@ -76,7 +76,7 @@ class Bench:
     def follow(self, proven: int = 0, script: Script | None = None) -> int:
         believed = self.checkpointed
         with self._opened(script) as (source, partial):
-            reader = Reader(source, self.tally, Pace(), believed, still_standing(partial, proven))
+            reader = Reader(source, self.tally, Pace(), partial, believed, still_standing(partial, proven))
             return Follower(reader, partial, "read_back", self.tally).run()
 
     @contextmanager

@@ -115,6 +115,9 @@ class FaultyPartial:
     def unit(self, block: int) -> range:
         return self._inner.unit(block)
 
+    def may_hold(self, block: int) -> bool:
+        return self._inner.may_hold(block)
+
     def level(self, wanted: VerifyMode) -> VerifyLevel:
         return self._inner.level(wanted)
 

@@ -125,23 +125,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def arrived(agent: Agent, path: str) -> Path | None:
-    """Where the last state of this file stands at the destination; None: it has not been delivered."""
-    to = [event["to"] for event in agent.events("delivered") if event["file"] == path]
-    return Path(to[-1]) if to else None
-
-
 def wait_for_all(agent: Agent, expected: dict[str, str]) -> None:
     """Until each has arrived and left the source; at no moment it stands at neither place."""
     missing = dict(expected)
 
     def all_have_arrived() -> bool:
-        for path in list(missing):
-            if not (agent.source / path).exists():
-                to = arrived(agent, path)
-                assert to is not None or any(agent.nas.glob(f"{Path(path).stem}*")), f"{path} is nowhere"
-                if to is not None and sha256(to) == missing[path]:
-                    del missing[path]
+        gone = [path for path in missing if not (agent.source / path).exists()]
+        arrived = {event["file"]: Path(event["to"]) for event in agent.events("delivered")} if gone else {}
+        for path in gone:
+            to = arrived.get(path)
+            assert to is not None or any(agent.nas.glob(f"{Path(path).stem}*")), f"{path} is nowhere"
+            if to is not None and sha256(to) == missing[path]:
+                del missing[path]
         return not missing
 
     try:

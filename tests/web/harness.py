@@ -55,11 +55,11 @@ class House:
         return await request.get_data(as_text=False)
 
     async def flood(self) -> None:
+        """Each message is cut short that takes longer than `flood_s`."""
         try:
-            with trio.move_on_after(self.flood_s):
-                while True:
+            while True:
+                with trio.move_on_after(self.flood_s):
                     await websocket.send("news " * 1000)
-            await trio.sleep_forever()
         finally:
             self.flood_ended.set()
 

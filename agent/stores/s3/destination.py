@@ -11,12 +11,10 @@ from agent.protocol import BLOCK_BYTES, ConflictMode
 from agent.rules.naming import PROBE, conflict_path, is_ours
 from agent.rules.uploads import MOST_PARTS, Parts, Upload, mark_of, parse
 from agent.stores.s3.partial import MemoryPartial, UploadPartial
-from agent.stores.s3.service import Answer, Bucket, mark_in
+from agent.stores.s3.service import Alive, Answer, Bucket, mark_in
 from agent.stores.s3.stored import StoredObject
 from agent.stores.s3.trouble import Missing
 from agent.terms import S3Access
-
-Alive = Callable[[], None]
 
 
 @define

@@ -54,6 +54,9 @@ class UploadPartial:
             raise Fault(FaultKind.REFUSED, f"s3: the file needs more than {MOST_PARTS} parts")
         return self.parts.span(number)
 
+    def may_hold(self, block: int) -> bool:
+        return self.parts.number(block) in self.stored
+
     def truncate(self, size_bytes: int) -> None:
         for number in [each for each in self.stored if self._end(each) > size_bytes]:
             del self.stored[number]
@@ -152,6 +155,9 @@ class MemoryPartial:
 
     def unit(self, block: int) -> range:  # noqa: ARG002  they all belong together
         return range(self.most_blocks)
+
+    def may_hold(self, block: int) -> bool:  # noqa: ARG002  it does not last
+        return False
 
     def truncate(self, size_bytes: int) -> None:
         if size_bytes < self.size_bytes:

@@ -7,19 +7,19 @@ from attrs import evolve
 
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.protocol import Probed
-from agent.stores.s3.service import Bucket, nobody
+from agent.stores.s3.service import Alive, Bucket
 from agent.stores.s3.trouble import Missing
 from agent.terms import S3Access
 
 
-def probe(root: str, marker: str | None, try_writing: str | None, access: S3Access) -> Probed:
+def probe(root: str, marker: str | None, try_writing: str | None, access: S3Access, alive: Alive) -> Probed:
     """Is the bucket there and usable? An object named `try_writing`, gone afterwards, proves it.
 
     Raises: Fault: DESTINATION, with the reason of the outage.
     """
-    found = find(root, marker, access)
+    found = find(root, marker, access, alive)
     if try_writing is not None:
-        bucket = Bucket.at(root, access, nobody)
+        bucket = Bucket.at(root, access, alive)
         key = bucket.key(try_writing)
         with _outages_only():
             version = bucket.call("put_object", body=[b"probe"], Key=key, ContentLength=5).get("VersionId")
@@ -28,12 +28,12 @@ def probe(root: str, marker: str | None, try_writing: str | None, access: S3Acce
     return found
 
 
-def find(root: str, marker: str | None, access: S3Access) -> Probed:
+def find(root: str, marker: str | None, access: S3Access, alive: Alive) -> Probed:
     """Is the bucket there? Enough for whoever only reads.
 
     Raises: Fault: DESTINATION, with the reason of the outage.
     """
-    bucket = Bucket.at(root, access, nobody)
+    bucket = Bucket.at(root, access, alive)
     with _outages_only():
         try:
             bucket.call("head_bucket")

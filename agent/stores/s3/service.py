@@ -6,6 +6,7 @@ The client's own retries are off: a creation whose answer was lost must not be r
 import base64
 import hashlib
 import logging
+import mimetypes
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,7 @@ READ_BYTES = 128 * 1024
 MARK = "transfer-agent"  # the metadata key by which an object says which partial it was
 
 Answer = dict[str, Any]
+Alive = Callable[[], None]
 
 for _name in ("boto3", "botocore", "urllib3"):  # what they warn of is told by us, or is not worth a line
     logging.getLogger(_name).addHandler(logging.NullHandler())
@@ -60,10 +62,6 @@ def connect(access: S3Access) -> "S3Client":
     return session.client("s3", endpoint_url=access.endpoint_url or None, region_name=region, config=config)
 
 
-def nobody() -> None:
-    """For whoever need not hear that bytes move."""
-
-
 @define
 class Bucket:
     """`prefix` is empty or ends in a slash. `alive` is called while bytes move, from any thread."""
@@ -71,10 +69,10 @@ class Bucket:
     access: S3Access
     name: str
     prefix: str
-    alive: Callable[[], None]
+    alive: Alive
 
     @classmethod
-    def at(cls, url: str, access: S3Access, alive: Callable[[], None]) -> "Bucket":
+    def at(cls, url: str, access: S3Access, alive: Alive) -> "Bucket":
         """The bucket of s3://bucket/prefix."""
         name, _, prefix = url.removeprefix("s3://").partition("/")
         prefix = prefix.rstrip("/")
@@ -111,7 +109,9 @@ class Bucket:
             if body is not None:
                 values["Body"] = Body(body, self.alive)
             try:
-                answer: Answer = getattr(connect(self.access), operation)(Bucket=self.name, **values)
+                client = connect(self.access)
+                self.alive()  # for the first time, that took a while
+                answer: Answer = getattr(client, operation)(Bucket=self.name, **values)
             except trouble.EXPECTED as error:
                 if again + 1 < tries and trouble.passes(error):
                     _wait(again)
@@ -131,7 +131,7 @@ class Bucket:
     def put(self, key: str, blocks: Sequence[bytes], mark: str) -> None:
         """A whole object where none was. Raises as `send`; Fault: REFUSED: the name is not to its liking."""
         try:
-            self.send("put_object", blocks, Key=key, IfNoneMatch="*", Metadata={MARK: mark})
+            self.send("put_object", blocks, Key=key, IfNoneMatch="*", **_description(key, mark))
         except Missing:
             raise Fault(FaultKind.REFUSED, "s3: the service takes no object of this name") from None
 
@@ -176,7 +176,7 @@ class Bucket:
 
     def begin(self, key: str, mark: str) -> str:
         """A new upload's id; asked once, since a lost answer leaves one behind. Raises as `call`."""
-        answer = self.call("create_multipart_upload", tries=1, Key=key, Metadata={MARK: mark})
+        answer = self.call("create_multipart_upload", tries=1, Key=key, **_description(key, mark))
         return str(answer["UploadId"])
 
     def abort(self, key: str, upload_id: str) -> None:
@@ -230,6 +230,12 @@ class Bucket:
 def mark_in(answer: Answer) -> str:
     """The mark that an object carries; some servers change the case of its name."""
     return next((text for name, text in answer.get("Metadata", {}).items() if name.lower() == MARK), "")
+
+
+def _description(key: str, mark: str) -> dict[str, Any]:
+    """What an object says of itself from the beginning."""
+    kind, _ = mimetypes.guess_type(key, strict=False)
+    return {"Metadata": {MARK: mark}, "ContentType": kind or "application/octet-stream"}
 
 
 def _is_opaque(answer: Answer) -> bool:

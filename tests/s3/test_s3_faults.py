@@ -1,0 +1,188 @@
+"""What goes wrong between the agent and the service costs time, never data, and nothing stays behind."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attrs import define
+
+from agent.faults import OutageReason
+from agent.terms import Status
+from tests.flow.houses import Picture, contents, eventually, fill, lines, running
+from tests.s3.proxy import BROKEN, SLOW_DOWN, Effect, Error, Proxy, proxied
+from tests.s3.servers import PART_BYTES, Server, TestBucket
+from tests.s3.test_s3_flow import configure, is_out
+
+LARGE = os.urandom(2 * PART_BYTES + 1)
+PARTS = 3
+SMALL = b"small"
+
+
+@define
+class Line:
+    """The way to a bucket."""
+
+    proxy: Proxy
+    bucket: TestBucket
+
+
+@pytest.fixture
+def line(server: Server) -> Iterator[Line]:
+    with proxied(server) as (proxy, reached):
+        yield Line(proxy, reached.bucket())
+
+
+@pytest.fixture
+def moto_line(moto: Server) -> Iterator[Line]:
+    with proxied(moto) as (proxy, reached):
+        yield Line(proxy, reached.bucket())
+
+
+async def delivered(folder: Path, line: Line, files: dict[str, bytes], **keys: str) -> Picture:
+    """All of them, however long it takes; the bucket holds them and nothing else."""
+    configure(folder, line.bucket, **keys)
+    fill(folder / "source", files)
+    async with running(folder) as house:
+        picture = await house.until(lambda seen: len(seen.files) == len(files) and seen.are(Status.COMPLETED))
+    line.proxy.heal()
+    assert line.bucket.objects() == files
+    assert line.bucket.uploads() == []
+    assert contents(folder / "source") == {}
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("operation", "effect", "error"),
+    [
+        ("upload_part", "refuse", SLOW_DOWN),
+        ("create_multipart_upload", "refuse", SLOW_DOWN),
+        ("complete_multipart_upload", "refuse", SLOW_DOWN),
+        ("complete_multipart_upload", "deny", BROKEN),
+        ("complete_multipart_upload", "lose", BROKEN),
+        ("create_multipart_upload", "lose", BROKEN),
+        ("get_object", "cut", BROKEN),
+        ("list_parts", "refuse", BROKEN),
+    ],
+)
+async def test_a_passing_fault_of_the_service_is_got_over_without_an_attempt(
+    tmp_path: Path, line: Line, operation: str, effect: Effect, error: Error
+) -> None:
+    trouble = line.proxy.add(operation, effect, error=error)
+    picture = await delivered(tmp_path, line, {"clip.mxf": LARGE})
+    assert trouble.struck == 1
+    assert [file.attempts for file in picture.files.values()] == [0]
+
+
+@pytest.mark.parametrize("effect", ["cut", "lose", "spoil"])
+async def test_a_part_that_did_not_arrive_whole_is_sent_again(
+    tmp_path: Path, moto_line: Line, effect: Effect
+) -> None:
+    trouble = moto_line.proxy.add("upload_part", effect)
+    await delivered(tmp_path, moto_line, {"clip.mxf": LARGE})
+    assert trouble.struck == 1
+    assert moto_line.proxy.count("upload_part") == PARTS + 1
+
+
+@pytest.mark.parametrize("effect", ["cut", "deny", "lose", "spoil"])
+async def test_a_small_file_that_did_not_arrive_whole_is_sent_again(
+    tmp_path: Path, moto_line: Line, effect: Effect
+) -> None:
+    trouble = moto_line.proxy.add("put_object", effect, skip=0)
+    await delivered(tmp_path, moto_line, {"clip.mxf": SMALL})
+    assert trouble.struck == 1
+
+
+async def test_a_service_that_throttles_for_long_is_an_outage_that_ends_by_itself(
+    tmp_path: Path, line: Line
+) -> None:
+    configure(tmp_path, line.bucket)
+    fill(tmp_path / "source", {"clip.mxf": LARGE})
+    for operation in ("upload_part", "put_object", "head_bucket"):
+        line.proxy.add(operation, "refuse", error=SLOW_DOWN, times=10_000)
+    async with running(tmp_path) as house:
+        picture = await house.until(is_out)
+        line.proxy.heal()
+        file = await house.until_file("clip.mxf", Status.COMPLETED)
+    outage = picture.routes["mxf"].outage
+    assert outage is not None
+    assert outage.reason is OutageReason.UNREACHABLE
+    assert file.attempts == 0
+    assert line.bucket.objects() == {"clip.mxf": LARGE}
+    assert line.bucket.uploads() == []
+
+
+async def test_a_service_that_hangs_is_an_outage_and_blocks_nobody(tmp_path: Path, moto_line: Line) -> None:
+    configure(tmp_path, moto_line.bucket, stall_timeout="1s", probe_timeout="1s")
+    fill(tmp_path / "source", {"clip.mxf": LARGE})
+    for operation in ("upload_part", "head_bucket"):
+        moto_line.proxy.add(operation, "hang", times=10_000)
+    async with running(tmp_path) as house:
+        picture = await house.until(is_out)
+        moto_line.proxy.heal()
+        file = await house.until_file("clip.mxf", Status.COMPLETED)
+    outage = picture.routes["mxf"].outage
+    assert outage is not None
+    assert outage.reason is OutageReason.HUNG
+    assert file.attempts == 0
+    assert moto_line.bucket.objects() == {"clip.mxf": LARGE}
+    assert moto_line.bucket.uploads() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ((403, "RequestTimeTooSkewed"), "clocks"),
+        ((400, "ExpiredToken"), "expired"),
+        ((403, "SignatureDoesNotMatch"), "secret key"),
+        ((403, "InvalidAccessKeyId"), "access key"),
+        ((403, "AccessDenied"), "do not allow"),
+    ],
+)
+async def test_what_is_wrong_with_the_credentials_is_said_in_clear_words(
+    tmp_path: Path, moto_line: Line, error: Error, words: str
+) -> None:
+    configure(tmp_path, moto_line.bucket)
+    for operation in ("list_objects_v2", "head_bucket"):
+        moto_line.proxy.add(operation, "refuse", error=error, times=10_000)
+    async with running(tmp_path) as house:
+        picture = await house.until(is_out)
+        moto_line.proxy.heal()
+        await house.until(lambda seen: not is_out(seen))
+    outage = picture.routes["mxf"].outage
+    assert outage is not None
+    assert outage.reason is OutageReason.DENIED
+    assert words in outage.detail
+
+
+async def test_an_object_that_reads_back_altered_is_removed_and_sent_again(
+    tmp_path: Path, moto_line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    key = f"{moto_line.bucket.prefix}/clip.mxf"
+
+    def rot() -> None:
+        client = moto_line.bucket.client
+        metadata = client.head_object(Bucket=moto_line.bucket.name, Key=key)["Metadata"]
+        moto_line.proxy.heal()
+        client.put_object(Bucket=moto_line.bucket.name, Key=key, Body=bytes(len(LARGE)), Metadata=metadata)
+
+    moto_line.proxy.add("complete_multipart_upload", "call after", action=rot)
+    await delivered(tmp_path, moto_line, {"clip.mxf": LARGE})
+    assert [line["error"] for line in lines(caplog, "attempt failed")] == [
+        "'clip.mxf' read back altered, and was removed again"
+    ]
+
+
+async def test_a_name_that_is_taken_while_its_file_is_uploaded_is_left_alone(
+    tmp_path: Path, line: Line
+) -> None:
+    line.proxy.add("complete_multipart_upload", "call", action=lambda: line.bucket.put("clip.mxf", SMALL))
+    configure(tmp_path, line.bucket)
+    fill(tmp_path / "source", {"clip.mxf": LARGE})
+    if not line.bucket.server.can.refuses_taken_names:
+        pytest.xfail("this server overwrites what has the name when it is taken after the last look")
+    async with running(tmp_path) as house:
+        await house.until_file("clip.mxf", Status.COMPLETED)
+    assert line.bucket.objects() == {"clip.mxf": SMALL, "clip_1.mxf": LARGE}
+    await eventually(lambda: line.bucket.uploads() == [])

@@ -1,0 +1,35 @@
+"""Files that grow go up part by part while they do, and are completed only when their end is proven."""
+
+from pathlib import Path
+
+from tests.s3.proxy import Proxy
+from tests.s3.servers import PART_BYTES, TestBucket
+from tests.s3.test_s3_kills import agent, configure, way
+from tests.system.agents import Agent
+from tests.system.test_growing_ffmpeg import a_picture, muxed, opened, recording
+from tests.system.writers import GROWING
+
+__all__ = ["agent", "way"]  # fixtures
+
+
+def test_a_recording_by_ffmpeg_goes_up_while_it_grows_and_its_head_twice(
+    agent: Agent, way: tuple[Proxy, TestBucket]
+) -> None:
+    proxy, bucket = way
+    configure(agent, bucket, **GROWING)
+    picture = agent.home / "picture.ts"
+    a_picture(picture)
+    words = [*muxed(picture, ""), "-c:a", "pcm_s16le"]
+    agent.start()
+    with recording(agent.source / "op1a.mxf", words) as recorder, opened(agent, "op1a.mxf") as file:
+        agent.wait_until(lambda: proxy.count("upload_part") >= 2)
+        assert recorder.poll() is None
+        assert proxy.count("complete_multipart_upload") == 0
+        assert recorder.wait() == 0
+        content = Path(f"/proc/self/fd/{file}").read_bytes()
+        agent.wait_for("op1a.mxf", "Completed")
+    assert bucket.objects() == {"op1a.mxf": content}
+    assert bucket.uploads() == []
+    parts = -(-len(content) // PART_BYTES)
+    sent = {part: proxy.count("upload_part", part) for part in range(1, parts + 1)}
+    assert sent == {1: 2, **dict.fromkeys(range(2, parts + 1), 1)}

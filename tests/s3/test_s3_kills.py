@@ -1,0 +1,99 @@
+"""kill -9 around every request of a delivery into a bucket: nothing is lost, nothing of ours stays behind."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.s3.proxy import Effect, Proxy, proxied
+from tests.s3.servers import PART_BYTES, Server, TestBucket
+from tests.system.agents import Agent
+
+CONTENT = os.urandom(2 * PART_BYTES + 1)
+IN_FLIGHT = 4
+MOMENTS: tuple[Effect, ...] = ("call", "call after")
+# What a delivery asks for, and how often before it is struck.
+STEPS = [
+    ("list_multipart_uploads", 0),
+    ("list_multipart_uploads", 1),
+    ("create_multipart_upload", 0),
+    ("upload_part", 0),
+    ("upload_part", 2),
+    ("list_parts", 1),
+    ("complete_multipart_upload", 0),
+    ("get_object", 0),
+]
+
+
+@pytest.fixture
+def way(moto: Server) -> Iterator[tuple[Proxy, TestBucket]]:
+    with proxied(moto) as (proxy, reached):
+        yield proxy, reached.bucket()
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    made = Agent(tmp_path)
+    made.source.mkdir()
+    yield made
+    made.end()
+
+
+def configure(agent: Agent, bucket: TestBucket, **route: object) -> None:
+    access = bucket.server.access()
+    agent.configure(**{"destination": bucket.root, **route})
+    keys = {
+        "endpoint_url": access.endpoint_url,
+        "region": access.region,
+        "path_style": access.path_style,
+        "part_size": access.part_size_bytes,
+    }
+    with (agent.home / "agent.toml").open("a") as file:
+        file.write("[s3]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(("operation", "skip"), STEPS)
+def test_a_kill_at_any_request_loses_nothing_and_leaves_nothing(
+    agent: Agent, way: tuple[Proxy, TestBucket], operation: str, skip: int, moment: Effect
+) -> None:
+    proxy, bucket = way
+    configure(agent, bucket)
+    clip = agent.source / "clip.mxf"
+    clip.write_bytes(CONTENT)
+    foreign = bucket.begin("clip.mxf")
+    agent.start()
+    trouble = proxy.add(operation, moment, skip=skip, action=lambda: agent.signal(signal.SIGKILL))
+    agent.wait()
+    assert trouble.struck == 1
+    assert clip.read_bytes() == CONTENT
+    agent.start()
+    agent.wait_for("clip.mxf", "Completed")
+    assert bucket.objects() == {"clip.mxf": CONTENT}
+    assert not clip.exists()
+    agent.wait_until(lambda: [upload_id for _, upload_id in bucket.uploads()] == [foreign])
+    assert proxy.sent_bytes() <= len(CONTENT) + IN_FLIGHT * PART_BYTES
+
+
+def test_after_a_kill_only_the_parts_in_flight_are_sent_again(
+    agent: Agent, way: tuple[Proxy, TestBucket]
+) -> None:
+    proxy, bucket = way
+    parts = int(os.environ.get("S3_PARTS", "16"))
+    content = os.urandom(PART_BYTES) * parts
+    configure(agent, bucket)
+    (agent.source / "clip.mxf").write_bytes(content)
+    agent.start()
+    proxy.add("upload_part", "call", skip=parts // 2, action=lambda: agent.signal(signal.SIGKILL))
+    agent.wait()
+    agent.start()
+    agent.wait_for("clip.mxf", "Completed")
+    assert agent.say("verify").returncode == 0
+    assert agent.stop() == 0
+    assert bucket.objects() == {"clip.mxf": content}
+    assert bucket.uploads() == []
+    sent_again = proxy.sent_bytes() - len(content)
+    assert 0 <= sent_again <= IN_FLIGHT * PART_BYTES

@@ -1,0 +1,96 @@
+"""What a service answers when something is wrong becomes the right kind of fault, in clear words."""
+
+import pytest
+from botocore import exceptions as boto
+from urllib3 import exceptions as http
+
+from agent.faults import Fault, FaultKind, OutageReason
+from agent.stores.s3.trouble import Missing, judge, passes
+
+SECRET = "AKIDNOBODY"  # noqa: S105  no secret: what a service might repeat of one
+
+
+def answered(code: str, status: int = 400, message: str = "") -> boto.ClientError:
+    answer = {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return boto.ClientError(answer, "PutObject")  # type: ignore[arg-type]  # as much as is looked at
+
+
+OUTAGES = [
+    (answered("AccessDenied", 403), OutageReason.DENIED),
+    (answered("403", 403), OutageReason.DENIED),
+    (answered("InvalidAccessKeyId", 403), OutageReason.DENIED),
+    (answered("SignatureDoesNotMatch", 403), OutageReason.DENIED),
+    (answered("ExpiredToken"), OutageReason.DENIED),
+    (answered("RequestTimeTooSkewed", 403), OutageReason.DENIED),
+    (answered("PermanentRedirect", 301), OutageReason.DENIED),
+    (answered("NoSuchBucket", 404), OutageReason.UNMOUNTED),
+    (answered("QuotaExceeded", 403), OutageReason.FULL),
+    (answered("SlowDown", 503), OutageReason.UNREACHABLE),
+    (answered("InternalError", 500), OutageReason.IO_ERROR),
+    (answered("SomethingNew", 418), OutageReason.IO_ERROR),
+    (boto.NoCredentialsError(), OutageReason.DENIED),
+    (boto.ReadTimeoutError(endpoint_url="http://127.0.0.1"), OutageReason.HUNG),
+    (boto.EndpointConnectionError(endpoint_url="http://127.0.0.1"), OutageReason.UNREACHABLE),
+    (http.ProtocolError("broken"), OutageReason.UNREACHABLE),
+    (ConnectionResetError(104, "Connection reset by peer"), OutageReason.UNREACHABLE),
+]
+
+
+@pytest.mark.parametrize(("error", "reason"), OUTAGES)
+def test_what_is_wrong_with_the_whole_destination_is_an_outage(
+    error: Exception, reason: OutageReason
+) -> None:
+    fault = judge(error, "put_object")
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.reason) == (FaultKind.DESTINATION, reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (answered("KeyTooLongError"), FaultKind.REFUSED),
+        (answered("NotImplemented", 501), FaultKind.REFUSED),
+        (boto.ParamValidationError(report="no"), FaultKind.REFUSED),
+        (answered("BadDigest"), FaultKind.CORRUPT),
+        (answered("InvalidPart"), FaultKind.CORRUPT),
+    ],
+)
+def test_what_is_wrong_with_one_file_is_the_fault_of_that_file(error: Exception, kind: FaultKind) -> None:
+    fault = judge(error, "put_object")
+    assert isinstance(fault, Fault)
+    assert fault.kind is kind
+
+
+def test_what_is_missing_or_taken_is_an_answer_and_no_fault() -> None:
+    assert isinstance(judge(answered("NoSuchUpload", 404), "list_parts"), Missing)
+    assert isinstance(judge(answered("PreconditionFailed", 412), "put_object"), FileExistsError)
+
+
+@pytest.mark.parametrize(
+    ("error", "may_pass"),
+    [
+        (answered("SlowDown", 503), True),
+        (answered("InternalError", 500), True),
+        (answered("Unheard", 502), True),
+        (boto.ConnectionClosedError(endpoint_url="http://127.0.0.1"), True),
+        (boto.EndpointConnectionError(endpoint_url="http://127.0.0.1"), False),
+        (boto.ReadTimeoutError(endpoint_url="http://127.0.0.1"), False),
+        (answered("AccessDenied", 403), False),
+        (boto.NoCredentialsError(), False),
+    ],
+)
+def test_only_what_may_be_over_in_a_moment_is_asked_again(error: Exception, may_pass: bool) -> None:
+    assert passes(error) is may_pass
+
+
+def test_nothing_that_a_service_says_of_who_we_are_is_repeated() -> None:
+    fault = judge(answered("InvalidAccessKeyId", 403, f"the key {SECRET} is unknown"), "put_object")
+    assert SECRET not in str(fault)
+    assert "access key" in str(fault)
+
+
+def test_what_a_service_says_stays_on_one_line() -> None:
+    assert "\n" not in str(judge(answered("Odd", 400, "two\nlines"), "put_object"))

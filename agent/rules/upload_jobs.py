@@ -5,7 +5,7 @@ import math
 from attrs import define, evolve, field, frozen
 
 from agent.config import UploadRoute
-from agent.messages import Forgotten, Moved, Moves, Progress, SourceState, StorageState, UploadFact
+from agent.messages import Forgotten, Moved, Progress, SourceState, StorageState
 from agent.rules.naming import file_id
 from agent.rules.upload_tally import MOVING, Tally
 from agent.terms import SourceFile, Status, UploadFile, UploadFileState, UploadJob, UploadState
@@ -14,6 +14,8 @@ GONE_AFTER_S = 60.0  # a share that is away for a moment does not end its jobs
 SCANS_AT_LEAST = 2  # files may still be on their way into the folder when the job is asked for
 OBSERVED = (Status.DISCOVERED, Status.GROWING, Status.HELD, Status.READY)
 EMPTY = "empty: a file of 0 bytes is not uploaded"
+
+JobFact = Moved | Forgotten | Progress | StorageState | SourceState
 
 
 @frozen
@@ -66,14 +68,11 @@ class Upload:
         """Whether there is something to write down."""
         return self._is_dirty or bool(self._dirty or self._gone)
 
-    def heard(self, fact: UploadFact, now_s: float, at: float) -> None:
+    def heard(self, fact: JobFact, now_s: float, at: float) -> None:
         """Take in a fact, which may be about something else altogether."""
         match fact:
             case Moved():
                 self._moved(fact, now_s, at)
-            case Moves(moved):
-                for each in moved:
-                    self._moved(each, now_s, at)
             case Forgotten(file_ids):
                 for each_id in file_ids:
                     self._forgotten(each_id, now_s)

@@ -12,15 +12,12 @@ from agent.faults import OutageReason
 from agent.messages import (
     Forgotten,
     Moved,
-    Moves,
     Progress,
-    RouteClosed,
     SourceState,
     StorageState,
-    UploadFact,
 )
 from agent.rules.naming import file_id
-from agent.rules.upload_jobs import EMPTY, GONE_AFTER_S, Upload
+from agent.rules.upload_jobs import EMPTY, GONE_AFTER_S, JobFact, Upload
 from agent.terms import (
     Delivery,
     Signature,
@@ -64,7 +61,7 @@ def scanned(began_s: float, unreadable: tuple[Unreadable, ...] = ()) -> SourceSt
 UNREACHABLE = SourceState(ROUTE.name, "source: No such file or directory", None, 1.0)
 
 
-def upload_of(*facts: UploadFact, at_s: float = 0.0) -> Upload:
+def upload_of(*facts: JobFact, at_s: float = 0.0) -> Upload:
     upload = Upload(JOB, ROUTE)
     for fact in facts:
         upload.heard(fact, at_s, 1000.0)
@@ -99,7 +96,7 @@ def test_an_empty_folder_is_complete_at_its_second_scan() -> None:
 
 def test_a_job_is_complete_when_a_scan_that_began_after_the_last_upload_finds_nothing_else() -> None:
     file = a_file()
-    upload = upload_of(Moves((moved(file, Status.DISCOVERED),)), scanned(0.5), at_s=1.0)
+    upload = upload_of(moved(file, Status.DISCOVERED), scanned(0.5), at_s=1.0)
     upload.heard(moved(file, Status.COPYING), 12.0, 1.0)
     assert row_of(upload, file).state is UploadFileState.IN_PROGRESS
     upload.heard(delivered(file), 20.0, 1.0)
@@ -220,7 +217,7 @@ def test_what_is_about_something_else_changes_nothing() -> None:
     elsewhere = evolve(OUTAGE, destination="s3://other")
     other_scan = evolve(scanned(1.0), route="mxf")
     nobody = Moved("unknown", Status.VERIFYING, 1.0)
-    facts = (moved(file, Status.READY), nobody, elsewhere, other_scan, RouteClosed("mxf"))
+    facts = (moved(file, Status.READY), nobody, elsewhere, other_scan)
     upload = upload_of(*facts)
     assert not upload.is_dirty
     assert upload.files == {}
@@ -278,7 +275,7 @@ def test_a_job_is_resumed_as_it_was_and_files_that_went_meanwhile_are_forgotten(
     upload = Upload.resumed(before.job, ROUTE, before.files)
     assert not upload.is_dirty
     assert upload.take(1.0).job.progress == pytest.approx(0.5)
-    upload.heard(Moves((moved(sent, Status.DISCOVERED),)), 1.0, 1.0)
+    upload.heard(moved(sent, Status.DISCOVERED), 1.0, 1.0)
     upload.heard(scanned(1.0), 1.0, 1.0)
     assert upload.take(1.0).gone == ("gone.mxf",)
     assert end_quietly(upload).take(1.0).job.state is UploadState.COMPLETED
@@ -316,13 +313,13 @@ SAID = st.one_of(
     FILES.map(lambda file: Progress(file.id, 20, 0, 1.0)),
     FILES.map(lambda file: Moved(file.id, Status.VERIFYING, 1.0)),
     st.floats(0, 200).map(scanned),
-    st.sampled_from([OUTAGE, OVER, UNREACHABLE, RouteClosed(ROUTE.name)]),
+    st.sampled_from([OUTAGE, OVER, UNREACHABLE]),
 )
 
 
 @given(st.lists(SAID, max_size=40), st.integers(0, 40), st.booleans())
 def test_whatever_is_heard_the_figures_are_those_of_the_files(
-    facts: list[UploadFact], stop_after: int, is_stopped: bool
+    facts: list[JobFact], stop_after: int, is_stopped: bool
 ) -> None:
     upload = Upload(JOB, ROUTE)
     journal: dict[str, UploadFile] = {}

@@ -4,6 +4,7 @@ from attrs import evolve, field, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors import watcher
+from agent.config import Route, Uploads, upload_route
 from agent.faults import Fault, FaultKind
 from agent.messages import (
     BroadcasterInbox,
@@ -26,7 +27,7 @@ from agent.protocol import (
     PrepareSource,
     Touched,
 )
-from agent.terms import Unreadable
+from agent.terms import Unreadable, UploadJob, UploadState
 from tests.actors.samples import drained
 from tests.fakes import SILENCE, FakeWorkers, Says, lose_patience
 from tests.rules.samples import ROUTE, an_entry
@@ -47,14 +48,14 @@ class Ends:
     reaches: trio.MemoryReceiveChannel[DispatcherInbox]
 
 
-def watch(nursery: trio.Nursery, workers: FakeWorkers) -> Ends:
+def watch(nursery: trio.Nursery, workers: FakeWorkers, route: Route = A_ROUTE) -> Ends:
     inbox_in, inbox_out = trio.open_memory_channel[WatcherInbox](64)
     scans_in, scans_out = trio.open_memory_channel[Scan](0)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](16)
     reaches_in, reaches_out = trio.open_memory_channel[DispatcherInbox](64)
     workers.script(PrepareSource, Finished())
     nursery.start_soon(lose_patience)
-    nursery.start_soon(watcher.run, inbox_out, scans_in, reaches_in, facts_in, A_ROUTE, workers)
+    nursery.start_soon(watcher.run, inbox_out, scans_in, reaches_in, facts_in, route, workers)
     return Ends(inbox_in, scans_out, facts_out, reaches_out)
 
 
@@ -67,6 +68,16 @@ async def test_the_whole_source_is_scanned_at_once_and_then_in_every_interval(
     for _ in range(3):
         assert (await ends.scans.receive()).looked is None
     assert workers.times(ListSource) == [0, A_ROUTE.scan_s, 2 * A_ROUTE.scan_s]
+
+
+async def test_the_folder_of_an_upload_job_is_never_made(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    job = UploadJob("j1", "/media", "archive", None, UploadState.PENDING, 1.0, 1.0)
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    await watch(nursery, workers, upload_route(job, Uploads())).scans.receive()
+    assert workers.times(PrepareSource) == []
 
 
 async def test_a_scan_holds_all_that_was_streamed_and_says_what_could_not_be_seen(

@@ -70,6 +70,7 @@ class Kept:
     upload: Upload
     watching: trio.CancelScope = field(factory=trio.CancelScope)
     left: trio.Event = field(factory=trio.Event)
+    writing: trio.Lock = field(factory=trio.Lock)
     being_examined: bool = False
 
 
@@ -85,6 +86,7 @@ class Keeper:
     broadcaster: trio.MemorySendChannel[BroadcasterInbox]
     nursery: trio.Nursery
     jobs: dict[str, Kept] = field(factory=dict, init=False)
+    _closed: set[str] = field(factory=set, init=False)
     _storage: dict[str, StorageState] = field(factory=dict, init=False)
     _busy: Counter[str] = field(factory=Counter, init=False)
     _asked: trio.Event = field(factory=trio.Event, init=False)
@@ -135,7 +137,7 @@ class Keeper:
             await self._news.wait()
             self._news = trio.Event()
             for kept in tuple(self.jobs.values()):
-                if not await self._write_one(kept.upload):
+                if not await self._write_one(kept):
                     self._news.set()
             await trio.sleep(WRITE_EVERY_S)
 
@@ -147,6 +149,8 @@ class Keeper:
                 kept.upload.stop(job.error or "", time.time())
                 self._look_at(kept)
             return
+        if job.id in self._closed:
+            return  # since it was read
         upload = Upload.resumed(job, route, await self.ledger.uploads.files(job.id))
         if route.destination in self._storage:
             upload.heard(self._storage[route.destination], trio.current_time(), time.time())
@@ -163,8 +167,9 @@ class Keeper:
             await self.dispatcher.send(self.crew.open_lane(self.nursery, self.crew.plan_of(route)))
         if not upload.has_ended:
             await self._live(kept)
-        while not await self._is_put_away(upload):  # noqa: ASYNC110  the sweep tells nobody
+        while not await self._is_put_away(kept):  # noqa: ASYNC110  the sweep tells nobody
             await trio.sleep(LOOK_AGAIN_S)
+        self._closed.add(job.id)
         del self.jobs[route.name]
         self._busy[place] -= 1
         if not self._busy[place] and not self.crew.hosts(place):
@@ -189,10 +194,10 @@ class Keeper:
         await kept.left.wait()
         self.crew.leave(route)
 
-    async def _is_put_away(self, upload: Upload) -> bool:
+    async def _is_put_away(self, kept: Kept) -> bool:
         """Whether nothing that its copies had begun stands in the bucket any more; the sweep removes it."""
-        route = upload.route
-        if not await self._write_one(upload):
+        upload, route = kept.upload, kept.upload.route
+        if not await self._write_one(kept):
             return False
         try:
             await self.ledger.uploads.leave(route.name)
@@ -204,20 +209,20 @@ class Keeper:
             return False
         return True
 
-    async def _write_one(self, upload: Upload) -> bool:
-        """Whether all that was known of it is written down."""
-        if not upload.is_dirty:
-            await trio.lowlevel.checkpoint()
-            return True
-        changes = upload.take(time.time())
-        try:
-            known = await self.ledger.uploads.note(changes.job, changes.files, changes.gone)
-        except JournalError:
-            upload.take_back(changes)
-            return False
-        if not known:
-            upload.write_all()
-        return known
+    async def _write_one(self, kept: Kept) -> bool:
+        """Whether all that was known of it is written down; nothing may overtake what cannot be."""
+        async with kept.writing:
+            if not kept.upload.is_dirty:
+                return True
+            changes = kept.upload.take(time.time())
+            try:
+                known = await self.ledger.uploads.note(changes.job, changes.files, changes.gone)
+            except JournalError:
+                kept.upload.take_back(changes)
+                return False
+            if not known:
+                kept.upload.write_all()
+            return known
 
     def _look_at(self, kept: Kept) -> None:
         upload = kept.upload

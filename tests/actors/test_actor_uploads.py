@@ -90,6 +90,18 @@ async def test_jobs_that_are_added_and_stopped_are_found_in_the_journal(
     assert drained(kept.orders) == []
 
 
+async def test_a_job_that_ended_since_the_journal_was_read_is_not_taken_up_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    kept = await keeper_of(nursery, autojump_clock, JOB)
+    await kept.complete(JOB)
+    await kept.leaves(JOB)
+    drained(kept.orders)
+    kept.ledger.uploads.closed.clear()
+    await kept.hear(JobsChanged())
+    assert drained(kept.orders) == []
+
+
 async def test_a_job_that_had_been_stopped_is_only_put_away(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

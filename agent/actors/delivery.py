@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 
 from agent.config import Route
 from agent.faults import Fault, FaultKind, OutageReason, Side
@@ -74,6 +74,7 @@ class Errand:
     proven: dict[str, int] = field(factory=dict)
     verified_bytes: int = field(default=0, init=False)
     _verifying: bool = field(default=False, init=False)
+    _name: str = field(init=False, default=Factory(lambda it: it.route.below + it.file.path, takes_self=True))
 
     async def deliver(self, attempts: int) -> Delivery:
         """Carry the file over, from wherever an earlier attempt got to.
@@ -382,11 +383,6 @@ class Errand:
             if isinstance(request, SettleSource | LookUpSource) or silence.side is Side.SOURCE:
                 raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from silence
             raise Fault.outage(OutageReason.HUNG, detail) from silence
-
-    @property
-    def _name(self) -> str:
-        """What it is to be called at the destination."""
-        return self.route.below + self.file.path
 
     @property
     def about(self) -> dict[str, str]:

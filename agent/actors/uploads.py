@@ -222,7 +222,7 @@ class Keeper:
                 return False
             if not known:
                 kept.upload.write_all()
-            return known
+            return not kept.upload.is_dirty
 
     def _look_at(self, kept: Kept) -> None:
         upload = kept.upload

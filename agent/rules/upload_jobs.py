@@ -1,6 +1,7 @@
 """How does an upload job stand, and when has it ended? Decided from the facts about its route."""
 
 import math
+from itertools import islice
 
 from attrs import define, evolve, field, frozen
 
@@ -11,6 +12,7 @@ from agent.rules.upload_tally import MOVING, Tally
 from agent.terms import SourceFile, Status, UploadFile, UploadFileState, UploadJob, UploadState
 
 GONE_AFTER_S = 60.0  # a share that is away for a moment does not end its jobs
+FILES_AT_ONCE = 5000  # a journal that is busy for longer holds up the copies
 SCANS_AT_LEAST = 2  # files may still be on their way into the folder when the job is asked for
 OBSERVED = (Status.DISCOVERED, Status.GROWING, Status.HELD, Status.READY)
 EMPTY = "empty: a file of 0 bytes is not uploaded"
@@ -98,7 +100,7 @@ class Upload:
                 self._put(each_id, evolve(file, state=UploadFileState.FAILED, error=reason, updated_at=at))
 
     def take(self, at: float) -> Changes:
-        """What is new since the last time, and how the job stands now."""
+        """How the job stands now, and what is new since the last time, or the first part of it."""
         trouble = "; ".join(self._trouble.values()) or None
         self.job = evolve(
             self.job,
@@ -108,8 +110,10 @@ class Upload:
             error=self.job.error if self.has_ended else trouble,
             updated_at=at,
         )
-        changes = Changes(self.job, tuple(self.files[each_id] for each_id in self._dirty), tuple(self._gone))
-        self._dirty, self._gone, self._is_dirty = set(), set(), False
+        part = set(islice(self._dirty, FILES_AT_ONCE))
+        changes = Changes(self.job, tuple(self.files[each_id] for each_id in part), tuple(self._gone))
+        self._dirty -= part
+        self._gone, self._is_dirty = set(), False
         return changes
 
     def take_back(self, changes: Changes) -> None:

@@ -12,6 +12,7 @@ from agent.messages import (
     CloseRoute,
     JobsChanged,
     Moved,
+    Moves,
     OpenLane,
     OpenRoute,
     RouteOpened,
@@ -161,7 +162,7 @@ async def test_a_job_that_its_journal_has_lost_is_written_down_again_as_a_whole(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     kept = await keeper_of(nursery, autojump_clock, JOB)
-    await kept.hear(Moved(MOVED.id, Status.READY, 1.0, MOVED))
+    await kept.hear(Moves((Moved(MOVED.id, Status.READY, 1.0, MOVED),)))
     await trio.sleep(WRITE_EVERY_S)
     kept.ledger.uploads.jobs.clear()
     kept.ledger.uploads.rows.clear()

@@ -17,7 +17,7 @@ from agent.messages import (
     StorageState,
 )
 from agent.rules.naming import file_id
-from agent.rules.upload_jobs import EMPTY, GONE_AFTER_S, JobFact, Upload
+from agent.rules.upload_jobs import EMPTY, FILES_AT_ONCE, GONE_AFTER_S, JobFact, Upload
 from agent.terms import (
     Delivery,
     Signature,
@@ -295,6 +295,18 @@ def test_what_could_not_be_written_down_is_told_again() -> None:
     upload.take_back(lost)
     again = upload.take(1.0)
     assert ({file.path for file in again.files}, again.gone) == ({"a.mxf", "gone.mxf"}, ())
+
+
+def test_a_great_many_files_are_told_in_parts() -> None:
+    upload = upload_of()
+    for number in range(FILES_AT_ONCE + 1):
+        upload.heard(moved(a_file(f"clip{number}"), Status.DISCOVERED), 1.0, 1.0)
+    first = upload.take(1.0)
+    assert upload.is_dirty
+    rest = upload.take(1.0)
+    assert (len(first.files), len(rest.files), upload.is_dirty) == (FILES_AT_ONCE, 1, False)
+    assert first.job.total_files == FILES_AT_ONCE + 1
+    assert {file.path for file in first.files}.isdisjoint(file.path for file in rest.files)
 
 
 def test_a_journal_that_was_set_aside_is_told_everything() -> None:

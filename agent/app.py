@@ -100,11 +100,14 @@ async def _generations(house: Household, config: Config) -> None:
 async def _generation(house: Household, config: Config) -> Config | None:
     async with trio.open_nursery() as nursery:
         generation = Generation(config, house.ledger, house.workers, house.broadcaster)
-        house.desk.connect(await generation.start(nursery))
+        doors = await generation.start(nursery)
+        house.desk.connect(doors.dispatcher)
+        house.desk.uploads.connect(doors.uploads, config)
         try:
             following = await house.next_config()
         finally:
             house.desk.connect(None)
+            house.desk.uploads.close()
         nursery.cancel_scope.cancel()
     return following
 
@@ -143,9 +146,10 @@ def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
 
 async def _broadcast(house: Household, told: trio.Event) -> None:
     """The broadcaster lives longer than generations, and is set up again by itself."""
+    ear = broadcaster.Ear()
     while True:
         try:
-            await broadcaster.run(house.facts.clone(), house.view, house.metrics)
+            await broadcaster.run(house.facts.clone(), house.view, house.metrics, ear)
         except Exception as error:  # noqa: BLE001  as in _generations
             delay_s = await _fallen(house, "broadcaster", error)
             if delay_s is None:

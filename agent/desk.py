@@ -18,9 +18,13 @@ from agent.messages import (
     Retry,
     Subscribe,
 )
+from agent.refusals import Busy, NotPossible, Rejected, Unknown
 from agent.stores.journal import JournalError
 from agent.terms import Status
+from agent.upload_desk import UploadDesk
 from agent.views import Feed, FileView, HistoryPage, HistoryQuery, Snapshot
+
+__all__ = ["Busy", "Desk", "NotPossible", "Rejected", "Unknown"]
 
 FEED_CAPACITY = 16
 PATIENCE_S = 2.0
@@ -28,26 +32,6 @@ UNDER_WAY = (Status.READY, Status.IN_QUEUE, Status.COPYING, Status.VERIFYING, St
 
 T = TypeVar("T")
 Command = Retry | Cancel | PauseRoute | ResumeRoute
-
-
-class Busy(Exception):  # noqa: N818  an answer, not a mistake
-    """The house could not take the visitor within `PATIENCE_S`, or not write it down: come back soon."""
-
-
-class Unknown(LookupError):  # noqa: N818  an answer, not a mistake
-    """No such file or route."""
-
-
-class NotPossible(Exception):  # noqa: N818  an answer, not a mistake
-    """The file is in a state that the command does not apply to."""
-
-
-class Rejected(ValueError):  # noqa: N818  an answer, not a mistake
-    """The configuration is invalid; `reasons` has one line per fault."""
-
-    def __init__(self, reasons: tuple[str, ...]) -> None:
-        super().__init__("; ".join(reasons))
-        self.reasons = reasons
 
 
 @define
@@ -59,6 +43,7 @@ class Desk:
     _ledger: Ledger
     _exposition: Callable[[], bytes]
     _check_config: Callable[[], tuple[str, ...]]
+    uploads: UploadDesk
     _dispatcher: trio.MemorySendChannel[DispatcherInbox] | None = field(default=None, init=False)
 
     def connect(self, dispatcher: trio.MemorySendChannel[DispatcherInbox] | None) -> None:
@@ -70,6 +55,7 @@ class Desk:
     def close(self) -> None:
         """Nobody is received any more."""
         self.connect(None)
+        self.uploads.close()
         self._broadcaster.close()
         self._reloads.close()
 

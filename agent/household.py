@@ -16,6 +16,7 @@ from agent.messages import BroadcasterInbox, ConfigRejected, JournalRenewed, Jou
 from agent.rules.budget import RestartBudget
 from agent.rules.metrics import Metrics
 from agent.rules.view import View
+from agent.upload_desk import UploadDesk
 from agent.workers import Workers
 
 log = get_logger(__name__)
@@ -65,6 +66,7 @@ class Household:
                 ledger,
                 lambda: metrics.exposition(time.time()),
                 lambda: _reasons(load),
+                UploadDesk(ledger, workers),
             )
             yield cls(
                 load, set_up_log, ledger, workers, view, metrics, desk, facts_in, facts_out, reloads_out

@@ -20,6 +20,7 @@ from agent.stores.batch import Commit, Job, commit
 from agent.stores.journal import Journal, JournalDamaged, JournalError
 from agent.stores.lock import StateLock
 from agent.terms import Interim, Settled, Signature, SourceFile, Transfer, VerifyLevel
+from agent.upload_ledger import UploadLedger
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 
 log = get_logger(__name__)
@@ -42,8 +43,8 @@ def _one_thread() -> trio.CapacityLimiter:
 class Ledger:
     """Each coroutine returns when what it did is durable; a cancelled one may have been applied or not.
 
-    All but `history` take effect in the order in which they were called. A journal that is found damaged is
-    set aside and a fresh one begun; transfers that were handed out before raise from then on.
+    All but those that only read take effect in the order in which they were called. A journal that is found
+    damaged is set aside and a fresh one begun; transfers that were handed out before raise from then on.
     `identity` is the installation's, which proves temporary names to be ours.
 
     Raises, from every operation, beside what `Journal` says:
@@ -167,10 +168,18 @@ class Ledger:
     async def mount_points(self) -> dict[str, str]:
         return await self._do(self._journal.mount_points)
 
+    @property
+    def uploads(self) -> UploadLedger:
+        """The upload jobs."""
+        return UploadLedger(self._journal.uploads, self._do, self._read)
+
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """Ended transfers, newest first; waits for no writer."""
+        return await self._read(self._journal.history, query)
+
+    async def _read(self, operation: Callable[[*Ts], T], *values: *Ts) -> T:
         try:
-            return await trio.to_thread.run_sync(self._journal.history, query, limiter=self._reading)
+            return await trio.to_thread.run_sync(operation, *values, limiter=self._reading)
         except JournalDamaged:
             await self._do(self._journal.check)  # what it was read from may have been set aside meanwhile
             raise

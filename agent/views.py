@@ -5,7 +5,7 @@ from typing import Literal
 from attrs import frozen
 
 from agent.faults import OutageReason
-from agent.terms import Status, Unreadable, VerifyLevel
+from agent.terms import Status, Unreadable, UploadFile, UploadFileState, UploadJob, VerifyLevel
 
 
 @frozen
@@ -62,6 +62,7 @@ class RouteView:
     destination_total_bytes: int | None
     low_space_bytes: int
     unreadable_folders: tuple[Unreadable, ...] = ()  # the first of those in the source
+    upload_id: str | None = None  # the upload job whose route it is
 
 
 @frozen
@@ -133,6 +134,40 @@ class HistoryQuery:
     route: str | None = None
     limit: int = 100
     before_id: int | None = None
+
+
+@frozen
+class UploadsQuery:
+    """Upload jobs, newest first, at most `limit`, older than the one numbered `before_id`."""
+
+    limit: int = 100
+    before_id: int | None = None
+
+
+@frozen
+class UploadsPage:
+    """`next_before_id` continues the listing; None at its end."""
+
+    jobs: tuple[UploadJob, ...]
+    next_before_id: int | None
+
+
+@frozen
+class UploadFilesQuery:
+    """The files of one job in the order in which they were found, after the one numbered `after_id`."""
+
+    upload_id: str
+    state: UploadFileState | None = None
+    limit: int = 1000
+    after_id: int = 0
+
+
+@frozen
+class UploadFilesPage:
+    """`next_after_id` continues the listing; None at its end."""
+
+    files: tuple[UploadFile, ...]
+    next_after_id: int | None
 
 
 @frozen

@@ -27,6 +27,7 @@ from agent.protocol import (
     DiscardPartial,
     ExamineSource,
     FindDestination,
+    FindFolder,
     FindStrays,
     Finished,
     FollowFile,
@@ -59,6 +60,7 @@ from agent.stores.destination import Destination
 from agent.stores.events import SourceEvents
 from agent.stores.following import follow_file
 from agent.stores.platform import Publisher
+from agent.stores.roots import find_folder
 from agent.stores.settling import settle
 from agent.stores.whereabouts import Whereabouts
 
@@ -183,6 +185,8 @@ class Desk:
                 return SourceSettled(settle(root, path, signature, after, archive))
             case LookUpSource(root, path):
                 return Presence(source.exists(root, path))
+            case FindFolder(path, roots):
+                return find_folder(path, roots)
             case _ as never:
                 assert_never(never)
 

@@ -20,7 +20,9 @@ from agent.messages import (
     Subscribe,
 )
 from agent.terms import Status
+from agent.upload_desk import UploadDesk
 from agent.views import Feed, FileView, HistoryQuery, Snapshot, Update
+from agent.workers import Workers
 from tests.fakes import FakeLedger
 from tests.rules.samples import a_route_view
 
@@ -55,7 +57,9 @@ class House:
         reloads_in, reloads_out = trio.open_memory_channel[Reload](1)
         orders_in, orders_out = trio.open_memory_channel[DispatcherInbox](capacity)
         ledger = FakeLedger()
-        desk = Desk(facts_in, reloads_in, ledger, lambda: b"metrics", reasons)
+        desk = Desk(
+            facts_in, reloads_in, ledger, lambda: b"metrics", reasons, UploadDesk(ledger, Workers(""))
+        )
         desk.connect(orders_in)
         return cls(desk, facts_out, reloads_out, orders_out, ledger)
 

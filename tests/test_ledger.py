@@ -14,8 +14,8 @@ from trio.testing import wait_all_tasks_blocked
 from agent.ledger import Ledger
 from agent.stores.journal import JournalError
 from agent.stores.lock import StateLock, StateLocked
-from agent.terms import Signature, SourceFile, Step
-from agent.views import HistoryQuery
+from agent.terms import Signature, SourceFile, Step, UploadFile, UploadFileState, UploadJob, UploadState
+from agent.views import HistoryQuery, UploadFilesQuery, UploadsQuery
 
 STATE = Signature(1, 2, 3, 4, 5)
 HASH = "xxh128:" + "0" * 32
@@ -104,6 +104,24 @@ async def test_what_is_left_over_and_what_was_searched_reaches_the_journal(ledge
     assert await ledger.leftovers("/nas") == (".a", ".b", ".c", ".stray")
     await ledger.forget_leftover("/nas", ".b")
     assert await ledger.leftovers("/nas") == (".a", ".c", ".stray")
+
+
+async def test_upload_jobs_reach_the_journal(ledger: Ledger) -> None:
+    job = UploadJob("j1", "/media", "archive", None, UploadState.PENDING, 1.0, 1.0)
+    file = UploadFile("a.mxf", UploadFileState.PENDING, 5, 1, 1.0, 1.0)
+    await ledger.uploads.add(job)
+    assert await ledger.uploads.unclosed() == (job,)
+    assert await ledger.uploads.note(job, (file,), ("gone",))
+    assert await ledger.uploads.files("j1") == (file,)
+    assert (await ledger.uploads.files_page(UploadFilesQuery("j1"))).files == (file,)
+    assert (await ledger.uploads.page(UploadsQuery())).jobs == (job,)
+    assert await ledger.uploads.stop("j1", "stopped", 2.0)
+    stopped = await ledger.uploads.find("j1")
+    assert stopped is not None
+    assert stopped.error == "stopped"
+    await ledger.uploads.leave("upload:j1")
+    await ledger.uploads.close("j1", "upload:j1")
+    assert await ledger.uploads.unclosed() == ()
 
 
 async def test_only_a_journal_younger_than_the_installation_calls_for_a_search(tmp_path: Path) -> None:

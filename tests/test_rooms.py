@@ -15,9 +15,10 @@ REASON = re.compile(r"# noqa: [A-Z]+[0-9]+(, [A-Z]+[0-9]+)*  \S")
 
 # What may be used only in these rooms (a file, or a folder with all below it), and why.
 ONLY_IN = {
-    "open_nursery": {  # DESIGN section 3: household, generation, one pool per destination; a visitor each
+    "open_nursery": {  # household, generation, one pool per destination, the jobs; a visitor each
         "agent/app.py",
         "agent/actors/copier.py",
+        "agent/actors/uploads.py",
         "agent/watching.py",
         "web/live.py",
     },
@@ -40,6 +41,7 @@ ONLY_IN = {
         "agent/app.py",
         "agent/house.py",
         "agent/actors/copier.py",
+        "agent/actors/uploads.py",
         "agent/watching.py",
         "web/live.py",
     },

@@ -8,7 +8,7 @@ from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 from quart_trio.wrappers.response import TrioFileBody
 
-from web import api, guard, live, openapi, probes, problems, shapes
+from web import api, guard, live, openapi, probes, problems, shapes, uploads
 from web.guard import Access
 from web.reception import Reception
 
@@ -40,8 +40,9 @@ def create_app(desk: Reception, access: Access) -> QuartTrio:
     )
     problems.install(app)
     guard.install(app, access)
-    for blueprint in (api.blueprint(desk), probes.blueprint(desk), live.blueprint(desk)):
-        app.register_blueprint(blueprint)
+    for room in (api, probes, live):
+        app.register_blueprint(room.blueprint(desk))
+    app.register_blueprint(uploads.blueprint(desk.uploads))
     _install_entrance(app)
     return app
 
@@ -51,7 +52,7 @@ def _install_entrance(app: QuartTrio) -> None:
 
     @app.before_request
     async def read_body() -> None:
-        """Commands have no body; one that is too large or never ends is refused before they are obeyed."""
+        """One that is too large or never ends is refused before anything is obeyed."""
         await request.get_data()
 
     @app.get("/")

@@ -85,7 +85,7 @@ def install(app: QuartTrio, access: Access) -> None:
     @app.after_request
     def bind_browser(response: ResponseTypes) -> ResponseTypes:
         response.headers.update(SECURITY_HEADERS)
-        if request.path.startswith("/api/"):
+        if request.path.startswith(("/api/", "/uploads")):
             response.headers["Cache-Control"] = "no-store"
         return response
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NotRequired, get_args, get_origin, get_ty
 from attrs import frozen
 
 from agent import __version__
-from agent.terms import Status
+from agent.terms import Status, UploadFileState
 from web import shapes
 
 Schema = dict[str, object]
@@ -25,11 +25,12 @@ _JSON, _TEXT, _PROBLEM = "application/json", "text/plain", "application/problem+
 
 @frozen
 class Operation:
-    """One request: what it does and, by status code, the shape (or for text the media type) it answers."""
+    """One request: what it takes, does and, by status, the shape (for text the media type) it answers."""
 
     summary: str
     answers: Mapping[int, object]
     parameters: tuple[str, ...] = ()
+    body: type | None = None
 
 
 _ACCEPTED = {202: shapes.Accepted}
@@ -63,6 +64,32 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("post", "/api/reload"): Operation(
         "Read the configuration again", {202: shapes.Accepted, 422: shapes.Problem}
     ),
+    ("post", "/uploads/"): Operation(
+        "Send what is in a folder into a bucket, and what comes or changes there meanwhile",
+        {
+            201: shapes.UploadCreated,
+            400: shapes.Problem,
+            409: shapes.Problem,
+            422: shapes.Problem,
+            503: shapes.Problem,
+        },
+        body=shapes.UploadRequest,
+    ),
+    ("get", "/uploads/"): Operation(
+        "Upload jobs, newest first", {200: shapes.UploadsBody}, ("limit", "cursor")
+    ),
+    ("get", "/uploads/{upload_id}"): Operation(
+        "How an upload job stands", {200: shapes.UploadEntry, 404: shapes.Problem}
+    ),
+    ("get", "/uploads/{upload_id}/files"): Operation(
+        "Its files, in the order in which they were found",
+        {200: shapes.UploadFilesBody, 404: shapes.Problem},
+        ("state", "limit", "cursor"),
+    ),
+    ("delete", "/uploads/{upload_id}"): Operation(
+        "Stop an upload job; what has been delivered stays",
+        {202: shapes.UploadStopped, 404: shapes.Problem, 409: shapes.Problem},
+    ),
     ("get", "/livez"): Operation("The program runs", {200: _TEXT}),
     ("get", "/readyz"): Operation("Every destination is usable", {200: _TEXT, 503: _TEXT}, ("verbose",)),
     ("get", "/metrics"): Operation("Prometheus text format", {200: _TEXT}),
@@ -75,6 +102,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
 _PARAMETERS: dict[str, Schema] = {
     "status": {"type": "string", "enum": [each.value for each in Status]},
     "route": {"type": "string"},
+    "state": {"type": "string", "enum": [each.value for each in UploadFileState]},
     "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
     "cursor": {"type": "string", "description": "next_cursor of an earlier answer"},
     "since": {"type": "string", "description": "RFC 3339, or seconds since the epoch"},
@@ -159,7 +187,11 @@ def _operation(path: str, operation: Operation, schemas: dict[str, Schema]) -> S
     ]
     answers: Schema = {str(code): _answer(shape, schemas) for code, shape in operation.answers.items()}
     answers["default"] = _answer(shapes.Problem, schemas)
-    return {"summary": operation.summary, "parameters": parameters, "responses": answers}
+    described: Schema = {"summary": operation.summary, "parameters": parameters, "responses": answers}
+    if operation.body is not None:
+        content = {_JSON: {"schema": schema_of(operation.body, schemas)}}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
 
 
 def _answer(shape: object, schemas: dict[str, Schema]) -> Schema:

@@ -6,11 +6,12 @@ from quart import Response
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from agent.desk import Busy, NotPossible, Rejected, Unknown
+from agent.refusals import Busy, NotPossible, Refused, Rejected, Unanswered, Unknown
 from web import shapes
 from web.wire import encode
 
 RETRY_AFTER_S = 1
+UNANSWERED_RETRY_S = 30
 
 
 def problem(status: int, detail: str, reasons: tuple[str, ...] = ()) -> Response:
@@ -32,6 +33,8 @@ def install(app: QuartTrio) -> None:
     app.register_error_handler(Unknown, _unknown)
     app.register_error_handler(NotPossible, _not_possible)
     app.register_error_handler(Rejected, _rejected)
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(Unanswered, _unanswered)
 
 
 async def _http(error: HTTPException) -> Response:
@@ -58,3 +61,13 @@ async def _not_possible(error: NotPossible) -> Response:
 
 async def _rejected(error: Rejected) -> Response:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), error.reasons)
+
+
+async def _refused(error: Refused) -> Response:
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+
+
+async def _unanswered(error: Unanswered) -> Response:
+    answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; try again when it answers")
+    answer.headers["Retry-After"] = str(UNANSWERED_RETRY_S)
+    return answer

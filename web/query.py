@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from werkzeug.exceptions import BadRequest
 
-from agent.terms import Status
+from agent.terms import Status, UploadFileState
 from web.wire import text
 
 MAX_LIMIT = 1000
@@ -52,8 +52,16 @@ def status(args: Args) -> Status | None:
     return None if value is None else Status(value)
 
 
+def upload_file_state(args: Args) -> UploadFileState | None:
+    value = args.get("state")
+    words = [each.value for each in UploadFileState]
+    if value is not None and value not in words:
+        _refuse("state", f"one of {', '.join(words)}")
+    return None if value is None else UploadFileState(value)
+
+
 def row_cursor(args: Args) -> int | None:
-    """Where a listing of the journal goes on: a transfer's number."""
+    """Where a listing of the journal goes on: a row's number."""
     value = args.get("cursor")
     if value is not None and not _NUMBER.fullmatch(value):
         _refuse("cursor", "the next_cursor of an earlier answer")

@@ -5,12 +5,35 @@ from typing import Protocol
 
 import trio
 
-from agent.views import Feed, HistoryPage, HistoryQuery, Snapshot
+from agent.terms import UploadJob
+from agent.upload_desk import UploadOrder
+from agent.views import (
+    Feed,
+    HistoryPage,
+    HistoryQuery,
+    Snapshot,
+    UploadFilesPage,
+    UploadFilesQuery,
+    UploadsPage,
+    UploadsQuery,
+)
+
+
+class UploadReception(Protocol):
+    """Raises what `agent.upload_desk.UploadDesk` raises: Busy, Unknown, NotPossible, Refused, Unanswered."""
+
+    async def add(self, order: UploadOrder) -> str: ...
+    async def find(self, upload_id: str) -> UploadJob: ...
+    async def page(self, query: UploadsQuery) -> UploadsPage: ...
+    async def files(self, query: UploadFilesQuery) -> UploadFilesPage: ...
+    async def stop(self, upload_id: str) -> None: ...
 
 
 class Reception(Protocol):
     """Raises what `agent.desk.Desk` raises: Busy, Unknown, NotPossible, Rejected."""
 
+    @property
+    def uploads(self) -> UploadReception: ...
     def feed(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Feed]]: ...
     async def snapshot(self) -> Snapshot: ...
     async def history(self, query: HistoryQuery) -> HistoryPage: ...

@@ -6,9 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import overload
 
-from agent.rules.health import GIB_BYTES, Level, Verdict, judge, worst
-from agent.terms import Status
-from agent.views import Event, FileView, HistoryPage, HistoryRow, RouteView, Snapshot, Update
+from agent.rules.health import GIB_BYTES, Level, Verdict, judge, standing, worst
+from agent.terms import Status, UploadFile, UploadJob
+from agent.views import (
+    Event,
+    FileView,
+    HistoryPage,
+    HistoryRow,
+    RouteView,
+    Snapshot,
+    Update,
+    UploadFilesPage,
+    UploadsPage,
+)
 from web import shapes
 
 UNKNOWN_GB = -1
@@ -124,11 +134,12 @@ def route_entry(route: RouteView) -> shapes.RouteEntry:
         "unreadable_folders": [
             {"folder": each.folder, "reason": each.reason} for each in route.unreadable_folders
         ],
+        "upload_id": route.upload_id,
     }
 
 
 def storage_body(routes: Sequence[RouteView]) -> shapes.StorageBody:
-    verdicts = [judge(route) for route in routes]
+    verdicts = [judge(route) for route in standing(routes)]
     verdict = worst(verdicts)
     body: shapes.StorageBody = {
         "sourceFreeGB": _gib(verdict.source_free_bytes),
@@ -221,6 +232,49 @@ def history_body(page: HistoryPage) -> shapes.HistoryBody:
     if page.next_before_id is not None:
         body["next_cursor"] = str(page.next_before_id)
     return body
+
+
+def upload_entry(job: UploadJob) -> shapes.UploadEntry:
+    return {
+        "upload_id": job.id,
+        "progress": job.progress,
+        "state": job.state.value,
+        "total_files": job.total_files,
+        "completed_files": job.completed_files,
+        "source_folder": job.source_folder,
+        "destination_bucket": job.destination_bucket,
+        "pattern": job.pattern,
+        "error_message": job.error,
+        "created_at": moment(job.created_at),
+        "updated_at": moment(job.updated_at),
+    }
+
+
+def uploads_body(page: UploadsPage) -> shapes.UploadsBody:
+    body: shapes.UploadsBody = {"uploads": [upload_entry(job) for job in page.jobs]}
+    if page.next_before_id is not None:
+        body["next_cursor"] = str(page.next_before_id)
+    return body
+
+
+def upload_files_body(page: UploadFilesPage) -> shapes.UploadFilesBody:
+    body: shapes.UploadFilesBody = {"files": [_upload_file(file) for file in page.files]}
+    if page.next_after_id is not None:
+        body["next_cursor"] = str(page.next_after_id)
+    return body
+
+
+def _upload_file(file: UploadFile) -> shapes.UploadFileEntry:
+    return {
+        "path": file.path,
+        "state": file.state.value,
+        "file_size": file.size_bytes,
+        "last_write_time": moment(file.mtime_ns / 1e9),
+        "key": file.key,
+        "error_message": file.error,
+        "created_at": moment(file.created_at),
+        "updated_at": moment(file.updated_at),
+    }
 
 
 def snapshot_message(snapshot: Snapshot) -> shapes.SnapshotMessage:

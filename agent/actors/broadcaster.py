@@ -2,11 +2,21 @@
 
 import math
 import time
+from contextlib import suppress
 
 import trio
 from attrs import define, field
 
-from agent.messages import BroadcasterInbox, Counted, GenerationStarted, Subscribe
+from agent.messages import (
+    BroadcasterInbox,
+    Counted,
+    GenerationStarted,
+    Overhear,
+    RouteClosed,
+    Subscribe,
+    UploadFact,
+    UploadsInbox,
+)
 from agent.rules.metrics import Metrics
 from agent.rules.view import View, ViewFact
 from agent.views import Feed
@@ -15,10 +25,28 @@ UPDATE_EVERY_S = 0.25
 
 
 @define(eq=False)
+class Ear:
+    """Through it the keeper of upload jobs overhears what may be about one; it outlives a broadcaster."""
+
+    _channel: trio.MemorySendChannel[UploadsInbox] | None = None
+
+    def lend(self, channel: trio.MemorySendChannel[UploadsInbox]) -> None:
+        if self._channel is not None:
+            self._channel.close()  # that of the generation before
+        self._channel = channel
+
+    def tell(self, fact: ViewFact) -> None:
+        if self._channel is not None and isinstance(fact, UploadFact):
+            with suppress(trio.BrokenResourceError):  # its generation has ended
+                self._channel.send_nowait(fact)
+
+
+@define(eq=False)
 class Audience:
     """The live feeds; one that is full is closed, and its visitor comes back for a fresh snapshot."""
 
     metrics: Metrics
+    ear: Ear = field(factory=Ear)
     feeds: list[trio.MemorySendChannel[Feed]] = field(factory=list, init=False)
 
     def tell(self, news: Feed) -> None:
@@ -46,9 +74,11 @@ class Audience:
             self.leave(feed)
 
 
-async def run(inbox: trio.MemoryReceiveChannel[BroadcasterInbox], view: View, metrics: Metrics) -> None:
+async def run(
+    inbox: trio.MemoryReceiveChannel[BroadcasterInbox], view: View, metrics: Metrics, ear: Ear | None = None
+) -> None:
     """Until every sender is gone; then the last news go out and the feeds are closed."""
-    audience = Audience(metrics)
+    audience = Audience(metrics, ear or Ear())
     flush_s = math.inf
     async with inbox:
         try:
@@ -69,7 +99,9 @@ def _take_in(fact: BroadcasterInbox, view: View, audience: Audience) -> None:
         case Subscribe(feed):
             _flush(view, audience)  # so that the snapshot and the next update fit together
             audience.join(feed, view.snapshot(time.time()))
-        case GenerationStarted():
+        case Overhear(channel):
+            audience.ear.lend(channel)
+        case GenerationStarted() | RouteClosed():
             _flush(view, audience)
             _apply(fact, view, audience)
             view.flush(time.time())  # routes may be gone, which an update cannot say: a snapshot does
@@ -81,6 +113,7 @@ def _take_in(fact: BroadcasterInbox, view: View, audience: Audience) -> None:
 
 
 def _apply(fact: ViewFact, view: View, audience: Audience) -> None:
+    audience.ear.tell(fact)
     audience.metrics.count(fact)
     view.apply(fact)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 
 from agent.config import Route
 from agent.faults import Fault, FaultKind, OutageReason, Side
@@ -74,6 +74,7 @@ class Errand:
     proven: dict[str, int] = field(factory=dict)
     verified_bytes: int = field(default=0, init=False)
     _verifying: bool = field(default=False, init=False)
+    _name: str = field(init=False, default=Factory(lambda it: it.route.below + it.file.path, takes_self=True))
 
     async def deliver(self, attempts: int) -> Delivery:
         """Carry the file over, from wherever an earlier attempt got to.
@@ -114,7 +115,7 @@ class Errand:
             path=self.file.path,
             signature=self.file.signature,
             place=self.place,
-            name=self.file.path,
+            name=self._name,
             conflict=self.route.conflict,
             partial=transfer.partial,
             digests=transfer.blocks,
@@ -168,7 +169,7 @@ class Errand:
         return await self.ledger.begin(file, source, destination, partial, time.time())
 
     def _fresh_partial(self) -> str:
-        return partial_path(self.ledger.identity, self.file, self.file.path, uuid.uuid4().hex)
+        return partial_path(self.ledger.identity, self.file, self._name, uuid.uuid4().hex)
 
     async def _copy(self, transfer: Transfer) -> Transfer:
         try:
@@ -203,7 +204,7 @@ class Errand:
                 patched_blocks=reply.patched_blocks,
                 **self.about,
             )
-        name = bound_name(transfer.partial, self.file.path)
+        name = bound_name(transfer.partial, self._name)
         await self.ledger.intent(transfer.id, name, digest, reply.level)
         return evolve(transfer, step=Step.INTENT, name=name, hash=digest, level=reply.level)
 
@@ -234,7 +235,7 @@ class Errand:
             path=self.file.path,
             signature=self.file.signature,
             place=self.place,
-            name=self.file.path,
+            name=self._name,
             partial=transfer.partial,
             digests=transfer.blocks,
             verify=self.route.verify,
@@ -333,7 +334,7 @@ class Errand:
         )
         kept = await self._let_go(request)
         delivery = Delivery(
-            destination_path=under(self.route.destination, transfer.name or self.file.path),
+            destination_path=under(self.route.destination, transfer.name or self._name),
             level=transfer.level or "size",
             hash=transfer.hash or "",
             size_bytes=self.file.signature.size_bytes,

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, suppress
 
 import trio
 
-from agent.messages import BroadcasterInbox, DispatcherInbox, Doubt, LaneMessage
+from agent.messages import BroadcasterInbox, CloseLane, DispatcherInbox, Doubt, LaneMessage, OpenLane
 from agent.rules.schedule import Schedule
 
 
@@ -18,6 +18,7 @@ async def run(
     schedule: Schedule,
 ) -> None:
     """Receive, ask the schedule, send. `lanes` and `monitors` by destination."""
+    lanes, monitors = dict(lanes), dict(monitors)
     async with AsyncExitStack() as ends:
         for end in (inbox, broadcaster, *lanes.values(), *monitors.values()):
             await ends.enter_async_context(end)
@@ -33,4 +34,11 @@ async def run(
                     monitors[destination].send_nowait(Doubt(fault))
             with trio.move_on_at(schedule.due_s()):
                 message = await inbox.receive()
+            if isinstance(message, OpenLane):
+                place = message.plan.destination
+                lanes[place] = await ends.enter_async_context(message.lane)
+                monitors[place] = await ends.enter_async_context(message.doubts)
+            elif isinstance(message, CloseLane):
+                await lanes.pop(message.destination).aclose()
+                await monitors.pop(message.destination).aclose()
             schedule.handle(message, trio.current_time(), time.time())

@@ -50,12 +50,14 @@ async def run(
     workers: Workers,
 ) -> None:
     """Look when a look is due, and pass on what stands there, or that nothing can be seen."""
-    agenda = Agenda(route.scan_s, rests=not route.growing)  # no event tells of growth
+    # No event tells of growth, and nobody listens for an upload job.
+    agenda = Agenda(route.scan_s, rests=not route.growing and route.upload_id is None)
     eyes = Eyes(route, workers)
     unreadable = UnreadableFolders()
     error = ""
     async with inbox, scans, dispatcher, broadcaster:
-        await eyes.prepare()
+        if route.upload_id is None:
+            await eyes.prepare()
         while True:
             with trio.move_on_at(agenda.due_s()):
                 agenda.add(await inbox.receive())

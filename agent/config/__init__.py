@@ -23,6 +23,7 @@ from agent.config.sources import gather
 from agent.config.structure import SECTIONS, strict_converter, structure
 from agent.config.tables import ConfigError
 from agent.config.text import masked
+from agent.config.uploads import UploadRoute, upload_route
 
 __all__ = [
     "S3",
@@ -32,10 +33,12 @@ __all__ = [
     "DestinationPlan",
     "LogSection",
     "Route",
+    "UploadRoute",
     "Uploads",
     "WebSection",
     "load",
     "masked",
+    "upload_route",
 ]
 
 

@@ -5,6 +5,7 @@ unless the annotation names another key; a key may feed several attributes.
 """
 
 import ipaddress
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from attrs import frozen
@@ -107,6 +108,21 @@ class Route:
     bandwidth: Annotated[tuple[BandwidthStep, ...], Read(keys.bandwidth)] = ()
     priority: Annotated[int, Read(whole(-1000, 1000))] = 0
 
+    @property
+    def below(self) -> str:
+        """The folder below the destination that it fills, with a slash at its end; empty: all of it."""
+        return ""
+
+    @property
+    def label(self) -> str:
+        """Its name in the metrics."""
+        return self.name
+
+    @property
+    def upload_id(self) -> str | None:
+        """The job whose route it is."""
+        return None
+
 
 @frozen
 class Uploads:
@@ -166,11 +182,15 @@ class Config:
         """One plan for each destination, in the order of the routes."""
         places = dict.fromkeys(route.destination for route in self.routes)
         return tuple(
-            _plan([route for route in self.routes if route.destination == place], self.s3) for place in places
+            self.plan([route for route in self.routes if route.destination == place]) for place in places
         )
 
+    def plan(self, routes: Sequence[Route]) -> DestinationPlan:
+        """For routes to one destination."""
+        return _plan(routes, self.s3)
 
-def _plan(routes: list[Route], s3: S3) -> DestinationPlan:
+
+def _plan(routes: Sequence[Route], s3: S3) -> DestinationPlan:
     stall_timeout_s = min(route.stall_timeout_s for route in routes)
     return DestinationPlan(
         destination=routes[0].destination,

@@ -1,8 +1,11 @@
 """What the dispatcher hears: of files, of copies, of storage, and from the operator."""
 
+import trio
 from attrs import frozen
 
+from agent.config import DestinationPlan, Route
 from agent.faults import Fault, OutageReason
+from agent.messages.lanes import Doubt, LaneMessage
 from agent.messages.sources import Gone, Growing, Ready
 from agent.terms import Delivery, SourceFile
 
@@ -105,6 +108,36 @@ class ResumeRoute:
     route: str
 
 
+@frozen
+class OpenLane:
+    """A destination that no configured route has."""
+
+    plan: DestinationPlan
+    lane: trio.MemorySendChannel[LaneMessage]
+    doubts: trio.MemorySendChannel[Doubt]
+
+
+@frozen
+class CloseLane:
+    """Nothing goes there any more: none of its routes is left."""
+
+    destination: str
+
+
+@frozen
+class OpenRoute:
+    """A route that comes while the house runs; its lane is open."""
+
+    route: Route
+
+
+@frozen
+class CloseRoute:
+    """Stop its copies and put away what they leave; nothing more will be heard of its source."""
+
+    route: str
+
+
 DispatcherInbox = (
     Ready
     | Growing
@@ -121,4 +154,8 @@ DispatcherInbox = (
     | Cancel
     | PauseRoute
     | ResumeRoute
+    | OpenLane
+    | CloseLane
+    | OpenRoute
+    | CloseRoute
 )

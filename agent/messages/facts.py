@@ -67,6 +67,7 @@ class SourceState:
     free_bytes: int | None
     at: float
     unreadable: tuple[Unreadable, ...] = ()
+    began_s: float = 0.0  # of the scan; the clock's beginning where it found nothing out
 
 
 @frozen
@@ -80,6 +81,20 @@ class Swept:
 class RouteState:
     route: str
     paused: bool
+
+
+@frozen
+class RouteOpened:
+    """A route has come while the house runs: it is known to visitors before anything is heard of it."""
+
+    route: Route
+
+
+@frozen
+class RouteClosed:
+    """A route has gone: nothing will be heard of it any more."""
+
+    route: str
 
 
 @frozen
@@ -131,6 +146,25 @@ class Subscribe:
     feed: "trio.MemorySendChannel[Feed]"
 
 
+@frozen
+class JobsChanged:
+    """Upload jobs were added or stopped: the journal knows which."""
+
+
+UploadFact = Moved | Moves | Forgotten | Progress | StorageState | SourceState | RouteClosed
+UploadsInbox = UploadFact | JobsChanged
+
+
+@frozen
+class Overhear:
+    """The keeper of upload jobs: from now on it is told every fact that may be about a job, in order.
+
+    Nobody waits for it: the channel has no bound, and it only notes what it hears.
+    """
+
+    ear: trio.MemorySendChannel[UploadsInbox]
+
+
 BroadcasterInbox = (
     Moved
     | Moves
@@ -141,10 +175,13 @@ BroadcasterInbox = (
     | SourceState
     | Swept
     | RouteState
+    | RouteOpened
+    | RouteClosed
     | GenerationStarted
     | Crashed
     | ConfigRejected
     | JournalState
     | JournalRenewed
     | Subscribe
+    | Overhear
 )

@@ -190,6 +190,14 @@ class Strays:
 
 
 @frozen
+class FolderFound:
+    """`path` is the folder's own, without symbolic links; `is_allowed`: it lies below one of the roots."""
+
+    path: str
+    is_allowed: bool
+
+
+@frozen
 class Finished:
     pass
 
@@ -216,5 +224,6 @@ Reply = (
     | SourceSettled
     | Presence
     | Strays
+    | FolderFound
     | Finished
 )

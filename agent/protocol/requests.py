@@ -201,6 +201,14 @@ class FindStrays:
     deep: bool
 
 
+@frozen
+class FindFolder:
+    """Is this absolute path a folder, and below one of `roots`? Answered by FolderFound."""
+
+    path: str
+    roots: tuple[str, ...]
+
+
 Request = (
     PrepareSource
     | ListSource
@@ -216,4 +224,5 @@ Request = (
     | LookUpSource
     | DiscardPartial
     | FindStrays
+    | FindFolder
 )

@@ -99,6 +99,7 @@ class Board:
             destination_total_bytes=storage.total_bytes if storage else None,
             low_space_bytes=self.route.low_space_bytes,
             unreadable_folders=source.unreadable if source else (),
+            upload_id=self.route.upload_id,
         )
 
 

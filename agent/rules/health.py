@@ -68,14 +68,20 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     return min(verdicts, key=_gravest_first, default=nothing)
 
 
+def standing(routes: Sequence[RouteView]) -> tuple[RouteView, ...]:
+    """The configured ones. Upload jobs come and go, and a bucket that fails says so in its jobs."""
+    return tuple(route for route in routes if route.upload_id is None)
+
+
 def healthy(routes: Sequence[RouteView]) -> bool:
     """True unless a destination is in an outage; one that was not probed yet does no harm."""
-    return all(route.outage is None for route in routes)
+    return all(route.outage is None for route in standing(routes))
 
 
 def ready(routes: Sequence[RouteView]) -> bool:
     """True when there are routes and every destination is known to be usable."""
-    return bool(routes) and all(unusable(route) is None for route in routes)
+    configured = standing(routes)
+    return bool(configured) and all(unusable(route) is None for route in configured)
 
 
 def _gravest_first(verdict: Verdict) -> tuple[int, float]:

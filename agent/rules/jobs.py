@@ -9,6 +9,7 @@ from agent.messages import Moved
 from agent.terms import SourceFile, Status
 
 MAX_DOUBTS = 2
+CANCELLED = "cancelled by the operator"
 
 
 class JobState(enum.Enum):
@@ -40,6 +41,7 @@ class Job:
     unfollowable: bool = False
     started: bool = False
     cancelled: bool = False
+    why_cancelled: str = CANCELLED
     withdrawn: bool = False
     vanished: bool = False
     retry_wanted: bool = False

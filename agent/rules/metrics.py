@@ -8,7 +8,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from agent.faults import OutageReason
-from agent.messages import Counted, Crashed, GenerationStarted, Moved
+from agent.messages import Counted, Crashed, GenerationStarted, Moved, RouteOpened
 from agent.rules.board import PENDING, Board
 from agent.rules.view import View
 from agent.terms import Status
@@ -60,15 +60,17 @@ class Metrics:
             case Moved(status=Status.FAILED):
                 self._ended(fact, "failed")
             case Counted("verify_failure", route):
-                self._verify_failures.labels(route).inc()
+                self._verify_failures.labels(self._label(route)).inc()
             case Counted("watch_overflow", route):
-                self._overflows.labels(route).inc()
+                self._overflows.labels(self._label(route)).inc()
             case Counted(what, route):
-                self._retries.labels(route, what.removeprefix("retry_")).inc()
+                self._retries.labels(self._label(route), what.removeprefix("retry_")).inc()
             case Crashed(actor):
                 self._restarts.labels(actor).inc()
             case GenerationStarted(routes):
-                self._begin_at_zero(route.name for route in routes)
+                self._begin_at_zero(route.label for route in routes)
+            case RouteOpened(opened):
+                self._begin_at_zero((opened.label,))
 
     def clients(self, number: int) -> None:
         self._clients.set(number)
@@ -82,11 +84,17 @@ class Metrics:
         file = self._view.files.get(fact.file_id)
         if file is None or file.status in (Status.READY, fact.status):
             return  # it ended in an earlier run; the journal has only reminded us
-        self._files.labels(file.route, result).inc()
+        label = self._label(file.route)
+        self._files.labels(label, result).inc()
         if fact.delivery is not None:
-            self._bytes.labels(file.route).inc(fact.delivery.size_bytes)
+            self._bytes.labels(label).inc(fact.delivery.size_bytes)
             if file.started_at is not None:
-                self._duration.labels(file.route).observe(max(0.0, fact.at - file.started_at))
+                self._duration.labels(label).observe(max(0.0, fact.at - file.started_at))
+
+    def _label(self, route: str) -> str:
+        """All upload jobs have one, so that their number does not matter."""
+        board = self._view.boards.get(route)
+        return board.route.label if board else route
 
     def _begin_at_zero(self, routes: Iterable[str]) -> None:
         """A rate needs the zero before the first event."""
@@ -108,31 +116,45 @@ class _Gauges(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         boards = self._view.boards.values()
-        yield _family("queue_files", "Files by status.", "status", _by_status(boards))
-        yield _family("queue_bytes", "Bytes not delivered yet.", None, _each(boards, lambda b: b.queue_bytes))
-        yield _family("destination_up", "1 while it can be used.", None, _each(boards, _up))
-        yield _family("destination_outage", "1 for the reason of an outage.", "reason", _outages(boards))
-        yield _family("destination_free_bytes", "Free space.", None, _each(boards, _free))
-        yield _family(
-            "last_arrival_timestamp_seconds",
-            "When a new file was last seen.",
-            None,
-            _each(boards, lambda b: b.last_arrival_at),
-        )
-        yield _family("oldest_pending_seconds", "Age of the oldest file not delivered.", None, self._oldest())
+        yield _family("queue_files", "Files by status.", "status", _by_status(boards), _sum)
+        bytes_each = _each(boards, lambda board: board.queue_bytes)
+        yield _family("queue_bytes", "Bytes not delivered yet.", None, bytes_each, _sum)
+        yield _family("destination_up", "1 while it can be used.", None, _each(boards, _up), min)
+        yield _family("destination_outage", "1 for the reason of an outage.", "reason", _outages(boards), max)
+        yield _family("destination_free_bytes", "Free space.", None, _each(boards, _free), min)
+        arrivals = _each(boards, lambda board: board.last_arrival_at)
+        yield _family("last_arrival_timestamp_seconds", "When a new file was last seen.", None, arrivals, max)
+        text = "Age of the oldest file not delivered."
+        yield _family("oldest_pending_seconds", text, None, self._oldest(), max)
 
     def _oldest(self) -> Iterator[Sample]:
         first_at = dict.fromkeys(self._view.boards, self.at)
         for file in self._view.files.values():
             if file.status in PENDING:
                 first_at[file.route] = min(first_at[file.route], file.discovered_at)
-        return ((route, None, self.at - at) for route, at in first_at.items())
+        boards = self._view.boards
+        return ((boards[route].route.label, None, self.at - at) for route, at in first_at.items())
 
 
-def _family(name: str, text: str, label: str | None, samples: Iterable[Sample]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(PREFIX + name, text, labels=["route", label] if label else ["route"])
+def _sum(one: float, other: float) -> float:
+    return one + other
+
+
+def _family(
+    name: str,
+    text: str,
+    second: str | None,
+    samples: Iterable[Sample],
+    merge: Callable[[float, float], float],
+) -> GaugeMetricFamily:
+    """`merge` makes one figure of those that have one label, as all upload jobs do."""
+    figures: dict[tuple[str, ...], float] = {}
     for route, value, figure in samples:
-        family.add_metric([route] if value is None else [route, value], figure)
+        labels: tuple[str, ...] = (route,) if value is None else (route, value)
+        figures[labels] = merge(figures[labels], figure) if labels in figures else figure
+    family = GaugeMetricFamily(PREFIX + name, text, labels=["route", second] if second else ["route"])
+    for labels, figure in figures.items():
+        family.add_metric(labels, figure)
     return family
 
 
@@ -140,11 +162,11 @@ def _each(boards: Iterable[Board], figure: Callable[[Board], float | None]) -> I
     for board in boards:
         value = figure(board)
         if value is not None:
-            yield board.route.name, None, value
+            yield board.route.label, None, value
 
 
 def _by_status(boards: Iterable[Board]) -> Iterator[Sample]:
-    return ((board.route.name, status.value, board.counts[status]) for board in boards for status in Status)
+    return ((board.route.label, status.value, board.counts[status]) for board in boards for status in Status)
 
 
 def _up(board: Board) -> float:
@@ -159,4 +181,4 @@ def _outages(boards: Iterable[Board]) -> Iterator[Sample]:
     for board in boards:
         now = board.storage.reason if board.storage else None
         for reason in OutageReason:
-            yield board.route.name, reason.value, float(reason is now)
+            yield board.route.label, reason.value, float(reason is now)

@@ -47,10 +47,10 @@ def judge(
 
     `readiness` is the text of /readyz, `storage` the routes of /api/storage, `routes` those of /api/routes.
     An outage is critical; low space, a source that cannot be read and failed files are warnings; what was
-    not checked yet is unknown.
+    not checked yet is unknown. Upload jobs are not judged.
     """
     verdicts = {verdict["name"]: verdict for verdict in storage}
-    routes = list(routes)
+    routes = [route for route in routes if not route.get("upload_id")]
     found = [_state(route, verdicts.get(route["name"])) for route in routes]
     state = min((each for each, _ in found), key=_GRAVEST_FIRST.index, default=State.UNKNOWN)
     if not readiness.startswith("ok") and state in (State.OK, State.WARNING):

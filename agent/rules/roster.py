@@ -7,6 +7,7 @@ from itertools import count
 
 from attrs import define, field
 
+from agent.config import Route
 from agent.faults import Fault, FaultKind
 from agent.messages import (
     Abandon,
@@ -18,6 +19,7 @@ from agent.messages import (
     LaneMessage,
     Moved,
     Moves,
+    RouteClosed,
     RouteState,
     StorageState,
 )
@@ -27,7 +29,7 @@ from agent.rules.lane import Lane
 from agent.rules.queue import WaitingLine
 from agent.terms import SourceFile
 
-Fact = Moved | Moves | Forgotten | Counted | StorageState | RouteState
+Fact = Moved | Moves | Forgotten | Counted | StorageState | RouteState | RouteClosed
 
 
 @define
@@ -41,11 +43,16 @@ class Effects:
 
 @define
 class Roster:
-    """`paused`: routes the operator has paused; `gates`: by route, whether its source can be read."""
+    """`paused`: routes the operator has paused; `gates`: by route, whether its source can be read.
+
+    `closing`: routes that are on their way out, and are gone when the last of their jobs is.
+    """
 
     lanes: dict[str, Lane]
+    routes: dict[str, Route]
     gates: dict[str, Gate]
     paused: set[str]
+    closing: set[str] = field(factory=set, init=False)
     jobs: dict[str, Job] = field(factory=dict, init=False)
     effects: Effects = field(factory=Effects, init=False)
     now_s: float = field(default=0.0, init=False)
@@ -214,4 +221,5 @@ class Roster:
         return job
 
     def _closed_routes(self) -> set[str]:
-        return self.paused | {route for route, gate in self.gates.items() if gate.is_shut}
+        shut = {route for route, gate in self.gates.items() if gate.is_shut}
+        return self.paused | self.closing | shut

@@ -12,6 +12,8 @@ from agent.messages import (
     Advanced,
     Cancel,
     CaughtUp,
+    CloseLane,
+    CloseRoute,
     Counted,
     DispatcherInbox,
     Done,
@@ -22,6 +24,8 @@ from agent.messages import (
     Halt,
     Interrupted,
     Moved,
+    OpenLane,
+    OpenRoute,
     PauseRoute,
     Ready,
     ResumeRoute,
@@ -31,6 +35,7 @@ from agent.messages import (
     StorageState,
     Sweep,
 )
+from agent.rules import guests
 from agent.rules.gate import Gate
 from agent.rules.jobs import Job, JobState
 from agent.rules.lane import Lane
@@ -42,7 +47,6 @@ from agent.terms import Delivery, Interim, Settled, SourceFile, Status
 class Schedule:
     """All ready files of all routes. Feed it with `handle`, collect with `take`, wake it at `due_s`."""
 
-    _config: Config
     _settled: dict[tuple[str, str], Settled]
     _interim: dict[tuple[str, str], Interim]
     roster: Roster = field()
@@ -61,12 +65,12 @@ class Schedule:
         interrupted ones stands at the destination.
         """
         lanes = {plan.destination: Lane(plan) for plan in config.destinations()}
-        gates = {route.name: Gate() for route in config.routes}
+        routes = {route.name: route for route in config.routes}
+        gates = {name: Gate() for name in routes}
         schedule = cls(
-            config,
             {(item.route, item.path): item for item in settled},
-            {(item.route, item.path): item for item in interim if item.destination in lanes},
-            Roster(lanes, gates, set(paused)),
+            {(item.route, item.path): item for item in interim},
+            Roster(lanes, routes, gates, set(paused)),
         )
         schedule.roster.tell(
             *(RouteState(route.name, route.name in schedule.roster.paused) for route in config.routes)
@@ -88,6 +92,7 @@ class Schedule:
         self.roster.retry_what_is_due()
         for lane in self.roster.lanes.values():
             self.roster.fill(lane)
+        guests.see_off(self.roster)
 
     def _dispatch(self, message: DispatcherInbox) -> None:  # noqa: C901, PLR0912  one line per message
         match message:
@@ -113,14 +118,24 @@ class Schedule:
                 self._storage(message)
             case SourceReach():
                 self._source(message)
-            case PauseRoute(route):
+            case PauseRoute(route) if route in self.roster.routes:
                 self._pause(route)
-            case ResumeRoute(route):
+            case ResumeRoute(route) if route in self.roster.routes:
                 self._resume(route)
+            case PauseRoute() | ResumeRoute():
+                pass  # it has closed meanwhile
             case Retry(file_id):
                 self._retry(file_id)
             case Cancel(file_id):
                 self._cancel(file_id)
+            case OpenLane(plan):
+                guests.open_lane(self.roster, plan)
+            case CloseLane(destination):
+                guests.close_lane(self.roster, destination)
+            case OpenRoute(opened):
+                guests.open_route(self.roster, opened)
+            case CloseRoute(route):
+                guests.close_route(self.roster, route)
             case _ as never:
                 assert_never(never)
 
@@ -164,15 +179,18 @@ class Schedule:
             self.roster.queue(job)
 
     def _new_job(self, file: SourceFile) -> Job:
-        route = next(route for route in self._config.routes if route.name == file.route)
-        job = Job(file, route, self.roster.next_ordinal(), arrived_bytes=self._arrived_bytes(file))
+        route = self.roster.routes[file.route]
+        arrived_bytes = self._arrived_bytes(file, route.destination)
+        job = Job(file, route, self.roster.next_ordinal(), arrived_bytes=arrived_bytes)
         self.roster.add(job)
         return job
 
-    def _arrived_bytes(self, file: SourceFile) -> int:
+    def _arrived_bytes(self, file: SourceFile, destination: str) -> int:
         """What an earlier run has brought of this file to the destination."""
         interim = self._interim.pop((file.route, file.path), None)
-        if interim is None or not interim.signature.is_same_file(file.signature):
+        if interim is None or interim.destination != destination:
+            return 0
+        if not interim.signature.is_same_file(file.signature):
             return 0
         return min(interim.verified_bytes, file.signature.size_bytes)
 
@@ -261,7 +279,7 @@ class Schedule:
 
     def _abandoned(self, message: Abandoned) -> None:
         job = self.roster.returned(message.file)
-        if job.withdrawn:
+        if job.withdrawn or job.route.name in self.roster.closing:
             self._remove(job)
             return
         job.state = JobState.FAILED
@@ -274,7 +292,7 @@ class Schedule:
             self.roster.lane(job).advanced(message.file_id, message.written_bytes)
 
     def _end_early(self, job: Job) -> None:
-        self.roster.put_away(job, error=None if job.withdrawn else CANCELLED)
+        self.roster.put_away(job, error=None if job.withdrawn else job.why_cancelled)
         if job.vanished:
             self.roster.tell(Forgotten((job.file.id,)))
 
@@ -286,7 +304,9 @@ class Schedule:
     # What the storage monitors and the watchers say
 
     def _storage(self, state: StorageState) -> None:
-        lane = self.roster.lanes[state.destination]
+        lane = self.roster.lanes.get(state.destination)
+        if lane is None:
+            return  # closed while it was being probed
         was_open = lane.is_open
         if not lane.probed(state):
             return
@@ -330,14 +350,13 @@ class Schedule:
                 job.cancelled = True
                 self.roster.order(job.route.destination, Halt((file_id,)))
             elif job.state in (JobState.QUEUED, JobState.RETRYING):
-                self.roster.put_away(job, error=CANCELLED)
+                self.roster.put_away(job, error=job.why_cancelled)
 
     def _one(self, file_id: str) -> list[Job]:
         job = self.roster.jobs.get(file_id)
         return [] if job is None else [job]
 
 
-CANCELLED = "cancelled by the operator"
 WAITING = (JobState.IDLE, JobState.TRAILING, JobState.QUEUED, JobState.RETRYING)
 
 

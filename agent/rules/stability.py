@@ -83,7 +83,8 @@ class StabilityRule:
             facts.append(Forgotten(unknown))
         if scan.looked is None:
             unreadable = shown(scan.unseen)
-            facts.append(SourceState(self.route.name, None, scan.free_bytes, scan.at, unreadable))
+            began_s = scan.began_s
+            facts.append(SourceState(self.route.name, None, scan.free_bytes, scan.at, unreadable, began_s))
         return Decisions(tuple(facts), tuple(orders))
 
     def due_s(self) -> float:

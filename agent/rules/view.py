@@ -6,6 +6,7 @@ from typing import assert_never
 
 from attrs import define, evolve, field
 
+from agent.config import Route
 from agent.messages import (
     ConfigRejected,
     Crashed,
@@ -16,6 +17,8 @@ from agent.messages import (
     Moved,
     Moves,
     Progress,
+    RouteClosed,
+    RouteOpened,
     RouteState,
     SourceState,
     StorageState,
@@ -38,6 +41,8 @@ ViewFact = (
     | SourceState
     | Swept
     | RouteState
+    | RouteOpened
+    | RouteClosed
     | GenerationStarted
     | Crashed
     | ConfigRejected
@@ -86,6 +91,10 @@ class View:
             case RouteState(route, paused):
                 self.boards[route].paused = paused
                 self._stale_routes.add(route)
+            case RouteOpened(opened):
+                self._open(opened)
+            case RouteClosed(route):
+                self._close(route)
             case GenerationStarted():
                 self._start(fact)
             case Crashed(actor, error, at, delay_s):
@@ -141,6 +150,22 @@ class View:
             if file.route in self.boards:
                 self.boards[file.route].add(file)
         self._stale_routes = set(self.boards)
+
+    def _open(self, route: Route) -> None:
+        """What is known of its destination holds for it too."""
+        board = Board(route)
+        for peer in self.boards.values():
+            if peer.route.destination == route.destination:
+                board.storage, board.swept = peer.storage, peer.swept
+        self.boards[route.name] = board
+        self._stale_routes.add(route.name)
+
+    def _close(self, route: str) -> None:
+        """Those of its files that have ended stay among the recent ones."""
+        self._removed.update(file.id for file in self.files.values() if file.route == route)
+        self.files = {file.id: file for file in self.files.values() if file.route != route}
+        del self.boards[route]
+        self._stale_routes.discard(route)
 
     def _tell(self, event: Event) -> None:
         self._events.append(event)

@@ -28,6 +28,7 @@ from agent.stores.database import JournalDamaged, JournalError, changes, check
 from agent.stores.history_page import read_page
 from agent.stores.records import CARRIED, SETTLED, TRANSFER
 from agent.stores.schema import history, mounts, paused_routes, transfers
+from agent.stores.upload_journal import UploadJournal
 from agent.terms import Interim, Settled, Signature, SourceFile, Step, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 
@@ -117,6 +118,11 @@ class Journal:
         """Raises: JournalDamaged: the file's structure is not sound."""
         with self._atomic() as db:
             check(db)
+
+    @property
+    def uploads(self) -> UploadJournal:
+        """The upload jobs."""
+        return UploadJournal(self._db)
 
     def find(self, route: str, path: str) -> Transfer | None:
         """The running transfer of this file, whatever state of the file it is for."""

@@ -4,6 +4,7 @@ A change here needs a migration beside it (`migrations/versions/`) and a new `RE
 Wall times are seconds since the epoch. Nothing but the column types knows which database this is.
 """
 
+import enum
 import os
 
 from attrs import astuple
@@ -25,9 +26,9 @@ from sqlalchemy import (
     text,
 )
 
-from agent.terms import Signature, Step
+from agent.terms import Signature, Step, UploadFileState, UploadState
 
-REVISION = "journal_0002"  # of the newest migration; spares Alembic's import when the file is up to date
+REVISION = "journal_0003"  # of the newest migration; spares Alembic's import when the file is up to date
 
 
 class FileName(TypeDecorator[str]):
@@ -56,6 +57,19 @@ class SignatureText(TypeDecorator[Signature]):
         return None if value is None else Signature(*map(int, value.split()))
 
 
+class WholeNumber(TypeDecorator[int]):
+    """In decimal: a file's times in nanoseconds do not always fit into signed 64 bits."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:  # noqa: ARG002  part of the base
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:  # noqa: ARG002  part of the base
+        return None if value is None else int(value)
+
+
 class ErrorText(TypeDecorator[str]):
     r"""A line for people; a file name's undecodable bytes in it are kept readable, as `\udcff`."""
 
@@ -64,6 +78,11 @@ class ErrorText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002  part of the base
         return None if value is None else value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _word(words: type[enum.Enum]) -> Enum:
+    values = [word.value for word in words]
+    return Enum(words, native_enum=False, length=16, values_callable=lambda _: values)
 
 
 metadata = MetaData(
@@ -91,11 +110,7 @@ transfers = Table(
     # The destination as configured: a folder or s3://bucket/prefix.
     Column("destination", FileName, nullable=False),
     # A `Step`.
-    Column(
-        "step",
-        Enum(Step, native_enum=False, length=16, values_callable=lambda e: [s.value for s in e]),
-        nullable=False,
-    ),
+    Column("step", _word(Step), nullable=False),
     # The temporary file, relative to the destination.
     Column("partial", FileName, nullable=False),
     # The final name, relative to the destination; from INTENT on.
@@ -201,4 +216,58 @@ searched = Table(
     # The destination, as configured, that was searched to its end; empty: no search is needed anywhere,
     # since all that was ever made under this id is in this journal.
     Column("destination", FileName, primary_key=True),
+)
+
+upload_jobs = Table(
+    "upload_jobs",
+    metadata,
+    # Rises with the order in which jobs were asked for; pages are cut by it.
+    Column("number", Integer, primary_key=True),
+    # The job's name for visitors, and of its folder in the bucket.
+    Column("id", Text, nullable=False),
+    # The folder, absolute, without symbolic links.
+    Column("source_folder", FileName, nullable=False),
+    # The bucket's name.
+    Column("destination_bucket", Text, nullable=False),
+    # A glob on the path below the folder; empty: every file.
+    Column("pattern", FileName),
+    # An `UploadState`.
+    Column("state", _word(UploadState), nullable=False),
+    # From 0 to 1, by bytes.
+    Column("progress", Double, nullable=False),
+    # How many files were found, and how many of them were delivered.
+    Column("total_files", Integer, nullable=False),
+    Column("completed_files", Integer, nullable=False),
+    # Why it failed, or what holds it up.
+    Column("error", ErrorText),
+    # When it was asked for, and when anything about it last changed.
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    # Whether all is done that its end asks for: nothing of it is left half-way in the bucket.
+    Column("closed", Boolean, nullable=False),
+    UniqueConstraint("id"),
+)
+
+upload_files = Table(
+    "upload_files",
+    metadata,
+    # Rises with the order in which files were found; pages are cut by it.
+    Column("number", Integer, primary_key=True),
+    # The id of the job.
+    Column("job", ForeignKey("upload_jobs.id"), nullable=False),
+    # The file, relative to the job's folder.
+    Column("path", FileName, nullable=False),
+    # An `UploadFileState`.
+    Column("state", _word(UploadFileState), nullable=False),
+    # The state of the file that was last seen.
+    Column("size_bytes", Integer, nullable=False),
+    Column("mtime_ns", WholeNumber, nullable=False),
+    # Where it stands in the bucket.
+    Column("key", FileName),
+    # What went wrong.
+    Column("error", ErrorText),
+    # When it was first seen, and when anything about it last changed.
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    UniqueConstraint("job", "path"),
 )

@@ -1,10 +1,21 @@
 """What the broadcaster keeps when it is started again, and what it says of its visitors."""
 
+import math
+
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors import broadcaster
-from agent.messages import BroadcasterInbox, GenerationStarted, Moved, Subscribe
+from agent.messages import (
+    BroadcasterInbox,
+    GenerationStarted,
+    Moved,
+    Overhear,
+    SourceState,
+    Subscribe,
+    UploadsInbox,
+)
 from agent.rules.metrics import Metrics
 from agent.rules.view import View
 from agent.terms import Status
@@ -51,3 +62,33 @@ def clients(metrics: Metrics) -> bytes:
     name = b"transfer_agent_websocket_clients "
     (figure,) = (line for line in metrics.exposition(0.0).splitlines() if line.startswith(name))
     return figure.removeprefix(name)
+
+
+async def test_what_may_be_about_an_upload_job_is_overheard_even_after_a_fall(
+    autojump_clock: MockClock,
+) -> None:
+    view = View()
+    metrics = Metrics(view, "1.0")
+    ear = broadcaster.Ear()
+    first_in, first_out = trio.open_memory_channel[UploadsInbox](math.inf)
+    second_in, second_out = trio.open_memory_channel[UploadsInbox](math.inf)
+    discovered = Moved(FILE.id, Status.DISCOVERED, 1.0, FILE)
+    unknown = SourceState("nobody", None, 1, 1.0)  # which no view can take in
+    inbox_in, inbox_out = trio.open_memory_channel[BroadcasterInbox](8)
+    for message in (GenerationStarted((ROUTE,), 1.0), Overhear(first_in), discovered, unknown):
+        await inbox_in.send(message)
+    with pytest.raises(KeyError):
+        await broadcaster.run(inbox_out.clone(), view, metrics, ear)
+    await inbox_in.send(discovered)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(broadcaster.run, inbox_out, view, metrics, ear)
+        await inbox_in.send(Overhear(second_in))
+        await wait_all_tasks_blocked()
+        assert [fact async for fact in first_out] == [discovered, unknown, discovered]
+        await inbox_in.send(discovered)
+        await wait_all_tasks_blocked()
+        assert second_out.receive_nowait() == discovered
+        second_out.close()  # its generation has ended
+        await inbox_in.send(discovered)
+        inbox_in.close()
+    assert autojump_clock.current_time() == 0

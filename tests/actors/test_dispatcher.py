@@ -7,17 +7,25 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors import dispatcher
 from agent.messages import (
+    Abandon,
+    Abandoned,
     BroadcasterInbox,
+    CloseLane,
+    CloseRoute,
     Copy,
     DispatcherInbox,
     Doubt,
     Failed,
+    Halt,
     Interrupted,
     LaneMessage,
     Moved,
+    OpenLane,
+    OpenRoute,
     RouteState,
     Sweep,
 )
+from agent.rules.guests import STOPPED
 from agent.rules.schedule import Schedule
 from agent.terms import Status
 from tests.fakes import lose_patience
@@ -142,3 +150,26 @@ async def test_a_monitor_hears_of_an_outage_that_a_copy_met_and_is_never_waited_
     assert ends.doubts[NAS].receive_nowait() == Doubt(OUTAGE)
     with pytest.raises(trio.WouldBlock):
         ends.doubts[NAS].receive_nowait()
+
+
+async def test_a_lane_that_comes_is_used_and_its_ends_are_closed_when_it_goes(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = dispatch(nursery)
+    guest = evolve(ROUTE, name="guest", destination="/guest")
+    lane_in, lane_out = trio.open_memory_channel[LaneMessage](6)
+    doubts_in, doubts_out = trio.open_memory_channel[Doubt](1)
+    plan = a_config(ROUTE).plan([guest])
+    file = a_file("a", route="guest")
+    for message in (OpenLane(plan, lane_in, doubts_in), OpenRoute(guest), usable("/guest"), ready(file)):
+        await ends.inbox.send(message)
+    assert [await lane_out.receive() for _ in range(2)] == [Sweep(7), Copy(file, 1, 7)]
+    await ends.inbox.send(CloseRoute("guest"))
+    assert await lane_out.receive() == Halt((file.id,))
+    await ends.inbox.send(Interrupted(file, None, 0, 1.0))
+    assert await lane_out.receive() == Abandon(file, 0, STOPPED, 7)
+    for last in (Abandoned(file, 1.0), CloseLane("/guest")):
+        await ends.inbox.send(last)
+    assert [order async for order in lane_out] == []
+    assert [doubt async for doubt in doubts_out] == []
+    assert autojump_clock.current_time() == 0

@@ -4,7 +4,7 @@ from attrs import evolve, field, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors import watcher
-from agent.config import Route
+from agent.config import Route, Uploads, upload_route
 from agent.faults import Fault, FaultKind
 from agent.messages import (
     BroadcasterInbox,
@@ -28,7 +28,7 @@ from agent.protocol import (
     PrepareSource,
     Touched,
 )
-from agent.terms import Unreadable
+from agent.terms import Unreadable, UploadJob, UploadState
 from tests.actors.samples import drained
 from tests.fakes import SILENCE, FakeWorkers, Says, lose_patience
 from tests.rules.samples import ROUTE, an_entry
@@ -69,6 +69,16 @@ async def test_the_whole_source_is_scanned_at_once_and_then_in_every_interval(
     for _ in range(3):
         assert (await ends.scans.receive()).looked is None
     assert workers.times(ListSource) == [0, A_ROUTE.scan_s, 2 * A_ROUTE.scan_s]
+
+
+async def test_the_folder_of_an_upload_job_is_never_made(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    job = UploadJob("j1", "/media", "archive", None, UploadState.PENDING, 1.0, 1.0)
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    await watch(nursery, workers, upload_route(job, Uploads())).scans.receive()
+    assert workers.times(PrepareSource) == []
 
 
 async def test_a_scan_holds_all_that_was_streamed_and_says_what_could_not_be_seen(

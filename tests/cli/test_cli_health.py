@@ -77,6 +77,11 @@ def test_not_being_ready_is_critical_even_if_no_route_says_why() -> None:
     assert (report.state, report.text) == (State.CRITICAL, "not ready: the agent is busy")
 
 
+def test_upload_jobs_are_not_judged() -> None:
+    job = route(name="upload:j1", upload_id="j1", outage=OUTAGE)
+    assert str(judge("ok", [WELL], [route(), job])) == f"OK - 1 route, 3 files waiting | {DATA}"
+
+
 def test_no_route_is_unknown() -> None:
     assert str(judge("not ready", [], [])) == "UNKNOWN - no route is running"
 

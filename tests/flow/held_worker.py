@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from agent import worker
+from agent.protocol import BLOCK_BYTES
 from agent.stores.pipeline import Window
 from agent.stores.reading import Reader
 
@@ -16,7 +17,7 @@ def main() -> None:
     read = Reader.window
 
     def read_when_free(reader: Reader, first_block: int, size_bytes: int) -> Window:
-        while first_block and hold.exists():
+        while 0 < first_block * BLOCK_BYTES < size_bytes and hold.exists():
             time.sleep(EVERY_S)
         return read(reader, first_block, size_bytes)
 

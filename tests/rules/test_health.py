@@ -109,3 +109,10 @@ def test_what_makes_a_destination_unusable_is_said_in_a_line() -> None:
         "not yet checked",
         "hung: no answer in 10 s",
     ]
+
+
+def test_upload_jobs_neither_help_nor_harm() -> None:
+    job = evolve(HUNG, upload_id="j1")
+    assert healthy([WELL, job])
+    assert ready([WELL, job])
+    assert not ready([evolve(WELL, upload_id="j1")])

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from agent.config import Uploads, upload_route
 from agent.faults import OutageReason
-from agent.messages import Counted, Crashed, Forgotten, GenerationStarted, Moved
+from agent.messages import Counted, Crashed, Forgotten, GenerationStarted, Moved, RouteOpened
 from agent.rules.metrics import Metrics
 from agent.rules.view import View, ViewFact
-from agent.terms import Delivery, SourceFile, Status
+from agent.terms import Delivery, SourceFile, Status, UploadJob, UploadState
 from tests.rules.samples import ROUTE, a_delivery, a_file, kept_before, unusable, usable
 
 MOV = evolve(ROUTE, name="mov", destination="/tape")
@@ -218,3 +219,24 @@ def test_every_outcome_is_counted_once(transfers: list[tuple[SourceFile, str, in
         arrived = ends[route, "delivered"] + ends[route, "kept"]
         assert house.figure("bytes_total", route=route) == 100 * arrived
         assert (house.figure("transfer_duration_seconds_count", route=route) or 0) == arrived
+
+
+def test_all_upload_jobs_together_are_one_route() -> None:
+    house = House()
+    jobs = [UploadJob(name, "/media", "archive", None, UploadState.PENDING, 1.0, 1.0) for name in "ab"]
+    routes = [upload_route(job, Uploads()) for job in jobs]
+    for at, route in enumerate(routes):
+        house.tell(RouteOpened(route))
+        file = a_file("a.mxf", route=route.name)
+        house.tell(Moved(file.id, Status.DISCOVERED, 5.0 + at, file), Counted("retry_local", route.name))
+    assert house.figure("files_total", route="uploads", result="kept") == 0
+    assert house.figure("queue_files", route="uploads", status="Discovered") == 2
+    assert house.figure("queue_bytes", route="uploads") == 200
+    assert house.figure("retries_total", route="uploads", kind="local") == 2
+    assert house.figure("last_arrival_timestamp_seconds", route="uploads") == 6.0
+    assert house.figure("destination_up", route="uploads") == 0
+    house.tell(usable(routes[0].destination))
+    assert house.figure("destination_up", route="uploads") == 1
+    house.tell(unusable(routes[0].destination))
+    assert house.figure("destination_outage", route="uploads", reason="hung") == 1
+    assert not [sample for sample in house.samples() if sample.labels.get("route", "").startswith("upload:")]

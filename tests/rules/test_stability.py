@@ -203,13 +203,13 @@ def test_a_file_that_could_not_be_asked_for_has_not_vanished_either() -> None:
 
 def test_folders_that_cannot_be_listed_are_shown() -> None:
     rule = StabilityRule(ROUTE)
-    state = SourceState("mxf", None, 5, 1001.0, (CLOSED_FOLDER,))
+    state = SourceState("mxf", None, 5, 1001.0, (CLOSED_FOLDER,), 1.0)
     assert rule.scanned(a_scan(began_s=1.0, unseen=(CLOSED_FOLDER,))).facts == (state,)
 
 
 def test_a_whole_scan_says_that_the_source_can_be_read() -> None:
     rule = StabilityRule(ROUTE)
-    assert rule.scanned(a_scan(began_s=1.0)).facts == (SourceState("mxf", None, 5, 1001.0),)
+    assert rule.scanned(a_scan(began_s=1.0)).facts == (SourceState("mxf", None, 5, 1001.0, (), 1.0),)
     assert rule.scanned(a_scan(began_s=1.0, looked=())).facts == ()
     assert rule.due_s() == math.inf
 

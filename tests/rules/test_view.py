@@ -10,6 +10,8 @@ from agent.messages import (
     Moved,
     Moves,
     Progress,
+    RouteClosed,
+    RouteOpened,
     RouteState,
     SourceState,
     Swept,
@@ -314,3 +316,34 @@ def test_a_rate_that_only_a_new_visitor_was_told_is_news_for_the_others() -> Non
     update = view.flush(6.0)
     assert update is not None
     assert update.routes[0].rate_bytes_s == 0.0
+
+
+GUEST = evolve(ROUTE, name="guest")
+
+
+def test_a_route_that_comes_is_shown_with_what_is_known_of_its_destination() -> None:
+    view = house()
+    view.apply(usable())
+    view.apply(Swept(NAS))
+    view.flush(1.0)
+    view.apply(RouteOpened(GUEST))
+    update = view.flush(1.0)
+    assert update is not None
+    [route] = update.routes
+    assert (route.name, route.checked, route.swept) == ("guest", True, True)
+
+
+def test_a_route_that_goes_takes_its_files_along_but_not_those_that_have_ended() -> None:
+    view = house()
+    view.apply(RouteOpened(GUEST))
+    done, waiting = a_file("done.mxf", route="guest"), a_file("waiting.mxf", route="guest")
+    move(view, Status.COMPLETED, file=done)
+    move(view, Status.READY, file=waiting)
+    move(view, Status.READY)
+    view.flush(1.0)
+    view.apply(RouteClosed("guest"))
+    update = view.flush(1.0)
+    assert update is not None
+    assert (update.removed, update.routes) == ((waiting.id,), ())
+    assert {file.id for file in view.snapshot(1.0).files} == {FILE.id, done.id}
+    assert [route.name for route in view.snapshot(1.0).routes] == ["mxf", "mov"]

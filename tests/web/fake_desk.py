@@ -8,7 +8,8 @@ from attrs import define, evolve, field
 from quart_trio.testing import TrioClient
 
 from agent.faults import OutageReason
-from agent.terms import Status
+from agent.terms import Status, UploadFile, UploadFileState, UploadJob, UploadState
+from agent.upload_desk import UploadOrder
 from agent.views import (
     Event,
     Feed,
@@ -20,6 +21,10 @@ from agent.views import (
     RouteView,
     Snapshot,
     Update,
+    UploadFilesPage,
+    UploadFilesQuery,
+    UploadsPage,
+    UploadsQuery,
 )
 from web.app import create_app
 from web.guard import Access
@@ -93,6 +98,70 @@ A_ROW = HistoryRow(
 AN_UPDATE = Update(2, (A_FILE,), ("f9",), (A_ROUTE,), (AN_EVENT,))
 
 
+A_JOB = UploadJob(
+    id="0b8e1c52-6f7a-4d3c-9a41-2f5f5f3f7d10",
+    source_folder="/media/day1",
+    destination_bucket="archive",
+    pattern="*.mxf",
+    state=UploadState.IN_PROGRESS,
+    created_at=NEW_YEAR_AT,
+    updated_at=NEW_YEAR_AT + 2,
+    progress=0.25,
+    total_files=4,
+    completed_files=1,
+    error="outage: hung: no answer",
+)
+A_JOB_FILE = UploadFile(
+    path="card/a.mxf",
+    state=UploadFileState.UPLOADED,
+    size_bytes=300,
+    mtime_ns=int(NEW_YEAR_AT) * 10**9,
+    created_at=NEW_YEAR_AT,
+    updated_at=NEW_YEAR_AT + 1,
+    key="0b8e1c52-6f7a-4d3c-9a41-2f5f5f3f7d10/card/a.mxf",
+)
+
+
+@define
+class FakeUploadDesk:
+    """Shows the job and the file it holds; `refusal` is raised instead of any answer."""
+
+    jobs: UploadsPage = field(factory=lambda: UploadsPage((A_JOB,), None))
+    job_files: UploadFilesPage = field(factory=lambda: UploadFilesPage((A_JOB_FILE,), None))
+    refusal: Exception | None = None
+    orders: list[UploadOrder] = field(factory=list)
+    stopped: list[str] = field(factory=list)
+    queries: list[UploadsQuery | UploadFilesQuery] = field(factory=list)
+
+    async def add(self, order: UploadOrder) -> str:
+        self._answer()
+        self.orders.append(order)
+        return A_JOB.id
+
+    async def find(self, upload_id: str) -> UploadJob:
+        self._answer()
+        assert upload_id == A_JOB.id
+        return A_JOB
+
+    async def page(self, query: UploadsQuery) -> UploadsPage:
+        self._answer()
+        self.queries.append(query)
+        return self.jobs
+
+    async def files(self, query: UploadFilesQuery) -> UploadFilesPage:
+        self._answer()
+        self.queries.append(query)
+        return self.job_files
+
+    async def stop(self, upload_id: str) -> None:
+        self._answer()
+        self.stopped.append(upload_id)
+
+    def _answer(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+
 @define
 class FakeDesk:
     """Shows what it holds and notes what it is asked; `refusal` is raised instead of any answer."""
@@ -106,6 +175,7 @@ class FakeDesk:
     queries: list[HistoryQuery] = field(factory=list)
     visitors: list[trio.MemorySendChannel[Feed]] = field(factory=list)
     left: trio.Event = field(factory=trio.Event)
+    uploads: FakeUploadDesk = field(factory=FakeUploadDesk)
 
     @asynccontextmanager
     async def feed(self) -> AsyncIterator[trio.MemoryReceiveChannel[Feed]]:

@@ -1,0 +1,321 @@
+"""Upload jobs beside the routes of a whole house."""
+
+import errno
+import shutil
+from pathlib import Path
+
+import pytest
+import trio
+
+from agent.config import uploads as jobs
+from agent.refusals import NotPossible, Refused, Unknown
+from agent.terms import Status, UploadFileState, UploadState
+from agent.upload_desk import STOPPED, UploadOrder
+from agent.views import HistoryQuery, UploadFilesQuery, UploadsQuery
+from tests.flow.fault_script import FaultScript
+from tests.flow.houses import LONG, WINDOW_BYTES, Brake, contents, eventually, fill, lines, running
+from tests.flow.uploading import BUCKET, Uploads, configure, quicken
+
+
+@pytest.fixture(autouse=True)
+def _into_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quicken(monkeypatch)
+    monkeypatch.setattr(jobs, "place_of", lambda bucket: str(tmp_path / bucket))
+
+
+async def test_a_job_sends_what_matches_under_its_own_name_and_keeps_the_source(tmp_path: Path) -> None:
+    configure(tmp_path)
+    wanted = {"day1/a.mxf": b"aaaa", "day1/card/b.MXF": b"bb"}
+    fill(tmp_path / "media", wanted | {"day1/notes.txt": b"no", "other.mxf": b"outside"})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        job = await uploads.add("day1", "*.mxf")
+        ended = await uploads.until_state(job, UploadState.COMPLETED)
+        files = await uploads.files(job)
+        await uploads.until_closed()
+        snapshot = await house.desk.snapshot()
+    assert contents(tmp_path / BUCKET) == {f"{job}/a.mxf": b"aaaa", f"{job}/card/b.MXF": b"bb"}
+    assert set(contents(tmp_path / "media")) == {*wanted, "day1/notes.txt", "other.mxf"}
+    assert (ended.progress, ended.total_files, ended.completed_files, ended.error) == (1.0, 2, 2, None)
+    assert {path: (file.state, file.key) for path, file in files.items()} == {
+        "a.mxf": (UploadFileState.UPLOADED, f"{job}/a.mxf"),
+        "card/b.MXF": (UploadFileState.UPLOADED, f"{job}/card/b.MXF"),
+    }
+    assert [route.name for route in snapshot.routes] == ["mxf"]
+
+
+async def test_an_empty_folder_and_one_of_empty_files_complete(tmp_path: Path) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "media", {"empty/keep": b""})
+    (tmp_path / "media/nothing").mkdir()
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        added = [await uploads.add(folder) for folder in ("nothing", "empty")]
+        for job in added:
+            ended = await uploads.until_state(job, UploadState.COMPLETED)
+            assert (ended.progress, ended.total_files, ended.error) == (1.0, 0, None)
+        files = await uploads.files(added[1])
+    assert files["keep"].error == "empty: a file of 0 bytes is not uploaded"
+    assert contents(tmp_path / BUCKET) == {}
+
+
+async def test_a_file_that_changes_is_sent_again_beside_what_was_delivered(
+    tmp_path: Path, brake: Brake
+) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "media", {"a.mxf": b"one", "long.mxf": LONG})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        job = await uploads.add()
+        await uploads.until_file(job, "a.mxf", UploadFileState.UPLOADED, lambda _: True)
+        await uploads.until_checkpoint("long.mxf")
+        fill(tmp_path / "media", {"a.mxf": b"other", "late.mxf": b"late"})
+        await uploads.until_file(
+            job, "a.mxf", UploadFileState.UPLOADED, lambda file: file.key == f"{job}/a_1.mxf"
+        )
+        brake.release()
+        ended = await uploads.until_state(job, UploadState.COMPLETED)
+    assert (ended.total_files, ended.completed_files) == (3, 3)
+    assert contents(tmp_path / BUCKET) == {
+        f"{job}/a.mxf": b"one",
+        f"{job}/a_1.mxf": b"other",
+        f"{job}/late.mxf": b"late",
+        f"{job}/long.mxf": LONG,
+    }
+
+
+async def test_progress_counts_the_bytes_of_what_is_under_way(tmp_path: Path, brake: Brake) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "media", {"long.mxf": LONG, "short.mxf": b"x" * (WINDOW_BYTES - 1)})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        job = await uploads.add()
+        await brake.until_checkpoint()
+        half = await uploads.until(job, lambda job: 0.4 < job.progress < 1 and job.completed_files == 1)
+        assert (half.state, half.total_files) == (UploadState.IN_PROGRESS, 2)
+        brake.release()
+        await uploads.until_state(job, UploadState.COMPLETED)
+
+
+@pytest.mark.usefixtures("brake")
+async def test_a_stopped_job_leaves_what_it_delivered_and_nothing_half_done(tmp_path: Path) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "media", {"a.mxf": b"one", "long.mxf": LONG})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        job = await uploads.add()
+        await uploads.until_file(job, "a.mxf", UploadFileState.UPLOADED, lambda _: True)
+        await uploads.until_checkpoint("long.mxf")
+        await house.desk.uploads.stop(job)
+        stopped = await house.desk.uploads.find(job)
+        assert (stopped.state, stopped.error) == (UploadState.FAILED, STOPPED)
+        await uploads.until_closed()
+        files = await uploads.files(job)
+        with pytest.raises(NotPossible, match="FAILED"):
+            await house.desk.uploads.stop(job)
+        await eventually(lambda: f"upload:{job}" not in house.household.view.boards)
+    assert contents(tmp_path / BUCKET) == {f"{job}/a.mxf": b"one"}
+    assert files["a.mxf"].state is UploadFileState.UPLOADED
+    assert (files["long.mxf"].state, files["long.mxf"].error) == (UploadFileState.FAILED, STOPPED)
+
+
+async def test_other_routes_do_not_notice_that_jobs_come_and_go(tmp_path: Path, brake: Brake) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "source", {"clip.mxf": LONG})
+    fill(tmp_path / "media", {"a/a.mxf": b"one", "b/b.mxf": b"two"})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        await brake.until_checkpoint()
+        [before] = [file for file in (await house.desk.snapshot()).files if file.path == "clip.mxf"]
+        for folder in ("a", "b"):
+            await uploads.until_state(await uploads.add(folder), UploadState.COMPLETED)
+        await uploads.until_closed()
+        [after] = [file for file in (await house.desk.snapshot()).files if file.path == "clip.mxf"]
+        assert after == before
+        brake.release()
+        await house.until_file("clip.mxf", Status.COMPLETED)
+    assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
+
+
+async def test_a_job_with_a_file_that_cannot_be_sent_fails_when_all_is_at_rest(
+    tmp_path: Path, faults: FaultScript
+) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "media", {"bad.mxf": b"content"})
+    faults.add("source_read", number=errno.EIO)
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        job = await uploads.add()
+        ended = await uploads.until_state(job, UploadState.FAILED)
+        files = await uploads.files(job)
+        await uploads.until_closed()
+    assert (ended.total_files, ended.completed_files, ended.progress) == (1, 0, 0.0)
+    assert files["bad.mxf"].state is UploadFileState.FAILED
+    assert ended.error == f"1 of 1 files failed, the first: bad.mxf: {files['bad.mxf'].error}"
+    assert contents(tmp_path / BUCKET) == {}
+
+
+async def test_a_job_whose_folder_is_gone_for_good_fails(tmp_path: Path, brake: Brake) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "media", {"day/long.mxf": LONG})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        job = await uploads.add("day")
+        await brake.until_checkpoint()
+        shutil.rmtree(tmp_path / "media/day")
+        ended = await uploads.until_state(job, UploadState.FAILED)
+        await uploads.until_closed()
+    assert ended.error is not None
+    assert ended.error.startswith("the source folder is gone: ")
+    assert contents(tmp_path / BUCKET) == {}
+    assert not (tmp_path / "media/day").exists()
+
+
+async def test_an_outage_shows_in_the_job_and_not_in_the_health_of_the_agent(
+    tmp_path: Path, brake: Brake
+) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "media", {"long.mxf": LONG})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        job = await uploads.add()
+        await brake.until_checkpoint()
+        (tmp_path / BUCKET).rename(tmp_path / "away")
+        waits = await uploads.until(job, lambda job: job.error is not None)
+        assert waits.state is UploadState.IN_PROGRESS
+        assert waits.error is not None
+        assert waits.error.startswith("outage: unmounted: ")
+        shown = await house.until(lambda seen: any(each.outage for each in seen.routes.values()))
+        assert [name for name, route in shown.routes.items() if route.outage] == [f"upload:{job}"]
+        (tmp_path / "away").rename(tmp_path / BUCKET)
+        brake.release()
+        ended = await uploads.until_state(job, UploadState.COMPLETED)
+    assert ended.error is None
+    assert contents(tmp_path / BUCKET) == {f"{job}/long.mxf": LONG}
+
+
+async def test_a_job_goes_on_where_it_was_after_a_reload(
+    tmp_path: Path, brake: Brake, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    configure(tmp_path)
+    fill(tmp_path / "media", {"a.mxf": b"one", "long.mxf": LONG})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        job = await uploads.add()
+        await uploads.until_file(job, "a.mxf", UploadFileState.UPLOADED, lambda _: True)
+        await uploads.until_checkpoint("long.mxf")
+        configure(tmp_path, max_attempts=1)
+        await house.desk.reload()
+        await house.until(lambda seen: seen.routes["mxf"].rules["max_attempts"] == 1)
+        brake.release()
+        await uploads.until_state(job, UploadState.COMPLETED)
+    copied = {str(line["file"]): line for line in lines(caplog, "copied")}
+    assert copied["long.mxf"]["resumed_bytes"] == WINDOW_BYTES
+    assert [line["file"] for line in lines(caplog, "copied")].count("a.mxf") == 1
+    assert contents(tmp_path / BUCKET) == {f"{job}/a.mxf": b"one", f"{job}/long.mxf": LONG}
+
+
+async def test_a_job_that_was_stopped_while_nobody_lived_is_put_away_at_the_next_start(
+    tmp_path: Path, brake: Brake
+) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "media", {"long.mxf": LONG})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        job = await uploads.add()
+        await brake.until_checkpoint()
+    async with running(tmp_path) as house:
+        await house.household.ledger.uploads.stop(job, STOPPED, 1.0)
+        await Uploads(house).until_closed()
+        assert (await house.desk.uploads.find(job)).error == STOPPED
+    assert contents(tmp_path / BUCKET) == {}
+
+
+async def test_a_folder_that_may_not_be_read_any_more_ends_its_job(tmp_path: Path, brake: Brake) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "media", {"day/long.mxf": LONG})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        job = await uploads.add("day")
+        await brake.until_checkpoint()
+        config = tmp_path / "agent.toml"
+        config.write_text(config.read_text().replace(f"{tmp_path}/media", f"{tmp_path}/elsewhere"))
+        await house.desk.reload()
+        ended = await uploads.until_state(job, UploadState.FAILED)
+    assert ended.error == "the source folder does not lie below one of the [uploads] roots any more"
+
+
+async def test_what_cannot_be_uploaded_is_refused_with_the_reason(tmp_path: Path) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "media", {"day/a.mxf": b"one"})
+    (tmp_path / "media/way-out").symlink_to(tmp_path / "source")
+    (tmp_path / "way-in").symlink_to(tmp_path / "media/day")
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        for folder, bucket, reason in (
+            ("missing", BUCKET, "must be an existing folder"),
+            ("day/a.mxf", BUCKET, "must be an existing folder"),
+            ("way-out", BUCKET, "does not lie below the .uploads. roots"),
+            ("../source", BUCKET, "does not lie below the .uploads. roots"),
+            ("day", "no-such", "destination_bucket: .*name one that can be used"),
+        ):
+            with pytest.raises(Refused, match=reason):
+                await uploads.add(folder, bucket=bucket)
+        with pytest.raises(Unknown):
+            await house.desk.uploads.find("nobody")
+        with pytest.raises(Unknown):
+            await house.desk.uploads.files(UploadFilesQuery("nobody"))
+        with pytest.raises(Unknown):
+            await house.desk.uploads.stop("nobody")
+        assert (await house.desk.uploads.page(UploadsQuery())).jobs == ()
+        job = await house.desk.uploads.add(UploadOrder(str(tmp_path / "way-in"), BUCKET))
+        assert (await house.desk.uploads.find(job)).source_folder == str(tmp_path / "media/day")
+
+
+async def test_without_roots_jobs_are_refused(tmp_path: Path) -> None:
+    configure(tmp_path)
+    config = tmp_path / "agent.toml"
+    config.write_text(config.read_text().replace("[uploads]\nroots", "[uploads]\n# roots"))
+    async with running(tmp_path) as house:
+        with pytest.raises(Refused, match="uploads are off"):
+            await Uploads(house).add()
+
+
+async def test_jobs_are_listed_newest_first_and_the_history_names_their_route(tmp_path: Path) -> None:
+    configure(tmp_path)
+    fill(tmp_path / "media", {"a/a.mxf": b"one", "b/b.mxf": b"two"})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        first, second = await uploads.add("a"), await uploads.add("b")
+        for job in (first, second):
+            await uploads.until_state(job, UploadState.COMPLETED)
+        page = await house.desk.uploads.page(UploadsQuery(limit=1))
+        assert [job.id for job in page.jobs] == [second]
+        rest = await house.desk.uploads.page(UploadsQuery(limit=1, before_id=page.next_before_id))
+        assert ([job.id for job in rest.jobs], rest.next_before_id) == ([first], None)
+        rows = (await house.desk.history(HistoryQuery(route=f"upload:{first}"))).rows
+        assert [(row.path, row.result) for row in rows] == [("a.mxf", "kept")]
+        exposition = house.desk.exposition().decode()
+    assert 'transfer_agent_files_total{result="kept",route="uploads"} 2.0' in exposition
+    assert first not in exposition
+
+
+async def test_all_jobs_to_one_bucket_share_its_places(tmp_path: Path, brake: Brake) -> None:
+    configure(tmp_path, "workers = 2\n")
+    fill(tmp_path / "media", {f"{job}/{name}.mxf": LONG for job in "ab" for name in "12"})
+    async with running(tmp_path) as house:
+        uploads = Uploads(house)
+        added = [await uploads.add("a"), await uploads.add("b")]
+        ready = ("Copying", "Verifying", "InQueue")
+        picture = await house.until(
+            lambda seen: len(seen.files) == 4 and all(f.status.value in ready for f in seen.files.values())
+        )
+        await brake.until_checkpoint()
+        with trio.move_on_after(0.3):
+            await house.until(lambda seen: sum(f.status is Status.COPYING for f in seen.files.values()) > 2)
+            raise AssertionError(picture)
+        brake.release()
+        for job in added:
+            await uploads.until_state(job, UploadState.COMPLETED)
+    assert len(contents(tmp_path / BUCKET)) == 4

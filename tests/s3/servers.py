@@ -16,7 +16,7 @@ from attrs import field, frozen
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from agent.stores.s3 import service
+from agent.stores.s3 import client
 from agent.stores.s3.destination import S3Destination
 from agent.terms import S3Access
 
@@ -170,7 +170,7 @@ def credentials() -> Iterator[None]:
     for name in before:
         os.environ.pop(name, None)
     os.environ |= CREDENTIALS
-    service.connect.cache_clear()
+    client.connect.cache_clear()
     try:
         yield
     finally:
@@ -178,7 +178,7 @@ def credentials() -> Iterator[None]:
             os.environ.pop(name, None)
             if text is not None:
                 os.environ[name] = text
-        service.connect.cache_clear()
+        client.connect.cache_clear()
 
 
 def _free_port() -> int:

@@ -1,6 +1,7 @@
 """What goes wrong between the agent and the service costs time, never data, and nothing stays behind."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,17 @@ async def test_a_service_that_hangs_is_an_outage_and_blocks_nobody(tmp_path: Pat
     assert file.attempts == 0
     assert moto_line.bucket.objects() == {"clip.mxf": LARGE}
     assert moto_line.bucket.uploads() == []
+
+
+async def test_a_service_may_take_its_time_to_complete_an_upload(
+    tmp_path: Path, moto_line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    moto_line.proxy.add("complete_multipart_upload", "call", action=lambda: time.sleep(8))
+    picture = await delivered(tmp_path, moto_line, {"clip.mxf": LARGE}, stall_timeout="5s")
+    assert [file.attempts for file in picture.files.values()] == [0]
+    assert moto_line.proxy.count("create_multipart_upload") == 1
+    assert moto_line.proxy.count("complete_multipart_upload") == 1
+    assert lines(caplog, "interrupted") == []
 
 
 @pytest.mark.parametrize(

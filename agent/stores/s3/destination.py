@@ -151,16 +151,9 @@ class S3Destination:
         upload_id = upload.id or ""
         listed = self._bucket.parts(key, upload_id)
         numbers = range(1, upload.parts.count(-(-size_bytes // BLOCK_BYTES)) + 1)
-        chosen = [{"PartNumber": number, "ETag": listed.get(number, (0, ""))[1]} for number in numbers]
         if sum(listed.get(number, (0, ""))[0] for number in numbers) != size_bytes:
             raise Fault(FaultKind.CORRUPT, "s3: the parts that are listed are not the file that was sent")
-        self._bucket.call(
-            "complete_multipart_upload",
-            Key=key,
-            UploadId=upload_id,
-            MultipartUpload={"Parts": chosen},
-            IfNoneMatch="*",
-        )
+        self._bucket.complete(key, upload_id, [(number, listed[number][1]) for number in numbers])
 
     def _once(self, key: str, mark: str, put: Callable[[], None]) -> None:
         """Put an object where none is. Services lose answers and ignore conditions: looking decides.

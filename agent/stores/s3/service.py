@@ -1,65 +1,35 @@
-"""One bucket of one S3 service: calls with limits on time and on patience.
-
-The client's own retries are off: a creation whose answer was lost must not be repeated unseen.
-"""
+"""One bucket of one S3 service: calls with limits on time and on patience."""
 
 import base64
 import hashlib
-import logging
 import mimetypes
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from contextlib import closing, contextmanager
+from typing import Any
 from urllib.parse import unquote_plus
 
-import boto3
-from attrs import define
-from botocore.config import Config
+from attrs import define, evolve
 
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.stores.s3 import trouble
 from agent.stores.s3.body import Body
+from agent.stores.s3.client import connect
 from agent.stores.s3.trouble import Missing
 from agent.terms import S3Access
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
 TRIES = 4
 FIRST_WAIT_S = 0.25
-CONNECTIONS = 8
 KEY_BYTES = 1024  # S3's own limit
 READ_BYTES = 128 * 1024
+COMPLETE_S = 600.0  # a service may put large objects together for minutes
+PULSE_S = 0.25
 MARK = "transfer-agent"  # the metadata key by which an object says which partial it was
 
 Answer = dict[str, Any]
 Alive = Callable[[], None]
-
-for _name in ("boto3", "botocore", "urllib3"):  # what they warn of is told by us, or is not worth a line
-    logging.getLogger(_name).addHandler(logging.NullHandler())
-
-
-@cache
-def connect(access: S3Access) -> "S3Client":
-    """A client for this process's threads; credentials come from the usual AWS places."""
-    config = Config(
-        connect_timeout=access.timeout_s,
-        read_timeout=access.timeout_s,
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        max_pool_connections=CONNECTIONS,
-        s3={
-            "addressing_style": "path" if access.path_style else "auto",
-            "payload_signing_enabled": False,  # Content-MD5, which is signed, covers it at half the price
-        },
-    )
-    session = boto3.session.Session()
-    region = access.region or session.region_name or ("us-east-1" if access.endpoint_url else None)
-    return session.client("s3", endpoint_url=access.endpoint_url or None, region_name=region, config=config)
 
 
 @define
@@ -178,6 +148,36 @@ class Bucket:
         """A new upload's id; asked once, since a lost answer leaves one behind. Raises as `call`."""
         answer = self.call("create_multipart_upload", tries=1, Key=key, **_description(key, mark))
         return str(answer["UploadId"])
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> None:
+        """Make the object out of these parts, number and ETag of each, where none was. Raises as `call`."""
+        patient = evolve(self, access=evolve(self.access, timeout_s=max(self.access.timeout_s, COMPLETE_S)))
+        chosen = [{"PartNumber": number, "ETag": etag} for number, etag in parts]
+        with self._alive_meanwhile():
+            patient.call(
+                "complete_multipart_upload",
+                Key=key,
+                UploadId=upload_id,
+                MultipartUpload={"Parts": chosen},
+                IfNoneMatch="*",
+            )
+
+    @contextmanager
+    def _alive_meanwhile(self) -> Iterator[None]:
+        """The answer is waited for on purpose."""
+        answered = threading.Event()
+
+        def pulse() -> None:
+            while not answered.wait(PULSE_S):
+                self.alive()
+
+        thread = threading.Thread(target=pulse, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            answered.set()
+            thread.join()
 
     def abort(self, key: str, upload_id: str) -> None:
         """Remove the upload if it is there; parts that arrive meanwhile are removed too. Raises as `call`."""

@@ -107,6 +107,7 @@ class FaultMount:
         self._folder = tempfile.TemporaryDirectory(prefix="faultfs-")  # a socket's path must be short
         words = ["tests.mounts.faultfs", str(self.path), str(self.backing), self.address, *options]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+        environment["FUSE_LIBRARY_NAME"] = "fuse3"  # also where FUSE 2 is installed beside it
         self._server = subprocess.Popen(
             [sys.executable, "-m", *words], cwd=OUR_FOLDER, env=environment, start_new_session=True
         )

@@ -73,7 +73,9 @@ def test_globs_match_as_in_gitignore_with_letter_case_ignored(pattern: str, path
 @given(GLOBS)
 def test_a_glob_matches_whatever_the_letter_case(pattern: str) -> None:
     for path in ("a.b", "é/b", "b/a/é.a"):
-        assert matches(pattern, path) is matches(pattern, path.upper()) is matches(pattern.upper(), path)
+        assert matches(pattern, path) is matches(pattern, path.upper())
+        if "-" not in pattern:  # a range such as [.-a] holds other characters in upper case
+            assert matches(pattern, path) is matches(pattern.upper(), path)
 
 
 @given(st.text("ab[]!^-*?/\\&|~", max_size=8), st.text("ab[]-\\&|~", max_size=4))

@@ -7,7 +7,10 @@ PYTEST ?= -q -n auto --dist worksteal
 FIRE := tests/crash tests/flow/test_chaos.py
 UNCOUNTED := tests/system $(FIRE)
 
-.PHONY: run test test-fire bench-growing lint types check clean
+# Programs, and the Debian packages that bring them.
+CEPH := ceph-mon ceph-osd radosgw openssl
+
+.PHONY: run test test-fire test-ceph bench-growing lint types check clean
 .DEFAULT_GOAL := run
 
 $(VENV)/run.done: pyproject.toml
@@ -37,6 +40,12 @@ test: lint types
 # Every kill, every power cut and every seed of chaos, of which `make test` tries a part.
 test-fire: $(VENV)/dev.done
 	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE)
+
+# The S3 tests against a Ceph of one node, which they start and end: about ten minutes.
+test-ceph: $(VENV)/dev.done
+	@missing=$$(for each in $(CEPH); do command -v $$each >/dev/null || printf ' %s' $$each; done); \
+	test -z "$$missing" || { echo "test-ceph needs the Debian packages$$missing" >&2; exit 1; }
+	$(BIN)/python -m pytest -q -n 0 tests/s3/test_ceph.py
 
 bench-growing: $(VENV)/dev.done
 	$(BIN)/python -m bench.growing

@@ -7,9 +7,13 @@ import pytest
 
 from tests.flow.conftest import _workers_are_reaped, brake
 from tests.s3 import servers
+from tests.s3.proxy import Line, Proxy, proxied
 from tests.s3.servers import Server, TestBucket
+from tests.system.agents import Agent
 
 __all__ = ["_workers_are_reaped", "brake"]
+
+collect_ignore = ["test_ceph.py"]  # unless it is named, as `make test-ceph` does
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +54,28 @@ def moto_bucket(moto: Server) -> TestBucket:
 @pytest.fixture
 def rclone_bucket(rclone: Server) -> TestBucket:
     return rclone.bucket()
+
+
+@pytest.fixture
+def line(server: Server) -> Iterator[Line]:
+    with proxied(server) as (proxy, reached):
+        yield Line(proxy, reached.bucket())
+
+
+@pytest.fixture
+def moto_line(moto: Server) -> Iterator[Line]:
+    with proxied(moto) as (proxy, reached):
+        yield Line(proxy, reached.bucket())
+
+
+@pytest.fixture
+def way(moto_line: Line) -> tuple[Proxy, TestBucket]:
+    return moto_line.proxy, moto_line.bucket
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    made = Agent(tmp_path)
+    made.source.mkdir()
+    yield made
+    made.end()

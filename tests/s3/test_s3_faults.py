@@ -1,42 +1,20 @@
 """What goes wrong between the agent and the service costs time, never data, and nothing stays behind."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attrs import define
 
 from agent.faults import OutageReason
 from agent.terms import Status
 from tests.flow.houses import Picture, contents, eventually, fill, lines, running
-from tests.s3.proxy import BROKEN, SLOW_DOWN, Effect, Error, Proxy, proxied
-from tests.s3.servers import PART_BYTES, Server, TestBucket
+from tests.s3.proxy import BROKEN, SLOW_DOWN, Effect, Error, Line
+from tests.s3.servers import PART_BYTES
 from tests.s3.test_s3_flow import configure, is_out
 
 LARGE = os.urandom(2 * PART_BYTES + 1)
 PARTS = 3
 SMALL = b"small"
-
-
-@define
-class Line:
-    """The way to a bucket."""
-
-    proxy: Proxy
-    bucket: TestBucket
-
-
-@pytest.fixture
-def line(server: Server) -> Iterator[Line]:
-    with proxied(server) as (proxy, reached):
-        yield Line(proxy, reached.bucket())
-
-
-@pytest.fixture
-def moto_line(moto: Server) -> Iterator[Line]:
-    with proxied(moto) as (proxy, reached):
-        yield Line(proxy, reached.bucket())
 
 
 async def delivered(folder: Path, line: Line, files: dict[str, bytes], **keys: str) -> Picture:

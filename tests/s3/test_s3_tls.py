@@ -59,16 +59,22 @@ async def test_a_connection_that_breaks_is_made_anew_without_an_outage(
 
 
 @pytest.mark.parametrize(
-    ("bundle", "words"),
+    ("environment", "words"),
     [
-        ("", "its certificate is not trusted: self-signed certificate"),
-        ("/nowhere/bundle.pem", "the file of trusted certificates (AWS_CA_BUNDLE) does not exist"),
+        ({}, "its certificate is not trusted: self-signed certificate"),
+        ({"AWS_CA_BUNDLE": "/nowhere"}, "the file of trusted certificates (AWS_CA_BUNDLE) does not exist"),
     ],
 )
 async def test_a_certificate_that_cannot_be_trusted_is_an_outage_that_says_why(
-    tmp_path: Path, tls_line: Line, monkeypatch: pytest.MonkeyPatch, bundle: str, words: str
+    tmp_path: Path,
+    tls_line: Line,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    words: str,
 ) -> None:
-    monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
     configure(tmp_path, tls_line.bucket)
     async with running(tmp_path) as house:
         picture = await house.until(is_out)

@@ -8,7 +8,7 @@ FIRE := tests/crash tests/flow/test_chaos.py
 UNCOUNTED := tests/system $(FIRE)
 
 # Programs, and the Debian packages that bring them.
-CEPH := ceph-mon ceph-osd radosgw openssl
+CEPH := ceph-mon ceph-osd radosgw openssl ffmpeg
 
 .PHONY: run test test-fire test-ceph bench-growing lint types check clean
 .DEFAULT_GOAL := run
@@ -37,9 +37,9 @@ test: lint types
 	$(BIN)/coverage report --include='agent/rules/*' --fail-under=100
 	$(BIN)/python -m pytest $(PYTEST) $(UNCOUNTED)
 
-# Every kill, every power cut and every seed of chaos, of which `make test` tries a part.
+# Every kill, power cut, fault and seed of chaos, of which `make test` tries a part.
 test-fire: $(VENV)/dev.done
-	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE)
+	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE) tests/flow/test_faults.py
 
 # The S3 tests against a Ceph of one node, which they start and end: about ten minutes.
 test-ceph: $(VENV)/dev.done

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST ?= -q -n auto --dist worksteal
 # Whole agents, hundreds of them killed: not slowed down by counting lines, which calmer tests do.
 FIRE := tests/crash tests/flow/test_chaos.py
-UNCOUNTED := tests/system $(FIRE)
+UNCOUNTED := tests/system tests/s3/test_s3_kills.py tests/s3/test_s3_growing.py $(FIRE)
 
 # Programs, and the Debian packages that bring them.
 CEPH := ceph-mon ceph-osd radosgw openssl ffmpeg

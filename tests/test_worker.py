@@ -93,6 +93,8 @@ def a_follower(ground: Ground, signature: Signature) -> FollowFile:
         path="clip.mxf",
         signature=signature,
         place=ground.place,
+        name="clip.mxf",
+        conflict="rename",
         partial=PARTIAL,
         digests=(),
         proven_blocks=0,

@@ -7,7 +7,10 @@ PYTEST ?= -q -n auto --dist worksteal
 FIRE := tests/crash tests/flow/test_chaos.py tests/s3/test_s3_kills.py
 UNCOUNTED := tests/system tests/s3/test_s3_growing.py $(FIRE)
 
-.PHONY: run test test-fire bench bench-growing lint types check clean
+# Programs, and the Debian packages that bring them.
+CEPH := ceph-mon ceph-osd radosgw openssl ffmpeg
+
+.PHONY: run test test-fire test-ceph bench bench-growing lint types check clean
 .DEFAULT_GOAL := run
 
 $(VENV)/run.done: pyproject.toml
@@ -38,9 +41,15 @@ test: lint types
 	$(BIN)/coverage report --include='agent/rules/*' --fail-under=100
 	$(BIN)/python -m pytest $(PYTEST) $(UNCOUNTED)
 
-# Every kill, every power cut and every seed of chaos, of which `make test` tries a part.
+# Every kill, power cut, fault and seed of chaos, of which `make test` tries a part.
 test-fire: $(VENV)/dev.done
-	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE) tests/s3/test_s3_faults.py
+	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE) tests/flow/test_faults.py tests/s3/test_s3_faults.py
+
+# The S3 tests against a Ceph of one node, which they start and end: about ten minutes.
+test-ceph: $(VENV)/dev.done
+	@missing=$$(for each in $(CEPH); do command -v $$each >/dev/null || printf ' %s' $$each; done); \
+	test -z "$$missing" || { echo "test-ceph needs the Debian packages$$missing" >&2; exit 1; }
+	$(BIN)/python -m pytest -q -n 0 --every tests/s3/test_ceph.py
 
 # BENCH names measurements (default: all) and options; `make bench BENCH=--list` shows the names.
 bench: $(VENV)/bench.done

@@ -1,6 +1,6 @@
 """For all tests: what Hypothesis tries is the same everywhere; chaos and crash matrix tell their tables.
 
-With `--every` these two try all they have, without it a part that is the same in every run.
+With `--every` these two, and the faults, try all they have; without it a part that is the same in every run.
 """
 
 import os
@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         EVERY,
         action="store_true",
-        help="every kill, power cut and seed of chaos, not a part of them (make test-fire)",
+        help="every kill, power cut, fault and seed of chaos, not a part of them (make test-fire)",
     )
 
 

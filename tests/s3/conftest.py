@@ -5,12 +5,32 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import EVERY
 from tests.flow.conftest import _workers_are_reaped, brake
 from tests.s3 import servers
+from tests.s3.proxy import Line, Proxy, proxied
 from tests.s3.servers import Server, TestBucket
+from tests.system.agents import Agent
 
 SERVERS = ("moto", "rclone")
 __all__ = ["_workers_are_reaped", "brake"]
+
+collect_ignore = ["test_ceph.py"]  # unless it is named, as `make test-ceph` does
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "by_turns(names, rows, name, kinds): each row with one of the kinds")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each row with every kind with `--every`; else the kinds by turns."""
+    marker = metafunc.definition.get_closest_marker("by_turns")
+    if marker is not None:
+        names, rows, name, kinds = marker.args
+        all_of_them = [(*row, kind) for row in rows for kind in kinds]
+        by_turns = [(*row, kinds[number % len(kinds)]) for number, row in enumerate(rows)]
+        is_every = metafunc.config.getoption(EVERY)
+        metafunc.parametrize((*names, name), all_of_them if is_every else by_turns)
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +71,28 @@ def moto_bucket(moto: Server) -> TestBucket:
 @pytest.fixture
 def rclone_bucket(rclone: Server) -> TestBucket:
     return rclone.bucket()
+
+
+@pytest.fixture
+def line(server: Server) -> Iterator[Line]:
+    with proxied(server) as (proxy, reached):
+        yield Line(proxy, reached.bucket())
+
+
+@pytest.fixture
+def moto_line(moto: Server) -> Iterator[Line]:
+    with proxied(moto) as (proxy, reached):
+        yield Line(proxy, reached.bucket())
+
+
+@pytest.fixture
+def way(moto_line: Line) -> tuple[Proxy, TestBucket]:
+    return moto_line.proxy, moto_line.bucket
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    made = Agent(tmp_path)
+    made.source.mkdir()
+    yield made
+    made.end()

@@ -1,16 +1,18 @@
 """Stands between the agent and an S3 server: says what was asked, and goes wrong as told."""
 
 import http.client
+import ssl
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal
 
 from attrs import define, evolve, field, frozen
 
-from tests.s3.servers import Server
+from tests.s3.servers import Server, TestBucket
 
 Effect = Literal[
     "cut",  # the connection ends in the middle of the body, nothing is passed on
@@ -63,7 +65,7 @@ class Trouble:
 class Proxy:
     """`asked` is in the order of arrival; probes of the bucket are not counted."""
 
-    upstream: str
+    upstream: Server
     asked: list[Asked] = field(factory=list, init=False)
     _troubles: list[Trouble] = field(factory=list, init=False)
     _healed: threading.Event = field(factory=threading.Event, init=False)
@@ -97,6 +99,21 @@ class Proxy:
 
     def hold(self) -> None:
         self._healed.wait()
+
+    def connection(self) -> http.client.HTTPConnection:
+        address = urllib.parse.urlsplit(self.upstream.url).netloc
+        if self.upstream.certificate is None:
+            return http.client.HTTPConnection(address, timeout=60)
+        trusted = ssl.create_default_context(cafile=self.upstream.certificate)
+        return http.client.HTTPSConnection(address, timeout=60, context=trusted)
+
+
+@frozen
+class Line:
+    """The way to a bucket."""
+
+    proxy: Proxy
+    bucket: TestBucket
 
 
 def _operation(method: str, path: str) -> tuple[str, int]:
@@ -163,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _handle  # noqa: N815  the base class's names
 
     def _passed_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        upstream = http.client.HTTPConnection(self.proxy.upstream, timeout=60)
+        upstream = self.proxy.connection()
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
@@ -203,19 +220,29 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Whoever asked was killed."""
+        """Whoever asked was killed, or does not trust us."""
+
+    def speak_tls(self, certificate: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
 
 @contextmanager
-def proxied(server: Server) -> Iterator[tuple[Proxy, Server]]:
-    """The proxy, and the server as it is reached through it."""
-    proxy = Proxy(urllib.parse.urlsplit(server.url).netloc)
+def proxied(server: Server, certificate: Path | None = None) -> Iterator[tuple[Proxy, Server]]:
+    """The proxy, and the server as it is reached through it; over TLS where there is a certificate."""
+    certificate = certificate or server.certificate
+    proxy = Proxy(server)
     handler = type("Handler", (_Handler,), {"proxy": proxy})
     with _Listener(("127.0.0.1", 0), handler) as listener:
+        url = f"http://127.0.0.1:{listener.server_address[1]}"
+        if certificate is not None:
+            url = url.replace("http:", "https:")
+            listener.speak_tls(certificate)
         thread = threading.Thread(target=lambda: listener.serve_forever(0.05), daemon=True)
         thread.start()
         try:
-            yield proxy, evolve(server, url=f"http://127.0.0.1:{listener.server_address[1]}")
+            yield proxy, evolve(server, url=url, certificate=certificate)
         finally:
             proxy.heal()
             listener.shutdown()

@@ -50,11 +50,12 @@ class Abilities:
 
 @frozen
 class Server:
-    """One that listens on `url`."""
+    """One that listens on `url`; `certificate` is that of a server that speaks TLS, with its key."""
 
     name: str
     url: str
     can: Abilities
+    certificate: Path | None = None
     _buckets: Iterator[int] = field(factory=lambda: iter(range(10**6)), eq=False)
 
     def access(self, timeout_s: float = TIMEOUT_S) -> S3Access:
@@ -69,7 +70,11 @@ class Server:
             response_checksum_validation="when_required",
         )
         return boto3.session.Session(ACCESS_KEY, SECRET_KEY).client(
-            "s3", endpoint_url=self.url, region_name="us-east-1", config=config
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            verify=str(self.certificate) if self.certificate else None,
+            config=config,
         )
 
     def bucket(self) -> "TestBucket":
@@ -140,13 +145,13 @@ def moto() -> Iterator[Server]:
 @contextmanager
 def rclone(folder: Path) -> Iterator[Server]:
     (folder / "data").mkdir()
-    port = _free_port()
+    port = free_port()
     command = [program("rclone"), "serve", "s3", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
     command += ["--addr", f"127.0.0.1:{port}", "--config", "", "--no-unicode-normalization", "data"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
-        _wait_for(port, process)
+        wait_for(port, process)
         # It hands parts on as they come, and overwrites whatever it is told to.
         can = Abilities(replaces_parts=False, refuses_taken_names=False)
         yield Server("rclone", f"http://127.0.0.1:{port}", can)
@@ -181,15 +186,27 @@ def credentials() -> Iterator[None]:
         client.connect.cache_clear()
 
 
-def _free_port() -> int:
+def self_made_certificate(folder: Path) -> Path:
+    """For 127.0.0.1; in one file with its key."""
+    path = folder / "certificate.pem"
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=tests"]
+    words += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path)]
+    made = subprocess.run([program("openssl"), *words], capture_output=True, check=True)
+    with path.open("ab") as file:
+        file.write(made.stdout)
+    return path
+
+
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
 
 
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
+def wait_for(port: int, process: "subprocess.Popen[bytes]", patience_s: float = PATIENCE_S) -> None:
+    """Until the server listens."""
+    deadline_s = time.monotonic() + patience_s
     while time.monotonic() < deadline_s:
         assert process.poll() is None, "the server has ended"
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

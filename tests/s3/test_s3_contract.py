@@ -22,6 +22,7 @@ class TestMoto(DestinationContract):
 
 class TestRclone(DestinationContract):
     replaces = False
+    leaves_out = False
     refused = NOT_UTF8
 
     @pytest.fixture

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attrs import define
 
 from agent.faults import OutageReason
 from agent.terms import Status
-from tests.conftest import EVERY
 from tests.flow.houses import Picture, contents, eventually, fill, lines, running
 from tests.s3.conftest import SERVERS
-from tests.s3.proxy import BROKEN, SLOW_DOWN, Effect, Error, Proxy, proxied
-from tests.s3.servers import PART_BYTES, Server, TestBucket
+from tests.s3.proxy import BROKEN, SLOW_DOWN, Effect, Error, Line, proxied
+from tests.s3.servers import PART_BYTES
 from tests.s3.test_s3_flow import configure, is_out
 
 LARGE = os.urandom(2 * PART_BYTES + 1)
@@ -32,26 +30,6 @@ PASSING: list[tuple[str, Effect, Error]] = [
 ]
 
 
-@define
-class Line:
-    """The way to a bucket."""
-
-    proxy: Proxy
-    bucket: TestBucket
-
-
-@pytest.fixture
-def line(server: Server) -> Iterator[Line]:
-    with proxied(server) as (proxy, reached):
-        yield Line(proxy, reached.bucket())
-
-
-@pytest.fixture
-def moto_line(moto: Server) -> Iterator[Line]:
-    with proxied(moto) as (proxy, reached):
-        yield Line(proxy, reached.bucket())
-
-
 async def delivered(folder: Path, line: Line, files: dict[str, bytes], **keys: str) -> Picture:
     """All of them, however long it takes; the bucket holds them and nothing else."""
     configure(folder, line.bucket, **keys)
@@ -65,22 +43,13 @@ async def delivered(folder: Path, line: Line, files: dict[str, bytes], **keys: s
     return picture
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every passing fault of every server with `--every`; else the servers by turns."""
-    if "operation" in metafunc.fixturenames:
-        all_of_them = [(server, *fault) for fault in PASSING for server in SERVERS]
-        by_turns = [(SERVERS[number % len(SERVERS)], *fault) for number, fault in enumerate(PASSING)]
-        is_every = metafunc.config.getoption(EVERY)
-        names = ("make", "operation", "effect", "error")
-        metafunc.parametrize(names, all_of_them if is_every else by_turns)
-
-
 @pytest.fixture
 def line_to(make: str, request: pytest.FixtureRequest) -> Iterator[Line]:
     with proxied(request.getfixturevalue(make)) as (proxy, reached):
         yield Line(proxy, reached.bucket())
 
 
+@pytest.mark.by_turns(("operation", "effect", "error"), PASSING, "make", SERVERS)
 async def test_a_passing_fault_of_the_service_is_got_over_without_an_attempt(
     tmp_path: Path, line_to: Line, operation: str, effect: Effect, error: Error
 ) -> None:

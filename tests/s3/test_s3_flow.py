@@ -132,6 +132,22 @@ async def test_a_copy_that_is_stopped_in_the_middle_goes_on_with_what_had_arrive
     assert copied["resumed_bytes"] == 2 * PART_BYTES
 
 
+async def test_a_file_that_is_shorter_after_a_stop_arrives_as_short_as_it_is(
+    tmp_path: Path, bucket: TestBucket, brake: Brake
+) -> None:
+    configure(tmp_path, bucket)
+    fill(tmp_path / "source", {"clip.mxf": LONG})
+    async with running(tmp_path):
+        await brake.until_checkpoint()
+    with (tmp_path / "source/clip.mxf").open("r+b") as file:
+        file.truncate(len(LARGE))
+    brake.release()
+    async with running(tmp_path) as house:
+        await house.until_file("clip.mxf", Status.COMPLETED)
+        await eventually(lambda: bucket.uploads() == [])
+    assert bucket.objects() == {"clip.mxf": LONG[: len(LARGE)]}
+
+
 async def test_a_file_that_vanishes_in_the_middle_leaves_no_upload_behind(
     tmp_path: Path, bucket: TestBucket, brake: Brake
 ) -> None:

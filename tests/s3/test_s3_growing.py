@@ -4,19 +4,17 @@ from pathlib import Path
 
 from tests.s3.proxy import Proxy
 from tests.s3.servers import PART_BYTES, TestBucket
-from tests.s3.test_s3_kills import agent, configure, way
+from tests.s3.test_s3_kills import configure_agent
 from tests.system.agents import Agent
 from tests.system.test_growing_ffmpeg import a_picture, muxed, opened, recording
 from tests.system.writers import GROWING
-
-__all__ = ["agent", "way"]  # fixtures
 
 
 def test_a_recording_by_ffmpeg_goes_up_while_it_grows_and_its_head_twice(
     agent: Agent, way: tuple[Proxy, TestBucket]
 ) -> None:
     proxy, bucket = way
-    configure(agent, bucket, **GROWING)
+    configure_agent(agent, bucket, **GROWING)
     picture = agent.home / "picture.ts"
     a_picture(picture)
     words = [*muxed(picture, ""), "-c:a", "pcm_s16le"]

@@ -3,14 +3,11 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import EVERY
-from tests.s3.proxy import Effect, Proxy, proxied
-from tests.s3.servers import PART_BYTES, Server, TestBucket
+from tests.s3.proxy import Effect, Proxy
+from tests.s3.servers import PART_BYTES, TestBucket
 from tests.system.agents import Agent
 
 CONTENT = os.urandom(2 * PART_BYTES + 1)
@@ -29,21 +26,7 @@ STEPS = [
 ]
 
 
-@pytest.fixture
-def way(moto: Server) -> Iterator[tuple[Proxy, TestBucket]]:
-    with proxied(moto) as (proxy, reached):
-        yield proxy, reached.bucket()
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
-    made = Agent(tmp_path)
-    made.source.mkdir()
-    yield made
-    made.end()
-
-
-def configure(agent: Agent, bucket: TestBucket, **route: object) -> None:
+def configure_agent(agent: Agent, bucket: TestBucket, **route: object) -> None:
     access = bucket.server.access()
     agent.configure(**{"destination": bucket.root, **route})
     keys = {
@@ -56,20 +39,12 @@ def configure(agent: Agent, bucket: TestBucket, **route: object) -> None:
         file.write("[s3]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()))
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Before and after each step with `--every`; else by turns."""
-    if "moment" in metafunc.fixturenames:
-        all_of_them = [(*step, moment) for step in STEPS for moment in MOMENTS]
-        by_turns = [(*step, MOMENTS[number % 2]) for number, step in enumerate(STEPS)]
-        is_every = metafunc.config.getoption(EVERY)
-        metafunc.parametrize(("operation", "skip", "moment"), all_of_them if is_every else by_turns)
-
-
+@pytest.mark.by_turns(("operation", "skip"), STEPS, "moment", MOMENTS)
 def test_a_kill_at_any_request_loses_nothing_and_leaves_nothing(
     agent: Agent, way: tuple[Proxy, TestBucket], operation: str, skip: int, moment: Effect
 ) -> None:
     proxy, bucket = way
-    configure(agent, bucket)
+    configure_agent(agent, bucket)
     clip = agent.source / "clip.mxf"
     clip.write_bytes(CONTENT)
     foreign = bucket.begin("clip.mxf")
@@ -92,7 +67,7 @@ def test_after_a_kill_only_the_parts_in_flight_are_sent_again(
     proxy, bucket = way
     parts = int(os.environ.get("S3_PARTS", "16"))
     content = os.urandom(PART_BYTES) * parts
-    configure(agent, bucket)
+    configure_agent(agent, bucket)
     (agent.source / "clip.mxf").write_bytes(content)
     agent.start()
     proxy.add("upload_part", "call", skip=parts // 2, action=lambda: agent.signal(signal.SIGKILL))

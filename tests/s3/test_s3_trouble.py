@@ -1,5 +1,7 @@
 """What a service answers when something is wrong becomes the right kind of fault, in clear words."""
 
+import ssl
+
 import pytest
 from botocore import exceptions as boto
 from urllib3 import exceptions as http
@@ -10,12 +12,16 @@ from agent.stores.s3.trouble import Missing, judge, passes
 SECRET = "AKIDNOBODY"  # noqa: S105  no secret: what a service might repeat of one
 
 
-def answered(code: str, status: int = 400, message: str = "") -> boto.ClientError:
+def answered(code: str, status: int = 400, message: str | None = "") -> boto.ClientError:
     answer = {
         "Error": {"Code": code, "Message": message},
         "ResponseMetadata": {"HTTPStatusCode": status},
     }
     return boto.ClientError(answer, "PutObject")  # type: ignore[arg-type]  # as much as is looked at
+
+
+def over_tls(error: ssl.SSLError) -> boto.SSLError:
+    return boto.SSLError(endpoint_url="https://127.0.0.1", error=http.SSLError(error))
 
 
 OUTAGES = [
@@ -34,6 +40,7 @@ OUTAGES = [
     (boto.NoCredentialsError(), OutageReason.DENIED),
     (boto.ReadTimeoutError(endpoint_url="http://127.0.0.1"), OutageReason.HUNG),
     (boto.EndpointConnectionError(endpoint_url="http://127.0.0.1"), OutageReason.UNREACHABLE),
+    (over_tls(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")), OutageReason.UNREACHABLE),
     (http.ProtocolError("broken"), OutageReason.UNREACHABLE),
     (ConnectionResetError(104, "Connection reset by peer"), OutageReason.UNREACHABLE),
 ]
@@ -76,6 +83,8 @@ def test_what_is_missing_or_taken_is_an_answer_and_no_fault() -> None:
         (answered("InternalError", 500), True),
         (answered("Unheard", 502), True),
         (boto.ConnectionClosedError(endpoint_url="http://127.0.0.1"), True),
+        (over_tls(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")), True),
+        (over_tls(ssl.SSLCertVerificationError(1, "certificate verify failed")), False),
         (boto.EndpointConnectionError(endpoint_url="http://127.0.0.1"), False),
         (boto.ReadTimeoutError(endpoint_url="http://127.0.0.1"), False),
         (answered("AccessDenied", 403), False),
@@ -90,6 +99,10 @@ def test_nothing_that_a_service_says_of_who_we_are_is_repeated() -> None:
     fault = judge(answered("InvalidAccessKeyId", 403, f"the key {SECRET} is unknown"), "put_object")
     assert SECRET not in str(fault)
     assert "access key" in str(fault)
+
+
+def test_a_service_that_says_nothing_is_not_quoted() -> None:
+    assert "None" not in str(judge(answered("InvalidPart", 400, None), "put_object"))
 
 
 def test_what_a_service_says_stays_on_one_line() -> None:

@@ -36,9 +36,14 @@ class UploadPartial:
     upload_id: str
     parts: Parts
     stored: dict[int, Stored]
+    _arrived: set[int] = field(init=False)  # at any time, whether it still counts or not
     _crew: Crew = field(factory=lambda: Crew(IN_FLIGHT), init=False)
     _sending: dict[int, Job] = field(factory=dict, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
+
+    @_arrived.default
+    def _arrived_before(self) -> set[int]:
+        return set(self.stored)
 
     @property
     def size_bytes(self) -> int:
@@ -122,9 +127,10 @@ class UploadPartial:
         except Missing:
             raise _vanished() from None
         except Fault as fault:
-            if fault.kind is FaultKind.REFUSED and number in self.stored:
+            if fault.kind is FaultKind.REFUSED and number in self._arrived:
                 self._give_up()
             raise
+        self._arrived.add(number)
         self.stored[number] = (sum(map(len, blocks)), etag)
 
     def _give_up(self) -> None:

@@ -3,6 +3,8 @@
 Nothing that a service says of who we are is repeated: what is denied is told in words of our own alone.
 """
 
+import ssl
+
 from botocore import exceptions as boto
 from urllib3 import exceptions as http
 
@@ -106,6 +108,8 @@ def passes(error: Exception) -> bool:
     if isinstance(error, boto.ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return code_of(error) in _PASSING or status in _PASSING_STATUS
+    if isinstance(error, boto.SSLError):  # so does TLS say as well that a connection broke
+        return not isinstance(_innermost(error), ssl.SSLCertVerificationError)
     return isinstance(error, boto.HTTPClientError | http.HTTPError) and not isinstance(error, _TIMEOUTS)
 
 
@@ -129,7 +133,7 @@ def judge(error: Exception, operation: str) -> Exception:
 
 def _answered(error: boto.ClientError, operation: str) -> Exception:
     code = code_of(error)
-    said = f"s3: {operation}: {code}: {error.response.get('Error', {}).get('Message', '')}"
+    said = f"s3: {operation}: {code}: {error.response.get('Error', {}).get('Message') or ''}"
     detail = on_one_line(said[:DETAIL_CHARACTERS])
     if code in _MISSING:
         return Missing(code)
@@ -154,8 +158,22 @@ def _fault(code: str, detail: str) -> Fault:
 
 def _cause(error: Exception) -> str:
     """The innermost reason, without the addresses and queries that the outer ones carry."""
-    inner = getattr(error, "kwargs", {}).get("error", error)
-    while isinstance(reason := getattr(inner, "reason", None), Exception):
-        inner = reason
+    inner = _innermost(error)
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return on_one_line(f"its certificate is not trusted: {inner.verify_message}")
+    if isinstance(inner, FileNotFoundError):
+        return "the file of trusted certificates (AWS_CA_BUNDLE) does not exist"
     words = getattr(inner, "strerror", None) or getattr(inner.__cause__, "strerror", None)
     return on_one_line(str(words or type(inner).__name__))
+
+
+def _innermost(error: Exception) -> Exception:
+    inner = getattr(error, "kwargs", {}).get("error", error)
+    while isinstance(reason := _within(inner), Exception):
+        inner = reason
+    return inner if isinstance(inner, Exception) else error
+
+
+def _within(error: Exception) -> object:
+    """What TLS complains of is the only argument of the error that says that it does."""
+    return error.args[0] if type(error) is http.SSLError else getattr(error, "reason", None)

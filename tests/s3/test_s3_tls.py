@@ -1,0 +1,84 @@
+"""Over TLS: certificates are those that the machine, or AWS_CA_BUNDLE, trusts."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.faults import OutageReason
+from agent.terms import Status
+from tests.flow.houses import fill, lines, running
+from tests.s3.proxy import Effect, Line, proxied
+from tests.s3.servers import PART_BYTES, Server, self_made_certificate
+from tests.s3.test_s3_flow import configure, is_out
+
+CONTENT = os.urandom(2 * PART_BYTES + 1)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    return self_made_certificate(tmp_path)
+
+
+@pytest.fixture
+def tls_line(moto: Server, certificate: Path) -> Iterator[Line]:
+    with proxied(moto, certificate) as (proxy, reached):
+        yield Line(proxy, reached.bucket())
+
+
+@pytest.mark.parametrize(
+    ("operation", "effect"),
+    [
+        ("upload_part", "cut"),
+        ("upload_part", "lose"),
+        ("upload_part", "spoil"),
+        ("complete_multipart_upload", "lose"),
+        ("get_object", "cut"),
+    ],
+)
+async def test_a_connection_that_breaks_is_made_anew_without_an_outage(
+    tmp_path: Path,
+    tls_line: Line,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    operation: str,
+    effect: Effect,
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+    trouble = tls_line.proxy.add(operation, effect)
+    configure(tmp_path, tls_line.bucket)
+    fill(tmp_path / "source", {"clip.mxf": CONTENT})
+    async with running(tmp_path) as house:
+        file = await house.until_file("clip.mxf", Status.COMPLETED)
+    assert trouble.struck == 1
+    assert file.attempts == 0
+    assert lines(caplog, "outage") == []
+    assert tls_line.bucket.objects() == {"clip.mxf": CONTENT}
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({}, "its certificate is not trusted: self-signed certificate"),
+        ({"AWS_CA_BUNDLE": "/nowhere"}, "the file of trusted certificates (AWS_CA_BUNDLE) does not exist"),
+    ],
+)
+async def test_a_certificate_that_cannot_be_trusted_is_an_outage_that_says_why(
+    tmp_path: Path,
+    tls_line: Line,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    words: str,
+) -> None:
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    configure(tmp_path, tls_line.bucket)
+    async with running(tmp_path) as house:
+        picture = await house.until(is_out)
+    outage = picture.routes["mxf"].outage
+    assert outage is not None
+    assert outage.reason is OutageReason.UNREACHABLE
+    assert outage.detail == f"s3: head_bucket: {words}"

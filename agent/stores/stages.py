@@ -2,7 +2,8 @@
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from attrs import define, field
@@ -115,3 +116,21 @@ class Crew:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job.run()
+
+
+@contextmanager
+def pulse(beat: Callable[[], None], every_s: float) -> Iterator[None]:
+    """While this block waits for something on purpose, `beat` is called again and again."""
+    over = threading.Event()
+
+    def beats() -> None:
+        while not over.wait(every_s):
+            beat()
+
+    thread = threading.Thread(target=beats, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -98,7 +98,7 @@ async def test_a_service_that_throttles_for_long_is_an_outage_that_ends_by_itsel
 
 
 async def test_a_service_that_hangs_is_an_outage_and_blocks_nobody(tmp_path: Path, moto_line: Line) -> None:
-    configure(tmp_path, moto_line.bucket, stall_timeout="1s", probe_timeout="1s")
+    configure(tmp_path, moto_line.bucket, stall_timeout="3s", probe_timeout="3s")
     fill(tmp_path / "source", {"clip.mxf": LARGE})
     for operation in ("upload_part", "head_bucket"):
         moto_line.proxy.add(operation, "hang", times=10_000)

@@ -20,6 +20,7 @@ from tests.system.agents import PATIENCE_S, Agent
 
 FOLDERS = ("", "day1", "day1/card a", "day2/deep/er", "caf\u00e9")
 LONG = os.urandom(6 * PART_BYTES)
+MANY_FILES_S = 300.0  # hundreds of them on a busy machine; only a test that fails waits as long
 
 
 @define(eq=False)
@@ -81,7 +82,7 @@ class Uploader(Agent):
         return None if file is None else str(file["state"])
 
     def wait_for_state(self, upload_id: str, state: str) -> dict[str, Any]:
-        self.wait_until(lambda: self.job(upload_id)["state"] == state)
+        self.wait_until(lambda: self.job(upload_id)["state"] == state, MANY_FILES_S)
         return self.job(upload_id)
 
 

@@ -146,9 +146,9 @@ class Agent:
         assert file is not None
         return file
 
-    def wait_until(self, holds: Callable[[], bool]) -> None:
-        """Poll until it holds; fails with the end of the log after `PATIENCE_S`."""
-        deadline_s = time.monotonic() + PATIENCE_S
+    def wait_until(self, holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+        """Poll until it holds; fails with the end of the log after `patience_s`."""
+        deadline_s = time.monotonic() + patience_s
         while not holds():
             if time.monotonic() > deadline_s:
                 raise AssertionError("it never came true; the log ends:\n" + self.log()[-4000:])

@@ -4,10 +4,9 @@ import base64
 import hashlib
 import mimetypes
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -18,6 +17,7 @@ from agent.stores.s3 import trouble
 from agent.stores.s3.body import Body
 from agent.stores.s3.client import connect
 from agent.stores.s3.trouble import Missing
+from agent.stores.stages import pulse
 from agent.terms import S3Access
 
 TRIES = 4
@@ -153,7 +153,7 @@ class Bucket:
         """Make the object out of these parts, number and ETag of each, where none was. Raises as `call`."""
         patient = evolve(self, access=evolve(self.access, timeout_s=max(self.access.timeout_s, COMPLETE_S)))
         chosen = [{"PartNumber": number, "ETag": etag} for number, etag in parts]
-        with self._alive_meanwhile():
+        with pulse(self.alive, PULSE_S):
             patient.call(
                 "complete_multipart_upload",
                 Key=key,
@@ -161,23 +161,6 @@ class Bucket:
                 MultipartUpload={"Parts": chosen},
                 IfNoneMatch="*",
             )
-
-    @contextmanager
-    def _alive_meanwhile(self) -> Iterator[None]:
-        """The answer is waited for on purpose."""
-        answered = threading.Event()
-
-        def pulse() -> None:
-            while not answered.wait(PULSE_S):
-                self.alive()
-
-        thread = threading.Thread(target=pulse, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            answered.set()
-            thread.join()
 
     def abort(self, key: str, upload_id: str) -> None:
         """Remove the upload if it is there; parts that arrive meanwhile are removed too. Raises as `call`."""

@@ -34,6 +34,7 @@ def configure(folder: Path, bucket: TestBucket, more: str = "", **keys: Any) -> 
         f"[s3]\nendpoint_url = {json.dumps(settings.endpoint_url)}\nregion = {json.dumps(settings.region)}\n"
         f"path_style = true\npart_size = {settings.part_size_bytes}\n"
     )
+    keys = {"probe": "400ms", **keys}  # each is a request
     write_config(folder, section + more, destination=bucket.root, **keys)
 
 

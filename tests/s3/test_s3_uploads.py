@@ -128,7 +128,7 @@ def test_300_files_in_nested_folders_are_sent_and_one_that_changes_is_sent_again
     uploader.start()
     job = uploader.upload(whole, pattern="*.mxf")
     changing = "day1/card a/clip002.mxf"
-    uploader.wait_until(lambda: uploader.file_state(job, changing) == "UPLOADED")
+    uploader.wait_until(lambda: uploader.file_state(job, changing) == "UPLOADED", MANY_FILES_S)
     (uploader.media / changing).write_bytes(b"changed meanwhile")
     ended = uploader.wait_for_state(job, "COMPLETED")
     listed = uploader.get("/uploads/")["uploads"]
@@ -152,7 +152,9 @@ def test_a_job_whose_agent_is_killed_goes_on_and_sends_nothing_twice(
     uploader.start()
     job = uploader.upload(whole)
     for share in (0.2, 0.6):
-        uploader.wait_until(lambda share=share: uploader.job(job)["completed_files"] >= share * len(files))  # type: ignore[misc]
+        uploader.wait_until(
+            lambda share=share: uploader.job(job)["completed_files"] >= share * len(files), MANY_FILES_S
+        )  # type: ignore[misc]
         uploader.signal(signal.SIGKILL)
         uploader.wait()
         uploader.start()

@@ -81,6 +81,9 @@ class Uploader(Agent):
         file = self.job_files(upload_id).get(path)
         return None if file is None else str(file["state"])
 
+    def wait_for_files(self, upload_id: str, count: int) -> None:
+        self.wait_until(lambda: self.job(upload_id)["completed_files"] >= count, MANY_FILES_S)
+
     def wait_for_state(self, upload_id: str, state: str) -> dict[str, Any]:
         self.wait_until(lambda: self.job(upload_id)["state"] == state, MANY_FILES_S)
         return self.job(upload_id)
@@ -152,9 +155,7 @@ def test_a_job_whose_agent_is_killed_goes_on_and_sends_nothing_twice(
     uploader.start()
     job = uploader.upload(whole)
     for share in (0.2, 0.6):
-        uploader.wait_until(
-            lambda share=share: uploader.job(job)["completed_files"] >= share * len(files), MANY_FILES_S
-        )  # type: ignore[misc]
+        uploader.wait_for_files(job, int(share * len(files)))
         uploader.signal(signal.SIGKILL)
         uploader.wait()
         uploader.start()

@@ -16,9 +16,10 @@ from agent.messages import (
     Subscribe,
     UploadFact,
     UploadsInbox,
+    ViewFact,
 )
 from agent.rules.metrics import Metrics
-from agent.rules.view import View, ViewFact
+from agent.rules.view import View
 from agent.views import Feed
 
 UPDATE_EVERY_S = 0.25

@@ -82,12 +82,7 @@ class Errand:
         Raises:
             Fault: any kind; the journal holds what was reached.
         """
-        transfer = await self.ledger.find(self.file.route, self.file.path)
-        step = opening(transfer, self.file, self.route.destination)
-        if transfer is not None and step is Next.START_OVER:
-            await self._put_away(transfer)
-        if transfer is None or step is Next.START_OVER:
-            transfer = await self._begin(self.file)
+        transfer, step = await self._opened(self.file)
         if step in (Next.BEGIN, Next.START_OVER, Next.RESUME, Next.REVISE):
             transfer = await self._copy(transfer)
         while transfer.step is Step.INTENT:
@@ -102,14 +97,9 @@ class Errand:
         Raises:
             Fault: any kind; the journal holds what was reached.
         """
-        transfer = await self.ledger.find(self.file.route, self.file.path)
-        step = opening(transfer, self.file, self.route.destination)
+        transfer, step = await self._opened(evolve(self.file, signature=self.file.signature.provisional()))
         if step in (Next.PUBLISH, Next.SETTLE):
             return  # delivered in this very state
-        if transfer is not None and step is Next.START_OVER:
-            await self._put_away(transfer)
-        if transfer is None or step is Next.START_OVER:
-            transfer = await self._begin(evolve(self.file, signature=self.file.signature.provisional()))
         request = FollowFile(
             source=self.route.source,
             path=self.file.path,
@@ -125,6 +115,16 @@ class Errand:
             pace=Pace(self.route.bandwidth, self.route.workers),
         )
         await self._reserving(transfer, request, self._hear_of_follow)
+
+    async def _opened(self, as_begun: SourceFile) -> tuple[Transfer, Next]:
+        """What is remembered of the file, else what is begun now, for `as_begun`; and what comes next."""
+        transfer = await self.ledger.find(self.file.route, self.file.path)
+        step = opening(transfer, self.file, self.route.destination)
+        if transfer is not None and step is Next.START_OVER:
+            await self._put_away(transfer)
+        if transfer is None or step is Next.START_OVER:
+            transfer = await self._begin(as_begun)
+        return transfer, step
 
     async def give_up(self, attempts: int, error: str | None) -> None:
         """Remove the partial and close the journal's entry; `error` None: forget the transfer altogether."""

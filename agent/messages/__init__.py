@@ -47,6 +47,7 @@ from agent.messages.facts import (
     Swept,
     UploadFact,
     UploadsInbox,
+    ViewFact,
 )
 from agent.messages.lanes import (
     Abandon,
@@ -124,6 +125,7 @@ __all__ = [
     "Swept",
     "UploadFact",
     "UploadsInbox",
+    "ViewFact",
     "WatcherInbox",
 ]
 

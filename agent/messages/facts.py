@@ -165,12 +165,12 @@ class Overhear:
     ear: trio.MemorySendChannel[UploadsInbox]
 
 
-BroadcasterInbox = (
+# What changes the picture that visitors have of the house.
+ViewFact = (
     Moved
     | Moves
     | Forgotten
     | Progress
-    | Counted
     | StorageState
     | SourceState
     | Swept
@@ -182,6 +182,5 @@ BroadcasterInbox = (
     | ConfigRejected
     | JournalState
     | JournalRenewed
-    | Subscribe
-    | Overhear
 )
+BroadcasterInbox = ViewFact | Counted | Subscribe | Overhear

@@ -23,6 +23,7 @@ from agent.messages import (
     SourceState,
     StorageState,
     Swept,
+    ViewFact,
 )
 from agent.rules.board import Board
 from agent.terms import SourceFile, Status
@@ -31,24 +32,6 @@ from agent.views import Event, FileView, Snapshot, Update
 RECENT_FILES = 100
 RECENT_EVENTS = 20
 RENEWED = "the journal was damaged and has been set aside, running copies begin again"
-
-ViewFact = (
-    Moved
-    | Moves
-    | Forgotten
-    | Progress
-    | StorageState
-    | SourceState
-    | Swept
-    | RouteState
-    | RouteOpened
-    | RouteClosed
-    | GenerationStarted
-    | Crashed
-    | ConfigRejected
-    | JournalState
-    | JournalRenewed
-)
 
 
 @define

@@ -10,12 +10,12 @@ from attrs import define, field
 from agent import app, household
 from agent.actors import delivery
 from agent.house import Generation
-from agent.messages import Moves
+from agent.messages import Moves, ViewFact
 from agent.rules.agenda import Agenda
 from agent.rules.reach import Reach
 from agent.rules.schedule import Schedule
 from agent.rules.stability import StabilityRule
-from agent.rules.view import View, ViewFact
+from agent.rules.view import View
 from agent.terms import Status
 from tests.flow.houses import (
     Picture,

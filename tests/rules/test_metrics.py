@@ -8,9 +8,9 @@ from prometheus_client.samples import Sample
 
 from agent.config import Uploads, upload_route
 from agent.faults import OutageReason
-from agent.messages import Counted, Crashed, Forgotten, GenerationStarted, Moved, RouteOpened
+from agent.messages import Counted, Crashed, Forgotten, GenerationStarted, Moved, RouteOpened, ViewFact
 from agent.rules.metrics import Metrics
-from agent.rules.view import View, ViewFact
+from agent.rules.view import View
 from agent.terms import Delivery, SourceFile, Status, UploadJob, UploadState
 from tests.rules.samples import ROUTE, a_delivery, a_file, kept_before, unusable, usable
 

@@ -18,10 +18,11 @@ from agent.messages import (
     Progress,
     RouteState,
     SourceState,
+    ViewFact,
 )
 from agent.rules import view as view_module
 from agent.rules.board import PENDING
-from agent.rules.view import RECENT_EVENTS, View, ViewFact
+from agent.rules.view import RECENT_EVENTS, View
 from agent.terms import SourceFile, Status
 from agent.views import Event, FileView, RouteView, Snapshot, Update
 from tests.rules.samples import ROUTE, a_delivery, a_file, unusable, usable

@@ -1,9 +1,18 @@
 """What is sent: blocks as one file, which can be sent again from its start."""
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 
 from attrs import define, field
+
+
+def md5_of(blocks: Sequence[bytes]) -> "hashlib._Hash":
+    """Of all of them in a row: what a part's ETag is, and its Content-MD5 (RFC 1864)."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for block in blocks:
+        digest.update(block)
+    return digest
 
 
 @define

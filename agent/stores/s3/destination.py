@@ -13,7 +13,7 @@ from agent.rules.uploads import MOST_PARTS, Parts, Upload, mark_of, parse
 from agent.stores.s3.partial import MemoryPartial, UploadPartial
 from agent.stores.s3.service import Alive, Answer, Bucket, mark_in
 from agent.stores.s3.stored import StoredObject
-from agent.stores.s3.trouble import Missing
+from agent.stores.s3.trouble import Missing, vanished
 from agent.terms import S3Access
 
 
@@ -55,7 +55,7 @@ class S3Destination:
         try:
             stored = self._bucket.parts(key, upload_id)
         except Missing:
-            raise _vanished() from None
+            raise vanished() from None
         return UploadPartial(self._bucket, key, upload_id, upload.parts, stored)
 
     def discard(self, partial: str) -> None:
@@ -75,7 +75,7 @@ class S3Destination:
             return
         upload = parse(partial)
         if upload is None or upload.id is None:
-            raise _vanished()
+            raise vanished()
         if upload.name != name:
             raise Fault(FaultKind.CONFLICT, f"{upload.name!r} was taken while it was being uploaded")
         self._once(key, mark, lambda: self._complete(key, upload, size_bytes))
@@ -172,7 +172,7 @@ class S3Destination:
             if after is not None and _is_marked(after, mark):
                 return
             if isinstance(error, Missing):
-                raise _vanished() from None
+                raise vanished() from None
             raise
 
 
@@ -182,7 +182,3 @@ def _is_marked(found: Answer, mark: str) -> bool:
 
 def _has_versions(found: Answer) -> bool:
     return str(found.get("VersionId", "null")) != "null"
-
-
-def _vanished() -> Fault:
-    return Fault(FaultKind.CORRUPT, "s3: the multipart upload has vanished from the destination")

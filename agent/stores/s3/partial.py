@@ -1,6 +1,5 @@
 """What stands of one file before it is published: an open multipart upload, or a small file in memory."""
 
-import hashlib
 import threading
 from collections.abc import Sequence
 
@@ -9,8 +8,9 @@ from attrs import define, field
 from agent.faults import Fault, FaultKind
 from agent.protocol import BLOCK_BYTES, VerifyMode
 from agent.rules.uploads import MOST_PARTS, Parts
+from agent.stores.s3.body import md5_of
 from agent.stores.s3.service import Bucket
-from agent.stores.s3.trouble import Missing
+from agent.stores.s3.trouble import Missing, vanished
 from agent.stores.stages import Crew, Job
 from agent.terms import VerifyLevel
 
@@ -91,10 +91,7 @@ class UploadPartial:
         stored = self.stored.get(self.parts.number(offset // BLOCK_BYTES))
         if stored is None or stored[0] != sum(map(len, blocks)):
             return False
-        digest = hashlib.md5(usedforsecurity=False)
-        for block in blocks:
-            digest.update(block)
-        return stored[1] == digest.hexdigest()
+        return stored[1] == md5_of(blocks).hexdigest()
 
     def anchor(self) -> None:
         """Nothing to do: the journal names the upload, and the service keeps it."""
@@ -111,7 +108,7 @@ class UploadPartial:
         try:
             listed = self.bucket.parts(self.key, self.upload_id)
         except Missing:
-            raise _vanished() from None
+            raise vanished() from None
         altered = [number for number, each in self.stored.items() if listed.get(number) != each]
         if altered:
             raise Fault(FaultKind.CORRUPT, f"s3: part {min(altered)} is listed as another than was sent")
@@ -125,7 +122,7 @@ class UploadPartial:
                 "upload_part", blocks, Key=self.key, UploadId=self.upload_id, PartNumber=number
             )
         except Missing:
-            raise _vanished() from None
+            raise vanished() from None
         except Fault as fault:
             if fault.kind is FaultKind.REFUSED and number in self._arrived:
                 self._give_up()
@@ -140,10 +137,6 @@ class UploadPartial:
 
     def _end(self, number: int) -> int:
         return self.parts.span(number).start * BLOCK_BYTES + self.stored[number][0]
-
-
-def _vanished() -> Fault:
-    return Fault(FaultKind.CORRUPT, "s3: the multipart upload has vanished from the destination")
 
 
 @define

@@ -1,7 +1,6 @@
 """One bucket of one S3 service: calls with limits on time and on patience."""
 
 import base64
-import hashlib
 import mimetypes
 import random
 import time
@@ -14,7 +13,7 @@ from attrs import define, evolve
 
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.stores.s3 import trouble
-from agent.stores.s3.body import Body
+from agent.stores.s3.body import Body, md5_of
 from agent.stores.s3.client import connect
 from agent.stores.s3.trouble import Missing
 from agent.stores.stages import pulse
@@ -110,9 +109,7 @@ class Bucket:
 
         Raises as `call`; Fault: CORRUPT: it arrived altered twice.
         """
-        digest = hashlib.md5(usedforsecurity=False)
-        for block in blocks:
-            digest.update(block)
+        digest = md5_of(blocks)
         size_bytes = sum(map(len, blocks))
         values |= {"ContentLength": size_bytes, "ContentMD5": base64.b64encode(digest.digest()).decode()}
         for _ in range(2):

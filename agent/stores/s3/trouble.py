@@ -17,6 +17,11 @@ class Missing(Exception):  # noqa: N818  an answer, not a mistake
     """No such object, or no such upload."""
 
 
+def vanished() -> Fault:
+    """What had arrived has to be sent again."""
+    return Fault(FaultKind.CORRUPT, "s3: the multipart upload has vanished from the destination")
+
+
 _DENIED = {
     "AccessDenied": "the credentials do not allow it",
     "AllAccessDisabled": "the account is disabled",

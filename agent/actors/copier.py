@@ -1,13 +1,18 @@
 """The copier pool of one destination: a task, a cancel scope and a worker process for each running copy."""
 
 import time
-from collections.abc import Mapping
-from typing import assert_never
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar, assert_never
 
 import trio
 from attrs import define, field
 
-from agent.actors.delivery import Errand
+from agent.actors.delivery import Carrying
+from agent.actors.errand import Errand
+from agent.actors.following import Following
+from agent.actors.giving_up import GivingUp
+from agent.actors.hands import Hands
 from agent.actors.sweeping import Sweeper
 from agent.config import DestinationPlan, Route
 from agent.faults import Fault, FaultKind
@@ -42,6 +47,9 @@ log = get_logger(__name__)
 # Not the file's fault, so no attempt is counted.
 PAUSING = (FaultKind.DESTINATION, FaultKind.JOURNAL, FaultKind.SOURCE_OUTAGE, FaultKind.BUSY)
 
+E = TypeVar("E", bound=Errand)
+Outcome = Done | CaughtUp | Abandoned | Failed | Interrupted
+
 
 @define(eq=False)
 class Pool:
@@ -63,11 +71,11 @@ class Pool:
 
     async def carry(self, order: Copy | Follow | Abandon, scope: trio.CancelScope) -> None:
         """One task of the pool: carry out the order and report exactly one outcome."""
-        errand = self._errand(order)
+        errand, work = self._task(order)
         outcome: Outcome | None = None
         with scope:
             await self.swept.wait()
-            outcome = await _outcome(errand, order)
+            outcome = await _outcome(errand, work, is_copy=isinstance(order, Copy))
         del self.scopes[order.file.id]
         await self.dispatcher.send(
             outcome or Interrupted(order.file, None, errand.verified_bytes, time.time())
@@ -85,14 +93,27 @@ class Pool:
             await self.broadcaster.send(Swept(self.plan.destination))
             await sweeper.keep_clear()
 
-    def _errand(self, order: Copy | Follow | Abandon) -> Errand:
-        return Errand(
+    def _task(self, order: Copy | Follow | Abandon) -> tuple[Errand, Callable[[], Awaitable[Outcome]]]:
+        match order:
+            case Copy():
+                carrying = self._errand(Carrying, order)
+                return carrying, partial(_deliver, carrying, order.attempt)
+            case Follow():
+                following = self._errand(Following, order)
+                return following, partial(_follow, following)
+            case Abandon():
+                giving_up = self._errand(GivingUp, order)
+                return giving_up, partial(_abandon, giving_up, order)
+            case _ as never:
+                assert_never(never)
+
+    def _errand(self, kind: type[E], order: Copy | Follow | Abandon) -> E:
+        return kind(
             file=order.file,
             route=self.routes[order.file.route],
             place=self._place(order.device),
-            stall_timeout_s=self.plan.stall_timeout_s,
             ledger=self.ledger,
-            workers=self.workers,
+            hands=Hands(self.workers, self.plan.stall_timeout_s),
             tell=self._tell,
             proven=self.proven,
         )
@@ -136,35 +157,35 @@ async def run(lane: trio.MemoryReceiveChannel[LaneMessage], pool: Pool) -> None:
         pool.sweeping.cancel()
 
 
-Outcome = Done | CaughtUp | Abandoned | Failed | Interrupted
-
-
-async def _outcome(errand: Errand, order: Copy | Follow | Abandon) -> Outcome:
+async def _outcome(errand: Errand, work: Callable[[], Awaitable[Outcome]], *, is_copy: bool) -> Outcome:
     try:
-        if isinstance(order, Abandon):
-            return await _abandon(errand, order)
-        if isinstance(order, Follow):
-            await errand.follow()
-            return CaughtUp(order.file, time.time())
-        delivery = await errand.deliver(order.attempt)
+        return await work()
     except JournalError as error:
         fault = Fault(FaultKind.JOURNAL, str(error))
     except Fault as caught:
         fault = caught
-    else:
-        event = "kept" if delivery.kept else "delivered"
-        log.info(event, to=delivery.destination_path, verified=delivery.level, **errand.about)
-        return Done(order.file, delivery, time.time())
     # Trouble with the journal meets every file on every attempt: the ledger has said it once for all.
     say = log.debug if fault.kind is FaultKind.JOURNAL else log.warning
-    event = "attempt failed" if isinstance(order, Copy) else "not followed any further"
+    event = "attempt failed" if is_copy else "not followed any further"
     say("interrupted" if fault.kind in PAUSING else event, error=str(fault), **errand.about)
     if fault.kind in PAUSING:
-        return Interrupted(order.file, fault, errand.verified_bytes, time.time())
-    return Failed(order.file, fault, time.time())
+        return Interrupted(errand.file, fault, errand.verified_bytes, time.time())
+    return Failed(errand.file, fault, time.time())
 
 
-async def _abandon(errand: Errand, order: Abandon) -> Abandoned:
+async def _deliver(errand: Carrying, attempt: int) -> Done:
+    delivery = await errand.deliver(attempt)
+    event = "kept" if delivery.kept else "delivered"
+    log.info(event, to=delivery.destination_path, verified=delivery.level, **errand.about)
+    return Done(errand.file, delivery, time.time())
+
+
+async def _follow(errand: Following) -> CaughtUp:
+    await errand.follow()
+    return CaughtUp(errand.file, time.time())
+
+
+async def _abandon(errand: GivingUp, order: Abandon) -> Abandoned:
     await errand.give_up(order.attempts, order.error)
     if order.error is not None:
         log.error("failed", error=order.error, attempts=order.attempts, **errand.about)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import trio
 from attrs import define, field
 
-from agent.actors.delivery import HASH_PREFIX, NOT_READ_BACK, under
+from agent.actors.delivery import HASH_PREFIX, NOT_READ_BACK
+from agent.actors.errand import under
 from agent.config import DestinationPlan, Route
 from agent.faults import Fault, FaultKind
 from agent.ledger import Ledger

@@ -1,14 +1,18 @@
 """The order of a transfer's steps: what is in the journal before the next one begins."""
 
 from contextlib import nullcontext
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pytest
 import trio
 from attrs import define, evolve, field
 from trio.testing import MockClock
 
-from agent.actors.delivery import BUSY_LOOK_S, Errand
+from agent.actors.delivery import BUSY_LOOK_S, Carrying
+from agent.actors.errand import Errand
+from agent.actors.following import Following
+from agent.actors.giving_up import GivingUp
+from agent.actors.hands import Hands
 from agent.config import Route
 from agent.faults import Fault, FaultKind, OutageReason, Side
 from agent.messages import Counted, Moved, Progress
@@ -49,6 +53,8 @@ DIED = Fault(FaultKind.WORKER, "worker process 7 died")
 BEGIN = ["find", "begin", "CopyFile", "intent", "PublishFile", "published", "SettleSource", "finish"]
 RESUME = ["find", *BEGIN[2:]]
 
+E = TypeVar("E", bound=Errand)
+
 
 @define
 class Bench:
@@ -86,12 +92,21 @@ class Bench:
         (transfer,) = self.ledger.transfers.values()
         return transfer
 
-    def errand(self) -> Errand:
+    def errand(self, kind: type[E]) -> E:
         async def tell(fact: Moved | Progress | Counted) -> None:
             await trio.lowlevel.checkpoint()
             self.told.append(fact)
 
-        return Errand(FILE, self.route, PLACE, 30.0, self.ledger, self.workers, tell)
+        return kind(FILE, self.route, PLACE, self.ledger, Hands(self.workers, 30.0), tell)
+
+    def carrying(self) -> Carrying:
+        return self.errand(Carrying)
+
+    def following(self) -> Following:
+        return self.errand(Following)
+
+    def giving_up(self) -> GivingUp:
+        return self.errand(GivingUp)
 
 
 @pytest.fixture
@@ -103,7 +118,7 @@ def bench(autojump_clock: MockClock) -> Bench:
 
 
 async def test_every_step_is_in_the_journal_before_the_next_begins(bench: Bench) -> None:
-    delivery = await bench.errand().deliver(attempts=2)
+    delivery = await bench.carrying().deliver(attempts=2)
     assert bench.diary == BEGIN
     assert (delivery.destination_path, delivery.level, delivery.hash) == (f"{NAS}/a.mxf", "read_back", HASH)
     assert (delivery.size_bytes, delivery.already_there, delivery.kept) == (100, False, False)
@@ -118,10 +133,10 @@ async def test_a_source_that_is_gone_has_been_delivered_whether_or_not_its_histo
     bench.workers.script(SettleSource, SourceSettled(kept))
     bench.ledger.broken.add("finish")
     if kept is None:
-        assert not (await bench.errand().deliver(1)).kept
+        assert not (await bench.carrying().deliver(1)).kept
     else:
         with pytest.raises(JournalError):
-            await bench.errand().deliver(1)
+            await bench.carrying().deliver(1)
     assert bench.left.step is Step.PUBLISHED
 
 
@@ -131,7 +146,7 @@ async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None
         ROUTE, after="archive", archive="/old", verify="hash", conflict="fail", bandwidth=steps
     )
     bench.remember(COPYING)
-    await bench.errand().deliver(1)
+    await bench.carrying().deliver(1)
     state, partial, pace = FILE.signature, COPYING.partial, Pace(steps, shares=ROUTE.workers)
     assert [request for _, request in bench.workers.asked] == [
         CopyFile("/src", "a.mxf", state, PLACE, "a.mxf", partial, (), "hash", "fail", pace),
@@ -142,7 +157,7 @@ async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None
 
 async def test_a_checkpoint_is_in_the_journal_while_the_copy_goes_on(bench: Bench) -> None:
     bench.workers.script(CopyFile, Says(SOURCE_FAULT, (Checkpoint(0, DIGEST), Checkpoint(1, DIGEST * 2))))
-    errand = bench.errand()
+    errand = bench.carrying()
     with pytest.raises(Fault, match="Permission denied"):
         await errand.deliver(1)
     assert bench.diary == ["find", "begin", "CopyFile", "checkpoint", "checkpoint"]
@@ -152,7 +167,7 @@ async def test_a_checkpoint_is_in_the_journal_while_the_copy_goes_on(bench: Benc
 
 async def test_an_interrupted_copy_goes_on_in_its_partial_from_its_verified_blocks(bench: Bench) -> None:
     bench.remember(evolve(COPYING, blocks=(DIGEST, DIGEST)))
-    errand = bench.errand()
+    errand = bench.carrying()
     await errand.deliver(1)
     assert bench.diary == RESUME
     request = bench.copy_order
@@ -162,14 +177,14 @@ async def test_an_interrupted_copy_goes_on_in_its_partial_from_its_verified_bloc
 
 async def test_what_was_verified_is_published_without_being_copied_again(bench: Bench) -> None:
     bench.remember(INTENT)
-    await bench.errand().deliver(1)
+    await bench.carrying().deliver(1)
     assert bench.diary == ["find", "PublishFile", "published", "SettleSource", "finish"]
     assert bench.told == []
 
 
 async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Bench) -> None:
     bench.remember(PUBLISHED)
-    delivery = await bench.errand().deliver(1)
+    delivery = await bench.carrying().deliver(1)
     assert bench.diary == ["find", "SettleSource", "finish"]
     assert delivery.destination_path == f"{NAS}/a_1.mxf"
 
@@ -179,7 +194,7 @@ async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Be
 )
 async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Bench, older: Transfer) -> None:
     bench.remember(older)
-    await bench.errand().deliver(1)
+    await bench.carrying().deliver(1)
     assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
     assert bench.workers.asked[0][1] == DiscardPartial(PLACE, COPYING.partial)
     assert bench.copy_order.partial != COPYING.partial
@@ -187,7 +202,7 @@ async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Ben
 
 async def test_a_partial_on_another_destination_is_not_looked_for_on_this_one(bench: Bench) -> None:
     bench.remember(evolve(COPYING, destination="/other"))
-    await bench.errand().deliver(1)
+    await bench.carrying().deliver(1)
     assert bench.diary == ["find", "drop", *BEGIN[1:]]
     assert bench.ledger.left == [("/other", COPYING.partial)]
 
@@ -198,7 +213,7 @@ async def test_the_partial_of_another_state_that_does_not_let_go_is_left_to_the_
 ) -> None:
     bench.remember(evolve(INTENT, signature=OLDER))
     bench.workers.script(DiscardPartial, trouble)
-    await bench.errand().deliver(1)
+    await bench.carrying().deliver(1)
     assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
     assert bench.ledger.left == [(NAS, COPYING.partial)]
     assert bench.copy_order.partial != COPYING.partial
@@ -206,7 +221,7 @@ async def test_the_partial_of_another_state_that_does_not_let_go_is_left_to_the_
 
 async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None:
     bench.remember(evolve(PUBLISHED, signature=OLDER))
-    await bench.errand().deliver(1)
+    await bench.carrying().deliver(1)
     assert bench.diary == ["find", "finish", *BEGIN[1:]]
     why = "the source changed after it had been delivered"
     assert bench.ledger.ended == [
@@ -218,7 +233,7 @@ async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None
 async def test_content_that_stands_there_already_is_not_published_again(bench: Bench) -> None:
     bench.workers.script(CopyFile, Found(DIGEST, "read_back", "a_2.mxf"))
     bench.workers.script(SettleSource, SourceSettled(None))
-    delivery = await bench.errand().deliver(1)
+    delivery = await bench.carrying().deliver(1)
     assert bench.diary == ["find", "begin", "CopyFile", "intent", "published", "SettleSource", "finish"]
     assert (delivery.destination_path, delivery.already_there) == (f"{NAS}/a_2.mxf", True)
     assert (delivery.level, delivery.hash) == ("read_back", HASH)
@@ -229,7 +244,7 @@ async def test_a_name_that_was_taken_is_the_name_that_is_remembered(bench: Bench
     bench.workers.script(PublishFile, Published("a_1.mxf", already_there=True))
     bench.workers.script(SettleSource, SOURCE_FAULT)
     with pytest.raises(Fault):
-        await bench.errand().deliver(1)
+        await bench.carrying().deliver(1)
     left = bench.left
     assert (left.step, left.name, left.already_there) == (Step.PUBLISHED, "a_1.mxf", True)
 
@@ -240,7 +255,7 @@ async def test_a_name_that_was_taken_is_the_name_that_is_remembered(bench: Bench
 async def test_visitors_hear_of_progress_and_once_of_verifying(bench: Bench) -> None:
     bench.workers.script(CopyFile, Says(SOURCE_FAULT, (Copying(50, 0), Copying(100, 0), Copying(100, 60))))
     with pytest.raises(Fault):
-        await bench.errand().deliver(1)
+        await bench.carrying().deliver(1)
     shown = [
         (fact.copied_bytes, fact.verified_bytes) if isinstance(fact, Progress) else fact.status
         for fact in bench.told
@@ -250,7 +265,7 @@ async def test_visitors_hear_of_progress_and_once_of_verifying(bench: Bench) -> 
 
 
 async def test_a_copy_that_reported_nothing_shows_verifying_all_the_same(bench: Bench) -> None:
-    await bench.errand().deliver(1)
+    await bench.carrying().deliver(1)
     assert [fact.status for fact in bench.told if isinstance(fact, Moved)] == [Status.VERIFYING]
 
 
@@ -258,7 +273,7 @@ async def test_each_repaired_block_counts_as_a_verify_failure(bench: Bench) -> N
     bench.workers.script(CopyFile, evolve(COPIED, repaired_blocks=2))
     bench.workers.script(PublishFile, SOURCE_FAULT)
     with pytest.raises(Fault):
-        await bench.errand().deliver(1)
+        await bench.carrying().deliver(1)
     assert bench.told.count(Counted("verify_failure", "mxf")) == 2
 
 
@@ -271,7 +286,7 @@ async def test_a_copy_that_arrives_corrupt_is_counted_and_can_be_resumed(
     bench.remember(COPYING)
     bench.workers.script(CopyFile, CORRUPT)
     with pytest.raises(Fault, match="altered"):
-        await bench.errand().deliver(1)
+        await bench.carrying().deliver(1)
     assert bench.diary == ["find", "CopyFile"]
     assert bench.told == [Counted("verify_failure", "mxf")]
     assert bench.left == COPYING
@@ -281,7 +296,7 @@ async def test_a_partial_found_corrupt_at_publishing_is_left_for_a_fresh_one(ben
     bench.remember(evolve(INTENT, blocks=(DIGEST,)))
     bench.workers.script(PublishFile, CORRUPT)
     with pytest.raises(Fault, match="altered"):
-        await bench.errand().deliver(1)
+        await bench.carrying().deliver(1)
     assert bench.diary == ["find", "PublishFile", "restart"]
     left = bench.left
     assert (left.step, left.blocks) == (Step.COPYING, ())
@@ -294,14 +309,14 @@ async def test_a_publication_that_meets_an_outage_is_tried_again_as_it_stands(be
     bench.remember(INTENT)
     bench.workers.script(PublishFile, OUTAGE)
     with pytest.raises(Fault):
-        await bench.errand().deliver(1)
+        await bench.carrying().deliver(1)
     assert bench.left == INTENT
 
 
 async def test_a_copy_in_which_nothing_moves_is_an_outage(bench: Bench, autojump_clock: MockClock) -> None:
     bench.workers.script(CopyFile, SILENCE)
     with pytest.raises(Fault, match="nothing moved for 30 s") as caught:
-        await bench.errand().deliver(1)
+        await bench.carrying().deliver(1)
     assert (caught.value.kind, caught.value.reason) == (FaultKind.DESTINATION, OutageReason.HUNG)
     assert autojump_clock.current_time() == 30.0
 
@@ -311,12 +326,12 @@ async def test_a_worker_that_dies_over_the_source_may_have_let_go_of_it_so_anoth
 ) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(SettleSource, DIED, SourceSettled(None))
-    assert not (await bench.errand().deliver(1)).kept
+    assert not (await bench.carrying().deliver(1)).kept
     assert bench.diary == ["find", "SettleSource", "SettleSource", "finish"]
     bench.remember(PUBLISHED)
     bench.workers.script(SettleSource, DIED, DIED)
     with pytest.raises(Fault, match="died"):
-        await bench.errand().deliver(1)
+        await bench.carrying().deliver(1)
     assert bench.left == PUBLISHED
 
 
@@ -326,7 +341,7 @@ async def test_a_source_that_cannot_be_settled_in_time_is_an_outage_of_the_sourc
     bench.remember(PUBLISHED)
     bench.workers.script(SettleSource, SILENCE)
     with pytest.raises(Fault, match="source: nothing moved for 30 s") as caught:
-        await bench.errand().deliver(1)
+        await bench.carrying().deliver(1)
     assert caught.value.kind is FaultKind.SOURCE_OUTAGE
     assert autojump_clock.current_time() == 30.0
     assert bench.left == PUBLISHED
@@ -339,7 +354,7 @@ async def test_a_source_that_stays_is_remembered_with_the_reason_unless_the_rout
     bench.remember(PUBLISHED)
     bench.route = evolve(ROUTE, after=after)
     bench.workers.script(SettleSource, SourceSettled("a writer holds it open"))
-    delivery = await bench.errand().deliver(3)
+    delivery = await bench.carrying().deliver(3)
     assert delivery.kept
     assert bench.ledger.ended == [Ended("a.mxf", "kept", 3, error, f"{NAS}/a_1.mxf")]
 
@@ -348,48 +363,48 @@ async def test_a_source_that_stays_is_remembered_with_the_reason_unless_the_rout
 
 
 async def test_a_file_given_up_before_its_transfer_began_is_in_the_history(bench: Bench) -> None:
-    await bench.errand().give_up(3, "unreadable")
+    await bench.giving_up().give_up(3, "unreadable")
     assert bench.diary == ["find", "fail_unstarted"]
     assert bench.ledger.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
 
 
 async def test_there_is_nothing_to_forget_of_what_never_began(bench: Bench) -> None:
-    await bench.errand().give_up(0, None)
+    await bench.giving_up().give_up(0, None)
     assert bench.diary == ["find"]
 
 
 async def test_a_delivered_file_that_is_given_up_was_delivered_and_kept(bench: Bench) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(LookUpSource, Presence(exists=True))
-    await bench.errand().give_up(3, "cannot be deleted")
+    await bench.giving_up().give_up(3, "cannot be deleted")
     assert bench.ledger.ended == [Ended("a.mxf", "kept", 3, "cannot be deleted", f"{NAS}/a_1.mxf")]
 
 
 async def test_a_delivered_file_whose_source_has_gone_by_then_was_delivered(bench: Bench) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(LookUpSource, Presence(exists=False))
-    await bench.errand().give_up(1, None)
+    await bench.giving_up().give_up(1, None)
     assert bench.ledger.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
 
 
 @pytest.mark.parametrize("transfer", [COPYING, INTENT])
 async def test_giving_up_removes_the_partial_first(bench: Bench, transfer: Transfer) -> None:
     bench.remember(transfer)
-    await bench.errand().give_up(3, "unreadable")
+    await bench.giving_up().give_up(3, "unreadable")
     assert bench.diary == ["find", "DiscardPartial", "finish"]
     assert bench.ledger.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
 
 
 async def test_forgetting_leaves_neither_partial_nor_history(bench: Bench) -> None:
     bench.remember(COPYING)
-    await bench.errand().give_up(1, None)
+    await bench.giving_up().give_up(1, None)
     assert bench.diary == ["find", "DiscardPartial", "drop"]
     assert (bench.ledger.transfers, bench.ledger.ended) == ({}, [])
 
 
 async def test_a_whole_copy_whose_source_seems_gone_is_left_for_the_sweep(bench: Bench) -> None:
     bench.remember(INTENT)
-    await bench.errand().give_up(1, None)
+    await bench.giving_up().give_up(1, None)
     assert bench.diary == ["find"]
     assert list(bench.ledger.transfers.values()) == [INTENT]
 
@@ -397,7 +412,7 @@ async def test_a_whole_copy_whose_source_seems_gone_is_left_for_the_sweep(bench:
 async def test_a_copy_that_hangs_on_its_source_is_an_outage_of_the_source(bench: Bench) -> None:
     bench.workers.script(CopyFile, Says(None, silent_side=Side.SOURCE))
     with pytest.raises(Fault, match="source: nothing moved for 30 s") as caught:
-        await bench.errand().deliver(1)
+        await bench.carrying().deliver(1)
     assert caught.value.kind is FaultKind.SOURCE_OUTAGE
 
 
@@ -406,7 +421,7 @@ async def test_a_partial_that_a_stuck_worker_holds_is_waited_for_and_then_resume
 ) -> None:
     bench.remember(evolve(COPYING, blocks=(DIGEST,)))
     bench.workers.script(CopyFile, BUSY, BUSY, COPIED)
-    await bench.errand().deliver(1)
+    await bench.carrying().deliver(1)
     assert [request.digests for request in bench.copies()] == 3 * [(DIGEST,)]
     assert len({request.partial for request in bench.copies()}) == 1
     assert autojump_clock.current_time() == 2 * BUSY_LOOK_S
@@ -417,7 +432,7 @@ async def test_after_the_stall_timeout_a_copy_begins_again_beside_a_partial_that
 ) -> None:
     bench.remember(evolve(COPYING, blocks=(DIGEST,)))
     bench.workers.script(CopyFile, *int(30.0 / BUSY_LOOK_S) * [BUSY], COPIED)
-    await bench.errand().deliver(1)
+    await bench.carrying().deliver(1)
     *_, held, fresh = bench.copies()
     assert (held.partial, held.digests) == (COPYING.partial, (DIGEST,))
     assert fresh.partial != COPYING.partial
@@ -440,7 +455,7 @@ async def test_a_growing_file_is_followed_from_what_is_known_and_every_checkpoin
 ) -> None:
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
     bench.workers.script(FollowFile, followed(Checkpoint(1, DIGEST * 2), Patch(0, HEAD)))
-    errand = bench.errand()
+    errand = bench.following()
     await errand.follow()
     assert bench.diary == ["find", "FollowFile", "checkpoint", "patch"]
     assert bench.left.blocks == (HEAD, DIGEST, DIGEST)
@@ -453,11 +468,11 @@ async def test_a_growing_file_that_is_new_begins_and_another_file_of_its_name_go
     bench: Bench,
 ) -> None:
     bench.workers.script(FollowFile, followed())
-    await bench.errand().follow()
+    await bench.following().follow()
     assert bench.diary == ["find", "begin", "FollowFile"]
     bench.diary.clear()
     bench.remember(evolve(COPYING, signature=evolve(OLDER, inode=9)))
-    await bench.errand().follow()
+    await bench.following().follow()
     assert bench.diary == ["find", "DiscardPartial", "drop", "begin", "FollowFile"]
 
 
@@ -466,7 +481,7 @@ async def test_what_was_delivered_in_this_very_state_is_not_followed(
     bench: Bench, transfer: Transfer
 ) -> None:
     bench.remember(transfer)
-    await bench.errand().follow()
+    await bench.following().follow()
     assert bench.diary == ["find"]
 
 
@@ -474,10 +489,10 @@ async def test_what_was_proven_while_following_is_trusted_once_at_the_end(bench:
     bench.workers.script(FollowFile, followed(Checkpoint(0, DIGEST * 3)))
     bench.workers.script(CopyFile, BUSY, SOURCE_FAULT, COPIED)
     bench.remember(evolve(COPYING, signature=OLDER))
-    following = bench.errand()
+    following = bench.following()
     await following.follow()
     for attempt, ends in ((1, pytest.raises(Fault)), (2, nullcontext())):
-        errand = bench.errand()
+        errand = bench.carrying()
         errand.proven = following.proven
         with ends:
             await errand.deliver(attempt)
@@ -500,7 +515,7 @@ async def test_nothing_counts_as_proven_but_what_the_last_follower_has_seen_itse
 ) -> None:
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,) * 3))
     bench.workers.script(FollowFile, followed(*replies))
-    errand = bench.errand()
+    errand = bench.following()
     errand.proven = {COPYING.partial: 3}
     await errand.follow()
     assert errand.proven.get(COPYING.partial, 0) == proven
@@ -508,22 +523,23 @@ async def test_nothing_counts_as_proven_but_what_the_last_follower_has_seen_itse
 
 async def test_what_was_copied_while_it_grew_is_compared_even_if_it_grew_no_more(bench: Bench) -> None:
     bench.workers.script(FollowFile, followed(Proven(0), Checkpoint(0, DIGEST)))
-    errand = bench.errand()
-    await errand.follow()
-    await errand.deliver(1)
+    following, carrying = bench.following(), bench.carrying()
+    carrying.proven = following.proven
+    await following.follow()
+    await carrying.deliver(1)
     assert (bench.copy_order.revised, bench.copy_order.proven_blocks) == (True, 1)
 
 
 async def test_a_revised_copy_is_of_the_last_state_before_its_name_is_decided(bench: Bench) -> None:
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
     bench.workers.script(CopyFile, Says(COPIED, (Patch(0, HEAD),)))
-    await bench.errand().deliver(1)
+    await bench.carrying().deliver(1)
     assert bench.diary == ["find", "CopyFile", "patch", "adopt", *RESUME[2:]]
 
 
 async def test_a_copy_of_the_state_that_is_remembered_is_not_revised(bench: Bench) -> None:
     bench.remember(evolve(COPYING, blocks=(DIGEST,)))
-    await bench.errand().deliver(1)
+    await bench.carrying().deliver(1)
     assert not bench.copy_order.revised
     assert "adopt" not in bench.diary
 
@@ -534,6 +550,6 @@ async def test_a_source_that_does_not_say_whether_a_delivered_file_is_gone_is_no
     bench.remember(PUBLISHED)
     bench.workers.script(LookUpSource, SILENCE)
     with pytest.raises(Fault) as caught:
-        await bench.errand().give_up(3, "a writer holds it open")
+        await bench.giving_up().give_up(3, "a writer holds it open")
     assert caught.value.kind is FaultKind.SOURCE_OUTAGE
     assert bench.left == PUBLISHED

@@ -15,7 +15,8 @@ import struct
 import sys
 import threading
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, assert_never
 
 from attrs import define, field
@@ -24,6 +25,7 @@ from agent.faults import Fault, FaultKind
 from agent.protocol import (
     CheckFile,
     CopyFile,
+    CopyFiles,
     DiscardPartial,
     ExamineSource,
     FindDestination,
@@ -37,14 +39,17 @@ from agent.protocol import (
     ListSource,
     LookUpSource,
     Moving,
+    Outcomes,
     Place,
     PrepareSource,
     Presence,
     ProbeDestination,
     PublishFile,
+    PublishFiles,
     Reply,
     Request,
     SettleSource,
+    SettleSources,
     SourceFolder,
     SourceSettled,
     Started,
@@ -62,6 +67,7 @@ from agent.stores.following import follow_file
 from agent.stores.platform import Publisher
 from agent.stores.roots import find_folder
 from agent.stores.settling import settle
+from agent.stores.together import copy_together, publish_together, settle_together
 from agent.stores.whereabouts import Whereabouts
 
 HEADER = struct.Struct(">I")
@@ -183,6 +189,15 @@ class Desk:
                 return Finished()
             case SettleSource(root, path, signature, after, archive):
                 return SourceSettled(settle(root, path, signature, after, archive))
+            case CopyFiles(requests):
+                self._copy = whereabouts = Whereabouts()
+                with self._together(requests) as destination:
+                    return Outcomes(copy_together(requests, destination, self.moving, whereabouts))
+            case PublishFiles(requests):
+                with self._together(requests) as destination:
+                    return Outcomes(publish_together(requests, destination, self.moving))
+            case SettleSources(requests):
+                return Outcomes(settle_together(requests[0].source, requests, self.moving))
             case LookUpSource(root, path):
                 return Presence(source.exists(root, path))
             case FindFolder(path, roots):
@@ -192,6 +207,13 @@ class Desk:
 
     def _destination(self, place: Place) -> AbstractContextManager[Destination]:
         return places.destination(place, self._publisher, self.moving)
+
+    @contextmanager
+    def _together(self, requests: Sequence[CopyFile] | Sequence[PublishFile]) -> Iterator[Destination]:
+        place = requests[0].place
+        partials = [request.partial for request in requests]
+        with self._claims.all_held(place.root, partials), self._destination(place) as destination:
+            yield destination
 
     def _list(self, folder: SourceFolder) -> ListingEnd:
         listing = source.Listing(folder)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from agent.faults import Side
+from agent.faults import Fault, Side
 from agent.terms import Entry, VerifyLevel
 
 
@@ -178,6 +178,18 @@ class SourceSettled:
 
 
 @frozen
+class Declined:
+    """It is not as plain as the others of its request: nothing was done, carry it alone."""
+
+
+@frozen
+class Outcomes:
+    """What became of each, in the order in which they were asked for."""
+
+    each: tuple[Copied | Declined | Published | SourceSettled | Fault, ...]
+
+
+@frozen
 class Presence:
     exists: bool
 
@@ -222,6 +234,7 @@ Reply = (
     | Published
     | Checked
     | SourceSettled
+    | Outcomes
     | Presence
     | Strays
     | FolderFound

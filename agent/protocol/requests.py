@@ -174,6 +174,30 @@ class SettleSource:
 
 
 @frozen
+class CopyFiles:
+    """Copy and verify small files to one place, none of which was begun before. Ends with Outcomes.
+
+    Of each: Copied, Declined or a Fault.
+    """
+
+    requests: tuple[CopyFile, ...]
+
+
+@frozen
+class PublishFiles:
+    """Publish them. Ends with Outcomes; of each: Published or a Fault."""
+
+    requests: tuple[PublishFile, ...]
+
+
+@frozen
+class SettleSources:
+    """Let go of sources below one root. Ends with Outcomes; of each: SourceSettled or a Fault."""
+
+    requests: tuple[SettleSource, ...]
+
+
+@frozen
 class LookUpSource:
     """Does this path still exist? Ends with Presence."""
 
@@ -221,6 +245,9 @@ Request = (
     | PublishFile
     | CheckFile
     | SettleSource
+    | CopyFiles
+    | PublishFiles
+    | SettleSources
     | LookUpSource
     | DiscardPartial
     | FindStrays

@@ -5,7 +5,7 @@ the relative path as their file name; a link in the way is ENOTDIR (a folder's p
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from agent.stores.descriptors import held
@@ -86,11 +86,24 @@ def sync_way(root_fd: int, relative: str) -> None:
         ValueError: the path could lead out of the root.
         OSError: nothing stands there, or a folder could not be stored.
     """
-    *folders, _ = _names(relative)
-    with naming(relative):
-        for depth in range(len(folders) + 1):
-            with held(_descend(root_fd, folders[:depth], create=False)) as folder:
-                sync_folder(folder)
+    _names(relative)
+    sync_folders(root_fd, {relative.rpartition("/")[0]})
+
+
+def sync_folders(root_fd: int, folders: Iterable[str]) -> None:
+    """Make durable what stands in these folders below the root ("": the root itself), and the way to them.
+
+    Raises:
+        ValueError: a path could lead out of the root.
+        OSError: there is no such folder, or it could not be stored.
+    """
+    ways: set[tuple[str, ...]] = set()
+    for folder in folders:
+        names = _names(folder) if folder else []
+        ways.update(tuple(names[:depth]) for depth in range(len(names) + 1))
+    for way in sorted(ways, key=len):
+        with naming("/".join(way)), held(_descend(root_fd, way, create=False)) as descriptor:
+            sync_folder(descriptor)
 
 
 def unlink_beneath(root_fd: int, relative: str) -> None:

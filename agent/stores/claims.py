@@ -8,8 +8,8 @@ kernel lets go of it when the process has really gone, and not before, across re
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import xxhash
 from attrs import define, field
@@ -45,6 +45,14 @@ class Claims:
             yield
         finally:
             fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, offset)
+
+    @contextmanager
+    def all_held(self, root: str, partials: Iterable[str]) -> Iterator[None]:
+        """The sole right to all of these. Raises: Fault: as `held`."""
+        with ExitStack() as claims:
+            for partial in partials:
+                claims.enter_context(self.held(root, partial))
+            yield
 
     def _open(self) -> int:
         if self._descriptor is None:

@@ -4,6 +4,7 @@ Every method raises Fault: DESTINATION with its reason for an outage, REFUSED fo
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from agent.protocol import ConflictMode, VerifyMode
@@ -98,6 +99,10 @@ class Existing(Protocol):
 
 class Destination(Protocol):
     """One destination, opened for one request. Names are paths relative to its root."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """What is promised to be durable inside of it is so when it ends without an error, at less cost."""
+        ...
 
     def reserve(self, partial: str, name: str, size_bytes: int | None, conflict: ConflictMode) -> str:
         """The partial under which these bytes (None: it grows) may be written, to become `name`.

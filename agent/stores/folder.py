@@ -16,6 +16,7 @@ from agent.stores.descriptors import held
 from agent.stores.platform import Publisher
 from agent.stores.source import READ_FLAGS
 from agent.stores.strays import Search
+from agent.stores.ways import Ways
 from agent.terms import VerifyLevel
 
 
@@ -37,7 +38,7 @@ class OpenFile:
     lasts = True
     readable = True
     _descriptor: int
-    _root: int
+    _ways: Ways
     _path: str
     _got_past_cache: bool = field(default=True, init=False)
     _is_anchored: bool = field(default=False, init=False)
@@ -83,7 +84,7 @@ class OpenFile:
     def anchor(self) -> None:
         if not self._is_anchored:
             with destination_faults():
-                beneath.sync_way(self._root, self._path)
+                self._ways.sync(self._path)
             self._is_anchored = True
 
     def holds(self, offset: int, blocks: Sequence[bytes]) -> bool:
@@ -115,7 +116,7 @@ class OpenFile:
     def make_durable(self) -> None:
         with destination_faults():
             platform.sync_file(self._descriptor)
-            beneath.sync_way(self._root, self._path)
+            self._ways.sync(self._path)
 
     def close(self) -> None:
         # Behind SMB a full disk is only told at close(), so this too can be an outage.
@@ -129,6 +130,10 @@ class FolderDestination:
 
     _root: int
     _publisher: Publisher
+    _ways: Ways = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ways = Ways(self._root)
 
     @classmethod
     @contextmanager
@@ -144,6 +149,11 @@ class FolderDestination:
             if device != place.device:
                 raise Fault.outage(OutageReason.UNMOUNTED, f"another file system stands at {place.root}")
             yield cls(root, publisher)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with destination_faults(), self._ways.together():
+            yield
 
     def reserve(self, partial: str, name: str, size_bytes: int | None, conflict: ConflictMode) -> str:  # noqa: ARG002  any name will do
         return partial
@@ -166,7 +176,7 @@ class FolderDestination:
             folder, source_name = self._folder_of(partial, create=False)
             with held(folder):
                 self._publisher.publish(source_name, split_path(name)[1], folder)
-            beneath.sync_way(self._root, name)
+            self._ways.sync(name)
 
     def retract(self, partial: str, name: str) -> bool:  # noqa: ARG002  it was read back before
         return False
@@ -198,7 +208,7 @@ class FolderDestination:
     def _opened(self, path: str, flags: int, *, create: bool) -> OpenFile:
         folder, name = self._folder_of(path, create=create)
         with held(folder):
-            return OpenFile(os.open(name, flags, 0o666, dir_fd=folder), self._root, path)
+            return OpenFile(os.open(name, flags, 0o666, dir_fd=folder), self._ways, path)
 
 
 def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:

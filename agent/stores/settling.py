@@ -9,6 +9,7 @@ from agent.rules.naming import conflict_path, split_path
 from agent.stores import beneath, platform
 from agent.stores.descriptors import held
 from agent.stores.source import check_unchanged, open_root, open_source, own_fault
+from agent.stores.ways import Ways
 from agent.terms import Signature, Writer
 
 
@@ -18,6 +19,14 @@ def settle(root: str, path: str, expected: Signature, after: AfterMode, archive:
     Raises:
         Fault: SOURCE: a process holds it open for writing, or the file system refuses.
     """
+    with held(open_root(root)) as folder:
+        return settle_below(Ways(folder), root, path, expected, after, archive)
+
+
+def settle_below(
+    ways: Ways, root: str, path: str, expected: Signature, after: AfterMode, archive: str | None
+) -> str | None:
+    """As `settle`; durable when `ways` are."""
     if after == "keep":
         return "the route keeps its sources"
     try:
@@ -25,7 +34,7 @@ def settle(root: str, path: str, expected: Signature, after: AfterMode, archive:
         with held(descriptor), platform.writers_kept_out(descriptor) as writer:
             _check_no_writer(writer)
             check_unchanged(root, path, descriptor, expected)
-            _remove(root, path, archive)
+            _remove(ways, path, archive)
     except Fault as fault:
         if fault.kind is FaultKind.SOURCE_GONE:
             return None
@@ -42,18 +51,15 @@ def _check_no_writer(writer: Writer) -> None:
         raise Fault(FaultKind.SOURCE, "delivered, but a process holds the source open for writing")
 
 
-def _remove(root: str, path: str, archive: str | None) -> None:
+def _remove(ways: Ways, path: str, archive: str | None) -> None:
     folder, name = split_path(path)
-    with (
-        held(open_root(root)) as source,
-        held(beneath.open_folder(source, folder.rstrip("/"), create=False)) as source_folder,
-    ):
+    with held(beneath.open_folder(ways.root, folder.rstrip("/"), create=False)) as source_folder:
         if archive is None:
             os.unlink(name, dir_fd=source_folder)
         else:
             _archive(archive, path, source_folder)
-        # Or else it might come back after a power cut, and be delivered once more.
-        platform.sync_folder(source_folder)
+    # Or else it might come back after a power cut, and be delivered once more.
+    ways.sync(path)
 
 
 def _archive(archive: str, path: str, source_folder: int) -> None:

@@ -190,6 +190,13 @@ class FaultyDestination:
     _inner: Destination
     script: Troubles
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._inner.together():
+            yield
+            with self.script.around("together"):
+                pass
+
     def reserve(self, partial: str, name: str, size_bytes: int | None, conflict: ConflictMode) -> str:
         with self.script.around("reserve"):
             return self._inner.reserve(partial, name, size_bytes, conflict)

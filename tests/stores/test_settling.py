@@ -240,7 +240,7 @@ def test_the_way_to_an_archived_name_is_durable_before_the_source_goes(
     (archive / "day 1").mkdir(parents=True)
     settle(str(root), PATH, _now(clip), "archive", str(archive))
     ways = (archive.parent, archive, archive / "day 1")
-    assert stood == [(str(folder), True) for folder in ways]
+    assert [folder for folder in stood if folder[1]] == [(str(folder), True) for folder in ways]
 
 
 @pytest.mark.parametrize("after", ["delete", "archive"])
@@ -251,7 +251,7 @@ def test_a_source_that_has_gone_does_not_come_back_after_a_power_cut(
         stood.append((os.readlink(f"/proc/self/fd/{descriptor}"), clip.exists()))
 
     stood: list[tuple[str, bool]] = []
-    monkeypatch.setattr(platform, "sync_folder", seen)
+    monkeypatch.setattr(beneath, "sync_folder", seen)
     settle(str(root), PATH, _now(clip), after, str(archive) if after == "archive" else None)
     assert stood[-1] == (str(clip.parent), False)
 

@@ -1,7 +1,7 @@
 """A destination in an S3 bucket."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Self
 
 from attrs import define, field
@@ -29,6 +29,9 @@ class S3Destination:
     @contextmanager
     def open(cls, root: str, access: S3Access, alive: Alive) -> Iterator[Self]:
         yield cls(Bucket.at(root, access, alive), -(-access.part_size_bytes // BLOCK_BYTES))
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()  # each request is durable when it has been answered
 
     def reserve(self, partial: str, name: str, size_bytes: int | None, conflict: ConflictMode) -> str:
         """First the name is chosen, and it is seen which uploads to it are not ours; then ours is begun."""

@@ -1,0 +1,183 @@
+"""Several small files at once: each step for all of them, so that a device is waited for once, not for each.
+
+The promises are those of one file alone. What turns out not to be plain is declined, and then carried alone.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import TypeVar
+
+import xxhash
+from attrs import define, field
+
+from agent.faults import Fault, FaultKind
+from agent.protocol import Copied, CopyFile, Declined, Published, PublishFile, SettleSource, SourceSettled
+from agent.stores.arriving import publish_file
+from agent.stores.descriptors import held
+from agent.stores.destination import Destination, Partial
+from agent.stores.reading import read_exactly
+from agent.stores.settling import settle_below
+from agent.stores.source import check_unchanged, open_root, open_source, own_fault
+from agent.stores.ways import Ways
+from agent.stores.whereabouts import Whereabouts
+from agent.terms import VerifyLevel
+
+SIDE_BY_SIDE = 4  # on a share each call is a round trip: so many overlap
+Moving = Callable[[], None]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def copy_together(
+    requests: Sequence[CopyFile], destination: Destination, moving: Moving, whereabouts: Whereabouts
+) -> tuple[Copied | Declined | Fault, ...]:
+    """Copy and verify small files, none of which was begun before, into their partials.
+
+    `moving` hears from any thread whenever something has; `whereabouts` tells on which side this one is.
+
+    Raises:
+        Fault: DESTINATION: their names may not outlast a power cut.
+    """
+    crew = Crew(moving)
+    copies = [SmallCopy(request, destination) for request in requests]
+    try:
+        with destination.together():
+            with whereabouts.at_source():
+                crew.advance(copies, SmallCopy.read)
+            for step in (SmallCopy.write, SmallCopy.store, SmallCopy.compare):
+                crew.advance(copies, step)
+            with whereabouts.at_source():
+                crew.advance(copies, SmallCopy.leave)
+    finally:
+        for copy in copies:
+            copy.close()
+    return tuple(copy.outcome for copy in copies)
+
+
+def publish_together(
+    requests: Sequence[PublishFile], destination: Destination, moving: Moving
+) -> tuple[Published | Fault, ...]:
+    """Give each verified partial its name, or the first free one. Raises: Fault: as `copy_together`."""
+
+    def publish(request: PublishFile) -> Published:
+        return publish_file(request, destination, lambda _: moving())
+
+    with destination.together():
+        return Crew(moving).each(requests, publish)
+
+
+def settle_together(
+    root: str, requests: Sequence[SettleSource], moving: Moving
+) -> tuple[SourceSettled | Fault, ...]:
+    """Let go of delivered sources below this root.
+
+    Raises:
+        Fault: SOURCE: the removal of some of them may not outlast a power cut; SOURCE_OUTAGE.
+    """
+
+    def settle(ways: Ways, request: SettleSource) -> SourceSettled:
+        kept = settle_below(ways, root, request.path, request.signature, request.after, request.archive)
+        return SourceSettled(kept)
+
+    with held(open_root(root)) as folder:
+        ways = Ways(folder)
+        try:
+            with ways.together():
+                return Crew(moving).each(requests, partial(settle, ways))
+        except OSError as error:
+            raise own_fault(error) from error
+
+
+@define
+class Crew:
+    """Threads that each have one of the files in hand; a fault is that file's alone."""
+
+    _moving: Moving
+
+    def advance(self, copies: Sequence["SmallCopy"], step: Callable[["SmallCopy"], None]) -> None:
+        """One step further with those that still go on."""
+        going_on = [copy for copy in copies if copy.goes_on]
+        for copy, outcome in zip(going_on, self.each(going_on, step), strict=True):
+            if isinstance(outcome, Fault):
+                copy.outcome, copy.goes_on = outcome, False
+
+    def each(self, items: Sequence[T], work: Callable[[T], R]) -> tuple[R | Fault, ...]:
+        def attempt(item: T) -> R | Fault:
+            try:
+                return work(item)
+            except Fault as fault:
+                return fault
+            finally:
+                self._moving()
+
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
+            return tuple(threads.map(attempt, items))
+
+
+@define(eq=False)
+class SmallCopy:
+    """One of them, all of it in memory. It `goes_on` until a step has decided its `outcome`."""
+
+    request: CopyFile
+    destination: Destination
+    outcome: Copied | Declined | Fault = field(factory=Declined, init=False)
+    goes_on: bool = field(default=True, init=False)
+    _source: int = field(init=False)
+    _partial: Partial = field(init=False)
+    _data: bytes = field(init=False)
+    _level: VerifyLevel = field(init=False)
+    _repaired_blocks: int = field(default=0, init=False)
+    _at_source: ExitStack = field(factory=ExitStack, init=False)
+    _at_destination: ExitStack = field(factory=ExitStack, init=False)
+
+    def read(self) -> None:
+        request = self.request
+        self._source = open_source(request.source, request.path, request.signature)
+        self._at_source.callback(os.close, self._source)
+        self._data = read_exactly(self._source, 0, request.signature.size_bytes)
+
+    def write(self) -> None:
+        request = self.request
+        size_bytes = request.signature.size_bytes
+        exact = self.destination.reserve(request.partial, request.name, size_bytes, request.conflict)
+        if exact != request.partial or self.destination.stands(request.name):
+            self.goes_on = False
+            return
+        self._partial = self.destination.open_partial(exact)
+        self._at_destination.callback(self._partial.close)
+        self._partial.truncate(0)
+        self._partial.write(0, [self._data])
+
+    def store(self) -> None:
+        self._partial.seal(self.request.signature.mtime_ns)
+
+    def compare(self) -> None:
+        verify = self.request.verify
+        if verify == "read_back" and not self._partial.holds(0, [self._data]):
+            self._repair()
+        if (arrived_bytes := self._partial.size_bytes) != len(self._data):
+            raise Fault(FaultKind.CORRUPT, f"{arrived_bytes} bytes arrived instead of {len(self._data)}")
+        self._partial.anchor()
+        self._level = self._partial.level(verify)
+        self._at_destination.close()  # some only tell now that they could not store it
+
+    def leave(self) -> None:
+        request, size_bytes = self.request, len(self._data)
+        check_unchanged(request.source, request.path, self._source, request.signature)
+        digest = xxhash.xxh3_128_digest(self._data)
+        self.outcome = Copied(digest, self._level, size_bytes, 0, self._repaired_blocks)
+
+    def close(self) -> None:
+        with suppress(Fault):  # what it ended with is known
+            self._at_destination.close()
+        self._at_source.close()
+
+    def _repair(self) -> None:
+        self._partial.write(0, [self._data])
+        self.store()
+        if not self._partial.holds(0, [self._data]):
+            raise Fault(FaultKind.CORRUPT, f"its {len(self._data)} bytes read back altered, twice")
+        self._repaired_blocks = 1

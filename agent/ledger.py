@@ -13,6 +13,7 @@ import trio
 from attrs import define, field
 
 from agent.log import get_logger
+from agent.lot_ledger import LotLedger
 from agent.messages import JournalRenewed, JournalState
 from agent.rules.trouble import Trouble
 from agent.stores import identity as installation
@@ -172,6 +173,11 @@ class Ledger:
     def uploads(self) -> UploadLedger:
         """The upload jobs."""
         return UploadLedger(self._journal.uploads, self._do, self._read)
+
+    @property
+    def lots(self) -> LotLedger:
+        """Files that are carried together."""
+        return LotLedger(self._journal.lots, self._do)
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """Ended transfers, newest first; waits for no writer."""

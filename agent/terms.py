@@ -183,6 +183,19 @@ class Transfer:
 
 
 @frozen
+class Ending:
+    """How a transfer ended, as the history keeps it. `leftover`: its partial may still stand."""
+
+    transfer_id: int
+    result: Literal["delivered", "kept", "failed"]
+    attempts: int
+    error: str | None
+    at: float
+    destination_path: str | None
+    leftover: bool = False
+
+
+@frozen
 class Interim:
     """How much of an interrupted transfer stands verified at its destination."""
 

@@ -13,6 +13,8 @@ from agent.actors.errand import Errand
 from agent.actors.following import Following
 from agent.actors.giving_up import GivingUp
 from agent.actors.hands import Hands
+from agent.actors.lot import Lot
+from agent.actors.outcomes import Outcome, faulted
 from agent.actors.sweeping import Sweeper
 from agent.config import DestinationPlan, Route
 from agent.faults import Fault, FaultKind
@@ -25,16 +27,17 @@ from agent.messages import (
     BroadcasterInbox,
     CaughtUp,
     Copy,
+    CopyLot,
     Counted,
     DispatcherInbox,
     Done,
-    Failed,
     Follow,
     Halt,
     Interrupted,
     LaneMessage,
     Moved,
     Progress,
+    Returned,
     Sweep,
     Swept,
 )
@@ -44,11 +47,7 @@ from agent.workers import Workers
 
 log = get_logger(__name__)
 
-# Not the file's fault, so no attempt is counted.
-PAUSING = (FaultKind.DESTINATION, FaultKind.JOURNAL, FaultKind.SOURCE_OUTAGE, FaultKind.BUSY)
-
 E = TypeVar("E", bound=Errand)
-Outcome = Done | CaughtUp | Abandoned | Failed | Interrupted
 
 
 @define(eq=False)
@@ -80,6 +79,17 @@ class Pool:
         await self.dispatcher.send(
             outcome or Interrupted(order.file, None, errand.verified_bytes, time.time())
         )
+
+    async def carry_lot(self, order: CopyLot, scope: trio.CancelScope) -> None:
+        """As `carry`, for files that have one place together."""
+        route, place = self.routes[order.files[0].route], self._place(order.device)
+        lot = Lot(order.files, route, place, self.ledger, self._hands, self._tell)
+        with scope:
+            await self.swept.wait()
+            await lot.deliver()
+        for file in order.files:
+            del self.scopes[file.id]
+        await self.dispatcher.send(Returned(lot.outcomes()))
 
     async def sweep(self, device: int, scope: trio.CancelScope, done: trio.Event) -> None:
         """Copies wait only for its first half."""
@@ -113,10 +123,14 @@ class Pool:
             route=self.routes[order.file.route],
             place=self._place(order.device),
             ledger=self.ledger,
-            hands=Hands(self.workers, self.plan.stall_timeout_s),
+            hands=self._hands,
             tell=self._tell,
             proven=self.proven,
         )
+
+    @property
+    def _hands(self) -> Hands:
+        return Hands(self.workers, self.plan.stall_timeout_s)
 
     def _place(self, device: int) -> Place:
         return Place(self.plan.destination, device, self.plan.s3)
@@ -143,6 +157,10 @@ async def run(lane: trio.MemoryReceiveChannel[LaneMessage], pool: Pool) -> None:
                 case Copy() | Follow() | Abandon():
                     scope = pool.scopes[message.file.id] = trio.CancelScope()
                     nursery.start_soon(pool.carry, message, scope)
+                case CopyLot(files):
+                    scope = trio.CancelScope()
+                    pool.scopes.update((file.id, scope) for file in files)
+                    nursery.start_soon(pool.carry_lot, message, scope)
                 case Halt(file_ids):
                     for file_id in tuple(pool.scopes) if file_ids is None else file_ids:
                         if file_id in pool.scopes:
@@ -167,10 +185,9 @@ async def _outcome(errand: Errand, work: Callable[[], Awaitable[Outcome]], *, is
     # Trouble with the journal meets every file on every attempt: the ledger has said it once for all.
     say = log.debug if fault.kind is FaultKind.JOURNAL else log.warning
     event = "attempt failed" if is_copy else "not followed any further"
-    say("interrupted" if fault.kind in PAUSING else event, error=str(fault), **errand.about)
-    if fault.kind in PAUSING:
-        return Interrupted(errand.file, fault, errand.verified_bytes, time.time())
-    return Failed(errand.file, fault, time.time())
+    outcome = faulted(errand.file, fault, errand.verified_bytes)
+    say("interrupted" if isinstance(outcome, Interrupted) else event, error=str(fault), **errand.about)
+    return outcome
 
 
 async def _deliver(errand: Carrying, attempt: int) -> Done:

@@ -22,6 +22,7 @@ from agent.messages.dispatching import (
     PauseRoute,
     ResumeRoute,
     Retry,
+    Returned,
     SourceReach,
     StorageState,
 )
@@ -52,6 +53,7 @@ from agent.messages.facts import (
 from agent.messages.lanes import (
     Abandon,
     Copy,
+    CopyLot,
     Doubt,
     Follow,
     Halt,
@@ -81,6 +83,7 @@ __all__ = [
     "CloseRoute",
     "ConfigRejected",
     "Copy",
+    "CopyLot",
     "Counted",
     "Crashed",
     "DispatcherInbox",
@@ -112,6 +115,7 @@ __all__ = [
     "Reload",
     "ResumeRoute",
     "Retry",
+    "Returned",
     "RouteClosed",
     "RouteOpened",
     "RouteState",

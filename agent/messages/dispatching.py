@@ -53,6 +53,13 @@ class Abandoned:
 
 
 @frozen
+class Returned:
+    """All files of a lot have come back."""
+
+    outcomes: tuple[Done | Interrupted | Failed, ...]
+
+
+@frozen
 class Advanced:
     """How far a running copy is, for the free-space gate; may be dropped."""
 
@@ -147,6 +154,7 @@ DispatcherInbox = (
     | Interrupted
     | Failed
     | Abandoned
+    | Returned
     | Advanced
     | StorageState
     | SourceReach

@@ -26,6 +26,14 @@ class Copy:
 
 
 @frozen
+class CopyLot:
+    """Carry these small files of one route over together, none of which was tried before."""
+
+    files: tuple[SourceFile, ...]
+    device: int
+
+
+@frozen
 class Follow:
     """Copy what stands of this growing file, and its tail as it comes."""
 
@@ -57,4 +65,4 @@ class Sweep:
     device: int
 
 
-LaneMessage = Copy | Follow | Abandon | Halt | Sweep
+LaneMessage = Copy | CopyLot | Follow | Abandon | Halt | Sweep

@@ -15,11 +15,15 @@ from agent.rules.queue import WaitingLine
 
 @define
 class Running:
-    """What stands of a running copy's file, and how much of it the last probe already saw."""
+    """What stands of a running copy's file, and how much of it the last probe already saw.
+
+    `place`: the id of the file that leads its lot, or its own.
+    """
 
     size_bytes: int
     written_bytes: int
     probed_bytes: int
+    place: str
     follows: bool = False
 
 
@@ -58,7 +62,7 @@ class Lane:
         return self.is_open and self._running(follows=True) < self.plan.workers
 
     def _running(self, *, follows: bool) -> int:
-        return sum(copy.follows is follows for copy in self.running.values())
+        return len({copy.place for copy in self.running.values() if copy.follows is follows})
 
     @property
     def device(self) -> int:
@@ -82,8 +86,11 @@ class Lane:
             return f"outage: full: {self._shortage(job)}"
         return self.why_closed
 
-    def started(self, file_id: str, size_bytes: int, arrived_bytes: int, *, follows: bool = False) -> None:
-        self.running[file_id] = Running(size_bytes, arrived_bytes, arrived_bytes, follows)
+    def started(
+        self, file_id: str, size_bytes: int, arrived_bytes: int, *, follows: bool = False, place: str = ""
+    ) -> None:
+        """`place`: the file whose credit it shares; empty: it has one of its own."""
+        self.running[file_id] = Running(size_bytes, arrived_bytes, arrived_bytes, place or file_id, follows)
 
     def advanced(self, file_id: str, written_bytes: int) -> None:
         if file_id in self.running:

@@ -64,17 +64,26 @@ class WaitingLine:
                 aside.append(job)
         return None, aside
 
+    def next_if(self, paused: AbstractSet[str], wanted: Callable[[Job], bool]) -> Job | None:
+        """The next job, taken out of the line if it is wanted."""
+        heap = self._best(paused)
+        return heapq.heappop(heap)[-1] if heap and wanted(heap[0][-1]) else None
+
     def unpark(self, room_bytes: float) -> None:
         """There is so much room now: those that it is enough for are in the line again."""
         while self._parked and self._parked[0][0] <= room_bytes:
             self.push(heapq.heappop(self._parked)[-1])
 
     def _pop(self, paused: AbstractSet[str]) -> Job | None:
+        heap = self._best(paused)
+        return heapq.heappop(heap)[-1] if heap else None
+
+    def _best(self, paused: AbstractSet[str]) -> "list[tuple[int, int, int, Job]] | None":
+        """The heap with the job that is next."""
         heads = [heap for name, heap in self._heaps.items() if name not in paused and self._skip_left(heap)]
         if not heads:
             return None
-        best = min(heads, key=lambda heap: (heap[0][0], -heap[0][-1].route.priority, heap[0][1]))
-        return heapq.heappop(best)[-1]
+        return min(heads, key=lambda heap: (heap[0][0], -heap[0][-1].route.priority, heap[0][1]))
 
     def _skip_left(self, heap: list[tuple[int, int, int, Job]]) -> bool:
         while heap and heap[0][-1].state is not self.state:

@@ -12,6 +12,7 @@ from agent.faults import Fault, FaultKind
 from agent.messages import (
     Abandon,
     Copy,
+    CopyLot,
     Counted,
     Follow,
     Forgotten,
@@ -26,6 +27,7 @@ from agent.messages import (
 from agent.rules.gate import Gate
 from agent.rules.jobs import Job, JobState
 from agent.rules.lane import Lane
+from agent.rules.lots import FEW, Lot, may_share
 from agent.rules.queue import WaitingLine
 from agent.terms import SourceFile
 
@@ -187,7 +189,8 @@ class Roster:
         aside: list[Job] = []
         while lane.has_credit and (order := self._next_order(lane, aside)) is not None:
             self.order(lane.plan.destination, order)
-        while lane.can_follow and (job := self._next_job(lane, lane.trail, follows=True)) is not None:
+        while lane.can_follow and (job := self._next_job(lane, lane.trail)) is not None:
+            self._start(lane, job, follows=True)
             self.order(lane.plan.destination, Follow(job.file, lane.device))
         self.tell(*map(self.waiting, aside))
         concerned = lane.short_of_space(aside, self.paused, self.at)
@@ -202,23 +205,42 @@ class Roster:
         if job is not None:
             lane.started(job.file.id, 0, 0)
             return Abandon(job.file, job.attempts, job.error, lane.device)
-        job = self._next_job(lane, lane.line, follows=False, aside=aside)
+        job = self._next_job(lane, lane.line, aside)
         if job is None:
             return None
+        lot = self._lot(lane, job)
+        for each in lot:
+            self._start(lane, each, place=job.file.id)
         self.tell(job.copying(self.at))
+        if len(lot) > 1:
+            return CopyLot(tuple(each.file for each in lot), lane.device)
         return Copy(job.file, job.attempts + 1, lane.device)
 
-    def _next_job(
-        self, lane: Lane, line: WaitingLine, *, follows: bool, aside: list[Job] | None = None
-    ) -> Job | None:
+    def _next_job(self, lane: Lane, line: WaitingLine, aside: list[Job] | None = None) -> Job | None:
         """The next one to begin with; `aside` gathers those that do not fit and have to be told of it."""
         job, unfit = line.next_copy(self._closed_routes(), lambda job: lane.fits(job.missing_bytes))
         if aside is not None:
             aside += unfit
-        if job is not None:
-            job.state, job.started = JobState.RUNNING, True
-            lane.started(job.file.id, job.file.signature.size_bytes, job.arrived_bytes, follows=follows)
         return job
+
+    def _lot(self, lane: Lane, lead: Job) -> list[Job]:
+        """This job and those that are carried with it."""
+        lot = Lot(lane.plan, [lead])
+        if not may_share(lead, lane.plan):
+            return lot.jobs
+        room_bytes, closed = lane.room_bytes, self._closed_routes()
+        while job := lane.line.next_if(closed, lambda job: lot.takes(job, room_bytes)):
+            lot.add(job)
+        if len(lot.jobs) > FEW:
+            return lot.jobs
+        for job in lot.jobs[1:]:
+            lane.line.push(job)
+        return [lead]
+
+    def _start(self, lane: Lane, job: Job, *, follows: bool = False, place: str = "") -> None:
+        job.state, job.started = JobState.RUNNING, True
+        size_bytes = job.file.signature.size_bytes
+        lane.started(job.file.id, size_bytes, job.arrived_bytes, follows=follows, place=place)
 
     def _closed_routes(self) -> set[str]:
         shut = {route for route, gate in self.gates.items() if gate.is_shut}

@@ -30,6 +30,7 @@ from agent.messages import (
     Ready,
     ResumeRoute,
     Retry,
+    Returned,
     RouteState,
     SourceReach,
     StorageState,
@@ -112,6 +113,9 @@ class Schedule:
                 self._failed(message)
             case Abandoned():
                 self._abandoned(message)
+            case Returned(outcomes):
+                for outcome in outcomes:
+                    self._dispatch(outcome)
             case Advanced():
                 self._advanced(message)
             case StorageState():

@@ -11,7 +11,6 @@ from typing import Self
 from attrs import define
 from sqlalchemy import (
     Connection,
-    MappingResult,
     RowMapping,
     bindparam,
     delete,
@@ -22,42 +21,32 @@ from sqlalchemy import (
 )
 
 from agent.protocol import BLOCK_BYTES
-from agent.stores import block_table, leftover_table
+from agent.stores import block_table, leftover_table, transfer_table
 from agent.stores.connections import Connections
 from agent.stores.database import JournalDamaged, JournalError, changes, check
 from agent.stores.history_page import read_page
-from agent.stores.records import CARRIED, SETTLED, TRANSFER
+from agent.stores.lot_journal import LotJournal
+from agent.stores.memory import TransferLost
+from agent.stores.records import SETTLED, TRANSFER
 from agent.stores.schema import history, mounts, paused_routes, transfers
 from agent.stores.upload_journal import UploadJournal
-from agent.terms import Interim, Settled, Signature, SourceFile, Step, Transfer, VerifyLevel
+from agent.terms import Ending, Interim, Settled, Signature, SourceFile, Step, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 
 __all__ = ["Journal", "JournalDamaged", "JournalError", "TransferLost"]
 
 NO_ROUTE = ""  # no route can have this name
 
-# What every file needs, built once: SQLAlchemy recognises them without looking at them again.
-_ID = transfers.c.id == bindparam("its_id")
-_RUNNING = select(*TRANSFER).where(
-    transfers.c.route == bindparam("its_route"), transfers.c.path == bindparam("its_path")
+_PARDON = (
+    update(history)
+    .where(
+        history.c.route == bindparam("its_route"),
+        history.c.path == bindparam("its_path"),
+        history.c.settles,
+        history.c.error.is_not(None),
+    )
+    .values(settles=False)
 )
-_KNOWN = select(transfers.c.id).where(_ID)
-_WHOLE = select(transfers).where(_ID)
-_BEGIN = insert(transfers)
-_CHANGE = update(transfers).where(_ID)
-_FORGET = delete(transfers).where(_ID)
-_END = insert(history)
-_SETTLED = (
-    history.c.route == bindparam("its_route"),
-    history.c.path == bindparam("its_path"),
-    history.c.settles,
-)
-_UNSETTLE = update(history).where(*_SETTLED).values(settles=False)
-_PARDON = update(history).where(*_SETTLED, history.c.error.is_not(None)).values(settles=False)
-
-
-class TransferLost(JournalError):  # noqa: N818  a state of affairs, not a mistake
-    """The transfer was in a journal that has been set aside: it begins again."""
 
 
 @define(eq=False)
@@ -124,10 +113,15 @@ class Journal:
         """The upload jobs."""
         return UploadJournal(self._db)
 
+    @property
+    def lots(self) -> LotJournal:
+        """Small files that are carried together."""
+        return LotJournal(self._db)
+
     def find(self, route: str, path: str) -> Transfer | None:
         """The running transfer of this file, whatever state of the file it is for."""
         with self._atomic() as db:
-            row = _running(db, route, path).first()
+            row = transfer_table.running(db, route, path).first()
             if row is None:
                 return None
             return self._noted(Transfer(**row, blocks=block_table.read(db, row["id"])))
@@ -137,22 +131,11 @@ class Journal:
     ) -> Transfer:
         """A new transfer. Raises: ValueError: this file has a running one."""
         with self._atomic() as db:
-            if _running(db, file.route, file.path).first() is not None:
+            if transfer_table.running(db, file.route, file.path).first() is not None:
                 raise ValueError(f"{file.path!r} has a running transfer on route {file.route}")
-            values = {
-                "route": file.route,
-                "path": file.path,
-                "file_path": str(Path(source_root, file.path)),
-                "signature": file.signature,
-                "destination": destination,
-                "step": Step.COPYING,
-                "partial": partial,
-                "already_there": False,
-                "discovered_at": file.discovered_at,
-                "started_at": at,
-            }
-            db.execute(_BEGIN, values)
-            return self._noted(Transfer(**_running(db, file.route, file.path).one(), blocks=()))
+            transfer_table.begin(db, {partial: file}, source_root, destination, at)
+            row = transfer_table.running(db, file.route, file.path).one()
+            return self._noted(Transfer(**row, blocks=()))
 
     def restart(self, transfer_id: int, partial: str) -> None:
         """Back to COPYING from nothing, under a fresh temporary name; the old one is a leftover."""
@@ -215,27 +198,8 @@ class Journal:
     ) -> None:
         """The transfer has ended: it moves to the history. `leftover`: its partial may still stand."""
         with self._atomic() as db:
-            ended = db.execute(_WHOLE, {"its_id": transfer_id}).mappings().first()
-            if ended is None:
-                raise self._unknown(transfer_id)
-            if leftover:
-                leftover_table.leave_that_of(db, transfer_id)
-            arrived = result != "failed"
-            db.execute(_UNSETTLE, {"its_route": ended["route"], "its_path": ended["path"]})
-            values = {
-                **{name: ended[name] for name in CARRIED},
-                "transfer_id": transfer_id,
-                "ended_at": at,
-                "result": result,
-                "destination_path": destination_path if arrived else None,
-                "verified_level": ended["level"] if arrived else None,
-                "hash": ended["hash"] if arrived else None,
-                "attempts": attempts,
-                "error": error,
-                "settles": result != "delivered",
-            }
-            db.execute(_END, values)
-            db.execute(_FORGET, {"its_id": transfer_id})
+            ending = Ending(transfer_id, result, attempts, error, at, destination_path, leftover)
+            transfer_table.end(db, self._db.memory, [ending])
 
     def fail_unstarted(
         self, file: SourceFile, source_root: str, destination: str, attempts: int, error: str, at: float
@@ -250,8 +214,8 @@ class Journal:
         with self._atomic() as db:
             if leftover:
                 leftover_table.leave_that_of(db, transfer_id)
-            if not db.execute(_FORGET, {"its_id": transfer_id}).rowcount:
-                raise self._unknown(transfer_id)
+            if not transfer_table.forget(db, transfer_id):
+                raise self._db.memory.unknown(transfer_id)
 
     def running(self, destination: str) -> tuple[Transfer, ...]:
         """All running or interrupted transfers to this destination, oldest first, without their blocks."""
@@ -347,21 +311,11 @@ class Journal:
         return transfer
 
     def _require(self, db: Connection, transfer_id: int) -> None:
-        if db.scalar(_KNOWN, {"its_id": transfer_id}) is None:
-            raise self._unknown(transfer_id)
+        if not transfer_table.is_known(db, transfer_id):
+            raise self._db.memory.unknown(transfer_id)
 
     def _change(self, db: Connection, transfer_id: int, **values: object) -> None:
-        if not db.execute(_CHANGE, {"its_id": transfer_id, **values}).rowcount:
-            raise self._unknown(transfer_id)
-
-    def _unknown(self, transfer_id: int) -> Exception:
-        if transfer_id <= self._db.memory.lost_id:
-            return TransferLost("the journal was damaged and has been set aside: the transfer begins again")
-        return LookupError(f"no running transfer has the id {transfer_id}")
-
-
-def _running(db: Connection, route: str, path: str) -> MappingResult:
-    return db.execute(_RUNNING, {"its_route": route, "its_path": path}).mappings()
+        transfer_table.change(db, self._db.memory, [{"its_id": transfer_id, **values}])
 
 
 def _interim(row: RowMapping, blocks: int) -> Interim:

@@ -3,8 +3,12 @@
 from attrs import define, field
 from sqlalchemy import Connection, delete, insert
 
-from agent.stores.database import count_on
+from agent.stores.database import JournalError, count_on
 from agent.stores.schema import mounts, paused_routes, transfers
+
+
+class TransferLost(JournalError):  # noqa: N818  a state of affairs, not a mistake
+    """The transfer was in a journal that has been set aside: it begins again."""
 
 
 @define
@@ -19,6 +23,12 @@ class Memory:
     def lose(self) -> None:
         """None of the transfers that somebody holds is known any more."""
         self.lost_id = self.newest_id
+
+    def unknown(self, transfer_id: int) -> Exception:
+        """What to raise: TransferLost, or LookupError: no running transfer has this id."""
+        if transfer_id <= self.lost_id:
+            return TransferLost("the journal was damaged and has been set aside: the transfer begins again")
+        return LookupError(f"no running transfer has the id {transfer_id}")
 
     def carry_over(self, fresh: Connection) -> None:
         """Into a fresh journal: without its mounts, a folder under a mount that is gone would be filled."""

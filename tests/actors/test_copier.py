@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from agent.actors import copier
+from agent.actors.outcomes import PAUSING
 from agent.faults import Fault, FaultKind
 from agent.messages import (
     Abandon,
@@ -54,7 +54,7 @@ async def test_a_copy_that_arrives_is_done_once(nursery: trio.Nursery, autojump_
     assert bench.ledger.ended == [Ended("a.mxf", "delivered", 2, None, "/nas/a.mxf")]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in copier.PAUSING])
+@pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in PAUSING])
 async def test_a_fault_of_the_files_own_is_a_failed_attempt(
     nursery: trio.Nursery, autojump_clock: MockClock, kind: FaultKind
 ) -> None:

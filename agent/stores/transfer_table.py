@@ -1,0 +1,114 @@
+"""The rows of running transfers, and how they become history; one or many at a time.
+
+The statements are built once: SQLAlchemy recognises them without looking at them again.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, MappingResult, RowMapping, bindparam, delete, insert, select, update
+
+from agent.stores import leftover_table
+from agent.stores.memory import Memory
+from agent.stores.records import CARRIED, TRANSFER
+from agent.stores.schema import history, transfers
+from agent.terms import Ending, SourceFile, Step
+
+_ID = transfers.c.id == bindparam("its_id")
+_RUNNING = select(*TRANSFER).where(
+    transfers.c.route == bindparam("its_route"), transfers.c.path == bindparam("its_path")
+)
+_SOME_RUNNING = select(*TRANSFER).where(
+    transfers.c.route == bindparam("its_route"), transfers.c.path.in_(bindparam("paths", expanding=True))
+)
+_KNOWN = select(transfers.c.id).where(_ID)
+_WHOLE = select(transfers).where(transfers.c.id.in_(bindparam("ids", expanding=True)))
+_BEGIN = insert(transfers)
+_CHANGE = update(transfers).where(_ID)
+_FORGET = delete(transfers).where(_ID)
+_END = insert(history)
+_UNSETTLE = (
+    update(history)
+    .where(
+        history.c.route == bindparam("its_route"),
+        history.c.path == bindparam("its_path"),
+        history.c.settles,
+    )
+    .values(settles=False)
+)
+
+
+def running(db: Connection, route: str, path: str) -> MappingResult:
+    return db.execute(_RUNNING, {"its_route": route, "its_path": path}).mappings()
+
+
+def some_running(db: Connection, route: str, paths: Sequence[str]) -> MappingResult:
+    return db.execute(_SOME_RUNNING, {"its_route": route, "paths": paths}).mappings()
+
+
+def is_known(db: Connection, transfer_id: int) -> bool:
+    return db.scalar(_KNOWN, {"its_id": transfer_id}) is not None
+
+
+def begin(
+    db: Connection, files: Mapping[str, SourceFile], source_root: str, destination: str, at: float
+) -> None:
+    """Rows for these files, by their partials."""
+    rows = [
+        {
+            "route": file.route,
+            "path": file.path,
+            "file_path": str(Path(source_root, file.path)),
+            "signature": file.signature,
+            "destination": destination,
+            "step": Step.COPYING,
+            "partial": partial,
+            "already_there": False,
+            "discovered_at": file.discovered_at,
+            "started_at": at,
+        }
+        for partial, file in files.items()
+    ]
+    db.execute(_BEGIN, rows)
+
+
+def change(db: Connection, memory: Memory, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Set the same columns of all of these; `its_id` says of which transfer. Raises: as `Memory.unknown`."""
+    if db.execute(_CHANGE, changes).rowcount != len(changes):
+        raise memory.unknown(next(each["its_id"] for each in changes if not is_known(db, each["its_id"])))
+
+
+def forget(db: Connection, transfer_id: int) -> bool:
+    """Returns whether it was known."""
+    return bool(db.execute(_FORGET, {"its_id": transfer_id}).rowcount)
+
+
+def end(db: Connection, memory: Memory, endings: Sequence[Ending]) -> None:
+    """They move to the history. Raises: as `Memory.unknown`."""
+    ids = [ending.transfer_id for ending in endings]
+    rows = {row["id"]: row for row in db.execute(_WHOLE, {"ids": ids}).mappings()}
+    for ending in endings:
+        if ending.transfer_id not in rows:
+            raise memory.unknown(ending.transfer_id)
+        if ending.leftover:
+            leftover_table.leave_that_of(db, ending.transfer_id)
+    db.execute(_UNSETTLE, [{"its_route": row["route"], "its_path": row["path"]} for row in rows.values()])
+    db.execute(_END, [_history(rows[ending.transfer_id], ending) for ending in endings])
+    db.execute(_FORGET, [{"its_id": transfer_id} for transfer_id in ids])
+
+
+def _history(row: RowMapping, ending: Ending) -> dict[str, object]:
+    arrived = ending.result != "failed"
+    return {
+        **{name: row[name] for name in CARRIED},
+        "transfer_id": ending.transfer_id,
+        "ended_at": ending.at,
+        "result": ending.result,
+        "destination_path": ending.destination_path if arrived else None,
+        "verified_level": row["level"] if arrived else None,
+        "hash": row["hash"] if arrived else None,
+        "attempts": ending.attempts,
+        "error": ending.error,
+        "settles": ending.result != "delivered",
+    }

@@ -6,6 +6,8 @@ from agent.views import FileView, RouteView, Snapshot
 MOVING = frozenset({Status.READY, Status.IN_QUEUE, Status.COPYING, Status.VERIFYING})
 WAITING = frozenset({Status.DISCOVERED, Status.GROWING})
 
+LATE_S = 60.0  # a look that takes longer does not come any more: the file cannot be seen
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_RESUMABLE = 3
@@ -38,7 +40,14 @@ def _may_move(file: FileView, route: RouteView, at: float) -> bool:
     if file.status is Status.PAUSED:
         held_up = route.outage is not None or route.paused or route.source_error is not None
         return not held_up  # the dispatcher has not heard of the end yet
-    return file.status in WAITING and file.size_bytes > 0 and at < file.discovered_at + _patience_s(route)
+    if file.status not in WAITING or file.size_bytes == 0:
+        return False
+    return at < file.discovered_at + _patience_s(route) or _is_about_to_be_judged(file, at)
+
+
+def _is_about_to_be_judged(file: FileView, at: float) -> bool:
+    """A close look is due and has not been answered: that can take its time where there are many files."""
+    return file.until_at is not None and file.until_at <= at < file.until_at + LATE_S
 
 
 def _patience_s(route: RouteView) -> float:

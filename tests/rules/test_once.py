@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from agent.faults import OutageReason
-from agent.rules.once import verdict
+from agent.rules.once import LATE_S, verdict
 from agent.terms import Status
 from agent.views import FileView, Outage, RouteView, Snapshot
 from tests.rules.samples import a_file, a_route_view
@@ -62,6 +62,14 @@ def test_what_waits_for_room_to_write_our_journal_can_be_resumed() -> None:
 def test_a_file_that_is_still_being_written_is_left_for_the_next_run(status: Status) -> None:
     assert judged(row(status), at=TOO_LATE) == 0
     assert judged(row(Status.READY), at=TOO_LATE) is None
+
+
+@pytest.mark.parametrize("status", [Status.DISCOVERED, Status.GROWING])
+def test_a_file_that_is_about_to_be_judged_is_waited_for_however_late_that_is(status: Status) -> None:
+    due_at = TOO_LATE - 1
+    assert judged(evolve(row(status), until_at=due_at), at=TOO_LATE) is None
+    assert judged(evolve(row(status), until_at=due_at), at=due_at + LATE_S) == 0
+    assert judged(evolve(row(status), until_at=TOO_LATE + 1), at=TOO_LATE) == 0
 
 
 def test_an_empty_file_is_not_waited_for() -> None:

@@ -64,7 +64,7 @@ def open_beneath(root_fd: int, relative: str, flags: int, mode: int = 0o666) -> 
         ValueError: the path could lead out of the root.
         OSError: it cannot be opened.
     """
-    with _parent(root_fd, relative) as (folder, name):
+    with parent(root_fd, relative) as (folder, name):
         return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
 
 
@@ -75,7 +75,7 @@ def stat_beneath(root_fd: int, relative: str) -> os.stat_result:
         ValueError: the path could lead out of the root.
         OSError: nothing stands there, or it cannot be asked.
     """
-    with _parent(root_fd, relative) as (folder, name):
+    with parent(root_fd, relative) as (folder, name):
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
 
@@ -113,16 +113,26 @@ def unlink_beneath(root_fd: int, relative: str) -> None:
         ValueError: the path could lead out of the root.
         OSError: it cannot be removed.
     """
-    with _parent(root_fd, relative) as (folder, name):
+    with parent(root_fd, relative) as (folder, name):
         os.unlink(name, dir_fd=folder)
         sync_folder(folder)
 
 
 @contextmanager
-def _parent(root_fd: int, relative: str) -> Iterator[tuple[int, str]]:
+def parent(root_fd: int, relative: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
+    """The folder that holds this path, open, and the name in it; `create` as in `open_folder`.
+
+    Raises:
+        ValueError: the path could lead out of the root.
+        OSError: the folder cannot be opened or made.
+    """
     *folders, name = _names(relative)
-    with naming(relative), held(_descend(root_fd, folders, create=False)) as folder:
-        yield folder, name
+    with naming(relative):
+        if not folders:
+            yield root_fd, name
+            return
+        with held(_descend(root_fd, folders, create=create)) as folder:
+            yield folder, name
 
 
 def _names(relative: str) -> list[str]:

@@ -173,8 +173,7 @@ class FolderDestination:
 
     def publish(self, partial: str, name: str, size_bytes: int) -> None:  # noqa: ARG002  it is as long as it is
         with destination_faults():
-            folder, source_name = self._folder_of(partial, create=False)
-            with held(folder):
+            with beneath.parent(self._root, partial) as (folder, source_name):
                 self._publisher.publish(source_name, split_path(name)[1], folder)
             self._ways.sync(name)
 
@@ -201,13 +200,8 @@ class FolderDestination:
         except FileNotFoundError:
             return None
 
-    def _folder_of(self, path: str, *, create: bool) -> tuple[int, str]:
-        folder, name = split_path(path)
-        return beneath.open_folder(self._root, folder.rstrip("/"), create=create), name
-
     def _opened(self, path: str, flags: int, *, create: bool) -> OpenFile:
-        folder, name = self._folder_of(path, create=create)
-        with held(folder):
+        with beneath.parent(self._root, path, create=create) as (folder, name):
             return OpenFile(os.open(name, flags, 0o666, dir_fd=folder), self._ways, path)
 
 

@@ -5,10 +5,10 @@ from contextlib import suppress
 
 from agent.faults import Fault, FaultKind
 from agent.protocol import AfterMode
-from agent.rules.naming import conflict_path, split_path
+from agent.rules.naming import conflict_path
 from agent.stores import beneath, platform
 from agent.stores.descriptors import held
-from agent.stores.source import check_unchanged, open_root, open_source, own_fault
+from agent.stores.source import check_below, open_below, open_root, own_fault
 from agent.stores.ways import Ways
 from agent.terms import Signature, Writer
 
@@ -20,20 +20,20 @@ def settle(root: str, path: str, expected: Signature, after: AfterMode, archive:
         Fault: SOURCE: a process holds it open for writing, or the file system refuses.
     """
     with held(open_root(root)) as folder:
-        return settle_below(Ways(folder), root, path, expected, after, archive)
+        return settle_below(Ways(folder), path, expected, after, archive)
 
 
 def settle_below(
-    ways: Ways, root: str, path: str, expected: Signature, after: AfterMode, archive: str | None
+    ways: Ways, path: str, expected: Signature, after: AfterMode, archive: str | None
 ) -> str | None:
     """As `settle`; durable when `ways` are."""
     if after == "keep":
         return "the route keeps its sources"
     try:
-        descriptor = open_source(root, path, expected)
+        descriptor = open_below(ways.root, path, expected)
         with held(descriptor), platform.writers_kept_out(descriptor) as writer:
             _check_no_writer(writer)
-            check_unchanged(root, path, descriptor, expected)
+            check_below(ways.root, path, descriptor, expected)
             _remove(ways, path, archive)
     except Fault as fault:
         if fault.kind is FaultKind.SOURCE_GONE:
@@ -52,8 +52,7 @@ def _check_no_writer(writer: Writer) -> None:
 
 
 def _remove(ways: Ways, path: str, archive: str | None) -> None:
-    folder, name = split_path(path)
-    with held(beneath.open_folder(ways.root, folder.rstrip("/"), create=False)) as source_folder:
+    with beneath.parent(ways.root, path) as (source_folder, name):
         if archive is None:
             os.unlink(name, dir_fd=source_folder)
         else:
@@ -63,11 +62,10 @@ def _remove(ways: Ways, path: str, archive: str | None) -> None:
 
 
 def _archive(archive: str, path: str, source_folder: int) -> None:
-    folder, name = split_path(path)
     beneath.make_root(archive)
     with (
         held(beneath.open_root(archive)) as archive_root,
-        held(beneath.open_folder(archive_root, folder.rstrip("/"), create=True)) as target_folder,
+        beneath.parent(archive_root, path, create=True) as (target_folder, name),
     ):
         beneath.sync_way(archive_root, path)  # whoever made a folder may have been killed before he did
         _move_exclusively(source_folder, target_folder, name)

@@ -174,12 +174,17 @@ def open_source(root: str, path: str, expected: Signature) -> int:
         Fault: SOURCE_GONE, SOURCE_CHANGED, SOURCE when it cannot be opened, SOURCE_OUTAGE.
     """
     with held(open_root(root)) as folder:
-        try:
-            descriptor = beneath.open_beneath(folder, path, READ_FLAGS)
-        except OSError as error:
-            raise classify(error, Side.SOURCE) from error
+        return open_below(folder, path, expected)
+
+
+def open_below(folder: int, path: str, expected: Signature) -> int:
+    """As `open_source`, with the source folder open."""
     try:
-        check_unchanged(root, path, descriptor, expected)
+        descriptor = beneath.open_beneath(folder, path, READ_FLAGS)
+    except OSError as error:
+        raise classify(error, Side.SOURCE) from error
+    try:
+        check_below(folder, path, descriptor, expected)
     except BaseException:
         os.close(descriptor)
         raise
@@ -215,11 +220,16 @@ def check_unchanged(root: str, path: str, descriptor: int, expected: Signature) 
         Fault: SOURCE_GONE, SOURCE_CHANGED or SOURCE_OUTAGE.
     """
     with held(open_root(root)) as folder:
-        try:
-            by_path = beneath.stat_beneath(folder, path)
-            by_descriptor = os.fstat(descriptor)
-        except OSError as error:
-            raise classify(error, Side.SOURCE) from error
+        check_below(folder, path, descriptor, expected)
+
+
+def check_below(folder: int, path: str, descriptor: int, expected: Signature) -> None:
+    """As `check_unchanged`, with the source folder open."""
+    try:
+        by_path = beneath.stat_beneath(folder, path)
+        by_descriptor = os.fstat(descriptor)
+    except OSError as error:
+        raise classify(error, Side.SOURCE) from error
     if signature_of(by_path) != expected or signature_of(by_descriptor) != expected:
         raise Fault(FaultKind.SOURCE_CHANGED, "the source changed after it had become stable")
 

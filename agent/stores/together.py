@@ -20,7 +20,7 @@ from agent.stores.descriptors import held
 from agent.stores.destination import Destination, Partial
 from agent.stores.reading import read_exactly
 from agent.stores.settling import settle_below
-from agent.stores.source import check_unchanged, open_root, open_source, own_fault
+from agent.stores.source import check_below, open_below, open_root, own_fault
 from agent.stores.ways import Ways
 from agent.stores.whereabouts import Whereabouts
 from agent.terms import VerifyLevel
@@ -34,17 +34,19 @@ R = TypeVar("R")
 def copy_together(
     requests: Sequence[CopyFile], destination: Destination, moving: Moving, whereabouts: Whereabouts
 ) -> tuple[Copied | Declined | Fault, ...]:
-    """Copy and verify small files, none of which was begun before, into their partials.
+    """Copy and verify small files of one source, none of which was begun before, into their partials.
 
     `moving` hears from any thread whenever something has; `whereabouts` tells on which side this one is.
 
     Raises:
-        Fault: DESTINATION: their names may not outlast a power cut.
+        Fault: SOURCE_OUTAGE. DESTINATION: their names may not outlast a power cut.
     """
     crew = Crew(moving)
-    copies = [SmallCopy(request, destination) for request in requests]
+    with whereabouts.at_source():
+        folder = open_root(requests[0].source)
+    copies = [SmallCopy(request, folder, destination) for request in requests]
     try:
-        with destination.together():
+        with held(folder), destination.together():
             with whereabouts.at_source():
                 crew.advance(copies, SmallCopy.read)
             for step in (SmallCopy.write, SmallCopy.store, SmallCopy.compare):
@@ -79,8 +81,8 @@ def settle_together(
     """
 
     def settle(ways: Ways, request: SettleSource) -> SourceSettled:
-        kept = settle_below(ways, root, request.path, request.signature, request.after, request.archive)
-        return SourceSettled(kept)
+        after, archive = request.after, request.archive
+        return SourceSettled(settle_below(ways, request.path, request.signature, after, archive))
 
     with held(open_root(root)) as folder:
         ways = Ways(folder)
@@ -122,6 +124,7 @@ class SmallCopy:
     """One of them, all of it in memory. It `goes_on` until a step has decided its `outcome`."""
 
     request: CopyFile
+    folder: int
     destination: Destination
     outcome: Copied | Declined | Fault = field(factory=Declined, init=False)
     goes_on: bool = field(default=True, init=False)
@@ -135,7 +138,7 @@ class SmallCopy:
 
     def read(self) -> None:
         request = self.request
-        self._source = open_source(request.source, request.path, request.signature)
+        self._source = open_below(self.folder, request.path, request.signature)
         self._at_source.callback(os.close, self._source)
         self._data = read_exactly(self._source, 0, request.signature.size_bytes)
 
@@ -166,7 +169,7 @@ class SmallCopy:
 
     def leave(self) -> None:
         request, size_bytes = self.request, len(self._data)
-        check_unchanged(request.source, request.path, self._source, request.signature)
+        check_below(self.folder, request.path, self._source, request.signature)
         digest = xxhash.xxh3_128_digest(self._data)
         self.outcome = Copied(digest, self._level, size_bytes, 0, self._repaired_blocks)
 

@@ -129,7 +129,10 @@ class SourceFile:
 
 @frozen
 class Delivery:
-    """How a transfer ended well. `kept`: it stays at the source. `hash`: "xxh128:" and 32 hex digits."""
+    """How a transfer ended well. `kept`: it stays at the source. `hash`: "xxh128:" and 32 hex digits.
+
+    `started_at`: when it began; None where that is not remembered.
+    """
 
     destination_path: str
     level: VerifyLevel
@@ -137,6 +140,7 @@ class Delivery:
     size_bytes: int
     already_there: bool
     kept: bool
+    started_at: float | None = None
 
 
 @frozen

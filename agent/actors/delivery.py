@@ -193,6 +193,7 @@ class Carrying(Errand):
             size_bytes=self.file.signature.size_bytes,
             already_there=transfer.already_there,
             kept=kept is not None,
+            started_at=transfer.started_at,
         )
         result: HistoryResult = "delivered" if kept is None else "kept"
         error = None if self.route.after == "keep" else kept

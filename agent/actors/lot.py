@@ -103,6 +103,7 @@ class Lot:
     tell: Tell
     _outcomes: dict[str, Done | Failed | Interrupted] = field(factory=dict, init=False)
     _fault: Fault | None = field(default=None, init=False)
+    _began_at: float = field(factory=time.time, init=False)
 
     async def deliver(self) -> None:
         """Carry them over, as far as it goes."""
@@ -129,7 +130,7 @@ class Lot:
         """Those that the journal does not know yet."""
         partials = {self._partial(file): file for file in self.files}
         source, destination = self.route.source, self.route.destination
-        ids = await self.ledger.lots.begin(partials, source, destination, time.time())
+        ids = await self.ledger.lots.begin(partials, source, destination, self._began_at)
         return [
             Begun(file, ids[file.path], partial) for partial, file in partials.items() if file.path in ids
         ]
@@ -258,6 +259,7 @@ class Lot:
             size_bytes=file.signature.size_bytes,
             already_there=arrived.published.already_there,
             kept=end.kept is not None,
+            started_at=self._began_at,
         )
         self._outcomes[file.id] = Done(file, delivery, time.time())
         event = "kept" if delivery.kept else "delivered"

@@ -8,7 +8,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from agent.faults import OutageReason
-from agent.messages import Counted, Crashed, GenerationStarted, Moved, RouteOpened
+from agent.messages import Counted, Crashed, GenerationStarted, Moved, Moves, RouteOpened
 from agent.rules.board import PENDING, Board
 from agent.rules.view import View
 from agent.terms import Status
@@ -52,11 +52,14 @@ class Metrics:
         registry.register(self._gauges)
         ProcessCollector(registry=registry)
 
-    def count(self, fact: object) -> None:
+    def count(self, fact: object) -> None:  # noqa: C901  one line per fact
         """Take in a fact, before the view does; what does not count is ignored."""
         match fact:
             case Moved(status=Status.COMPLETED, file=file) if file is not None and fact.delivery is not None:
                 self._ended(fact, "kept" if fact.delivery.kept else "delivered")
+            case Moves(moved):
+                for each in moved:
+                    self.count(each)
             case Moved(status=Status.FAILED):
                 self._ended(fact, "failed")
             case Counted("verify_failure", route):
@@ -88,8 +91,9 @@ class Metrics:
         self._files.labels(label, result).inc()
         if fact.delivery is not None:
             self._bytes.labels(label).inc(fact.delivery.size_bytes)
-            if file.started_at is not None:
-                self._duration.labels(label).observe(max(0.0, fact.at - file.started_at))
+            started_at = fact.delivery.started_at if file.started_at is None else file.started_at
+            if started_at is not None:
+                self._duration.labels(label).observe(max(0.0, fact.at - started_at))
 
     def _label(self, route: str) -> str:
         """All upload jobs have one, so that their number does not matter."""

@@ -32,6 +32,10 @@ class WaitingLine:
         heap = self._heaps.setdefault(job.route.name, [])
         heapq.heappush(heap, (job.setbacks, job.ordinal, next(self._pushes), job))
 
+    @property
+    def has_parked(self) -> bool:
+        return bool(self._parked)
+
     def has_aside(self, job: Job) -> bool:
         """Whether it was set aside and still waits."""
         return job.waits_for_space and job.state is self.state

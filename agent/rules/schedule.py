@@ -85,10 +85,10 @@ class Schedule:
         """When the next retry is due; infinity: none waits."""
         return self.roster.due_s()
 
-    def handle(self, message: DispatcherInbox | None, now_s: float, at: float) -> None:
-        """Take in a message, or (None) the passing of time."""
+    def handle(self, messages: Iterable[DispatcherInbox], now_s: float, at: float) -> None:
+        """Take in messages, or (none) the passing of time."""
         self.roster.now_s, self.roster.at = now_s, at
-        if message is not None:
+        for message in messages:
             self._dispatch(message)
         self.roster.retry_what_is_due()
         for lane in self.roster.lanes.values():

@@ -295,4 +295,5 @@ def _completed(view: FileView, fact: Moved) -> FileView:
         destination_path=delivery.destination_path,
         verified_level=delivery.level,
         hash=delivery.hash,
+        started_at=delivery.started_at if view.started_at is None else view.started_at,
     )

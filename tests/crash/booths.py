@@ -16,15 +16,19 @@ from agent.protocol import (
     DIGEST_BYTES,
     Checkpoint,
     CopyFile,
+    CopyFiles,
     DiscardPartial,
     ProbeDestination,
     PublishFile,
+    PublishFiles,
     Reply,
     Request,
     SettleSource,
+    SettleSources,
 )
 from agent.stores import linux, pipeline
 from agent.stores.journal import Journal
+from agent.stores.lot_journal import LotJournal
 from tests.crash.kills import Trace
 from tests.crash.scenes import FOLDERS
 
@@ -36,8 +40,11 @@ POLL_S = 0.001
 
 REQUESTS: dict[type, str] = {
     CopyFile: "copy",
+    CopyFiles: "copy",
     PublishFile: "publish",
+    PublishFiles: "publish",
     SettleSource: "settle",
+    SettleSources: "settle",
     DiscardPartial: "discard",
     ProbeDestination: "probe",
 }
@@ -75,6 +82,8 @@ JOURNAL_WRITES = (
     "set_paused",
     "remember_mount",
 )
+
+LOT_WRITES = ("begin", "intend", "published", "finish")
 
 
 @define
@@ -185,4 +194,6 @@ def count_commits(trace: Trace) -> None:
 
     for name in JOURNAL_WRITES:
         setattr(Journal, name, noting(name, getattr(Journal, name)))
+    for name in LOT_WRITES:
+        setattr(LotJournal, name, noting(f"{name} lot", getattr(LotJournal, name)))
     Journal.together = counted  # type: ignore[method-assign, assignment]

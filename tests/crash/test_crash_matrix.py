@@ -19,6 +19,7 @@ from tests.crash.variants import (
     HASH,
     KEEP,
     LINK,
+    LOT,
     MOVE,
     NESTED,
     PLACEHOLDER,
@@ -27,6 +28,7 @@ from tests.crash.variants import (
     Variant,
 )
 
+LOT_SPARSE = 3  # no divisor of the five kinds of victims that a step has
 SHARES, WAY_BACK_SHARES = 12, 2  # tests among which the victims of a plain move are dealt out
 
 # Steps in which a variant differs from a plain move, by how their names begin.
@@ -75,6 +77,19 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
     }
 
 
+def test_the_steps_of_a_lot_are_these(steps: Steps) -> None:
+    of_a_lot = steps(LOT)
+    assert {step.name for step in of_a_lot if step.name.endswith(" lot")} == {
+        "journal: begin lot",
+        "journal: intend lot",
+        "journal: published lot",
+        "journal: finish lot",
+    }
+    folders_synced = [step for step in of_a_lot if "fsync folder" in step.name]
+    assert len(folders_synced) == 6  # of the first, which goes alone, and of all others together
+    assert sum(step.name == "copy: fsync nas" for step in of_a_lot) == len(LOT.files)
+
+
 @pytest.mark.parametrize("share", range(SHARES))
 def test_every_step_of_a_move_survives_kill_9(
     victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, choice: Choice, share: int
@@ -102,6 +117,14 @@ def test_every_step_in_which_a_transfer_differs_survives_kill_9(
     kills = [kill for step in begun for kill in kills_at(step) if kill.side == side]
     kills = [kill for kill in kills if kill.manner is not left_out[is_journal(kill.step)]]
     kill_each(alone(choice.of(kills)), variant, victims, tmp_path, enter)
+
+
+def test_every_step_of_a_lot_survives_kill_9(
+    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, choice: Choice
+) -> None:
+    kills = choice.at(step for step in steps(LOT) if not is_probe(step))
+    some = kills if choice.is_every else kills[::LOT_SPARSE]
+    kill_each(alone(some), LOT, victims, tmp_path, enter)
 
 
 @pytest.mark.parametrize("share", range(WAY_BACK_SHARES))

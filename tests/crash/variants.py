@@ -7,6 +7,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from agent.protocol import BLOCK_BYTES
+from agent.rules.lots import FEW
 from tests.flow.houses import fill, write_config
 
 QUICK = {
@@ -86,6 +87,14 @@ SAME = Variant("already there", files={"clip.mxf": SHORT}, foreign={"clip.mxf": 
 HASH = Variant("hash", keys={"verify": "hash"})
 LINK = Variant("link", refused=frozenset({"renameat2"}))
 PLACEHOLDER = Variant("placeholder", refused=frozenset({"renameat2", "link"}), spares_empty_name=True)
+LOT_PATHS = [f"{number:02}.mxf" for number in range(FEW + 3)]
+# The first goes alone, since nobody else is ready yet.
+LOT = Variant(
+    "lot",
+    files={path: footage(path, 2_000) for path in LOT_PATHS},
+    finals={path: path for path in LOT_PATHS},
+    keys={"workers": 1},
+)
 TWO = Variant(
     "two files",
     files={"clip.mxf": CLIP, "second.mxf": footage("second", 2 * BLOCK_BYTES + 5)},

@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 from agent import app, household
-from agent.actors import delivery
+from agent.actors import errand
 from agent.house import Generation
 from agent.messages import Moves, ViewFact
 from agent.rules.agenda import Agenda
@@ -31,7 +31,7 @@ RULES = {
     "stability": (StabilityRule, "scanned"),
     "dispatcher": (Schedule, "handle"),
     "storage_monitor": (Reach, "answered"),
-    "copier": (delivery, "opening"),
+    "copier": (errand, "opening"),
 }
 HOUR_S = 3600.0
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import define
 
 from agent.stores.lot_journal import LotJournal
 from agent.terms import Ending, SourceFile, VerifyLevel
@@ -11,7 +11,7 @@ from agent.terms import Ending, SourceFile, VerifyLevel
 Do = Callable[..., Awaitable[Any]]
 
 
-@frozen
+@define(eq=False)
 class LotLedger:
     """`_do` commits in groups, and raises what `Ledger` says."""
 

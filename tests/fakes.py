@@ -1,6 +1,7 @@
 """Workers and a journal for actors alone: scripted answers, and a diary of what they were told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import trio
 from attrs import evolve, frozen
@@ -8,9 +9,10 @@ from trio.testing import MockClock
 
 from agent.faults import Fault, Side
 from agent.ledger import Ledger
+from agent.lot_ledger import LotLedger
 from agent.protocol import Reply, Request
 from agent.stores.journal import JournalError
-from agent.terms import Interim, Signature, SourceFile, Step, Transfer, VerifyLevel
+from agent.terms import Ending, Interim, Signature, SourceFile, Step, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 from agent.workers import OnReply, R, Silence, Workers, ignore
 from tests.rules.samples import IDENTITY, NAS
@@ -106,18 +108,27 @@ class FakeLedger(Ledger):
         self.paused_routes: set[str] = set()
         self.pardoned: list[tuple[str, str]] = []
         self.broken: set[str] = set()
+        self._ids = 1000
+
+    @property
+    def lots(self) -> "FakeLots":
+        return FakeLots(self)
 
     async def find(self, route: str, path: str) -> Transfer | None:
-        await self._note("find")
+        await self.note("find")
         return self.transfers.get((route, path))
 
     async def begin(
         self, file: SourceFile, source_root: str, destination: str, partial: str, at: float
     ) -> Transfer:
         del source_root
-        await self._note("begin")
+        await self.note("begin")
+        return self.begun(file, destination, partial, at)
+
+    def begun(self, file: SourceFile, destination: str, partial: str, at: float) -> Transfer:
+        self._ids += 1
         transfer = Transfer(
-            id=1 + len(self.diary),
+            id=self._ids,
             route=file.route,
             path=file.path,
             signature=file.signature,
@@ -136,43 +147,43 @@ class FakeLedger(Ledger):
         return transfer
 
     async def restart(self, transfer_id: int, partial: str) -> None:
-        await self._note("restart")
+        await self.note("restart")
         self._leave(next(each for each in self.transfers.values() if each.id == transfer_id))
-        self._change(
+        self.change(
             transfer_id, lambda each: evolve(each, step=Step.COPYING, partial=partial, name=None, blocks=())
         )
 
     async def checkpoint(self, transfer_id: int, first_block: int, digests: bytes) -> None:
-        await self._note("checkpoint")
+        await self.note("checkpoint")
         blocks = tuple(digests[at : at + 16] for at in range(0, len(digests), 16))
-        self._change(transfer_id, lambda each: evolve(each, blocks=each.blocks[:first_block] + blocks))
+        self.change(transfer_id, lambda each: evolve(each, blocks=each.blocks[:first_block] + blocks))
 
     async def reserve(self, transfer_id: int, partial: str) -> None:
-        await self._note("reserve")
-        self._change(transfer_id, lambda each: evolve(each, partial=partial))
+        await self.note("reserve")
+        self.change(transfer_id, lambda each: evolve(each, partial=partial))
 
     async def adopt(self, transfer_id: int, signature: Signature) -> None:
-        await self._note("adopt")
-        self._change(transfer_id, lambda each: evolve(each, signature=signature))
+        await self.note("adopt")
+        self.change(transfer_id, lambda each: evolve(each, signature=signature))
 
     async def patch(self, transfer_id: int, block: int, digest: bytes) -> None:
-        await self._note("patch")
-        self._change(
+        await self.note("patch")
+        self.change(
             transfer_id,
             lambda each: evolve(each, blocks=(*each.blocks[:block], digest, *each.blocks[block + 1 :])),
         )
 
     async def intent(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
-        await self._note("intent")
-        self._change(
+        await self.note("intent")
+        self.change(
             transfer_id, lambda each: evolve(each, step=Step.INTENT, name=name, hash=hash, level=level)
         )
 
     async def published(
         self, transfer_id: int, name: str, already_there: bool, level: VerifyLevel | None = None
     ) -> None:
-        await self._note("published")
-        self._change(
+        await self.note("published")
+        self.change(
             transfer_id,
             lambda each: evolve(
                 each,
@@ -194,8 +205,8 @@ class FakeLedger(Ledger):
         leftover: bool = False,
     ) -> None:
         del at
-        await self._note("finish")
-        transfer = self._take(transfer_id)
+        await self.note("finish")
+        transfer = self.take(transfer_id)
         if leftover:
             self._leave(transfer)
         self.ended.append(Ended(transfer.path, result, attempts, error, destination_path))
@@ -204,61 +215,61 @@ class FakeLedger(Ledger):
         self, file: SourceFile, source_root: str, destination: str, attempts: int, error: str, at: float
     ) -> None:
         del source_root, destination, at
-        await self._note("fail_unstarted")
+        await self.note("fail_unstarted")
         self.ended.append(Ended(file.path, "failed", attempts, error, None))
 
     async def drop(self, transfer_id: int, leftover: bool = False) -> None:
-        await self._note("drop")
-        transfer = self._take(transfer_id)
+        await self.note("drop")
+        transfer = self.take(transfer_id)
         if leftover:
             self._leave(transfer)
 
     async def running(self, destination: str) -> tuple[Transfer, ...]:
-        await self._note("running")
+        await self.note("running")
         return tuple(each for each in self.transfers.values() if each.destination == destination)
 
     async def interim(self) -> tuple[Interim, ...]:
-        await self._note("interim")
+        await self.note("interim")
         return ()
 
     async def leave(self, destination: str, partials: tuple[str, ...]) -> None:
-        await self._note("leave")
+        await self.note("leave")
         known = {each.partial for each in self.transfers.values()} | {partial for _, partial in self.left}
         self.left += [(destination, partial) for partial in partials if partial not in known]
 
     async def leftovers(self, destination: str) -> tuple[str, ...]:
-        await self._note("leftovers")
+        await self.note("leftovers")
         return tuple(partial for where, partial in self.left if where == destination)
 
     async def forget_leftover(self, destination: str, partial: str) -> None:
-        await self._note("forget_leftover")
+        await self.note("forget_leftover")
         self.left.remove((destination, partial))
 
     async def is_searched(self, destination: str) -> bool:
-        await self._note("is_searched")
+        await self.note("is_searched")
         return destination in self.searched
 
     async def note_search(self, destination: str) -> None:
-        await self._note("note_search")
+        await self.note("note_search")
         self.searched.append(destination)
 
     async def remember_mount(self, destination: str, mount_point: str) -> None:
-        await self._note("remember_mount")
+        await self.note("remember_mount")
         self.mounts[destination] = mount_point
 
     async def set_paused(self, route: str, paused: bool) -> None:
-        await self._note("set_paused")
+        await self.note("set_paused")
         (self.paused_routes.add if paused else self.paused_routes.discard)(route)
 
     async def pardon(self, route: str, path: str) -> None:
-        await self._note("pardon")
+        await self.note("pardon")
         self.pardoned.append((route, path))
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
-        await self._note("history")
+        await self.note("history")
         return HistoryPage((), query.before_id)
 
-    async def _note(self, operation: str) -> None:
+    async def note(self, operation: str) -> None:
         await trio.lowlevel.checkpoint()
         self.diary.append(operation)
         if operation in self.broken:
@@ -267,13 +278,52 @@ class FakeLedger(Ledger):
     def _leave(self, transfer: Transfer) -> None:
         self.left.append((transfer.destination, transfer.partial))
 
-    def _take(self, transfer_id: int) -> Transfer:
+    def take(self, transfer_id: int) -> Transfer:
         for key, transfer in self.transfers.items():
             if transfer.id == transfer_id:
                 del self.transfers[key]
                 return transfer
         raise LookupError(f"no running transfer has the id {transfer_id}")
 
-    def _change(self, transfer_id: int, change: Callable[[Transfer], Transfer]) -> None:
-        transfer = change(self._take(transfer_id))
+    def change(self, transfer_id: int, change: Callable[[Transfer], Transfer]) -> None:
+        transfer = change(self.take(transfer_id))
         self.transfers[transfer.route, transfer.path] = transfer
+
+
+class FakeLots(LotLedger):
+    """The part of a journal in memory that is about lots."""
+
+    def __init__(self, ledger: FakeLedger) -> None:
+        self._ledger = ledger
+
+    async def begin(
+        self, files: Mapping[str, SourceFile], source_root: str, destination: str, at: float
+    ) -> dict[str, int]:
+        del source_root
+        await self._ledger.note("lots.begin")
+        known = self._ledger.transfers
+        return {
+            file.path: self._ledger.begun(file, destination, partial, at).id
+            for partial, file in files.items()
+            if (file.route, file.path) not in known
+        }
+
+    async def intend(self, verified: Sequence[tuple[int, str, str, VerifyLevel]]) -> None:
+        await self._ledger.note("lots.intend")
+        for transfer_id, name, digest, level in verified:
+            self._ledger.change(
+                transfer_id, partial(evolve, step=Step.INTENT, name=name, hash=digest, level=level)
+            )
+
+    async def published(self, published: Sequence[tuple[int, str, bool]]) -> None:
+        await self._ledger.note("lots.published")
+        for transfer_id, name, already_there in published:
+            self._ledger.change(
+                transfer_id, partial(evolve, step=Step.PUBLISHED, name=name, already_there=already_there)
+            )
+
+    async def finish(self, endings: Sequence[Ending]) -> None:
+        await self._ledger.note("lots.finish")
+        for end in endings:
+            path = self._ledger.take(end.transfer_id).path
+            self._ledger.ended.append(Ended(path, end.result, end.attempts, end.error, end.destination_path))

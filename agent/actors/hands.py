@@ -3,8 +3,10 @@
 from attrs import frozen
 
 from agent.faults import Fault, FaultKind, OutageReason, Side
-from agent.protocol import LookUpSource, Request, SettleSource
+from agent.protocol import LookUpSource, Request, SettleSource, SettleSources
 from agent.workers import OnReply, R, Silence, Workers, ignore
+
+AT_SOURCE = (SettleSource, SettleSources, LookUpSource)
 
 
 @frozen
@@ -22,7 +24,7 @@ class Hands:
             )
         except Silence as silence:
             detail = f"nothing moved for {self.stall_timeout_s:g} s"
-            if isinstance(request, SettleSource | LookUpSource) or silence.side is Side.SOURCE:
+            if isinstance(request, AT_SOURCE) or silence.side is Side.SOURCE:
                 raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from silence
             raise Fault.outage(OutageReason.HUNG, detail) from silence
 

@@ -17,12 +17,13 @@ from agent.messages import (
     Halt,
     Interrupted,
     LaneMessage,
+    Moved,
     Ready,
     Returned,
 )
 from agent.rules.lots import FEW, LOT_BYTES, LOT_FILES, SMALL_BYTES
 from agent.rules.schedule import Schedule
-from agent.terms import BandwidthStep, SourceFile
+from agent.terms import BandwidthStep, SourceFile, Status
 from tests.rules.samples import (
     NAS,
     OUTAGE,
@@ -68,7 +69,8 @@ def test_only_the_first_of_them_is_shown_as_being_copied() -> None:
     schedule.handle([Ready(small(number), 1.0) for number in range(MANY)], 1.0, 1001.0)
     schedule.take()
     schedule.handle([usable()], 2.0, 1002.0)
-    copying = [fact.file_id for fact in schedule.take().facts if getattr(fact, "why", "") == "attempt 1 of 3"]
+    facts = [fact for fact in schedule.take().facts if isinstance(fact, Moved)]
+    copying = [fact.file_id for fact in facts if fact.status is Status.COPYING]
     assert copying == [small(0).id]
 
 

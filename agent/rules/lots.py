@@ -41,6 +41,10 @@ class Lot:
             and size_bytes <= min(LOT_BYTES, room_bytes)
         )
 
+    @property
+    def is_worth_it(self) -> bool:
+        return len(self.jobs) > FEW
+
     def add(self, job: Job) -> None:
         self.jobs.append(job)
         self._size_bytes += job.file.signature.size_bytes

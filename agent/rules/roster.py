@@ -27,7 +27,7 @@ from agent.messages import (
 from agent.rules.gate import Gate
 from agent.rules.jobs import Job, JobState
 from agent.rules.lane import Lane
-from agent.rules.lots import FEW, Lot, may_share
+from agent.rules.lots import Lot, may_share
 from agent.rules.queue import WaitingLine
 from agent.terms import SourceFile
 
@@ -231,7 +231,7 @@ class Roster:
         room_bytes, closed = lane.room_bytes, self._closed_routes()
         while job := lane.line.next_if(closed, lambda job: lot.takes(job, room_bytes)):
             lot.add(job)
-        if len(lot.jobs) > FEW:
+        if lot.is_worth_it:
             return lot.jobs
         for job in lot.jobs[1:]:
             lane.line.push(job)

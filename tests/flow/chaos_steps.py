@@ -52,7 +52,7 @@ OPERATIONS = (
     "compare",
     "make_durable",
     "discard",
-    "anchor",
+    "together",
     "strays",
 )
 LATE = ("write", "truncate", "flush", "seal", "publish", "discard", "make_durable")

@@ -17,7 +17,7 @@ from tests.flow.chaos_model import ROUTE, Book, Foreign
 from tests.flow.chaos_steps import HEAD_BYTES, WINDOW, Step
 from tests.flow.fault_script import Effect, FaultScript
 from tests.flow.houses import write_config
-from tests.flow.zygote import SCRIPT, Zygote
+from tests.flow.zygote import LOTS, SCRIPT, Zygote
 from tests.stores.faulty import bit_turned
 
 IMPATIENT = {
@@ -57,6 +57,8 @@ class World:
             **IMPATIENT,
         }
         _configure(folder, keys)
+        if lot.random() < 0.5:
+            (folder / LOTS).touch()
         book = Book(folder / "source", folder / "archive", str(keys["after"]).partition(":")[0])
         return cls(folder, lot, House(folder, zygote), FaultScript(folder / SCRIPT), book, keys)
 

@@ -12,11 +12,23 @@ from typing import Any, TypeVar
 from agent import worker
 from agent.faults import Side, classify
 from agent.protocol import Place
-from agent.stores import arriving, checking, copying, folder, following, pipeline, reading, settling, source
+from agent.stores import (
+    arriving,
+    checking,
+    copying,
+    folder,
+    following,
+    pipeline,
+    reading,
+    settling,
+    source,
+    together,
+)
 from agent.stores.folder import FolderDestination, destination_faults
 from agent.stores.reading import read_exactly
 from agent.stores.settling import settle
-from agent.stores.source import open_same_file, open_source
+from agent.stores.source import open_below, open_same_file, open_source
+from agent.stores.together import settle_together
 from tests.flow.fault_script import ENVIRONMENT, FileTroubles
 from tests.stores.faulty import FaultyDestination
 
@@ -71,11 +83,14 @@ def spoil(troubles: FileTroubles) -> None:
         (source, "examine", source_side("examine", source.examine, own=True)),
         (source, "exists", source_side("look_up", source.exists, own=True)),
         (arriving, "open_source", source_side("source_open", open_source)),
-        (settling, "open_source", source_side("source_open", open_source)),
+        (settling, "open_below", source_side("source_open", open_below)),
+        (together, "open_below", source_side("source_open", open_below)),
         (arriving, "read_exactly", source_side("source_read", read_exactly)),
         (reading, "read_exactly", source_side("source_read", read_exactly)),
+        (together, "read_exactly", source_side("source_read", read_exactly)),
         (following, "open_same_file", source_side("source_open", open_same_file)),
         (worker, "settle", source_side("settle", settle, own=True)),
+        (worker, "settle_together", source_side("settle", settle_together, own=True)),
     ]
     for place, name, stand_in in patches:
         setattr(place, name, stand_in)

@@ -22,8 +22,8 @@ import trio
 from attrs import define
 
 from agent import app, log, worker
-from agent.actors import delivery, sweeping
-from agent.rules import reach
+from agent.actors import delivery, errand, following, sweeping
+from agent.rules import lots, reach
 from agent.stores import journal
 from tests.crash.mother import ForkedWorker
 from tests.flow import faulty_worker
@@ -37,6 +37,7 @@ MESSAGE_BYTES = 65536
 SLOWEST_PROBE_S = 0.2
 SWEEP_EVERY_S = 0.3
 SCRIPT, LOG, WORKERS, EXIT_CODE = "faults.json", "log", "workers", "exit_code"  # beside agent.toml
+LOTS = "lots"  # where this stands, even two files are carried together
 
 
 @define(eq=False)
@@ -124,10 +125,11 @@ def _live(folder: Path, zygote: Zygote) -> int:
 
     for place, name, stand_in in (
         (trio.lowlevel, "open_process", open_process),
-        (delivery, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
+        *((place, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES) for place in (delivery, errand, following)),
         (journal, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
         (sweeping, "AGAIN_S", SWEEP_EVERY_S),
         (reach, "SLOWEST_PROBE_S", SLOWEST_PROBE_S),
+        (lots, "FEW", 1 if (folder / LOTS).exists() else lots.FEW),
     ):
         setattr(place, name, stand_in)
     config = config_of(folder)

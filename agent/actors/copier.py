@@ -37,7 +37,7 @@ from agent.messages import (
     LaneMessage,
     Moved,
     Progress,
-    Returned,
+    Several,
     Sweep,
     Swept,
 )
@@ -89,7 +89,7 @@ class Pool:
             await lot.deliver()
         for file in order.files:
             del self.scopes[file.id]
-        await self.dispatcher.send(Returned(lot.outcomes()))
+        await self.dispatcher.send(Several(lot.outcomes()))
 
     async def sweep(self, device: int, scope: trio.CancelScope, done: trio.Event) -> None:
         """Copies wait only for its first half."""

@@ -15,7 +15,6 @@ from agent.messages import (
     Moved,
     Moves,
     OpenLane,
-    Ready,
 )
 from agent.rules.roster import Fact
 from agent.rules.schedule import Schedule
@@ -42,28 +41,17 @@ async def run(
             for destination, fault in effects.doubts:
                 with suppress(trio.WouldBlock):  # never wait for a higher rank, which has one to look into
                     monitors[destination].send_nowait(Doubt(fault))
-            messages: list[DispatcherInbox] = []
+            message: DispatcherInbox | None = None
             with trio.move_on_at(schedule.due_s()):
-                messages.append(await inbox.receive())
-            _take_all_that_are_ready(inbox, messages)
-            for message in messages:
-                if isinstance(message, OpenLane):
-                    place = message.plan.destination
-                    lanes[place] = await ends.enter_async_context(message.lane)
-                    monitors[place] = await ends.enter_async_context(message.doubts)
-                elif isinstance(message, CloseLane):
-                    await lanes.pop(message.destination).aclose()
-                    await monitors.pop(message.destination).aclose()
-            schedule.handle(messages, trio.current_time(), time.time())
-
-
-def _take_all_that_are_ready(
-    inbox: trio.MemoryReceiveChannel[DispatcherInbox], messages: list[DispatcherInbox]
-) -> None:
-    """A folder full of files becomes ready at once: the line is looked through once for all of them."""
-    with suppress(trio.WouldBlock):
-        while messages and isinstance(messages[-1], Ready):
-            messages.append(inbox.receive_nowait())
+                message = await inbox.receive()
+            if isinstance(message, OpenLane):
+                place = message.plan.destination
+                lanes[place] = await ends.enter_async_context(message.lane)
+                monitors[place] = await ends.enter_async_context(message.doubts)
+            elif isinstance(message, CloseLane):
+                await lanes.pop(message.destination).aclose()
+                await monitors.pop(message.destination).aclose()
+            schedule.handle(message, trio.current_time(), time.time())
 
 
 def _together(facts: Iterable[Fact]) -> Iterator[Fact]:

@@ -2,8 +2,10 @@
 
 import trio
 
-from agent.messages import BroadcasterInbox, DispatcherInbox, Look, StabilityInbox, WatcherInbox
+from agent.messages import BroadcasterInbox, DispatcherInbox, Look, Several, StabilityInbox, WatcherInbox
 from agent.rules.stability import StabilityRule
+
+SAID_AT_ONCE = 250  # files; others want to do something in between
 
 
 async def run(
@@ -23,8 +25,9 @@ async def run(
                 decisions = rule.scanned(scan)
                 for fact in decisions.facts:
                     await broadcaster.send(fact)
-                for order in decisions.orders:
-                    await dispatcher.send(order)
+                for start in range(0, len(decisions.orders), SAID_AT_ONCE):
+                    some = decisions.orders[start : start + SAID_AT_ONCE]
+                    await dispatcher.send(Several(some) if len(some) > 1 else some[0])
             paths = rule.looks(trio.current_time())
             if paths:
                 try:

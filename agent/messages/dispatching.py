@@ -53,10 +53,10 @@ class Abandoned:
 
 
 @frozen
-class Returned:
-    """All files of a lot have come back."""
+class Several:
+    """What one sender says of many files at once, so that the line is looked through once for all of them."""
 
-    outcomes: tuple[Done | Interrupted | Failed, ...]
+    messages: tuple[Ready | Growing | Gone | Done | Interrupted | Failed, ...]
 
 
 @frozen
@@ -154,7 +154,7 @@ DispatcherInbox = (
     | Interrupted
     | Failed
     | Abandoned
-    | Returned
+    | Several
     | Advanced
     | StorageState
     | SourceReach

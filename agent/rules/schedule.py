@@ -30,8 +30,8 @@ from agent.messages import (
     Ready,
     ResumeRoute,
     Retry,
-    Returned,
     RouteState,
+    Several,
     SourceReach,
     StorageState,
     Sweep,
@@ -85,10 +85,10 @@ class Schedule:
         """When the next retry is due; infinity: none waits."""
         return self.roster.due_s()
 
-    def handle(self, messages: Iterable[DispatcherInbox], now_s: float, at: float) -> None:
-        """Take in messages, or (none) the passing of time."""
+    def handle(self, message: DispatcherInbox | None, now_s: float, at: float) -> None:
+        """Take in a message, or (None) the passing of time."""
         self.roster.now_s, self.roster.at = now_s, at
-        for message in messages:
+        if message is not None:
             self._dispatch(message)
         self.roster.retry_what_is_due()
         for lane in self.roster.lanes.values():
@@ -113,9 +113,9 @@ class Schedule:
                 self._failed(message)
             case Abandoned():
                 self._abandoned(message)
-            case Returned(outcomes):
-                for outcome in outcomes:
-                    self._dispatch(outcome)
+            case Several(messages):
+                for each in messages:
+                    self._dispatch(each)
             case Advanced():
                 self._advanced(message)
             case StorageState():

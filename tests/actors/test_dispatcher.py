@@ -13,7 +13,6 @@ from agent.messages import (
     CloseLane,
     CloseRoute,
     Copy,
-    CopyLot,
     DispatcherInbox,
     Doubt,
     Failed,
@@ -111,22 +110,6 @@ async def test_facts_are_told_before_the_orders_that_follow_from_them(
     assert autojump_clock.current_time() == 0
 
 
-async def test_many_files_that_become_ready_are_looked_through_once(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    ends = dispatch(nursery)
-    await ends.inbox.send(usable(NAS))
-    await wait_all_tasks_blocked()
-    for number in range(20):
-        ends.inbox.send_nowait(ready(a_file(f"{number:02}")))
-    ends.inbox.send_nowait(usable(NAS))
-    assert await ends.lanes[NAS].receive() == Sweep(7)
-    lot = await ends.lanes[NAS].receive()
-    assert isinstance(lot, CopyLot)
-    assert len(lot.files) == 20
-    assert autojump_clock.current_time() == 0
-
-
 async def test_a_failed_attempt_is_repeated_when_its_time_has_come(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -159,7 +142,6 @@ async def test_a_monitor_hears_of_an_outage_that_a_copy_met_and_is_never_waited_
     for began_s in (2.0, 3.0):
         file = a_file()
         await ends.inbox.send(ready(file))
-        await wait_all_tasks_blocked()
         await ends.inbox.send(Interrupted(file, OUTAGE, 0, 1000.0))
         await ends.inbox.send(usable(began_s=began_s))
     await wait_all_tasks_blocked()

@@ -3,6 +3,7 @@ from attrs import evolve, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors import stability
+from agent.actors.stability import SAID_AT_ONCE
 from agent.messages import (
     BroadcasterInbox,
     DispatcherInbox,
@@ -11,6 +12,7 @@ from agent.messages import (
     Moves,
     Ready,
     Scan,
+    Several,
     SourceState,
     WatcherInbox,
 )
@@ -51,6 +53,22 @@ async def test_a_file_that_stood_still_is_looked_at_and_then_ready(
     message = await ends.orders.receive()
     assert isinstance(message, Ready)
     assert message.file.path == "a"
+
+
+async def test_many_that_are_ready_at_once_are_said_at_once_but_not_all_of_a_multitude(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = track(nursery)
+    names = [f"{number:03}" for number in range(SAID_AT_ONCE + 5)]
+    await ends.scans.send(a_scan(*map(an_entry, names)))
+    await ends.scans.send(
+        a_look(*(an_entry(name, evidence=CLOSED) for name in names), began_s=A_ROUTE.stable_s)
+    )
+    said = [await ends.orders.receive() for _ in range(2)]
+    assert [len(each.messages) for each in said if isinstance(each, Several)] == [SAID_AT_ONCE, 5]
+    files = [order.file.path for each in said if isinstance(each, Several) for order in each.messages]
+    assert files == names
+    assert autojump_clock.current_time() == 0
 
 
 async def test_a_ready_file_that_left_is_gone(nursery: trio.Nursery, autojump_clock: MockClock) -> None:

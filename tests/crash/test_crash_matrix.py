@@ -86,7 +86,7 @@ def test_the_steps_of_a_lot_are_these(steps: Steps) -> None:
         "journal: finish lot",
     }
     folders_synced = [step for step in of_a_lot if "fsync folder" in step.name]
-    assert len(folders_synced) == 6  # of the first, which goes alone, and of all others together
+    assert len(folders_synced) == 3  # once for all, in each of three steps
     assert sum(step.name == "copy: fsync nas" for step in of_a_lot) == len(LOT.files)
 
 

@@ -233,7 +233,7 @@ class Dispatching:
     def handle(
         self, message: DispatcherInbox | None, halts: dict[str, set[str] | None] | None = None
     ) -> None:
-        self.schedule.handle([] if message is None else [message], self.now_s, self.at)
+        self.schedule.handle(message, self.now_s, self.at)
         self.check(self.schedule.take(), halts or {})
 
     def check(self, effects: Effects, halts: dict[str, set[str] | None]) -> None:

@@ -37,7 +37,7 @@ def tell(schedule: Schedule, *messages: DispatcherInbox | None, now_s: float = 0
     """What follows from the last message."""
     for message in messages:
         schedule.take()
-        schedule.handle([] if message is None else [message], now_s, 1000.0 + now_s)
+        schedule.handle(message, now_s, 1000.0 + now_s)
     return schedule.take()
 
 

@@ -1,5 +1,7 @@
 """Which small files are carried together, and that each of them ends delivered or failed all the same."""
 
+from collections.abc import Iterable
+
 import pytest
 from attrs import define, evolve, field
 from hypothesis import given, settings
@@ -19,7 +21,7 @@ from agent.messages import (
     LaneMessage,
     Moved,
     Ready,
-    Returned,
+    Several,
 )
 from agent.rules.lots import FEW, LOT_BYTES, LOT_FILES, SMALL_BYTES
 from agent.rules.schedule import Schedule
@@ -45,6 +47,10 @@ def small(number: int, size_bytes: int = 1000, route: str = "mxf") -> SourceFile
     return a_file(f"{number:05}", size_bytes, route=route)
 
 
+def all_ready(files: Iterable[SourceFile]) -> Several:
+    return Several(tuple(Ready(file, 1.0) for file in files))
+
+
 def orders_of(schedule: Schedule) -> list[LaneMessage]:
     return [order for _, order in schedule.take().orders]
 
@@ -54,8 +60,8 @@ def given_first(
 ) -> LaneMessage:
     """The order that is given when all these are ready and the destination has been found usable."""
     schedule = Schedule.start(a_config(*routes), paused=(), settled=())
-    schedule.handle([Ready(file, 1.0) for file in files], 1.0, 1001.0)
-    schedule.handle([usable(NAS, 2.0, free_bytes)], 2.0, 1002.0)
+    schedule.handle(all_ready(files), 1.0, 1001.0)
+    schedule.handle(usable(NAS, 2.0, free_bytes), 2.0, 1002.0)
     return orders_of(schedule)[1]  # behind the sweep
 
 
@@ -66,9 +72,9 @@ def test_many_small_files_have_one_place_in_the_order_of_the_line() -> None:
 
 def test_only_the_first_of_them_is_shown_as_being_copied() -> None:
     schedule = Schedule.start(a_config(ONE), paused=(), settled=())
-    schedule.handle([Ready(small(number), 1.0) for number in range(MANY)], 1.0, 1001.0)
+    schedule.handle(all_ready(map(small, range(MANY))), 1.0, 1001.0)
     schedule.take()
-    schedule.handle([usable()], 2.0, 1002.0)
+    schedule.handle(usable(), 2.0, 1002.0)
     facts = [fact for fact in schedule.take().facts if isinstance(fact, Moved)]
     copying = [fact.file_id for fact in facts if fact.status is Status.COPYING]
     assert copying == [small(0).id]
@@ -118,8 +124,8 @@ def test_a_lot_is_of_one_route() -> None:
 )
 def test_where_more_than_a_folder_and_its_speed_matters_each_goes_alone(route: Route) -> None:
     schedule = Schedule.start(a_config(route), paused=(), settled=())
-    schedule.handle([Ready(small(number), 1.0) for number in range(MANY)], 1.0, 1001.0)
-    schedule.handle([usable(route.destination)], 2.0, 1002.0)
+    schedule.handle(all_ready(map(small, range(MANY))), 1.0, 1001.0)
+    schedule.handle(usable(route.destination), 2.0, 1002.0)
     assert isinstance(orders_of(schedule)[1], Copy)
 
 
@@ -137,9 +143,9 @@ class House:
     def __attrs_post_init__(self) -> None:
         self.schedule = Schedule.start(a_config(evolve(ONE, workers=self.workers)), paused=(), settled=())
 
-    def handle(self, *messages: DispatcherInbox) -> None:
+    def handle(self, message: DispatcherInbox) -> None:
         self.now_s += 1.0
-        self.schedule.handle(messages, self.now_s, 1000.0 + self.now_s)
+        self.schedule.handle(message, self.now_s, 1000.0 + self.now_s)
         for order in orders_of(self.schedule):
             match order:
                 case Copy(file) | Abandon(file):
@@ -165,7 +171,7 @@ class House:
                 outcomes = tuple(
                     self.outcome(file, kinds[number % len(kinds)]) for number, file in enumerate(files)
                 )
-                self.handle(Returned(outcomes))
+                self.handle(Several(outcomes))
         self.handle(usable(NAS, self.now_s))
 
     def outcome(self, file: SourceFile, kind: int) -> Outcome:
@@ -188,7 +194,7 @@ def test_whatever_becomes_of_a_lot_each_of_its_files_ends_delivered_or_failed(
 ) -> None:
     house = House(workers)
     files = [small(number, size_bytes) for number, size_bytes in enumerate(sizes)]
-    house.handle(*(Ready(file, 1.0) for file in files))
+    house.handle(all_ready(files))
     house.handle(usable(NAS, house.now_s))
     for which, kinds in returns:
         if house.out:

@@ -209,7 +209,7 @@ class Desk:
             while events.active:
                 paths = events.wait(None)
                 if paths is not None:
-                    self.stream(Touched(paths, events.overflowed))
+                    self.stream(Touched(paths, events.overflowed, events.complete))
         return Finished()
 
 

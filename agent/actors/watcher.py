@@ -97,6 +97,13 @@ def _report_folders(route: Route, change: Change) -> None:
         log.info("folder can be read again, or is gone", route=route.name, folder=folder)
 
 
+def _report_watches(route: Route, complete: bool) -> None:
+    if complete:
+        log.info("events come from all of the source again", route=route.name)
+    else:
+        log.warning("too few watches for all folders of the source, scanning goes on", route=route.name)
+
+
 async def listen(
     watcher: trio.MemorySendChannel[WatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
@@ -104,15 +111,19 @@ async def listen(
     workers: Workers,
 ) -> None:
     """Pass the operating system's events on as hints, for as long as it gives any."""
-    overflows = 0
+    overflows, complete = 0, True
 
     async def hear(reply: Reply) -> None:
-        nonlocal overflows
+        nonlocal overflows, complete
         if not isinstance(reply, Touched):
             return
         if reply.overflows > overflows:
             overflows = reply.overflows
             await broadcaster.send(Counted("watch_overflow", route.name))
+        if reply.complete is not complete:
+            complete = reply.complete
+            _report_watches(route, complete)
+            await watcher.send(Listening(active=complete))
         await watcher.send(Hint(reply.paths))
 
     async with watcher, broadcaster:
@@ -122,7 +133,7 @@ async def listen(
                 await workers.ask(request, Finished, silence_s=float("inf"), on_reply=hear)
             except Fault as fault:
                 log.warning("no events from the source, scanning goes on", route=route.name, error=str(fault))
-                overflows = 0
+                overflows, complete = 0, True
                 await watcher.send(Listening(active=False))
                 await trio.sleep(LISTEN_AGAIN_S)
                 await watcher.send(Listening(active=True))

@@ -39,7 +39,7 @@ class Look:
 
 @frozen
 class Listening:
-    """Whether the operating system tells what happens in the source; unless this is said, it is taken to."""
+    """Whether the operating system tells all that happens in the source; until this is said, it does."""
 
     active: bool
 

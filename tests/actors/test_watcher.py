@@ -257,6 +257,22 @@ async def test_a_listener_that_fails_is_set_up_again_later(
     assert told == 2 * [Hint(), Listening(active=False), Listening(active=True)]
 
 
+async def test_while_not_every_folder_is_watched_hints_come_but_no_rest_may_be_taken(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    lacking, enough = Touched(("a",), 0, complete=False), Touched((), 0)
+    workers.script(ListenToSource, Says(None, (lacking, lacking, enough, enough)))
+    heard = listen(nursery, workers)
+    told = [await heard.hints.receive() for _ in range(6)]
+    assert told == [
+        Listening(active=False),
+        *(Hint(("a",)), Hint(("a",))),
+        Listening(active=True),
+        *(Hint(), Hint()),
+    ]
+
+
 async def test_where_there_are_no_events_the_listener_ends_quietly(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

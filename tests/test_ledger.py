@@ -16,6 +16,7 @@ from agent.stores.journal import JournalError
 from agent.stores.lock import StateLock, StateLocked
 from agent.terms import Signature, SourceFile, Step, UploadFile, UploadFileState, UploadJob, UploadState
 from agent.views import HistoryQuery, UploadFilesQuery, UploadsQuery
+from tests.rules.samples import but
 
 STATE = Signature(1, 2, 3, 4, 5)
 HASH = "xxh128:" + "0" * 32
@@ -68,14 +69,14 @@ async def failure_of(operation: Callable[[], Awaitable[object]], failures: list[
 async def test_every_operation_reaches_the_journal(ledger: Ledger) -> None:
     first = await ledger.begin(a_file(), "/src", "/nas", "p", 2.0)
     await ledger.restart(first.id, "q")
-    await ledger.adopt(first.id, evolve(STATE, size_bytes=9))
+    await ledger.adopt(first.id, but(STATE, size_bytes=9))
     await ledger.checkpoint(first.id, 0, b"0123456789abcdef")
     await ledger.intent(first.id, "a.mxf", HASH, "read_back")
     await ledger.published(first.id, "a_1.mxf", already_there=True)
     now = evolve(
         first,
         partial="q",
-        signature=evolve(STATE, size_bytes=9),
+        signature=but(STATE, size_bytes=9),
         name="a_1.mxf",
         hash=HASH,
         level="read_back",

@@ -66,6 +66,7 @@ from agent.messages.sources import (
     Look,
     Ready,
     Scan,
+    Seen,
     StabilityInbox,
     WatcherInbox,
 )
@@ -116,6 +117,7 @@ __all__ = [
     "RouteOpened",
     "RouteState",
     "Scan",
+    "Seen",
     "SourceReach",
     "SourceState",
     "StabilityInbox",

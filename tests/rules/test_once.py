@@ -7,7 +7,7 @@ from agent.faults import OutageReason
 from agent.rules.once import verdict
 from agent.terms import Status
 from agent.views import FileView, Outage, RouteView, Snapshot
-from tests.rules.samples import a_file, a_route_view
+from tests.rules.samples import a_file, a_route_view, a_view
 
 ROUTE = a_route_view()
 OUTAGE = Outage(OutageReason.FULL, 1.0, "no space")
@@ -17,17 +17,8 @@ IN_TIME, TOO_LATE = SEEN_AT + PATIENCE_S - 0.1, SEEN_AT + PATIENCE_S
 
 
 def row(status: Status, size_bytes: int = 100, route: str = "mxf") -> FileView:
-    file = a_file(status.value, size_bytes, route=route)
-    return FileView(
-        file.id,
-        route,
-        file.path,
-        f"/src/{file.path}",
-        status,
-        size_bytes,
-        mtime_at=1.0,
-        discovered_at=SEEN_AT,
-    )
+    file = a_file(status.value, size_bytes, route=route, discovered_at=SEEN_AT)
+    return a_view(file, status)
 
 
 def judged(*files: FileView, routes: tuple[RouteView, ...] = (ROUTE,), at: float = IN_TIME) -> int | None:

@@ -1,13 +1,11 @@
 """A destination that has too little room, and a source that does not answer: who waits, and who goes on."""
 
-from attrs import evolve
-
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.messages import Gone, Moved, Moves, PauseRoute, SourceReach
 from agent.rules.roster import Effects, Fact
 from agent.rules.schedule import Schedule
 from agent.terms import Interim, Status
-from tests.rules.samples import NAS, a_config, a_file, ready, usable
+from tests.rules.samples import NAS, a_config, a_file, but, ready, usable
 from tests.rules.schedules import (
     FILE,
     ONE,
@@ -74,7 +72,7 @@ def test_what_an_earlier_run_has_brought_over_needs_no_room_again() -> None:
 
 
 def test_what_was_brought_over_of_another_file_or_to_another_place_does_not_count() -> None:
-    other = evolve(LARGE.signature, inode=7)
+    other = but(LARGE.signature, inode=7)
     for signature, destination in ((other, NAS), (LARGE.signature, "/elsewhere")):
         half = Interim("mxf", LARGE.path, signature, destination, 60)
         schedule = Schedule.start(a_config(ONE), (), (), [half])

@@ -36,12 +36,7 @@ from tests.rules.dispatching import (
     one_of,
     some,
 )
-from tests.rules.samples import (
-    OUTAGE,
-    a_file,
-    unusable,
-    usable,
-)
+from tests.rules.samples import OUTAGE, a_file, but, unusable, usable
 
 SOURCE_OUTAGE = Fault(FaultKind.SOURCE_OUTAGE, "source: no answer")
 
@@ -77,7 +72,7 @@ class House(Dispatching):
             if file.id in self.schedule.roster.jobs:
                 self.case(self.schedule.roster.jobs[file.id]).withdrawn = True
             if changed:
-                again = evolve(file, signature=evolve(file.signature, mtime_ns=-1))
+                again = evolve(file, signature=but(file.signature, mtime_ns=-1))
                 self.view.apply(Moved(file.id, Status.GROWING, self.at, again, ""))
             self.handle(Gone(file, self.at, changed))
 

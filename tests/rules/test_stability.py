@@ -2,7 +2,7 @@ import math
 
 from attrs import evolve
 
-from agent.messages import Forgotten, Gone, Moved, Moves, Ready, Scan, SourceState
+from agent.messages import Forgotten, Gone, Moved, Moves, Ready, Scan, Seen, SourceState
 from agent.rules.stability import SPARE_ASKS, TOLD_AT_ONCE, Decisions, StabilityRule
 from agent.terms import Container, Entry, Evidence, Status, Unreadable, Writer
 from tests.rules.samples import (
@@ -248,3 +248,47 @@ def test_many_files_are_told_of_some_at_a_time_and_none_is_left_out() -> None:
     told = [len(fact.moved) for fact in decisions.facts if isinstance(fact, Moves)]
     assert told == [TOLD_AT_ONCE, TOLD_AT_ONCE, 1]
     assert [moved.file.path for moved in shown(decisions) if moved.file] == [str(n) for n in range(count)]
+
+
+def a_part(*entries: Entry, began_s: float = 0.0) -> Seen:
+    return Seen(entries, began_s, began_s, 1000.0 + began_s)
+
+
+def test_a_scan_that_comes_in_parts_is_one_scan() -> None:
+    rule = StabilityRule(ROUTE)
+    first = rule.scanned(a_part(an_entry(path="a"), an_entry(path="b")))
+    assert [(moved.file.path, moved.status) for moved in shown(first) if moved.file] == [
+        ("a", Status.DISCOVERED),
+        ("b", Status.DISCOVERED),
+    ]
+    last = rule.scanned(a_scan(an_entry(path="c")))
+    assert [type(fact) for fact in (*first.facts, *last.facts)] == [Moves, Moves, SourceState]
+    assert rule.scanned(a_part(an_entry(path="a"), began_s=4.0)).facts == ()
+    forgotten = rule.scanned(a_scan(an_entry(path="b"), began_s=4.0)).facts[0]
+    assert forgotten == Forgotten((a_file("c").id,))
+
+
+def test_what_only_a_scan_that_failed_has_seen_is_gone_if_the_next_one_does_not_see_it() -> None:
+    rule = StabilityRule(ROUTE)
+    rule.scanned(a_scan(an_entry(path="a"), an_entry(path="b")))
+    rule.scanned(a_part(an_entry(path="a"), began_s=4.0))  # and then the source could not be read any more
+    decisions = rule.scanned(a_scan(an_entry(path="b"), began_s=8.0))
+    assert decisions.facts[0] == Forgotten((a_file("a").id,))
+
+
+def test_what_a_look_has_seen_between_two_scans_is_gone_if_the_next_one_does_not_see_it() -> None:
+    rule = StabilityRule(ROUTE)
+    rule.scanned(a_scan(an_entry(path="a")))
+    rule.scanned(a_look(an_entry(path="a"), an_entry(path="b"), began_s=4.0))
+    gone = rule.scanned(a_scan(began_s=8.0)).facts[0]
+    assert gone == Forgotten((a_file("a").id, a_file("b").id))
+
+
+def test_files_that_stand_alike_share_what_is_known_of_them() -> None:
+    rule = StabilityRule(ROUTE)
+    names = [str(number) for number in range(100)]
+    decisions = rule.scanned(a_scan(*(an_entry(path=name) for name in names)))
+    assert len({id(item.standing) for item in rule._tracked.values()}) == 1
+    assert len({id(moved.until_at) for moved in shown(decisions)}) == 1
+    rule.scanned(a_look(*(an_entry(path=name, evidence=CLOSED) for name in names), began_s=10.0))
+    assert len({id(item.standing) for item in rule._tracked.values()}) == 1

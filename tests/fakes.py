@@ -10,7 +10,7 @@ from agent.faults import Fault, Side
 from agent.ledger import Ledger
 from agent.protocol import Reply, Request
 from agent.stores.journal import JournalError
-from agent.terms import Interim, Signature, SourceFile, Step, Transfer, VerifyLevel
+from agent.terms import Interim, Settled, Signature, SourceFile, Step, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 from agent.workers import OnReply, R, Silence, Workers, ignore
 from tests.rules.samples import IDENTITY, NAS
@@ -106,6 +106,11 @@ class FakeLedger(Ledger):
         self.paused_routes: set[str] = set()
         self.pardoned: list[tuple[str, str]] = []
         self.broken: set[str] = set()
+        self.memories: dict[tuple[str, str], Settled] = {}
+
+    async def settled(self, route: str, paths: tuple[str, ...]) -> tuple[Settled, ...]:
+        await self._note("settled")
+        return tuple(self.memories[route, path] for path in paths if (route, path) in self.memories)
 
     async def find(self, route: str, path: str) -> Transfer | None:
         await self._note("find")

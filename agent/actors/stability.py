@@ -1,9 +1,29 @@
 """The stability tracker of one route: hears what stands in the source, says what is ready."""
 
-import trio
+from collections.abc import Iterable
 
-from agent.messages import BroadcasterInbox, DispatcherInbox, Look, StabilityInbox, WatcherInbox
+import trio
+from attrs import evolve
+
+from agent.ledger import Ledger
+from agent.log import get_logger
+from agent.messages import (
+    BroadcasterInbox,
+    DispatcherInbox,
+    Gone,
+    Growing,
+    Look,
+    Ready,
+    StabilityInbox,
+    WatcherInbox,
+)
 from agent.rules.stability import StabilityRule
+from agent.stores.journal import JournalError
+from agent.terms import Settled
+
+log = get_logger(__name__)
+READ_AGAIN_S = 1.0
+Order = Ready | Growing | Gone
 
 
 async def run(
@@ -12,6 +32,7 @@ async def run(
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     rule: StabilityRule,
+    ledger: Ledger,
 ) -> None:
     """Facts go out before orders, so that visitors never hear of a copy before they know the file."""
     async with inbox, watcher, dispatcher, broadcaster:
@@ -23,7 +44,7 @@ async def run(
                 decisions = rule.scanned(scan)
                 for fact in decisions.facts:
                     await broadcaster.send(fact)
-                for order in decisions.orders:
+                for order in await _with_memories(rule.route.name, decisions.orders, ledger):
                     await dispatcher.send(order)
             paths = rule.looks(trio.current_time())
             if paths:
@@ -31,3 +52,26 @@ async def run(
                     watcher.send_nowait(Look(paths))
                 except trio.WouldBlock:
                     continue  # never wait for a higher rank; the rule asks again after the next scan
+
+
+async def _with_memories(route: str, orders: Iterable[Order], ledger: Ledger) -> list[Order]:
+    """With what the journal knows of the files that are ready: without that nothing may be moved."""
+    ready = tuple(order.file.path for order in orders if isinstance(order, Ready))
+    known = await _known(route, ready, ledger)
+    return [
+        evolve(order, memory=known.get(order.file.path)) if isinstance(order, Ready) else order
+        for order in orders
+    ]
+
+
+async def _known(route: str, paths: tuple[str, ...], ledger: Ledger) -> dict[str, Settled]:
+    said = False
+    while paths:
+        try:
+            return {each.path: each for each in await ledger.settled(route, paths)}
+        except JournalError as error:
+            if not said:
+                log.warning("the journal cannot be read, files wait", route=route, error=str(error))
+            said = True
+            await trio.sleep(READ_AGAIN_S)
+    return {}

@@ -1,6 +1,6 @@
 """The journal: what we have done and have not finished. The disk is the truth about what exists.
 
-Blocking, and one thread at a time for all but `history`, which may run beside the others.
+Blocking, and one thread at a time for all but `history` and `settled`, which may run beside the others.
 """
 
 from collections.abc import Iterator
@@ -15,18 +15,17 @@ from sqlalchemy import (
     RowMapping,
     bindparam,
     delete,
-    exists,
     insert,
     select,
     update,
 )
 
 from agent.protocol import BLOCK_BYTES
-from agent.stores import block_table, leftover_table
+from agent.stores import block_table, leftover_table, settled
 from agent.stores.connections import Connections
 from agent.stores.database import JournalDamaged, JournalError, changes, check
 from agent.stores.history_page import read_page
-from agent.stores.records import CARRIED, SETTLED, TRANSFER
+from agent.stores.records import CARRIED, TRANSFER
 from agent.stores.schema import history, mounts, paused_routes, transfers
 from agent.stores.upload_journal import UploadJournal
 from agent.terms import Interim, Settled, Signature, SourceFile, Step, Transfer, VerifyLevel
@@ -291,12 +290,13 @@ class Journal:
         with self._atomic() as db:
             leftover_table.note_search(db, identity, destination)
 
-    def settled(self) -> tuple[Settled, ...]:
-        """For each file whose newest end is kept or failed and that is not running: that end."""
-        again = exists().where(transfers.c.route == history.c.route, transfers.c.path == history.c.path)
-        chosen = select(*SETTLED).where(history.c.settles, ~again).order_by(history.c.id)
-        with self._atomic() as db:
-            return tuple(Settled(*row) for row in db.execute(chosen))
+    def settled(self, route: str, paths: tuple[str, ...]) -> tuple[Settled, ...]:
+        """Of each of these files whose newest end is kept or failed and that is not running: that end.
+
+        As `history`, it may run in another thread than the rest.
+        """
+        with self._db.read_only() as db:
+            return settled.read(db, route, paths)
 
     def pardon(self, route: str, path: str) -> None:
         """A file that was given up, delivered or not, is to be tried again; the history keeps its row."""

@@ -25,7 +25,7 @@ SOURCE_OUTAGE = Fault(FaultKind.SOURCE_OUTAGE, "source: no answer")
 
 def test_a_file_that_is_larger_than_the_free_space_is_an_outage_that_smaller_ones_pass() -> None:
     small = a_file("small.mxf", 40)
-    schedule = Schedule.start(a_config(ONE), (), ())
+    schedule = Schedule.start(a_config(ONE), ())
     effects = tell(schedule, usable(free_bytes=50), ready(LARGE))
     assert [(fact.status, fact.why) for fact in moved(effects, LARGE)][-1] == (
         Status.PAUSED,
@@ -66,7 +66,7 @@ def test_a_paused_route_wants_no_room() -> None:
 def test_what_an_earlier_run_has_brought_over_needs_no_room_again() -> None:
     for verified_bytes, goes in ((60, True), (30, False)):
         half = Interim("mxf", LARGE.path, LARGE.signature, NAS, verified_bytes)
-        schedule = Schedule.start(a_config(ONE), (), (), [half])
+        schedule = Schedule.start(a_config(ONE), (), [half])
         expected = [LARGE] if goes else []
         assert copied(tell(schedule, usable(free_bytes=50), ready(LARGE))) == expected
 
@@ -75,7 +75,7 @@ def test_what_was_brought_over_of_another_file_or_to_another_place_does_not_coun
     other = but(LARGE.signature, inode=7)
     for signature, destination in ((other, NAS), (LARGE.signature, "/elsewhere")):
         half = Interim("mxf", LARGE.path, signature, destination, 60)
-        schedule = Schedule.start(a_config(ONE), (), (), [half])
+        schedule = Schedule.start(a_config(ONE), (), [half])
         assert copied(tell(schedule, usable(free_bytes=50), ready(LARGE))) == []
 
 

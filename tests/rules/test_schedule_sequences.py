@@ -61,7 +61,7 @@ class House(Dispatching):
         remembered = memory if memory is not None and memory.signature == file.signature else None
         if remembered is not None and remembered.result == "kept":
             self.delivered[file.id] = file
-        self.handle(Ready(file, self.at))
+        self.handle(Ready(file, self.at, memory))
         if remembered is not None and remembered.result == "failed":
             assert self.schedule.roster.jobs[file.id].state is JobState.FAILED
 

@@ -17,7 +17,7 @@ from agent.messages import JournalRenewed, JournalState
 from agent.rules.trouble import Trouble
 from agent.stores import identity as installation
 from agent.stores.batch import Commit, Job, commit
-from agent.stores.journal import Journal, JournalDamaged, JournalError
+from agent.stores.journal import Journal, JournalDamaged, JournalError, TransferLost
 from agent.stores.lock import StateLock
 from agent.terms import Interim, Settled, Signature, SourceFile, Transfer, VerifyLevel
 from agent.upload_ledger import UploadLedger
@@ -185,6 +185,14 @@ class Ledger:
             await self._do(self._journal.check)  # what it was read from may have been set aside meanwhile
             raise
 
+    async def examine(self) -> None:
+        """Set the journal aside if any of it is damaged; before that nothing that it says may be acted on."""
+        try:
+            await trio.to_thread.run_sync(self._journal.examine, abandon_on_cancel=True)
+        except JournalDamaged as damage:
+            with suppress(TransferLost):  # nobody holds one yet
+                await self._do(_met, damage)
+
     async def keep_trying(self) -> None:
         """Find out by itself when trouble is over, even if nobody has anything to write."""
         while True:
@@ -236,6 +244,10 @@ class Ledger:
         elif went.wrote and self._trouble.wrote(trio.current_time()):
             log.info("the journal can be written again")
             await self._tell(JournalState(None, time.time()))
+
+
+def _met(damage: JournalDamaged) -> None:
+    raise damage
 
 
 def _open(folder: str) -> tuple[Journal, str, ExitStack]:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from agent.protocol import BLOCK_BYTES
 from agent.stores import block_table, leftover_table, settled
 from agent.stores.connections import Connections
-from agent.stores.database import JournalDamaged, JournalError, changes, check
+from agent.stores.database import JournalDamaged, JournalError, changes, check, examine
 from agent.stores.history_page import read_page
 from agent.stores.records import CARRIED, TRANSFER
 from agent.stores.schema import history, mounts, paused_routes, transfers
@@ -78,8 +78,8 @@ class Journal:
     def open(cls, folder: str) -> Self:
         """The journal in this folder, made or migrated if need be.
 
-        A damaged or foreign file is set aside as `journal.db.damaged-<n>` and a fresh one made: work is
-        repeated, no data is lost.
+        What can be seen to be damaged or foreign is set aside as `journal.db.damaged-<n>` and a fresh one
+        made: work is repeated, no data is lost. Only `examine` sees all damage.
 
         Raises:
             JournalError: the folder cannot be written to.
@@ -112,6 +112,14 @@ class Journal:
         """Write something that leaves no trace."""
         self.set_paused(NO_ROUTE, paused=True)
         self.set_paused(NO_ROUTE, paused=False)
+
+    def examine(self) -> None:
+        """Read all of the file, which takes as long as it is large; may run in another thread than the rest.
+
+        Raises:
+            JournalDamaged: its structure is not sound.
+        """
+        examine(self._db.path)
 
     def check(self) -> None:
         """Raises: JournalDamaged: the file's structure is not sound."""

@@ -46,12 +46,22 @@ async def run(
                     await broadcaster.send(fact)
                 for order in await _with_memories(rule.route.name, decisions.orders, ledger):
                     await dispatcher.send(order)
-            paths = rule.looks(trio.current_time())
+            paths = await _due(rule)
             if paths:
                 try:
                     watcher.send_nowait(Look(paths))
                 except trio.WouldBlock:
                     continue  # never wait for a higher rank; the rule asks again after the next scan
+
+
+async def _due(rule: StabilityRule) -> tuple[str, ...]:
+    """The files to examine now; where they are many, others have their turns in between."""
+    now_s = trio.current_time()
+    due: list[str] = []
+    while some := rule.looks(now_s):
+        due += some
+        await trio.lowlevel.checkpoint()
+    return tuple(due)
 
 
 async def _with_memories(route: str, orders: Iterable[Order], ledger: Ledger) -> list[Order]:

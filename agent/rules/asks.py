@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from attrs import define, field
 
@@ -36,26 +36,19 @@ class Asks:
             at_s = self._times[0]
             paths = self._paths[at_s]
             while paths and not is_wanted(at_s, paths[-1]):
-                paths.pop()
-                self._count -= 1
+                self.pop()
             if paths:
                 return at_s
-            self._pop()
+            del self._paths[heapq.heappop(self._times)]
         return math.inf
 
-    def take(self, is_wanted: IsWanted) -> Iterator[str]:
-        """Those that are due first; each was still wanted when it is given out."""
-        at_s, paths = self._pop()
-        return (path for path in paths if is_wanted(at_s, path))
+    def pop(self) -> str:
+        """The one that `due_s` has just spoken of; of several at one time the last that was asked for."""
+        self._count -= 1
+        return self._paths[self._times[0]].pop()
 
     def renew(self, asks: Iterable[tuple[float, str]]) -> None:
         """Only these are wanted."""
         self._times, self._paths, self._count = [], {}, 0
         for at_s, path in asks:
             self.add(at_s, path)
-
-    def _pop(self) -> tuple[float, list[str]]:
-        at_s = heapq.heappop(self._times)
-        paths = self._paths.pop(at_s)
-        self._count -= len(paths)
-        return at_s, paths

@@ -18,6 +18,7 @@ from agent.terms import Container, Entry, Evidence, Signature, SourceFile, Statu
 
 SPARE_ASKS = 100
 TOLD_AT_ONCE = 1000
+ASKED_AT_ONCE = 1000
 SHARED = 1000
 NOT_GROWN = Growth()
 
@@ -133,12 +134,15 @@ class StabilityRule:
         return self._asks.due_s(self._is_wanted)
 
     def looks(self, now_s: float) -> tuple[str, ...]:
-        """The files to examine now. Each is asked for again after `scan` if no answer comes."""
+        """The files to examine now, or the first of many; empty: no more.
+
+        Each is asked for again after `scan` if no answer comes.
+        """
         due: list[str] = []
-        while self.due_s() <= now_s:
-            for path in self._asks.take(self._is_wanted):
-                self._ask(self._tracked[path], now_s + self.route.scan_s)
-                due.append(path)
+        while len(due) < ASKED_AT_ONCE and self.due_s() <= now_s:
+            path = self._asks.pop()
+            self._ask(self._tracked[path], now_s + self.route.scan_s)
+            due.append(path)
         return tuple(due)
 
     def _ask(self, item: Tracked, at_s: float) -> None:

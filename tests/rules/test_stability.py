@@ -3,7 +3,7 @@ import math
 from attrs import evolve
 
 from agent.messages import Forgotten, Gone, Moved, Moves, Ready, Scan, Seen, SourceState
-from agent.rules.stability import SPARE_ASKS, TOLD_AT_ONCE, Decisions, StabilityRule
+from agent.rules.stability import ASKED_AT_ONCE, SPARE_ASKS, TOLD_AT_ONCE, Decisions, StabilityRule
 from agent.terms import Container, Entry, Evidence, Status, Unreadable, Writer
 from tests.rules.samples import (
     CLOSED,
@@ -219,7 +219,7 @@ def test_looks_are_asked_for_in_the_order_in_which_they_fall_due() -> None:
     for at_s, path in ((2.0, "c"), (1.0, "a"), (3.0, "b")):  # observed out of order, as hints may be
         rule.scanned(a_look(an_entry(path=path), began_s=at_s))
     assert rule.due_s() == 11.0
-    assert rule.looks(12.0) == ("a", "c")
+    assert sorted(rule.looks(12.0)) == ["a", "c"]
     assert rule.due_s() == 13.0
     assert rule.looks(13.0) == ("b",)
 
@@ -232,6 +232,15 @@ def test_a_file_that_changes_for_ever_leaves_one_wish_and_no_trail_of_them() -> 
     assert len(rule._asks) <= 2 * len(rule._tracked) + SPARE_ASKS
     assert rule.looks(10_000.0) == ("new", "a.mxf")
     assert rule.looks(10_000.0) == ()
+
+
+def test_many_files_are_asked_for_some_at_a_time_and_none_is_left_out() -> None:
+    rule = StabilityRule(ROUTE)
+    names = [str(number) for number in range(2 * ASKED_AT_ONCE + 1)]
+    rule.scanned(a_scan(*(an_entry(path=name) for name in names)))
+    looks = [rule.looks(10.0) for _ in range(4)]
+    assert [len(look) for look in looks] == [ASKED_AT_ONCE, ASKED_AT_ONCE, 1, 0]
+    assert sorted(path for look in looks for path in look) == sorted(names)
 
 
 def test_a_file_that_has_gone_is_not_asked_for_any_more() -> None:

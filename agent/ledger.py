@@ -151,8 +151,7 @@ class Ledger:
         await self._do(self._journal.note_search, self.identity, destination)
 
     async def settled(self, route: str, paths: tuple[str, ...]) -> tuple[Settled, ...]:
-        """Waits for no writer."""
-        return await self._read(self._journal.settled, route, paths)
+        return await self._do(self._journal.settled, route, paths)
 
     async def pardon(self, route: str, path: str) -> None:
         await self._do(self._journal.pardon, route, path)

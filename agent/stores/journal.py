@@ -1,6 +1,6 @@
 """The journal: what we have done and have not finished. The disk is the truth about what exists.
 
-Blocking, and one thread at a time for all but `history` and `settled`, which may run beside the others.
+Blocking, and one thread at a time for all but `history` and `examine`, which may run beside the others.
 """
 
 from collections.abc import Iterator
@@ -299,11 +299,8 @@ class Journal:
             leftover_table.note_search(db, identity, destination)
 
     def settled(self, route: str, paths: tuple[str, ...]) -> tuple[Settled, ...]:
-        """Of each of these files whose newest end is kept or failed and that is not running: that end.
-
-        As `history`, it may run in another thread than the rest.
-        """
-        with self._db.read_only() as db:
+        """Of each of these files whose newest end is kept or failed and that is not running: that end."""
+        with self._atomic() as db:
             return settled.read(db, route, paths)
 
     def pardon(self, route: str, path: str) -> None:

@@ -83,6 +83,16 @@ def test_another_state_of_a_file_begins_afresh() -> None:
     assert (row.started_at, row.completed_at) == (None, None)
 
 
+def test_what_was_copied_of_a_growing_file_stays_so_while_it_grows() -> None:
+    view = house()
+    move(view, Status.GROWING)
+    view.apply(Progress(FILE.id, 50, 20, 4.5))
+    row = move(view, Status.GROWING, at=6.0, file=a_file(size_bytes=200, version=2))
+    assert (row.size_bytes, row.copied_bytes, row.verified_bytes) == (200, 50, 20)
+    row = move(view, Status.GROWING, at=7.0, file=a_file(size_bytes=49, version=3))
+    assert (row.size_bytes, row.copied_bytes) == (49, 0)
+
+
 def test_a_delivery_is_shown_whole() -> None:
     view = house()
     move(view, Status.COPYING, at=4.0)

@@ -4,6 +4,7 @@ import enum
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 from attrs import define, evolve, field, frozen
 
@@ -50,9 +51,9 @@ class Standing:
 
 
 @lru_cache(SHARED)
-def _shared(standing: Standing) -> Standing:
-    """One copy of those that are equal."""
-    return standing
+def _but(standing: Standing, **changes: Any) -> Standing:  # noqa: ANN401  whatever a standing has
+    """This one but for these: the same object for all that change alike."""
+    return evolve(standing, **changes)
 
 
 @define(weakref_slot=False)
@@ -146,7 +147,7 @@ class StabilityRule:
         return tuple(due)
 
     def _ask(self, item: Tracked, at_s: float) -> None:
-        item.standing = _shared(evolve(item.standing, ask_s=at_s))
+        item.standing = _but(item.standing, ask_s=at_s)
         if not math.isfinite(at_s):
             return
         self._asks.add(at_s, item.path)
@@ -236,7 +237,7 @@ class StabilityRule:
             orders.append(Ready(self._file(item), scan.at))
 
     def _put(self, item: Tracked, phase: Phase, ask_s: float = math.inf) -> None:
-        item.standing = evolve(item.standing, phase=phase)
+        item.standing = _but(item.standing, phase=phase)
         self._ask(item, ask_s)
 
     def _shown_as(self, item: Tracked, evidence: Evidence | None, scan: Seen | Scan) -> Moved | None:
@@ -248,7 +249,7 @@ class StabilityRule:
         until_at = None
         if math.isfinite(before.ask_s) and status in (Status.DISCOVERED, Status.GROWING):
             until_at = before.since_at + (before.ask_s - before.since_s)
-        standing = _shared(evolve(before, status=status, why=why, until_at=until_at))
+        standing = _but(before, status=status, why=why, until_at=until_at)
         if standing == before:
             return None
         item.standing = standing

@@ -3,7 +3,7 @@
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import assert_never
+from typing import Any, assert_never
 
 from attrs import define, evolve, field
 
@@ -229,12 +229,6 @@ def _journal_event(error: str | None, at: float) -> Event:
     return Event(at, "error", f"nothing can be written down, copies wait: {error}")
 
 
-@lru_cache(SHARED)
-def _shared(course: Course) -> Course:
-    """One copy of those that are equal."""
-    return course
-
-
 def _first_seen(file: SourceFile, board: Board) -> FileView:
     course = Course(board.route.name, board.route.source, Status.DISCOVERED)
     return FileView(file.id, file.path, file.state, file.discovered_at, course)
@@ -250,7 +244,7 @@ def _moved(before: FileView, fact: Moved) -> FileView:
             course = evolve(course, completed_at=fact.at)
         case Status.COMPLETED:
             course = _completed(course, fact, unpacked(state).size_bytes)
-    return FileView(before.id, before.path, state, before.discovered_at, _shared(course))
+    return FileView(before.id, before.path, state, before.discovered_at, course)
 
 
 def _in_state(view: FileView, state: bytes) -> Course:
@@ -266,14 +260,21 @@ def _in_state(view: FileView, state: bytes) -> Course:
 def _course(before: Course, fact: Moved) -> Course:
     attempts = before.attempts if fact.attempts is None else fact.attempts
     error = before.error if attempts or fact.attempts is None else None
-    return evolve(
+    why = before.why if fact.why is None else fact.why
+    return _but(
         before,
         status=fact.status,
-        why=before.why if fact.why is None else fact.why,
+        why=why,
         until_at=fact.until_at,
         attempts=attempts,
         error=error if fact.error is None else fact.error,
     )
+
+
+@lru_cache(SHARED)
+def _but(course: Course, **changes: Any) -> Course:  # noqa: ANN401  whatever a course has
+    """This one but for these: the same object for all that change alike."""
+    return evolve(course, **changes)
 
 
 def _completed(course: Course, fact: Moved, size_bytes: int) -> Course:

@@ -17,6 +17,7 @@ from agent.log import get_logger
 from agent.messages import Crashed
 from agent.rules import once
 from agent.stopping import obey_signals, stop_when_settled
+from agent.stores.journal import JournalError
 from agent.stores.lock import leave_address
 from web.app import create_app
 from web.guard import Access
@@ -57,6 +58,8 @@ async def run(
 async def live(house: Household, config: Config, *, once_only: bool) -> None:
     """Everything but the household's own belongings, until the last generation has ended.
 
+    Visitors are received before the journal has been read, which takes as long as it is large.
+
     Stop order: the generation is cancelled (workers killed, checkpoints are on disk), the broadcaster tells
     the last news and closes the feeds, the web server ends.
     """
@@ -71,7 +74,8 @@ async def live(house: Household, config: Config, *, once_only: bool) -> None:
         if once_only:
             house.exit_code = once.EXIT_RESUMABLE  # until all is at rest
             household.start_soon(stop_when_settled, house)
-        await _generations(house, config)
+        if await _begun(house):
+            await _generations(house, config)
         house.desk.close()
         house.broadcaster.close()
         await told.wait()
@@ -79,6 +83,14 @@ async def live(house: Household, config: Config, *, once_only: bool) -> None:
         with trio.move_on_after(WEB_FAREWELL_S):
             await web_ended.wait()
         household.cancel_scope.cancel()
+
+
+async def _begun(house: Household) -> bool:
+    """Raises: CannotStart."""
+    try:
+        return await house.begin()
+    except JournalError as error:
+        raise CannotStart(str(error)) from error
 
 
 async def _generations(house: Household, config: Config) -> None:

@@ -94,7 +94,8 @@ class Crew:
         watcher_in, watcher_out = trio.open_memory_channel[WatcherInbox](WATCHER_CAPACITY)
         inbox, facts = self.inbox, self.broadcaster
         rule = StabilityRule(route)
-        nursery.start_soon(stability.run, scans_out, watcher_in.clone(), inbox.clone(), facts.clone(), rule)
+        looks, orders = watcher_in.clone(), inbox.clone()
+        nursery.start_soon(stability.run, scans_out, looks, orders, facts.clone(), rule, self.ledger)
         nursery.start_soon(
             watcher.run, watcher_out, scans_in, inbox.clone(), facts.clone(), route, self.workers
         )
@@ -116,8 +117,7 @@ class Generation:
     async def start(self, nursery: trio.Nursery) -> Doors:
         """Raises: JournalError."""
         config, ledger = self.config, self.ledger
-        memory = (await ledger.paused(), await ledger.settled(), await ledger.interim())
-        schedule = Schedule.start(config, *memory)
+        schedule = Schedule.start(config, await ledger.paused(), await ledger.interim())
         inbox_in, inbox_out = trio.open_memory_channel[DispatcherInbox](DISPATCHER_CAPACITY)
         mounts = await ledger.mount_points()
         crew = Crew(config, ledger, self.workers, inbox_in.clone(), self.broadcaster, mounts)

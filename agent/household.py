@@ -40,6 +40,7 @@ class Household:
     reloads: trio.MemoryReceiveChannel[Reload]
     exit_code: int = 0
     budget: RestartBudget = field(factory=RestartBudget, init=False)
+    _beginning: trio.CancelScope = field(factory=trio.CancelScope, init=False)
 
     @classmethod
     @asynccontextmanager
@@ -72,8 +73,20 @@ class Household:
                 load, set_up_log, ledger, workers, view, metrics, desk, facts_in, facts_out, reloads_out
             )
 
+    async def begin(self) -> bool:
+        """Make sure of the journal, however large it is; False: told to stop meanwhile.
+
+        Raises:
+            JournalError: it can be neither read nor set aside.
+        """
+        with self._beginning:
+            await self.ledger.examine()
+            return True
+        return False
+
     def stop(self) -> None:
         """No more configurations: the generation that runs is the last one."""
+        self._beginning.cancel()
         self.reloads.close()
 
     async def next_config(self) -> Config | None:

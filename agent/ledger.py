@@ -18,7 +18,7 @@ from agent.messages import JournalRenewed, JournalState
 from agent.rules.trouble import Trouble
 from agent.stores import identity as installation
 from agent.stores.batch import Commit, Job, commit
-from agent.stores.journal import Journal, JournalDamaged, JournalError
+from agent.stores.journal import Journal, JournalDamaged, JournalError, TransferLost
 from agent.stores.lock import StateLock
 from agent.terms import Interim, Settled, Signature, SourceFile, Transfer, VerifyLevel
 from agent.upload_ledger import UploadLedger
@@ -151,8 +151,8 @@ class Ledger:
     async def note_search(self, destination: str) -> None:
         await self._do(self._journal.note_search, self.identity, destination)
 
-    async def settled(self) -> tuple[Settled, ...]:
-        return await self._do(self._journal.settled)
+    async def settled(self, route: str, paths: tuple[str, ...]) -> tuple[Settled, ...]:
+        return await self._do(self._journal.settled, route, paths)
 
     async def pardon(self, route: str, path: str) -> None:
         await self._do(self._journal.pardon, route, path)
@@ -189,6 +189,14 @@ class Ledger:
         except JournalDamaged:
             await self._do(self._journal.check)  # what it was read from may have been set aside meanwhile
             raise
+
+    async def examine(self) -> None:
+        """Set the journal aside if any of it is damaged; before that nothing that it says may be acted on."""
+        try:
+            await trio.to_thread.run_sync(self._journal.examine, abandon_on_cancel=True)
+        except JournalDamaged as damage:
+            with suppress(TransferLost):  # nobody holds one yet
+                await self._do(_met, damage)
 
     async def keep_trying(self) -> None:
         """Find out by itself when trouble is over, even if nobody has anything to write."""
@@ -241,6 +249,10 @@ class Ledger:
         elif went.wrote and self._trouble.wrote(trio.current_time()):
             log.info("the journal can be written again")
             await self._tell(JournalState(None, time.time()))
+
+
+def _met(damage: JournalDamaged) -> None:
+    raise damage
 
 
 def _open(folder: str) -> tuple[Journal, str, ExitStack]:

@@ -1,9 +1,10 @@
 """The words of the field that every room uses: statuses, signatures, evidence, deliveries."""
 
 import enum
-from typing import Literal
+import struct
+from typing import Literal, Self
 
-from attrs import evolve, frozen
+from attrs import field, frozen
 
 
 class Status(enum.Enum):
@@ -24,27 +25,70 @@ class Status(enum.Enum):
 VerifyLevel = Literal["read_back", "read_back_cached", "hash", "size"]
 
 
-@frozen
-class Signature:
-    """What makes one state of a file different from another (promise S4)."""
+_USUAL = struct.Struct("=qQqqq")
+_FAR = struct.Struct("=qQqqIqI")  # times that need more than 64 bits, in seconds and nanoseconds
+_SECOND_NS = 10**9
 
-    device: int
-    inode: int
-    size_bytes: int
-    mtime_ns: int
-    ctime_ns: int
+
+class Signature(bytes):
+    """What makes one state of a file different from another (promise S4).
+
+    Five numbers in one string of bytes: there may be millions of them, and a scan compares them all.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, device: int, inode: int, size_bytes: int, mtime_ns: int, ctime_ns: int) -> Self:
+        try:
+            packed = _USUAL.pack(device, inode, size_bytes, mtime_ns, ctime_ns)
+        except struct.error:
+            times = (*divmod(mtime_ns, _SECOND_NS), *divmod(ctime_ns, _SECOND_NS))
+            packed = _FAR.pack(device, inode, size_bytes, *times)
+        return super().__new__(cls, packed)
+
+    @property
+    def numbers(self) -> tuple[int, int, int, int, int]:
+        """Device, inode, size in bytes, mtime and ctime in nanoseconds."""
+        if len(self) == _USUAL.size:
+            device, inode, size_bytes, mtime_ns, ctime_ns = _USUAL.unpack(self)
+            return device, inode, size_bytes, mtime_ns, ctime_ns
+        device, inode, size_bytes, mtime_s, mtime_ns, ctime_s, ctime_ns = _FAR.unpack(self)
+        return device, inode, size_bytes, mtime_s * _SECOND_NS + mtime_ns, ctime_s * _SECOND_NS + ctime_ns
+
+    @property
+    def device(self) -> int:
+        return self.numbers[0]
+
+    @property
+    def inode(self) -> int:
+        return self.numbers[1]
+
+    @property
+    def size_bytes(self) -> int:
+        return self.numbers[2]
+
+    @property
+    def mtime_ns(self) -> int:
+        return self.numbers[3]
 
     def is_same_file(self, other: "Signature") -> bool:
         """Whether both are states of one file, not of two that had one name."""
-        return (self.device, self.inode) == (other.device, other.inode)
+        return self.numbers[:2] == other.numbers[:2]
 
     def provisional(self) -> "Signature":
         """Of this file, but a state in which it will never be found: what was copied before its end."""
-        return evolve(self, ctime_ns=-1)
+        return Signature(*self.numbers[:4], ctime_ns=-1)
+
+    def __repr__(self) -> str:
+        return f"Signature{self.numbers}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Scans pass these from process to process by the 100,000: attrs' own way takes twice as long."""
-        return Signature, (self.device, self.inode, self.size_bytes, self.mtime_ns, self.ctime_ns)
+        return unpacked, (bytes(self),)
+
+
+def unpacked(state: bytes) -> Signature:
+    """The signature that these are the bytes of: plain ones are what is kept of millions of files."""
+    return bytes.__new__(Signature, state)
 
 
 @frozen
@@ -100,12 +144,16 @@ class Entry:
     """One file as a scan saw it; `evidence` only where a look was asked for."""
 
     path: str
-    signature: Signature
+    state: bytes = field(converter=bytes, alias="signature")
     evidence: Evidence | None = None
 
+    @property
+    def signature(self) -> Signature:
+        return unpacked(self.state)
+
     def __reduce__(self) -> tuple[object, ...]:
-        """As of a signature."""
-        return Entry, (self.path, self.signature, self.evidence)
+        """Scans pass these from process to process by the 100,000: attrs' own way takes twice as long."""
+        return Entry, (self.path, self.state, self.evidence)
 
 
 @frozen
@@ -116,15 +164,19 @@ class Unreadable:
     reason: str
 
 
-@frozen
+@frozen(weakref_slot=False)
 class SourceFile:
     """One file in one state on one route."""
 
     id: str
     route: str
     path: str
-    signature: Signature
+    state: bytes = field(converter=bytes, alias="signature")
     discovered_at: float
+
+    @property
+    def signature(self) -> Signature:
+        return unpacked(self.state)
 
 
 @frozen

@@ -2,35 +2,112 @@
 
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from agent.faults import OutageReason
-from agent.terms import Status, Unreadable, UploadFile, UploadFileState, UploadJob, VerifyLevel
+from agent.terms import Status, Unreadable, UploadFile, UploadFileState, UploadJob, VerifyLevel, unpacked
 
 
-@frozen
-class FileView:
-    """One file as visitors see it. `error` and `why` are one line of text each."""
+@frozen(weakref_slot=False)
+class Course:
+    """How a file stands and how far its transfer has come, or how it ended.
 
-    id: str
+    `source` is the route's. `error` and `why` are one line of text each.
+    """
+
     route: str
-    path: str
-    file_path: str
+    source: str
     status: Status
-    size_bytes: int
-    mtime_at: float
-    discovered_at: float
+    why: str = ""
+    until_at: float | None = None
     copied_bytes: int = 0
     verified_bytes: int = 0
     attempts: int = 0
     error: str | None = None
-    why: str = ""
-    until_at: float | None = None
     started_at: float | None = None
     completed_at: float | None = None
     destination_path: str | None = None
     verified_level: VerifyLevel | None = None
     hash: str | None = None
+
+
+@frozen(weakref_slot=False)
+class FileView:
+    """One file as visitors see it.
+
+    There may be a million of them, most of which wait: all that wait alike share one course, and what can be
+    worked out is not kept.
+    """
+
+    id: str
+    path: str
+    state: bytes = field(converter=bytes, alias="signature")
+    discovered_at: float
+    course: Course
+
+    @property
+    def route(self) -> str:
+        return self.course.route
+
+    @property
+    def file_path(self) -> str:
+        return f"{self.course.source}/{self.path}"
+
+    @property
+    def size_bytes(self) -> int:
+        return unpacked(self.state).size_bytes
+
+    @property
+    def mtime_at(self) -> float:
+        return unpacked(self.state).mtime_ns / 1e9
+
+    @property
+    def status(self) -> Status:
+        return self.course.status
+
+    @property
+    def why(self) -> str:
+        return self.course.why
+
+    @property
+    def until_at(self) -> float | None:
+        return self.course.until_at
+
+    @property
+    def copied_bytes(self) -> int:
+        return self.course.copied_bytes
+
+    @property
+    def verified_bytes(self) -> int:
+        return self.course.verified_bytes
+
+    @property
+    def attempts(self) -> int:
+        return self.course.attempts
+
+    @property
+    def error(self) -> str | None:
+        return self.course.error
+
+    @property
+    def started_at(self) -> float | None:
+        return self.course.started_at
+
+    @property
+    def completed_at(self) -> float | None:
+        return self.course.completed_at
+
+    @property
+    def destination_path(self) -> str | None:
+        return self.course.destination_path
+
+    @property
+    def verified_level(self) -> VerifyLevel | None:
+        return self.course.verified_level
+
+    @property
+    def hash(self) -> str | None:
+        return self.course.hash
 
 
 @frozen

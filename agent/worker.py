@@ -71,7 +71,7 @@ from agent.stores.together import copy_together, publish_together, settle_togeth
 from agent.stores.whereabouts import Whereabouts
 
 HEADER = struct.Struct(">I")
-LISTED_AT_ONCE = 2000  # entries in a reply: a long listing shows that it is alive
+LISTED_AT_ONCE = 500  # entries in a reply: a long listing shows that it is alive, and is dealt with in parts
 PULSE_S = 0.2  # after as long a silence a copy says whom it waits for
 MOVING_S = 0.25  # as often it is said that bytes move
 
@@ -231,7 +231,7 @@ class Desk:
             while events.active:
                 paths = events.wait(None)
                 if paths is not None:
-                    self.stream(Touched(paths, events.overflowed))
+                    self.stream(Touched(paths, events.overflowed, events.complete))
         return Finished()
 
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import trio
-from attrs import astuple, define, field
+from attrs import define, field
 
 from agent.stores.source import signature_of
 from bench.ground import INODE_BYTES, Ground
@@ -88,7 +88,7 @@ def _fill_journal(agent: Agent, ground: Ground, paths: list[str]) -> None:
 def _row(ground: Ground, number: int, path: str) -> tuple[object, ...]:
     """What stands in the journal of a file that was kept, in the order of `COLUMNS`."""
     name, now_at = os.fsencode(path), time.time()
-    signature = " ".join(map(str, astuple(signature_of(os.stat(ground.source / path)))))
+    signature = " ".join(map(str, signature_of(os.stat(ground.source / path)).numbers))
     places = [os.fsencode(folder) + b"/" + name for folder in (ground.source, ground.destination)]
     ended = (now_at, "kept", places[1], "read_back", f"xxh128:{number:032x}", 1, True)
     beginning = (number, ROUTE, name, places[0], signature, os.fsencode(ground.destination), now_at, now_at)

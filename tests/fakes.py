@@ -12,7 +12,7 @@ from agent.ledger import Ledger
 from agent.lot_ledger import LotLedger
 from agent.protocol import Reply, Request
 from agent.stores.journal import JournalError
-from agent.terms import Ending, Interim, Signature, SourceFile, Step, Transfer, VerifyLevel
+from agent.terms import Ending, Interim, Settled, Signature, SourceFile, Step, Transfer, VerifyLevel
 from agent.views import HistoryPage, HistoryQuery, HistoryResult
 from agent.workers import OnReply, R, Silence, Workers, ignore
 from tests.rules.samples import IDENTITY, NAS
@@ -109,10 +109,15 @@ class FakeLedger(Ledger):
         self.pardoned: list[tuple[str, str]] = []
         self.broken: set[str] = set()
         self._ids = 1000
+        self.memories: dict[tuple[str, str], Settled] = {}
 
     @property
     def lots(self) -> "FakeLots":
         return FakeLots(self)
+
+    async def settled(self, route: str, paths: tuple[str, ...]) -> tuple[Settled, ...]:
+        await self.note("settled")
+        return tuple(self.memories[route, path] for path in paths if (route, path) in self.memories)
 
     async def find(self, route: str, path: str) -> Transfer | None:
         await self.note("find")

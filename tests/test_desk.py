@@ -21,10 +21,10 @@ from agent.messages import (
 )
 from agent.terms import Status
 from agent.upload_desk import UploadDesk
-from agent.views import Feed, FileView, HistoryQuery, Snapshot, Update
+from agent.views import Course, Feed, FileView, HistoryQuery, Snapshot, Update
 from agent.workers import Workers
 from tests.fakes import FakeLedger
-from tests.rules.samples import a_route_view
+from tests.rules.samples import STATE, a_route_view
 
 UPDATE = Update(2, (), (), (), ())
 WAITING_FOR_PROOF = (Status.DISCOVERED, Status.GROWING, Status.HELD)
@@ -32,9 +32,7 @@ ENDED = (Status.COMPLETED, Status.FAILED)
 
 
 def a_view(status: Status = Status.COPYING) -> FileView:
-    return FileView(
-        "f1", "mxf", "a.mxf", "/src/a.mxf", status, size_bytes=100, mtime_at=1.0, discovered_at=1.0
-    )
+    return FileView("f1", "a.mxf", STATE, 1.0, Course("mxf", "/src", status))
 
 
 def a_snapshot(status: Status = Status.COPYING) -> Snapshot:

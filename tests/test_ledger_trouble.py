@@ -1,6 +1,8 @@
 """A journal that is damaged, or cannot be written, while the house lives on it."""
 
+import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from agent.ledger import Ledger
 from agent.messages import JournalRenewed, JournalState
 from agent.rules import trouble
 from agent.stores import connections
-from agent.stores.journal import JournalDamaged, JournalError, TransferLost
+from agent.stores.journal import Journal, JournalDamaged, JournalError, TransferLost
 from agent.terms import Signature, SourceFile
 from agent.views import HistoryQuery
 
@@ -88,6 +90,12 @@ def overwrite_all_but_the_header(path: Path) -> None:
         file.write(GARBAGE * ((path.stat().st_size - 4096) // len(GARBAGE)))
 
 
+def overwrite_last_page(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-4096, os.SEEK_END)
+        file.write(GARBAGE * (4096 // len(GARBAGE)))
+
+
 def cut_off(path: Path) -> None:
     with path.open("r+b") as file:
         file.truncate(4096)
@@ -112,6 +120,29 @@ async def test_a_journal_that_is_damaged_meanwhile_is_set_aside_and_a_fresh_one_
     assert bench.set_aside == ["journal.db.damaged-1"]
     assert [type(fact) for fact in bench.told] == [JournalRenewed]
     assert [line["event"] for line in logs] == ["journal set aside, a fresh one is made"]
+
+
+async def test_an_examination_finds_damage_that_nobody_has_met(bench: Bench) -> None:
+    await bench.ledger.examine()
+    assert bench.set_aside == []
+    bench.damage(overwrite_last_page)
+    await bench.ledger.running("/nas")
+    assert bench.set_aside == []
+    await bench.ledger.examine()
+    assert bench.set_aside == ["journal.db.damaged-1"]
+    assert [type(fact) for fact in bench.told] == [JournalRenewed]
+    assert (await bench.ledger.history(HistoryQuery())).rows == ()
+
+
+async def test_nobody_has_to_wait_for_the_end_of_an_examination(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(Journal, "examine", lambda _: over.wait(PATIENCE_S))
+    with trio.fail_after(PATIENCE_S / 2), trio.move_on_after(0.1) as patience:
+        await bench.ledger.examine()
+    over.set()
+    assert patience.cancelled_caught
 
 
 async def test_and_it_is_sound_and_found_again_at_the_next_start(bench: Bench, tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pyt
     class Events:
         def __init__(self, root: str) -> None:
             assert root == "/"
-            self.overflowed = 3
+            self.overflowed, self.complete = 3, False
             self._found: list[tuple[str, ...] | None] = [None, (), ("clip.mxf",)]
 
         def __enter__(self) -> "Events":  # noqa: PYI034  a stand-in is not subclassed
@@ -238,7 +238,11 @@ def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pyt
             return self._found.pop()
 
     monkeypatch.setattr(worker, "SourceEvents", Events)
-    assert ask(ListenToSource("/")) == [Touched(("clip.mxf",), 3), Touched((), 3), Finished()]
+    assert ask(ListenToSource("/")) == [
+        Touched(("clip.mxf",), 3, complete=False),
+        Touched((), 3, complete=False),
+        Finished(),
+    ]
 
 
 def test_a_fault_is_an_answer(ground: Ground) -> None:

@@ -15,8 +15,10 @@ from agent.messages import (
     Hint,
     Listening,
     Scan,
+    Seen,
     SourceReach,
     SourceState,
+    StabilityInbox,
     WatcherInbox,
 )
 from agent.protocol import (
@@ -34,7 +36,7 @@ from agent.protocol import (
 )
 from agent.rules.agenda import Agenda, Task
 from agent.rules.unreadable import Change, UnreadableFolders
-from agent.terms import Entry, Unreadable
+from agent.terms import Unreadable
 from agent.workers import OnReply, R, Silence, Stuck, Workers, ignore
 
 log = get_logger(__name__)
@@ -43,7 +45,7 @@ LISTEN_AGAIN_S = 30.0
 
 async def run(
     inbox: trio.MemoryReceiveChannel[WatcherInbox],
-    scans: trio.MemorySendChannel[Scan],
+    scans: trio.MemorySendChannel[StabilityInbox],
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     route: Route,
@@ -52,7 +54,7 @@ async def run(
     """Look when a look is due, and pass on what stands there, or that nothing can be seen."""
     # No event tells of growth, and nobody listens for an upload job.
     agenda = Agenda(route.scan_s, rests=not route.growing and route.upload_id is None)
-    eyes = Eyes(route, workers)
+    eyes = Eyes(route, workers, scans)
     unreadable = UnreadableFolders()
     error = ""
     async with inbox, scans, dispatcher, broadcaster:
@@ -73,7 +75,7 @@ async def run(
                 await dispatcher.send(SourceReach(route.name, seen, began_s))
                 continue
             if task.paths is None:
-                agenda.scanned(len(seen.entries), seen.ended_s)
+                agenda.scanned(eyes.files, seen.ended_s)
                 await dispatcher.send(SourceReach(route.name, "", began_s))
                 _report_folders(route, unreadable.scanned(seen.unseen))
             await scans.send(seen)
@@ -97,6 +99,13 @@ def _report_folders(route: Route, change: Change) -> None:
         log.info("folder can be read again, or is gone", route=route.name, folder=folder)
 
 
+def _report_watches(route: Route, complete: bool) -> None:
+    if complete:
+        log.info("events come from all of the source again", route=route.name)
+    else:
+        log.warning("too few watches for all folders of the source, scanning goes on", route=route.name)
+
+
 async def listen(
     watcher: trio.MemorySendChannel[WatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
@@ -104,15 +113,19 @@ async def listen(
     workers: Workers,
 ) -> None:
     """Pass the operating system's events on as hints, for as long as it gives any."""
-    overflows = 0
+    overflows, complete = 0, True
 
     async def hear(reply: Reply) -> None:
-        nonlocal overflows
+        nonlocal overflows, complete
         if not isinstance(reply, Touched):
             return
         if reply.overflows > overflows:
             overflows = reply.overflows
             await broadcaster.send(Counted("watch_overflow", route.name))
+        if reply.complete is not complete:
+            complete = reply.complete
+            _report_watches(route, complete)
+            await watcher.send(Listening(active=complete))
         await watcher.send(Hint(reply.paths))
 
     async with watcher, broadcaster:
@@ -122,7 +135,7 @@ async def listen(
                 await workers.ask(request, Finished, silence_s=float("inf"), on_reply=hear)
             except Fault as fault:
                 log.warning("no events from the source, scanning goes on", route=route.name, error=str(fault))
-                overflows = 0
+                overflows, complete = 0, True
                 await watcher.send(Listening(active=False))
                 await trio.sleep(LISTEN_AGAIN_S)
                 await watcher.send(Listening(active=True))
@@ -142,10 +155,16 @@ def _take_all(inbox: trio.MemoryReceiveChannel[WatcherInbox], agenda: Agenda) ->
 
 @define(eq=False)
 class Eyes:
-    """Looks at one source through a worker; a source that does not answer is not asked again and again."""
+    """Looks at one source through a worker; a source that does not answer is not asked again and again.
+
+    A whole scan is passed on while it lasts: nobody ever holds all the files of a source at once. `files`:
+    how many the last look has found.
+    """
 
     _route: Route
     _workers: Workers
+    _scans: trio.MemorySendChannel[StabilityInbox]
+    files: int = field(default=0, init=False)
     _stuck: Stuck = field(factory=Stuck, init=False)
 
     async def prepare(self) -> None:
@@ -156,27 +175,31 @@ class Eyes:
             log.warning("source cannot be made", route=self._route.name, error=str(fault))
 
     async def look(self, task: Task) -> Scan | str:
-        """What stands in the source, or at the paths of the task; else why that cannot be said."""
+        """What stands at the paths of the task, or the last part of what stands in all of the source.
+
+        Else why that cannot be said; what has been passed on until then stood there all the same.
+        """
         await self._stuck.are_few()
         source = SourceFolder(self._route.source, self._route.include, self._route.exclude)
         request: ListSource | ExamineSource = ListSource(source)
         if task.paths is not None:
             request = ExamineSource(source, task.paths, task.closely)
-        entries: list[Entry] = []
+        began_s = trio.current_time()
+        self.files = 0
 
         async def hear(reply: Reply) -> None:
             await trio.lowlevel.checkpoint()
             if isinstance(reply, Listed):
-                entries.extend(reply.entries)
+                self.files += len(reply.entries)
+                await self._scans.send(Seen(reply.entries, began_s, trio.current_time(), time.time()))
 
-        began_s = trio.current_time()
         try:
             end = await self._ask(request, ListingEnd, hear)
         except Fault as fault:
             return str(fault)
-        entries.extend(end.entries)
+        self.files += len(end.entries)
         return Scan(
-            entries=tuple(entries),
+            entries=end.entries,
             began_s=began_s,
             ended_s=trio.current_time(),
             at=time.time(),

@@ -68,6 +68,7 @@ from agent.messages.sources import (
     Look,
     Ready,
     Scan,
+    Seen,
     StabilityInbox,
     WatcherInbox,
 )
@@ -119,6 +120,7 @@ __all__ = [
     "RouteOpened",
     "RouteState",
     "Scan",
+    "Seen",
     "Several",
     "SourceReach",
     "SourceState",

@@ -2,16 +2,26 @@
 
 from attrs import frozen
 
-from agent.terms import Entry, SourceFile, Unreadable
+from agent.terms import Entry, Settled, SourceFile, Unreadable
+
+
+@frozen
+class Seen:
+    """A part of a whole scan that is under way; the stats lie between the scan's `began_s` and `ended_s`."""
+
+    entries: tuple[Entry, ...]
+    began_s: float
+    ended_s: float
+    at: float
 
 
 @frozen
 class Scan:
     """What stands in a source: a level, not an edge.
 
-    `looked` is None for a whole scan; otherwise only these paths were looked at, and those of them without
-    an entry are gone. `unseen`: what could not be looked at; nothing is known of it and of what is below.
-    The stats lie between `began_s` and `ended_s`.
+    `looked` is None for a whole scan, whose other entries have come in parts that began with it; otherwise
+    only these paths were looked at. What was looked at and has no entry is gone. `unseen`: what could not be
+    looked at; nothing is known of it and of what is below. The stats lie between `began_s` and `ended_s`.
     """
 
     entries: tuple[Entry, ...]
@@ -39,19 +49,22 @@ class Look:
 
 @frozen
 class Listening:
-    """Whether the operating system tells what happens in the source; unless this is said, it is taken to."""
+    """Whether the operating system tells all that happens in the source; until this is said, it does."""
 
     active: bool
 
 
 WatcherInbox = Hint | Look | Listening
-StabilityInbox = Scan
+StabilityInbox = Seen | Scan
 
 
 @frozen
 class Ready:
+    """`memory`: why it may not have to be transferred again; perhaps of another state of the file."""
+
     file: SourceFile
     at: float
+    memory: Settled | None = None
 
 
 @frozen

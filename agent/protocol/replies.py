@@ -29,10 +29,14 @@ class ListingEnd:
 
 @frozen
 class Touched:
-    """Paths that something happened to; empty: look everywhere. `overflows` counts lost queues so far."""
+    """Paths that something happened to; empty: look everywhere. `overflows` counts lost queues so far.
+
+    `complete`: events come from every folder that can be read.
+    """
 
     paths: tuple[str, ...]
     overflows: int
+    complete: bool = True
 
 
 @frozen

@@ -1,12 +1,14 @@
 """What the watcher looks at next: hints and wishes gather here until they are due."""
 
 import math
+from itertools import islice
 from typing import assert_never
 
 from attrs import define, field, frozen
 
 from agent.messages import Hint, Listening, Look, WatcherInbox
 
+LOOKED_AT_ONCE = 500  # a close look takes a while, and what it finds is held in memory
 MANY_PATHS = 1000  # a whole scan is cheaper than this many single looks
 FEW_FILES = 1000  # a whole scan of these costs nothing worth sparing
 
@@ -38,6 +40,7 @@ class Agenda:
     _scan_due_s: float = field(default=-math.inf, init=False)
     _touched: set[str] = field(factory=set, init=False)
     _wanted: set[str] = field(factory=set, init=False)
+    _looked: bool = field(default=False, init=False)  # the last task was one of wishes
 
     def add(self, message: WatcherInbox) -> None:
         match message:
@@ -68,13 +71,20 @@ class Agenda:
         return -math.inf if self._touched or self._wanted else self._scan_due_s
 
     def next(self, now_s: float) -> Task | None:
-        """What to do now, and taken off the agenda. Wishes come first: a file waits for them."""
-        if self._wanted:
-            closely = frozenset(self._wanted)
-            paths = tuple(self._wanted | self._touched)
-            self._wanted, self._touched = set(), set()
+        """What to do now, and taken off the agenda. Wishes come first: a file waits for them.
+
+        Many of them take turns with a scan that is due.
+        """
+        is_due = self._scan_due_s <= now_s
+        if self._wanted and not (self._looked and is_due):
+            self._looked = True
+            closely = frozenset(islice(self._wanted, LOOKED_AT_ONCE))
+            paths = tuple(closely | self._touched)
+            self._wanted -= closely
+            self._touched = set()
             return Task(paths, closely)
-        if self._scan_due_s <= now_s:
+        self._looked = False
+        if is_due:
             self._touched = set()
             self._began_s = now_s
             self._scan_due_s = now_s + self.scan_s

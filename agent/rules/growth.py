@@ -10,14 +10,20 @@ RISES = 2  # one may be a file that was moved in while we looked
 
 @define
 class Growth:
-    """What was seen of one file's size: how often it rose in a row, and how fast it did last."""
+    """What was seen of one file's size: how often it rose in a row, and how fast it did last.
 
+    `has_grown`: at the last change; `followed`: it has been announced as growing.
+    """
+
+    has_grown: bool = field(default=False, init=False)
+    followed: bool = field(default=False, init=False)
     rises: int = field(default=0, init=False)
     rate_bytes_s: float = field(default=0.0, init=False)
 
     def seen(self, before: Signature, after: Signature, took_s: float) -> bool:
         """Take in a change; whether the file is still the one it was, no shorter than before."""
         grown_bytes = after.size_bytes - before.size_bytes
+        self.has_grown = grown_bytes > 0
         if grown_bytes < 0 or not after.is_same_file(before):
             self.rises = 0
             return False

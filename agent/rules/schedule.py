@@ -48,7 +48,6 @@ from agent.terms import Delivery, Interim, Settled, SourceFile, Status
 class Schedule:
     """All ready files of all routes. Feed it with `handle`, collect with `take`, wake it at `due_s`."""
 
-    _settled: dict[tuple[str, str], Settled]
     _interim: dict[tuple[str, str], Interim]
     roster: Roster = field()
 
@@ -57,19 +56,17 @@ class Schedule:
         cls,
         config: Config,
         paused: Iterable[str],
-        settled: Iterable[Settled],
         interim: Iterable[Interim] = (),
     ) -> "Schedule":
         """Begin with what the journal remembers.
 
-        These are the routes that the operator paused, files not to be moved again, and how much of the
-        interrupted ones stands at the destination.
+        These are the routes that the operator paused, and how much of the interrupted files stands at the
+        destination.
         """
         lanes = {plan.destination: Lane(plan) for plan in config.destinations()}
         routes = {route.name: route for route in config.routes}
         gates = {name: Gate() for name in routes}
         schedule = cls(
-            {(item.route, item.path): item for item in settled},
             {(item.route, item.path): item for item in interim},
             Roster(lanes, routes, gates, set(paused)),
         )
@@ -97,8 +94,8 @@ class Schedule:
 
     def _dispatch(self, message: DispatcherInbox) -> None:  # noqa: C901, PLR0912  one line per message
         match message:
-            case Ready(file):
-                self._ready(file)
+            case Ready(file, memory=memory):
+                self._ready(file, memory)
             case Growing(file):
                 self._growing(file)
             case Gone():
@@ -145,7 +142,7 @@ class Schedule:
 
     # What the stability trackers say
 
-    def _ready(self, file: SourceFile) -> None:
+    def _ready(self, file: SourceFile, memory: Settled | None = None) -> None:
         job = self.roster.jobs.get(file.id)
         if job is not None and job.grows and not job.withdrawn:
             self._has_ended(job, file)
@@ -153,7 +150,6 @@ class Schedule:
         if job is not None:
             job.successor, job.vanished = file, False
             return
-        memory = self._settled.pop((file.route, file.path), None)
         is_same = memory is not None and memory.signature == file.signature
         if memory is not None and is_same and memory.result == "kept" and memory.error is None:
             self.roster.tell(_kept_before(file, memory))

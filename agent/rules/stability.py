@@ -1,23 +1,27 @@
 """When is a file finished? By our own observation, never by its times against the clock (promise S4)."""
 
 import enum
-import heapq
 import math
-import sys
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
 
 from attrs import define, evolve, field, frozen
 
 from agent.config import Route
-from agent.messages import Forgotten, Gone, Growing, Moved, Moves, Ready, Scan, SourceState
+from agent.messages import Forgotten, Gone, Growing, Moved, Moves, Ready, Scan, Seen, SourceState
+from agent.rules.asks import Asks
 from agent.rules.growth import Growth
 from agent.rules.naming import file_id
 from agent.rules.terminal import size_text
 from agent.rules.unreadable import shown
-from agent.terms import Container, Entry, Evidence, Signature, SourceFile, Status, Writer
+from agent.terms import Container, Entry, Evidence, Signature, SourceFile, Status, Writer, unpacked
 
 SPARE_ASKS = 100
 TOLD_AT_ONCE = 1000
+ASKED_AT_ONCE = 1000
+SHARED = 1000
+NOT_GROWN = Growth()
 
 
 class Phase(enum.Enum):
@@ -28,27 +32,56 @@ class Phase(enum.Enum):
     ANNOUNCED = "announced"
 
 
-@define
-class Tracked:
-    """One file and what we have seen of it. `still_since_s`: when we first saw its present signature.
+@frozen(weakref_slot=False)
+class Standing:
+    """How a file stands; one object serves all that stand alike, as those do that one scan has found.
 
-    `followed`: it has been announced as growing.
+    `since_s`, `since_at`: when its present signature was first seen. `ask_s`: when it is to be looked at
+    closely. `status`, `why`, `until_at`: what visitors read; None: nothing about this signature so far.
     """
 
-    file: SourceFile
-    still_since_s: float
-    still_since_at: float
+    discovered_at: float
+    since_s: float
+    since_at: float
     phase: Phase = Phase.WATCHED
-    has_grown: bool = False
-    followed: bool = False
-    growth: Growth = field(factory=Growth)
     ask_s: float = math.inf
-    shown: Moved | None = None
+    status: Status | None = None
+    why: str = ""
+    until_at: float | None = None
+
+
+@lru_cache(SHARED)
+def _but(standing: Standing, **changes: Any) -> Standing:  # noqa: ANN401  whatever a standing has
+    """This one but for these: the same object for all that change alike."""
+    return evolve(standing, **changes)
+
+
+@define(weakref_slot=False)
+class Tracked:
+    """One file and what we have seen of it. `scan`: the number of the last whole scan that saw it.
+
+    `growth`: None until it changes.
+    """
+
+    id: str
+    path: str
+    state: bytes
+    standing: Standing
+    scan: int
+    growth: Growth | None = None
+
+    @property
+    def signature(self) -> Signature:
+        return unpacked(self.state)
+
+    @property
+    def is_followed(self) -> bool:
+        return self.growth is not None and self.growth.followed
 
     @property
     def is_announced(self) -> bool:
         """Whether the dispatcher knows of it."""
-        return self.followed or self.phase is Phase.ANNOUNCED
+        return self.is_followed or self.standing.phase is Phase.ANNOUNCED
 
 
 @frozen
@@ -65,98 +98,113 @@ class StabilityRule:
 
     route: Route
     _tracked: dict[str, Tracked] = field(factory=dict, init=False)
-    _asks: list[tuple[float, str]] = field(
-        factory=list, init=False
-    )  # a heap; what was set anew lingers in it
+    _asks: Asks = field(factory=Asks, init=False)
+    _scan: int = field(default=0, init=False)  # the number of the whole scan that began last
+    _scan_began_s: float | None = field(default=None, init=False)  # None: it has ended
 
-    def scanned(self, scan: Scan) -> Decisions:
+    def scanned(self, scan: Seen | Scan) -> Decisions:
         """Take in what stands in the source now."""
         moved: list[Moved] = []
         orders: list[Ready | Growing | Gone] = []
+        is_whole = isinstance(scan, Seen) or scan.looked is None
+        if is_whole and self._scan_began_s != scan.began_s:
+            self._scan_began_s = scan.began_s
+            self._scan += 1
         for entry in scan.entries:
-            self._seen(entry, scan, moved, orders)
-        gone = self._vanished(scan)
-        orders += [Gone(item.file, scan.at, changed=False) for item in gone if item.is_announced]
-        unknown = tuple(item.file.id for item in gone if not item.is_announced)
+            item = self._seen(entry, scan, moved, orders)
+            item.scan = self._scan if is_whole else item.scan
         facts: list[Moves | Forgotten | SourceState] = [Moves(some) for some in _batched(moved)]
-        if unknown:
-            facts.append(Forgotten(unknown))
-        if scan.looked is None:
-            unreadable = shown(scan.unseen)
-            began_s = scan.began_s
-            facts.append(SourceState(self.route.name, None, scan.free_bytes, scan.at, unreadable, began_s))
+        if isinstance(scan, Scan):
+            facts += self._ended(scan, orders)
         return Decisions(tuple(facts), tuple(orders))
+
+    def _ended(self, scan: Scan, orders: list[Ready | Growing | Gone]) -> Iterator[Forgotten | SourceState]:
+        """What was to be seen has been seen."""
+        gone = self._vanished(scan)
+        orders += [Gone(self._file(item), scan.at, changed=False) for item in gone if item.is_announced]
+        unknown = tuple(item.id for item in gone if not item.is_announced)
+        if unknown:
+            yield Forgotten(unknown)
+        if scan.looked is None:
+            self._scan_began_s = None
+            unreadable = shown(scan.unseen)
+            yield SourceState(self.route.name, None, scan.free_bytes, scan.at, unreadable, scan.began_s)
 
     def due_s(self) -> float:
         """When the next close look is wanted, on the monotonic clock; infinity: none is."""
-        while self._asks and not self._is_wanted(*self._asks[0]):
-            heapq.heappop(self._asks)
-        return self._asks[0][0] if self._asks else math.inf
+        return self._asks.due_s(self._is_wanted)
 
     def looks(self, now_s: float) -> tuple[str, ...]:
-        """The files to examine now. Each is asked for again after `scan` if no answer comes."""
-        due = []
-        while self.due_s() <= now_s:
-            path = heapq.heappop(self._asks)[1]
+        """The files to examine now, or the first of many; empty: no more.
+
+        Each is asked for again after `scan` if no answer comes.
+        """
+        due: list[str] = []
+        while len(due) < ASKED_AT_ONCE and self.due_s() <= now_s:
+            path = self._asks.pop()
             self._ask(self._tracked[path], now_s + self.route.scan_s)
             due.append(path)
         return tuple(due)
 
     def _ask(self, item: Tracked, at_s: float) -> None:
-        item.ask_s = at_s
+        item.standing = _but(item.standing, ask_s=at_s)
         if not math.isfinite(at_s):
             return
-        heapq.heappush(self._asks, (at_s, item.file.path))
+        self._asks.add(at_s, item.path)
         if len(self._asks) > 2 * len(self._tracked) + SPARE_ASKS:
-            asks = ((each.ask_s, path) for path, each in self._tracked.items())
-            self._asks = [ask for ask in asks if math.isfinite(ask[0])]
-            heapq.heapify(self._asks)
+            asks = ((each.standing.ask_s, path) for path, each in self._tracked.items())
+            self._asks.renew(ask for ask in asks if math.isfinite(ask[0]))
 
     def _is_wanted(self, at_s: float, path: str) -> bool:
         item = self._tracked.get(path)
-        return item is not None and item.ask_s == at_s
+        return item is not None and item.standing.ask_s == at_s
+
+    def _file(self, item: Tracked) -> SourceFile:
+        discovered_at = item.standing.discovered_at
+        return SourceFile(item.id, self.route.name, item.path, item.state, discovered_at)
 
     def _seen(
-        self, entry: Entry, scan: Scan, moved: list[Moved], orders: list[Ready | Growing | Gone]
-    ) -> None:
+        self, entry: Entry, scan: Seen | Scan, moved: list[Moved], orders: list[Ready | Growing | Gone]
+    ) -> Tracked:
         item = self._tracked.get(entry.path)
         if item is None:
             item = self._first_seen(entry, scan)
-        elif item.file.signature != entry.signature:
-            orders += self._changed(item, entry.signature, scan)
-        elif item.phase is Phase.ANNOUNCED:
-            return
+        elif item.state != entry.state:
+            orders += self._changed(item, entry, scan)
+        elif item.standing.phase is Phase.ANNOUNCED:
+            return item
         elif entry.evidence is not None:
             self._examined(item, entry.evidence, scan, orders)
         fact = self._shown_as(item, entry.evidence, scan)
         if fact is not None:
             moved.append(fact)
+        return item
 
-    def _first_seen(self, entry: Entry, scan: Scan) -> Tracked:
-        name = self.route.name
-        file = SourceFile(file_id(name, entry.path), name, entry.path, entry.signature, scan.at)
-        item = self._tracked[entry.path] = Tracked(file, scan.ended_s, scan.at)
+    def _first_seen(self, entry: Entry, scan: Seen | Scan) -> Tracked:
+        standing = Standing(scan.at, scan.ended_s, scan.at)
+        each_id = file_id(self.route.name, entry.path)
+        item = Tracked(each_id, entry.path, entry.state, standing, self._scan)
+        self._tracked[entry.path] = item
         self._schedule_look(item)
         return item
 
-    def _changed(self, item: Tracked, signature: Signature, scan: Scan) -> Iterator[Growing | Gone]:
-        goes_on = item.growth.seen(item.file.signature, signature, scan.ended_s - item.still_since_s)
-        if item.phase is Phase.ANNOUNCED or (item.followed and not goes_on):
-            yield Gone(item.file, scan.at, changed=True)
-            item.followed = False
-        item.has_grown = signature.size_bytes > item.file.signature.size_bytes
-        item.file = evolve(item.file, signature=signature)
-        item.still_since_s = scan.ended_s
-        item.still_since_at = scan.at
-        item.phase = Phase.WATCHED
+    def _changed(self, item: Tracked, entry: Entry, scan: Seen | Scan) -> Iterator[Growing | Gone]:
+        before = item.standing
+        growth = item.growth = item.growth or Growth()
+        goes_on = growth.seen(item.signature, entry.signature, scan.ended_s - before.since_s)
+        if before.phase is Phase.ANNOUNCED or (growth.followed and not goes_on):
+            yield Gone(self._file(item), scan.at, changed=True)
+            growth.followed = False
+        item.state = entry.state
+        item.standing = Standing(before.discovered_at, scan.ended_s, scan.at)
         self._schedule_look(item)
-        if item.has_grown and item.growth.may_be_followed(signature, self.route):
-            item.followed = True
-            yield Growing(item.file, scan.at)
+        if growth.has_grown and growth.may_be_followed(item.signature, self.route):
+            growth.followed = True
+            yield Growing(self._file(item), scan.at)
 
     def _schedule_look(self, item: Tracked) -> None:
-        empty = item.file.signature.size_bytes == 0
-        self._ask(item, math.inf if empty else item.still_since_s + self._shortest_s())
+        empty = item.signature.size_bytes == 0
+        self._ask(item, math.inf if empty else item.standing.since_s + self._shortest_s())
 
     def _shortest_s(self) -> float:
         return min(self.route.stable_s, self.route.stable_closed_s or math.inf)
@@ -166,50 +214,64 @@ class StabilityRule:
         return self._shortest_s() if closed else self.route.stable_s
 
     def _examined(
-        self, item: Tracked, evidence: Evidence, scan: Scan, orders: list[Ready | Growing | Gone]
+        self,
+        item: Tracked,
+        evidence: Evidence,
+        scan: Seen | Scan,
+        orders: list[Ready | Growing | Gone],
     ) -> None:
         """Decide on a file that stood still up to a look; the look began at `scan.began_s`."""
-        if item.file.signature.size_bytes == 0:
+        since_s = item.standing.since_s
+        if item.signature.size_bytes == 0:
             return
-        if scan.began_s - item.still_since_s < self._required_s(evidence):
-            self._ask(item, item.still_since_s + self._required_s(evidence))
+        if scan.began_s - since_s < self._required_s(evidence):
+            self._ask(item, since_s + self._required_s(evidence))
         elif evidence.writer is Writer.OPEN:
-            item.phase = Phase.WATCHED
-            self._ask(item, scan.began_s + self.route.scan_s)
+            self._put(item, Phase.WATCHED, scan.began_s + self.route.scan_s)
         elif _unfinished(evidence) and self.route.unfinished == "hold":
-            item.phase = Phase.HELD
-            item.ask_s = math.inf
+            self._put(item, Phase.HELD)
         else:
-            item.phase = Phase.ANNOUNCED
-            item.followed = False
-            item.ask_s = math.inf
-            orders.append(Ready(item.file, scan.at))
+            self._put(item, Phase.ANNOUNCED)
+            if item.growth is not None:
+                item.growth.followed = False
+            orders.append(Ready(self._file(item), scan.at))
 
-    def _shown_as(self, item: Tracked, evidence: Evidence | None, scan: Scan) -> Moved | None:
+    def _put(self, item: Tracked, phase: Phase, ask_s: float = math.inf) -> None:
+        item.standing = _but(item.standing, phase=phase)
+        self._ask(item, ask_s)
+
+    def _shown_as(self, item: Tracked, evidence: Evidence | None, scan: Seen | Scan) -> Moved | None:
         """What visitors read, if it differs from what they read already."""
-        if evidence is None and item.shown is not None and item.shown.file == item.file:
+        before = item.standing
+        if evidence is None and before.status is not None:
             return None
         status, why = _in_words(item, evidence, self.route)
         until_at = None
-        if math.isfinite(item.ask_s) and status in (Status.DISCOVERED, Status.GROWING):
-            until_at = item.still_since_at + (item.ask_s - item.still_since_s)
-        fact = Moved(item.file.id, status, scan.at, item.file, why, until_at)
-        if item.shown is not None and evolve(fact, at=item.shown.at) == item.shown:
+        if math.isfinite(before.ask_s) and status in (Status.DISCOVERED, Status.GROWING):
+            until_at = before.since_at + (before.ask_s - before.since_s)
+        standing = _but(before, status=status, why=why, until_at=until_at)
+        if standing == before:
             return None
-        item.shown = fact
-        return fact
+        item.standing = standing
+        return Moved(item.id, status, scan.at, self._file(item), standing.why, standing.until_at)
 
     def _vanished(self, scan: Scan) -> list[Tracked]:
         unseen = {each.folder for each in scan.unseen}
         hidden = tuple(folder + "/" for folder in unseen)
-        there = unseen.union(entry.path for entry in scan.entries)
-        expected = self._tracked if scan.looked is None else scan.looked
         gone = [
-            path
-            for path in expected
-            if path in self._tracked and path not in there and not path.startswith(hidden)
+            item
+            for item in self._missing(scan)
+            if item.path not in unseen and not item.path.startswith(hidden)
         ]
-        return [self._tracked.pop(path) for path in gone]
+        for item in gone:
+            del self._tracked[item.path]
+        return gone
+
+    def _missing(self, scan: Scan) -> Iterator[Tracked]:
+        if scan.looked is None:
+            return (item for item in self._tracked.values() if item.scan != self._scan)
+        there = {entry.path for entry in scan.entries}
+        return (self._tracked[path] for path in scan.looked if path in self._tracked and path not in there)
 
 
 def _batched(moved: list[Moved]) -> Iterator[tuple[Moved, ...]]:
@@ -223,17 +285,15 @@ def _unfinished(evidence: Evidence) -> bool:
 
 
 def _in_words(item: Tracked, evidence: Evidence | None, route: Route) -> tuple[Status, str]:
-    status = Status.GROWING if item.has_grown or item.followed else Status.DISCOVERED
-    if item.phase is Phase.ANNOUNCED:
+    growth = item.growth or NOT_GROWN
+    status = Status.GROWING if growth.has_grown or growth.followed else Status.DISCOVERED
+    if item.standing.phase is Phase.ANNOUNCED:
         return Status.READY, "finished: waits for its turn"
-    if item.phase is Phase.HELD and evidence is not None:
+    if item.standing.phase is Phase.HELD and evidence is not None:
         return Status.HELD, f"unfinished recording, no writer left: {evidence.container_detail}"
-    if item.file.signature.size_bytes == 0:
+    if item.signature.size_bytes == 0:
         return status, "empty: a file of 0 bytes is never ready"
-    meanwhile = (
-        f"copied while it grows, at {size_text(item.growth.rate_bytes_s)}/s; " if item.followed else ""
-    )
+    meanwhile = f"copied while it grows, at {size_text(growth.rate_bytes_s)}/s; " if growth.followed else ""
     if evidence is not None and evidence.writer is Writer.OPEN:
         return status, meanwhile + "a process holds it open for writing"
-    # One text for all those that wait alike.
-    return status, sys.intern(meanwhile + f"must stay unchanged for {route.stable_s:g} s")
+    return status, meanwhile + f"must stay unchanged for {route.stable_s:g} s"

@@ -2,7 +2,8 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from typing import assert_never
+from functools import lru_cache
+from typing import Any, assert_never
 
 from attrs import define, evolve, field
 
@@ -26,11 +27,13 @@ from agent.messages import (
     ViewFact,
 )
 from agent.rules.board import Board
-from agent.terms import SourceFile, Status
-from agent.views import Event, FileView, Snapshot, Update
+from agent.terms import SourceFile, Status, unpacked
+from agent.views import Course, Event, FileView, Snapshot, Update
 
 RECENT_FILES = 100
 RECENT_EVENTS = 20
+SHARED = 1000
+SHOWN = slice(2, 4)  # of a signature's numbers: size and mtime
 RENEWED = "the journal was damaged and has been set aside, running copies begin again"
 
 
@@ -155,7 +158,7 @@ class View:
         self._new_events.append(event)
 
     def _move(self, fact: Moved) -> None:
-        before = self.files.pop(fact.file_id, None)
+        before = self.files.get(fact.file_id)
         if before is None and fact.file is None:
             return  # forgotten in the meantime
         if before is None and fact.status is not Status.COMPLETED:
@@ -169,6 +172,7 @@ class View:
         board.add(after)
         self._note(after.id, board)
         if after.status is Status.COMPLETED:
+            self.files.pop(after.id, None)
             self._complete(after)
         else:
             self.files[after.id] = after
@@ -214,7 +218,8 @@ class View:
         board = self.boards[file.route]
         board.rate.add(max(0, fact.copied_bytes - file.copied_bytes), fact.at)
         copied, verified = fact.copied_bytes, fact.verified_bytes
-        self.files[file.id] = evolve(file, copied_bytes=copied, verified_bytes=verified)
+        course = evolve(file.course, copied_bytes=copied, verified_bytes=verified)
+        self.files[file.id] = evolve(file, course=course)
         self._note(file.id, board)
 
 
@@ -225,75 +230,64 @@ def _journal_event(error: str | None, at: float) -> Event:
 
 
 def _first_seen(file: SourceFile, board: Board) -> FileView:
-    signature = file.signature
-    return FileView(
-        id=file.id,
-        route=file.route,
-        path=file.path,
-        file_path=f"{board.route.source}/{file.path}",
-        status=Status.DISCOVERED,
-        size_bytes=signature.size_bytes,
-        mtime_at=signature.mtime_ns / 1e9,
-        discovered_at=file.discovered_at,
-    )
+    course = Course(board.route.name, board.route.source, Status.DISCOVERED)
+    return FileView(file.id, file.path, file.state, file.discovered_at, course)
 
 
 def _moved(before: FileView, fact: Moved) -> FileView:
-    after = evolve(before, status=fact.status, until_at=fact.until_at)
-    if fact.file is not None:
-        after = _in_state(after, fact.file, grows=before.status is Status.GROWING)
-    if fact.why is not None:
-        after = evolve(after, why=fact.why)
-    if fact.attempts is not None:
-        after = evolve(after, attempts=fact.attempts, error=after.error if fact.attempts else None)
-    if fact.error is not None:
-        after = evolve(after, error=fact.error)
+    state = before.state if fact.file is None else fact.file.state
+    course = _course(_in_state(before, state), fact)
     match fact.status:
         case Status.COPYING:
-            return evolve(after, started_at=fact.at, completed_at=None)
+            course = evolve(course, started_at=fact.at, completed_at=None)
         case Status.FAILED:
-            return evolve(after, completed_at=fact.at)
+            course = evolve(course, completed_at=fact.at)
         case Status.COMPLETED:
-            return _completed(after, fact)
-        case _:
-            return after
+            course = _completed(course, fact, unpacked(state).size_bytes)
+    return FileView(before.id, before.path, state, before.discovered_at, course)
 
 
-def _in_state(view: FileView, file: SourceFile, *, grows: bool) -> FileView:
-    signature = file.signature
-    mtime_at = signature.mtime_ns / 1e9
-    if (view.size_bytes, view.mtime_at) == (signature.size_bytes, mtime_at):
-        return view
-    if grows and signature.size_bytes >= view.copied_bytes:
-        return evolve(view, size_bytes=signature.size_bytes, mtime_at=mtime_at)  # what was copied stays so
-    return evolve(
-        view,
-        size_bytes=signature.size_bytes,
-        mtime_at=mtime_at,
-        copied_bytes=0,
-        verified_bytes=0,
-        attempts=0,
-        error=None,
-        started_at=None,
-        completed_at=None,
+def _in_state(view: FileView, state: bytes) -> Course:
+    """What still holds of its course now that the file is in this state."""
+    before, after = unpacked(view.state), unpacked(state)
+    if view.state == state or before.numbers[SHOWN] == after.numbers[SHOWN]:
+        return view.course
+    if view.status is Status.GROWING and after.size_bytes >= view.copied_bytes:
+        return view.course  # what was copied stays so
+    return Course(view.route, view.course.source, view.status, view.why)
+
+
+def _course(before: Course, fact: Moved) -> Course:
+    attempts = before.attempts if fact.attempts is None else fact.attempts
+    error = before.error if attempts or fact.attempts is None else None
+    why = before.why if fact.why is None else fact.why
+    return _but(
+        before,
+        status=fact.status,
+        why=why,
+        until_at=fact.until_at,
+        attempts=attempts,
+        error=error if fact.error is None else fact.error,
     )
 
 
-def _completed(view: FileView, fact: Moved) -> FileView:
-    view = evolve(
-        view,
-        completed_at=fact.at,
-        copied_bytes=view.size_bytes,
-        verified_bytes=view.size_bytes,
-        error=None,
+@lru_cache(SHARED)
+def _but(course: Course, **changes: Any) -> Course:  # noqa: ANN401  whatever a course has
+    """This one but for these: the same object for all that change alike."""
+    return evolve(course, **changes)
+
+
+def _completed(course: Course, fact: Moved, size_bytes: int) -> Course:
+    done = evolve(
+        course, completed_at=fact.at, copied_bytes=size_bytes, verified_bytes=size_bytes, error=None
     )
     if fact.delivery is None:
-        return view
+        return done
     delivery = fact.delivery
     return evolve(
-        view,
+        done,
         destination_path=delivery.destination_path,
         verified_level=delivery.level,
         hash=delivery.hash,
-        started_at=delivery.started_at if view.started_at is None else view.started_at,
+        started_at=delivery.started_at if course.started_at is None else course.started_at,
     )

@@ -1,4 +1,4 @@
-"""Opens the journal's database: connections, damage check, migration. All that is particular to SQLite.
+"""Opens the journal's database: connections, damage checks, migration. All that is particular to SQLite.
 
 Exactly one connection writes: SQLite up to 3.51.2 can corrupt a WAL that two connections write or checkpoint
 at once (sqlite.org/wal.html, "WAL-reset bug"), so a reader neither writes nor checkpoints.
@@ -35,7 +35,9 @@ class JournalDamaged(JournalError):  # noqa: N818  a state of affairs, not a mis
 
 
 def open_writer(path: Path) -> Connection:
-    """The one connection that writes, to a sound and up-to-date journal; what is not one is set aside.
+    """The one connection that writes, to an up-to-date journal; what is not one is set aside.
+
+    Of a file that needs no migration only the beginning is read: the time that `examine` takes grows with it.
 
     Raises:
         JournalError: the file can be neither read nor made.
@@ -102,6 +104,17 @@ def set_aside(path: Path, reason: str) -> None:
     _log.warning("journal set aside, a fresh one is made", moved_to=moved_to, reason=reason)
 
 
+def examine(path: Path) -> None:
+    """Read all of the file, on a connection of its own.
+
+    Raises:
+        JournalDamaged: its structure is not sound.
+        JournalError: it cannot be read.
+    """
+    with open_reader(path) as reader, clear_errors(), reader.begin():
+        check(reader)
+
+
 def check(db: Connection) -> None:
     """Raises: JournalDamaged: the file's structure is not sound."""
     verdict = db.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
@@ -127,6 +140,8 @@ def _open_sound(path: Path) -> Connection:
         with writer.begin():
             revision = _revision(writer)
         if revision != REVISION:
+            with writer.begin():
+                check(writer)
             _migrate(writer)
         undo.pop_all()
     return writer
@@ -160,7 +175,6 @@ def _connect(path: Path, pragmas: tuple[str, ...], begin: str, mode: str) -> Con
 
 def _revision(writer: Connection) -> str | None:
     """The schema's revision, None for an empty file. Raises: JournalDamaged: damaged, or no journal."""
-    check(writer)
     tables = inspect(writer).get_table_names()
     if "alembic_version" in tables:
         revision: str | None = writer.scalar(text("SELECT version_num FROM alembic_version"))

@@ -20,12 +20,13 @@ if sys.platform == "darwin":
         """Tells which files below `root` were touched. Only hints: a scan is the truth.
 
         `active`: events come; False on network file systems, where other machines' writes are not seen.
-        `overflowed` stays 0: losses are not told here.
+        `overflowed` stays 0 and `complete` stays true: losses are not told here.
         """
 
         def __init__(self, root: str, burst_s: float = 0.05) -> None:
             self.active = False
             self.overflowed = 0
+            self.complete = True
             self._root = os.path.realpath(root)  # events name resolved paths
             self._burst_ms = int(burst_s * 1000)
             self._turns: Iterator[set[tuple[watchfiles.Change, str]]] = iter(())

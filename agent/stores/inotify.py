@@ -64,11 +64,14 @@ class SourceEvents:
 
     `active`: events come; False on network file systems (other machines' writes are not seen), where
     inotify is refused, and once the root is gone. `overflowed` counts the times events were lost.
+    `complete`: every folder that can be read is watched; the system may have too few watches for that.
     """
 
     def __init__(self, root: str, burst_s: float = 0.05) -> None:
         self.active = False
         self.overflowed = 0
+        self.complete = True
+        self._untold = False
         self._root = root
         self._burst_s = burst_s
         self._identity: tuple[int, int] | None = None
@@ -91,6 +94,9 @@ class SourceEvents:
         Empty: look everywhere. Events were lost, a folder was moved away or cannot be watched, or the root
         is another one or gone. What comes within a burst comes together.
         """
+        if self._untold:
+            self._untold = False
+            return ()
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             if self.active and self._root_identity() != self._identity:
@@ -157,8 +163,10 @@ class SourceEvents:
                 self._watch_folder(root, folder, folders, burst)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # gone again, or a link now
+            except PermissionError:
+                burst.unseen = True  # a scan sees no more of it
             except OSError:
-                burst.unseen = True  # not readable, or no watch left
+                burst.unseen, self.complete = True, False  # no watch left, most likely
 
     def _watch_folder(self, root: int, folder: str, folders: list[str], burst: _Burst) -> None:
         # Watched first, listed then: what comes in between is seen twice rather than not at all.
@@ -174,8 +182,9 @@ class SourceEvents:
                         burst.paths[path] = None
 
     def _arm(self) -> None:
-        """Begin anew, with watches on all that is there now."""
+        """Begin anew, with watches on all that is there now; `_untold`: not all of it could be."""
         self._disarm()
+        burst = _Burst()
         self._identity = self._root_identity()
         with suppress(OSError):
             if is_network(self._root):
@@ -183,14 +192,14 @@ class SourceEvents:
             with held(beneath.open_root(self._root)) as root:
                 self._inotify = _inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
                 self._poll.register(self._inotify, select.POLLIN)
-                self._watch_tree(root, "", _Burst())
+                self._watch_tree(root, "", burst)
         if self._folders:
-            self.active = True
+            self.active, self._untold = True, burst.unseen
         else:
             self._disarm()
 
     def _disarm(self) -> None:
-        self.active = False
+        self.active, self.complete = False, True
         self._folders.clear()
         if self._inotify >= 0:
             self._poll.unregister(self._inotify)

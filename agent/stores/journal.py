@@ -1,6 +1,6 @@
 """The journal: what we have done and have not finished. The disk is the truth about what exists.
 
-Blocking, and one thread at a time for all but `history`, which may run beside the others.
+Blocking, and one thread at a time for all but `history` and `examine`, which may run beside the others.
 """
 
 from collections.abc import Iterator
@@ -14,20 +14,19 @@ from sqlalchemy import (
     RowMapping,
     bindparam,
     delete,
-    exists,
     insert,
     select,
     update,
 )
 
 from agent.protocol import BLOCK_BYTES
-from agent.stores import block_table, leftover_table, transfer_table
+from agent.stores import block_table, leftover_table, settled, transfer_table
 from agent.stores.connections import Connections
-from agent.stores.database import JournalDamaged, JournalError, changes, check
+from agent.stores.database import JournalDamaged, JournalError, changes, check, examine
 from agent.stores.history_page import read_page
 from agent.stores.lot_journal import LotJournal
 from agent.stores.memory import TransferLost
-from agent.stores.records import SETTLED, TRANSFER
+from agent.stores.records import TRANSFER
 from agent.stores.schema import history, mounts, paused_routes, transfers
 from agent.stores.upload_journal import UploadJournal
 from agent.terms import Ending, Interim, Settled, Signature, SourceFile, Step, Transfer, VerifyLevel
@@ -68,8 +67,8 @@ class Journal:
     def open(cls, folder: str) -> Self:
         """The journal in this folder, made or migrated if need be.
 
-        A damaged or foreign file is set aside as `journal.db.damaged-<n>` and a fresh one made: work is
-        repeated, no data is lost.
+        What can be seen to be damaged or foreign is set aside as `journal.db.damaged-<n>` and a fresh one
+        made: work is repeated, no data is lost. Only `examine` sees all damage.
 
         Raises:
             JournalError: the folder cannot be written to.
@@ -102,6 +101,14 @@ class Journal:
         """Write something that leaves no trace."""
         self.set_paused(NO_ROUTE, paused=True)
         self.set_paused(NO_ROUTE, paused=False)
+
+    def examine(self) -> None:
+        """Read all of the file, which takes as long as it is large; may run in another thread than the rest.
+
+        Raises:
+            JournalDamaged: its structure is not sound.
+        """
+        examine(self._db.path)
 
     def check(self) -> None:
         """Raises: JournalDamaged: the file's structure is not sound."""
@@ -255,12 +262,10 @@ class Journal:
         with self._atomic() as db:
             leftover_table.note_search(db, identity, destination)
 
-    def settled(self) -> tuple[Settled, ...]:
-        """For each file whose newest end is kept or failed and that is not running: that end."""
-        again = exists().where(transfers.c.route == history.c.route, transfers.c.path == history.c.path)
-        chosen = select(*SETTLED).where(history.c.settles, ~again).order_by(history.c.id)
+    def settled(self, route: str, paths: tuple[str, ...]) -> tuple[Settled, ...]:
+        """Of each of these files whose newest end is kept or failed and that is not running: that end."""
         with self._atomic() as db:
-            return tuple(Settled(*row) for row in db.execute(chosen))
+            return settled.read(db, route, paths)
 
     def pardon(self, route: str, path: str) -> None:
         """A file that was given up, delivered or not, is to be tried again; the history keeps its row."""

@@ -7,7 +7,6 @@ Wall times are seconds since the epoch. Nothing but the column types knows which
 import enum
 import os
 
-from attrs import astuple
 from sqlalchemy import (
     Boolean,
     Column,
@@ -51,7 +50,7 @@ class SignatureText(TypeDecorator[Signature]):
     cache_ok = True
 
     def process_bind_param(self, value: Signature | None, dialect: Dialect) -> str | None:  # noqa: ARG002  part of the base
-        return None if value is None else " ".join(map(str, astuple(value)))
+        return None if value is None else " ".join(map(str, value.numbers))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Signature | None:  # noqa: ARG002  part of the base
         return None if value is None else Signature(*map(int, value.split()))

@@ -5,8 +5,7 @@ The promises are those of one file alone. What turns out not to be plain is decl
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -21,6 +20,7 @@ from agent.stores.destination import Destination, Partial
 from agent.stores.reading import read_exactly
 from agent.stores.settling import settle_below
 from agent.stores.source import check_below, open_below, open_root, own_fault
+from agent.stores.stages import Crew
 from agent.stores.ways import Ways
 from agent.stores.whereabouts import Whereabouts
 from agent.terms import VerifyLevel
@@ -41,18 +41,17 @@ def copy_together(
     Raises:
         Fault: SOURCE_OUTAGE. DESTINATION: their names may not outlast a power cut.
     """
-    crew = Crew(moving)
     with whereabouts.at_source():
         folder = open_root(requests[0].source)
     copies = [SmallCopy(request, folder, destination) for request in requests]
     try:
-        with held(folder), destination.together():
+        with held(folder), closing(Team(moving)) as team, destination.together():
             with whereabouts.at_source():
-                crew.advance(copies, SmallCopy.read)
+                team.advance(copies, SmallCopy.read)
             for step in (SmallCopy.write, SmallCopy.store, SmallCopy.compare):
-                crew.advance(copies, step)
+                team.advance(copies, step)
             with whereabouts.at_source():
-                crew.advance(copies, SmallCopy.leave)
+                team.advance(copies, SmallCopy.leave)
     finally:
         for copy in copies:
             copy.close()
@@ -67,8 +66,8 @@ def publish_together(
     def publish(request: PublishFile) -> Published:
         return publish_file(request, destination, lambda _: moving())
 
-    with destination.together():
-        return Crew(moving).each(requests, publish)
+    with closing(Team(moving)) as team, destination.together():
+        return team.each(requests, publish)
 
 
 def settle_together(
@@ -84,20 +83,21 @@ def settle_together(
         after, archive = request.after, request.archive
         return SourceSettled(settle_below(ways, request.path, request.signature, after, archive))
 
-    with held(open_root(root)) as folder:
+    with held(open_root(root)) as folder, closing(Team(moving)) as team:
         ways = Ways(folder)
         try:
             with ways.together():
-                return Crew(moving).each(requests, partial(settle, ways))
+                return team.each(requests, partial(settle, ways))
         except OSError as error:
             raise own_fault(error) from error
 
 
 @define
-class Crew:
+class Team:
     """Threads that each have one of the files in hand; a fault is that file's alone."""
 
     _moving: Moving
+    _crew: Crew = field(factory=lambda: Crew(SIDE_BY_SIDE), init=False)
 
     def advance(self, copies: Sequence["SmallCopy"], step: Callable[["SmallCopy"], None]) -> None:
         """One step further with those that still go on."""
@@ -107,16 +107,21 @@ class Crew:
                 copy.outcome, copy.goes_on = outcome, False
 
     def each(self, items: Sequence[T], work: Callable[[T], R]) -> tuple[R | Fault, ...]:
-        def attempt(item: T) -> R | Fault:
-            try:
-                return work(item)
-            except Fault as fault:
-                return fault
-            finally:
-                self._moving()
+        outcomes: dict[int, R | Fault] = {}
 
-        with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
-            return tuple(threads.map(attempt, items))
+        def attempt(number: int, item: T) -> None:
+            try:
+                outcomes[number] = work(item)
+            except Fault as fault:
+                outcomes[number] = fault
+            self._moving()
+
+        for job in [self._crew.put(partial(attempt, *each)) for each in enumerate(items)]:
+            job.wait()
+        return tuple(outcomes[number] for number in range(len(items)))
+
+    def close(self) -> None:
+        self._crew.finish()
 
 
 @define(eq=False)

@@ -43,7 +43,7 @@ from agent.stores.journal import JournalError
 from agent.terms import BandwidthStep, Status, Step, Transfer
 from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, INTENT, PLACE, PUBLISHED
 from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
-from tests.rules.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state
+from tests.rules.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state, but
 
 OLDER = a_state(version=9)
 HEAD = b"h" * DIGEST_BYTES
@@ -190,7 +190,7 @@ async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Be
 
 
 @pytest.mark.parametrize(
-    "older", [evolve(COPYING, signature=evolve(OLDER, inode=9)), evolve(INTENT, signature=OLDER)]
+    "older", [evolve(COPYING, signature=but(OLDER, inode=9)), evolve(INTENT, signature=OLDER)]
 )
 async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Bench, older: Transfer) -> None:
     bench.remember(older)
@@ -471,7 +471,7 @@ async def test_a_growing_file_that_is_new_begins_and_another_file_of_its_name_go
     await bench.following().follow()
     assert bench.diary == ["find", "begin", "FollowFile"]
     bench.diary.clear()
-    bench.remember(evolve(COPYING, signature=evolve(OLDER, inode=9)))
+    bench.remember(evolve(COPYING, signature=but(OLDER, inode=9)))
     await bench.following().follow()
     assert bench.diary == ["find", "DiscardPartial", "drop", "begin", "FollowFile"]
 

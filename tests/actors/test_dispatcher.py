@@ -48,7 +48,7 @@ def dispatch(nursery: trio.Nursery, *, facts: int = 64) -> Ends:
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
     lanes = {place: trio.open_memory_channel[LaneMessage](6) for place in (NAS, OTHER)}
     monitors = {place: trio.open_memory_channel[Doubt](1) for place in (NAS, OTHER)}
-    schedule = Schedule.start(a_config(*ROUTES), paused=["wav"], settled=[])
+    schedule = Schedule.start(a_config(*ROUTES), paused=["wav"])
     nursery.start_soon(lose_patience)
     nursery.start_soon(
         dispatcher.run,

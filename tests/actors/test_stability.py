@@ -1,3 +1,4 @@
+import pytest
 import trio
 from attrs import evolve, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -17,8 +18,8 @@ from agent.messages import (
     WatcherInbox,
 )
 from agent.rules.stability import StabilityRule
-from tests.fakes import lose_patience
-from tests.rules.samples import CLOSED, ROUTE, a_look, a_scan, an_entry
+from tests.fakes import FakeLedger, lose_patience
+from tests.rules.samples import CLOSED, ROUTE, a_file, a_look, a_scan, an_entry, kept_before
 
 A_ROUTE = evolve(ROUTE, stable_s=10.0, scan_s=4.0)
 
@@ -31,14 +32,16 @@ class Ends:
     facts: trio.MemoryReceiveChannel[BroadcasterInbox]
 
 
-def track(nursery: trio.Nursery, *, looks: int = 64, facts: int = 64) -> Ends:
+def track(
+    nursery: trio.Nursery, ledger: FakeLedger | None = None, *, looks: int = 64, facts: int = 64
+) -> Ends:
     scans_in, scans_out = trio.open_memory_channel[Scan](0)
     looks_in, looks_out = trio.open_memory_channel[WatcherInbox](looks)
     orders_in, orders_out = trio.open_memory_channel[DispatcherInbox](64)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
     rule = StabilityRule(A_ROUTE)
     nursery.start_soon(lose_patience)
-    nursery.start_soon(stability.run, scans_out, looks_in, orders_in, facts_in, rule)
+    nursery.start_soon(stability.run, scans_out, looks_in, orders_in, facts_in, rule, ledger or FakeLedger())
     return Ends(scans_in, looks_out, orders_out, facts_out)
 
 
@@ -69,6 +72,41 @@ async def test_many_that_are_ready_at_once_are_said_at_once_but_not_all_of_a_mul
     files = [order.file.path for each in said if isinstance(each, Several) for order in each.messages]
     assert files == names
     assert autojump_clock.current_time() == 0
+
+
+async def test_what_the_journal_knows_of_a_file_comes_along_when_it_is_ready(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ledger = FakeLedger([])
+    file = a_file("a", discovered_at=1000.0)
+    ledger.memories["mxf", "a"] = kept_before(file)
+    ends = track(nursery, ledger)
+    await ends.scans.send(a_scan(an_entry("a"), an_entry("b")))
+    looked = [an_entry(name, evidence=CLOSED) for name in ("a", "b")]
+    await ends.scans.send(a_look(*looked, began_s=10.0))
+    first, second = (
+        Ready(file, 1010.0, kept_before(file)),
+        Ready(a_file("b", discovered_at=1000.0), 1010.0),
+    )
+    assert await ends.orders.receive() == Several((first, second))
+    assert ledger.diary == ["settled"]
+    assert autojump_clock.current_time() == 0
+
+
+async def test_while_the_journal_cannot_be_read_nothing_is_ready_and_that_is_said_once(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = FakeLedger()
+    ledger.broken.add("settled")
+    ends = track(nursery, ledger)
+    await ends.scans.send(a_scan(an_entry("a")))
+    await ends.scans.send(a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
+    await trio.sleep(3.5 * stability.READ_AGAIN_S)
+    assert ends.orders.statistics().current_buffer_used == 0
+    assert len(caplog.records) == 1
+    ledger.broken.clear()
+    assert isinstance(await ends.orders.receive(), Ready)
+    assert autojump_clock.current_time() == 4 * stability.READ_AGAIN_S
 
 
 async def test_a_ready_file_that_left_is_gone(nursery: trio.Nursery, autojump_clock: MockClock) -> None:

@@ -14,8 +14,10 @@ from agent.messages import (
     Listening,
     Look,
     Scan,
+    Seen,
     SourceReach,
     SourceState,
+    StabilityInbox,
     WatcherInbox,
 )
 from agent.protocol import (
@@ -44,14 +46,21 @@ class Ends:
     """The other ends of a watcher's channels."""
 
     inbox: trio.MemorySendChannel[WatcherInbox]
-    scans: trio.MemoryReceiveChannel[Scan]
+    scans: trio.MemoryReceiveChannel[StabilityInbox]
     facts: trio.MemoryReceiveChannel[BroadcasterInbox]
     reaches: trio.MemoryReceiveChannel[DispatcherInbox]
 
 
+async def scanned(ends: Ends) -> Scan:
+    """The next scan, which comes in one part."""
+    scan = await ends.scans.receive()
+    assert isinstance(scan, Scan)
+    return scan
+
+
 def watch(nursery: trio.Nursery, workers: FakeWorkers, route: Route = A_ROUTE) -> Ends:
     inbox_in, inbox_out = trio.open_memory_channel[WatcherInbox](64)
-    scans_in, scans_out = trio.open_memory_channel[Scan](0)
+    scans_in, scans_out = trio.open_memory_channel[StabilityInbox](0)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](16)
     reaches_in, reaches_out = trio.open_memory_channel[DispatcherInbox](64)
     workers.script(PrepareSource, Finished())
@@ -67,7 +76,7 @@ async def test_the_whole_source_is_scanned_at_once_and_then_in_every_interval(
     workers.script(ListSource, EMPTY)
     ends = watch(nursery, workers)
     for _ in range(3):
-        assert (await ends.scans.receive()).looked is None
+        assert (await scanned(ends)).looked is None
     assert workers.times(ListSource) == [0, A_ROUTE.scan_s, 2 * A_ROUTE.scan_s]
 
 
@@ -81,15 +90,33 @@ async def test_the_folder_of_an_upload_job_is_never_made(
     assert workers.times(PrepareSource) == []
 
 
-async def test_a_scan_holds_all_that_was_streamed_and_says_what_could_not_be_seen(
+async def test_a_scan_is_passed_on_in_parts_and_its_end_says_what_could_not_be_seen(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     workers = FakeWorkers(autojump_clock)
     first, last = an_entry("a"), an_entry("b")
     end = ListingEnd((last,), (("locked", "Permission denied"),), free_bytes=7)
     workers.script(ListSource, Says(end, (Listed((first,)),)))
-    scan = await watch(nursery, workers).scans.receive()
-    assert (scan.entries, scan.unseen, scan.free_bytes) == ((first, last), (LOCKED,), 7)
+    scans = watch(nursery, workers).scans
+    part, scan = await scans.receive(), await scans.receive()
+    assert isinstance(part, Seen)
+    assert isinstance(scan, Scan)
+    assert part.entries == (first,)
+    assert (scan.entries, scan.unseen, scan.free_bytes) == ((last,), (LOCKED,), 7)
+    assert part.began_s == scan.began_s
+
+
+async def test_what_a_scan_has_seen_before_it_failed_is_passed_on(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, Says(UNREADABLE, (Listed((an_entry("a"),)),)), EMPTY)
+    ends = watch(nursery, workers)
+    assert [type(await ends.scans.receive()) for _ in range(2)] == [Seen, Scan]
+    assert [reach.error for reach in drained(ends.reaches) if isinstance(reach, SourceReach)] == [
+        UNREADABLE.detail,
+        "",
+    ]
 
 
 @pytest.mark.parametrize(("growing", "rest_s"), [(False, 60.0), (True, 0.0)])
@@ -127,7 +154,7 @@ async def test_hints_bring_a_look_at_what_they_name_forward(
     await ends.scans.receive()
     await trio.sleep(1)
     await ends.inbox.send(Hint(("a",)))
-    scan = await ends.scans.receive()
+    scan = await scanned(ends)
     assert (scan.looked, scan.entries) == (("a",), (an_entry("a"),))
     assert (scan.began_s, scan.ended_s) == (trio.current_time(), trio.current_time())
     assert workers.times(ExamineSource) == [1]
@@ -257,6 +284,22 @@ async def test_a_listener_that_fails_is_set_up_again_later(
     assert told == 2 * [Hint(), Listening(active=False), Listening(active=True)]
 
 
+async def test_while_not_every_folder_is_watched_hints_come_but_no_rest_may_be_taken(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    lacking, enough = Touched(("a",), 0, complete=False), Touched((), 0)
+    workers.script(ListenToSource, Says(None, (lacking, lacking, enough, enough)))
+    heard = listen(nursery, workers)
+    told = [await heard.hints.receive() for _ in range(6)]
+    assert told == [
+        Listening(active=False),
+        *(Hint(("a",)), Hint(("a",))),
+        Listening(active=True),
+        *(Hint(), Hint()),
+    ]
+
+
 async def test_where_there_are_no_events_the_listener_ends_quietly(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -275,10 +318,10 @@ async def test_the_dispatcher_hears_of_every_whole_scan_and_of_every_failure(
     workers.script(ListSource, EMPTY, UNREADABLE, SILENCE, EMPTY)
     workers.script(ExamineSource, EMPTY)
     ends = watch(nursery, workers)
-    assert (await ends.scans.receive()).looked is None
+    assert (await scanned(ends)).looked is None
     await ends.inbox.send(Look(("a.mxf",)))
-    assert (await ends.scans.receive()).looked == ("a.mxf",)
-    assert (await ends.scans.receive()).looked is None
+    assert (await scanned(ends)).looked == ("a.mxf",)
+    assert (await scanned(ends)).looked is None
     scan_s, silence_s = A_ROUTE.scan_s, A_ROUTE.stall_timeout_s
     assert drained(ends.reaches) == [
         SourceReach("mxf", "", 0.0),

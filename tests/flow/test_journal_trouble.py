@@ -1,11 +1,13 @@
 """A journal that is damaged or cannot be written in mid-run: copies begin again or wait, nothing is lost."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trio
 
+from agent.app import CannotStart
 from agent.ledger import Ledger
 from agent.stores import batch
 from agent.stores.journal import Journal, JournalError
@@ -13,12 +15,14 @@ from agent.terms import Status
 from agent.views import HistoryQuery
 from tests.flow.houses import (
     LONG,
+    PATIENCE_S,
     Brake,
     Picture,
     Running,
     contents,
     fill,
     lines,
+    run_once,
     running,
     write_config,
 )
@@ -86,6 +90,56 @@ async def test_what_is_damaged_between_two_runs_is_set_aside_and_the_copy_begins
     async with running(tmp_path) as house:
         await house.until_file("clip.mxf", Status.COMPLETED)
     assert contents(tmp_path / "nas")["clip.mxf"] == LONG
+
+
+@pytest.fixture
+def examination(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The examination of the journal at the start ends only when this is set."""
+    examine, over = Journal.examine, threading.Event()
+
+    def patiently(journal: Journal) -> None:
+        over.wait(PATIENCE_S)
+        examine(journal)
+
+    monkeypatch.setattr(Journal, "examine", patiently)
+    yield over
+    over.set()
+
+
+async def test_visitors_are_received_while_the_journal_is_examined_and_nothing_is_moved_before(
+    tmp_path: Path, examination: threading.Event
+) -> None:
+    write_config(tmp_path)
+    fill(tmp_path / "source", {"clip.mxf": b"content"})
+    async with running(tmp_path) as house:
+        snapshot = await house.desk.snapshot()
+        assert (snapshot.files, snapshot.routes) == ((), ())
+        assert (await house.desk.history(HistoryQuery())).rows == ()
+        assert contents(tmp_path / "source") == {"clip.mxf": b"content"}
+        examination.set()
+        await house.until_file("clip.mxf", Status.COMPLETED)
+
+
+async def test_a_house_that_examines_its_journal_stops_at_once(
+    tmp_path: Path, examination: threading.Event
+) -> None:
+    write_config(tmp_path)
+    async with running(tmp_path) as house:
+        await house.desk.snapshot()
+        assert await house.stop() == 0
+        assert not examination.is_set()
+
+
+async def test_a_journal_that_can_be_neither_read_nor_set_aside_ends_the_start_with_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Journal) -> None:
+        raise JournalError("the journal cannot be used: disk I/O error")
+
+    monkeypatch.setattr(Journal, "examine", refused)
+    write_config(tmp_path)
+    with pytest.raises(CannotStart, match="disk I/O error"):
+        await run_once(tmp_path)
 
 
 STEPS = ("find", "begin", "checkpoint", "intent", "published", "finish")

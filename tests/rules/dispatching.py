@@ -148,7 +148,7 @@ class Dispatching:
         for (route, path), end in ends.items():
             file = a_file(path, route=route, version=0)
             self.memory[file.id] = kept_before(file) if end == "kept" else failed_before(file)
-        self.schedule = Schedule.start(CONFIG, paused, self.memory.values())
+        self.schedule = Schedule.start(CONFIG, paused)
         self.check(self.schedule.take(), {})
 
     # The copier and the places it copies to

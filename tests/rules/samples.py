@@ -1,5 +1,7 @@
 """What the tests of the rules are made of: files, scans, routes, storage states, views."""
 
+from typing import Any
+
 from attrs import evolve
 from hypothesis import strategies as st
 
@@ -15,13 +17,14 @@ from agent.terms import (
     Settled,
     Signature,
     SourceFile,
+    Status,
     Step,
     Transfer,
     Unreadable,
     VerifyLevel,
     Writer,
 )
-from agent.views import RouteView
+from agent.views import Course, FileView, RouteView
 
 NAS = "/nas"
 IDENTITY = "0123456789abcdef" * 2
@@ -57,9 +60,29 @@ FILE_NAMES = (
 )
 
 
+def but(signature: Signature, **numbers: int) -> Signature:
+    """This state, with some of its numbers changed."""
+    names = ("device", "inode", "size_bytes", "mtime_ns", "ctime_ns")
+    return Signature(**{**dict(zip(names, signature.numbers, strict=True)), **numbers})
+
+
+def a_view(file: SourceFile, status: Status, source: str = "/src") -> FileView:
+    return FileView(
+        file.id, file.path, file.signature, file.discovered_at, Course(file.route, source, status)
+    )
+
+
+def shown_as(view: FileView, **changes: Any) -> FileView:  # noqa: ANN401  whatever a view or its course has
+    """This view, with some of its attributes or of its course's changed."""
+    own = {
+        name: changes.pop(name) for name in ("id", "path", "signature", "discovered_at") if name in changes
+    }
+    return evolve(view, course=evolve(view.course, **changes), **own)
+
+
 def a_state(size_bytes: int = 100, version: int = 1) -> Signature:
     """Different versions are different states of a file."""
-    return evolve(STATE, size_bytes=size_bytes, mtime_ns=version * 1_000_000_000)
+    return but(STATE, size_bytes=size_bytes, mtime_ns=version * 1_000_000_000)
 
 
 def a_file(

@@ -43,7 +43,7 @@ def tell(schedule: Schedule, *messages: DispatcherInbox | None, now_s: float = 0
 
 def opened(*files: SourceFile, free_bytes: int | None = None, workers: int = 1) -> Schedule:
     """A schedule for one open destination, with these files ready."""
-    schedule = Schedule.start(a_config(evolve(ONE, workers=workers), URGENT), (), ())
+    schedule = Schedule.start(a_config(evolve(ONE, workers=workers), URGENT), ())
     tell(schedule, usable(free_bytes=free_bytes), *(Ready(file, 1000.0) for file in files))
     return schedule
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.messages import Hint, Listening, Look
-from agent.rules.agenda import FEW_FILES, LONGEST_REST_S, MANY_PATHS, REST, Agenda, Task
+from agent.rules.agenda import FEW_FILES, LONGEST_REST_S, LOOKED_AT_ONCE, MANY_PATHS, REST, Agenda, Task
 
 PATHS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=3).map(tuple)
 WHOLE = Task(None)
@@ -36,6 +36,18 @@ def test_a_hint_names_what_to_look_at_now() -> None:
     assert task is not None
     assert (sorted(task.paths or ()), task.closely) == (["a", "b"], frozenset())
     assert agenda.next(1.0) is None
+
+
+def test_many_wishes_are_looked_at_some_at_a_time_and_take_turns_with_a_scan_that_is_due() -> None:
+    agenda = scanned()
+    names = [str(number) for number in range(2 * LOOKED_AT_ONCE + 1)]
+    agenda.add(Look(tuple(names)))
+    tasks = [agenda.next(at_s) for at_s in (1.0, 10.0, 10.0, 10.0)]
+    assert tasks[1] == WHOLE
+    looks = [task for task in tasks if task is not None and task.paths is not None]
+    assert [len(task.closely) for task in looks] == [LOOKED_AT_ONCE, LOOKED_AT_ONCE, 1]
+    assert sorted(path for task in looks for path in task.closely) == sorted(names)
+    assert agenda.next(10.0) is None
 
 
 def test_a_hint_without_paths_brings_the_whole_scan_forward() -> None:

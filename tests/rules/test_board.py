@@ -5,12 +5,12 @@ from agent.messages import SourceState
 from agent.rules.board import PENDING, SHOWN_RULES, Board
 from agent.terms import Status, Unreadable
 from agent.views import FileView, Outage
-from tests.rules.samples import NAS, ROUTE, a_file, unusable, usable
+from tests.rules.samples import NAS, ROUTE, a_file, a_view, unusable, usable
 
 
 def row(status: Status, size_bytes: int = 100) -> FileView:
     file = a_file(status.value, size_bytes)
-    return FileView(file.id, "mxf", file.path, "/src/a", status, size_bytes, mtime_at=1.0, discovered_at=1.0)
+    return a_view(file, status)
 
 
 def test_a_fresh_board_knows_its_route_and_nothing_else() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.rules.growth import RISES, Growth
-from tests.rules.samples import ROUTE, STATE, a_state
+from tests.rules.samples import ROUTE, STATE, a_state, but
 
 GROWING = evolve(ROUTE, growing=True, growing_min_size_bytes=100)
 
@@ -33,13 +33,13 @@ def test_a_file_that_shrank_or_was_replaced_begins_anew() -> None:
     assert not growth.seen(a_state(300), a_state(299), 1.0)
     assert not growth.may_be_followed(a_state(299), GROWING)
     growth = grown(100, 200, 300)
-    assert not growth.seen(a_state(300), evolve(a_state(400), inode=9), 1.0)
+    assert not growth.seen(a_state(300), but(a_state(400), inode=9), 1.0)
     assert not growth.may_be_followed(a_state(400), GROWING)
 
 
 def test_a_rewritten_head_neither_counts_nor_disturbs() -> None:
     growth = grown(100, 200, 300)
-    assert growth.seen(a_state(300), evolve(STATE, size_bytes=300, mtime_ns=9), 1.0)
+    assert growth.seen(a_state(300), but(STATE, size_bytes=300, mtime_ns=9), 1.0)
     assert growth.rises == RISES
     assert growth.rate_bytes_s == 50.0
 

@@ -1,5 +1,7 @@
 """Routes and destinations that come and go while the house runs."""
 
+from collections.abc import Iterable
+
 import trio
 from attrs import define, evolve, field
 from hypothesis import given
@@ -57,9 +59,9 @@ def guest_file(path: str) -> SourceFile:
     return a_file(path, route=GUEST.name)
 
 
-def hosting(*files: SourceFile, route: Route = GUEST, **memory: list[object]) -> Schedule:
+def hosting(*files: SourceFile, route: Route = GUEST, interim: Iterable[Interim] = ()) -> Schedule:
     """A guest route on an open destination of its own, with these files ready."""
-    schedule = Schedule.start(CONFIG, (), memory.get("settled", ()), memory.get("interim", ()))  # type: ignore[arg-type]
+    schedule = Schedule.start(CONFIG, (), interim)
     tell(schedule, a_lane(), OpenRoute(route), usable(PLACE))
     tell(schedule, *(Ready(file, 1000.0) for file in files))
     return schedule
@@ -70,7 +72,7 @@ def is_gone(schedule: Schedule) -> bool:
 
 
 def test_a_destination_that_comes_is_swept_like_any_other() -> None:
-    schedule = Schedule.start(CONFIG, (), ())
+    schedule = Schedule.start(CONFIG, ())
     tell(schedule, a_lane())
     opened = tell(schedule, OpenRoute(GUEST))
     assert opened.facts == [RouteState(GUEST.name, paused=False)]
@@ -86,8 +88,8 @@ def test_files_of_a_guest_are_copied_to_its_destination() -> None:
 def test_a_guest_knows_what_earlier_runs_delivered_and_began() -> None:
     kept, begun = guest_file("kept.mxf"), guest_file("begun.mxf")
     interim = Interim(GUEST.name, "begun.mxf", begun.signature, PLACE, 60)
-    schedule = hosting(settled=[kept_before(kept)], interim=[interim])
-    assert tell(schedule, Ready(kept, 1.0)).orders == []
+    schedule = hosting(interim=[interim])
+    assert tell(schedule, Ready(kept, 1.0, kept_before(kept))).orders == []
     assert len(tell(schedule, Ready(begun, 1.0)).orders) == 1
     assert schedule.roster.jobs[begun.id].arrived_bytes == 60
 

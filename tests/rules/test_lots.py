@@ -59,7 +59,7 @@ def given_first(
     *files: SourceFile, routes: tuple[Route, ...] = (ONE,), free_bytes: int | None = None
 ) -> LaneMessage:
     """The order that is given when all these are ready and the destination has been found usable."""
-    schedule = Schedule.start(a_config(*routes), paused=(), settled=())
+    schedule = Schedule.start(a_config(*routes), paused=())
     schedule.handle(all_ready(files), 1.0, 1001.0)
     schedule.handle(usable(NAS, 2.0, free_bytes), 2.0, 1002.0)
     return orders_of(schedule)[1]  # behind the sweep
@@ -71,7 +71,7 @@ def test_many_small_files_have_one_place_in_the_order_of_the_line() -> None:
 
 
 def test_only_the_first_of_them_is_shown_as_being_copied() -> None:
-    schedule = Schedule.start(a_config(ONE), paused=(), settled=())
+    schedule = Schedule.start(a_config(ONE), paused=())
     schedule.handle(all_ready(map(small, range(MANY))), 1.0, 1001.0)
     schedule.take()
     schedule.handle(usable(), 2.0, 1002.0)
@@ -123,7 +123,7 @@ def test_a_lot_is_of_one_route() -> None:
     ids=["bandwidth", "bucket"],
 )
 def test_where_more_than_a_folder_and_its_speed_matters_each_goes_alone(route: Route) -> None:
-    schedule = Schedule.start(a_config(route), paused=(), settled=())
+    schedule = Schedule.start(a_config(route), paused=())
     schedule.handle(all_ready(map(small, range(MANY))), 1.0, 1001.0)
     schedule.handle(usable(route.destination), 2.0, 1002.0)
     assert isinstance(orders_of(schedule)[1], Copy)
@@ -141,7 +141,7 @@ class House:
     delivered: set[str] = field(factory=set)
 
     def __attrs_post_init__(self) -> None:
-        self.schedule = Schedule.start(a_config(evolve(ONE, workers=self.workers)), paused=(), settled=())
+        self.schedule = Schedule.start(a_config(evolve(ONE, workers=self.workers)), paused=())
 
     def handle(self, message: DispatcherInbox) -> None:
         self.now_s += 1.0

@@ -18,7 +18,7 @@ from agent.rules.naming import (
     shortened,
     split_path,
 )
-from tests.rules.samples import FILE_NAMES, IDENTITY, a_file
+from tests.rules.samples import FILE_NAMES, IDENTITY, a_file, but
 
 PATHS = st.lists(FILE_NAMES, min_size=1, max_size=3).map("/".join)
 LETTERS = "abAB.é"
@@ -198,7 +198,7 @@ def test_a_temporary_name_that_was_changed_or_moved_is_not_ours(
 @given(PATHS)
 def test_distinct_sources_have_distinct_partials(path: str) -> None:
     file = a_file(path)
-    other_inode = evolve(file, signature=evolve(file.signature, inode=99))
+    other_inode = evolve(file, signature=but(file.signature, inode=99))
     other_route = evolve(file, route="other")
     assert len({partial_path(IDENTITY, each, path, "1") for each in (file, other_inode, other_route)}) == 3
 

@@ -7,7 +7,7 @@ from agent.faults import OutageReason
 from agent.rules.once import LATE_S, verdict
 from agent.terms import Status
 from agent.views import FileView, Outage, RouteView, Snapshot
-from tests.rules.samples import a_file, a_route_view
+from tests.rules.samples import a_file, a_route_view, a_view, shown_as
 
 ROUTE = a_route_view()
 OUTAGE = Outage(OutageReason.FULL, 1.0, "no space")
@@ -17,17 +17,8 @@ IN_TIME, TOO_LATE = SEEN_AT + PATIENCE_S - 0.1, SEEN_AT + PATIENCE_S
 
 
 def row(status: Status, size_bytes: int = 100, route: str = "mxf") -> FileView:
-    file = a_file(status.value, size_bytes, route=route)
-    return FileView(
-        file.id,
-        route,
-        file.path,
-        f"/src/{file.path}",
-        status,
-        size_bytes,
-        mtime_at=1.0,
-        discovered_at=SEEN_AT,
-    )
+    file = a_file(status.value, size_bytes, route=route, discovered_at=SEEN_AT)
+    return a_view(file, status)
 
 
 def judged(*files: FileView, routes: tuple[RouteView, ...] = (ROUTE,), at: float = IN_TIME) -> int | None:
@@ -67,9 +58,9 @@ def test_a_file_that_is_still_being_written_is_left_for_the_next_run(status: Sta
 @pytest.mark.parametrize("status", [Status.DISCOVERED, Status.GROWING])
 def test_a_file_that_is_about_to_be_judged_is_waited_for_however_late_that_is(status: Status) -> None:
     due_at = TOO_LATE - 1
-    assert judged(evolve(row(status), until_at=due_at), at=TOO_LATE) is None
-    assert judged(evolve(row(status), until_at=due_at), at=due_at + LATE_S) == 0
-    assert judged(evolve(row(status), until_at=TOO_LATE + 1), at=TOO_LATE) == 0
+    assert judged(shown_as(row(status), until_at=due_at), at=TOO_LATE) is None
+    assert judged(shown_as(row(status), until_at=due_at), at=due_at + LATE_S) == 0
+    assert judged(shown_as(row(status), until_at=TOO_LATE + 1), at=TOO_LATE) == 0
 
 
 def test_an_empty_file_is_not_waited_for() -> None:

@@ -47,13 +47,13 @@ from tests.rules.schedules import (
 
 
 def test_visitors_hear_at_the_start_which_routes_are_paused() -> None:
-    schedule = Schedule.start(a_config(ONE, URGENT), ["mxf"], ())
+    schedule = Schedule.start(a_config(ONE, URGENT), ["mxf"])
     assert schedule.take().facts == [RouteState("mxf", paused=True), RouteState("urgent", paused=False)]
     assert schedule.due_s() == math.inf
 
 
 def test_nothing_is_ordered_before_the_destination_was_reached() -> None:
-    schedule = Schedule.start(a_config(ONE), (), ())
+    schedule = Schedule.start(a_config(ONE), ())
     effects = tell(schedule, Ready(FILE, 1.0))
     assert orders(effects) == []
     assert [(fact.status, fact.why) for fact in moved(effects)] == [
@@ -62,14 +62,14 @@ def test_nothing_is_ordered_before_the_destination_was_reached() -> None:
 
 
 def test_an_opened_destination_is_swept_before_the_first_copy() -> None:
-    schedule = Schedule.start(a_config(ONE), (), ())
+    schedule = Schedule.start(a_config(ONE), ())
     effects = tell(schedule, Ready(FILE, 1.0), usable(device=42))
     assert effects.orders == [(NAS, Sweep(42)), (NAS, Copy(FILE, attempt=1, device=42))]
     assert [fact.status for fact in moved(effects)] == [Status.IN_QUEUE, Status.COPYING]
 
 
 def test_an_object_store_has_no_device() -> None:
-    schedule = Schedule.start(a_config(ONE), (), ())
+    schedule = Schedule.start(a_config(ONE), ())
     assert orders(tell(schedule, usable(device=None))) == [Sweep(0)]
 
 

@@ -166,18 +166,18 @@ def test_a_failed_file_that_vanished_is_forgotten() -> None:
 
 
 def test_what_was_kept_before_is_not_carried_again() -> None:
-    schedule = Schedule.start(a_config(ONE), (), [kept_before(FILE), kept_before(OTHER, None)])
-    effects = tell(schedule, usable(), Ready(FILE, 1.0))
+    schedule = Schedule.start(a_config(ONE), ())
+    effects = tell(schedule, usable(), Ready(FILE, 1.0, kept_before(FILE)))
     delivery = Delivery(f"{NAS}/a.mxf", "read_back", HASH, 100, already_there=False, kept=True)
     assert effects.facts == [
         Moved(FILE.id, Status.COMPLETED, 500.0, FILE, "delivered before and kept", delivery=delivery)
     ]
-    assert moved(tell(schedule, Ready(OTHER, 1.0)), OTHER)[0].delivery is None
+    assert moved(tell(schedule, Ready(OTHER, 1.0, kept_before(OTHER, None))), OTHER)[0].delivery is None
 
 
 def test_what_was_given_up_before_waits_until_someone_asks() -> None:
-    schedule = Schedule.start(a_config(ONE), (), [failed_before(FILE)])
-    effects = tell(schedule, usable(), Ready(FILE, 1.0))
+    schedule = Schedule.start(a_config(ONE), ())
+    effects = tell(schedule, usable(), Ready(FILE, 1.0, failed_before(FILE)))
     assert orders(effects) == []
     assert [(fact.status, fact.attempts, fact.error) for fact in moved(effects)] == [
         (Status.FAILED, 3, "unreadable")
@@ -187,8 +187,8 @@ def test_what_was_given_up_before_waits_until_someone_asks() -> None:
 
 def test_what_was_delivered_but_could_not_leave_its_source_waits_until_someone_asks_as_well() -> None:
     memory = evolve(kept_before(FILE), error="source: Read-only file system", attempts=2)
-    schedule = Schedule.start(a_config(ONE), (), [memory])
-    effects = tell(schedule, usable(), Ready(FILE, 1.0))
+    schedule = Schedule.start(a_config(ONE), ())
+    effects = tell(schedule, usable(), Ready(FILE, 1.0, memory))
     assert orders(effects) == []
     assert [(fact.status, fact.attempts, fact.error) for fact in moved(effects)] == [
         (Status.FAILED, 2, "source: Read-only file system")
@@ -199,5 +199,5 @@ def test_what_was_delivered_but_could_not_leave_its_source_waits_until_someone_a
 def test_what_is_remembered_of_another_state_counts_for_nothing() -> None:
     changed = a_file(version=2)
     for memory in (kept_before(FILE), failed_before(FILE)):
-        schedule = Schedule.start(a_config(ONE), (), [memory])
-        assert copied(tell(schedule, usable(), Ready(changed, 1.0))) == [changed]
+        schedule = Schedule.start(a_config(ONE), ())
+        assert copied(tell(schedule, usable(), Ready(changed, 1.0, memory))) == [changed]

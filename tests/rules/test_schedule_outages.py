@@ -1,13 +1,11 @@
 """A destination that has too little room, and a source that does not answer: who waits, and who goes on."""
 
-from attrs import evolve
-
 from agent.faults import Fault, FaultKind, OutageReason
 from agent.messages import Gone, Moved, Moves, PauseRoute, SourceReach
 from agent.rules.roster import Effects, Fact
 from agent.rules.schedule import Schedule
 from agent.terms import Interim, Status
-from tests.rules.samples import NAS, a_config, a_file, ready, usable
+from tests.rules.samples import NAS, a_config, a_file, but, ready, usable
 from tests.rules.schedules import (
     FILE,
     ONE,
@@ -27,7 +25,7 @@ SOURCE_OUTAGE = Fault(FaultKind.SOURCE_OUTAGE, "source: no answer")
 
 def test_a_file_that_is_larger_than_the_free_space_is_an_outage_that_smaller_ones_pass() -> None:
     small = a_file("small.mxf", 40)
-    schedule = Schedule.start(a_config(ONE), (), ())
+    schedule = Schedule.start(a_config(ONE), ())
     effects = tell(schedule, usable(free_bytes=50), ready(LARGE))
     assert [(fact.status, fact.why) for fact in moved(effects, LARGE)][-1] == (
         Status.PAUSED,
@@ -68,16 +66,16 @@ def test_a_paused_route_wants_no_room() -> None:
 def test_what_an_earlier_run_has_brought_over_needs_no_room_again() -> None:
     for verified_bytes, goes in ((60, True), (30, False)):
         half = Interim("mxf", LARGE.path, LARGE.signature, NAS, verified_bytes)
-        schedule = Schedule.start(a_config(ONE), (), (), [half])
+        schedule = Schedule.start(a_config(ONE), (), [half])
         expected = [LARGE] if goes else []
         assert copied(tell(schedule, usable(free_bytes=50), ready(LARGE))) == expected
 
 
 def test_what_was_brought_over_of_another_file_or_to_another_place_does_not_count() -> None:
-    other = evolve(LARGE.signature, inode=7)
+    other = but(LARGE.signature, inode=7)
     for signature, destination in ((other, NAS), (LARGE.signature, "/elsewhere")):
         half = Interim("mxf", LARGE.path, signature, destination, 60)
-        schedule = Schedule.start(a_config(ONE), (), (), [half])
+        schedule = Schedule.start(a_config(ONE), (), [half])
         assert copied(tell(schedule, usable(free_bytes=50), ready(LARGE))) == []
 
 

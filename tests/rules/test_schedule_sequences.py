@@ -36,12 +36,7 @@ from tests.rules.dispatching import (
     one_of,
     some,
 )
-from tests.rules.samples import (
-    OUTAGE,
-    a_file,
-    unusable,
-    usable,
-)
+from tests.rules.samples import OUTAGE, a_file, but, unusable, usable
 
 SOURCE_OUTAGE = Fault(FaultKind.SOURCE_OUTAGE, "source: no answer")
 
@@ -66,7 +61,7 @@ class House(Dispatching):
         remembered = memory if memory is not None and memory.signature == file.signature else None
         if remembered is not None and remembered.result == "kept":
             self.delivered[file.id] = file
-        self.handle(Ready(file, self.at))
+        self.handle(Ready(file, self.at, memory))
         if remembered is not None and remembered.result == "failed":
             assert self.schedule.roster.jobs[file.id].state is JobState.FAILED
 
@@ -77,7 +72,7 @@ class House(Dispatching):
             if file.id in self.schedule.roster.jobs:
                 self.case(self.schedule.roster.jobs[file.id]).withdrawn = True
             if changed:
-                again = evolve(file, signature=evolve(file.signature, mtime_ns=-1))
+                again = evolve(file, signature=but(file.signature, mtime_ns=-1))
                 self.view.apply(Moved(file.id, Status.GROWING, self.at, again, ""))
             self.handle(Gone(file, self.at, changed))
 

@@ -2,8 +2,8 @@ import math
 
 from attrs import evolve
 
-from agent.messages import Forgotten, Gone, Moved, Moves, Ready, Scan, SourceState
-from agent.rules.stability import SPARE_ASKS, TOLD_AT_ONCE, Decisions, StabilityRule
+from agent.messages import Forgotten, Gone, Moved, Moves, Ready, Scan, Seen, SourceState
+from agent.rules.stability import ASKED_AT_ONCE, SPARE_ASKS, TOLD_AT_ONCE, Decisions, StabilityRule
 from agent.terms import Container, Entry, Evidence, Status, Unreadable, Writer
 from tests.rules.samples import (
     CLOSED,
@@ -219,7 +219,7 @@ def test_looks_are_asked_for_in_the_order_in_which_they_fall_due() -> None:
     for at_s, path in ((2.0, "c"), (1.0, "a"), (3.0, "b")):  # observed out of order, as hints may be
         rule.scanned(a_look(an_entry(path=path), began_s=at_s))
     assert rule.due_s() == 11.0
-    assert rule.looks(12.0) == ("a", "c")
+    assert sorted(rule.looks(12.0)) == ["a", "c"]
     assert rule.due_s() == 13.0
     assert rule.looks(13.0) == ("b",)
 
@@ -232,6 +232,15 @@ def test_a_file_that_changes_for_ever_leaves_one_wish_and_no_trail_of_them() -> 
     assert len(rule._asks) <= 2 * len(rule._tracked) + SPARE_ASKS
     assert rule.looks(10_000.0) == ("new", "a.mxf")
     assert rule.looks(10_000.0) == ()
+
+
+def test_many_files_are_asked_for_some_at_a_time_and_none_is_left_out() -> None:
+    rule = StabilityRule(ROUTE)
+    names = [str(number) for number in range(2 * ASKED_AT_ONCE + 1)]
+    rule.scanned(a_scan(*(an_entry(path=name) for name in names)))
+    looks = [rule.looks(10.0) for _ in range(4)]
+    assert [len(look) for look in looks] == [ASKED_AT_ONCE, ASKED_AT_ONCE, 1, 0]
+    assert sorted(path for look in looks for path in look) == sorted(names)
 
 
 def test_a_file_that_has_gone_is_not_asked_for_any_more() -> None:
@@ -248,3 +257,47 @@ def test_many_files_are_told_of_some_at_a_time_and_none_is_left_out() -> None:
     told = [len(fact.moved) for fact in decisions.facts if isinstance(fact, Moves)]
     assert told == [TOLD_AT_ONCE, TOLD_AT_ONCE, 1]
     assert [moved.file.path for moved in shown(decisions) if moved.file] == [str(n) for n in range(count)]
+
+
+def a_part(*entries: Entry, began_s: float = 0.0) -> Seen:
+    return Seen(entries, began_s, began_s, 1000.0 + began_s)
+
+
+def test_a_scan_that_comes_in_parts_is_one_scan() -> None:
+    rule = StabilityRule(ROUTE)
+    first = rule.scanned(a_part(an_entry(path="a"), an_entry(path="b")))
+    assert [(moved.file.path, moved.status) for moved in shown(first) if moved.file] == [
+        ("a", Status.DISCOVERED),
+        ("b", Status.DISCOVERED),
+    ]
+    last = rule.scanned(a_scan(an_entry(path="c")))
+    assert [type(fact) for fact in (*first.facts, *last.facts)] == [Moves, Moves, SourceState]
+    assert rule.scanned(a_part(an_entry(path="a"), began_s=4.0)).facts == ()
+    forgotten = rule.scanned(a_scan(an_entry(path="b"), began_s=4.0)).facts[0]
+    assert forgotten == Forgotten((a_file("c").id,))
+
+
+def test_what_only_a_scan_that_failed_has_seen_is_gone_if_the_next_one_does_not_see_it() -> None:
+    rule = StabilityRule(ROUTE)
+    rule.scanned(a_scan(an_entry(path="a"), an_entry(path="b")))
+    rule.scanned(a_part(an_entry(path="a"), began_s=4.0))  # and then the source could not be read any more
+    decisions = rule.scanned(a_scan(an_entry(path="b"), began_s=8.0))
+    assert decisions.facts[0] == Forgotten((a_file("a").id,))
+
+
+def test_what_a_look_has_seen_between_two_scans_is_gone_if_the_next_one_does_not_see_it() -> None:
+    rule = StabilityRule(ROUTE)
+    rule.scanned(a_scan(an_entry(path="a")))
+    rule.scanned(a_look(an_entry(path="a"), an_entry(path="b"), began_s=4.0))
+    gone = rule.scanned(a_scan(began_s=8.0)).facts[0]
+    assert gone == Forgotten((a_file("a").id, a_file("b").id))
+
+
+def test_files_that_stand_alike_share_what_is_known_of_them() -> None:
+    rule = StabilityRule(ROUTE)
+    names = [str(number) for number in range(100)]
+    decisions = rule.scanned(a_scan(*(an_entry(path=name) for name in names)))
+    assert len({id(item.standing) for item in rule._tracked.values()}) == 1
+    assert len({id(moved.until_at) for moved in shown(decisions)}) == 1
+    rule.scanned(a_look(*(an_entry(path=name, evidence=CLOSED) for name in names), began_s=10.0))
+    assert len({id(item.standing) for item in rule._tracked.values()}) == 1

@@ -6,7 +6,7 @@ from attrs import evolve
 from agent.messages import Gone, Growing, Moves, Ready
 from agent.rules.stability import Decisions, StabilityRule
 from agent.terms import Entry, Evidence, Status
-from tests.rules.samples import CLOSED, ROUTE, UNFINISHED, WRITTEN, a_look, a_scan, a_state, an_entry
+from tests.rules.samples import CLOSED, ROUTE, UNFINISHED, WRITTEN, a_look, a_scan, a_state, an_entry, but
 
 GROWING = evolve(ROUTE, growing=True, growing_min_size_bytes=100, stable_s=10.0, scan_s=4.0)
 
@@ -71,7 +71,7 @@ def test_a_followed_recording_that_was_never_closed_is_held() -> None:
     [
         (None, False),
         (an_entry(size_bytes=299, version=7), True),
-        (Entry("a.mxf", evolve(a_state(400), inode=9)), True),
+        (Entry("a.mxf", but(a_state(400), inode=9)), True),
     ],
 )
 def test_a_followed_file_that_vanishes_shrinks_or_is_replaced_is_gone(

@@ -18,7 +18,7 @@ from agent.messages import (
 )
 from agent.rules.view import RECENT_EVENTS, RECENT_FILES, View
 from agent.terms import SourceFile, Status
-from agent.views import Event, FileView
+from agent.views import Course, Event, FileView
 from tests.rules.samples import HASH, NAS, ROUTE, a_delivery, a_file, usable
 
 MOV = evolve(ROUTE, name="mov", source="/movies", destination="/tape")
@@ -45,16 +45,13 @@ def test_a_file_is_shown_from_first_sight() -> None:
     view.apply(Moved(FILE.id, Status.DISCOVERED, 5.0, FILE, "must stay unchanged", until_at=15.0))
     assert view.files[FILE.id] == FileView(
         id=FILE.id,
-        route="mxf",
         path="a.mxf",
-        file_path="/src/a.mxf",
-        status=Status.DISCOVERED,
-        size_bytes=100,
-        mtime_at=1.0,
+        signature=FILE.signature,
         discovered_at=1.0,
-        why="must stay unchanged",
-        until_at=15.0,
+        course=Course("mxf", "/src", Status.DISCOVERED, "must stay unchanged", until_at=15.0),
     )
+    row = view.files[FILE.id]
+    assert (row.file_path, row.size_bytes, row.mtime_at) == ("/src/a.mxf", 100, 1.0)
     assert view.boards["mxf"].last_arrival_at == 5.0
 
 
@@ -84,6 +81,16 @@ def test_another_state_of_a_file_begins_afresh() -> None:
     assert (row.size_bytes, row.mtime_at, row.discovered_at) == (200, 2.0, 1.0)
     assert (row.copied_bytes, row.verified_bytes, row.attempts, row.error) == (0, 0, 0, None)
     assert (row.started_at, row.completed_at) == (None, None)
+
+
+def test_what_was_copied_of_a_growing_file_stays_so_while_it_grows() -> None:
+    view = house()
+    move(view, Status.GROWING)
+    view.apply(Progress(FILE.id, 50, 20, 4.5))
+    row = move(view, Status.GROWING, at=6.0, file=a_file(size_bytes=200, version=2))
+    assert (row.size_bytes, row.copied_bytes, row.verified_bytes) == (200, 50, 20)
+    row = move(view, Status.GROWING, at=7.0, file=a_file(size_bytes=49, version=3))
+    assert (row.size_bytes, row.copied_bytes) == (49, 0)
 
 
 def test_a_delivery_is_shown_whole() -> None:
@@ -347,3 +354,13 @@ def test_a_route_that_goes_takes_its_files_along_but_not_those_that_have_ended()
     assert (update.removed, update.routes) == ((waiting.id,), ())
     assert {file.id for file in view.snapshot(1.0).files} == {FILE.id, done.id}
     assert [route.name for route in view.snapshot(1.0).routes] == ["mxf", "mov"]
+
+
+def test_files_that_wait_alike_share_all_but_their_names_and_states() -> None:
+    view = house()
+    for number in range(100):
+        file = a_file(str(number), version=number)
+        view.apply(Moved(file.id, Status.DISCOVERED, 1.0, file, "must stay unchanged", until_at=9.0))
+        view.apply(Moved(file.id, Status.IN_QUEUE, 2.0, file, f"waits{''}", attempts=0))
+        assert view.files[file.id].state is file.state
+    assert len({id(row.course) for row in view.files.values()}) == 1

@@ -11,6 +11,7 @@ from agent.stores.deliveries import Deliveries
 from agent.stores.journal import Journal, JournalError
 from agent.terms import Record
 from agent.views import HistoryResult
+from tests.rules.samples import but
 from tests.stores.journal_samples import HASH, NOT_UTF8, STATE, a_file, ended
 
 RECORD = Record("mxf", "/nas", "/nas/a.mxf", STATE.size_bytes, HASH)
@@ -23,7 +24,7 @@ def read(folder: Path, since_at: float | None = None, route: str | None = None) 
 
 def delivered(journal: Journal, path: str, destination: str, hash_: str = HASH, route: str = "mxf") -> None:
     size_bytes = int(hash_[-1], 16)
-    file = a_file(path, route, evolve(STATE, size_bytes=size_bytes))
+    file = a_file(path, route, but(STATE, size_bytes=size_bytes))
     transfer = journal.begin(file, "/src", destination, "p", 1.0)
     journal.intent(transfer.id, path, hash_, "read_back")
     journal.finish(transfer.id, "delivered", 1, None, 30.0, f"{destination}/{path}")

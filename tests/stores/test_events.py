@@ -208,6 +208,53 @@ def test_a_folder_that_cannot_be_watched_means_look_everywhere(
     assert events.wait(ENOUGH_S) == ("day/clip.mxf",)
 
 
+def _only_so_many(watches: int, number: int) -> Callable[..., int]:
+    """Watching goes well so often, then fails."""
+    add, left = inotify._inotify_add_watch, iter(range(watches))
+
+    def call(*values: object) -> int:
+        if next(left, None) is None:
+            raise OSError(number, os.strerror(number))
+        return int(add(*values))
+
+    return call
+
+
+def test_no_watch_left_for_a_folder_at_the_start_is_told_and_that_events_will_be_missing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inotify, "_inotify_add_watch", _only_so_many(1, errno.ENOSPC))
+    with SourceEvents(str(root)) as events:
+        assert events.active
+        assert events.wait(SOON_S) == ()
+        assert not events.complete
+        (root / "clip.mxf").touch()
+        assert events.wait(ENOUGH_S) == ("clip.mxf",)
+
+
+def test_no_watch_left_for_a_new_folder_means_that_events_will_be_missing_until_there_are_enough_again(
+    events: SourceEvents, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completeness = [events.complete]
+    with monkeypatch.context() as patch:
+        patch.setattr(inotify, "_inotify_add_watch", _failing(errno.ENOSPC))
+        (root / "one too many").mkdir()
+        assert events.wait(ENOUGH_S) == ()
+    completeness.append(events.complete)
+    (root / "day").rename(root / "night")  # all are set anew
+    assert events.wait(ENOUGH_S) == ()
+    assert [*completeness, events.complete] == [True, False, True]
+
+
+def test_a_folder_that_may_not_be_read_is_told_but_no_event_of_it_is_missed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inotify, "_inotify_add_watch", _only_so_many(1, errno.EACCES))
+    with SourceEvents(str(root)) as events:
+        assert events.wait(SOON_S) == ()
+        assert events.complete
+
+
 def test_a_folder_gone_before_it_could_be_watched_is_nothing_to_tell(
     events: SourceEvents, root: Path
 ) -> None:

@@ -12,6 +12,7 @@ from agent.protocol import BLOCK_BYTES
 from agent.stores.journal import Journal
 from agent.terms import Interim, Step, Transfer
 from agent.views import HistoryQuery
+from tests.rules.samples import but
 from tests.stores.journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended
 
 
@@ -41,7 +42,7 @@ def test_a_begun_transfer_is_found_with_all_that_was_said_about_it(journal: Jour
 def test_beginning_replaces_nothing(journal: Journal) -> None:
     first = begun(journal)
     with pytest.raises(ValueError, match=r"'a\.mxf' has a running transfer on route mxf"):
-        journal.begin(a_file(signature=evolve(STATE, size_bytes=9)), "/src", "/nas", "x", at=21.0)
+        journal.begin(a_file(signature=but(STATE, size_bytes=9)), "/src", "/nas", "x", at=21.0)
     with pytest.raises(ValueError, match="has a running transfer"):
         journal.fail_unstarted(a_file(), "/src", "/nas", 3, "unreadable", at=21.0)
     assert journal.find("mxf", "a.mxf") == first
@@ -50,7 +51,7 @@ def test_beginning_replaces_nothing(journal: Journal) -> None:
 def test_a_transfer_goes_through_its_steps_and_survives_reopening(tmp_path: Path) -> None:
     journal = Journal.open(str(tmp_path))
     transfer = begun(journal)
-    grown = evolve(STATE, size_bytes=6_000)
+    grown = but(STATE, size_bytes=6_000)
     journal.checkpoint(transfer.id, 0, digests(1, 2))
     journal.adopt(transfer.id, grown)
     journal.intent(transfer.id, "a.mxf", HASH, "read_back")

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, select
 from structlog.testing import capture_logs
 
-from agent.stores.journal import Journal, JournalError
+from agent.stores.journal import Journal, JournalDamaged, JournalError
 from agent.stores.schema import REVISION, history, metadata
 from agent.views import HistoryQuery
 from tests.stores.faulty import failing
@@ -100,6 +100,16 @@ def make_newer(path: Path) -> None:
     other.close()
 
 
+def opened_and_examined(folder: Path) -> Journal:
+    """As at a start."""
+    journal = Journal.open(str(folder))
+    try:
+        journal.examine()
+    except JournalDamaged as damage:
+        journal.renew(str(damage))
+    return journal
+
+
 @pytest.mark.parametrize(
     "spoil", [damage_header, damage_all, damage_one_page, damage_tail, make_foreign, make_newer]
 )
@@ -113,13 +123,26 @@ def test_what_is_no_sound_journal_of_ours_is_set_aside_unaltered(
     spoil(file)
     spoilt = file.read_bytes()
     with capture_logs() as logs:
-        journal = Journal.open(str(tmp_path))
+        journal = opened_and_examined(tmp_path)
     assert begun(journal).id == 1
     journal.close()
     aside = tmp_path / "journal.db.damaged-1"
     assert aside.read_bytes() == spoilt
     assert [(each["log_level"], each["moved_to"]) for each in logs] == [("warning", str(aside))]
     assert logs[0]["reason"]
+
+
+def test_a_damaged_journal_of_an_earlier_version_is_set_aside_before_it_is_migrated(tmp_path: Path) -> None:
+    Journal.open(str(tmp_path)).close()
+    file = tmp_path / "journal.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("UPDATE alembic_version SET version_num = 'journal_0001'")
+        page = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'transfers'").fetchone()[0]
+    content = bytearray(file.read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = b"garbage!" * 512
+    file.write_bytes(content)
+    Journal.open(str(tmp_path)).close()
+    assert (tmp_path / "journal.db.damaged-1").read_bytes() == content
 
 
 def test_what_cannot_be_set_aside_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +171,7 @@ def test_a_wal_that_someone_holds_open_is_set_aside_with_its_file(tmp_path: Path
         journal.close()
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         damage_one_page(tmp_path / "journal.db")
-        Journal.open(str(tmp_path)).close()
+        opened_and_examined(tmp_path).close()
         names = {each.name for each in tmp_path.iterdir()}
     aside = {"journal.db.damaged-1" + part for part in ("", "-wal", "-shm")}
     assert names == {"journal.db", *aside}

@@ -33,7 +33,7 @@ def test_an_ended_transfer_moves_to_the_history_and_its_id_is_not_used_again(jou
     again = begun(journal, NOT_UTF8)
     assert again.id != transfer.id
     assert again.blocks == ()
-    assert journal.settled() == ()
+    assert journal.settled("mxf", (NOT_UTF8,)) == ()
 
 
 def test_a_file_given_up_before_it_began_is_settled_and_in_the_history(journal: Journal) -> None:
@@ -42,7 +42,7 @@ def test_a_file_given_up_before_it_began_is_settled_and_in_the_history(journal: 
     (row,) = journal.history(HistoryQuery()).rows
     assert (row.result, row.error, row.attempts, row.file_path) == ("failed", shown, 3, "/src/a.mxf")
     assert (row.started_at, row.completed_at, row.destination_path) == (40.0, 40.0, None)
-    assert journal.settled() == (
+    assert journal.settled("mxf", ("a.mxf",)) == (
         Settled(
             route="mxf",
             path="a.mxf",
@@ -76,19 +76,21 @@ def test_only_the_newest_end_of_a_file_settles_it(journal: Journal) -> None:
     running = begun(journal, "failed then running")
     ended(journal, "on two routes", "failed", route="one")
     ended(journal, "on two routes", "delivered", route="two")
-    assert {(each.path, each.result) for each in journal.settled()} == {
+    names = ("failed then kept", "failed then delivered", "delivered then failed", "failed then running")
+    paths = (*names, "on two routes", "never heard of")
+    assert {(each.path, each.result) for each in journal.settled("mxf", paths)} == {
         ("failed then kept", "kept"),
         ("delivered then failed", "failed"),
-        ("on two routes", "failed"),
     }
-    kept = journal.settled()[0]
+    assert [len(journal.settled(route, paths)) for route in ("one", "two")] == [1, 0]
+    (kept,) = journal.settled("mxf", ("failed then kept",))
     assert (kept.destination_path, kept.verified_level, kept.hash) == (
         "/nas/failed then kept",
         "read_back",
         HASH,
     )
     journal.drop(running.id)
-    assert "failed then running" in {each.path for each in journal.settled()}
+    assert "failed then running" in {each.path for each in journal.settled("mxf", paths)}
 
 
 def test_a_pardon_lets_a_failed_file_be_tried_again_and_keeps_the_history(journal: Journal) -> None:
@@ -97,16 +99,16 @@ def test_a_pardon_lets_a_failed_file_be_tried_again_and_keeps_the_history(journa
     journal.pardon("mxf", "a")
     journal.pardon("mxf", "c")
     journal.pardon("mxf", "never heard of")
-    assert [each.path for each in journal.settled()] == ["b", "c"]
+    assert [each.path for each in journal.settled("mxf", ("a", "b", "c"))] == ["b", "c"]
     assert [row.path for row in journal.history(HistoryQuery()).rows] == ["c", "b", "a"]
 
 
 def test_a_pardon_also_helps_a_delivered_file_whose_source_could_not_be_let_go_of(journal: Journal) -> None:
     transfer = begun(journal)
     journal.finish(transfer.id, "kept", 3, "source: Read-only file system", 30.0, "/nas/a.mxf")
-    assert [each.error for each in journal.settled()] == ["source: Read-only file system"]
+    assert [each.error for each in journal.settled("mxf", ("a.mxf",))] == ["source: Read-only file system"]
     journal.pardon("mxf", "a.mxf")
-    assert journal.settled() == ()
+    assert journal.settled("mxf", ("a.mxf",)) == ()
 
 
 def test_history_pages_run_newest_first_without_gap_or_repetition(journal: Journal) -> None:

@@ -81,14 +81,14 @@ def test_they_move_to_the_history(journal: Journal, result: str) -> None:
     assert {(row.result, row.hash, row.verified_level) for row in rows} == {(result, HASH, "read_back")}
     assert {row.destination_path for row in rows} == {f"/nas/{path}" for path in PATHS}
     assert all(journal.find("mxf", path) is None for path in PATHS)
-    settled = sorted(item.path for item in journal.settled())
+    settled = sorted(item.path for item in journal.settled("mxf", tuple(PATHS)))
     assert settled == (sorted(PATHS) if result == "kept" else [])
 
 
 def test_the_newest_end_of_a_file_is_the_one_that_counts(journal: Journal) -> None:
     ended_together(journal, begun_together(journal), "kept")
     ended_together(journal, begun_together(journal), "delivered")
-    assert journal.settled() == ()
+    assert journal.settled("mxf", tuple(PATHS)) == ()
 
 
 @pytest.mark.parametrize("operation", ["intend", "published", "finish"])

@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
 from quart_trio.testing import TrioClient
 
 from agent.faults import OutageReason
-from agent.terms import Status, UploadFile, UploadFileState, UploadJob, UploadState
+from agent.terms import Signature, Status, UploadFile, UploadFileState, UploadJob, UploadState
 from agent.upload_desk import UploadOrder
 from agent.views import (
+    Course,
     Event,
     Feed,
     FileView,
@@ -26,6 +27,7 @@ from agent.views import (
     UploadsPage,
     UploadsQuery,
 )
+from tests.rules.samples import shown_as
 from web.app import create_app
 from web.guard import Access
 
@@ -35,23 +37,23 @@ FOREIGN_PEER = {"client": ("203.0.113.9", 40_000)}
 
 A_FILE = FileView(
     id="f1",
-    route="mxf",
     path="day1/a.mxf",
-    file_path="/src/day1/a.mxf",
-    status=Status.COPYING,
-    size_bytes=300,
-    mtime_at=NEW_YEAR_AT,
+    signature=Signature(1, 1, 300, int(NEW_YEAR_AT) * 10**9, 1),
     discovered_at=NEW_YEAR_AT + 1,
-    copied_bytes=200,
-    verified_bytes=100,
-    started_at=NEW_YEAR_AT + 2.5,
-    why="copying",
+    course=Course(
+        route="mxf",
+        source="/src",
+        status=Status.COPYING,
+        copied_bytes=200,
+        verified_bytes=100,
+        started_at=NEW_YEAR_AT + 2.5,
+        why="copying",
+    ),
 )
-COMPLETED = evolve(
+COMPLETED = shown_as(
     A_FILE,
     id="f0",
     path="done.mxf",
-    file_path="/src/done.mxf",
     status=Status.COMPLETED,
     completed_at=NEW_YEAR_AT + 9,
     destination_path="/nas/done.mxf",

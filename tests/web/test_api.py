@@ -11,6 +11,7 @@ from attrs import evolve
 from agent.desk import Busy, NotPossible, Rejected, Unknown
 from agent.terms import Status
 from agent.views import HistoryPage, HistoryQuery, RouteView
+from tests.rules.samples import shown_as
 from tests.web.fake_desk import (
     A_FILE,
     A_ROUTE,
@@ -66,7 +67,7 @@ async def test_routes_are_listed() -> None:
 
 
 async def test_files_are_listed_in_the_order_of_discovery_with_no_cursor_at_the_end() -> None:
-    first = evolve(A_FILE, id="f2", discovered_at=NEW_YEAR_AT)
+    first = shown_as(A_FILE, id="f2", discovered_at=NEW_YEAR_AT)
     code, body = await got(FakeDesk(files=(A_FILE, first)), "/api/files")
     assert (code, body) == (200, {"files": [wire.file_entry(first), wire.file_entry(A_FILE)]})
 
@@ -87,7 +88,7 @@ async def test_files_are_chosen_by_status_and_route(query: str, ids: list[str]) 
 
 
 async def test_paging_through_the_files_shows_each_once() -> None:
-    files = tuple(evolve(A_FILE, id=f"f{number}") for number in (3, 1, 2, 5, 4))
+    files = tuple(shown_as(A_FILE, id=f"f{number}") for number in (3, 1, 2, 5, 4))
     desk, seen = FakeDesk(files=files), list[str]()
     cursor: str | None = ""
     while cursor is not None:
@@ -98,7 +99,7 @@ async def test_paging_through_the_files_shows_each_once() -> None:
 
 
 async def test_a_name_of_any_bytes_is_listed() -> None:
-    odd = evolve(A_FILE, file_path="/src/caf\udce9\n.mxf")
+    odd = shown_as(A_FILE, path="caf\udce9\n.mxf")
     _, body = await got(FakeDesk(files=(odd,)), "/api/files")
     assert body["files"][0]["file_path"] == "/src/caf\ufffd\n.mxf"
 
@@ -116,7 +117,7 @@ async def test_history_without_a_question_is_the_latest_100() -> None:
     assert desk.queries == [HistoryQuery(limit=100)]
 
 
-HELD = evolve(A_FILE, id="f7", status=Status.HELD, why="its container is open", until_at=NEW_YEAR_AT + 60)
+HELD = shown_as(A_FILE, id="f7", status=Status.HELD, why="its container is open", until_at=NEW_YEAR_AT + 60)
 
 
 @pytest.mark.parametrize("path", ["day1/a.mxf", "/src/day1/a.mxf"])
@@ -127,14 +128,14 @@ async def test_a_file_is_explained_by_either_path(path: str) -> None:
 
 
 async def test_of_several_files_of_a_name_the_newest_is_explained() -> None:
-    old = evolve(A_FILE, id="f8", discovered_at=0.0)
+    old = shown_as(A_FILE, id="f8", discovered_at=0.0)
     _, body = await got(FakeDesk(files=(old, HELD, old)), "/api/explain?path=day1/a.mxf")
     assert body["id"] == "f7"
 
 
 @pytest.mark.parametrize("path", ["caf%E9.mxf", "caf%EF%BF%BD.mxf"])
 async def test_a_name_of_any_bytes_is_explained(path: str) -> None:
-    odd = evolve(A_FILE, path="caf\udce9.mxf")
+    odd = shown_as(A_FILE, path="caf\udce9.mxf")
     code, _ = await got(FakeDesk(files=(odd,)), f"/api/explain?path={path}")
     assert code == 200
 

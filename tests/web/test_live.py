@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 import trio
-from attrs import evolve
 from quart.testing.connections import WebsocketDisconnectError, WebsocketResponseError
 
 from agent.desk import Busy
 from agent.views import Update
+from tests.rules.samples import shown_as
 from tests.web.fake_desk import A_FILE, A_ROUTE, AN_UPDATE, FakeDesk, client_of
 from web.live import MANY_FILES, MESSAGES_BORNE, _Live
 
@@ -82,7 +82,7 @@ async def test_a_busy_house_asks_to_come_back() -> None:
 
 
 def an_update(seq: int, files: int) -> Update:
-    changed = tuple(evolve(A_FILE, id=f"f{number}") for number in range(files))
+    changed = tuple(shown_as(A_FILE, id=f"f{number}") for number in range(files))
     return Update(seq, changed, (), (A_ROUTE,), ())
 
 

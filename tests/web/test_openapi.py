@@ -7,6 +7,7 @@ from attrs import evolve
 
 from agent.terms import Status
 from agent.views import HistoryPage
+from tests.rules.samples import shown_as
 from tests.web.fake_desk import (
     A_FILE,
     A_ROUTE,
@@ -34,7 +35,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict,
 }
 RICH = FakeDesk(
-    files=(A_FILE, COMPLETED, evolve(A_FILE, id="f3", status=Status.FAILED, error="unreadable")),
+    files=(A_FILE, COMPLETED, shown_as(A_FILE, id="f3", status=Status.FAILED, error="unreadable")),
     page=HistoryPage((A_ROW, evolve(A_ROW, result="failed", verified_level=None)), 7),
 )
 

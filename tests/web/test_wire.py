@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agent.terms import Status, Unreadable
 from agent.views import FileView, HistoryPage, Snapshot
+from tests.rules.samples import a_state, shown_as
 from tests.web.fake_desk import (
     A_FILE,
     A_ROUTE,
@@ -61,12 +62,12 @@ def test_progress_is_the_copied_part_in_percent_with_one_digit() -> None:
 
 
 def test_progress_of_an_empty_file_is_nothing_and_then_all() -> None:
-    empty = evolve(A_FILE, size_bytes=0, copied_bytes=0)
-    assert (wire.progress(empty), wire.progress(evolve(empty, status=Status.COMPLETED))) == (0.0, 100.0)
+    empty = shown_as(A_FILE, signature=a_state(0), copied_bytes=0)
+    assert (wire.progress(empty), wire.progress(shown_as(empty, status=Status.COMPLETED))) == (0.0, 100.0)
 
 
 def test_progress_never_exceeds_all() -> None:
-    assert wire.progress(evolve(A_FILE, copied_bytes=301)) == 100.0
+    assert wire.progress(shown_as(A_FILE, copied_bytes=301)) == 100.0
 
 
 def test_a_file_entry_has_the_contracted_keys_and_no_others() -> None:
@@ -91,7 +92,7 @@ def test_a_file_entry_has_the_contracted_keys_and_no_others() -> None:
 
 
 def test_the_live_feed_adds_the_relative_path_and_what_the_file_waits_for() -> None:
-    held = evolve(A_FILE, why="its container is open", until_at=NEW_YEAR_AT)
+    held = shown_as(A_FILE, why="its container is open", until_at=NEW_YEAR_AT)
     assert wire.live_file(held) == {
         **wire.file_entry(held),
         "path": "day1/a.mxf",
@@ -175,7 +176,7 @@ def test_status_of_an_idle_house_has_nothing_in_progress() -> None:
 
 
 def test_status_shows_the_oldest_of_several_in_progress_and_all_of_them() -> None:
-    verifying = evolve(A_FILE, path="b.mxf", status=Status.VERIFYING, started_at=NEW_YEAR_AT)
+    verifying = shown_as(A_FILE, path="b.mxf", status=Status.VERIFYING, started_at=NEW_YEAR_AT)
     body = wire.status_body([A_FILE, verifying])
     assert body["inProgress"] is not None
     assert body["inProgress"]["file"] == "b.mxf"
@@ -185,7 +186,7 @@ def test_status_shows_the_oldest_of_several_in_progress_and_all_of_them() -> Non
 def test_every_file_not_yet_copying_is_pending_in_the_order_of_discovery() -> None:
     waiting = [Status.HELD, Status.PAUSED, Status.IN_QUEUE, Status.READY, Status.GROWING, Status.DISCOVERED]
     files = [
-        evolve(A_FILE, path=status.value, status=status, started_at=None, discovered_at=-float(number))
+        shown_as(A_FILE, path=status.value, status=status, started_at=None, discovered_at=-float(number))
         for number, status in enumerate(waiting)
     ]
     body = wire.status_body(files)
@@ -195,7 +196,7 @@ def test_every_file_not_yet_copying_is_pending_in_the_order_of_discovery() -> No
 
 def test_ended_files_stand_newest_first() -> None:
     def ended(path: str, status: Status, at: float | None) -> FileView:
-        return evolve(A_FILE, path=path, status=status, completed_at=at, error="unreadable")
+        return shown_as(A_FILE, path=path, status=status, completed_at=at, error="unreadable")
 
     body = wire.status_body(
         [

@@ -1,6 +1,6 @@
 """What is aimed at (the facts, section 4.5), and whether a measurement has reached it."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -59,14 +59,13 @@ class Verdict:
         return "met" if self.goal.is_met(self.seen) else "**missed**"
 
 
-def verdicts(measurement: str, figures: Figures) -> Iterator[Verdict]:
+def verdicts(measurement: str, figures: Figures) -> list[Verdict]:
     """For each of its goals. Raises: KeyError: the measurement did not bring the figure of a goal."""
-    return (Verdict(goal, figures[goal.figure]) for goal in GOALS if measurement in goal.measurements)
+    return [Verdict(goal, figures[goal.figure]) for goal in GOALS if measurement in goal.measurements]
 
 
-def judge(measurement: str, figures: Figures) -> None:
-    """Print its goals, if there are any, each with what was seen."""
-    found = list(verdicts(measurement, figures))
+def pronounce(found: Sequence[Verdict]) -> None:
+    """Print them, if there are any, each with what was seen."""
     if found:
         rows = ([each.goal.words, f"{each.seen:.2f}{each.goal.unit}", each.words] for each in found)
-        table((f"goal of {measurement}", "seen", "verdict"), rows)
+        table(("goal", "seen", "verdict"), rows)

@@ -18,6 +18,7 @@ from tests.mounts.mounts import unmount
 
 INODE_BYTES = 4096  # of space to each inode: enough of them for small files
 RESERVE_BYTES = 512 << 20  # for the file system's own tables, a journal of ours, a log
+PROBE_S = 2  # of a line, to see what it gives
 
 
 @define(eq=False)
@@ -112,6 +113,7 @@ class Ground:
     def of(cls, size_bytes: int, line_bytes_s: int | None = None) -> Iterator[Self]:
         """Room for so much on either side, below `$TMPDIR`. Raises: CannotMeasure: there is none."""
         needed("mkfs.ext4", "losetup", "mount")
+        size_bytes += PROBE_S * (line_bytes_s or 0)
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
             folder = Path(name)
             wanted_bytes = 2 * (size_bytes + RESERVE_BYTES)
@@ -128,7 +130,7 @@ class Ground:
         """One sentence about the line, if there is one; a plain file is written and read for it."""
         if self.line_bytes_s is None:
             return ""
-        written, read = (rate / 1e6 for rate in self.far.rates(self.line_bytes_s))
+        written, read = (rate / 1e6 for rate in self.far.rates(PROBE_S * self.line_bytes_s))
         line = f"{self.line_bytes_s / 1e6:.0f} MB/s each way"
         return (
             f"The line: {line}; a plain file was written with {written:.0f} and read with {read:.0f} MB/s. "

@@ -53,10 +53,13 @@ def visited(url: str, count: int) -> Iterator[dict[str, Any]]:
         return
     command = [sys.executable, "-m", "bench.visitors", url, str(count)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline() == "ready\n"
-        yield seen
-        time.sleep(SETTLE_S)
-        process.stdin.close()
-        seen |= json.loads(process.stdout.read())
+        try:
+            assert process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout.readline() == "ready\n"
+            yield seen
+            time.sleep(SETTLE_S)
+            process.stdin.close()
+            seen |= json.loads(process.stdout.read())
+        finally:
+            process.kill()

@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from attrs import frozen
 
@@ -40,10 +40,10 @@ class Subject:
         return self.name.split()[0]
 
 
-def told(name: str, *words: str, environment: Mapping[str, str] | None = None) -> str:
+def told(name: str, *words: str) -> str:
     """What a program says. Raises: AssertionError: it fails."""
     command = [program(name), *words]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"{name} {' '.join(words)}: {done.stderr[-2000:]}"
     return done.stdout
 

@@ -28,9 +28,8 @@ def test_1000_small_files_arrive_identical_while_livez_answers(agent: Agent) -> 
     with pulse(agent) as answers:
         for path in incoming.iterdir():
             path.rename(agent.source / path.name)
-        agent.wait_until(lambda: len(agent.events("delivered")) == COUNT, MANY_FILES_S)
+        agent.wait_until(lambda: not any(agent.source.iterdir()), MANY_FILES_S)
     assert digests(agent.nas) == expected
-    assert digests(agent.source) == {}
     assert agent.partials() == []
     assert {answer.status for answer in answers} == {200}
     assert agent.stop() == 0

@@ -9,11 +9,12 @@ from bench.ground import Ground
 from bench.ours import moving_s
 from bench.processes import family, peak_bytes, resident_bytes, until
 from bench.report import Figures, load, note, percentile, say, table
+from bench.rounds import Rounds
 from bench.service import all_gone, move_in, running, visited
 from bench.works import Work, digests
 from tests.system.pulse import Answer, pulse
 
-LEVELS = ("hash", "read_back")
+LEVELS = ("read_back", "hash")
 EVERY_S = 0.5
 
 
@@ -28,8 +29,8 @@ class Seen:
     news: dict[str, Any] = field(factory=dict)
 
 
-def throng(work: Work) -> Figures:
-    """Print what became of them, once for each level of verification.
+def throng(work: Work, rounds: Rounds) -> Figures:
+    """Print what became of them: a round for each level of verification.
 
     Raises:
         AssertionError: a file is lost, altered, or still there.
@@ -37,10 +38,10 @@ def throng(work: Work) -> Figures:
     with Ground.of(work.disk_bytes) as ground:
         work.write(ground.masters)
         expected = digests(ground.masters)
-        seen = [_once(ground, verify, expected) for verify in LEVELS]
+        seen = {verify: _once(ground, verify, expected) for _, verify in zip(rounds, LEVELS, strict=False)}
     say(f"## {work.name}: {work.count:,} files, {work.total_bytes / 1e6:,.0f} MB, once each\n")
-    columns = [_column(work, each) for each in seen]
-    table(("what", *LEVELS), [[name, *(column[name] for column in columns)] for name in columns[0]])
+    columns = [_column(work, each) for each in seen.values()]
+    table(("what", *seen), [[name, *(column[name] for column in columns)] for name in columns[0]])
     say(f"One visitor reads along. Load at its end {load()}.\n")
     return {}
 

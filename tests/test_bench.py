@@ -75,10 +75,11 @@ class Clock:
 @pytest.mark.parametrize(
     ("limit_s", "looks_s", "rounds"),
     [
-        (100.0, [0.0, 10.0, 20.0, 30.0], 3),
-        (29.0, [0.0, 10.0, 20.0], 2),  # a third would end at 30
-        (29.0, [0.0, 20.0], 1),
-        (1.0, [0.0, 50.0], 1),  # never none
+        (100.0, [0.0, 0.0, 10.0, 20.0, 30.0], 3),
+        (29.0, [0.0, 0.0, 10.0, 20.0], 2),  # a third would end at 30
+        (29.0, [0.0, 15.0, 25.0], 1),  # preparations count
+        (29.0, [0.0, 0.0, 20.0], 1),
+        (1.0, [0.0, 0.0, 50.0], 1),  # never none
     ],
 )
 def test_no_round_is_begun_that_would_end_too_late(limit_s: float, looks_s: list[float], rounds: int) -> None:
@@ -146,3 +147,4 @@ def test_more_rounds_than_planned_may_take_longer() -> None:
     [lag] = chosen(plan(small=True), ("lag",))
     minute = evolve(lag, minutes=1.0)
     assert [minute.rounds(count).limit_s for count in (1, 3, 6)] == [60.0, 60.0, 120.0]
+    assert evolve(minute, after=0.5).rounds(6).limit_s == 60.0

@@ -67,5 +67,5 @@ def verdicts(measurement: str, figures: Figures) -> list[Verdict]:
 def pronounce(found: Sequence[Verdict]) -> None:
     """Print them, if there are any, each with what was seen."""
     if found:
-        rows = ([each.goal.words, f"{each.seen:.2f}{each.goal.unit}", each.words] for each in found)
+        rows = ([each.goal.words, f"{each.seen:.3g}{each.goal.unit}", each.words] for each in found)
         table(("goal", "seen", "verdict"), rows)

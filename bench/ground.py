@@ -12,7 +12,7 @@ from typing import Self
 
 from attrs import define, field
 
-from bench.link import in_pieces, throttled
+from bench.link import Line, in_pieces, throttled
 from bench.needs import CannotMeasure, needed
 from tests.mounts.mounts import unmount
 
@@ -28,6 +28,7 @@ class Disk:
     path: Path
     image: Path
     _device: str = field(default="", init=False)
+    _line: Line | None = field(default=None, init=False)
 
     @classmethod
     @contextmanager
@@ -45,7 +46,7 @@ class Disk:
             _run("mkfs.ext4", "-q", "-F", "-m", "0", "-i", str(INODE_BYTES), *_PLAIN, str(disk.image))
             disk._device = undo.enter_context(_loop(str(disk.image)))
             if line_bytes_s is not None:
-                undo.enter_context(throttled(disk._device, line_bytes_s))
+                disk._line = undo.enter_context(throttled(disk._device, line_bytes_s))
                 disk._device = undo.enter_context(_loop(disk._device))
                 in_pieces(disk._device)
             disk.mount()
@@ -59,6 +60,15 @@ class Disk:
         """Everything is on the device, and nothing of it in a cache."""
         unmount(self.path)
         self.mount()
+
+    @contextmanager
+    def without_line(self) -> Iterator[None]:
+        """As fast as it goes, for what is not measured."""
+        if self._line is not None:
+            self._line.lift()
+        yield
+        if self._line is not None:
+            self._line.limit()
 
     def _detach(self) -> None:
         with suppress(OSError):

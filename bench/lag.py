@@ -25,8 +25,8 @@ def lag(files: int) -> Figures:
         agent = Agent(ground.home)
         places = {"source": str(ground.source), "destination": str(ground.destination)}
         agent.configure(**places, stable=f"{STABLE_S}s", scan="10s", probe="5s")
-        agent.start()
         try:
+            agent.start()
             _one(ground.source / "first.bin")  # by which time everything has started
             paths = [ground.source / f"take{number:03}.bin" for number in range(files)]
             closed = {path.name: _one(path) for path in paths}

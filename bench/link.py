@@ -7,8 +7,10 @@ full duplex would. What is not modelled: the round trip of each request, and ano
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+
+from attrs import frozen
 
 from bench.needs import CannotMeasure
 
@@ -16,18 +18,37 @@ THROTTLE = Path("/sys/fs/cgroup/blkio")  # cgroup v1: its root counts writes fro
 PIECE_KIB = 512
 
 
-@contextmanager
-def throttled(device: str, bytes_s: int) -> Iterator[None]:
-    """Reads and writes of this device, so much each. Raises: CannotMeasure: this kernel cannot do that."""
-    number = (_of(device) / "dev").read_text().strip()
-    with ExitStack() as undo:
+@frozen
+class Line:
+    """`number`: of the device behind it, as the kernel writes it."""
+
+    number: str
+    bytes_s: int
+
+    def limit(self) -> None:
+        """Raises: CannotMeasure: this kernel cannot do that."""
+        self._allow(self.bytes_s)
+
+    def lift(self) -> None:
+        self._allow(0)
+
+    def _allow(self, bytes_s: int) -> None:
         for way in ("read", "write"):
             rule = THROTTLE / f"blkio.throttle.{way}_bps_device"
             if not rule.exists():
                 raise CannotMeasure(f"missing: {rule} (cgroup v1, blkio)")
-            rule.write_text(f"{number} {bytes_s}")
-            undo.callback(rule.write_text, f"{number} 0")
-        yield
+            rule.write_text(f"{self.number} {bytes_s}")
+
+
+@contextmanager
+def throttled(device: str, bytes_s: int) -> Iterator[Line]:
+    """Reads and writes of this device, so much each. Raises: CannotMeasure: this kernel cannot do that."""
+    line = Line((_of(device) / "dev").read_text().strip(), bytes_s)
+    line.limit()
+    try:
+        yield line
+    finally:
+        line.lift()
 
 
 def in_pieces(device: str) -> None:

@@ -23,8 +23,8 @@ def running(ground: Ground, **route: object) -> Iterator[Agent]:
     agent = Agent(ground.home)
     places = {"source": str(ground.source), "destination": str(ground.destination)}
     agent.configure(**places, stable="1s", scan="10s", probe="5s", **route)
-    agent.start()
     try:
+        agent.start()
         yield agent
         agent.stop()
     finally:

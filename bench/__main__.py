@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 
 import click
 
@@ -36,16 +38,21 @@ def main(names: tuple[str, ...], rounds: int, small: bool, only_list: bool) -> N
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # our program starts as it does for everybody
     try:
         needed("mkfs.ext4", "losetup", "mount")
-        machine(
-            (program("rsync"), "--version"), (program("rclone"), "version"), (program("aws"), "--version")
-        )
     except CannotMeasure as obstacle:
         note(f"cannot measure: {obstacle}")
         sys.exit(1)
+    machine(*_versions())
     if small:
         say("A fiftieth of everything: whether it works, not how fast.\n")
     done = [_is_done(each, rounds, small=small) for each in wanted]
     sys.exit(not all(done))
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    """The commands that say them; what is missing is told where it is needed."""
+    for name, word in (("rsync", "--version"), ("rclone", "version"), ("aws", "--version")):
+        with suppress(CannotMeasure):
+            yield program(name), word
 
 
 def _is_done(measurement: Measurement, rounds: int, *, small: bool) -> bool:

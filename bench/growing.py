@@ -7,26 +7,33 @@ GbE (110 MB/s each way) and a recorder of 87 MB/s, both divided by four so that 
 limits. Needs root.
 """
 
+import math
 import statistics
-import sys
 from collections.abc import Iterator
 
 import click
 
 from agent.config.units import parse_size
 from agent.simulate.ffmpeg import CONTAINERS
+from bench.needs import needed
 from bench.recording import Outcome, Setting, measure
+from bench.report import Figures, note, say, table
+from bench.rounds import Rounds
 
 AT_ONCE = 3  # recordings by ffmpeg: the encoder needs the processors
 MB = 1_000_000
+RATE_BYTES_S, LINK_BYTES_S = 22 * MB, 55 * MB
+STABLE_S = 3.0
 
 
 @click.command()
 @click.option("--size", default="600MB", show_default=True, help="Of the long recording.")
-@click.option("--rate", default="22MB", show_default=True, help="Of its recorder, a second.")
-@click.option("--link", default="55MB", show_default=True, help="Reads and writes of the share, a second.")
+@click.option("--rate", default=f"{RATE_BYTES_S}", show_default=True, help="Of its recorder, a second.")
+@click.option(
+    "--link", default=f"{LINK_BYTES_S}", show_default=True, help="Reads and writes of the share, a second."
+)
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--stable", default=3.0, show_default=True, help="Seconds, for both ways.")
+@click.option("--stable", default=STABLE_S, show_default=True, help="Seconds, for both ways.")
 @click.option("--ffmpeg/--no-ffmpeg", default=True, show_default=True)
 @click.option("--ffmpeg-duration", default="20s", show_default=True)
 def main(
@@ -34,38 +41,55 @@ def main(
 ) -> None:
     """Print two tables, as they stand in docs/growing.md."""
     setting = Setting(stable, parse_size(link))
-    _long(setting, ("--manner", "mxf-op1a", "--size", size, "--rate", rate), rounds)
+    follow(setting, parse_size(size), parse_size(rate), Rounds(rounds, math.inf))
     if ffmpeg:
         _recordings(setting, ("--rate", "5MB", "--duration", ffmpeg_duration))
 
 
-def _long(setting: Setting, words: tuple[str, ...], rounds: int) -> None:
+def growing(size_bytes: int, rounds: Rounds) -> Figures:
+    """Print how a recording of this size arrives, both ways."""
+    needed("fusermount3")
+    say(f"## growing: a recording of {_mb(size_bytes)}, {_mb(RATE_BYTES_S)}/s\n")
+    return follow(Setting(STABLE_S, LINK_BYTES_S), size_bytes, RATE_BYTES_S, rounds)
+
+
+def follow(setting: Setting, size_bytes: int, rate_bytes_s: int, rounds: Rounds) -> Figures:
     lags_s: dict[bool, list[float]] = {True: [], False: []}
-    _say("| round | way | lag | net of `stable` | copied while it grew | copied after its end |")
-    _say("|---|---|---|---|---|---|")
-    for number in range(1, rounds + 1):
-        for growing in (True, False):
-            [outcome] = measure(setting, growing, [words])
-            lags_s[growing].append(outcome.lag_s)
-            way = "followed" if growing else "after its end"
-            _say(f"| {number} | {way} | {_cells(setting, outcome)} |")
-    net_s = {growing: statistics.median(lags) - setting.stable_s for growing, lags in lags_s.items()}
-    share = net_s[True] / net_s[False]
-    _say(f"\nMedian, net of `stable`: {net_s[True]:.2f} s against {net_s[False]:.2f} s: {share:.2f} of it.\n")
+    words = ("--manner", "mxf-op1a", "--size", str(size_bytes), "--rate", str(rate_bytes_s))
+    rows = []
+    for number in rounds:
+        for follows in (True, False):
+            [outcome] = measure(setting, follows, [words])
+            lags_s[follows].append(outcome.lag_s - setting.stable_s)
+            way = "followed" if follows else "after its end"
+            rows.append([str(number + 1), way, *_cells(setting, outcome)])
+            note(f"growing, round {number + 1}: {way}: {outcome.lag_s:.2f} s")
+    table(("round", "way", "lag", "net of `stable`", "copied while it grew", "copied after its end"), rows)
+    followed_s, after_s = (statistics.median(lags_s[follows]) for follows in (True, False))
+    share = followed_s / after_s
+    say(f"Median, net of `stable`: {followed_s:.2f} s against {after_s:.2f} s: {share:.2f} of it.\n")
+    return {"lag, of that of a copy after its end": share}
 
 
 def _recordings(setting: Setting, words: tuple[str, ...]) -> None:
-    _say("| ffmpeg | size | copied while it grew | blocks rewritten at the end | lag | lag, after its end |")
-    _say("|---|---|---|---|---|---|")
+    rows = []
     names = list(CONTAINERS)
     for first in range(0, len(names), AT_ONCE):
         some = names[first : first + AT_ONCE]
         runs = [("--container", f"ffmpeg:{name}", "--name", name, *words) for name in some]
         for name, followed, after in _pairs(measure(setting, True, runs), measure(setting, False, runs)):
-            _say(
-                f"| {name} | {_mb(followed.size_bytes)} | {_mb(followed.early_bytes)}"
-                f" | {followed.patched_blocks} | {followed.lag_s:.2f} s | {after.lag_s:.2f} s |"
-            )
+            early = [_mb(followed.early_bytes), str(followed.patched_blocks)]
+            lags = [f"{followed.lag_s:.2f} s", f"{after.lag_s:.2f} s"]
+            rows.append([name, _mb(followed.size_bytes), *early, *lags])
+    head = (
+        "ffmpeg",
+        "size",
+        "copied while it grew",
+        "blocks rewritten at the end",
+        "lag",
+        "lag, after its end",
+    )
+    table(head, rows)
 
 
 def _pairs(some: list[Outcome], others: list[Outcome]) -> Iterator[tuple[str, Outcome, Outcome]]:
@@ -74,18 +98,13 @@ def _pairs(some: list[Outcome], others: list[Outcome]) -> Iterator[tuple[str, Ou
         yield outcome.path.partition(".")[0], outcome, by_path[outcome.path]
 
 
-def _cells(setting: Setting, outcome: Outcome) -> str:
-    net_s = outcome.lag_s - setting.stable_s
-    return f"{outcome.lag_s:.2f} s | {net_s:.2f} s | {_mb(outcome.early_bytes)} | {_mb(outcome.late_bytes)}"
+def _cells(setting: Setting, outcome: Outcome) -> list[str]:
+    lags = [f"{lag_s:.2f} s" for lag_s in (outcome.lag_s, outcome.lag_s - setting.stable_s)]
+    return [*lags, _mb(outcome.early_bytes), _mb(outcome.late_bytes)]
 
 
 def _mb(size_bytes: int) -> str:
     return f"{size_bytes / MB:.1f} MB"
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

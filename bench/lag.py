@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.ground import Ground
 from bench.processes import until
-from bench.report import percentile, say, table
+from bench.report import Figures, percentile, say, table
 from tests.system.agents import Agent
 
 STABLE_S = 1.0
@@ -17,7 +17,7 @@ SIZE_BYTES = 64 << 10
 PAUSE_S = 0.1
 
 
-def lag(files: int) -> None:
+def lag(files: int) -> Figures:
     """Print how long it took, file after file, none of them at the same time as another."""
     with Ground.of(1 << 28) as ground:
         ground.masters.mkdir()
@@ -25,8 +25,8 @@ def lag(files: int) -> None:
         agent = Agent(ground.home)
         places = {"source": str(ground.source), "destination": str(ground.destination)}
         agent.configure(**places, stable=f"{STABLE_S}s", scan="10s", probe="5s")
-        agent.start()
         try:
+            agent.start()
             _one(ground.source / "first.bin")  # by which time everything has started
             paths = [ground.source / f"take{number:03}.bin" for number in range(files)]
             closed = {path.name: _one(path) for path in paths}
@@ -40,6 +40,7 @@ def lag(files: int) -> None:
     head = ("beside `stable`", "median", "p90", "longest")
     shares = (0.5, 0.9, 1.0)
     table(head, [[name, *(f"{percentile(lags, share):.3f} s" for share in shares)] for name, lags in figures])
+    return {f"{name}, beside `stable`, p90": percentile(lags, 0.9) for name, lags in figures}
 
 
 def _one(path: Path) -> float:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 PATIENCE_S = 3600.0
@@ -20,10 +21,20 @@ def cpu_s(pids: list[int]) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """What of it is in memory now, shared libraries included."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) << 10
+    """What of it is in memory now, shared libraries included; 0: it is gone."""
+    return _memory_bytes(pid, "VmRSS:")
+
+
+def peak_bytes(pid: int) -> int:
+    """The most that ever was."""
+    return _memory_bytes(pid, "VmHWM:")
+
+
+def _memory_bytes(pid: int, name: str) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) << 10
     return 0
 
 

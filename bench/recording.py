@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,8 @@ def measure(setting: Setting, growing: bool, simulations: Iterable[tuple[str, ..
     Raises:
         AssertionError: something did not arrive, or not as it was written.
     """
-    with _agent(setting, growing) as agent:
-        writers = [_simulate(agent, words) for words in simulations]
+    with _agent(setting, growing) as agent, ExitStack() as ended:
+        writers = [ended.enter_context(_simulation(agent, words)) for words in simulations]
         told = [line for writer in writers for line in _journal(agent, writer)]
         closed = {line["path"]: _time(line) for line in told if line["op"] == "close"}
         results = {line["path"]: line for line in told if line["op"] == "result"}
@@ -88,8 +88,8 @@ def _agent(setting: Setting, growing: bool) -> Iterator[Agent]:
                 stall_timeout="60s",
                 workers=4,
             )
-            agent.start()
             try:
+                agent.start()
                 yield agent
                 share.slow(None)
                 agent.stop()
@@ -97,22 +97,26 @@ def _agent(setting: Setting, growing: bool) -> Iterator[Agent]:
                 agent.end()
 
 
-def _simulate(agent: Agent, words: tuple[str, ...]) -> "subprocess.Popen[str]":
+@contextmanager
+def _simulation(agent: Agent, words: tuple[str, ...]) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, "-m", "agent", "simulate", str(agent.source), "--quiet", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        try:
+            yield writer
+        finally:
+            writer.kill()
 
 
 def _journal(agent: Agent, writer: "subprocess.Popen[str]") -> Iterator[dict[str, Any]]:
     """What a writer says. What it has closed is read from the disk again: few recordings fit a cache."""
-    with writer:
-        assert writer.stdout is not None
-        for text in writer.stdout:
-            line = json.loads(text)
-            if line["op"] == "close":
-                with suppress(FileNotFoundError):
-                    _forget(agent.source / line["path"])
-            yield line
-    assert writer.returncode == 0
+    assert writer.stdout is not None
+    for text in writer.stdout:
+        line = json.loads(text)
+        if line["op"] == "close":
+            with suppress(FileNotFoundError):
+                _forget(agent.source / line["path"])
+        yield line
+    assert writer.wait() == 0
 
 
 def _forget(path: Path) -> None:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+Figures = dict[str, float]  # what a measurement has seen, by the names that goals use
+
 
 def say(text: str = "") -> None:
     sys.stdout.write(f"{text}\n")
@@ -30,9 +32,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def spread(values: Sequence[float], unit: str = "s") -> str:
     """The median, and the smallest and largest beside it."""
-    if len(values) == 1:
-        return f"{values[0]:.2f} {unit}"
-    return f"{statistics.median(values):.2f} {unit} ({min(values):.2f} to {max(values):.2f})"
+    median = f"{statistics.median(values):.2f} {unit}".rstrip()
+    return median if len(values) == 1 else f"{median} ({min(values):.2f} to {max(values):.2f})"
+
+
+def ratios(some: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Round by round, how many times the other."""
+    return [mine / theirs for mine, theirs in zip(some, others, strict=True)]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

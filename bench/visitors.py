@@ -1,12 +1,13 @@
 """Visitors of the page, in a process of their own: `python -m bench.visitors URL COUNT`.
 
 The first reads what it is told and notes how old it is; the others only read; the last of many never reads.
-Says "ready" when all have their snapshot; at the end of standard input prints the ages as JSON, in seconds.
+Says "ready" when all have their snapshot; at the end of standard input prints as JSON what `Visitors` holds.
 """
 
 import json
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime
 
 import trio
@@ -31,34 +32,49 @@ async def first_message(url: str) -> int:
 
 @define
 class Visitors:
-    """`lags_s`: for each file that was said to have arrived, how long ago that was."""
+    """`lags_s`: for each file that was said to have arrived, how long ago that was.
+
+    `longest_pause_s`: between two messages that say so.
+    """
 
     url: str
     lags_s: list[float] = field(factory=list)
+    longest_pause_s: float = 0.0
     closed: int = 0
+    _heard_at: float | None = None
 
     async def visit(self, number: int, count: int, task_status: trio.TaskStatus[None]) -> None:
-        async with open_websocket_url(_address(self.url), max_message_size=MESSAGE_BYTES) as socket:
-            is_deaf = number == count - 1 and count >= MANY
-            if not is_deaf:
-                await socket.get_message()
-            task_status.started()
-            if is_deaf:
-                await trio.sleep_forever()
-            try:
-                await self._listen(socket, notes=number == 0)
-            except ConnectionClosed:
+        """Comes back when it is sent away, as the page does."""
+        is_deaf = number == count - 1 and count >= MANY
+        has_begun = False
+        while True:
+            async with open_websocket_url(_address(self.url), max_message_size=MESSAGE_BYTES) as socket:
+                if is_deaf:
+                    task_status.started()
+                    await trio.sleep_forever()
+                with suppress(ConnectionClosed):
+                    await socket.get_message()
+                    if not has_begun:
+                        task_status.started()
+                        has_begun = True
+                    await self._listen(socket, notes=number == 0)
                 self.closed += 1
 
     async def _listen(self, socket: WebSocketConnection, *, notes: bool) -> None:
         while True:
             message = await socket.get_message()
-            if not notes:
-                continue
-            now_at = time.time()
-            for file in json.loads(message)["changed"]:
-                if file["status"] == "Completed":
-                    self.lags_s.append(now_at - datetime.fromisoformat(file["completed_at"]).timestamp())
+            if notes:
+                self._note(message)
+
+    def _note(self, message: str | bytes) -> None:
+        now_at = time.time()
+        arrived = [file for file in json.loads(message)["changed"] if file["status"] == "Completed"]
+        if not arrived:
+            return
+        if self._heard_at is not None:
+            self.longest_pause_s = max(self.longest_pause_s, now_at - self._heard_at)
+        self._heard_at = now_at
+        self.lags_s += (now_at - datetime.fromisoformat(file["completed_at"]).timestamp() for file in arrived)
 
 
 async def main(url: str, count: int) -> None:
@@ -68,7 +84,8 @@ async def main(url: str, count: int) -> None:
             await nursery.start(visitors.visit, number, count)
         say("ready")
         await trio.to_thread.run_sync(sys.stdin.read)
-        say(json.dumps({"lags_s": visitors.lags_s, "closed": visitors.closed}))
+        figures = {"lags_s": visitors.lags_s, "longest_pause_s": visitors.longest_pause_s}
+        say(json.dumps(figures | {"closed": visitors.closed}))
         nursery.cancel_scope.cancel()
 
 

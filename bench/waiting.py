@@ -10,19 +10,19 @@ from contextlib import closing
 from pathlib import Path
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from agent.stores.source import signature_of
 from bench.ground import INODE_BYTES, Ground
 from bench.processes import PATIENCE_S, cpu_s, family, resident_bytes, until
-from bench.report import note, say, spread, table
+from bench.report import Figures, note, say, spread, table
+from bench.rounds import Rounds
 from bench.visitors import first_message
 from tests.system.agents import Agent
 
 SIZE_BYTES = 1 << 20  # of each, as one hole: what matters is how many there are
 IN_A_FOLDER = 10_000
 SETTLE_S = 12.0
-WATCH_S = 190.0  # three scans and the rests between them, where one takes a second or two
 ROUTE = "mxf"
 COLUMNS = (
     *("transfer_id", "route", "path", "file_path", "signature", "destination", "discovered_at", "started_at"),
@@ -31,39 +31,41 @@ COLUMNS = (
 
 
 @define
-class Figures:
-    """Of each start: seconds until the first `/api/status`, and until all files were known."""
+class Starts:
+    """Of each: seconds until the first `/api/status`, and until all files were known."""
 
     answered_s: list[float] = field(factory=list)
     scanned_s: list[float] = field(factory=list)
 
 
-def waiting(count: int, rounds: int) -> None:
-    """Print what it takes to have so many files waiting."""
+def waiting(name: str, count: int, watch_s: float, rounds: Rounds) -> Figures:
+    """Print what it takes to have so many files waiting. Idling is watched for `watch_s`."""
     with Ground.of(count * (INODE_BYTES + 512)) as ground:
         ground.masters.mkdir()
         ground.set_up()
         agent = Agent(ground.home)
         places = {"source": str(ground.source), "destination": str(ground.destination)}
         agent.configure(**places, stable="48h", scan="10s", probe="5s", after="keep")
-        note(f"waiting-{count}: {count} files are made")
+        note(f"{name}: {count} files are made")
         paths = list(_make(ground.source, count))
-        cold, warm = Figures(), Figures()
+        cold, warm = Starts(), Starts()
         try:
             _start(agent, count, cold)
             agent.stop()
             _fill_journal(agent, ground, paths)
-            for number in range(rounds):
+            for number in rounds:
+                if number > 0:
+                    agent.stop()
                 ground.near.forget()
                 _start(agent, count, warm)
-                note(f"waiting-{count}: start {number + 1}: {warm.scanned_s[-1]:.1f} s")
-                if number < rounds - 1:
-                    agent.stop()
-            say(f"## waiting-{count}: {count:,} files wait\n")
-            table(("what", "figure"), [*_starts(cold, warm), *_idle(agent), *_visits(agent)])
+                note(f"{name}: start {number + 1}: {warm.scanned_s[-1]:.1f} s")
+            idle = _idle(agent, watch_s)
+            say(f"## {name}: {count:,} files wait, restarts: {len(warm.scanned_s)}\n")
+            table(("what", "figure"), [*_starts(cold, warm), *idle.rows(), *_visits(agent)])
             agent.stop()
         finally:
             agent.end()
+    return idle.figures()
 
 
 def _make(source: Path, count: int) -> Iterator[str]:
@@ -95,20 +97,20 @@ def _row(ground: Ground, number: int, path: str) -> tuple[object, ...]:
     return (*beginning, *ended)
 
 
-def _start(agent: Agent, count: int, figures: Figures) -> None:
+def _start(agent: Agent, count: int, starts: Starts) -> None:
     began_s = time.monotonic()
     agent.start()
     agent.get("/api/status")
-    figures.answered_s.append(time.monotonic() - began_s)
+    starts.answered_s.append(time.monotonic() - began_s)
     until(lambda: _known(agent) >= count)
-    figures.scanned_s.append(time.monotonic() - began_s)
+    starts.scanned_s.append(time.monotonic() - began_s)
 
 
 def _known(agent: Agent) -> int:
     return sum(sum(route["counts"].values()) for route in agent.get("/api/routes")["routes"])
 
 
-def _starts(cold: Figures, warm: Figures) -> list[list[str]]:
+def _starts(cold: Starts, warm: Starts) -> list[list[str]]:
     return [
         ["first start: until `/api/status` answers", spread(cold.answered_s)],
         ["first start: until all files are known", spread(cold.scanned_s)],
@@ -117,19 +119,40 @@ def _starts(cold: Figures, warm: Figures) -> list[list[str]]:
     ]
 
 
-def _idle(agent: Agent) -> list[list[str]]:
+@frozen
+class Idle:
+    """Of the program and of its workers: percent of one processor, and megabytes."""
+
+    shares: tuple[float, float]
+    memory: tuple[float, float]
+    workers: int
+
+    def figures(self) -> Figures:
+        return {
+            "idle, of one processor": sum(self.shares),
+            "resident memory, program and workers": sum(self.memory),
+        }
+
+    def rows(self) -> list[list[str]]:
+        shares, memory = self.shares, self.memory
+        parts = f"{shares[0]:.2f} program, {shares[1]:.2f} workers"
+        return [
+            ["idle, of one processor", f"{sum(shares):.2f} % ({parts})"],
+            ["resident memory", f"{memory[0]:.0f} MB program, {memory[1]:.0f} MB its {self.workers} workers"],
+        ]
+
+
+def _idle(agent: Agent, watch_s: float) -> Idle:
     time.sleep(SETTLE_S)
-    main, workers = [agent.pid], family(agent.pid)[1:]
-    before = [cpu_s(main), cpu_s(workers)]
-    time.sleep(WATCH_S)
-    shares = [
-        100 * (cpu_s(pids) - used) / WATCH_S for pids, used in zip((main, workers), before, strict=True)
-    ]
-    memory = [sum(map(resident_bytes, pids)) / 1e6 for pids in (main, workers)]
-    return [
-        ["idle, of one processor", f"{sum(shares):.2f} % ({shares[0]:.2f} program, {shares[1]:.2f} workers)"],
-        ["resident memory", f"{memory[0]:.0f} MB program, {memory[1]:.0f} MB its {len(workers)} workers"],
-    ]
+    workers = family(agent.pid)[1:]
+    groups = ([agent.pid], workers)
+    before_s = [cpu_s(pids) for pids in groups]
+    time.sleep(watch_s)
+    main, others = (
+        100 * (cpu_s(pids) - used_s) / watch_s for pids, used_s in zip(groups, before_s, strict=True)
+    )
+    memory = [sum(map(resident_bytes, pids)) / 1e6 for pids in groups]
+    return Idle((main, others), (memory[0], memory[1]), len(workers))
 
 
 def _visits(agent: Agent) -> list[list[str]]:

@@ -77,12 +77,3 @@ def _digest(path: Path) -> str:
 def names(folder: Path) -> dict[str, int]:
     """What stands in a folder: a size for each name."""
     return {item.name: item.stat().st_size for item in os.scandir(folder)}
-
-
-WORKS = (
-    Work("1x4GiB", 1, 4 * GIB),
-    Work("10x1GiB", 10, GIB),
-    Work("2000x1MiB", 2000, MIB),
-    Work("10000x64KiB", 10_000, 64 * KIB),
-    Work("1000x1-4096B", 1000, 4 * KIB, smallest_bytes=1),  # an empty file is never moved by us
-)

@@ -77,6 +77,9 @@ if sys.platform == "darwin":
     def start_writeback(fd: int, offset: int, length: int) -> None:
         """Not possible here: writing out begins with the next sync."""
 
+    def read_ahead(fd: int, length: int) -> None:
+        """Not worth it here: reading begins with the first read."""
+
     def drop_cache(fd: int, offset: int, length: int) -> None:
         """Forget the cached pages of this range (bytes), and do not cache what this descriptor reads.
 

@@ -100,6 +100,11 @@ class Existing(Protocol):
 class Destination(Protocol):
     """One destination, opened for one request. Names are paths relative to its root."""
 
+    @property
+    def calls_at_once(self) -> int:
+        """How many calls for different files are worth having under way, from as many threads."""
+        ...
+
     def together(self) -> AbstractContextManager[None]:
         """What is promised to be durable inside of it is so when it ends without an error, at less cost."""
         ...

@@ -150,6 +150,11 @@ class FolderDestination:
                 raise Fault.outage(OutageReason.UNMOUNTED, f"another file system stands at {place.root}")
             yield cls(root, publisher)
 
+    @property
+    def calls_at_once(self) -> int:
+        with destination_faults():
+            return platform.calls_at_once(self._root)
+
     @contextmanager
     def together(self) -> Iterator[None]:
         with destination_faults(), self._ways.together():

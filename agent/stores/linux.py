@@ -93,6 +93,15 @@ def start_writeback(fd: int, offset: int, length: int) -> None:
             raise
 
 
+def read_ahead(fd: int, length: int) -> None:
+    """Begin to read the first bytes of a file that will be wanted soon. A wish.
+
+    Raises:
+        OSError: the descriptor is not a file's.
+    """
+    os.posix_fadvise(fd, 0, length, os.POSIX_FADV_WILLNEED)
+
+
 def drop_cache(fd: int, offset: int, length: int) -> None:
     """Forget the clean cached pages of this range (bytes), so that a read goes to the storage.
 

@@ -2,14 +2,16 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Generic, TypeVar
 
 from attrs import define, field
 
 IN_FLIGHT = 2  # items between two stages; with the copy engine's windows this bounds its memory
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @define
@@ -116,6 +118,21 @@ class Crew:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job.run()
+
+
+def side_by_side(size: int, work: Callable[[T], R], items: Sequence[T]) -> tuple[R, ...]:
+    """What the work makes of each item, in their order; so many threads do it. Raises what it met."""
+    results: dict[int, R] = {}
+
+    def one(number: int, item: T) -> None:
+        results[number] = work(item)
+
+    crew = Crew(min(size, len(items)))
+    jobs = [crew.put(partial(one, *each)) for each in enumerate(items)]
+    crew.finish()
+    for job in jobs:
+        job.wait()
+    return tuple(results[number] for number in range(len(items)))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ The promises are those of one file alone. What turns out not to be plain is decl
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -14,18 +14,18 @@ from attrs import define, field
 
 from agent.faults import Fault, FaultKind
 from agent.protocol import Copied, CopyFile, Declined, Published, PublishFile, SettleSource, SourceSettled
+from agent.stores import platform
 from agent.stores.arriving import publish_file
 from agent.stores.descriptors import held
 from agent.stores.destination import Destination, Partial
 from agent.stores.reading import read_exactly
 from agent.stores.settling import settle_below
-from agent.stores.source import check_below, open_below, open_root, own_fault
-from agent.stores.stages import Crew
+from agent.stores.source import check_below, open_below, open_root, own_fault, root_fault
+from agent.stores.stages import side_by_side
 from agent.stores.ways import Ways
 from agent.stores.whereabouts import Whereabouts
 from agent.terms import VerifyLevel
 
-SIDE_BY_SIDE = 4  # on a share each call is a round trip: so many overlap
 Moving = Callable[[], None]
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,18 +43,19 @@ def copy_together(
     """
     with whereabouts.at_source():
         folder = open_root(requests[0].source)
-    copies = [SmallCopy(request, folder, destination) for request in requests]
-    try:
-        with held(folder), closing(Team(moving)) as team, destination.together():
-            with whereabouts.at_source():
-                team.advance(copies, SmallCopy.read)
-            for step in (SmallCopy.write, SmallCopy.store, SmallCopy.compare):
-                team.advance(copies, step)
-            with whereabouts.at_source():
-                team.advance(copies, SmallCopy.leave)
-    finally:
+    with held(folder), destination.together(), ExitStack() as ending:
+        copies = [SmallCopy(request, folder, destination) for request in requests]
         for copy in copies:
-            copy.close()
+            ending.callback(copy.close)
+        with whereabouts.at_source():
+            there = Team(calls_at_once(folder), moving)
+            there.advance(copies, SmallCopy.open)
+            there.advance(copies, SmallCopy.read)
+        here = Team(destination.calls_at_once, moving)
+        for step in (SmallCopy.write, SmallCopy.store, SmallCopy.compare):
+            here.advance(copies, step)
+        with whereabouts.at_source():
+            there.advance(copies, SmallCopy.leave)
     return tuple(copy.outcome for copy in copies)
 
 
@@ -66,8 +67,8 @@ def publish_together(
     def publish(request: PublishFile) -> Published:
         return publish_file(request, destination, lambda _: moving())
 
-    with closing(Team(moving)) as team, destination.together():
-        return team.each(requests, publish)
+    with destination.together():
+        return Team(destination.calls_at_once, moving).each(requests, publish)
 
 
 def settle_together(
@@ -83,21 +84,29 @@ def settle_together(
         after, archive = request.after, request.archive
         return SourceSettled(settle_below(ways, request.path, request.signature, after, archive))
 
-    with held(open_root(root)) as folder, closing(Team(moving)) as team:
+    with held(open_root(root)) as folder:
         ways = Ways(folder)
         try:
             with ways.together():
-                return team.each(requests, partial(settle, ways))
+                return Team(calls_at_once(folder), moving).each(requests, partial(settle, ways))
         except OSError as error:
             raise own_fault(error) from error
 
 
+def calls_at_once(source: int) -> int:
+    """Raises: Fault: SOURCE_OUTAGE."""
+    try:
+        return platform.calls_at_once(source)
+    except OSError as error:
+        raise root_fault(error) from error
+
+
 @define
 class Team:
-    """Threads that each have one of the files in hand; a fault is that file's alone."""
+    """Takes files through a step, `_size` of them side by side; a fault is that file's alone."""
 
+    _size: int
     _moving: Moving
-    _crew: Crew = field(factory=lambda: Crew(SIDE_BY_SIDE), init=False)
 
     def advance(self, copies: Sequence["SmallCopy"], step: Callable[["SmallCopy"], None]) -> None:
         """One step further with those that still go on."""
@@ -107,21 +116,17 @@ class Team:
                 copy.outcome, copy.goes_on = outcome, False
 
     def each(self, items: Sequence[T], work: Callable[[T], R]) -> tuple[R | Fault, ...]:
-        outcomes: dict[int, R | Fault] = {}
-
-        def attempt(number: int, item: T) -> None:
+        def attempt(item: T) -> R | Fault:
             try:
-                outcomes[number] = work(item)
+                return work(item)
             except Fault as fault:
-                outcomes[number] = fault
-            self._moving()
+                return fault
+            finally:
+                self._moving()
 
-        for job in [self._crew.put(partial(attempt, *each)) for each in enumerate(items)]:
-            job.wait()
-        return tuple(outcomes[number] for number in range(len(items)))
-
-    def close(self) -> None:
-        self._crew.finish()
+        if self._size == 1:
+            return tuple(map(attempt, items))
+        return side_by_side(self._size, attempt, items)
 
 
 @define(eq=False)
@@ -141,11 +146,14 @@ class SmallCopy:
     _at_source: ExitStack = field(factory=ExitStack, init=False)
     _at_destination: ExitStack = field(factory=ExitStack, init=False)
 
-    def read(self) -> None:
+    def open(self) -> None:
         request = self.request
         self._source = open_below(self.folder, request.path, request.signature)
         self._at_source.callback(os.close, self._source)
-        self._data = read_exactly(self._source, 0, request.signature.size_bytes)
+        platform.read_ahead(self._source, request.signature.size_bytes)
+
+    def read(self) -> None:
+        self._data = read_exactly(self._source, 0, self.request.signature.size_bytes)
 
     def write(self) -> None:
         request = self.request

@@ -190,6 +190,10 @@ class FaultyDestination:
     _inner: Destination
     script: Troubles
 
+    @property
+    def calls_at_once(self) -> int:
+        return self._inner.calls_at_once
+
     @contextmanager
     def together(self) -> Iterator[None]:
         with self._inner.together():

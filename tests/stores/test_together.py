@@ -9,7 +9,7 @@ import xxhash
 
 from agent.faults import Fault, FaultKind, OutageReason, Side
 from agent.protocol import Copied, CopyFile, Declined, Published, PublishFile, SourceSettled
-from agent.stores import beneath
+from agent.stores import beneath, platform
 from agent.stores.destination import Destination
 from agent.stores.together import copy_together, publish_together, settle_together
 from agent.stores.whereabouts import Whereabouts
@@ -24,6 +24,12 @@ CONTENTS = {name: name.encode() * 100 for name in NAMES}
 def clean() -> Iterator[None]:
     with nothing_left_over():
         yield
+
+
+@pytest.fixture(autouse=True, params=[1, 4], ids=["one by one", "side by side"])
+def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk of our own, and as on a share."""
+    monkeypatch.setattr(platform, "calls_at_once", lambda _: request.param)
 
 
 @pytest.fixture
@@ -200,9 +206,9 @@ def test_it_is_known_whose_answer_is_waited_for(ground: Ground, destination: Des
     whereabouts = Whereabouts()
     sides: list[Side] = []
     copy_together(copies(ground), destination, lambda: sides.append(whereabouts.side()), whereabouts)
-    steps = [sides[at : at + len(NAMES)] for at in range(0, len(sides), len(NAMES))]
-    there, here = [Side.DESTINATION] * len(NAMES), [Side.SOURCE] * len(NAMES)
-    assert steps == [here, there, there, there, here]
+    steps = [set(sides[at : at + len(NAMES)]) for at in range(0, len(sides), len(NAMES))]
+    there, here = {Side.DESTINATION}, {Side.SOURCE}
+    assert steps == [here, here, there, there, there, here]
 
 
 # Publishing

@@ -30,6 +30,10 @@ class S3Destination:
     def open(cls, root: str, access: S3Access, alive: Alive) -> Iterator[Self]:
         yield cls(Bucket.at(root, access, alive), -(-access.part_size_bytes // BLOCK_BYTES))
 
+    @property
+    def calls_at_once(self) -> int:
+        return 1  # what is side by side here are workers
+
     def together(self) -> AbstractContextManager[None]:
         return nullcontext()  # each request is durable when it has been answered
 

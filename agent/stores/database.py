@@ -7,7 +7,7 @@ at once (sqlite.org/wal.html, "WAL-reset bug"), so a reader neither writes nor c
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
@@ -21,6 +21,7 @@ from agent.stores.schema import REVISION
 _WRITING = ("synchronous=FULL", "foreign_keys=ON")
 _READING = ("query_only=ON", "wal_autocheckpoint=0")
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_READ_BYTES = 1 << 20
 _PARTS = ("-wal", "-shm", "")  # the file itself last: a fresh one must never meet an old one's WAL
 
 _log = structlog.get_logger("journal")
@@ -111,8 +112,16 @@ def examine(path: Path) -> None:
         JournalDamaged: its structure is not sound.
         JournalError: it cannot be read.
     """
+    _read_once(path)
     with open_reader(path) as reader, clear_errors(), reader.begin():
         check(reader)
+
+
+def _read_once(path: Path) -> None:
+    """From end to end, into the system's cache: the check jumps about, four times as slow on a cold disk."""
+    with suppress(OSError), path.open("rb", buffering=0) as file:
+        while file.read(_READ_BYTES):
+            pass
 
 
 def check(db: Connection) -> None:

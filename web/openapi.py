@@ -45,7 +45,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", "/api/files"): Operation(
         "Every tracked file and the last completed ones, oldest first",
         {200: shapes.FilesBody},
-        ("status", "route", "limit", "cursor"),
+        ("status", "route", "search", "limit", "cursor", "verbose"),
     ),
     ("get", "/api/routes"): Operation("Each route", {200: shapes.RoutesBody}),
     ("get", "/api/history"): Operation(
@@ -95,7 +95,9 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", "/metrics"): Operation("Prometheus text format", {200: _TEXT}),
     ("get", "/openapi.json"): Operation("This document", {200: object}),
     ("get", "/ws"): Operation(
-        "A WebSocket (RFC 6455): a SnapshotMessage, then UpdateMessages; close 1013: come back", {101: None}
+        "A WebSocket (RFC 6455): a SnapshotMessage, then UpdateMessages; close 1013: come back",
+        {101: None},
+        ("window",),
     ),
 }
 
@@ -108,7 +110,17 @@ _PARAMETERS: dict[str, Schema] = {
     "since": {"type": "string", "description": "RFC 3339, or seconds since the epoch"},
     "until": {"type": "string", "description": "RFC 3339, or seconds since the epoch; not included"},
     "path": {"type": "string", "description": "absolute, or relative to the source"},
-    "verbose": {"type": "string", "description": "a line for each destination"},
+    "search": {"type": "string", "description": "part of a path or of a route's name, in any case"},
+    "verbose": {
+        "type": "string",
+        "description": "a line for each destination; each file as a LiveFile",
+    },
+    "window": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1000,
+        "description": "at most so many files in a message; a snapshot in place of an update with more",
+    },
 }
 
 

@@ -96,7 +96,7 @@ class LiveFile(FileEntry):
 
 
 class FilesBody(TypedDict):
-    """`next_cursor` is there only when there is more."""
+    """`next_cursor` is there only when there is more. With `verbose` each file is a LiveFile."""
 
     files: list[FileEntry]
     next_cursor: NotRequired[str]
@@ -239,10 +239,11 @@ class EventEntry(TypedDict):
 
 
 class SnapshotMessage(TypedDict):
-    """The first message of a live feed."""
+    """The first message of a live feed; one with a window tells how many files there are in `total`."""
 
     type: Literal["snapshot"]
     seq: int
+    total: NotRequired[int]
     files: list[LiveFile]
     routes: list[RouteEntry]
     storage: StorageBody

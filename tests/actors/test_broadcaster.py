@@ -240,3 +240,20 @@ def exposed_clients(metrics: Metrics) -> float:
     name = "transfer_agent_websocket_clients "
     [line] = [line for line in metrics.exposition(1.0).decode().splitlines() if line.startswith(name)]
     return float(line.removeprefix(name))
+
+
+@pytest.mark.parametrize(("visitors", "pause_s"), [(0, 0.25), (1, 0.25), (100, 0.25), (150, 0.36), (1000, 0.4)])
+async def test_many_visitors_are_told_less_often_but_within_half_a_second(
+    visitors: int, pause_s: float, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = await Bench.open(nursery)
+    feeds = [await bench.visit() for _ in range(visitors)]
+    await trio.sleep(1)
+    first = await bench.visit()
+    await trio.sleep(1)
+    began_s = autojump_clock.current_time()
+    await first.receive()
+    await bench.tell(FOUND)
+    await update(first)
+    assert autojump_clock.current_time() - began_s == pytest.approx(pause_s, abs=0.003)
+    assert len(feeds) == visitors

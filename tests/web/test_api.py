@@ -22,7 +22,7 @@ from tests.web.fake_desk import (
     FakeDesk,
     client_of,
 )
-from web import wire
+from web import listing, wire
 
 
 async def got(desk: FakeDesk, path: str) -> tuple[int, Any]:
@@ -43,7 +43,7 @@ async def refused(
 
 
 async def test_status_is_told() -> None:
-    assert await got(FakeDesk(), "/api/status") == (200, wire.status_body([A_FILE, COMPLETED]))
+    assert await got(FakeDesk(), "/api/status") == (200, listing.status_body([A_FILE, COMPLETED]))
 
 
 @pytest.mark.parametrize(

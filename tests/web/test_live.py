@@ -1,15 +1,12 @@
-import json
 from typing import Any
 
 import pytest
 import trio
-from attrs import evolve
 from quart.testing.connections import WebsocketDisconnectError, WebsocketResponseError
 
 from agent.desk import Busy
-from agent.views import Update
-from tests.web.fake_desk import A_FILE, A_ROUTE, AN_UPDATE, FakeDesk, client_of
-from web.live import MANY_FILES, MESSAGES_BORNE, _Live
+from tests.web.fake_desk import AN_UPDATE, FakeDesk, client_of
+from web.live import MESSAGES_BORNE
 
 
 async def test_a_visitor_gets_a_snapshot_and_then_what_changes() -> None:
@@ -79,30 +76,3 @@ async def test_a_busy_house_asks_to_come_back() -> None:
             await visitor.receive()
     assert refusal.value.response.status_code == 503
     assert refusal.value.response.headers["Retry-After"] == "1"
-
-
-def an_update(seq: int, files: int) -> Update:
-    changed = tuple(evolve(A_FILE, id=f"f{number}") for number in range(files))
-    return Update(seq, changed, (), (A_ROUTE,), ())
-
-
-@pytest.mark.parametrize("files", [1, MANY_FILES + 1])
-async def test_an_update_is_written_once_for_all_visitors_however_long_it_takes(
-    files: int,
-) -> None:
-    live, update, written = _Live(FakeDesk()), an_update(2, files), set()
-
-    async def visit() -> None:
-        written.add(id(await live._write(update)))
-
-    async with trio.open_nursery() as visitors:
-        for _ in range(3):
-            visitors.start_soon(visit)
-    assert len(written) == 1
-    body = json.loads(await live._write(update))
-    assert [file["id"] for file in body["changed"]] == [f"f{number}" for number in range(files)]
-
-
-async def test_another_update_is_written_anew() -> None:
-    live = _Live(FakeDesk())
-    assert await live._write(AN_UPDATE) != await live._write(an_update(3, 1))

@@ -19,7 +19,7 @@ WAITING = (
 )
 
 _Files = list[FileView]
-_found_at = attrgetter("discovered_at")
+_found_at = attrgetter("discovered_at", "id")
 
 
 def overflows(update: Update, limit: int) -> bool:

@@ -18,13 +18,15 @@ WAITING = (
     Status.DISCOVERED,
 )
 
+IDS_FOR_A_FILE = 10  # take about as many bytes
+
 _Files = list[FileView]
 _found_at = attrgetter("discovered_at", "id")
 
 
 def overflows(update: Update, limit: int) -> bool:
     """Whether the update tells of so much that a window of `limit` files is better shown anew."""
-    return len(update.changed) + len(update.removed) > limit
+    return len(update.changed) > limit or len(update.removed) > limit * IDS_FOR_A_FILE
 
 
 def select(files: Iterable[FileView], limit: int) -> _Files:

@@ -2,10 +2,12 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 from quart.testing.connections import WebsocketDisconnectError, WebsocketResponseError
 
 from agent.desk import Busy
-from tests.web.fake_desk import AN_UPDATE, FakeDesk, client_of
+from agent.views import Update
+from tests.web.fake_desk import A_FILE, A_ROUTE, AN_UPDATE, FakeDesk, client_of
 from web.live import MESSAGES_BORNE
 
 
@@ -76,3 +78,49 @@ async def test_a_busy_house_asks_to_come_back() -> None:
             await visitor.receive()
     assert refusal.value.response.status_code == 503
     assert refusal.value.response.headers["Retry-After"] == "1"
+
+
+def an_update(seq: int, files: int) -> Update:
+    changed = tuple(evolve(A_FILE, id=f"f{number}") for number in range(files))
+    return Update(seq, changed, (), (A_ROUTE,), ())
+
+
+async def test_with_a_window_no_message_holds_more_files() -> None:
+    desk = FakeDesk()
+    async with client_of(desk).websocket("/ws?window=1") as visitor:
+        first = await visitor.receive_json()
+        await desk.visitors[0].send(an_update(2, 1))
+        second = await visitor.receive_json()
+    assert (first["type"], len(first["files"]), first["total"]) == ("snapshot", 1, 2)
+    assert (second["type"], len(second["changed"])) == ("update", 1)
+
+
+async def test_after_a_snapshot_in_place_of_an_update_what_it_has_told_is_not_told_again() -> None:
+    desk = FakeDesk()
+    async with client_of(desk).websocket("/ws?window=1") as visitor:
+        await visitor.receive()
+        desk.seq = 4
+        for seq in (2, 3, 4, 5):
+            await desk.visitors[0].send(an_update(seq, 2 if seq == 2 else 1))
+        assert [(await visitor.receive_json())["seq"] for _ in range(2)] == [4, 5]
+        await desk.visitors[0].send(await desk.snapshot())  # of a new generation: always told
+        assert (await visitor.receive_json())["type"] == "snapshot"
+
+
+async def test_a_visitor_for_whom_nobody_answers_comes_back() -> None:
+    desk = FakeDesk()
+    async with client_of(desk).websocket("/ws?window=1") as visitor:
+        await visitor.receive()
+        desk.refusal = Busy()
+        await desk.visitors[0].send(an_update(2, 2))
+        with pytest.raises(WebsocketDisconnectError, match="1013"):
+            await visitor.receive()
+
+
+@pytest.mark.parametrize("window", ["", "0", "1001", "all"])
+async def test_a_window_of_another_size_is_refused_by_name(window: str) -> None:
+    async with client_of(FakeDesk()).websocket(f"/ws?window={window}") as visitor:
+        with pytest.raises(WebsocketResponseError) as refusal:
+            await visitor.receive()
+    assert refusal.value.response.status_code == 400
+    assert b"window: must be a number from 1 to 1000" in await refusal.value.response.get_data(as_text=False)

@@ -1,6 +1,6 @@
 """/ws: the live feed, a snapshot and then what changes."""
 
-from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import trio
 from attrs import define, field
@@ -9,7 +9,7 @@ from quart import Blueprint, websocket
 from agent.desk import Busy
 from agent.views import Feed, Snapshot
 from web import query
-from web.frames import Framed, way_to
+from web.frames import way_to
 from web.guard import SUBPROTOCOL
 from web.press import Press
 from web.reception import Reception
@@ -54,24 +54,15 @@ class _Live:
     async def _tell(
         self, feed: trio.MemoryReceiveChannel[Feed], limit: int | None, visit: trio.CancelScope
     ) -> None:
-        send = way_to(websocket)
-        async for message in self._messages(feed, limit):
-            await send(message)
-        visit.cancel()
-
-    async def _messages(
-        self, feed: trio.MemoryReceiveChannel[Feed], limit: int | None
-    ) -> AsyncIterator[Framed]:
-        """Until the feed ends or nobody answers; without what a snapshot in place of an update has told."""
-        seq = 0
-        async for news in feed:
-            if isinstance(news, Snapshot) or news.seq > seq:
-                try:
+        """Without the updates whose news a snapshot has told already, in place of an earlier one."""
+        send, seq = way_to(websocket), 0
+        with suppress(Busy):
+            async for news in feed:
+                if isinstance(news, Snapshot) or news.seq > seq:
                     printed = await self._press.printed(news, limit)
-                except Busy:
-                    return
-                seq = printed.seq
-                yield printed.message
+                    seq = printed.seq
+                    await send(printed.message)
+        visit.cancel()
 
 
 async def _listen() -> None:

@@ -110,11 +110,11 @@ async def read_to_the_end(stream: trio.SocketStream) -> bytes:
         return b"".join([bytes(data) async for data in stream])
 
 
-async def read_until(stream: trio.SocketStream, wanted: bytes) -> bytes:
+async def read_until(stream: trio.SocketStream, wanted: bytes, at_once: int | None = None) -> bytes:
     heard = b""
     with trio.fail_after(SOON_S):
         while wanted not in heard:
-            data = await stream.receive_some()
+            data = await stream.receive_some(at_once)
             assert data, heard
             heard += data
     return heard

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from agent import __version__
 from agent.terms import Status, UploadFileState
-from web import shapes
+from web import shapes, upload_shapes
 
 Schema = dict[str, object]
 
@@ -67,28 +67,28 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("post", "/uploads/"): Operation(
         "Send what is in a folder into a bucket, and what comes or changes there meanwhile",
         {
-            201: shapes.UploadCreated,
+            201: upload_shapes.UploadCreated,
             400: shapes.Problem,
             409: shapes.Problem,
             422: shapes.Problem,
             503: shapes.Problem,
         },
-        body=shapes.UploadRequest,
+        body=upload_shapes.UploadRequest,
     ),
     ("get", "/uploads/"): Operation(
-        "Upload jobs, newest first", {200: shapes.UploadsBody}, ("limit", "cursor")
+        "Upload jobs, newest first", {200: upload_shapes.UploadsBody}, ("limit", "cursor")
     ),
     ("get", "/uploads/{upload_id}"): Operation(
-        "How an upload job stands", {200: shapes.UploadEntry, 404: shapes.Problem}
+        "How an upload job stands", {200: upload_shapes.UploadEntry, 404: shapes.Problem}
     ),
     ("get", "/uploads/{upload_id}/files"): Operation(
         "Its files, in the order in which they were found",
-        {200: shapes.UploadFilesBody, 404: shapes.Problem},
+        {200: upload_shapes.UploadFilesBody, 404: shapes.Problem},
         ("state", "limit", "cursor"),
     ),
     ("delete", "/uploads/{upload_id}"): Operation(
         "Stop an upload job; what has been delivered stays",
-        {202: shapes.UploadStopped, 404: shapes.Problem, 409: shapes.Problem},
+        {202: upload_shapes.UploadStopped, 404: shapes.Problem, 409: shapes.Problem},
     ),
     ("get", "/livez"): Operation("The program runs", {200: _TEXT}),
     ("get", "/readyz"): Operation("Every destination is usable", {200: _TEXT, 503: _TEXT}, ("verbose",)),

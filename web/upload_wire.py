@@ -2,11 +2,11 @@
 
 from agent.terms import UploadFile, UploadJob
 from agent.views import UploadFilesPage, UploadsPage
-from web import shapes
+from web import upload_shapes
 from web.wire import moment
 
 
-def upload_entry(job: UploadJob) -> shapes.UploadEntry:
+def upload_entry(job: UploadJob) -> upload_shapes.UploadEntry:
     return {
         "upload_id": job.id,
         "progress": job.progress,
@@ -22,21 +22,21 @@ def upload_entry(job: UploadJob) -> shapes.UploadEntry:
     }
 
 
-def uploads_body(page: UploadsPage) -> shapes.UploadsBody:
-    body: shapes.UploadsBody = {"uploads": [upload_entry(job) for job in page.jobs]}
+def uploads_body(page: UploadsPage) -> upload_shapes.UploadsBody:
+    body: upload_shapes.UploadsBody = {"uploads": [upload_entry(job) for job in page.jobs]}
     if page.next_before_id is not None:
         body["next_cursor"] = str(page.next_before_id)
     return body
 
 
-def upload_files_body(page: UploadFilesPage) -> shapes.UploadFilesBody:
-    body: shapes.UploadFilesBody = {"files": [_file_entry(file) for file in page.files]}
+def upload_files_body(page: UploadFilesPage) -> upload_shapes.UploadFilesBody:
+    body: upload_shapes.UploadFilesBody = {"files": [_file_entry(file) for file in page.files]}
     if page.next_after_id is not None:
         body["next_cursor"] = str(page.next_after_id)
     return body
 
 
-def _file_entry(file: UploadFile) -> shapes.UploadFileEntry:
+def _file_entry(file: UploadFile) -> upload_shapes.UploadFileEntry:
     return {
         "path": file.path,
         "state": file.state.value,

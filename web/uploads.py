@@ -12,7 +12,7 @@ from werkzeug.exceptions import BadRequest, UnprocessableEntity
 from agent.config import keys
 from agent.upload_desk import UploadOrder
 from agent.views import UploadFilesQuery, UploadsQuery
-from web import query, shapes, upload_wire
+from web import query, upload_shapes, upload_wire
 from web.api import answer
 from web.reception import UploadReception
 
@@ -41,7 +41,7 @@ class _Uploads:
 
     async def add(self) -> Response:
         upload_id = await self._desk.add(read_order(await request.get_data()))
-        body: shapes.UploadCreated = {"upload_id": upload_id, "status": "created"}
+        body: upload_shapes.UploadCreated = {"upload_id": upload_id, "status": "created"}
         made = answer(body, HTTPStatus.CREATED)
         made.headers["Location"] = f"/uploads/{upload_id}"
         return made
@@ -64,7 +64,7 @@ class _Uploads:
 
     async def stop(self, upload_id: str) -> Response:
         await self._desk.stop(upload_id)
-        body: shapes.UploadStopped = {"upload_id": upload_id, "status": "stopped"}
+        body: upload_shapes.UploadStopped = {"upload_id": upload_id, "status": "stopped"}
         return answer(body, HTTPStatus.ACCEPTED)
 
 

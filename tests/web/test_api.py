@@ -86,6 +86,11 @@ async def test_files_are_chosen_by_status_and_route(query: str, ids: list[str]) 
     assert [file["id"] for file in body["files"]] == ids
 
 
+async def test_files_are_searched_for_and_told_of_as_the_live_feed_does() -> None:
+    _, body = await got(FakeDesk(), "/api/files?search=DAY1&verbose")
+    assert body == {"files": [wire.live_file(A_FILE)]}
+
+
 async def test_paging_through_the_files_shows_each_once() -> None:
     files = tuple(evolve(A_FILE, id=f"f{number}") for number in (3, 1, 2, 5, 4))
     desk, seen = FakeDesk(files=files), list[str]()

@@ -243,7 +243,7 @@ def exposed_clients(metrics: Metrics) -> float:
 
 
 @pytest.mark.parametrize(
-    ("visitors", "pause_s"), [(0, 0.25), (1, 0.25), (100, 0.25), (150, 0.36), (1000, 0.4)]
+    ("visitors", "pause_s"), [(0, 0.25), (1, 0.25), (100, 0.25), (130, 0.312), (1000, 0.33)]
 )
 async def test_many_visitors_are_told_less_often_but_within_half_a_second(
     visitors: int, pause_s: float, nursery: trio.Nursery, autojump_clock: MockClock

@@ -12,6 +12,7 @@ from agent.messages import (
     BroadcasterInbox,
     Cancel,
     DispatcherInbox,
+    Glance,
     PauseRoute,
     Reload,
     ResumeRoute,
@@ -77,11 +78,11 @@ class Desk:
         Raises:
             Busy: no answer in time.
         """
-        async with self.feed() as feed:
+        answer_in, answer_out = trio.open_memory_channel[Snapshot](1)
+        with answer_in, answer_out:
+            await _hand_over(self._broadcaster, Glance(answer_in))
             with trio.move_on_after(PATIENCE_S):
-                first = await _first(feed)
-                if isinstance(first, Snapshot):
-                    return first
+                return await answer_out.receive()
         raise Busy
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
@@ -179,11 +180,4 @@ async def _hand_over(channel: trio.MemorySendChannel[T], message: T) -> None:
         with trio.fail_after(PATIENCE_S):
             await channel.send(message)
     except (trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise Busy from error
-
-
-async def _first(feed: trio.MemoryReceiveChannel[Feed]) -> Feed:
-    try:
-        return await feed.receive()
-    except trio.EndOfChannel as error:
         raise Busy from error

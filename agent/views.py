@@ -151,11 +151,12 @@ class Event:
     text: str
 
 
-@frozen
+@frozen(eq=False)
 class Snapshot:
     """All that a visitor needs to start; `files` holds the tracked ones and the last 100 completed.
 
-    `journal_error`: why nothing can be written down just now, None: it can.
+    `journal_error`: why nothing can be written down just now, None: it can. News (this and `Update`) are the
+    same only if identical: what is made of them once for all visitors is kept by that.
     """
 
     seq: int
@@ -165,7 +166,7 @@ class Snapshot:
     journal_error: str | None = None
 
 
-@frozen
+@frozen(eq=False)
 class Update:
     """What changed since number `seq` - 1."""
 

@@ -17,7 +17,8 @@ RETRY_S = 1.0
 PATIENCE_S = 5.0
 PING_EVERY_S = 10.0
 BUFFER_BYTES = 1 << 16
-MESSAGE_BYTES = 1 << 30  # a snapshot holds every tracked file
+FEED = "/ws?window=250"  # more than fits on a terminal
+MESSAGE_BYTES = 1 << 26
 
 LOST = (ConnectionClosed, OSError, trio.BrokenResourceError, trio.TooSlowError)
 
@@ -126,7 +127,7 @@ async def _visit(url: str, token: str | None, hear: Callable[[Body], bool]) -> N
                 nursery,
                 stream,
                 place.netloc,
-                "/ws",
+                FEED,
                 extra_headers=headers,
                 max_message_size=MESSAGE_BYTES,
                 receive_buffer_size=BUFFER_BYTES,

@@ -13,6 +13,7 @@ from agent.messages import (
     BroadcasterInbox,
     Cancel,
     DispatcherInbox,
+    Glance,
     PauseRoute,
     Reload,
     ResumeRoute,
@@ -21,7 +22,7 @@ from agent.messages import (
 )
 from agent.terms import Status
 from agent.upload_desk import UploadDesk
-from agent.views import Course, Feed, FileView, HistoryQuery, Snapshot, Update
+from agent.views import Course, FileView, HistoryQuery, Snapshot, Update
 from agent.workers import Workers
 from tests.fakes import FakeLedger
 from tests.rules.samples import STATE, a_route_view
@@ -37,6 +38,9 @@ def a_view(status: Status = Status.COPYING) -> FileView:
 
 def a_snapshot(status: Status = Status.COPYING) -> Snapshot:
     return Snapshot(1, (a_view(status),), (a_route_view(),), ())
+
+
+SNAPSHOT = a_snapshot()
 
 
 @frozen
@@ -61,38 +65,30 @@ class House:
         desk.connect(orders_in)
         return cls(desk, facts_out, reloads_out, orders_out, ledger)
 
-    async def receive_visitors(self, *news: Feed) -> None:
+    async def receive_visitors(self, snapshot: Snapshot) -> None:
         async for fact in self.facts:
+            if isinstance(fact, Glance):
+                fact.answer.send_nowait(snapshot)
+                continue
             assert isinstance(fact, Subscribe)
-            for each in news:
-                fact.feed.send_nowait(each)
+            for news in (snapshot, UPDATE):
+                fact.feed.send_nowait(news)
             fact.feed.close()
 
 
-def opened(nursery: trio.Nursery, *news: Feed) -> House:
+def opened(nursery: trio.Nursery, snapshot: Snapshot = SNAPSHOT) -> House:
     house = House.open()
-    nursery.start_soon(house.receive_visitors, *(news or (a_snapshot(),)))
+    nursery.start_soon(house.receive_visitors, snapshot)
     return house
 
 
 async def test_a_feed_brings_what_the_broadcaster_says_until_it_closes(nursery: trio.Nursery) -> None:
-    house = opened(nursery, a_snapshot(), UPDATE)
-    async with house.desk.feed() as feed:
-        assert [news async for news in feed] == [a_snapshot(), UPDATE]
+    async with opened(nursery).desk.feed() as feed:
+        assert [news async for news in feed] == [SNAPSHOT, UPDATE]
 
 
-async def test_a_snapshot_is_the_first_that_a_feed_brings(nursery: trio.Nursery) -> None:
-    assert await opened(nursery).desk.snapshot() == a_snapshot()
-
-
-@pytest.mark.parametrize("news", [(), (UPDATE,)])
-async def test_a_feed_that_does_not_begin_with_a_snapshot_means_come_back(
-    nursery: trio.Nursery, news: tuple[Feed, ...]
-) -> None:
-    house = House.open()
-    nursery.start_soon(house.receive_visitors, *news)
-    with pytest.raises(Busy):
-        await house.desk.snapshot()
+async def test_a_snapshot_is_to_be_had_without_a_feed(nursery: trio.Nursery) -> None:
+    assert await opened(nursery).desk.snapshot() is SNAPSHOT
 
 
 @pytest.mark.parametrize("capacity", [0, 8])

@@ -29,7 +29,7 @@ ONLY_IN = {
     },  # all wiring is readable
     "open_process": {"agent/workers.py"},
     "Thread": {"agent/log.py", "agent/worker.py", "agent/stores/stages.py"},
-    "to_thread": {"agent/ledger.py", "agent/household.py", "agent/desk.py", "web/api.py", "web/live.py"},
+    "to_thread": {"agent/ledger.py", "agent/household.py", "agent/desk.py", "web/api.py", "web/press.py"},
     "print": {"agent/cli"},
     "echo": {"agent/cli"},
     "unlink": {

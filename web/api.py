@@ -1,18 +1,15 @@
 """/api: what visitors may read and order, each a question to the desk and an answer from wire.py."""
 
-import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 import trio
 from attrs import frozen
 from quart import Blueprint, Response, request
 
-from agent.desk import Unknown
 from agent.rules.health import Level
-from agent.terms import Status
-from agent.views import FileView, HistoryQuery
-from web import query, shapes, wire
+from agent.views import HistoryQuery
+from web import listing, query, shapes, wire
 from web.reception import Reception
 
 HISTORY_LIMIT = 100
@@ -29,11 +26,11 @@ def answer(body: Mapping[str, object], code: int = HTTPStatus.OK) -> Response:
 
 
 async def _long_answer(body: Callable[[], Mapping[str, object]]) -> Response:
-    """For bodies with all the files: made in a thread, since 100,000 of them take more than a second."""
+    """For bodies made of all the files: in a thread, since 100,000 of them take up to some seconds."""
     return _as_json(await trio.to_thread.run_sync(lambda: wire.encode(body())), HTTPStatus.OK)
 
 
-def _as_json(written: str, code: int) -> Response:
+def _as_json(written: bytes, code: int) -> Response:
     return Response(written, status=code, content_type="application/json")
 
 
@@ -61,18 +58,21 @@ class _Reads:
 
     async def status(self) -> Response:
         files = (await self._desk.snapshot()).files
-        return await _long_answer(lambda: wire.status_body(files))
+        return await _long_answer(lambda: listing.status_body(files))
 
     async def storage(self) -> Response:
         body = wire.storage_body((await self._desk.snapshot()).routes)
         return answer(body, _STORAGE_CODES[body["status"]])
 
     async def files(self) -> Response:
-        choice = _Choice(
+        """`?verbose`: each file as the live feed tells of it."""
+        choice = listing.Choice(
             status=query.status(request.args),
             route=request.args.get("route"),
+            search=request.args.get("search", ""),
             after=query.file_cursor(request.args),
-            limit=query.limit(request.args, sys.maxsize),
+            limit=query.limit(request.args, None),
+            verbose="verbose" in request.args,
         )
         files = (await self._desk.snapshot()).files
         return await _long_answer(lambda: choice.body(files))
@@ -95,32 +95,8 @@ class _Reads:
 
     async def explain(self) -> Response:
         path = query.required(query.shown(request.query_string), "path")
-        return answer(wire.live_file(_find(path, (await self._desk.snapshot()).files)))
-
-
-@frozen
-class _Choice:
-    """Which files to list: of this status and route, after this mark, at most so many, oldest first."""
-
-    status: Status | None
-    route: str | None
-    after: query.FileMark | None
-    limit: int
-
-    def body(self, files: Iterable[FileView]) -> shapes.FilesBody:
-        found = sorted(filter(self._includes, files), key=_mark)
-        shown = found[: self.limit]
-        body: shapes.FilesBody = {"files": [wire.file_entry(file) for file in shown]}
-        if len(found) > self.limit:
-            body["next_cursor"] = query.write_file_cursor(_mark(shown[-1]))
-        return body
-
-    def _includes(self, file: FileView) -> bool:
-        return (
-            self.status in (None, file.status)
-            and self.route in (None, file.route)
-            and (self.after is None or _mark(file) > self.after)
-        )
+        files = (await self._desk.snapshot()).files
+        return await _long_answer(lambda: wire.live_file(listing.find(path, files)))
 
 
 @frozen
@@ -152,15 +128,3 @@ async def _order(name: str, order: Awaitable[None], subject: str | None = None) 
     if subject is not None:
         body["subject"] = subject
     return answer(body, HTTPStatus.ACCEPTED)
-
-
-def _mark(file: FileView) -> query.FileMark:
-    return file.discovered_at, file.id
-
-
-def _find(path: str, files: Iterable[FileView]) -> FileView:
-    """The newest file of that name; names are compared as shown, so an odd one can be asked for."""
-    named = [file for file in files if path in (wire.text(file.path), wire.text(file.file_path))]
-    if not named:
-        raise Unknown(f"no tracked file is named {path!r}")
-    return max(named, key=_mark)

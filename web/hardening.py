@@ -1,6 +1,7 @@
 """One connection: Hypercorn's HTTP/1.1 and WebSocket, so that no client can end, hang or fill the server."""
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
@@ -28,6 +29,8 @@ from hypercorn.typing import (
     Scope,
 )
 from hypercorn.utils import parse_socket_addr
+
+from web.frames import CONNECTION
 
 IDLE_S = 10.0  # for a whole request head to arrive, and between two requests
 SILENCE_S = 60.0  # for a client to say something, if only to a ping, and for the application to listen
@@ -113,7 +116,7 @@ class _Connection:
                 self._config,
                 self._context,
                 tasks,
-                ConnectionState(self._state.copy()),
+                ConnectionState({**self._state, CONNECTION: self}),
                 ssl=False,
                 client=client,
                 server=server,
@@ -149,17 +152,26 @@ class _Connection:
         else:
             self._life.cancel()
 
-    async def _send(self, data: bytes) -> None:
-        async with self._sending:
-            try:
+    async def post(self, frame: bytes) -> None:
+        """Send a ready-made frame: at once and without a pause, where the client has room for it."""
+        sent = 0
+        if not self._sending.locked():
+            with suppress(OSError):  # no room, or nobody there any more: the way below meets it again
+                sent = os.write(self._stream.socket.fileno(), frame)
+        if sent < len(frame):
+            await self._send(memoryview(frame)[sent:])
+
+    async def _send(self, data: bytes | memoryview) -> None:
+        try:
+            async with self._sending:
                 for start in range(0, len(data), PIECE_BYTES):
                     with trio.fail_after(SEND_S):
                         await self._stream.send_all(data[start : start + PIECE_BYTES])
-            except (trio.BrokenResourceError, trio.TooSlowError):
-                self._life.cancel()
-            except trio.Cancelled:
-                self._life.cancel()  # after half a message nothing else makes sense
-                raise
+        except (trio.BrokenResourceError, trio.TooSlowError):
+            self._life.cancel()
+        except trio.Cancelled:
+            self._life.cancel()  # after half a message nothing else makes sense
+            raise
 
     async def _close(self) -> None:
         """Close in stages, or unread bytes would reset the connection and lose our answer.

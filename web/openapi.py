@@ -9,7 +9,7 @@ from attrs import frozen
 
 from agent import __version__
 from agent.terms import Status, UploadFileState
-from web import shapes
+from web import shapes, upload_shapes
 
 Schema = dict[str, object]
 
@@ -45,7 +45,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", "/api/files"): Operation(
         "Every tracked file and the last completed ones, oldest first",
         {200: shapes.FilesBody},
-        ("status", "route", "limit", "cursor"),
+        ("status", "route", "search", "limit", "cursor", "verbose"),
     ),
     ("get", "/api/routes"): Operation("Each route", {200: shapes.RoutesBody}),
     ("get", "/api/history"): Operation(
@@ -67,35 +67,37 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("post", "/uploads/"): Operation(
         "Send what is in a folder into a bucket, and what comes or changes there meanwhile",
         {
-            201: shapes.UploadCreated,
+            201: upload_shapes.UploadCreated,
             400: shapes.Problem,
             409: shapes.Problem,
             422: shapes.Problem,
             503: shapes.Problem,
         },
-        body=shapes.UploadRequest,
+        body=upload_shapes.UploadRequest,
     ),
     ("get", "/uploads/"): Operation(
-        "Upload jobs, newest first", {200: shapes.UploadsBody}, ("limit", "cursor")
+        "Upload jobs, newest first", {200: upload_shapes.UploadsBody}, ("limit", "cursor")
     ),
     ("get", "/uploads/{upload_id}"): Operation(
-        "How an upload job stands", {200: shapes.UploadEntry, 404: shapes.Problem}
+        "How an upload job stands", {200: upload_shapes.UploadEntry, 404: shapes.Problem}
     ),
     ("get", "/uploads/{upload_id}/files"): Operation(
         "Its files, in the order in which they were found",
-        {200: shapes.UploadFilesBody, 404: shapes.Problem},
+        {200: upload_shapes.UploadFilesBody, 404: shapes.Problem},
         ("state", "limit", "cursor"),
     ),
     ("delete", "/uploads/{upload_id}"): Operation(
         "Stop an upload job; what has been delivered stays",
-        {202: shapes.UploadStopped, 404: shapes.Problem, 409: shapes.Problem},
+        {202: upload_shapes.UploadStopped, 404: shapes.Problem, 409: shapes.Problem},
     ),
     ("get", "/livez"): Operation("The program runs", {200: _TEXT}),
     ("get", "/readyz"): Operation("Every destination is usable", {200: _TEXT, 503: _TEXT}, ("verbose",)),
     ("get", "/metrics"): Operation("Prometheus text format", {200: _TEXT}),
     ("get", "/openapi.json"): Operation("This document", {200: object}),
     ("get", "/ws"): Operation(
-        "A WebSocket (RFC 6455): a SnapshotMessage, then UpdateMessages; close 1013: come back", {101: None}
+        "A WebSocket (RFC 6455): a SnapshotMessage, then UpdateMessages; close 1013: come back",
+        {101: None},
+        ("window",),
     ),
 }
 
@@ -108,7 +110,17 @@ _PARAMETERS: dict[str, Schema] = {
     "since": {"type": "string", "description": "RFC 3339, or seconds since the epoch"},
     "until": {"type": "string", "description": "RFC 3339, or seconds since the epoch; not included"},
     "path": {"type": "string", "description": "absolute, or relative to the source"},
-    "verbose": {"type": "string", "description": "a line for each destination"},
+    "search": {"type": "string", "description": "part of a path or of a route's name, in any case"},
+    "verbose": {
+        "type": "string",
+        "description": "a line for each destination; each file as a LiveFile",
+    },
+    "window": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1000,
+        "description": "at most so many files in a message; a snapshot in place of an update with more",
+    },
 }
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 from werkzeug.exceptions import BadRequest
@@ -17,16 +17,17 @@ _NUMBER = re.compile(r"[0-9]{1,18}")  # fits the journal's 64-bit numbers
 _EPOCH_S = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 Args = Mapping[str, str]
+Default = TypeVar("Default", int, None)
 FileMark = tuple[float, str]
 
 
-def limit(args: Args, default: int) -> int:
+def limit(args: Args, default: Default, name: str = "limit") -> int | Default:
     """1 to `MAX_LIMIT` entries."""
-    value = args.get("limit")
+    value = args.get(name)
     if value is None:
         return default
     if not _NUMBER.fullmatch(value) or not 1 <= int(value) <= MAX_LIMIT:
-        _refuse("limit", f"a number from 1 to {MAX_LIMIT}")
+        _refuse(name, f"a number from 1 to {MAX_LIMIT}")
     return int(value)
 
 

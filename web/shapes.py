@@ -6,14 +6,12 @@ The five older bodies keep the names their clients know; everything else is snak
 from typing import Annotated, Literal, NotRequired, TypedDict
 
 from agent.rules.health import Level
-from agent.terms import Status, UploadFileState, UploadState, VerifyLevel
+from agent.terms import Status, VerifyLevel
 from agent.views import HistoryResult
 
 Moment = Annotated[str, "date-time"]  # RFC 3339, UTC, milliseconds
 StatusWord = Annotated[str, Status]
 LevelWord = Annotated[str, Level]
-UploadStateWord = Annotated[str, UploadState]
-UploadFileStateWord = Annotated[str, UploadFileState]
 
 
 class InProgress(TypedDict):
@@ -96,7 +94,7 @@ class LiveFile(FileEntry):
 
 
 class FilesBody(TypedDict):
-    """`next_cursor` is there only when there is more."""
+    """`next_cursor` is there only when there is more. With `verbose` each file is a LiveFile."""
 
     files: list[FileEntry]
     next_cursor: NotRequired[str]
@@ -171,67 +169,6 @@ class HistoryBody(TypedDict):
     next_cursor: NotRequired[str]
 
 
-class UploadRequest(TypedDict):
-    """`source_folder` is absolute; `pattern` a glob on the path below it, without one every file counts."""
-
-    source_folder: str
-    destination_bucket: str
-    pattern: NotRequired[str | None]
-
-
-class UploadCreated(TypedDict):
-    upload_id: str
-    status: Literal["created"]
-
-
-class UploadStopped(TypedDict):
-    upload_id: str
-    status: Literal["stopped"]
-
-
-class UploadEntry(TypedDict):
-    """One job; `progress` is from 0 to 1, by bytes. `error_message`: why it failed, or what holds it up."""
-
-    upload_id: str
-    progress: float
-    state: UploadStateWord
-    total_files: int
-    completed_files: int
-    source_folder: str
-    destination_bucket: str
-    pattern: str | None
-    error_message: str | None
-    created_at: Moment
-    updated_at: Moment
-
-
-class UploadsBody(TypedDict):
-    """Newest first; `next_cursor` is there only when there is more."""
-
-    uploads: list[UploadEntry]
-    next_cursor: NotRequired[str]
-
-
-class UploadFileEntry(TypedDict):
-    """One file of an upload job; `path` is relative to its folder, `key` is where it stands in the bucket."""
-
-    path: str
-    state: UploadFileStateWord
-    file_size: int
-    last_write_time: Moment
-    key: str | None
-    error_message: str | None
-    created_at: Moment
-    updated_at: Moment
-
-
-class UploadFilesBody(TypedDict):
-    """In the order in which they were found; `next_cursor` is there only when there is more."""
-
-    files: list[UploadFileEntry]
-    next_cursor: NotRequired[str]
-
-
 class EventEntry(TypedDict):
     at: Moment
     level: Literal["warning", "error"]
@@ -239,10 +176,11 @@ class EventEntry(TypedDict):
 
 
 class SnapshotMessage(TypedDict):
-    """The first message of a live feed."""
+    """The first message of a live feed; one with a window tells how many files there are in `total`."""
 
     type: Literal["snapshot"]
     seq: int
+    total: NotRequired[int]
     files: list[LiveFile]
     routes: list[RouteEntry]
     storage: StorageBody

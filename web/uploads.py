@@ -12,7 +12,7 @@ from werkzeug.exceptions import BadRequest, UnprocessableEntity
 from agent.config import keys
 from agent.upload_desk import UploadOrder
 from agent.views import UploadFilesQuery, UploadsQuery
-from web import query, shapes, wire
+from web import query, upload_shapes, upload_wire
 from web.api import answer
 from web.reception import UploadReception
 
@@ -41,17 +41,17 @@ class _Uploads:
 
     async def add(self) -> Response:
         upload_id = await self._desk.add(read_order(await request.get_data()))
-        body: shapes.UploadCreated = {"upload_id": upload_id, "status": "created"}
+        body: upload_shapes.UploadCreated = {"upload_id": upload_id, "status": "created"}
         made = answer(body, HTTPStatus.CREATED)
         made.headers["Location"] = f"/uploads/{upload_id}"
         return made
 
     async def jobs(self) -> Response:
         asked = UploadsQuery(query.limit(request.args, JOBS_LIMIT), query.row_cursor(request.args))
-        return answer(wire.uploads_body(await self._desk.page(asked)))
+        return answer(upload_wire.uploads_body(await self._desk.page(asked)))
 
     async def job(self, upload_id: str) -> Response:
-        return answer(wire.upload_entry(await self._desk.find(upload_id)))
+        return answer(upload_wire.upload_entry(await self._desk.find(upload_id)))
 
     async def files(self, upload_id: str) -> Response:
         asked = UploadFilesQuery(
@@ -60,11 +60,11 @@ class _Uploads:
             limit=query.limit(request.args, FILES_LIMIT),
             after_id=query.row_cursor(request.args) or 0,
         )
-        return answer(wire.upload_files_body(await self._desk.files(asked)))
+        return answer(upload_wire.upload_files_body(await self._desk.files(asked)))
 
     async def stop(self, upload_id: str) -> Response:
         await self._desk.stop(upload_id)
-        body: shapes.UploadStopped = {"upload_id": upload_id, "status": "stopped"}
+        body: upload_shapes.UploadStopped = {"upload_id": upload_id, "status": "stopped"}
         return answer(body, HTTPStatus.ACCEPTED)
 
 

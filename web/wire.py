@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import overload
 
+from agent.rules import window
 from agent.rules.health import GIB_BYTES, Level, Verdict, judge, standing, worst
-from agent.terms import Status, UploadFile, UploadJob
+from agent.terms import Status
 from agent.views import (
     Event,
     FileView,
@@ -16,14 +17,10 @@ from agent.views import (
     RouteView,
     Snapshot,
     Update,
-    UploadFilesPage,
-    UploadsPage,
 )
 from web import shapes
 
 UNKNOWN_GB = -1
-IN_PROGRESS = (Status.COPYING, Status.VERIFYING)
-ENDED = (Status.COMPLETED, Status.FAILED)
 ENTRIES_AT_ONCE = 100  # of a list: a millisecond or so
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
@@ -39,20 +36,31 @@ def text(value: str) -> str:
     return _SURROGATES.sub("\ufffd", value)
 
 
-def encode(body: Mapping[str, object]) -> str:
-    """JSON (RFC 8259) that any client can read, whatever bytes a file name holds.
+def encode(body: Mapping[str, object]) -> bytes:
+    """JSON (RFC 8259) that any client can read, whatever bytes a file name holds."""
+    return b"".join(pieces(body))
 
-    Lists are written some entries at a time: the encoder keeps the interpreter to itself while it runs, and
-    a long list is best written in a thread that lets others run.
+
+def pieces(body: Mapping[str, object]) -> list[bytes]:
+    """The same in parts: encoding and joining keep the interpreter to themselves while they run.
+
+    A long list is best written in a thread, which so lets others run.
     """
-    return "{" + ",".join(f"{_write(key)}:{_write_member(value)}" for key, value in body.items()) + "}"
+    found = [b"{"]
+    for key, value in body.items():
+        found.append(f"{_write(key)}:".encode())
+        found += _entries(value) if isinstance(value, list) else [_write(value).encode()]
+        found.append(b",")
+    found[-1:] = [b"}"] if body else [b"{}"]
+    return found
 
 
-def _write_member(value: object) -> str:
-    if not isinstance(value, list) or len(value) <= ENTRIES_AT_ONCE:
-        return _write(value)
-    parts = (value[start : start + ENTRIES_AT_ONCE] for start in range(0, len(value), ENTRIES_AT_ONCE))
-    return f"[{','.join(_write(part)[1:-1] for part in parts)}]"
+def _entries(values: list[object]) -> Iterator[bytes]:
+    yield b"["
+    for start in range(0, len(values), ENTRIES_AT_ONCE):
+        part = _write(values[start : start + ENTRIES_AT_ONCE])[1:-1]
+        yield f"{',' if start else ''}{part}".encode()
+    yield b"]"
 
 
 def _write(value: object) -> str:
@@ -166,48 +174,6 @@ def _gib(free_bytes: int | None) -> int:
     return UNKNOWN_GB if free_bytes is None else free_bytes // GIB_BYTES
 
 
-def status_body(files: Iterable[FileView]) -> shapes.StatusBody:
-    by_age = sorted(files, key=_began_at)
-    running = [_in_progress(file) for file in by_age if file.status in IN_PROGRESS]
-    pending = [file.path for file in by_age if file.status not in (*IN_PROGRESS, *ENDED)]
-    ended = sorted(by_age, key=_ended_at, reverse=True)
-    body: shapes.StatusBody = {
-        "pendingFilesCount": len(pending),
-        "pendingFiles": pending,
-        "inProgress": running[0] if running else None,
-        "recentlyCompleted": [
-            {"file": file.path, "completedAt": moment(file.completed_at)}
-            for file in ended
-            if file.status is Status.COMPLETED
-        ],
-        "failedFiles": [
-            {"file": file.path, "error": file.error or "", "failedAt": moment(file.completed_at)}
-            for file in ended
-            if file.status is Status.FAILED
-        ],
-    }
-    if len(running) > 1:
-        body["allInProgress"] = running
-    return body
-
-
-def _in_progress(file: FileView) -> shapes.InProgress:
-    return {
-        "file": file.path,
-        "progressPercentage": int(progress(file)),
-        "status": file.status.value,
-        "startTime": moment(_began_at(file)),
-    }
-
-
-def _began_at(file: FileView) -> float:
-    return file.discovered_at if file.started_at is None else file.started_at
-
-
-def _ended_at(file: FileView) -> float:
-    return 0.0 if file.completed_at is None else file.completed_at
-
-
 def history_entry(row: HistoryRow) -> shapes.HistoryEntry:
     return {
         "transfer_id": row.transfer_id,
@@ -234,58 +200,20 @@ def history_body(page: HistoryPage) -> shapes.HistoryBody:
     return body
 
 
-def upload_entry(job: UploadJob) -> shapes.UploadEntry:
-    return {
-        "upload_id": job.id,
-        "progress": job.progress,
-        "state": job.state.value,
-        "total_files": job.total_files,
-        "completed_files": job.completed_files,
-        "source_folder": job.source_folder,
-        "destination_bucket": job.destination_bucket,
-        "pattern": job.pattern,
-        "error_message": job.error,
-        "created_at": moment(job.created_at),
-        "updated_at": moment(job.updated_at),
-    }
-
-
-def uploads_body(page: UploadsPage) -> shapes.UploadsBody:
-    body: shapes.UploadsBody = {"uploads": [upload_entry(job) for job in page.jobs]}
-    if page.next_before_id is not None:
-        body["next_cursor"] = str(page.next_before_id)
-    return body
-
-
-def upload_files_body(page: UploadFilesPage) -> shapes.UploadFilesBody:
-    body: shapes.UploadFilesBody = {"files": [_upload_file(file) for file in page.files]}
-    if page.next_after_id is not None:
-        body["next_cursor"] = str(page.next_after_id)
-    return body
-
-
-def _upload_file(file: UploadFile) -> shapes.UploadFileEntry:
-    return {
-        "path": file.path,
-        "state": file.state.value,
-        "file_size": file.size_bytes,
-        "last_write_time": moment(file.mtime_ns / 1e9),
-        "key": file.key,
-        "error_message": file.error,
-        "created_at": moment(file.created_at),
-        "updated_at": moment(file.updated_at),
-    }
-
-
-def snapshot_message(snapshot: Snapshot) -> shapes.SnapshotMessage:
-    return {
+def snapshot_message(snapshot: Snapshot, limit: int | None = None) -> shapes.SnapshotMessage:
+    """With a limit: a window on the files, and how many there are."""
+    files = snapshot.files if limit is None else window.select(snapshot.files, limit)
+    body: shapes.SnapshotMessage = {
         "type": "snapshot",
         "seq": snapshot.seq,
-        "files": [live_file(file) for file in snapshot.files],
+        "files": [live_file(file) for file in files],
         "routes": [route_entry(route) for route in snapshot.routes],
         "storage": storage_body(snapshot.routes),
         "events": [_event(event) for event in snapshot.events],
     }
+    if limit is not None:
+        body["total"] = len(snapshot.files)
+    return body
 
 
 def update_message(update: Update) -> shapes.UpdateMessage:

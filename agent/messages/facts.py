@@ -8,7 +8,7 @@ from attrs import frozen
 from agent.config import Route
 from agent.messages.dispatching import StorageState
 from agent.terms import Delivery, SourceFile, Status, Unreadable
-from agent.views import Feed
+from agent.views import Feed, Snapshot
 
 
 @frozen
@@ -147,6 +147,13 @@ class Subscribe:
 
 
 @frozen
+class Glance:
+    """A question: how does all stand this moment? Gets a Snapshot, and nothing more."""
+
+    answer: "trio.MemorySendChannel[Snapshot]"
+
+
+@frozen
 class JobsChanged:
     """Upload jobs were added or stopped: the journal knows which."""
 
@@ -183,4 +190,4 @@ ViewFact = (
     | JournalState
     | JournalRenewed
 )
-BroadcasterInbox = ViewFact | Counted | Subscribe | Overhear
+BroadcasterInbox = ViewFact | Counted | Subscribe | Glance | Overhear

@@ -98,11 +98,15 @@ class View:
                 assert_never(never)
 
     def snapshot(self, at: float) -> Snapshot:
-        """All that is known as of the last flush and the facts since; the next update follows on it."""
+        """All that is known as of the last flush and the facts since; the next update follows on it.
+
+        Events are those of the last flush, since an update that tells of one twice shows it twice.
+        """
         files = (*self.files.values(), *self._recent.values())
         self._note_rates(at)  # the others have to hear of the rates that this one is told
         routes = tuple(board.view(at) for board in self.boards.values())
-        return Snapshot(self._seq, files, routes, tuple(self._events), self.journal_error)
+        events = tuple(self._events)[: max(0, len(self._events) - len(self._new_events))]
+        return Snapshot(self._seq, files, routes, events, self.journal_error)
 
     def flush(self, at: float) -> Update | None:
         """What changed since the last flush, None if nothing did."""

@@ -12,6 +12,7 @@ from agent.messages import (
     BroadcasterInbox,
     Counted,
     GenerationStarted,
+    Glance,
     Moved,
     Progress,
     RouteState,
@@ -123,13 +124,50 @@ async def test_all_visitors_hear_the_same_and_who_comes_later_begins_with_a_fres
     await bench.tell(FOUND)
     second = await bench.visit()
     snapshots = [await first.receive(), await second.receive()]
-    await update(first)  # the file, before the second one came
     await bench.tell(COPYING)
     updates = [await update(first), await update(second)]
     assert updates[0] is updates[1]
     assert [isinstance(news, Snapshot) for news in snapshots] == [True, True]
     assert snapshots[1].seq + 1 == updates[1].seq
+    assert [file.status for file in updates[0].changed] == [Status.COPYING]
     assert autojump_clock.current_time() == pytest.approx(broadcaster.UPDATE_EVERY_S)
+
+
+async def test_those_who_come_at_once_share_a_snapshot_and_cost_the_others_no_update(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = await Bench.open(nursery)
+    first = await bench.visit()
+    await first.receive()
+    await bench.tell(FOUND)
+    crowd = []
+    for copied_bytes in range(20):
+        crowd.append(await bench.visit())
+        await bench.tell(progress(copied_bytes))
+    snapshots = [await visitor.receive() for visitor in crowd]
+    assert len({id(snapshot) for snapshot in snapshots}) == 1
+    assert autojump_clock.current_time() == 0
+    told = {id(await update(visitor)) for visitor in (first, *crowd)}
+    assert len(told) == 1
+    assert (await (await bench.visit()).receive()) is not snapshots[0]
+
+
+async def test_a_glance_shows_this_moment_and_nobody_stays(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = await Bench.open(nursery)
+    feed = await bench.visit()
+    await feed.receive()
+    answers_in, answers_out = trio.open_memory_channel[Snapshot](1)
+    for fact in (FOUND, COPYING):
+        await bench.tell(fact, Glance(answers_in))
+        assert [file.status for file in (await answers_out.receive()).files] == [fact.status]
+    assert exposed_clients(bench.metrics) == 1
+    await bench.tell(Glance(answers_in), Glance(answers_in))  # who asks twice and does not listen
+    answers_out.close()
+    await bench.tell(Glance(answers_in))
+    assert autojump_clock.current_time() == 0
+    assert [file.status for file in (await update(feed)).changed] == [Status.COPYING]
 
 
 async def test_a_visitor_that_does_not_keep_up_is_let_go_and_the_others_go_on(
@@ -202,3 +240,22 @@ def exposed_clients(metrics: Metrics) -> float:
     name = "transfer_agent_websocket_clients "
     [line] = [line for line in metrics.exposition(1.0).decode().splitlines() if line.startswith(name)]
     return float(line.removeprefix(name))
+
+
+@pytest.mark.parametrize(
+    ("visitors", "pause_s"), [(0, 0.25), (1, 0.25), (100, 0.25), (130, 0.312), (1000, 0.33)]
+)
+async def test_many_visitors_are_told_less_often_but_within_half_a_second(
+    visitors: int, pause_s: float, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = await Bench.open(nursery)
+    feeds = [await bench.visit() for _ in range(visitors)]
+    await trio.sleep(1)
+    first = await bench.visit()
+    await trio.sleep(1)
+    began_s = autojump_clock.current_time()
+    await first.receive()
+    await bench.tell(FOUND)
+    await update(first)
+    assert autojump_clock.current_time() - began_s == pytest.approx(pause_s, abs=0.003)
+    assert len(feeds) == visitors

@@ -98,9 +98,10 @@ class Visitor:
 
 @define
 class House:
-    """The view, its visitors, and the clock."""
+    """The view, its visitors, and the clock; who comes between two updates is told the same `snapshot`."""
 
     view: View = field(factory=View)
+    snapshot: Snapshot | None = None
     visitors: list[Visitor] = field(factory=list)
     now_at: float = 1000.0
 
@@ -109,9 +110,9 @@ class House:
             case "flush":
                 self.flush()
             case "subscribe":
-                self.flush()
-                self.now_at += 0.25  # the clock goes on between the two
-                self.visitors.append(Visitor.told(self.view.snapshot(self.now_at)))
+                self.snapshot = self.snapshot or self.view.snapshot(self.now_at)
+                self.visitors.append(Visitor.told(self.snapshot))
+                self.now_at += 0.25
             case float():
                 self.now_at += step
             case tuple():
@@ -143,6 +144,7 @@ class House:
 
     def flush(self) -> None:
         update = self.view.flush(self.now_at)
+        self.snapshot = None
         if update is not None:
             for visitor in self.visitors:
                 visitor.hear(update)

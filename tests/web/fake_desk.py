@@ -172,6 +172,7 @@ class FakeDesk:
     routes: tuple[RouteView, ...] = (A_ROUTE,)
     page: HistoryPage = field(factory=lambda: HistoryPage((A_ROW,), None))
     journal_error: str | None = None
+    seq: int = 1
     refusal: Exception | None = None
     orders: list[tuple[str, ...]] = field(factory=list)
     queries: list[HistoryQuery] = field(factory=list)
@@ -193,7 +194,7 @@ class FakeDesk:
 
     async def snapshot(self) -> Snapshot:
         self._answer()
-        return Snapshot(1, self.files, self.routes, (AN_EVENT,), self.journal_error)
+        return Snapshot(self.seq, self.files, self.routes, (AN_EVENT,), self.journal_error)
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
         self._answer()

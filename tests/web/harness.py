@@ -13,6 +13,7 @@ from quart import request, websocket
 from quart_trio import QuartTrio
 
 from tests.web.hostile import get, upgrade
+from web.frames import framed, way_to
 from web.server import serve
 
 SOON_S = 10.0  # far above what any of this takes
@@ -33,6 +34,7 @@ class House:
         self.app.get("/slow")(self.slow)
         self.app.post("/echo")(self.echo)
         self.app.websocket("/ws")(self.flood)
+        self.app.websocket("/ready")(self.flood_with_frames)
         self.app.websocket("/late")(self.slow)
         self.app.websocket("/quiet")(self.listen)
         self.app.websocket("/deaf")(self.ignore)
@@ -60,6 +62,19 @@ class House:
             while True:
                 with trio.move_on_after(self.flood_s):
                     await websocket.send("news " * 1000)
+        finally:
+            self.flood_ended.set()
+
+    async def flood_with_frames(self) -> None:
+        """The same with frames that are made once."""
+        await websocket.accept()
+        send, number = way_to(websocket), 0
+        try:
+            while True:
+                number += 1
+                with trio.move_on_after(self.flood_s):
+                    await send(framed([b"%d " % number, b"x" * 7 ** (number % 8)]))
+                    await trio.lowlevel.checkpoint()
         finally:
             self.flood_ended.set()
 
@@ -95,11 +110,11 @@ async def read_to_the_end(stream: trio.SocketStream) -> bytes:
         return b"".join([bytes(data) async for data in stream])
 
 
-async def read_until(stream: trio.SocketStream, wanted: bytes) -> bytes:
+async def read_until(stream: trio.SocketStream, wanted: bytes, at_once: int | None = None) -> bytes:
     heard = b""
     with trio.fail_after(SOON_S):
         while wanted not in heard:
-            data = await stream.receive_some()
+            data = await stream.receive_some(at_once)
             assert data, heard
             heard += data
     return heard

@@ -31,13 +31,19 @@ class Agent:
     seq: int = 1
 
     def shows(
-        self, *files: Said, routes: tuple[Said, ...] = (), events: tuple[Said, ...] = (), **more: object
+        self,
+        *files: Said,
+        routes: tuple[Said, ...] = (),
+        events: tuple[Said, ...] = (),
+        total: int | None = None,
+        **more: object,
     ) -> None:
-        """From now on visitors find this; `more` as in page_server.Stage.script."""
+        """From now on visitors find this, of so many in total; `more` as in page_server.Stage.script."""
         self.seq = 1
         snapshot = {
             "type": "snapshot",
             "seq": 1,
+            **({} if total is None else {"total": total}),
             "files": files,
             "routes": routes or (a_route(),),
             "storage": None,

@@ -4,6 +4,7 @@ Prints its address and serves until killed. A test directs it with `POST /test/{
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ STATIC = Path(__file__).parents[2] / "web" / "static"
 
 @define
 class Stage:
-    """`script`: a snapshot, and if wanted token, status and detail of commands, status of feed and livez."""
+    """`script`: a snapshot, and if wanted token, status and detail of commands, status of feed and livez.
+
+    `files` of it are those that pages of `/api/files` are made of; questions for them are noted as well.
+    """
 
     script: dict[str, Any] = field(factory=dict)
     commands: list[str] = field(factory=list)
@@ -46,6 +50,9 @@ class Stage:
         token = self.script.get("token")
         if token is not None and request.headers.get("Authorization") != f"Bearer {token}":
             return _json(401, {"title": "Unauthorized", "detail": "this needs the agent's token"})
+        if request.method == "GET" and path == "files":
+            self.commands.append(f"files?{request.query_string.decode()}")
+            return _json(200, _page(self.script["files"], request.args))
         if request.method == "GET":
             return _json(200, {})
         self.commands.append(path)
@@ -73,6 +80,18 @@ class Stage:
         finally:
             self.visitors.discard(news_in)
         return None
+
+
+def _page(files: list[dict[str, Any]], asked: Mapping[str, str]) -> dict[str, Any]:
+    """The cursor is the number of files before it."""
+    found = [
+        file
+        for file in files
+        if asked.get("status") in (None, file["status"]) and asked.get("search", "").lower() in file["path"]
+    ]
+    start = int(asked.get("cursor", 0))
+    end = start + int(asked["limit"])
+    return {"files": found[start:end]} | ({"next_cursor": str(end)} if end < len(found) else {})
 
 
 async def _listen() -> None:

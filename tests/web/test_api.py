@@ -23,7 +23,7 @@ from tests.web.fake_desk import (
     FakeDesk,
     client_of,
 )
-from web import wire
+from web import listing, wire
 
 
 async def got(desk: FakeDesk, path: str) -> tuple[int, Any]:
@@ -44,7 +44,7 @@ async def refused(
 
 
 async def test_status_is_told() -> None:
-    assert await got(FakeDesk(), "/api/status") == (200, wire.status_body([A_FILE, COMPLETED]))
+    assert await got(FakeDesk(), "/api/status") == (200, listing.status_body([A_FILE, COMPLETED]))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,11 @@ async def test_files_are_listed_in_the_order_of_discovery_with_no_cursor_at_the_
 async def test_files_are_chosen_by_status_and_route(query: str, ids: list[str]) -> None:
     _, body = await got(FakeDesk(), f"/api/files?{query}")
     assert [file["id"] for file in body["files"]] == ids
+
+
+async def test_files_are_searched_for_and_told_of_as_the_live_feed_does() -> None:
+    _, body = await got(FakeDesk(), "/api/files?search=DAY1&verbose")
+    assert body == {"files": [wire.live_file(A_FILE)]}
 
 
 async def test_paging_through_the_files_shows_each_once() -> None:

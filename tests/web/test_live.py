@@ -1,4 +1,3 @@
-import json
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from agent.desk import Busy
 from agent.views import Update
 from tests.rules.samples import shown_as
 from tests.web.fake_desk import A_FILE, A_ROUTE, AN_UPDATE, FakeDesk, client_of
-from web.live import MANY_FILES, MESSAGES_BORNE, _Live
+from web.live import MESSAGES_BORNE
 
 
 async def test_a_visitor_gets_a_snapshot_and_then_what_changes() -> None:
@@ -86,23 +85,42 @@ def an_update(seq: int, files: int) -> Update:
     return Update(seq, changed, (), (A_ROUTE,), ())
 
 
-@pytest.mark.parametrize("files", [1, MANY_FILES + 1])
-async def test_an_update_is_written_once_for_all_visitors_however_long_it_takes(
-    files: int,
-) -> None:
-    live, update, written = _Live(FakeDesk()), an_update(2, files), set()
-
-    async def visit() -> None:
-        written.add(id(await live._write(update)))
-
-    async with trio.open_nursery() as visitors:
-        for _ in range(3):
-            visitors.start_soon(visit)
-    assert len(written) == 1
-    body = json.loads(await live._write(update))
-    assert [file["id"] for file in body["changed"]] == [f"f{number}" for number in range(files)]
+async def test_with_a_window_no_message_holds_more_files() -> None:
+    desk = FakeDesk()
+    async with client_of(desk).websocket("/ws?window=1") as visitor:
+        first = await visitor.receive_json()
+        await desk.visitors[0].send(an_update(2, 1))
+        second = await visitor.receive_json()
+    assert (first["type"], len(first["files"]), first["total"]) == ("snapshot", 1, 2)
+    assert (second["type"], len(second["changed"])) == ("update", 1)
 
 
-async def test_another_update_is_written_anew() -> None:
-    live = _Live(FakeDesk())
-    assert await live._write(AN_UPDATE) != await live._write(an_update(3, 1))
+async def test_after_a_snapshot_in_place_of_an_update_what_it_has_told_is_not_told_again() -> None:
+    desk = FakeDesk()
+    async with client_of(desk).websocket("/ws?window=1") as visitor:
+        await visitor.receive()
+        desk.seq = 4
+        for seq in (2, 3, 4, 5):
+            await desk.visitors[0].send(an_update(seq, 2 if seq == 2 else 1))
+        assert [(await visitor.receive_json())["seq"] for _ in range(2)] == [4, 5]
+        await desk.visitors[0].send(await desk.snapshot())  # of a new generation: always told
+        assert (await visitor.receive_json())["type"] == "snapshot"
+
+
+async def test_a_visitor_for_whom_nobody_answers_comes_back() -> None:
+    desk = FakeDesk()
+    async with client_of(desk).websocket("/ws?window=1") as visitor:
+        await visitor.receive()
+        desk.refusal = Busy()
+        await desk.visitors[0].send(an_update(2, 2))
+        with pytest.raises(WebsocketDisconnectError, match="1013"):
+            await visitor.receive()
+
+
+@pytest.mark.parametrize("window", ["", "0", "1001", "all"])
+async def test_a_window_of_another_size_is_refused_by_name(window: str) -> None:
+    async with client_of(FakeDesk()).websocket(f"/ws?window={window}") as visitor:
+        with pytest.raises(WebsocketResponseError) as refusal:
+            await visitor.receive()
+    assert refusal.value.response.status_code == 400
+    assert b"window: must be a number from 1 to 1000" in await refusal.value.response.get_data(as_text=False)

@@ -4,6 +4,9 @@ from contextlib import suppress
 import pytest
 import trio
 import trio.testing
+from wsproto.connection import Connection as ClientProtocol
+from wsproto.connection import ConnectionType
+from wsproto.events import Ping, TextMessage
 
 from tests.web.harness import (
     BIG,
@@ -21,6 +24,8 @@ from tests.web.harness import (
 from tests.web.hostile import FRAMES, MASK, REQUESTS, get, upgrade
 from web import hardening, server
 from web.server import PortTaken, serve
+
+FLOODS = [b"/ws", b"/ready"]
 
 
 @pytest.fixture
@@ -188,21 +193,53 @@ async def test_a_websocket_is_pinged(house: House, monkeypatch: pytest.MonkeyPat
         await read_until(stream, b"\x89\x00" * 3)
 
 
+@pytest.mark.parametrize("path", FLOODS)
 async def test_a_websocket_that_does_not_read_is_given_up(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, path: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hardening, "SEND_S", 0.05)
-    async with running(house.app) as address, await open_websocket(address):
+    async with running(house.app) as address, await open_websocket(address, path):
         with trio.fail_after(SOON_S):
             await house.flood_ended.wait()
 
 
 @pytest.mark.usefixtures("patient")
-async def test_a_message_cut_short_ends_its_connection(house: House) -> None:
+@pytest.mark.parametrize("path", FLOODS)
+async def test_a_message_cut_short_ends_its_connection(house: House, path: bytes) -> None:
     house.flood_s = 0.05
-    async with running(house.app) as address, await open_websocket(address):
+    async with running(house.app) as address, await open_websocket(address, path):
         with trio.fail_after(SOON_S):
             await house.flood_ended.wait()
+
+
+async def test_frames_made_once_arrive_whole_and_in_order_between_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "PING_S", 0.0001)
+    client, texts, pings = ClientProtocol(ConnectionType.CLIENT), [""], 0
+    async with running(house.app) as address, await open_websocket(address, b"/ready") as stream:
+        await read_until(stream, b"\r\n\r\n")
+        while len(texts) < 400:
+            client.receive_data(bytes(await stream.receive_some(4096)))
+            for event in client.events():
+                if isinstance(event, TextMessage):
+                    texts[-1] += event.data
+                    texts += [""] if event.message_finished else []
+                pings += isinstance(event, Ping)
+    expected = [f"{number} {'x' * 7 ** (number % 8)}" for number in range(1, len(texts))]
+    assert texts[:-1] == expected
+    assert pings > 1
+
+
+async def test_a_reader_of_frames_that_is_suddenly_gone_is_no_error(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(house.app) as address:
+        await leave(await open_websocket(address, b"/ready"), b"", "RST")
+        with trio.fail_after(SOON_S):
+            await house.flood_ended.wait()
+        assert await is_alive(address)
+    assert errors_in(caplog) == []
 
 
 @pytest.mark.parametrize("said", [upgrade(), get(target=b"/big")], ids=["WebSocket", "big answer"])

@@ -6,6 +6,7 @@ import { Header } from "./header.js";
 import { icon, setIcon } from "./icons.js";
 import { Live } from "./live.js";
 import { Rows, attribute, h, text } from "./nodes.js";
+import { Pages } from "./pages.js";
 import { routeCard } from "./routes.js";
 import { Session, answerOf } from "./session.js";
 import { State } from "./state.js";
@@ -25,6 +26,7 @@ const session = new Session(byId("token"), () => {
   live.reconnect();
 });
 const live = new Live(session, { onMessage: take, onChange: redraw, onRefused: checkAccess });
+const pages = new Pages(state, session, redraw);
 const header = new Header({ reconnect: () => live.reconnect(), askToken: () => session.ask() });
 const filter = byId("filter");
 const waitingTable = byId("waiting").querySelector("[role=table]");
@@ -41,6 +43,7 @@ const events = new Rows(byId("events"), eventItem);
 function take(message) {
   const whole = state.apply(message, performance.now());
   if (whole) heardAt = Date.now();
+  if (message.type === "snapshot") pages.reset();
   redraw();
   return whole;
 }
@@ -62,9 +65,11 @@ function draw() {
   drawTransfers(nowMs);
   for (const [group, list] of Object.entries(lists)) {
     const files = state.list(group, filter.value);
-    list.show(files, nowMs);
-    drawPanel(list.scroller, files.length, state.count(group));
-    if (group === "waiting") attribute(waitingTable, "aria-rowcount", files.length + 1);
+    const total = filter.value ? files.length : state.count(group);
+    list.show(files, total, nowMs);
+    drawPanel(list.scroller, files.length, group);
+    if (group === "waiting") attribute(waitingTable, "aria-rowcount", total + 1);
+    if (list.atEnd) fetchMore(group);
   }
   byId("retry-all").hidden = state.count("failed") === 0;
   drawEvents(nowMs);
@@ -74,16 +79,30 @@ function drawTransfers(nowMs) {
   const files = state.list("active", filter.value);
   const rateOf = (file) => state.rates.get(file.id).perSecond(performance.now());
   transfers.show(files.slice(0, ACTIVE_SHOWN).map((file) => [file.id, file, rateOf(file), nowMs]));
-  drawPanel(byId("transfers"), files.length, state.count("active"));
+  drawPanel(byId("transfers"), files.length, "active");
+  if (files.length < ACTIVE_SHOWN) fetchMore("active");
+}
+
+/** Of many files only some are here; those that are looked for come from the agent. */
+function fetchMore(group) {
+  const query = nextPage(group);
+  if (query) pages.fetch(query);
+}
+
+function nextPage(group) {
+  const search = filter.value && `search=${encodeURIComponent(filter.value)}`;
+  return state.missing(group).map((status) => search || `status=${status}`).find((query) => !pages.ended(query));
 }
 
 /** The number in a panel's title, and the sentence for an empty one. */
-function drawPanel(list, shown, total) {
+function drawPanel(list, shown, group) {
   const panel = list.closest(".panel");
-  const some = shown === total ? "" : `${format.number(shown)} of `;
+  const total = state.count(group);
+  const more = nextPage(group) ? "+" : "";
+  const some = !filter.value || shown === total ? "" : `${format.number(shown)}${more} of `;
   text(panel.querySelector(".count"), `${some}${format.number(total)}`);
   list.hidden = shown === 0;
-  panel.querySelector(".empty").hidden = shown > 0;
+  panel.querySelector(".empty").hidden = shown > 0 || (total > 0 && !filter.value);
 }
 
 function drawEvents(nowMs) {

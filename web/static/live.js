@@ -5,6 +5,7 @@ const LONGEST_WAIT_MS = 10_000;
 const QUIET_MS = 20_000;
 const PROBE_LIMIT_MS = 5_000;
 const PROTOCOL = "transfer-agent";
+const WINDOW = 250; // files in a message at most; the rest is fetched when someone looks for it
 
 /** How long to wait before attempt number `failures` + 1: doubling, spread over the upper half. */
 export function backOff(failures, random = Math.random()) {
@@ -42,7 +43,7 @@ export class Live {
   #connect() {
     clearTimeout(this.#timer);
     const token = this.session.token;
-    const address = new URL("ws", document.baseURI.replace(/^http/, "ws"));
+    const address = new URL(`ws?window=${WINDOW}`, document.baseURI.replace(/^http/, "ws"));
     const socket = new WebSocket(address, token ? [PROTOCOL, `bearer.${percentEncoded(token)}`] : []);
     let opened = false;
     this.#socket = socket;

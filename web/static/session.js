@@ -35,6 +35,13 @@ export class Session {
     return answer?.status === 401;
   }
 
+  /** What a path answers, as JSON. Rejects when it does not. */
+  async read(path) {
+    const answer = await this.#fetch("GET", path);
+    if (!answer.ok) throw new Error(await reasonOf(answer));
+    return answer.json();
+  }
+
   /** Sends a command. Returns null when it was taken, else one line of text for people. */
   async command(path) {
     try {

@@ -4,7 +4,9 @@ import { Rate } from "./rate.js";
 
 const EVENTS_KEPT = 50;
 const ACTIVE = new Set(["Copying", "Verifying"]);
-const WAITING_RANK = { Held: 0, Paused: 1, InQueue: 2, Ready: 3, Growing: 4, Discovered: 5 };
+const WAITING = ["Held", "Paused", "InQueue", "Ready", "Growing", "Discovered"];
+const WAITING_RANK = Object.fromEntries(WAITING.map((status, rank) => [status, rank]));
+const STATUSES = { active: [...ACTIVE], waiting: WAITING, failed: ["Failed"], completed: ["Completed"] };
 const MANY_CHANGES = 1000; // sorting everything anew is cheaper than so many insertions
 
 const later = (a, b) => compare(b.completed_at, a.completed_at) || compare(a.id, b.id);
@@ -36,24 +38,32 @@ export function progressOf(file) {
   return { copied, verified: file.bytes_verified, done, left: Math.max(0, file.file_size - done) };
 }
 
-/** Each group is kept in its order: 100,000 files cannot be sorted at every draw. */
+/**
+ * Each group is kept in its order: 100,000 files cannot be sorted at every draw. Of many files the agent tells
+ * only some (`partial`): then the routes say how many there are, and pages of the others are taken in by
+ * `admit`. Whatever is here is always up to date, since the agent tells of every change.
+ */
 export class State {
   files = new Map();
   routes = new Map();
   events = [];
   rates = new Map();
+  partial = false;
   #seq = null;
+  #held = {}; // files here, by status
+  #asked = null; // what has changed since a page was asked for
   #groups = emptyGroups();
   #searchable = new WeakMap();
 
   /** Takes a message in; false if one before it was missed. */
   apply(message, nowMs) {
     if (message.type === "snapshot") {
-      this.#clear();
-      this.#takeMany(message.files, [], nowMs);
+      this.#begin(message, nowMs);
     } else {
       if (message.seq !== this.#seq + 1) return false;
       this.#take(message.changed, message.removed, nowMs);
+      message.changed.forEach((file) => this.#asked?.add(file.id));
+      message.removed.forEach((id) => this.#asked?.add(id));
     }
     this.#seq = message.seq;
     message.routes.forEach((route) => this.routes.set(route.name, route));
@@ -61,13 +71,40 @@ export class State {
     return true;
   }
 
+  /** A page of files is about to be asked for; what this returns goes to `admit` with the answer. */
+  ask() {
+    return (this.#asked = new Set());
+  }
+
+  /** Takes in a page, except what has changed since it was asked for; false if all is new since. */
+  admit(asked, files, nowMs) {
+    if (asked !== this.#asked) return false;
+    this.#asked = null;
+    this.#take(files.filter((file) => !asked.has(file.id)), [], nowMs);
+    return true;
+  }
+
   count(group) {
-    return this.#groups[group].length;
+    const here = this.#groups[group].length;
+    if (!this.partial) return here;
+    const told = STATUSES[group].reduce((sum, status) => sum + this.#told(status), 0);
+    const begun = this.#groups.active.filter((file) => file.status === "Paused").length;
+    return Math.max(here, told + ({ active: begun, waiting: -begun }[group] ?? 0));
   }
 
   countHeld() {
-    const end = this.#groups.waiting.findIndex((file) => file.status !== "Held");
-    return end < 0 ? this.count("waiting") : end;
+    return this.partial ? this.#told("Held") : (this.#held.Held ?? 0);
+  }
+
+  /** The statuses of the group of which not all files are here, in its order. */
+  missing(group) {
+    if (!this.partial) return [];
+    return STATUSES[group].filter((status) => this.#told(status) > (this.#held[status] ?? 0));
+  }
+
+  /** How many files of a status there are, as the routes tell. */
+  #told(status) {
+    return [...this.routes.values()].reduce((sum, route) => sum + (route.counts[status] ?? 0), 0);
   }
 
   /** Read only: a group in its order, only those whose path or route contains `needle`. */
@@ -78,12 +115,15 @@ export class State {
     return files.filter((file) => this.#text(file).includes(wanted));
   }
 
-  #clear() {
+  #begin({ files, total = files.length }, nowMs) {
     this.files.clear();
     this.routes.clear();
-    this.rates.clear();
     this.events = [];
-    this.#groups = emptyGroups();
+    this.partial = total > files.length;
+    this.#held = {};
+    this.#asked = null;
+    this.#takeMany(files, [], nowMs);
+    [...this.rates.keys()].filter((id) => !this.files.has(id)).forEach((id) => this.rates.delete(id));
   }
 
   #take(changed, removed, nowMs) {
@@ -122,17 +162,24 @@ export class State {
   #put(file, nowMs) {
     const old = this.files.get(file.id);
     this.files.set(file.id, file);
+    this.#tally(old, -1);
+    this.#tally(file, 1);
     if (groupOf(file) !== "active") {
       this.rates.delete(file.id);
       return;
     }
-    if (old?.status !== file.status || !this.rates.has(file.id)) this.rates.set(file.id, new Rate());
+    if ((old && old.status !== file.status) || !this.rates.has(file.id)) this.rates.set(file.id, new Rate());
     this.rates.get(file.id).add(progressOf(file).done, nowMs);
   }
 
   #forget(id) {
+    this.#tally(this.files.get(id), -1);
     this.files.delete(id);
     this.rates.delete(id);
+  }
+
+  #tally(file, change) {
+    if (file) this.#held[file.status] = (this.#held[file.status] ?? 0) + change;
   }
 
   #text(file) {

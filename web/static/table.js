@@ -10,6 +10,7 @@ const SPARE_LINES = 5;
  */
 export class VirtualList {
   #items = [];
+  #total = 0;
   #rows;
   #lineHeight = 0;
 
@@ -24,11 +25,19 @@ export class VirtualList {
     }).observe(scroller);
   }
 
-  show(items, nowMs) {
+  /** Shows these, which are the first of `total`. */
+  show(items, total, nowMs) {
     this.#items = items;
+    this.#total = total;
     this.#lineHeight ||= parseFloat(getComputedStyle(this.scroller).getPropertyValue("--line-height"));
     this.sizer.style.height = `${items.length * this.#lineHeight}px`;
     this.#rows.show(this.#inSight().map((index) => this.#entry(index, nowMs)));
+  }
+
+  /** Whether the end of what is here is in sight, or nearly. */
+  get atEnd() {
+    const { scrollTop, clientHeight } = this.scroller;
+    return scrollTop + clientHeight >= (this.#items.length - SPARE_LINES) * this.#lineHeight;
   }
 
   /** Indices of the lines to draw, and of the one that holds the focus: it must not change under a key. */
@@ -47,7 +56,7 @@ export class VirtualList {
 
   #entry(index, nowMs) {
     const item = this.#items[index];
-    const place = { top: `translateY(${index * this.#lineHeight}px)`, index, total: this.#items.length };
+    const place = { top: `translateY(${index * this.#lineHeight}px)`, index, total: this.#total };
     return [item.id, item, place, nowMs];
   }
 }

@@ -1,0 +1,115 @@
+"""The live feed from the broadcaster to the wire: many visitors, and one who never reads."""
+
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, evolve, field
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import Ping, TextMessage
+
+from agent.actors import broadcaster
+from agent.desk import Desk
+from agent.messages import BroadcasterInbox, GenerationStarted, Moved, Moves, Reload
+from agent.rules.metrics import Metrics
+from agent.rules.view import View
+from agent.terms import Status
+from agent.upload_desk import UploadDesk
+from agent.workers import Workers
+from tests.fakes import FakeLedger
+from tests.rules.samples import ROUTE, a_file
+from tests.web.harness import SOON_S, open_websocket, read_until, running
+from tests.web.hostile import upgrade
+from web import hardening
+from web.app import create_app
+from web.guard import Access
+
+FILES = tuple(evolve(a_file(f"take{number:03}.mxf"), route=ROUTE.name) for number in range(150))
+VISITORS = 8
+UPDATES = 50
+
+
+@asynccontextmanager
+async def a_house() -> AsyncIterator[tuple[str, trio.MemorySendChannel[BroadcasterInbox]]]:
+    """The address of its page, and where facts are told."""
+    facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](256)
+    reloads_in, _ = trio.open_memory_channel[Reload](1)
+    view, ledger = View(), FakeLedger()
+    desk = Desk(facts_in, reloads_in, ledger, bytes, tuple, UploadDesk(ledger, Workers("")))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(broadcaster.run, facts_out, view, Metrics(view, "1.0"))
+        await facts_in.send(GenerationStarted((ROUTE,), 1.0))
+        await facts_in.send(Moves(tuple(Moved(file.id, Status.READY, 1.0, file) for file in FILES)))
+        async with running(create_app(desk, Access(loopback=True))) as address:
+            yield address, facts_in
+        nursery.cancel_scope.cancel()
+
+
+async def deaf_visitor(address: str) -> trio.SocketStream:
+    """One with little room for what it does not read."""
+    sock = trio.socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    host, _, port = address.rpartition(":")
+    await sock.connect((host, int(port)))
+    stream = trio.SocketStream(sock)
+    await stream.send_all(upgrade())
+    return stream
+
+
+@define
+class Visitor:
+    """Hears a snapshot, and then one update after the other, until all files wait for this reason."""
+
+    until: str
+    seq: int | None = None
+    whys: dict[str, str] = field(factory=dict)
+    client: Connection = field(factory=lambda: Connection(ConnectionType.CLIENT))
+    text: str = ""
+
+    async def visit(self, address: str, path: bytes, *, task_status: trio.TaskStatus[None]) -> None:
+        async with await open_websocket(address, path) as stream:
+            await read_until(stream, b"\r\n\r\n", at_once=1)
+            task_status.started()
+            while list(self.whys.values()) != [self.until] * len(FILES):
+                self.client.receive_data(bytes(await stream.receive_some()))
+                for event in self.client.events():
+                    if not isinstance(event, Ping):
+                        assert isinstance(event, TextMessage)
+                        self.hear(event)
+
+    def hear(self, event: TextMessage) -> None:
+        self.text += event.data
+        if event.message_finished:
+            self.note(json.loads(self.text))
+            self.text = ""
+
+    def note(self, message: dict[str, Any]) -> None:
+        assert message["type"] == "snapshot" if self.seq is None else message["seq"] == self.seq + 1
+        self.seq = message["seq"]
+        self.whys |= {file["id"]: file["why"] for file in message.get("changed", [])}
+
+
+@pytest.mark.parametrize("path", [b"/ws", b"/ws?window=200"])
+async def test_every_visitor_hears_every_update_though_one_never_reads(
+    path: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broadcaster, "UPDATE_EVERY_S", 0.01)
+    monkeypatch.setattr(broadcaster, "EACH_VISITOR_S", 0.0)
+    monkeypatch.setattr(hardening, "SEND_S", 1000.0)  # it is not patience that runs out
+    with trio.fail_after(SOON_S * 3):
+        async with a_house() as (address, facts):
+            deaf = await deaf_visitor(address)
+            async with deaf, trio.open_nursery() as visitors:
+                for _ in range(VISITORS):
+                    await visitors.start(Visitor(str(UPDATES)).visit, address, path)
+                for number in range(1, UPDATES + 1):
+                    moved = (Moved(file.id, Status.READY, 1.0, why=str(number)) for file in FILES)
+                    await facts.send(Moves(tuple(moved)))
+                    await trio.sleep(0.02)
+                heard = b"".join([bytes(data) async for data in deaf])
+    assert 0 < heard.count(b'"type":"update"') < UPDATES
+    assert heard.endswith(b"\x88\x02\x03\xf5")  # 1013: come back

@@ -97,7 +97,8 @@ def test_of_many_files_those_not_told_of_are_counted_fetched_and_found(agent: Ag
     expect(count).to_have_text("300")
     expect(table).to_have_attribute("aria-rowcount", "301")
     assert agent.commands() == []  # nothing is fetched that nobody looks for
-    page.locator("#waiting").evaluate("node => node.scrollTo(0, node.scrollHeight)")
+    with page.expect_request("**/api/files**"):
+        page.locator("#waiting").evaluate("node => node.scrollTo(0, node.scrollHeight)")
     expect(lines.last).not_to_have_attribute("aria-rowindex", "41")
     assert agent.commands()[0] == "files?verbose&limit=250&status=InQueue"
     page.get_by_label("Filter files").fill("CLIP-299")

@@ -9,7 +9,7 @@ from agent.config import DestinationPlan
 from agent.rules.jobs import Job
 
 SMALL_BYTES = 1 << 20
-LOT_FILES = 64
+LOT_FILES = 128  # so many files are open at a time
 LOT_BYTES = 16 << 20  # they are in a worker's memory at a time
 FEW = 8  # so few are carried one by one, each for everybody to see
 

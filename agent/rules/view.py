@@ -1,8 +1,9 @@
 """The single picture of the house: facts come in, snapshots and updates go out."""
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
+from heapq import nsmallest
 from typing import Any, assert_never
 
 from attrs import define, evolve, field
@@ -57,9 +58,11 @@ class View:
         match fact:
             case Moved():
                 self._move(fact)
+                self._let_go_of_old()
             case Moves(moved):
                 for each in moved:
                     self._move(each)
+                self._let_go_of_old()
             case Forgotten(file_ids):
                 for file_id in file_ids:
                     self._forget(file_id)
@@ -198,15 +201,18 @@ class View:
     def _complete(self, file: FileView) -> None:
         self._make_way(file.id)
         self._recent[file.id] = file
-        for old in self._oldest(len(self._recent) - RECENT_FILES):
+
+    def _let_go_of_old(self) -> None:
+        """The last completed ones are enough."""
+        surplus = len(self._recent) - RECENT_FILES
+        if surplus <= 0:
+            return
+        for old in nsmallest(surplus, self._recent.values(), key=lambda file: file.completed_at or 0):
             del self._recent[old.id]
             self._removed.add(old.id)
             if old.route in self.boards:
                 self.boards[old.route].remove(old)
                 self._stale_routes.add(old.route)
-
-    def _oldest(self, count: int) -> Iterable[FileView]:
-        return sorted(self._recent.values(), key=lambda file: file.completed_at or 0)[: max(0, count)]
 
     def _forget(self, file_id: str) -> None:
         file = self.files.pop(file_id, None)

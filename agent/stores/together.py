@@ -24,7 +24,6 @@ from agent.stores.source import check_below, open_below, open_root, own_fault, r
 from agent.stores.stages import side_by_side
 from agent.stores.ways import Ways
 from agent.stores.whereabouts import Whereabouts
-from agent.terms import VerifyLevel
 
 Moving = Callable[[], None]
 T = TypeVar("T")
@@ -54,8 +53,6 @@ def copy_together(
         here = Team(destination.calls_at_once, moving)
         for step in (SmallCopy.write, SmallCopy.store, SmallCopy.compare):
             here.advance(copies, step)
-        with whereabouts.at_source():
-            there.advance(copies, SmallCopy.leave)
     return tuple(copy.outcome for copy in copies)
 
 
@@ -141,7 +138,6 @@ class SmallCopy:
     _source: int = field(init=False)
     _partial: Partial = field(init=False)
     _data: bytes = field(init=False)
-    _level: VerifyLevel = field(init=False)
     _repaired_blocks: int = field(default=0, init=False)
     _at_source: ExitStack = field(factory=ExitStack, init=False)
     _at_destination: ExitStack = field(factory=ExitStack, init=False)
@@ -153,7 +149,10 @@ class SmallCopy:
         platform.read_ahead(self._source, request.signature.size_bytes)
 
     def read(self) -> None:
-        self._data = read_exactly(self._source, 0, self.request.signature.size_bytes)
+        request = self.request
+        self._data = read_exactly(self._source, 0, request.signature.size_bytes)
+        check_below(self.folder, request.path, self._source, request.signature)
+        self._at_source.close()
 
     def write(self) -> None:
         request = self.request
@@ -177,14 +176,10 @@ class SmallCopy:
         if (arrived_bytes := self._partial.size_bytes) != len(self._data):
             raise Fault(FaultKind.CORRUPT, f"{arrived_bytes} bytes arrived instead of {len(self._data)}")
         self._partial.anchor()
-        self._level = self._partial.level(verify)
+        level = self._partial.level(verify)
         self._at_destination.close()  # some only tell now that they could not store it
-
-    def leave(self) -> None:
-        request, size_bytes = self.request, len(self._data)
-        check_below(self.folder, request.path, self._source, request.signature)
         digest = xxhash.xxh3_128_digest(self._data)
-        self.outcome = Copied(digest, self._level, size_bytes, 0, self._repaired_blocks)
+        self.outcome = Copied(digest, level, len(self._data), 0, self._repaired_blocks)
 
     def close(self) -> None:
         with suppress(Fault):  # what it ended with is known

@@ -28,11 +28,12 @@ _BEGIN = insert(transfers)
 _CHANGE = update(transfers).where(_ID)
 _FORGET = delete(transfers).where(_ID)
 _END = insert(history)
+_FORGET_ALL = delete(transfers).where(transfers.c.id.in_(bindparam("ids", expanding=True)))
 _UNSETTLE = (
     update(history)
     .where(
         history.c.route == bindparam("its_route"),
-        history.c.path == bindparam("its_path"),
+        history.c.path.in_(bindparam("paths", expanding=True)),
         history.c.settles,
     )
     .values(settles=False)
@@ -85,7 +86,7 @@ def forget(db: Connection, transfer_id: int) -> bool:
 
 
 def end(db: Connection, memory: Memory, endings: Sequence[Ending]) -> None:
-    """They move to the history. Raises: as `Memory.unknown`."""
+    """Those of one route move to the history. Raises: as `Memory.unknown`."""
     ids = [ending.transfer_id for ending in endings]
     rows = {row["id"]: row for row in db.execute(_WHOLE, {"ids": ids}).mappings()}
     for ending in endings:
@@ -93,9 +94,10 @@ def end(db: Connection, memory: Memory, endings: Sequence[Ending]) -> None:
             raise memory.unknown(ending.transfer_id)
         if ending.leftover:
             leftover_table.leave_that_of(db, ending.transfer_id)
-    db.execute(_UNSETTLE, [{"its_route": row["route"], "its_path": row["path"]} for row in rows.values()])
+    paths = [row["path"] for row in rows.values()]
+    db.execute(_UNSETTLE, {"its_route": rows[ids[0]]["route"], "paths": paths})
     db.execute(_END, [_history(rows[ending.transfer_id], ending) for ending in endings])
-    db.execute(_FORGET, [{"its_id": transfer_id} for transfer_id in ids])
+    db.execute(_FORGET_ALL, {"ids": ids})
 
 
 def _history(row: RowMapping, ending: Ending) -> dict[str, object]:

@@ -208,7 +208,7 @@ def test_it_is_known_whose_answer_is_waited_for(ground: Ground, destination: Des
     copy_together(copies(ground), destination, lambda: sides.append(whereabouts.side()), whereabouts)
     steps = [set(sides[at : at + len(NAMES)]) for at in range(0, len(sides), len(NAMES))]
     there, here = {Side.DESTINATION}, {Side.SOURCE}
-    assert steps == [here, here, there, there, there, here]
+    assert steps == [here, here, there, there, there]
 
 
 # Publishing

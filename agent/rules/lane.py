@@ -1,7 +1,6 @@
 """One destination as the scheduler sees it: is it usable, how many copies it may run, what still fits."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
@@ -33,8 +32,7 @@ class Lane:
     """Credits and free space of one destination. Closed until the first probe says that it is usable.
 
     `wanting`: the smallest of the jobs that wait because the whole of the free space is too little for them.
-    That is an outage (`full`), although what is small enough still passes. `_copying` and `_following` count
-    the files of each place that is taken.
+    That is an outage (`full`), although what is small enough still passes.
     """
 
     plan: DestinationPlan
@@ -44,8 +42,6 @@ class Lane:
     running: dict[str, Running] = field(factory=dict)
     deliveries: int = 0
     wanting: Job | None = None
-    _copying: Counter[str] = field(factory=Counter)
-    _following: Counter[str] = field(factory=Counter)
     _lacking: set[str] = field(factory=set)
     _reckoned: tuple[StorageState | None, frozenset[str]] | None = None
     _full_since_at: float = 0.0
@@ -66,7 +62,7 @@ class Lane:
         return self.is_open and self._running(follows=True) < self.plan.workers
 
     def _running(self, *, follows: bool) -> int:
-        return len(self._following if follows else self._copying)
+        return len({copy.place for copy in self.running.values() if copy.follows is follows})
 
     @property
     def device(self) -> int:
@@ -96,7 +92,6 @@ class Lane:
         """`place`: the file whose credit it shares; empty: it has one of its own."""
         place = place or file_id
         self.running[file_id] = Running(size_bytes, arrived_bytes, arrived_bytes, place, follows)
-        (self._following if follows else self._copying)[place] += 1
 
     def advanced(self, file_id: str, written_bytes: int) -> None:
         if file_id in self.running:
@@ -109,10 +104,6 @@ class Lane:
             The bytes of it that had been written.
         """
         copy = self.running.pop(file_id)
-        places = self._following if copy.follows else self._copying
-        places[copy.place] -= 1
-        if not places[copy.place]:
-            del places[copy.place]
         self.unpark()
         return copy.written_bytes
 

@@ -128,7 +128,7 @@ class Journal:
     def find(self, route: str, path: str) -> Transfer | None:
         """The running transfer of this file, whatever state of the file it is for."""
         with self._atomic() as db:
-            row = transfer_table.running(db, route, path).first()
+            row = transfer_table.running(db, route, [path]).first()
             if row is None:
                 return None
             return self._noted(Transfer(**row, blocks=block_table.read(db, row["id"])))
@@ -138,10 +138,10 @@ class Journal:
     ) -> Transfer:
         """A new transfer. Raises: ValueError: this file has a running one."""
         with self._atomic() as db:
-            if transfer_table.running(db, file.route, file.path).first() is not None:
+            if transfer_table.running(db, file.route, [file.path]).first() is not None:
                 raise ValueError(f"{file.path!r} has a running transfer on route {file.route}")
             transfer_table.begin(db, {partial: file}, source_root, destination, at)
-            row = transfer_table.running(db, file.route, file.path).one()
+            row = transfer_table.running(db, file.route, [file.path]).one()
             return self._noted(Transfer(**row, blocks=()))
 
     def restart(self, transfer_id: int, partial: str) -> None:

@@ -24,12 +24,12 @@ class LotJournal:
         """
         route, paths = next(iter(files.values())).route, [file.path for file in files.values()]
         with self._db.atomic() as db:
-            known = {row["path"] for row in transfer_table.some_running(db, route, paths)}
+            known = {row["path"] for row in transfer_table.running(db, route, paths)}
             fresh = {partial: file for partial, file in files.items() if file.path not in known}
             if not fresh:
                 return {}
             transfer_table.begin(db, fresh, source_root, destination, at)
-            begun = transfer_table.some_running(db, route, [file.path for file in fresh.values()])
+            begun = transfer_table.running(db, route, [file.path for file in fresh.values()])
             ids: dict[str, int] = {row["path"]: row["id"] for row in begun}
         self._db.memory.newest_id = max(self._db.memory.newest_id, *ids.values())
         return ids

@@ -17,18 +17,14 @@ from agent.terms import Ending, SourceFile, Step
 
 _ID = transfers.c.id == bindparam("its_id")
 _RUNNING = select(*TRANSFER).where(
-    transfers.c.route == bindparam("its_route"), transfers.c.path == bindparam("its_path")
-)
-_SOME_RUNNING = select(*TRANSFER).where(
     transfers.c.route == bindparam("its_route"), transfers.c.path.in_(bindparam("paths", expanding=True))
 )
 _KNOWN = select(transfers.c.id).where(_ID)
 _WHOLE = select(transfers).where(transfers.c.id.in_(bindparam("ids", expanding=True)))
 _BEGIN = insert(transfers)
 _CHANGE = update(transfers).where(_ID)
-_FORGET = delete(transfers).where(_ID)
+_FORGET = delete(transfers).where(transfers.c.id.in_(bindparam("ids", expanding=True)))
 _END = insert(history)
-_FORGET_ALL = delete(transfers).where(transfers.c.id.in_(bindparam("ids", expanding=True)))
 _UNSETTLE = (
     update(history)
     .where(
@@ -40,12 +36,9 @@ _UNSETTLE = (
 )
 
 
-def running(db: Connection, route: str, path: str) -> MappingResult:
-    return db.execute(_RUNNING, {"its_route": route, "its_path": path}).mappings()
-
-
-def some_running(db: Connection, route: str, paths: Sequence[str]) -> MappingResult:
-    return db.execute(_SOME_RUNNING, {"its_route": route, "paths": paths}).mappings()
+def running(db: Connection, route: str, paths: Sequence[str]) -> MappingResult:
+    """Those of these files that have a running transfer."""
+    return db.execute(_RUNNING, {"its_route": route, "paths": paths}).mappings()
 
 
 def is_known(db: Connection, transfer_id: int) -> bool:
@@ -82,7 +75,7 @@ def change(db: Connection, memory: Memory, changes: Sequence[Mapping[str, Any]])
 
 def forget(db: Connection, transfer_id: int) -> bool:
     """Returns whether it was known."""
-    return bool(db.execute(_FORGET, {"its_id": transfer_id}).rowcount)
+    return bool(db.execute(_FORGET, {"ids": [transfer_id]}).rowcount)
 
 
 def end(db: Connection, memory: Memory, endings: Sequence[Ending]) -> None:
@@ -97,7 +90,7 @@ def end(db: Connection, memory: Memory, endings: Sequence[Ending]) -> None:
     paths = [row["path"] for row in rows.values()]
     db.execute(_UNSETTLE, {"its_route": rows[ids[0]]["route"], "paths": paths})
     db.execute(_END, [_history(rows[ending.transfer_id], ending) for ending in endings])
-    db.execute(_FORGET_ALL, {"ids": ids})
+    db.execute(_FORGET, {"ids": ids})
 
 
 def _history(row: RowMapping, ending: Ending) -> dict[str, object]:

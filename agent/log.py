@@ -33,12 +33,12 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _BARE = re.compile(r'[^\s"=]+')
 
 
-class _Event(dict[str, Any]):
+class _LogEvent(dict[str, Any]):
     """An event that is complete and ready for the queue."""
 
 
-def _pack(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[tuple[_Event], dict[str, Any]]:
-    return (_Event(event),), {}
+def _pack(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[tuple[_LogEvent], dict[str, Any]]:
+    return (_LogEvent(event),), {}
 
 
 _COMPLETE: tuple[Processor, ...] = (
@@ -68,10 +68,10 @@ def get_logger(name: str) -> BoundLogger:
 
 
 @define(eq=False)
-class Closer:
+class LogHandle:
     """Ends one configuration of the log."""
 
-    _inlet: "_Inlet"
+    _inlet: "_LogQueueHandler"
     _listener: QueueListener
     _outputs: list[logging.Handler]
 
@@ -91,13 +91,13 @@ class Closer:
             output.close()
 
 
-_active: list[Closer] = []
+_active: list[LogHandle] = []
 
 
 def configure(
     *, level: Level, style: Style, file: str | None, max_size_bytes: int, keep: int, stderr: TextIO
-) -> Closer:
-    """Log to `stderr`, and to `file` beside it; what was configured before is closed (see `Closer.close`).
+) -> LogHandle:
+    """Log to `stderr`, and to `file` beside it; what was configured before is closed (see `LogHandle.close`).
 
     "auto" is text on a terminal and JSON everywhere else. The file becomes `file.1` before it exceeds
     `max_size_bytes`, and so on up to `file.<keep>`. Of other libraries only "warning" and above is heard:
@@ -107,19 +107,19 @@ def configure(
         OSError: the file cannot be opened; the log goes on as before.
     """
     stream = logging.StreamHandler(stderr)
-    stream.setFormatter(_Lines(text=style == "text" or (style == "auto" and stderr.isatty())))
+    stream.setFormatter(_LineFormatter(text=style == "text" or (style == "auto" and stderr.isatty())))
     outputs: list[logging.Handler] = [stream]
     if file is not None:
-        outputs.append(_File(file, max_size_bytes, keep, beside=stream))
-        outputs[1].setFormatter(_Lines(text=style == "text"))
+        outputs.append(_RotatingFile(file, max_size_bytes, keep, beside=stream))
+        outputs[1].setFormatter(_LineFormatter(text=style == "text"))
     waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    inlet = _Inlet(waiting)
+    inlet = _LogQueueHandler(waiting)
     listener = QueueListener(waiting, *outputs)
     root = logging.getLogger()
     root.addHandler(inlet)  # before the old one goes, so that no line falls between them
     for before in tuple(_active):
         before.close()
-    _active.append(closer := Closer(inlet, listener, outputs))
+    _active.append(closer := LogHandle(inlet, listener, outputs))
     wanted = logging.getLevelNamesMapping()[level.upper()]
     root.setLevel(max(wanted, logging.WARNING))
     for name in OURS:
@@ -128,7 +128,7 @@ def configure(
     return closer
 
 
-class _Inlet(QueueHandler):
+class _LogQueueHandler(QueueHandler):
     """Takes records at the call site; when the outputs do not keep up, lines are left out and counted."""
 
     def __init__(self, waiting: "queue.SimpleQueue[logging.LogRecord]") -> None:
@@ -137,7 +137,7 @@ class _Inlet(QueueHandler):
         self._left_out = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        if isinstance(record.msg, _Event):
+        if isinstance(record.msg, _LogEvent):
             return record
         event = {"event": record.getMessage(), "exc_info": record.exc_info}
         return _record(record.name, record.levelno, event)
@@ -153,7 +153,7 @@ class _Inlet(QueueHandler):
         self._waiting.put(record)
 
 
-class _File(RotatingFileHandler):
+class _RotatingFile(RotatingFileHandler):
     """The rotating file. When it cannot be written, `beside` says so, once until it can again."""
 
     def __init__(self, file: str, max_size_bytes: int, keep: int, *, beside: logging.Handler) -> None:
@@ -179,10 +179,10 @@ def _record(name: str, level: int, event: dict[str, Any]) -> logging.LogRecord:
     event |= {"level": logging.getLevelName(level).lower(), "logger": name}
     for step in _COMPLETE:
         event = cast("dict[str, Any]", step(None, "", event))
-    return logging.LogRecord(name, level, "", 0, _Event(event), None, None)
+    return logging.LogRecord(name, level, "", 0, _LogEvent(event), None, None)
 
 
-class _Lines(logging.Formatter):
+class _LineFormatter(logging.Formatter):
     """One line for each event, as text for people or as JSON for machines."""
 
     def __init__(self, *, text: bool) -> None:
@@ -190,15 +190,15 @@ class _Lines(logging.Formatter):
         self._render = _text if text else _json
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._render(cast("_Event", record.msg))
+        return self._render(cast("_LogEvent", record.msg))
 
 
-def _json(event: _Event) -> str:
+def _json(event: _LogEvent) -> str:
     ordered = {key: event[key] for key in _FIRST if key in event} | event
     return _SURROGATES.sub("\ufffd", json.dumps(ordered, ensure_ascii=False, default=_plain, skipkeys=True))
 
 
-def _text(event: _Event) -> str:
+def _text(event: _LogEvent) -> str:
     head = f"{event['time']} {event['level']:<7} {_escaped(str(event.get('event', '')))}"
     fields = {key: value for key, value in event.items() if key not in _FIRST}
     if isinstance(fields.get("exception"), list):

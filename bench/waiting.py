@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 from attrs import define, field, frozen
 
-from agent.stores.source import signature_of
+from agent.worker.source.source_file import signature_of
 from bench.ground import INODE_BYTES, Ground
 from bench.processes import PATIENCE_S, cpu_s, family, resident_bytes, until
 from bench.report import Figures, note, say, spread, table

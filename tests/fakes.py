@@ -7,15 +7,24 @@ import trio
 from attrs import evolve, frozen
 from trio.testing import MockClock
 
-from agent.faults import Fault, Side
-from agent.ledger import Ledger
-from agent.lot_ledger import LotLedger
-from agent.protocol import Reply, Request
-from agent.stores.journal import JournalError
-from agent.terms import Ending, Interim, Settled, Signature, SourceFile, Step, Transfer, VerifyLevel
-from agent.views import HistoryPage, HistoryQuery, HistoryResult
-from agent.workers import OnReply, R, Silence, Workers, ignore
-from tests.rules.samples import IDENTITY, NAS
+from agent.journal.batch_client import BatchJournalClient
+from agent.journal.client import JournalClient
+from agent.journal.database import JournalError
+from agent.model.errors import Fault, Side
+from agent.model.source_file import FileVersion, Signature
+from agent.model.transfer import (
+    PriorResult,
+    ResumePoint,
+    Transfer,
+    TransferPhase,
+    TransferResult,
+    VerifyLevel,
+)
+from agent.model.views import HistoryPage, HistoryQuery, HistoryResult
+from agent.protocol.replies import Reply
+from agent.protocol.requests import Request
+from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
+from tests.samples import IDENTITY, NAS
 
 
 @frozen
@@ -40,10 +49,10 @@ async def lose_patience() -> None:
 
 async def _fall_silent(silence_s: float, side: Side | None) -> None:
     await trio.sleep(silence_s)
-    raise Silence(side)
+    raise StallTimeout(side)
 
 
-class FakeWorkers(Workers):
+class FakeWorkers(WorkerPool):
     """Answers each kind of request from its script; the last line of a script is said again and again."""
 
     def __init__(self, clock: MockClock, diary: list[str] | None = None) -> None:
@@ -94,7 +103,7 @@ class Ended:
     where: str | None
 
 
-class FakeLedger(Ledger):
+class FakeLedger(JournalClient):
     """A journal in memory; operations named in `broken` fail."""
 
     def __init__(self, diary: list[str] | None = None, *transfers: Transfer) -> None:
@@ -109,14 +118,14 @@ class FakeLedger(Ledger):
         self.pardoned: list[tuple[str, str]] = []
         self.broken: set[str] = set()
         self._ids = 1000
-        self.memories: dict[tuple[str, str], Settled] = {}
+        self.memories: dict[tuple[str, str], PriorResult] = {}
 
     @property
     def lots(self) -> "FakeLots":
         return FakeLots(self)
 
-    async def settled(self, route: str, paths: tuple[str, ...]) -> tuple[Settled, ...]:
-        await self.note("settled")
+    async def prior_results(self, route: str, paths: tuple[str, ...]) -> tuple[PriorResult, ...]:
+        await self.note("prior_results")
         return tuple(self.memories[route, path] for path in paths if (route, path) in self.memories)
 
     async def find(self, route: str, path: str) -> Transfer | None:
@@ -124,13 +133,13 @@ class FakeLedger(Ledger):
         return self.transfers.get((route, path))
 
     async def begin(
-        self, file: SourceFile, source_root: str, destination: str, partial: str, at: float
+        self, file: FileVersion, source_root: str, destination: str, partial: str, at: float
     ) -> Transfer:
         del source_root
         await self.note("begin")
         return self.begun(file, destination, partial, at)
 
-    def begun(self, file: SourceFile, destination: str, partial: str, at: float) -> Transfer:
+    def begun(self, file: FileVersion, destination: str, partial: str, at: float) -> Transfer:
         self._ids += 1
         transfer = Transfer(
             id=self._ids,
@@ -138,13 +147,13 @@ class FakeLedger(Ledger):
             path=file.path,
             signature=file.signature,
             destination=destination,
-            step=Step.COPYING,
+            phase=TransferPhase.COPYING,
             partial=partial,
             name=None,
             blocks=(),
             hash=None,
             level=None,
-            already_there=False,
+            already_present=False,
             discovered_at=file.discovered_at,
             started_at=at,
         )
@@ -155,7 +164,8 @@ class FakeLedger(Ledger):
         await self.note("restart")
         self._leave(next(each for each in self.transfers.values() if each.id == transfer_id))
         self.change(
-            transfer_id, lambda each: evolve(each, step=Step.COPYING, partial=partial, name=None, blocks=())
+            transfer_id,
+            lambda each: evolve(each, phase=TransferPhase.COPYING, partial=partial, name=None, blocks=()),
         )
 
     async def checkpoint(self, transfer_id: int, first_block: int, digests: bytes) -> None:
@@ -163,12 +173,12 @@ class FakeLedger(Ledger):
         blocks = tuple(digests[at : at + 16] for at in range(0, len(digests), 16))
         self.change(transfer_id, lambda each: evolve(each, blocks=each.blocks[:first_block] + blocks))
 
-    async def reserve(self, transfer_id: int, partial: str) -> None:
-        await self.note("reserve")
+    async def allocate_partial(self, transfer_id: int, partial: str) -> None:
+        await self.note("allocate_partial")
         self.change(transfer_id, lambda each: evolve(each, partial=partial))
 
-    async def adopt(self, transfer_id: int, signature: Signature) -> None:
-        await self.note("adopt")
+    async def rebase(self, transfer_id: int, signature: Signature) -> None:
+        await self.note("rebase")
         self.change(transfer_id, lambda each: evolve(each, signature=signature))
 
     async def patch(self, transfer_id: int, block: int, digest: bytes) -> None:
@@ -178,23 +188,24 @@ class FakeLedger(Ledger):
             lambda each: evolve(each, blocks=(*each.blocks[:block], digest, *each.blocks[block + 1 :])),
         )
 
-    async def intent(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
-        await self.note("intent")
+    async def mark_verified(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
+        await self.note("mark_verified")
         self.change(
-            transfer_id, lambda each: evolve(each, step=Step.INTENT, name=name, hash=hash, level=level)
+            transfer_id,
+            lambda each: evolve(each, phase=TransferPhase.VERIFIED, name=name, hash=hash, level=level),
         )
 
-    async def published(
-        self, transfer_id: int, name: str, already_there: bool, level: VerifyLevel | None = None
+    async def mark_published(
+        self, transfer_id: int, name: str, already_present: bool, level: VerifyLevel | None = None
     ) -> None:
-        await self.note("published")
+        await self.note("mark_published")
         self.change(
             transfer_id,
             lambda each: evolve(
                 each,
-                step=Step.PUBLISHED,
+                phase=TransferPhase.PUBLISHED,
                 name=name,
-                already_there=already_there,
+                already_present=already_present,
                 level=level or each.level,
             ),
         )
@@ -216,11 +227,11 @@ class FakeLedger(Ledger):
             self._leave(transfer)
         self.ended.append(Ended(transfer.path, result, attempts, error, destination_path))
 
-    async def fail_unstarted(
-        self, file: SourceFile, source_root: str, destination: str, attempts: int, error: str, at: float
+    async def record_failure(
+        self, file: FileVersion, source_root: str, destination: str, attempts: int, error: str, at: float
     ) -> None:
         del source_root, destination, at
-        await self.note("fail_unstarted")
+        await self.note("record_failure")
         self.ended.append(Ended(file.path, "failed", attempts, error, None))
 
     async def drop(self, transfer_id: int, leftover: bool = False) -> None:
@@ -233,29 +244,29 @@ class FakeLedger(Ledger):
         await self.note("running")
         return tuple(each for each in self.transfers.values() if each.destination == destination)
 
-    async def interim(self) -> tuple[Interim, ...]:
-        await self.note("interim")
+    async def resume_points(self) -> tuple[ResumePoint, ...]:
+        await self.note("resume_points")
         return ()
 
-    async def leave(self, destination: str, partials: tuple[str, ...]) -> None:
-        await self.note("leave")
+    async def add_orphans(self, destination: str, partials: tuple[str, ...]) -> None:
+        await self.note("add_orphans")
         known = {each.partial for each in self.transfers.values()} | {partial for _, partial in self.left}
         self.left += [(destination, partial) for partial in partials if partial not in known]
 
-    async def leftovers(self, destination: str) -> tuple[str, ...]:
-        await self.note("leftovers")
+    async def orphans(self, destination: str) -> tuple[str, ...]:
+        await self.note("orphans")
         return tuple(partial for where, partial in self.left if where == destination)
 
-    async def forget_leftover(self, destination: str, partial: str) -> None:
-        await self.note("forget_leftover")
+    async def forget_orphan(self, destination: str, partial: str) -> None:
+        await self.note("forget_orphan")
         self.left.remove((destination, partial))
 
-    async def is_searched(self, destination: str) -> bool:
-        await self.note("is_searched")
+    async def is_orphan_scan_done(self, destination: str) -> bool:
+        await self.note("is_orphan_scan_done")
         return destination in self.searched
 
-    async def note_search(self, destination: str) -> None:
-        await self.note("note_search")
+    async def mark_orphan_scan_done(self, destination: str) -> None:
+        await self.note("mark_orphan_scan_done")
         self.searched.append(destination)
 
     async def remember_mount(self, destination: str, mount_point: str) -> None:
@@ -266,8 +277,8 @@ class FakeLedger(Ledger):
         await self.note("set_paused")
         (self.paused_routes.add if paused else self.paused_routes.discard)(route)
 
-    async def pardon(self, route: str, path: str) -> None:
-        await self.note("pardon")
+    async def clear_failure(self, route: str, path: str) -> None:
+        await self.note("clear_failure")
         self.pardoned.append((route, path))
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
@@ -295,14 +306,14 @@ class FakeLedger(Ledger):
         self.transfers[transfer.route, transfer.path] = transfer
 
 
-class FakeLots(LotLedger):
+class FakeLots(BatchJournalClient):
     """The part of a journal in memory that is about lots."""
 
     def __init__(self, ledger: FakeLedger) -> None:
         self._ledger = ledger
 
     async def begin(
-        self, files: Mapping[str, SourceFile], source_root: str, destination: str, at: float
+        self, files: Mapping[str, FileVersion], source_root: str, destination: str, at: float
     ) -> dict[str, int]:
         del source_root
         await self._ledger.note("lots.begin")
@@ -313,21 +324,23 @@ class FakeLots(LotLedger):
             if (file.route, file.path) not in known
         }
 
-    async def intend(self, verified: Sequence[tuple[int, str, str, VerifyLevel]]) -> None:
-        await self._ledger.note("lots.intend")
+    async def mark_verified(self, verified: Sequence[tuple[int, str, str, VerifyLevel]]) -> None:
+        await self._ledger.note("lots.mark_verified")
         for transfer_id, name, digest, level in verified:
             self._ledger.change(
-                transfer_id, partial(evolve, step=Step.INTENT, name=name, hash=digest, level=level)
+                transfer_id,
+                partial(evolve, phase=TransferPhase.VERIFIED, name=name, hash=digest, level=level),
             )
 
-    async def published(self, published: Sequence[tuple[int, str, bool]]) -> None:
-        await self._ledger.note("lots.published")
-        for transfer_id, name, already_there in published:
+    async def mark_published(self, published: Sequence[tuple[int, str, bool]]) -> None:
+        await self._ledger.note("lots.mark_published")
+        for transfer_id, name, already_present in published:
             self._ledger.change(
-                transfer_id, partial(evolve, step=Step.PUBLISHED, name=name, already_there=already_there)
+                transfer_id,
+                partial(evolve, phase=TransferPhase.PUBLISHED, name=name, already_present=already_present),
             )
 
-    async def finish(self, endings: Sequence[Ending]) -> None:
+    async def finish(self, endings: Sequence[TransferResult]) -> None:
         await self._ledger.note("lots.finish")
         for end in endings:
             path = self._ledger.take(end.transfer_id).path

@@ -64,9 +64,9 @@ def record(event: str) -> logging.LogRecord:
 def test_a_file_that_cannot_be_written_is_reported_once_until_it_can_again(tmp_path: Path) -> None:
     out, file = io.StringIO(), tmp_path / "agent.log"
     beside = logging.StreamHandler(out)
-    beside.setFormatter(log._Lines(text=False))
-    handler = log._File(str(file), SIZE_BYTES, 2, beside=beside)
-    handler.setFormatter(log._Lines(text=False))
+    beside.setFormatter(log._LineFormatter(text=False))
+    handler = log._RotatingFile(str(file), SIZE_BYTES, 2, beside=beside)
+    handler.setFormatter(log._LineFormatter(text=False))
 
     def break_it() -> None:
         handler.close()
@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_written_is_reported_once_until_it_can_again(tmp_p
 def test_lines_beyond_the_capacity_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "QUEUE_CAPACITY", 2)
     waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    inlet = log._Inlet(waiting)
+    inlet = log._LogQueueHandler(waiting)
 
     def taken() -> list[dict[str, Any]]:
         return [cast("dict[str, Any]", waiting.get_nowait().msg) for _ in range(waiting.qsize())]

@@ -7,34 +7,34 @@ import trio
 from attrs import frozen
 from quart import Blueprint, Response, request
 
-from agent.rules.health import Level
-from agent.views import HistoryQuery
-from web import listing, query, shapes, wire
-from web.reception import Reception
+from agent.model.health import HealthLevel
+from agent.model.views import HistoryQuery
+from web import file_list, query, schemas, serializers
+from web.agent_api import AgentApi
 
 HISTORY_LIMIT = 100
 
 _STORAGE_CODES = {
-    Level.OK.value: HTTPStatus.OK,
-    Level.WARNING.value: HTTPStatus.INSUFFICIENT_STORAGE,
-    Level.ERROR.value: HTTPStatus.SERVICE_UNAVAILABLE,
+    HealthLevel.OK.value: HTTPStatus.OK,
+    HealthLevel.WARNING.value: HTTPStatus.INSUFFICIENT_STORAGE,
+    HealthLevel.ERROR.value: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
 def answer(body: Mapping[str, object], code: int = HTTPStatus.OK) -> Response:
-    return _as_json(wire.encode(body), code)
+    return _as_json(serializers.encode(body), code)
 
 
 async def _long_answer(body: Callable[[], Mapping[str, object]]) -> Response:
     """For bodies made of all the files: in a thread, since 100,000 of them take up to some seconds."""
-    return _as_json(await trio.to_thread.run_sync(lambda: wire.encode(body())), HTTPStatus.OK)
+    return _as_json(await trio.to_thread.run_sync(lambda: serializers.encode(body())), HTTPStatus.OK)
 
 
 def _as_json(written: bytes, code: int) -> Response:
     return Response(written, status=code, content_type="application/json")
 
 
-def blueprint(desk: Reception) -> Blueprint:
+def blueprint(desk: AgentApi) -> Blueprint:
     reads, orders = _Reads(desk), _Orders(desk)
     api = Blueprint("api", __name__, url_prefix="/api")
     api.get("/status")(reads.status)
@@ -54,19 +54,19 @@ def blueprint(desk: Reception) -> Blueprint:
 
 @frozen
 class _Reads:
-    _desk: Reception
+    _desk: AgentApi
 
     async def status(self) -> Response:
         files = (await self._desk.snapshot()).files
-        return await _long_answer(lambda: listing.status_body(files))
+        return await _long_answer(lambda: file_list.status_body(files))
 
     async def storage(self) -> Response:
-        body = wire.storage_body((await self._desk.snapshot()).routes)
+        body = serializers.storage_body((await self._desk.snapshot()).routes)
         return answer(body, _STORAGE_CODES[body["status"]])
 
     async def files(self) -> Response:
         """`?verbose`: each file as the live feed tells of it."""
-        choice = listing.Choice(
+        choice = file_list.FileQuery(
             status=query.status(request.args),
             route=request.args.get("route"),
             search=request.args.get("search", ""),
@@ -78,8 +78,8 @@ class _Reads:
         return await _long_answer(lambda: choice.body(files))
 
     async def routes(self) -> Response:
-        body: shapes.RoutesBody = {
-            "routes": [wire.route_entry(route) for route in (await self._desk.snapshot()).routes]
+        body: schemas.RoutesBody = {
+            "routes": [serializers.route_entry(route) for route in (await self._desk.snapshot()).routes]
         }
         return answer(body)
 
@@ -91,17 +91,17 @@ class _Reads:
             limit=query.limit(request.args, HISTORY_LIMIT),
             before_id=query.row_cursor(request.args),
         )
-        return answer(wire.history_body(await self._desk.history(asked)))
+        return answer(serializers.history_body(await self._desk.history(asked)))
 
     async def explain(self) -> Response:
         path = query.required(query.shown(request.query_string), "path")
         files = (await self._desk.snapshot()).files
-        return await _long_answer(lambda: wire.live_file(listing.find(path, files)))
+        return await _long_answer(lambda: serializers.live_file(file_list.find(path, files)))
 
 
 @frozen
 class _Orders:
-    _desk: Reception
+    _desk: AgentApi
 
     async def pause(self, name: str) -> Response:
         return await _order("pause", self._desk.pause(name), name)
@@ -124,7 +124,7 @@ class _Orders:
 
 async def _order(name: str, order: Awaitable[None], subject: str | None = None) -> Response:
     await order
-    body: shapes.Accepted = {"accepted": name}
+    body: schemas.Accepted = {"accepted": name}
     if subject is not None:
         body["subject"] = subject
     return answer(body, HTTPStatus.ACCEPTED)

@@ -8,9 +8,9 @@ from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 from quart_trio.wrappers.response import TrioFileBody
 
-from web import api, guard, live, openapi, probes, problems, shapes, uploads
-from web.guard import Access
-from web.reception import Reception
+from web import api, auth, live, openapi, probes, problems, schemas, uploads
+from web.agent_api import AgentApi
+from web.auth import Access
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 10
@@ -29,8 +29,8 @@ class _Response(TrioResponse):
     file_body_class = _OpenedWhole
 
 
-def create_app(desk: Reception, access: Access) -> QuartTrio:
-    """The application that shows `desk` to those whom `access` lets in; `desk` is an `agent.desk.Desk`."""
+def create_app(desk: AgentApi, access: Access) -> QuartTrio:
+    """The web application; `desk` is an `agent.control.service.Control`."""
     app = QuartTrio("web", static_folder="static", static_url_path="/static")
     app.response_class = _Response
     app.config.update(
@@ -39,7 +39,7 @@ def create_app(desk: Reception, access: Access) -> QuartTrio:
         SEND_FILE_MAX_AGE_DEFAULT=0,  # after an upgrade no browser may go on with the old page
     )
     problems.install(app)
-    guard.install(app, access)
+    auth.install(app, access)
     for room in (api, probes, live):
         app.register_blueprint(room.blueprint(desk))
     app.register_blueprint(uploads.blueprint(desk.uploads))
@@ -59,7 +59,7 @@ def _install_entrance(app: QuartTrio) -> None:
     async def index() -> Response:
         offers = ["text/html", "application/json"]
         if request.accept_mimetypes.best_match(offers, default=offers[0]) == "application/json":
-            alive: shapes.Alive = {"status": "ok"}
+            alive: schemas.Alive = {"status": "ok"}
             return api.answer(alive)
         return await app.send_static_file("index.html")
 

@@ -30,7 +30,7 @@ from hypercorn.typing import (
 )
 from hypercorn.utils import parse_socket_addr
 
-from web.frames import CONNECTION
+from web.encoded_frames import CONNECTION
 
 IDLE_S = 10.0  # for a whole request head to arrive, and between two requests
 SILENCE_S = 60.0  # for a client to say something, if only to a ping, and for the application to listen
@@ -45,7 +45,7 @@ VERSION_NOT_SUPPORTED = 505
 logger = logging.getLogger("web")
 
 
-class Interruptible(ASGIWrapper):
+class CancellableApp(ASGIWrapper):
     """An application whose every send is a checkpoint.
 
     Hypercorn swallows what is sent on a WebSocket that is closing: a handler that only sends would never
@@ -67,7 +67,7 @@ class Interruptible(ASGIWrapper):
         await super().__call__(scope, receive, send_and_yield, sync_spawn, call_soon)
 
 
-async def converse(
+async def handle_connection(
     app: AppWrapper, config: Config, context: WorkerContext, state: ConnectionState, stream: trio.SocketStream
 ) -> None:
     """Serve one client to the end of its connection; stands in for `hypercorn.trio.tcp_server.TCPServer`."""

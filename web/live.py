@@ -6,20 +6,20 @@ import trio
 from attrs import define, field
 from quart import Blueprint, websocket
 
-from agent.desk import Busy
-from agent.views import Feed, Snapshot
+from agent.control.errors import Unavailable
+from agent.model.views import Feed, Snapshot
 from web import query
-from web.frames import way_to
-from web.guard import SUBPROTOCOL
-from web.press import Press
-from web.reception import Reception
+from web.agent_api import AgentApi
+from web.auth import SUBPROTOCOL
+from web.encoded_frames import sender_for
+from web.message_cache import MessageCache
 
 TRY_AGAIN_LATER = 1013  # WebSocket close codes: IANA registry, RFC 6455 section 7.4
 POLICY_VIOLATION = 1008
 MESSAGES_BORNE = 100
 
 
-def blueprint(desk: Reception) -> Blueprint:
+def blueprint(desk: AgentApi) -> Blueprint:
     found = Blueprint("live", __name__)
     found.websocket("/ws")(_Live(desk).feed)
     return found
@@ -27,11 +27,11 @@ def blueprint(desk: Reception) -> Blueprint:
 
 @define
 class _Live:
-    _desk: Reception
-    _press: Press = field(init=False)
+    _desk: AgentApi
+    _press: MessageCache = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._press = Press(self._desk.snapshot)
+        self._press = MessageCache(self._desk.snapshot)
 
     async def feed(self) -> None:
         """Serve one visitor; with `?window=N` no message holds more than N files.
@@ -55,8 +55,8 @@ class _Live:
         self, feed: trio.MemoryReceiveChannel[Feed], limit: int | None, visit: trio.CancelScope
     ) -> None:
         """Without the updates whose news a snapshot has told already, in place of an earlier one."""
-        send, seq = way_to(websocket), 0
-        with suppress(Busy):
+        send, seq = sender_for(websocket), 0
+        with suppress(Unavailable):
             async for news in feed:
                 if isinstance(news, Snapshot) or news.seq > seq:
                     printed = await self._press.printed(news, limit)

@@ -8,8 +8,9 @@ from typing import Annotated, Literal, NotRequired, get_args, get_origin, get_ty
 from attrs import frozen
 
 from agent import __version__
-from agent.terms import Status, UploadFileState
-from web import shapes, upload_shapes
+from agent.model.transfer import Status
+from agent.model.upload import UploadFileState
+from web import schemas, upload_schemas
 
 Schema = dict[str, object]
 
@@ -33,28 +34,28 @@ class Operation:
     body: type | None = None
 
 
-_ACCEPTED = {202: shapes.Accepted}
+_ACCEPTED = {202: schemas.Accepted}
 OPERATIONS: dict[tuple[str, str], Operation] = {
-    ("get", "/"): Operation("The page; JSON where that is preferred", {200: shapes.Alive}),
-    ("get", "/api/status"): Operation("What waits, runs, and ended", {200: shapes.StatusBody}),
+    ("get", "/"): Operation("The page; JSON where that is preferred", {200: schemas.Alive}),
+    ("get", "/api/status"): Operation("What waits, runs, and ended", {200: schemas.StatusBody}),
     ("get", "/api/storage"): Operation(
         "Free space; 507 warns, 503 is an error",
-        dict.fromkeys((200, 507, 503), shapes.StorageBody),
+        dict.fromkeys((200, 507, 503), schemas.StorageBody),
     ),
     ("get", "/api/health"): Operation("OK unless a destination is in an outage", {200: _TEXT, 503: _TEXT}),
     ("get", "/api/files"): Operation(
         "Every tracked file and the last completed ones, oldest first",
-        {200: shapes.FilesBody},
+        {200: schemas.FilesBody},
         ("status", "route", "search", "limit", "cursor", "verbose"),
     ),
-    ("get", "/api/routes"): Operation("Each route", {200: shapes.RoutesBody}),
+    ("get", "/api/routes"): Operation("Each route", {200: schemas.RoutesBody}),
     ("get", "/api/history"): Operation(
         "Delivered and failed transfers, newest first",
-        {200: shapes.HistoryBody},
+        {200: schemas.HistoryBody},
         ("since", "until", "route", "limit", "cursor"),
     ),
     ("get", "/api/explain"): Operation(
-        "Why a file is or is not moving", {200: shapes.LiveFile, 404: shapes.Problem}, ("path",)
+        "Why a file is or is not moving", {200: schemas.LiveFile, 404: schemas.ProblemBody}, ("path",)
     ),
     ("post", "/api/routes/{name}/pause"): Operation("Start no more transfers on this route", _ACCEPTED),
     ("post", "/api/routes/{name}/resume"): Operation("Go on with this route", _ACCEPTED),
@@ -62,33 +63,33 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("post", "/api/files/{file_id}/cancel"): Operation("Give a file up", _ACCEPTED),
     ("post", "/api/retry"): Operation("Try all failed files again", _ACCEPTED),
     ("post", "/api/reload"): Operation(
-        "Read the configuration again", {202: shapes.Accepted, 422: shapes.Problem}
+        "Read the configuration again", {202: schemas.Accepted, 422: schemas.ProblemBody}
     ),
     ("post", "/uploads/"): Operation(
         "Send what is in a folder into a bucket, and what comes or changes there meanwhile",
         {
-            201: upload_shapes.UploadCreated,
-            400: shapes.Problem,
-            409: shapes.Problem,
-            422: shapes.Problem,
-            503: shapes.Problem,
+            201: upload_schemas.UploadCreated,
+            400: schemas.ProblemBody,
+            409: schemas.ProblemBody,
+            422: schemas.ProblemBody,
+            503: schemas.ProblemBody,
         },
-        body=upload_shapes.UploadRequest,
+        body=upload_schemas.UploadRequest,
     ),
     ("get", "/uploads/"): Operation(
-        "Upload jobs, newest first", {200: upload_shapes.UploadsBody}, ("limit", "cursor")
+        "Upload jobs, newest first", {200: upload_schemas.UploadsBody}, ("limit", "cursor")
     ),
     ("get", "/uploads/{upload_id}"): Operation(
-        "How an upload job stands", {200: upload_shapes.UploadEntry, 404: shapes.Problem}
+        "How an upload job stands", {200: upload_schemas.UploadEntry, 404: schemas.ProblemBody}
     ),
     ("get", "/uploads/{upload_id}/files"): Operation(
         "Its files, in the order in which they were found",
-        {200: upload_shapes.UploadFilesBody, 404: shapes.Problem},
+        {200: upload_schemas.UploadFilesBody, 404: schemas.ProblemBody},
         ("state", "limit", "cursor"),
     ),
     ("delete", "/uploads/{upload_id}"): Operation(
         "Stop an upload job; what has been delivered stays",
-        {202: upload_shapes.UploadStopped, 404: shapes.Problem, 409: shapes.Problem},
+        {202: upload_schemas.UploadStopped, 404: schemas.ProblemBody, 409: schemas.ProblemBody},
     ),
     ("get", "/livez"): Operation("The program runs", {200: _TEXT}),
     ("get", "/readyz"): Operation("Every destination is usable", {200: _TEXT, 503: _TEXT}, ("verbose",)),
@@ -127,39 +128,39 @@ _PARAMETERS: dict[str, Schema] = {
 def document() -> Schema:
     """The whole description."""
     paths: dict[str, Schema] = {}
-    schemas: dict[str, Schema] = {}
-    for shape in (shapes.SnapshotMessage, shapes.UpdateMessage):
-        schema_of(shape, schemas)
+    components: dict[str, Schema] = {}
+    for shape in (schemas.SnapshotMessage, schemas.UpdateMessage):
+        schema_of(shape, components)
     for (method, path), operation in OPERATIONS.items():
-        paths.setdefault(path, {})[method] = _operation(path, operation, schemas)
+        paths.setdefault(path, {})[method] = _operation(path, operation, components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "transfer-agent", "version": __version__},
         "paths": paths,
         "components": {
-            "schemas": schemas,
+            "components": components,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{}, {"token": []}],
     }
 
 
-def schema_of(shape: object, schemas: dict[str, Schema]) -> Schema:
-    """The JSON Schema (2020-12) of a type; each TypedDict goes into `schemas` and is referred to."""
+def schema_of(shape: object, components: dict[str, Schema]) -> Schema:
+    """The JSON Schema (2020-12) of a type; each TypedDict goes into `components` and is referred to."""
     if is_typeddict(shape) and isinstance(shape, type):
-        return _object(shape, schemas)
+        return _object(shape, components)
     if get_origin(shape) is not None:
-        return _generic(shape, schemas)
+        return _generic(shape, components)
     return {} if shape is object else {"type": _PLAIN[shape]}
 
 
-def _generic(shape: object, schemas: dict[str, Schema]) -> Schema:
+def _generic(shape: object, components: dict[str, Schema]) -> Schema:
     origin, arguments = get_origin(shape), get_args(shape)
     if origin is Annotated:
         return _annotated(arguments[1])
     if origin is Literal:
         return {"enum": list(arguments)}
-    parts = [schema_of(each, schemas) for each in arguments]
+    parts = [schema_of(each, components) for each in arguments]
     if origin is list:
         return {"type": "array", "items": parts[0]}
     if origin is dict:
@@ -167,19 +168,19 @@ def _generic(shape: object, schemas: dict[str, Schema]) -> Schema:
     return parts[0] if origin is NotRequired else {"anyOf": parts}
 
 
-def _object(shape: type, schemas: dict[str, Schema]) -> Schema:
+def _object(shape: type, components: dict[str, Schema]) -> Schema:
     name = shape.__name__
-    if name not in schemas:
+    if name not in components:
         hints = get_type_hints(shape, include_extras=True)
         required: frozenset[str] = shape.__required_keys__  # type: ignore[attr-defined]
-        schemas[name] = {
+        components[name] = {
             "type": "object",
-            "properties": {key: schema_of(hint, schemas) for key, hint in hints.items()},
+            "properties": {key: schema_of(hint, components) for key, hint in hints.items()},
             "required": [key for key in hints if key in required],
         }
         if shape.__doc__:
-            schemas[name]["description"] = shape.__doc__
-    return {"$ref": f"#/components/schemas/{name}"}
+            components[name]["description"] = shape.__doc__
+    return {"$ref": f"#/components/components/{name}"}
 
 
 def _annotated(meaning: object) -> Schema:
@@ -188,7 +189,7 @@ def _annotated(meaning: object) -> Schema:
     return {"type": "string", "format": meaning}
 
 
-def _operation(path: str, operation: Operation, schemas: dict[str, Schema]) -> Schema:
+def _operation(path: str, operation: Operation, components: dict[str, Schema]) -> Schema:
     named = [part.strip("{}") for part in path.split("/") if part.startswith("{")]
     parameters: list[Schema] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in named
@@ -197,20 +198,20 @@ def _operation(path: str, operation: Operation, schemas: dict[str, Schema]) -> S
         {"name": name, "in": "query", "required": name == "path", "schema": _PARAMETERS[name]}
         for name in operation.parameters
     ]
-    answers: Schema = {str(code): _answer(shape, schemas) for code, shape in operation.answers.items()}
-    answers["default"] = _answer(shapes.Problem, schemas)
+    answers: Schema = {str(code): _answer(shape, components) for code, shape in operation.answers.items()}
+    answers["default"] = _answer(schemas.ProblemBody, components)
     described: Schema = {"summary": operation.summary, "parameters": parameters, "responses": answers}
     if operation.body is not None:
-        content = {_JSON: {"schema": schema_of(operation.body, schemas)}}
+        content = {_JSON: {"schema": schema_of(operation.body, components)}}
         described["requestBody"] = {"required": True, "content": content}
     return described
 
 
-def _answer(shape: object, schemas: dict[str, Schema]) -> Schema:
+def _answer(shape: object, components: dict[str, Schema]) -> Schema:
     if shape is None:
         return {"description": "switching protocols"}
     if shape == _TEXT:
         return {"description": "text", "content": {_TEXT: {"schema": {"type": "string"}}}}
-    media_type = _PROBLEM if shape is shapes.Problem else _JSON
+    media_type = _PROBLEM if shape is schemas.ProblemBody else _JSON
     name = getattr(shape, "__name__", "")
-    return {"description": name, "content": {media_type: {"schema": schema_of(shape, schemas)}}}
+    return {"description": name, "content": {media_type: {"schema": schema_of(shape, components)}}}

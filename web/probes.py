@@ -5,16 +5,16 @@ from http import HTTPStatus
 from attrs import frozen
 from quart import Blueprint, Response, request
 
-from agent.desk import Busy
-from agent.rules.health import healthy, ready, unusable
-from agent.views import RouteView
-from web.reception import Reception
-from web.wire import moment, text
+from agent.control.errors import Unavailable
+from agent.model.health import healthy, ready, unusable
+from agent.model.views import RouteView
+from web.agent_api import AgentApi
+from web.serializers import rfc3339, text
 
 EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def blueprint(desk: Reception) -> Blueprint:
+def blueprint(desk: AgentApi) -> Blueprint:
     probes = _Probes(desk)
     found = Blueprint("probes", __name__)
     found.get("/livez")(probes.livez)
@@ -26,7 +26,7 @@ def blueprint(desk: Reception) -> Blueprint:
 
 @frozen
 class _Probes:
-    _desk: Reception
+    _desk: AgentApi
 
     async def livez(self) -> Response:
         return _verdict(well=True, good="ok", bad="")
@@ -35,7 +35,7 @@ class _Probes:
         """`?verbose`: a line for each destination."""
         try:
             snapshot = await self._desk.snapshot()
-        except Busy:
+        except Unavailable:
             return _verdict(well=False, good="", bad="not ready: the agent is busy")
         routes, trouble = snapshot.routes, snapshot.journal_error
         verbose = "verbose" in request.args
@@ -49,13 +49,13 @@ class _Probes:
         """One word, for checks that look for it."""
         try:
             snapshot = await self._desk.snapshot()
-        except Busy:
+        except Unavailable:
             return _verdict(well=False, good="", bad="ERROR")
         well = healthy(snapshot.routes) and snapshot.journal_error is None
         return _verdict(well=well, good="OK", bad="ERROR")
 
     async def metrics(self) -> Response:
-        return Response(self._desk.exposition(), content_type=EXPOSITION_TYPE)
+        return Response(self._desk.render_metrics(), content_type=EXPOSITION_TYPE)
 
 
 def _verdict(*, well: bool, good: str, bad: str) -> Response:
@@ -64,5 +64,5 @@ def _verdict(*, well: bool, good: str, bad: str) -> Response:
 
 
 def _line(route: RouteView) -> str:
-    since = "" if route.outage is None else f" (since {moment(route.outage.since_at)})"
+    since = "" if route.outage is None else f" (since {rfc3339(route.outage.since_at)})"
     return f"{route.name}: {unusable(route) or 'ok'}{since}"

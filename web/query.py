@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl
 
 from werkzeug.exceptions import BadRequest
 
-from agent.terms import Status, UploadFileState
-from web.wire import text
+from agent.model.transfer import Status
+from agent.model.upload import UploadFileState
+from web.serializers import text
 
 MAX_LIMIT = 1000
 

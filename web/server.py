@@ -10,7 +10,7 @@ from hypercorn.config import Config, Sockets
 from hypercorn.trio import run as hypercorn_run
 from quart_trio import QuartTrio
 
-from web.hardening import Interruptible, converse
+from web.hardening import CancellableApp, handle_connection
 
 GRACE_S = 1.0
 PING_S = 20.0
@@ -43,7 +43,7 @@ async def serve(app: QuartTrio, bind: str, *, stop: trio.Event, task_status: tri
     with _listen(bind) as listener:
         _install_connection()
         await hypercorn_run.worker_serve(
-            Interruptible(app),
+            CancellableApp(app),
             _config(),
             sockets=Sockets(secure_sockets=[], insecure_sockets=[listener], quic_sockets=[]),
             shutdown_trigger=stop.wait,
@@ -78,7 +78,7 @@ def _config() -> Config:
 
 def _install_connection() -> None:
     """Hypercorn 0.18 takes what serves a connection from this name, and offers no parameter for it."""
-    hypercorn_run.TCPServer = converse  # type: ignore[attr-defined, assignment]  # the only way in
+    hypercorn_run.TCPServer = handle_connection  # type: ignore[attr-defined, assignment]  # the only way in
 
 
 @frozen

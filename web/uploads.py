@@ -9,12 +9,12 @@ from attrs import frozen
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
-from agent.config import keys
-from agent.upload_desk import UploadOrder
-from agent.views import UploadFilesQuery, UploadsQuery
-from web import query, upload_shapes, upload_wire
+from agent.config import field_parsers
+from agent.control.uploads import CreateUpload
+from agent.model.views import UploadFilesQuery, UploadsQuery
+from web import query, upload_schemas, upload_serializers
+from web.agent_api import UploadApi
 from web.api import answer
-from web.reception import UploadReception
 
 JOBS_LIMIT = 100
 FILES_LIMIT = 1000
@@ -24,7 +24,7 @@ MEMBERS = ("source_folder", "destination_bucket", "pattern")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
-def blueprint(desk: UploadReception) -> Blueprint:
+def blueprint(desk: UploadApi) -> Blueprint:
     room = _Uploads(desk)
     found = Blueprint("uploads", __name__, url_prefix="/uploads")
     found.post("/", strict_slashes=False)(room.add)
@@ -37,21 +37,21 @@ def blueprint(desk: UploadReception) -> Blueprint:
 
 @frozen
 class _Uploads:
-    _desk: UploadReception
+    _desk: UploadApi
 
     async def add(self) -> Response:
         upload_id = await self._desk.add(read_order(await request.get_data()))
-        body: upload_shapes.UploadCreated = {"upload_id": upload_id, "status": "created"}
+        body: upload_schemas.UploadCreated = {"upload_id": upload_id, "status": "created"}
         made = answer(body, HTTPStatus.CREATED)
         made.headers["Location"] = f"/uploads/{upload_id}"
         return made
 
     async def jobs(self) -> Response:
         asked = UploadsQuery(query.limit(request.args, JOBS_LIMIT), query.row_cursor(request.args))
-        return answer(upload_wire.uploads_body(await self._desk.page(asked)))
+        return answer(upload_serializers.uploads_body(await self._desk.page(asked)))
 
     async def job(self, upload_id: str) -> Response:
-        return answer(upload_wire.upload_entry(await self._desk.find(upload_id)))
+        return answer(upload_serializers.upload_entry(await self._desk.find(upload_id)))
 
     async def files(self, upload_id: str) -> Response:
         asked = UploadFilesQuery(
@@ -60,15 +60,15 @@ class _Uploads:
             limit=query.limit(request.args, FILES_LIMIT),
             after_id=query.row_cursor(request.args) or 0,
         )
-        return answer(upload_wire.upload_files_body(await self._desk.files(asked)))
+        return answer(upload_serializers.upload_files_body(await self._desk.files(asked)))
 
     async def stop(self, upload_id: str) -> Response:
         await self._desk.stop(upload_id)
-        body: upload_shapes.UploadStopped = {"upload_id": upload_id, "status": "stopped"}
+        body: upload_schemas.UploadStopped = {"upload_id": upload_id, "status": "stopped"}
         return answer(body, HTTPStatus.ACCEPTED)
 
 
-def read_order(body: str | bytes) -> UploadOrder:
+def read_order(body: str | bytes) -> CreateUpload:
     """Raises: BadRequest: no JSON object. UnprocessableEntity: one that says something else."""
     try:
         told = json.loads(body)
@@ -80,7 +80,7 @@ def read_order(body: str | bytes) -> UploadOrder:
     for name in told:
         if name not in MEMBERS:
             raise UnprocessableEntity(f"{name}: unknown; known are {', '.join(MEMBERS)}")
-    return UploadOrder(_folder(told), _bucket(told), _pattern(told))
+    return CreateUpload(_folder(told), _bucket(told), _pattern(told))
 
 
 def _folder(told: Mapping[str, object]) -> str:
@@ -104,7 +104,7 @@ def _pattern(told: Mapping[str, object]) -> str | None:
         return None
     pattern = _text(told, "pattern")
     try:
-        keys.globs([pattern])
+        field_parsers.globs([pattern])
     except ValueError as error:
         raise UnprocessableEntity(f"pattern: {error}; a glob such as *.mxf or day1/**/*.mov") from error
     return pattern

@@ -1,1 +1,1 @@
-"""Actors: receive, ask a rule, send. The only room, with app.py, that awaits."""
+"""The actors: each folder has `actor.py`, which receives and sends, beside pure files that decide."""

@@ -4,12 +4,12 @@ import io
 import sys
 
 from agent.cli.base import cli
-from agent.cli.monitors import health, watch
-from agent.cli.orders import cancel, pause, reload, resume, retry
-from agent.cli.questions import explain, files, history, status
+from agent.cli.commands import cancel, pause, reload, resume, retry
+from agent.cli.monitoring import health, watch
+from agent.cli.queries import explain, files, history, status
 from agent.cli.service import check_config, run
-from agent.cli.simulation import simulate
-from agent.cli.verifying import verify
+from agent.cli.simulate_verb import simulate
+from agent.cli.verify_verb import verify
 
 __all__ = ["cli", "main"]
 

@@ -10,9 +10,11 @@ from typing import NoReturn
 import click
 
 from agent import __version__
-from agent.client import Client, NotRunning, Refused
-from agent.config import Config, ConfigError, load
-from agent.rules.terminal import escaped
+from agent.cli.client import Client, CommandRefused, NotRunning
+from agent.cli.live_state import escaped
+from agent.config.load import load
+from agent.config.raw import ConfigError
+from agent.config.sections import Config
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -57,7 +59,7 @@ def failing() -> Iterator[None]:
     """An agent that does not answer, or refuses, ends the program with exit code 1."""
     try:
         yield
-    except (NotRunning, Refused) as error:
+    except (NotRunning, CommandRefused) as error:
         fail(str(error), EXIT_ERROR)
 
 

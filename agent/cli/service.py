@@ -6,7 +6,8 @@ import sys
 import click
 
 from agent.cli.base import EXIT_ERROR, configurable, effective, fail, say
-from agent.config import load, masked
+from agent.config.dump import masked
+from agent.config.load import load
 
 
 @click.command()
@@ -20,15 +21,16 @@ def run(path: str, *, once_only: bool, dry_run: bool, bind: str | None, log_leve
     given = {"web.bind": bind, "log.level": log_level}
     overrides = {key: value for key, value in given.items() if value is not None}
     config = effective(path, overrides)
-    from agent import serving  # noqa: PLC0415  a second of imports that the other verbs do without
+    from agent.runtime import main  # noqa: PLC0415  a second of imports that the other verbs do without
+    from agent.runtime.supervisor import CannotStart  # noqa: PLC0415  likewise
 
     try:
         if dry_run:
-            for line in serving.dry_run(config):
+            for line in main.dry_run_lines(config):
                 say(line)
             return
-        code = serving.run(config, lambda: load(config.path, os.environ, overrides), once_only=once_only)
-    except serving.CannotStart as error:
+        code = main.run(config, lambda: load(config.path, os.environ, overrides), once_only=once_only)
+    except CannotStart as error:
         fail(str(error), EXIT_ERROR)
     sys.exit(code)
 

@@ -10,18 +10,18 @@ from typing import Any
 
 from attrs import Factory, field, frozen
 
+from agent.config.raw import RawSection
+from agent.config.safe_realpath import is_no_folder, spellings
 from agent.config.sections import AgentSection, LogSection, Route, WebSection
-from agent.config.spelling import is_no_folder, spellings
-from agent.config.tables import Table
-from agent.config.values import quoted
+from agent.config.value_parsers import quoted
 
 
 @frozen
-class Placed:
+class RouteWithOrigin:
     """A sound route, the table it came from, and its source in all spellings."""
 
     route: Route
-    table: Table
+    table: RawSection
     sources: frozenset[str] = field(
         init=False, default=Factory(lambda self: spellings(self.route.source), takes_self=True)
     )
@@ -33,28 +33,31 @@ class Placed:
 
 
 def contradictions(
-    file: str, tables: Mapping[str, Table], sections: Mapping[str, Any], placed: Sequence[Placed]
+    file: str,
+    tables: Mapping[str, RawSection],
+    sections: Mapping[str, Any],
+    placed: Sequence[RouteWithOrigin],
 ) -> Iterator[str]:
     """Everything that does not fit together, among what is sound by itself; an unsound section is None."""
     for one in placed:
         yield from _within(one)
-        yield from _media_only(file, one.table, "source", [one])
+        yield from _not_inside_sources(file, one.table, "source", [one])
     yield from _same_names(placed)
     yield from _markers(placed)
-    yield from _chases(placed)
+    yield from _cycles(placed)
     match sections["web"]:
         case WebSection(loopback=False, token=None, host=host):
             reason = f"{quoted(host)} is open to other machines: token_file is required"
             yield tables["web"].complaint("bind", reason)
     match sections["log"]:
         case LogSection(file=str(path)):
-            yield from _media_only(path, tables["log"], "file", placed)
+            yield from _not_inside_sources(path, tables["log"], "file", placed)
     match sections["agent"]:
         case AgentSection(state_dir=path):
             yield from _state_apart(path, tables["agent"], placed)
 
 
-def _state_apart(path: str, table: Table, placed: Sequence[Placed]) -> Iterator[str]:
+def _state_apart(path: str, table: RawSection, placed: Sequence[RouteWithOrigin]) -> Iterator[str]:
     for one in placed:
         if _meets(path, one.sources):
             yield table.complaint("state_dir", f"{quoted(path)} lies inside the source of {_name(one)}")
@@ -62,7 +65,9 @@ def _state_apart(path: str, table: Table, placed: Sequence[Placed]) -> Iterator[
             yield table.complaint("state_dir", f"{quoted(path)} lies inside the destination of {_name(one)}")
 
 
-def _media_only(path: str, table: Table, key: str, placed: Sequence[Placed]) -> Iterator[str]:
+def _not_inside_sources(
+    path: str, table: RawSection, key: str, placed: Sequence[RouteWithOrigin]
+) -> Iterator[str]:
     """A file of ours in a source would be carried off as if it were media."""
     for one in placed:
         if _meets(path, one.sources):
@@ -71,7 +76,7 @@ def _media_only(path: str, table: Table, key: str, placed: Sequence[Placed]) -> 
             )
 
 
-def _within(one: Placed) -> Iterator[str]:
+def _within(one: RouteWithOrigin) -> Iterator[str]:
     route, table = one.route, one.table
     if is_no_folder(route.source):
         yield table.complaint("source", f"{quoted(route.source)} exists and is not a folder")
@@ -84,7 +89,7 @@ def _within(one: Placed) -> Iterator[str]:
         yield table.complaint("stable_closed", "must not be longer than stable")
 
 
-def _same_names(placed: Sequence[Placed]) -> Iterator[str]:
+def _same_names(placed: Sequence[RouteWithOrigin]) -> Iterator[str]:
     seen: set[str] = set()
     for one in placed:
         name = one.route.name.lower()
@@ -95,8 +100,8 @@ def _same_names(placed: Sequence[Placed]) -> Iterator[str]:
         seen.add(name)
 
 
-def _markers(placed: Sequence[Placed]) -> Iterator[str]:
-    first: dict[str, Placed] = {}
+def _markers(placed: Sequence[RouteWithOrigin]) -> Iterator[str]:
+    first: dict[str, RouteWithOrigin] = {}
     for one in placed:
         if one.route.marker is None:
             continue
@@ -106,7 +111,7 @@ def _markers(placed: Sequence[Placed]) -> Iterator[str]:
             yield one.table.complaint("marker", f"{_name(other)} expects {agreed} at the same destination")
 
 
-def _chases(placed: Sequence[Placed]) -> Iterator[str]:
+def _cycles(placed: Sequence[RouteWithOrigin]) -> Iterator[str]:
     """Circles of routes in which each feeds the next; every circle is named once, by its first route."""
     feeds = [
         [n for n, other in enumerate(placed) if other is not one and _feeds(one, other)] for one in placed
@@ -134,7 +139,7 @@ def _circle(feeds: list[list[int]], start: int) -> list[int]:
     return []
 
 
-def _feeds(one: Placed, other: Placed) -> bool:
+def _feeds(one: RouteWithOrigin, other: RouteWithOrigin) -> bool:
     return any(_relation(path, other.sources) for path in one.outlets().values())
 
 
@@ -157,5 +162,5 @@ def _inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _name(one: Placed) -> str:
+def _name(one: RouteWithOrigin) -> str:
     return f"route {quoted(one.route.name)}"

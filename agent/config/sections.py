@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from attrs import frozen
 
-from agent.config import keys
+from agent.config import field_parsers
 from agent.config.units import GIB, KIB, MIB
-from agent.config.values import (
+from agent.config.value_parsers import (
     Read,
     ReadFrom,
     duration,
@@ -22,7 +22,7 @@ from agent.config.values import (
     some_duration,
     whole,
 )
-from agent.terms import BandwidthStep, S3Access
+from agent.model.storage import BandwidthStep, S3Access
 
 Seconds = Annotated[float, Read(some_duration)]
 Bytes = Annotated[int, Read(size())]
@@ -34,7 +34,7 @@ class AgentSection:
     """`name` tells agents apart; `state_dir` holds the journal, on a local disk."""
 
     name: Annotated[str, Read(filled)]
-    state_dir: Annotated[str, ReadFrom(keys.folder)]
+    state_dir: Annotated[str, ReadFrom(field_parsers.folder)]
 
     @property
     def address_file(self) -> str:
@@ -51,9 +51,9 @@ class AgentSection:
 class WebSection:
     """Where the page listens; port 0 takes a free one. `token` is the content of `token_file`, a secret."""
 
-    host: Annotated[str, Read(keys.bind_host, key="bind")] = "127.0.0.1"
-    port: Annotated[int, Read(keys.bind_port, key="bind")] = 8080
-    token: Annotated[str | None, ReadFrom(keys.token, key="token_file")] = None
+    host: Annotated[str, Read(field_parsers.bind_host, key="bind")] = "127.0.0.1"
+    port: Annotated[int, Read(field_parsers.bind_port, key="bind")] = 8080
+    token: Annotated[str | None, ReadFrom(field_parsers.token, key="token_file")] = None
 
     @property
     def loopback(self) -> bool:
@@ -68,7 +68,7 @@ class WebSection:
 class LogSection:
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "text", "json"] = "auto"
-    file: Annotated[str | None, ReadFrom(keys.optional_file)] = None
+    file: Annotated[str | None, ReadFrom(field_parsers.optional_file)] = None
     max_size_bytes: Annotated[int, Read(size(KIB))] = 20 * MIB
     keep: Annotated[int, Read(whole(1, 1000))] = 10
 
@@ -82,13 +82,13 @@ class Route:
     absolute path when `after` is "archive", and else None.
     """
 
-    name: Annotated[str, Read(keys.route_name)]
-    source: Annotated[str, ReadFrom(keys.folder)]
-    destination: Annotated[str, ReadFrom(keys.destination)]
-    include: Annotated[tuple[str, ...], Read(keys.globs)] = ()
-    exclude: Annotated[tuple[str, ...], Read(keys.excludes)] = keys.BUILT_IN_EXCLUDES
-    after: Annotated[Literal["delete", "keep", "archive"], Read(keys.after_word)] = "delete"
-    archive: Annotated[str | None, ReadFrom(keys.after_folder, key="after")] = None
+    name: Annotated[str, Read(field_parsers.route_name)]
+    source: Annotated[str, ReadFrom(field_parsers.folder)]
+    destination: Annotated[str, ReadFrom(field_parsers.destination)]
+    include: Annotated[tuple[str, ...], Read(field_parsers.globs)] = ()
+    exclude: Annotated[tuple[str, ...], Read(field_parsers.excludes)] = field_parsers.BUILT_IN_EXCLUDES
+    after: Annotated[Literal["delete", "keep", "archive"], Read(field_parsers.after_word)] = "delete"
+    archive: Annotated[str | None, ReadFrom(field_parsers.after_folder, key="after")] = None
     stable_s: Seconds = 120.0
     stable_closed_s: Annotated[float | None, Read(optional_duration)] = None
     scan_s: Seconds = 10.0
@@ -104,8 +104,8 @@ class Route:
     probe_timeout_s: Seconds = 10.0
     stall_timeout_s: Seconds = 30.0
     low_space_bytes: Bytes = 10 * GIB
-    marker: Annotated[str | None, Read(keys.marker)] = None
-    bandwidth: Annotated[tuple[BandwidthStep, ...], Read(keys.bandwidth)] = ()
+    marker: Annotated[str | None, Read(field_parsers.marker)] = None
+    bandwidth: Annotated[tuple[BandwidthStep, ...], Read(field_parsers.bandwidth)] = ()
     priority: Annotated[int, Read(whole(-1000, 1000))] = 0
 
     @property
@@ -128,7 +128,7 @@ class Route:
 class Uploads:
     """Upload jobs may read below `roots`, absolute paths; none: jobs are refused."""
 
-    roots: Annotated[tuple[str, ...], ReadFrom(keys.folders)] = ()
+    roots: Annotated[tuple[str, ...], ReadFrom(field_parsers.folders)] = ()
     workers: Workers = 5
 
 
@@ -136,7 +136,7 @@ class Uploads:
 class S3:
     """For s3:// destinations. Empty texts leave the choice to AWS_*; 5 MiB and 5 GiB are S3's own limits."""
 
-    endpoint_url: Annotated[str, Read(keys.endpoint)] = ""
+    endpoint_url: Annotated[str, Read(field_parsers.endpoint)] = ""
     region: str = ""
     path_style: bool = False
     part_size_bytes: Annotated[int, Read(size(5 * MIB, 5 * GIB))] = 8 * MIB

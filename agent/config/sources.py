@@ -12,9 +12,9 @@ from pathlib import Path
 from attrs import frozen
 from dotenv.parser import parse_stream
 
+from agent.config.raw import ConfigError, RawConfig, RawSection, RawValue, hint, nearest
 from agent.config.structure import HEADINGS, KEYS, SECTIONS, unknown_key
-from agent.config.tables import ConfigError, Given, Table, Tables, hint, nearest
-from agent.config.values import Text, quoted
+from agent.config.value_parsers import Text, quoted
 
 
 @frozen
@@ -39,7 +39,7 @@ class Setting:
 
     dialect: Dialect
     name: str
-    given: Given
+    given: RawValue
 
     def parts(self) -> tuple[str, str, str]:
         """Section, route and key, empty where there is none."""
@@ -54,7 +54,9 @@ class Setting:
         return f"{self.given.origin}: {reason}"
 
 
-def gather(file: str, environ: Mapping[str, str], overrides: Mapping[str, str]) -> tuple[Tables, list[str]]:
+def gather(
+    file: str, environ: Mapping[str, str], overrides: Mapping[str, str]
+) -> tuple[RawConfig, list[str]]:
     """Every table with the values that count, and a reason for each that could not be placed.
 
     Raises:
@@ -73,7 +75,7 @@ def gather(file: str, environ: Mapping[str, str], overrides: Mapping[str, str]) 
     ):
         for name, text in values.items():
             if name.startswith(dialect.prefix):
-                reasons += _place(tables, Setting(dialect, name, Given(Text(text), f"{source} {name}")))
+                reasons += _place(tables, Setting(dialect, name, RawValue(Text(text), f"{source} {name}")))
     if not tables.routes and not document.get("route"):
         reasons.append(f"{file}: there is no [[route]], so there is nothing to do")
     return tables, reasons
@@ -95,8 +97,8 @@ def _document(file: str) -> dict[str, object]:
         raise ConfigError((f"{file}: not valid TOML: {error}",)) from None
 
 
-def _tables(file: str, document: dict[str, object]) -> tuple[Tables, list[str]]:
-    found = Tables({name: Table(HEADINGS[name], file) for name in SECTIONS}, [])
+def _tables(file: str, document: dict[str, object]) -> tuple[RawConfig, list[str]]:
+    found = RawConfig({name: RawSection(HEADINGS[name], file) for name in SECTIONS}, [])
     reasons = []
     defaults: dict[str, object] = {"name": socket.gethostname(), "state_dir": "var/state"}
     found.sections["agent"].update(defaults, file)
@@ -119,9 +121,9 @@ def _tables(file: str, document: dict[str, object]) -> tuple[Tables, list[str]]:
     return found, reasons
 
 
-def _route(file: str, number: int, values: dict[str, object]) -> Table:
+def _route(file: str, number: int, values: dict[str, object]) -> RawSection:
     name = values.get("name")
-    table = Table(f"route {quoted(name)}:" if isinstance(name, str) else f"route number {number}:", file)
+    table = RawSection(f"route {quoted(name)}:" if isinstance(name, str) else f"route number {number}:", file)
     table.update(values, file)
     return table
 
@@ -146,7 +148,7 @@ def _env_file(path: str) -> tuple[dict[str, str], list[str]]:
     return values, reasons
 
 
-def _place(tables: Tables, setting: Setting) -> Iterator[str]:
+def _place(tables: RawConfig, setting: Setting) -> Iterator[str]:
     section, route, key = setting.parts()
     if key and section in tables.sections:
         tables.sections[section].given[key] = setting.given
@@ -162,17 +164,17 @@ def _place(tables: Tables, setting: Setting) -> Iterator[str]:
         yield setting.complaint(f"unknown{hint(nearest(setting.name, known))}")
 
 
-def _candidates(tables: Tables, setting: Setting, route: str) -> list[Table]:
+def _candidates(tables: RawConfig, setting: Setting, route: str) -> list[RawSection]:
     spell = setting.dialect.spell
     if route:
         return [table for table in tables.routes if spell(table.name) == spell(route)]
     if not tables.routes:
-        name = Given("default", setting.given.origin)
-        tables.routes = [Table('route "default":', setting.given.origin, {"name": name})]
+        name = RawValue("default", setting.given.origin)
+        tables.routes = [RawSection('route "default":', setting.given.origin, {"name": name})]
     return tables.routes
 
 
-def _undecided(tables: Tables, candidates: list[Table], setting: Setting) -> str:
+def _undecided(tables: RawConfig, candidates: list[RawSection], setting: Setting) -> str:
     _, route, key = setting.parts()
     dialect = setting.dialect
     if not candidates:

@@ -7,9 +7,9 @@ import attrs
 from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
+from agent.config.raw import RawSection, hint, nearest
 from agent.config.sections import S3, AgentSection, LogSection, Route, Uploads, WebSection
-from agent.config.tables import Table, hint, nearest
-from agent.config.values import Read, ReadFrom, choice, flag, text
+from agent.config.value_parsers import Read, ReadFrom, choice, flag, text
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def strict_converter(base: str) -> Converter:
     return made
 
 
-def structure(table: Table, cls: type[T], converter: Converter, reasons: list[str]) -> T | None:
+def structure(table: RawSection, cls: type[T], converter: Converter, reasons: list[str]) -> T | None:
     """The class made from the table, or None and why not among `reasons`."""
     try:
         return converter.structure(table.values(), cls)
@@ -72,7 +72,7 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"unknown key{hint(nearest(key, known)) or f' (known here: {comma_list})'}"
 
 
-def _reasons(table: Table, cls: type[Any], error: ClassValidationError) -> Iterator[str]:
+def _reasons(table: RawSection, cls: type[Any], error: ClassValidationError) -> Iterator[str]:
     keys = {attribute.name: key_of(attribute) for attribute in attrs.fields(cls)}
     known = list(dict.fromkeys(keys.values()))
     values, extras = error.group_exceptions()

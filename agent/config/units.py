@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-from agent.terms import BandwidthStep
+from agent.model.storage import BandwidthStep
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 LONGEST_S = 366 * 86_400

@@ -3,7 +3,7 @@
 from attrs import frozen
 
 from agent.config.sections import Route, Uploads
-from agent.terms import UploadJob
+from agent.model.upload import UploadJob
 
 STABLE_S = 10.0
 STABLE_CLOSED_S = 2.0
@@ -26,7 +26,7 @@ class UploadRoute(Route):
         return LABEL
 
 
-def place_of(bucket: str) -> str:
+def bucket_url(bucket: str) -> str:
     """The destination that all jobs to this bucket share, and with it the copies at a time."""
     return f"s3://{bucket}"
 
@@ -36,7 +36,7 @@ def upload_route(job: UploadJob, uploads: Uploads) -> UploadRoute:
     return UploadRoute(
         name=f"{PREFIX}{job.id}",
         source=job.source_folder,
-        destination=place_of(job.destination_bucket),
+        destination=bucket_url(job.destination_bucket),
         include=() if job.pattern is None else (job.pattern,),
         after="keep",
         stable_s=STABLE_S,

@@ -4,8 +4,9 @@ from typing import Literal
 
 from attrs import frozen
 
-from agent.faults import Fault, Side
-from agent.terms import Entry, VerifyLevel
+from agent.model.errors import Fault, Side
+from agent.model.source_file import ScannedFile
+from agent.model.transfer import VerifyLevel
 
 
 @frozen
@@ -14,21 +15,21 @@ class Started:
 
 
 @frozen
-class Listed:
-    entries: tuple[Entry, ...]
+class ScanBatch:
+    entries: tuple[ScannedFile, ...]
 
 
 @frozen
-class ListingEnd:
-    """`unseen`: folders that could not be listed, or files that could not be asked for, with the reason."""
+class ScanEnd:
+    """The end of a scan. `unreadable`: paths that could not be listed or examined, with the reason."""
 
-    entries: tuple[Entry, ...]
-    unseen: tuple[tuple[str, str], ...]
+    entries: tuple[ScannedFile, ...]
+    unreadable: tuple[tuple[str, str], ...]
     free_bytes: int
 
 
 @frozen
-class Touched:
+class PathsChanged:
     """Paths that something happened to; empty: look everywhere. `overflows` counts lost queues so far.
 
     `complete`: events come from every folder that can be read.
@@ -56,14 +57,14 @@ class Copying:
 
 
 @frozen
-class Waiting:
+class Blocked:
     """Nothing has moved since the last reply; on this side the worker waits for an answer."""
 
     side: Side
 
 
 @frozen
-class Moving:
+class Heartbeat:
     """Bytes are on their way; how many is said when they have arrived."""
 
 
@@ -73,7 +74,7 @@ class CopyEnd:
 
 
 @frozen
-class Reserved(CopyEnd):
+class PartialAllocated(CopyEnd):
     """Nothing was copied yet: remember this name of the partial durably, then ask again with it."""
 
     partial: str
@@ -92,7 +93,7 @@ class Checkpoint:
 
 
 @frozen
-class Patch:
+class BlockPatched:
     """This block has been written again, verified; others around it stay as they are known."""
 
     block: int
@@ -100,7 +101,7 @@ class Patch:
 
 
 @frozen
-class Proven:
+class TrustedBlocks:
     """So many of the blocks that were said to be proven are so still, now that the partial is open."""
 
     blocks: int
@@ -114,7 +115,7 @@ class Followed(CopyEnd):
 
 
 @frozen
-class Arrived(CopyEnd):
+class ContentArrived(CopyEnd):
     """The content is at the destination, verified to `level`; `digest` is its xxh3_128."""
 
     digest: bytes
@@ -122,7 +123,7 @@ class Arrived(CopyEnd):
 
 
 @frozen
-class Copied(Arrived):
+class Copied(ContentArrived):
     """It stands in the partial.
 
     `resumed_bytes` were there from an earlier attempt; `patched_blocks` had been there with other content;
@@ -136,77 +137,77 @@ class Copied(Arrived):
 
 
 @frozen
-class Found(Arrived):
+class AlreadyPresent(ContentArrived):
     """It stands at `name` already."""
 
     name: str
 
 
 @frozen
-class Placed(Arrived):
-    """It has been published as a whole, at `name`; `already_there`: not by this request."""
+class PublishedWhole(ContentArrived):
+    """It has been published as a whole, at `name`; `already_present`: not by this request."""
 
     name: str
-    already_there: bool
+    already_present: bool
 
 
 @frozen
 class Published:
-    """The content stands at `name`; `already_there`: it was not this request that put it there.
+    """The content stands at `name`; `already_present`: it was not this request that put it there.
 
     `level`: verified by reading it back there; None: it was not.
     """
 
     name: str
-    already_there: bool
+    already_present: bool
     level: VerifyLevel | None = None
 
 
-CheckVerdict = Literal["verified", "altered", "missing", "unreadable"]
+VerifyVerdict = Literal["verified", "altered", "missing", "unreadable"]
 
 
 @frozen
-class Checked:
+class VerifyResult:
     """What became of a published file; `detail`: what differs or is in the way; `level`: how it was read."""
 
-    verdict: CheckVerdict
+    verdict: VerifyVerdict
     detail: str = ""
     level: VerifyLevel | None = None
 
 
 @frozen
-class SourceSettled:
-    """`kept` says why the source was left standing, None: it is gone."""
+class SourceRemoved:
+    """`kept_because` says why the source was left standing, None: it is gone."""
 
-    kept: str | None
+    kept_because: str | None
 
 
 @frozen
-class Declined:
+class NotBatchable:
     """It is not as plain as the others of its request: nothing was done, carry it alone."""
 
 
 @frozen
-class Outcomes:
+class BatchResult:
     """What became of each, in the order in which they were asked for."""
 
-    each: tuple[Copied | Declined | Published | SourceSettled | Fault, ...]
+    results: tuple[Copied | NotBatchable | Published | SourceRemoved | Fault, ...]
 
 
 @frozen
-class Presence:
+class SourceExists:
     exists: bool
 
 
 @frozen
-class Strays:
+class OrphansFound:
     """Temporary files of ours, running transfers' among them; empty: none so far, and still looking."""
 
     paths: tuple[str, ...]
 
 
 @frozen
-class FolderFound:
+class FolderResolved:
     """`path` is the folder's own, without symbolic links; `is_allowed`: it lies below one of the roots."""
 
     path: str
@@ -220,27 +221,27 @@ class Finished:
 
 Reply = (
     Started
-    | Listed
-    | ListingEnd
-    | Touched
+    | ScanBatch
+    | ScanEnd
+    | PathsChanged
     | Probed
     | Copying
-    | Waiting
-    | Moving
-    | Reserved
+    | Blocked
+    | Heartbeat
+    | PartialAllocated
     | Checkpoint
-    | Patch
-    | Proven
+    | BlockPatched
+    | TrustedBlocks
     | Followed
     | Copied
-    | Found
-    | Placed
+    | AlreadyPresent
+    | PublishedWhole
     | Published
-    | Checked
-    | SourceSettled
-    | Outcomes
-    | Presence
-    | Strays
-    | FolderFound
+    | VerifyResult
+    | SourceRemoved
+    | BatchResult
+    | SourceExists
+    | OrphansFound
+    | FolderResolved
     | Finished
 )

@@ -4,7 +4,8 @@ from typing import Literal
 
 from attrs import frozen
 
-from agent.terms import BandwidthStep, S3Access, Signature
+from agent.model.source_file import Signature
+from agent.model.storage import BandwidthStep, S3Access
 
 VerifyMode = Literal["read_back", "hash", "size"]
 AfterMode = Literal["delete", "keep", "archive"]
@@ -21,7 +22,7 @@ class SourceFolder:
 
 
 @frozen
-class Place:
+class DestinationRef:
     """A destination: a folder on the device that the storage monitor has accepted, or an s3:// URL.
 
     `s3`: how to reach the latter; None: it is a folder.
@@ -56,7 +57,7 @@ class ExamineSource:
 
 
 @frozen
-class ListenToSource:
+class WatchSource:
     """Stream Touched for ever, where the platform can; ends with Finished when it cannot."""
 
     root: str
@@ -85,7 +86,7 @@ class FindDestination:
 
 
 @frozen
-class Pace:
+class Bandwidth:
     """How fast a copy may go: the route's timetable (empty: no limit), divided among `shares` copies."""
 
     steps: tuple[BandwidthStep, ...] = ()
@@ -97,22 +98,23 @@ class CopyFile:
     """Copy and verify into the partial. Streams Copying and Checkpoint, ends with an Arrived, or Reserved.
 
     `digests` are those of the blocks that the journal believes in; they are read back before being trusted.
-    `revised`: the source has changed since they were taken, so that each of its blocks is compared with them;
-    of the first `proven_blocks` it is certain that they stand at the destination.
+    `source_changed`: the source has changed since they were taken, so that each of its blocks is compared
+    with them;
+    of the first `trusted_blocks` it is certain that they stand at the destination.
     """
 
     source: str
     path: str
     signature: Signature
-    place: Place
+    destination: DestinationRef
     name: str
     partial: str
     digests: tuple[bytes, ...]
     verify: VerifyMode
     conflict: ConflictMode
-    pace: Pace
-    revised: bool = False
-    proven_blocks: int = 0
+    bandwidth: Bandwidth
+    source_changed: bool = False
+    trusted_blocks: int = 0
 
 
 @frozen
@@ -126,14 +128,14 @@ class FollowFile:
     source: str
     path: str
     signature: Signature
-    place: Place
+    destination: DestinationRef
     name: str
     conflict: ConflictMode
     partial: str
     digests: tuple[bytes, ...]
-    proven_blocks: int
+    trusted_blocks: int
     verify: VerifyMode
-    pace: Pace
+    bandwidth: Bandwidth
 
 
 @frozen
@@ -143,7 +145,7 @@ class PublishFile:
     `read_back`: that could not be done before, so it is done under the name.
     """
 
-    place: Place
+    destination: DestinationRef
     partial: str
     name: str
     conflict: ConflictMode
@@ -153,17 +155,17 @@ class PublishFile:
 
 
 @frozen
-class CheckFile:
+class VerifyFile:
     """Read a published file back and compare it with the record. Streams Copying, ends with Checked."""
 
-    place: Place
+    destination: DestinationRef
     name: str
     size_bytes: int
     digest: bytes
 
 
 @frozen
-class SettleSource:
+class RemoveSource:
     """Delete, keep or archive the source if it is still what was delivered. Ends with SourceSettled."""
 
     source: str
@@ -174,7 +176,7 @@ class SettleSource:
 
 
 @frozen
-class CopyFiles:
+class CopyBatchRequest:
     """Copy and verify small files to one place, none of which was begun before. Ends with Outcomes.
 
     Of each: Copied, Declined or a Fault.
@@ -184,17 +186,17 @@ class CopyFiles:
 
 
 @frozen
-class PublishFiles:
+class PublishBatchRequest:
     """Publish them. Ends with Outcomes; of each: Published or a Fault."""
 
     requests: tuple[PublishFile, ...]
 
 
 @frozen
-class SettleSources:
+class RemoveBatchRequest:
     """Let go of sources below one root. Ends with Outcomes; of each: SourceSettled or a Fault."""
 
-    requests: tuple[SettleSource, ...]
+    requests: tuple[RemoveSource, ...]
 
 
 @frozen
@@ -209,24 +211,24 @@ class LookUpSource:
 class DiscardPartial:
     """Remove a partial of ours, if it is there. Ends with Finished."""
 
-    place: Place
+    destination: DestinationRef
     partial: str
 
 
 @frozen
-class FindStrays:
+class FindOrphans:
     """Find files whose names prove that they are `identity`'s: in the root, or `deep` in every folder below.
 
     Streams Strays, ends with Finished.
     """
 
-    place: Place
+    destination: DestinationRef
     identity: str
     deep: bool
 
 
 @frozen
-class FindFolder:
+class ResolveFolder:
     """Is this absolute path a folder, and below one of `roots`? Answered by FolderFound."""
 
     path: str
@@ -237,19 +239,19 @@ Request = (
     PrepareSource
     | ListSource
     | ExamineSource
-    | ListenToSource
+    | WatchSource
     | ProbeDestination
     | FindDestination
     | CopyFile
     | FollowFile
     | PublishFile
-    | CheckFile
-    | SettleSource
-    | CopyFiles
-    | PublishFiles
-    | SettleSources
+    | VerifyFile
+    | RemoveSource
+    | CopyBatchRequest
+    | PublishBatchRequest
+    | RemoveBatchRequest
     | LookUpSource
     | DiscardPartial
-    | FindStrays
-    | FindFolder
+    | FindOrphans
+    | ResolveFolder
 )

@@ -5,10 +5,3 @@ container out as its writers leave it (`forms`), habits say how a writer behaves
 known pair of both (`manners`), and a `Run` turns them into steps in the order of time. `Player` carries the
 steps out on a folder, and knows by itself what must stand there in the end, whatever has become of it since.
 """
-
-from agent.simulate.habits import Habits, Unfitting
-from agent.simulate.manners import MANNERS, Manner
-from agent.simulate.player import Player
-from agent.simulate.takes import Run
-
-__all__ = ["MANNERS", "Habits", "Manner", "Player", "Run", "Unfitting"]

@@ -120,7 +120,7 @@ class Content:
 
 
 @define
-class Strip:
+class Rope:
     """A content in the making, part after part."""
 
     at: int = 0

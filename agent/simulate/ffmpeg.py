@@ -47,7 +47,7 @@ CONTAINERS = {
 }
 
 
-class Failed(Exception):  # noqa: N818  an answer, for people
+class RecordingFailed(Exception):  # noqa: N818  an answer, for people
     """ffmpeg is missing, or gave up; says why and what to do."""
 
 
@@ -87,7 +87,7 @@ class Recorders:
         """
         program = shutil.which("ffmpeg")
         if program is None:
-            raise Failed(
+            raise RecordingFailed(
                 f"ffmpeg is not installed, and {PREFIX}{self.container} needs it: install it,"
                 " or choose one of the simulator's own containers, which need nothing"
             )
@@ -136,7 +136,7 @@ class Recorders:
             if running.fd is not None:
                 os.close(running.fd)
             reason = said.decode(errors="replace").strip().rpartition("\n")[2] or "it wrote no file"
-            raise Failed(f"ffmpeg gave up on {running.take.path}: {reason}")
+            raise RecordingFailed(f"ffmpeg gave up on {running.take.path}: {reason}")
         closed = stamp(datetime.now(UTC))
         with os.fdopen(running.fd, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

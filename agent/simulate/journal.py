@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 
 from agent.simulate.content import Content
-from agent.simulate.steps import Allocate, Close, Rename, Stamp, Step, Truncate, Write
+from agent.simulate.steps import Allocate, Close, Rename, Stamp, Truncate, Write, WriteStep
 
 Line = dict[str, object]
 
 
-def line(step: Step, at: datetime) -> Line:
+def line(step: WriteStep, at: datetime) -> Line:
     """`time` is when it was done (RFC 3339, UTC), `at_s` when it was due, from the start of the run."""
     told = {"time": stamp(at), "at_s": round(step.at_s, 6), "op": _op(step), "path": step.path}
     match step:
@@ -38,7 +38,7 @@ def stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _op(step: Step) -> str:
+def _op(step: WriteStep) -> str:
     match step:
         case Allocate():
             return step.way

@@ -10,8 +10,9 @@ from contextlib import suppress
 
 from attrs import define, field
 
+from agent.fs.libc import function, with_path
 from agent.simulate.content import Content
-from agent.simulate.replica import Replica
+from agent.simulate.expected_state import ExpectedState
 from agent.simulate.steps import (
     Allocate,
     Close,
@@ -20,12 +21,11 @@ from agent.simulate.steps import (
     Remove,
     Rename,
     Stamp,
-    Step,
     Sync,
     Truncate,
     Write,
+    WriteStep,
 )
-from agent.stores.syscalls import function, naming
 
 _KEEP_SIZE = 1  # linux/falloc.h
 _fallocate = function("fallocate", ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -72,10 +72,10 @@ class Player:
     """`tell` hears of each step once it is done. Existing files are never written to."""
 
     folder: str
-    tell: Callable[[Step], None]
+    tell: Callable[[WriteStep], None]
     paced: bool = True
     _held: dict[str, _Held] = field(factory=dict, init=False)
-    _replica: Replica = field(factory=Replica, init=False)
+    _replica: ExpectedState = field(factory=ExpectedState, init=False)
 
     def check_free(self, paths: Iterable[str]) -> None:
         """Whether files can be made under these names.
@@ -87,7 +87,7 @@ class Player:
             if os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
 
-    def play(self, steps: Iterable[Step]) -> None:
+    def play(self, steps: Iterable[WriteStep]) -> None:
         """To the end; what is open is closed however it ends.
 
         Raises:
@@ -99,7 +99,7 @@ class Player:
             for step in steps:
                 if self.paced:
                     time.sleep(max(0.0, begin_s + step.at_s - time.monotonic()))
-                with naming(self._real(step.to if isinstance(step, Rename) else step.path)):
+                with with_path(self._real(step.to if isinstance(step, Rename) else step.path)):
                     self._do(step)
                 self._replica.apply(step)
                 self.tell(step)
@@ -113,7 +113,7 @@ class Player:
         """What has been made so far, by path, as it was written; whatever became of it since."""
         return self._replica.contents()
 
-    def _do(self, step: Step) -> None:
+    def _do(self, step: WriteStep) -> None:
         match step:
             case Create():
                 os.makedirs(os.path.dirname(self._real(step.path)), exist_ok=True)
@@ -132,7 +132,7 @@ class Player:
             case _:
                 self._change(step)
 
-    def _change(self, step: Step) -> None:
+    def _change(self, step: WriteStep) -> None:
         held = self._held[step.path]
         match step:
             case Write():

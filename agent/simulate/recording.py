@@ -96,7 +96,7 @@ class Recording:
         return content
 
 
-Form = Callable[[Material], Recording]
+ContainerWriter = Callable[[Material], Recording]
 
 
 def shares(total: int, each: int) -> Iterator[int]:

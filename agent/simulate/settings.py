@@ -7,9 +7,9 @@ from typing import Any, get_args, get_type_hints
 from attrs import Attribute, evolve, fields
 
 from agent.config.units import format_duration, format_size, parse_duration, parse_size
-from agent.simulate.habits import Habits
+from agent.simulate.options import WriterOptions
 
-_HINTS = get_type_hints(Habits)
+_HINTS = get_type_hints(WriterOptions)
 _YES_NO = {"yes": True, "no": False}
 
 
@@ -17,13 +17,13 @@ class BadSetting(ValueError):  # noqa: N818  an answer, for people
     """A setting that does not exist, or a value it cannot have."""
 
 
-def with_settings(habits: Habits, settings: Iterable[str]) -> Habits:
+def with_settings(habits: WriterOptions, settings: Iterable[str]) -> WriterOptions:
     """The habits with "name=value" applied, one after the other.
 
     Raises:
         BadSetting: names the setting, the reason, and the nearest that exists.
     """
-    known = {spelled(attribute): attribute for attribute in fields(Habits)}
+    known = {spelled(attribute): attribute for attribute in fields(WriterOptions)}
     changes: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -42,7 +42,7 @@ def with_settings(habits: Habits, settings: Iterable[str]) -> Habits:
 
 def described() -> Iterator[tuple[str, str, str]]:
     """Name, default and meaning of every setting."""
-    for attribute in fields(Habits):
+    for attribute in fields(WriterOptions):
         yield spelled(attribute), _told(attribute.name, attribute.default), attribute.metadata["help"]
 
 

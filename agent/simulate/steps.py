@@ -13,23 +13,23 @@ Allocation = Literal["none", "truncate", "fallocate", "keep-size"]
 
 
 @frozen
-class Step:
+class WriteStep:
     at_s: float
     path: str
 
 
 @frozen
-class Create(Step):
+class Create(WriteStep):
     """Make a file that must not exist, and open it for writing."""
 
 
 @frozen
-class Open(Step):
+class Open(WriteStep):
     """Open a file that exists for writing, as it is."""
 
 
 @frozen
-class Write(Step):
+class Write(WriteStep):
     """Put bytes at an offset; `mapped`: through a shared memory mapping of the file."""
 
     offset: int
@@ -38,7 +38,7 @@ class Write(Step):
 
 
 @frozen
-class Allocate(Step):
+class Allocate(WriteStep):
     """Make room: the size at once, with storage (`fallocate`) or without (`truncate`), or storage alone."""
 
     length: int
@@ -46,33 +46,33 @@ class Allocate(Step):
 
 
 @frozen
-class Truncate(Step):
+class Truncate(WriteStep):
     """Cut the file to a size."""
 
     length: int
 
 
 @frozen
-class Sync(Step):
+class Sync(WriteStep):
     """Bring the file to stable storage."""
 
 
 @frozen
-class Stamp(Step):
+class Stamp(WriteStep):
     """Set the times of the file to what they were `age_s` ago."""
 
     age_s: float
 
 
 @frozen
-class Close(Step):
+class Close(WriteStep):
     """Let go of the file; `crashed`: because the writer died."""
 
     crashed: bool = False
 
 
 @frozen
-class Rename(Step):
+class Rename(WriteStep):
     """Give the file another name, and replace what has it if `replacing`."""
 
     to: str
@@ -80,5 +80,5 @@ class Rename(Step):
 
 
 @frozen
-class Remove(Step):
+class Remove(WriteStep):
     """Take the name away."""

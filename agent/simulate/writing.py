@@ -6,10 +6,21 @@ from collections.abc import Iterator, Sequence
 from attrs import frozen
 
 from agent.simulate.content import Content, Noise
-from agent.simulate.habits import Habits
-from agent.simulate.pen import Job, Pen
+from agent.simulate.options import WriterOptions
 from agent.simulate.recording import Edit
-from agent.simulate.steps import Allocate, Close, Create, Open, Remove, Rename, Step, Sync, Truncate, Write
+from agent.simulate.steps import (
+    Allocate,
+    Close,
+    Create,
+    Open,
+    Remove,
+    Rename,
+    Sync,
+    Truncate,
+    Write,
+    WriteStep,
+)
+from agent.simulate.writer_plan import FileWriterPlan, WriterJob
 
 
 @frozen
@@ -36,9 +47,9 @@ class _Crash:
 _Incident = _Pause | _Retake | _Crash
 
 
-def steps(job: Job) -> Iterator[Step]:
+def steps(job: WriterJob) -> Iterator[WriteStep]:
     """All that happens to one file."""
-    pen = Pen(job)
+    pen = FileWriterPlan(job)
     if job.habits.replaces:
         yield from _an_older_one(pen)
     pen.path = job.temp_path()
@@ -52,7 +63,7 @@ def steps(job: Job) -> Iterator[Step]:
         yield from _touched(pen)
 
 
-def _incidents(habits: Habits, size: int, head_bytes: int) -> list[_Incident]:
+def _incidents(habits: WriterOptions, size: int, head_bytes: int) -> list[_Incident]:
     found: list[_Incident] = []
     if habits.start_delay_s:
         found.append(_Pause(head_bytes if habits.start_with == "head" else 0, habits.start_delay_s, False))
@@ -66,7 +77,7 @@ def _incidents(habits: Habits, size: int, head_bytes: int) -> list[_Incident]:
     return sorted(found, key=lambda incident: incident.after)
 
 
-def _recorded(pen: Pen) -> Iterator[Step]:
+def _recorded(pen: FileWriterPlan) -> Iterator[WriteStep]:
     recording = pen.job.recording
     pending = _merged(
         _incidents(pen.job.habits, recording.stream.size_bytes, recording.head_bytes), recording.edits
@@ -96,7 +107,7 @@ def _merged(incidents: Sequence[_Incident], edits: Sequence[Edit]) -> deque[_Inc
     return deque(sorted([*incidents, *edits], key=lambda event: event.after))
 
 
-def _paused(pen: Pen, pause: _Pause) -> Iterator[Step]:
+def _paused(pen: FileWriterPlan, pause: _Pause) -> Iterator[WriteStep]:
     if pause.closed:
         yield pen.step(Close)
     pen.now_s += pause.for_s
@@ -104,7 +115,7 @@ def _paused(pen: Pen, pause: _Pause) -> Iterator[Step]:
         yield pen.step(Open)
 
 
-def _cut(pen: Pen, retake: _Retake) -> Iterator[Step]:
+def _cut(pen: FileWriterPlan, retake: _Retake) -> Iterator[WriteStep]:
     pen.written = retake.to
     if retake.new_file:
         yield pen.step(Close)
@@ -114,7 +125,7 @@ def _cut(pen: Pen, retake: _Retake) -> Iterator[Step]:
         yield pen.step(Truncate, length=retake.to)
 
 
-def _ended(pen: Pen) -> Iterator[Step]:
+def _ended(pen: FileWriterPlan) -> Iterator[WriteStep]:
     habits = pen.job.habits
     pen.now_s += habits.hold_s
     if habits.sync:
@@ -126,7 +137,7 @@ def _ended(pen: Pen) -> Iterator[Step]:
         pen.path = pen.job.path
 
 
-def _touched(pen: Pen) -> Iterator[Step]:
+def _touched(pen: FileWriterPlan) -> Iterator[WriteStep]:
     habits, size = pen.job.habits, pen.job.recording.finished().size_bytes
     if habits.touch_after_s is None:
         return
@@ -138,7 +149,7 @@ def _touched(pen: Pen) -> Iterator[Step]:
     yield pen.step(Close)
 
 
-def _an_older_one(pen: Pen) -> Iterator[Step]:
+def _an_older_one(pen: FileWriterPlan) -> Iterator[WriteStep]:
     """What stands under the final name before."""
     noise = Noise(f"{pen.job.seed}/older", 0, pen.job.recording.stream.size_bytes // 2)
     yield pen.step(Create)

@@ -5,15 +5,16 @@ from typing import TypeVar
 import trio
 from attrs import evolve
 
-from agent.faults import Fault, FaultKind
-from agent.protocol import DIGEST_BYTES, Copied, Place
-from agent.terms import Step
-from tests.rules.samples import NAS, ROUTE, a_config, a_file, a_transfer
+from agent.model.errors import Fault, FaultKind
+from agent.model.transfer import DIGEST_BYTES, TransferPhase
+from agent.protocol.replies import Copied
+from agent.protocol.requests import DestinationRef
+from tests.samples import NAS, ROUTE, a_config, a_file, a_transfer
 
 T = TypeVar("T")
 
 PLAN = a_config(ROUTE).destinations()[0]
-PLACE = Place(NAS, 7)
+PLACE = DestinationRef(NAS, 7)
 FILE = a_file()
 DIGEST = b"d" * DIGEST_BYTES
 HASH = "xxh128:" + DIGEST.hex()
@@ -21,8 +22,8 @@ COPIED = Copied(DIGEST, "read_back", read_bytes=100, resumed_bytes=0, repaired_b
 CORRUPT = Fault(FaultKind.CORRUPT, "arrived altered")
 
 COPYING = a_transfer()
-INTENT = evolve(COPYING, step=Step.INTENT, name="a.mxf", hash=HASH, level="read_back")
-PUBLISHED = evolve(INTENT, step=Step.PUBLISHED, name="a_1.mxf")
+VERIFIED = evolve(COPYING, phase=TransferPhase.VERIFIED, name="a.mxf", hash=HASH, level="read_back")
+PUBLISHED = evolve(VERIFIED, phase=TransferPhase.PUBLISHED, name="a_1.mxf")
 
 
 def drained(channel: trio.MemoryReceiveChannel[T]) -> list[T]:

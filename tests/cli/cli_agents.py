@@ -18,9 +18,9 @@ import trio
 from attrs import define, field
 from click.testing import CliRunner, Result
 
-from agent.cli import cli
-from agent.client import Client, NotRunning
-from agent.workers import Worker
+from agent.cli.base import cli
+from agent.cli.client import Client, NotRunning
+from agent.worker_pool import WorkerProcess
 
 PATIENCE_S = 60.0
 ROUTE = {
@@ -168,10 +168,10 @@ def scripted(home: Path, answers: dict[str, tuple[int, object]] | None = None) -
 @contextmanager
 def workers_reaped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The agent waits for none of the workers it kills, so this does."""
-    started: list[Worker] = []
-    start = Worker.start
+    started: list[WorkerProcess] = []
+    start = WorkerProcess.start
 
-    async def noted(claims: str) -> Worker:
+    async def noted(claims: str) -> WorkerProcess:
         started.append(await start(claims))
         return started[-1]
 
@@ -179,7 +179,7 @@ def workers_reaped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for worker in started:
             await worker._process.wait()
 
-    monkeypatch.setattr(Worker, "start", noted)
+    monkeypatch.setattr(WorkerProcess, "start", noted)
     yield
     trio.run(reap)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import client
-from agent.client import Client, NotRunning, Refused, as_shown, segment
-from agent.config import load
+from agent.cli import client
+from agent.cli.client import Client, CommandRefused, NotRunning, as_shown, segment
+from agent.config.load import load
 from tests.cli.cli_agents import configured, invoke, scripted, told
 
 NO_FILES: tuple[int, object] = (200, {"files": []})
@@ -153,12 +153,12 @@ def test_a_file_is_found_from_the_folder_one_stands_in(
 
 
 def test_a_path_that_could_mean_two_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"^a.mxf could be /one/a.mxf or /two/a.mxf: name one of them$"):
+    with pytest.raises(CommandRefused, match=r"^a.mxf could be /one/a.mxf or /two/a.mxf: name one of them$"):
         found_by("a.mxf", ["/one/a.mxf", "/two/a.mxf"], tmp_path)
 
 
 def test_a_name_at_the_end_of_another_path_is_not_that_file(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"^a.mxf is not tracked$"):
+    with pytest.raises(CommandRefused, match=r"^a.mxf is not tracked$"):
         found_by("a.mxf", ["/one/day 1/a.mxf"], tmp_path)
 
 
@@ -167,5 +167,5 @@ def test_a_refusal_while_looking_for_a_file_is_not_taken_for_its_absence(tmp_pat
         "GET /api/routes": TWO_ROUTES,
         "GET /api/explain": (503, {"detail": "busy"}),
     }
-    with scripted(tmp_path, answers) as agent, pytest.raises(Refused, match=r"^busy$"):
+    with scripted(tmp_path, answers) as agent, pytest.raises(CommandRefused, match=r"^busy$"):
         Client(agent.url, None).file("a.mxf")

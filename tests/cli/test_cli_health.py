@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.rules.nagios import Report, State, judge
+from agent.cli.nagios import NagiosReport, NagiosState, nagios_report
 from tests.cli.cli_agents import configured, invoke, running, scripted, wait_until
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
@@ -60,35 +60,35 @@ def test_the_state_and_the_reason_stand_on_one_line(
     storage: dict[str, Any], routes: dict[str, Any], line: str
 ) -> None:
     readiness = "not ready" if line.startswith(("CRITICAL", "UNKNOWN")) else "ok"
-    assert str(judge(readiness, [storage], [routes])) == line
+    assert str(nagios_report(readiness, [storage], [routes])) == line
 
 
 def test_the_gravest_route_decides_and_is_told_first() -> None:
     storage = [LOW | {"name": "low"}, NEW | {"name": "new"}, HUNG | {"name": "hung"}, WELL | {"name": "well"}]
     routes = [route(name="low"), route(name="new"), route(name="hung", outage=OUTAGE), route(name="well")]
-    report = judge("not ready", storage, routes)
-    assert report.state is State.CRITICAL
+    report = nagios_report("not ready", storage, routes)
+    assert report.state is NagiosState.CRITICAL
     assert [part.partition(":")[0] for part in report.text.split("; ")] == ["hung", "low", "new"]
-    assert judge("not ready", storage[1:2], routes[1:2]).state is State.UNKNOWN
+    assert nagios_report("not ready", storage[1:2], routes[1:2]).state is NagiosState.UNKNOWN
 
 
 def test_not_being_ready_is_critical_even_if_no_route_says_why() -> None:
-    report = judge("not ready: the agent is busy\nand more", [WELL], [route()])
-    assert (report.state, report.text) == (State.CRITICAL, "not ready: the agent is busy")
+    report = nagios_report("not ready: the agent is busy\nand more", [WELL], [route()])
+    assert (report.state, report.text) == (NagiosState.CRITICAL, "not ready: the agent is busy")
 
 
 def test_upload_jobs_are_not_judged() -> None:
     job = route(name="upload:j1", upload_id="j1", outage=OUTAGE)
-    assert str(judge("ok", [WELL], [route(), job])) == f"OK - 1 route, 3 files waiting | {DATA}"
+    assert str(nagios_report("ok", [WELL], [route(), job])) == f"OK - 1 route, 3 files waiting | {DATA}"
 
 
 def test_no_route_is_unknown() -> None:
-    assert str(judge("not ready", [], [])) == "UNKNOWN - no route is running"
+    assert str(nagios_report("not ready", [], [])) == "UNKNOWN - no route is running"
 
 
-@given(st.text(), st.sampled_from(State))
-def test_nothing_in_a_reason_can_end_the_line_or_begin_the_data(reason: str, state: State) -> None:
-    text, bar, data = str(Report(state, reason, ("mxf_free=1B;;;0;",))).partition(" | ")
+@given(st.text(), st.sampled_from(NagiosState))
+def test_nothing_in_a_reason_can_end_the_line_or_begin_the_data(reason: str, state: NagiosState) -> None:
+    text, bar, data = str(NagiosReport(state, reason, ("mxf_free=1B;;;0;",))).partition(" | ")
     assert text.startswith(f"{state.name} - ")
     assert text.isprintable()
     assert "|" not in text
@@ -122,7 +122,7 @@ def test_an_agent_that_refuses_is_critical_if_it_is_to_blame_and_else_unknown(
     status: int, code: int, tmp_path: Path
 ) -> None:
     with scripted(tmp_path, {"GET /api/routes": (status, {"detail": "no"})}):
-        assert checked(configured(tmp_path)) == (code, f"{State(code).name} - no")
+        assert checked(configured(tmp_path)) == (code, f"{NagiosState(code).name} - no")
 
 
 @pytest.mark.parametrize(

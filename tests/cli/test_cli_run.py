@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.client import Client
-from agent.config import load
+from agent.cli.client import Client
+from agent.config.load import load
 from tests.cli.cli_agents import as_program, configured, invoke, running, wait_until, workers_reaped
 
 COPY = b"not a container\n" * 1000

@@ -11,11 +11,12 @@ import trio
 import xxhash
 from attrs import define
 
-from agent.faults import Fault, FaultKind, OutageReason
-from agent.protocol import Checked, CheckFile, FindDestination, Probed, Reply, Request
-from agent.stores.journal import Journal
-from agent.terms import Signature, SourceFile
-from agent.workers import OnReply, Workers, ignore
+from agent.journal.journal import Journal
+from agent.model.errors import Fault, FaultKind, OutageReason
+from agent.model.source_file import FileVersion, Signature
+from agent.protocol.replies import Probed, Reply, VerifyResult
+from agent.protocol.requests import FindDestination, Request, VerifyFile
+from agent.worker_pool import OnReply, WorkerPool, ignore
 from tests.cli.cli_agents import ROUTE, configured, invoke, listing, running, told, wait_until, workers_reaped
 
 CONTENT = b"content"
@@ -56,9 +57,9 @@ class Home:
         arrived.write_bytes(content)
         (self.path / "state").mkdir(exist_ok=True)
         journal = Journal.open(str(self.path / "state"))
-        file = SourceFile(path, route, path, Signature(1, 2, len(content), 4, 5), 1.0)
+        file = FileVersion(path, route, path, Signature(1, 2, len(content), 4, 5), 1.0)
         transfer = journal.begin(file, "/src", str(destination), "p", 1.0)
-        journal.intent(transfer.id, path, f"xxh128:{xxhash.xxh3_128_hexdigest(content)}", "read_back")
+        journal.mark_verified(transfer.id, path, f"xxh128:{xxhash.xxh3_128_hexdigest(content)}", "read_back")
         journal.finish(transfer.id, "delivered", 1, None, at, str(arrived))
         if mount_point:
             journal.remember_mount(str(destination), mount_point)
@@ -205,20 +206,20 @@ def answered(
     asked: list[tuple[str, float]] = []
 
     async def ask(
-        _: Workers, request: Request, expected: type, *, silence_s: float, on_reply: OnReply = ignore
+        _: WorkerPool, request: Request, expected: type, *, silence_s: float, on_reply: OnReply = ignore
     ) -> Reply:
         del expected, on_reply
         await trio.lowlevel.checkpoint()
-        assert isinstance(request, CheckFile | FindDestination)
-        key = request.name if isinstance(request, CheckFile) else request.root.rpartition("/")[2]
+        assert isinstance(request, VerifyFile | FindDestination)
+        key = request.name if isinstance(request, VerifyFile) else request.root.rpartition("/")[2]
         asked.append((key, silence_s))
-        usual = Checked("verified") if isinstance(request, CheckFile) else Probed(1, "/", 5, 5)
+        usual = VerifyResult("verified") if isinstance(request, VerifyFile) else Probed(1, "/", 5, 5)
         answer = answers.get(key, usual)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    monkeypatch.setattr(Workers, "ask", ask)
+    monkeypatch.setattr(WorkerPool, "ask", ask)
     return asked
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import watching
-from agent.rules.terminal import Picture
-from agent.watching import LINE_EVERY_S, Locate, Paint
+from agent.cli import live_view
+from agent.cli.live_state import LiveState
+from agent.cli.live_view import LINE_EVERY_S, Locate, Paint
 from tests.cli.cli_agents import PATIENCE_S, configured, invoke, running
 
 Follow = Callable[[Paint, float], str | None]
@@ -27,7 +27,7 @@ def following(follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
         assert token is None
         return follow(paint, every_s)
 
-    monkeypatch.setattr(watching, "run", run)
+    monkeypatch.setattr(live_view, "run", run)
 
 
 def test_without_a_terminal_it_prints_a_line_for_each_change(
@@ -36,7 +36,7 @@ def test_without_a_terminal_it_prints_a_line_for_each_change(
     def follow(paint: Paint, every_s: float) -> None:
         assert every_s == LINE_EVERY_S
         for trouble in ("one", "one", "t\x1bwo", "one"):
-            paint(Picture(trouble))
+            paint(LiveState(trouble))
 
     following(follow, monkeypatch)
     result = invoke("-c", configured(tmp_path), "watch")

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, ConfigError, load
+from agent.config.load import load
+from agent.config.raw import ConfigError
+from agent.config.sections import Config
 
 ROUTE = '[[route]]\nname = "mxf"\nsource = "in"\ndestination = "out"\n'
 MOV = '[[route]]\nname = "mov"\nsource = "in2"\ndestination = "out2"\n'

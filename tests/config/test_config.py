@@ -6,15 +6,11 @@ from pathlib import Path
 import attrs
 import pytest
 
-from agent.config import (
-    DestinationPlan,
-    Route,
-    WebSection,
-    masked,
-)
-from agent.config.keys import BUILT_IN_EXCLUDES
+from agent.config.dump import masked
+from agent.config.field_parsers import BUILT_IN_EXCLUDES
+from agent.config.sections import DestinationPlan, Route, WebSection
 from agent.config.structure import KEYS
-from agent.terms import BandwidthStep
+from agent.model.storage import BandwidthStep
 from tests.config.configs import MOV, ROUTE, config_of, reasons_of, routes
 
 

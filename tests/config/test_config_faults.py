@@ -3,10 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import (
-    ConfigError,
-    load,
-)
+from agent.config.load import load
+from agent.config.raw import ConfigError
 from tests.config.configs import MOV, ROUTE, config_of, reasons_of
 
 SINGLE = {

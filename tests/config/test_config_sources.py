@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.terms import BandwidthStep
+from agent.model.storage import BandwidthStep
 from tests.config.configs import MOV, ROUTE, config_of, reasons_of
 
 

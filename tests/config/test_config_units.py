@@ -10,7 +10,7 @@ from agent.config.units import (
     parse_duration,
     parse_size,
 )
-from agent.terms import BandwidthStep
+from agent.model.storage import BandwidthStep
 
 
 @given(st.integers(0, 366 * 86_400_000))

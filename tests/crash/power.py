@@ -11,15 +11,15 @@ from pathlib import Path
 
 from attrs import define, evolve, field, frozen
 
-from agent.protocol import BLOCK_BYTES
-from tests.crash.booths import CHECKPOINT, JOURNALED, WRITE
+from agent.model.transfer import BLOCK_BYTES
+from tests.crash.folder_states import Memory, Scene, look, recall
+from tests.crash.fork_server import TRACE, Ended, Order
+from tests.crash.injection_points import CHECKPOINT, JOURNALED, WRITE
 from tests.crash.kills import STARTED, Kill, Manner, Step, Trace
-from tests.crash.mother import TRACE, Ended, Order
 from tests.crash.promises import Promises
 from tests.crash.runner import INTERVAL_BYTES, Victims, bytes_of
-from tests.crash.scenes import Memory, Scene, look, recall
 from tests.crash.variants import Variant
-from tests.flow.houses import fill
+from tests.flow.running_agents import fill
 from tests.mounts.mounts import FaultMount
 
 EMPTY = "empty"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from agent.rules.naming import conflict_path
-from tests.crash.scenes import Memory, Scene, digest_of
+from agent.model.names import conflict_path
+from tests.crash.folder_states import Memory, Scene, digest_of
 from tests.crash.variants import Variant
 
 EMPTY = digest_of(b"")

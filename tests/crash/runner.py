@@ -12,13 +12,13 @@ from typing import BinaryIO, cast
 
 from attrs import define, field, frozen
 
-from agent.protocol import BLOCK_BYTES
-from agent.worker import frame, read_frame
-from tests.crash.booths import CHECKPOINT, WINDOW_BLOCKS, WRITE
+from agent.model.transfer import BLOCK_BYTES
+from agent.worker.server import frame, read_frame
+from tests.crash.folder_states import Memory, Scene, look, recall
+from tests.crash.fork_server import SCENE, TRACE, Ended, Order
+from tests.crash.injection_points import CHECKPOINT, WINDOW_BLOCKS, WRITE
 from tests.crash.kills import STARTED, STRUCK, Kill, Manner, Passage, Step, Trace
-from tests.crash.mother import SCENE, TRACE, Ended, Order
 from tests.crash.promises import Promises
-from tests.crash.scenes import Memory, Scene, look, recall
 from tests.crash.variants import Variant
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ class Victims:
     def open(cls) -> Iterator["Victims"]:
         # Those who are killed cannot say which lines they ran.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-        command = [sys.executable, "-c", "from tests.crash.mother import main; main()"]
+        command = [sys.executable, "-c", "from tests.crash.fork_server import main; main()"]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, cwd=ROOT, env=kept, stdin=pipe, stdout=pipe) as mother:
             yield cls(mother)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from agent.protocol import BLOCK_BYTES
-from agent.rules.lots import FEW
-from tests.flow.houses import fill, write_config
+from agent.actors.dispatcher.batching import MAX_UNBATCHED
+from agent.model.transfer import BLOCK_BYTES
+from tests.flow.running_agents import fill, write_config
 
 QUICK = {
     "stable": "30ms",
@@ -87,7 +87,7 @@ SAME = Variant("already there", files={"clip.mxf": SHORT}, foreign={"clip.mxf": 
 HASH = Variant("hash", keys={"verify": "hash"})
 LINK = Variant("link", refused=frozenset({"renameat2"}))
 PLACEHOLDER = Variant("placeholder", refused=frozenset({"renameat2", "link"}), spares_empty_name=True)
-LOT_PATHS = [f"{number:02}.mxf" for number in range(FEW + 2)]
+LOT_PATHS = [f"{number:02}.mxf" for number in range(MAX_UNBATCHED + 2)]
 LOT = Variant(
     "lot",
     files={path: footage(path, 2_000) for path in LOT_PATHS},

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from attrs import frozen
 
-from agent.rules import naming
-from tests.flow.chaos_house import until
+from agent.model import names
+from tests.flow.agent_forks import Zygote
+from tests.flow.chaos_agent import until
 from tests.flow.chaos_model import ROUTE, Shown, files_below
 from tests.flow.chaos_steps import Step, drawn
 from tests.flow.chaos_world import World
-from tests.flow.zygote import Zygote
 
 PEACE_S = 60.0  # only a seed that fails waits as long
 LOOK_S = 0.05
@@ -102,7 +102,7 @@ def _moving(world: World, shown: Mapping[str, Shown]) -> list[str]:
     unknown = [
         f"not on the list: {path!r}"
         for path, _ in files_below(world.source)
-        if naming.file_id(ROUTE, path) not in shown
+        if names.file_id(ROUTE, path) not in shown
     ]
     return unknown + [
         f"moving: {file_id} {file}"
@@ -117,7 +117,7 @@ def _reckon(world: World) -> None:
     world.house.stop()
     wrong = world.strangers + world.book.faults(world.nas, shown) + world.house.falls()
     with closing(sqlite3.connect(world.folder / "state" / "journal.db")) as journal:
-        wrong += [f"still running: {row}" for row in journal.execute("SELECT path, step FROM transfers")]
+        wrong += [f"still running: {row}" for row in journal.execute("SELECT path, phase FROM transfers")]
         wrong += [text for (text,) in journal.execute("PRAGMA integrity_check") if text != "ok"]
     assert not wrong, "\n".join(wrong)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-from agent.rules.naming import conflict_path, file_id
+from agent.model.names import conflict_path, file_id
 
 ROUTE = "mxf"
 CHOICES = 16  # more names than any file had to make way

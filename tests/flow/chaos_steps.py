@@ -7,7 +7,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from tests.flow.faulty_worker import SMALL_BLOCK_BYTES
-from tests.stores.faulty import ALWAYS
+from tests.worker.copy.faulty import ALWAYS
 
 BLOCK = SMALL_BLOCK_BYTES
 WINDOW = 8 * BLOCK

@@ -11,14 +11,14 @@ from typing import Any
 
 from attrs import define, field
 
-from agent.rules.naming import conflict_path
-from tests.flow.chaos_house import House
+from agent.model.names import conflict_path
+from tests.flow.agent_forks import LOTS, SCRIPT, Zygote
+from tests.flow.chaos_agent import House
 from tests.flow.chaos_model import ROUTE, Book, Foreign
 from tests.flow.chaos_steps import HEAD_BYTES, WINDOW, Step
 from tests.flow.fault_script import Effect, FaultScript
-from tests.flow.houses import write_config
-from tests.flow.zygote import LOTS, SCRIPT, Zygote
-from tests.stores.faulty import bit_turned
+from tests.flow.running_agents import write_config
+from tests.worker.copy.faulty import bit_turned
 
 IMPATIENT = {
     "stable": "30ms",

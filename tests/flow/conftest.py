@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent.workers import Workers
+from agent.worker_pool import WorkerPool
 from tests.flow import faulty_worker
 from tests.flow.fault_script import ENVIRONMENT, FaultScript
-from tests.flow.houses import PATIENCE_S, Brake, use_worker
+from tests.flow.running_agents import PATIENCE_S, Brake, use_worker
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +25,11 @@ def _workers_count_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _workers_are_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The agent waits only a moment for those it has killed, since a dead mount may hold them; tests wait."""
-    open_workers = Workers.open
+    open_workers = WorkerPool.open
 
     @asynccontextmanager
-    async def open_and_reap(claims: str) -> AsyncIterator[Workers]:
-        workers = Workers(claims)
+    async def open_and_reap(claims: str) -> AsyncIterator[WorkerPool]:
+        workers = WorkerPool(claims)
         try:
             async with open_workers(claims) as workers:
                 yield workers
@@ -38,7 +38,7 @@ def _workers_are_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
                 for worker in workers._killed:
                     await worker._process.wait()
 
-    monkeypatch.setattr(Workers, "open", open_and_reap)
+    monkeypatch.setattr(WorkerPool, "open", open_and_reap)
 
 
 @pytest.fixture

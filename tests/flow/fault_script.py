@@ -18,7 +18,7 @@ from typing import Literal
 
 from attrs import asdict, define, field, frozen
 
-from tests.stores.faulty import ALWAYS, bit_turned
+from tests.worker.copy.faulty import ALWAYS, bit_turned
 
 ENVIRONMENT = "FAULT_SCRIPT"
 POLL_S = 0.005

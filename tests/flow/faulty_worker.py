@@ -9,28 +9,21 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent import worker
-from agent.faults import Side, classify
-from agent.protocol import Place
-from agent.stores import (
-    arriving,
-    checking,
-    copying,
-    folder,
-    following,
-    pipeline,
-    reading,
-    settling,
-    source,
-    together,
-)
-from agent.stores.folder import FolderDestination, destination_faults
-from agent.stores.reading import read_exactly
-from agent.stores.settling import settle
-from agent.stores.source import open_below, open_same_file, open_source
-from agent.stores.together import settle_together
+from agent.model.errors import Side, classify
+from agent.protocol.requests import DestinationRef
+from agent.worker import server
+from agent.worker.copy import batch, copy_file, engine, pipeline, reader, tail, verify
+from agent.worker.copy.batch import remove_batch
+from agent.worker.copy.reader import read_exactly
+from agent.worker.destinations import folder
+from agent.worker.destinations.folder import FolderDestination, destination_faults
+from agent.worker.source import remove, source_file
+from agent.worker.source.examine import examine
+from agent.worker.source.remove import remove_source
+from agent.worker.source.scan import SourceListing
+from agent.worker.source.source_file import open_at, open_same_file, open_source
 from tests.flow.fault_script import ENVIRONMENT, FileTroubles
-from tests.stores.faulty import FaultyDestination
+from tests.worker.copy.faulty import FaultyDestination
 
 SMALL_BLOCKS = "SMALL_BLOCKS"
 SMALL_BLOCK_BYTES = 4096
@@ -50,7 +43,7 @@ def spoil(troubles: FileTroubles) -> None:
     destination = DestinationTroubles(troubles.path)
 
     @contextmanager
-    def opened(desk: worker.Desk, place: Place) -> Iterator[FaultyDestination]:
+    def opened(desk: server.WorkerServer, place: DestinationRef) -> Iterator[FaultyDestination]:
         with ExitStack() as stack:
             with destination.around("open"):
                 inner = stack.enter_context(FolderDestination.open(place, desk._publisher))
@@ -69,47 +62,47 @@ def spoil(troubles: FileTroubles) -> None:
                 with troubles.around(operation):
                     return call(*values, **named)
             except OSError as error:
-                raise source.own_fault(error) if own else classify(error, Side.SOURCE) from error
+                raise source_file.own_fault(error) if own else classify(error, Side.SOURCE) from error
 
         return spoilt
 
     pwrite = os.pwrite
     patches: list[tuple[object, str, object]] = [
-        (worker.Desk, "_destination", opened),
+        (server.WorkerServer, "_destination", opened),
         (folder, "probe", destination_side("probe", folder.probe)),
         (folder, "find", destination_side("probe", folder.find)),
         (os, "pwrite", lambda fd, data, offset: pwrite(fd, troubles.cut(data), offset)),
-        (source.Listing, "entries", source_side("list", source.Listing.entries, own=True)),
-        (source, "examine", source_side("examine", source.examine, own=True)),
-        (source, "exists", source_side("look_up", source.exists, own=True)),
-        (arriving, "open_source", source_side("source_open", open_source)),
-        (settling, "open_below", source_side("source_open", open_below)),
-        (together, "open_below", source_side("source_open", open_below)),
-        (arriving, "read_exactly", source_side("source_read", read_exactly)),
-        (reading, "read_exactly", source_side("source_read", read_exactly)),
-        (together, "read_exactly", source_side("source_read", read_exactly)),
-        (following, "open_same_file", source_side("source_open", open_same_file)),
-        (worker, "settle", source_side("settle", settle, own=True)),
-        (worker, "settle_together", source_side("settle", settle_together, own=True)),
+        (SourceListing, "entries", source_side("list", SourceListing.entries, own=True)),
+        (source_file, "examine", source_side("examine", examine, own=True)),
+        (source_file, "exists", source_side("look_up", source_file.exists, own=True)),
+        (copy_file, "open_source", source_side("source_open", open_source)),
+        (remove, "open_below", source_side("source_open", open_at)),
+        (batch, "open_below", source_side("source_open", open_at)),
+        (copy_file, "read_exactly", source_side("source_read", read_exactly)),
+        (reader, "read_exactly", source_side("source_read", read_exactly)),
+        (batch, "read_exactly", source_side("source_read", read_exactly)),
+        (tail, "open_same_file", source_side("source_open", open_same_file)),
+        (server, "settle", source_side("settle", remove_source, own=True)),
+        (server, "settle_together", source_side("settle", remove_batch, own=True)),
     ]
     for place, name, stand_in in patches:
         setattr(place, name, stand_in)
 
 
 def shrink_blocks() -> None:
-    for module in (pipeline, reading, copying, following, arriving, checking):
+    for module in (pipeline, reader, engine, tail, copy_file, verify):
         setattr(module, "BLOCK_BYTES", SMALL_BLOCK_BYTES)  # noqa: B010  a constant to all but us
     pipeline.REPORT_S = 0.0
-    following.HEADROOM_BYTES = SMALL_BLOCK_BYTES
-    following.LOOK_S = 0.02
-    following.IDLE_S = 0.5
+    tail.HEADROOM_BYTES = SMALL_BLOCK_BYTES
+    tail.POLL_S = 0.02
+    tail.IDLE_S = 0.5
 
 
 def main() -> None:
     if os.environ.get(SMALL_BLOCKS):
         shrink_blocks()
     spoil(FileTroubles(Path(os.environ[ENVIRONMENT])))
-    worker.main()
+    server.main()
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from attrs import asdict
 
 from tests.conftest import EVERY
 from tests.flow import chaos
+from tests.flow.agent_forks import Zygote
 from tests.flow.chaos_table import PROPERTY
-from tests.flow.zygote import Zygote
 
 SEEDS, EVERY_SEED = 40, 200
 

@@ -7,31 +7,24 @@ import pytest
 import trio
 from attrs import define, field
 
-from agent import app, household
-from agent.actors import errand
-from agent.house import Generation
-from agent.messages import Moves, ViewFact
-from agent.rules.agenda import Agenda
-from agent.rules.reach import Reach
-from agent.rules.schedule import Schedule
-from agent.rules.stability import StabilityRule
-from agent.rules.view import View
-from agent.terms import Status
-from tests.flow.houses import (
-    Picture,
-    contents,
-    fill,
-    quick_restarts,
-    running,
-    write_config,
-)
+from agent.actors.broadcaster.status_model import StatusModel
+from agent.actors.copier_pool import task
+from agent.actors.dispatcher.scheduler import Scheduler
+from agent.actors.stability_tracker.tracker import StabilityTracker
+from agent.actors.storage_monitor.availability import AvailabilityTracker
+from agent.actors.watcher.scan_planner import ScanPlanner
+from agent.messages.broadcaster import StatusesChanged, StatusEvent
+from agent.model.transfer import Status
+from agent.runtime import runtime, supervisor
+from agent.runtime.generation import Generation
+from tests.flow.running_agents import Picture, contents, fill, quick_restarts, running, write_config
 
 RULES = {
-    "watcher": (Agenda, "next"),
-    "stability": (StabilityRule, "scanned"),
-    "dispatcher": (Schedule, "handle"),
-    "storage_monitor": (Reach, "answered"),
-    "copier": (errand, "opening"),
+    "watcher": (ScanPlanner, "next"),
+    "stability": (StabilityTracker, "scanned"),
+    "dispatcher": (Scheduler, "handle"),
+    "storage_monitor": (AvailabilityTracker, "answered"),
+    "copier": (task, "opening"),
 }
 HOUR_S = 3600.0
 
@@ -65,7 +58,7 @@ async def test_an_actor_that_raises_is_said_and_the_house_set_up_again(
     fill(tmp_path / "source", {"clip.mxf": b"content"})
     async with running(tmp_path) as house:
         picture = await house.until(lambda seen: seen.status("clip.mxf") is Status.COMPLETED)
-        exposition = house.desk.exposition().decode()
+        exposition = house.desk.render_metrics().decode()
         assert await house.stop() == 0
     assert picture.restarts() == [f"{actor} failed and was restarted after 0.01 s: ZeroDivisionError: a bug"]
     assert f'transfer_agent_actor_restarts_total{{actor="{actor}"}} 1.0' in exposition
@@ -77,7 +70,7 @@ async def test_what_falls_six_times_in_a_row_ends_the_run_with_1(
 ) -> None:
     quick_restarts(monkeypatch)
     bug = Bug(times=float("inf"))
-    bug.put(monkeypatch, Schedule, "handle")
+    bug.put(monkeypatch, Scheduler, "handle")
     write_config(tmp_path)
     async with running(tmp_path) as house:
         assert await house.end() == 1
@@ -88,7 +81,7 @@ async def test_a_stop_while_the_house_waits_to_be_set_up_again_is_honoured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch, HOUR_S)
-    Bug(times=1).put(monkeypatch, Schedule, "handle")
+    Bug(times=1).put(monkeypatch, Scheduler, "handle")
     write_config(tmp_path)
     async with running(tmp_path) as house:
         await house.until(lambda seen: bool(seen.events))
@@ -99,7 +92,7 @@ async def test_a_reload_while_the_house_waits_to_be_set_up_again_sets_it_up_at_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch, HOUR_S)
-    Bug(times=1).put(monkeypatch, Schedule, "handle")
+    Bug(times=1).put(monkeypatch, Scheduler, "handle")
     write_config(tmp_path)
     fill(tmp_path / "source", {"clip.mxf": b"content"})
     async with running(tmp_path) as house:
@@ -120,15 +113,15 @@ async def test_a_journal_that_cannot_be_read_at_the_start_of_a_generation_is_tri
 
 
 def spoil_the_first_news_of_files(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
-    apply, fallen = View.apply, trio.Event()
+    apply, fallen = StatusModel.apply, trio.Event()
 
-    def spoilt(view: View, fact: ViewFact) -> None:
-        if isinstance(fact, Moves) and not fallen.is_set():
+    def spoilt(view: StatusModel, fact: StatusEvent) -> None:
+        if isinstance(fact, StatusesChanged) and not fallen.is_set():
             fallen.set()
             raise ZeroDivisionError("a bug")
         apply(view, fact)
 
-    monkeypatch.setattr(View, "apply", spoilt)
+    monkeypatch.setattr(StatusModel, "apply", spoilt)
     return fallen
 
 
@@ -154,8 +147,8 @@ async def test_a_broadcaster_that_falls_while_its_inbox_is_full_is_set_up_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch)
-    monkeypatch.setattr(household, "BROADCASTER_CAPACITY", 0)
-    monkeypatch.setattr(app, "TELL_S", 0.05)
+    monkeypatch.setattr(runtime, "BROADCASTER_CAPACITY", 0)
+    monkeypatch.setattr(supervisor, "NOTIFY_TIMEOUT_S", 0.05)
     fallen = spoil_the_first_news_of_files(monkeypatch)
     write_config(tmp_path)
     fill(tmp_path / "source", {"clip.mxf": b"content"})
@@ -169,7 +162,7 @@ async def test_a_broadcaster_that_keeps_falling_ends_the_run_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch)
-    Bug(times=float("inf")).put(monkeypatch, View, "apply")
+    Bug(times=float("inf")).put(monkeypatch, StatusModel, "apply")
     write_config(tmp_path)
     async with running(tmp_path) as house:
         assert await house.end() == 1

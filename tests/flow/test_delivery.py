@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from agent.terms import Status
-from agent.views import HistoryQuery
-from tests.flow.houses import LONG, Brake, Picture, contents, eventually, fill, running, write_config
+from agent.model.transfer import Status
+from agent.model.views import HistoryQuery
+from tests.flow.running_agents import LONG, Brake, Picture, contents, eventually, fill, running, write_config
 
 TREE = {
     "clip.mxf": b"one",
@@ -38,7 +38,7 @@ async def test_what_was_delivered_stands_in_history_and_metrics(tmp_path: Path) 
         fill(tmp_path / "source", {"clip.mxf": b"content"})
         file = await house.until_file("clip.mxf", Status.COMPLETED)
         [row] = (await house.desk.history(HistoryQuery())).rows
-        exposition = house.desk.exposition().decode()
+        exposition = house.desk.render_metrics().decode()
     assert (row.path, row.result, row.hash, row.attempts) == ("clip.mxf", "delivered", file.hash, 1)
     assert 'transfer_agent_files_total{result="delivered",route="mxf"} 1.0' in exposition
     assert 'transfer_agent_bytes_total{route="mxf"} 7.0' in exposition

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent.faults import OutageReason
-from agent.terms import Status
-from agent.views import FileView, HistoryQuery
+from agent.model.errors import OutageReason
+from agent.model.transfer import Status
+from agent.model.views import FileView, HistoryQuery
 from tests.conftest import EVERY
 from tests.flow.fault_script import FaultScript
 from tests.flow.faulty_worker import SMALL_BLOCK_BYTES
-from tests.flow.houses import (
+from tests.flow.running_agents import (
     PATIENCE_S,
     POLL_S,
     Picture,
@@ -307,7 +307,7 @@ async def test_a_bit_that_turned_once_is_repaired(
     fill(tmp_path / "source", {"clip.mxf": CONTENT})
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-        exposition = house.desk.exposition().decode()
+        exposition = house.desk.render_metrics().decode()
     assert (file.attempts, faults.struck()) == (0, 1)
     assert 'transfer_agent_verify_failures_total{route="mxf"} 1.0' in exposition
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}

@@ -9,10 +9,18 @@ from typing import Any
 import pytest
 import trio
 
-from agent.protocol import BLOCK_BYTES
-from agent.stores.following import HEADROOM_BYTES
-from agent.terms import Status
-from tests.flow.houses import PATIENCE_S, Picture, contents, eventually, fill, lines, running, write_config
+from agent.model.transfer import BLOCK_BYTES, Status
+from agent.worker.copy.tail import HEADROOM_BYTES
+from tests.flow.running_agents import (
+    PATIENCE_S,
+    Picture,
+    contents,
+    eventually,
+    fill,
+    lines,
+    running,
+    write_config,
+)
 
 PIECE_BYTES = 2 * BLOCK_BYTES
 EVERY_S = 0.05

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent.app import CannotStart
-from agent.ledger import Ledger
-from agent.stores import batch
-from agent.stores.journal import Journal, JournalError
-from agent.terms import Status
-from agent.views import HistoryQuery
-from tests.flow.houses import (
+from agent.journal import group_commit
+from agent.journal.client import JournalClient
+from agent.journal.database import JournalError
+from agent.journal.journal import Journal
+from agent.model.transfer import Status
+from agent.model.views import HistoryQuery
+from agent.runtime.supervisor import CannotStart
+from tests.flow.running_agents import (
     LONG,
     PATIENCE_S,
     Brake,
@@ -40,7 +41,7 @@ def cut_off(path: Path) -> None:
 
 def damage(house: Running, spoil: Callable[[Path], None]) -> None:
     """The file and what leads to it; what is cached of it is forgotten, as in a long run."""
-    database = house.household.ledger._journal._db
+    database = house.household.journal._journal._db
     for connection in (database.writer, database.reader):
         raw = connection.connection.driver_connection
         assert raw is not None
@@ -142,7 +143,7 @@ async def test_a_journal_that_can_be_neither_read_nor_set_aside_ends_the_start_w
         await run_once(tmp_path)
 
 
-STEPS = ("find", "begin", "checkpoint", "intent", "published", "finish")
+STEPS = ("find", "begin", "checkpoint", "mark_verified", "mark_published", "finish")
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -178,27 +179,27 @@ async def test_a_commit_that_fails_lets_no_source_go(
 ) -> None:
     """Each operation succeeds, but nothing of it can be stored."""
     write_config(tmp_path)
-    stored = Ledger.intent
+    stored = JournalClient.mark_verified
     refused: list[bool] = []
-    commit = batch.commit
+    commit = group_commit.commit
 
-    def refuse(journal: Journal, jobs: batch.Jobs) -> batch.Commit:
+    def refuse(journal: Journal, jobs: group_commit.PendingWrites) -> group_commit.CommitResult:
         def lost() -> None:
             refused.append((tmp_path / "source" / "clip.mxf").exists())
             journal._db.writer.exec_driver_sql("ROLLBACK")
 
         if armed and len(refused) < 3:
-            return commit(journal, [*jobs, batch.Job(lost)])
+            return commit(journal, [*jobs, group_commit.PendingWrite(lost)])
         return commit(journal, jobs)
 
     armed: list[bool] = []
 
-    async def arm(ledger: Ledger, *values: object, **more: object) -> None:
+    async def arm(ledger: JournalClient, *values: object, **more: object) -> None:
         await stored(ledger, *values, **more)  # type: ignore[arg-type]
         armed.append(True)
 
-    monkeypatch.setattr("agent.ledger.commit", refuse)
-    monkeypatch.setattr(Ledger, "intent", arm)
+    monkeypatch.setattr("agent.journal.client.commit", refuse)
+    monkeypatch.setattr(JournalClient, "mark_verified", arm)
     fill(tmp_path / "source", {"clip.mxf": b"content"})
     async with running(tmp_path) as house:
         await house.until_file("clip.mxf", Status.COMPLETED)

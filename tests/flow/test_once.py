@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent.app import CannotStart
-from agent.stores.lock import StateLocked
-from tests.flow.houses import LONG, Brake, contents, fill, run_once, running, write_config
+from agent.journal.lock import StateLocked
+from agent.runtime.supervisor import CannotStart
+from tests.flow.running_agents import LONG, Brake, contents, fill, run_once, running, write_config
 
 STILL = {"stable": "300ms", "scan": "300ms"}  # long enough for a busy machine to look twice
 

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from agent.faults import OutageReason
-from agent.terms import Status
-from tests.flow.houses import LONG, Brake, Picture, contents, fill, route, running, write_config
+from agent.model.errors import OutageReason
+from agent.model.transfer import Status
+from tests.flow.running_agents import LONG, Brake, Picture, contents, fill, route, running, write_config
 
 
 def is_out(picture: Picture) -> bool:
@@ -75,7 +75,7 @@ async def test_other_destinations_go_on(tmp_path: Path) -> None:
         await house.until_file("clip.mxf", Status.PAUSED)
         fill(tmp_path / "source2", {"clip.wav": b"goes"})
         await house.until_file("clip.wav", Status.COMPLETED)
-        exposition = house.desk.exposition().decode()
+        exposition = house.desk.render_metrics().decode()
     assert 'transfer_agent_destination_up{route="mxf"} 0.0' in exposition
     assert 'transfer_agent_destination_outage{reason="unmounted",route="mxf"} 1.0' in exposition
     assert 'transfer_agent_destination_up{route="wav"} 1.0' in exposition

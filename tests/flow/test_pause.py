@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.desk import NotPossible
-from agent.terms import Status
-from agent.views import HistoryQuery
-from tests.flow.houses import LONG, Brake, Picture, contents, eventually, fill, running, write_config
+from agent.control.errors import Conflict
+from agent.model.transfer import Status
+from agent.model.views import HistoryQuery
+from tests.flow.running_agents import LONG, Brake, Picture, contents, eventually, fill, running, write_config
 
 PAUSED = "paused by the operator"
 CANCELLED = "cancelled by the operator"
@@ -69,7 +69,7 @@ async def test_a_cancelled_copy_has_failed_leaves_nothing_behind_and_can_be_trie
         await house.desk.cancel(file_id)
         file = await house.until_file("clip.mxf", Status.FAILED)
         assert file.error == CANCELLED
-        with pytest.raises(NotPossible, match="nothing to cancel"):
+        with pytest.raises(Conflict, match="nothing to cancel"):
             await house.desk.cancel(file_id)
         await eventually(lambda: contents(tmp_path / "nas") == {})
         assert contents(tmp_path / "source") == {"clip.mxf": LONG}

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config
-from agent.desk import Rejected
-from agent.terms import Status
-from agent.views import Snapshot
-from tests.flow.houses import (
+from agent.config.sections import Config
+from agent.control.errors import InvalidConfig
+from agent.model.transfer import Status
+from agent.model.views import Snapshot
+from tests.flow.running_agents import (
     LONG,
     WINDOW_BYTES,
     Brake,
@@ -49,7 +49,7 @@ async def test_a_bad_configuration_is_refused_with_reasons_and_the_old_one_goes_
     async with running(tmp_path) as house:
         await house.until(Picture.is_scanned)
         path.write_text(path.read_text() + 'stabel = "1s"\n')
-        with pytest.raises(Rejected, match="stabel"):
+        with pytest.raises(InvalidConfig, match="stabel"):
             await house.desk.reload()
         house.desk.ask_for_reload()
         picture = await house.until(lambda seen: bool(seen.events))

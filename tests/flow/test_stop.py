@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent.household import Household
-from agent.terms import Status
-from tests.flow.houses import (
+from agent.model.transfer import Status
+from agent.runtime.runtime import Runtime
+from tests.flow.running_agents import (
     LONG,
     PATIENCE_S,
     WINDOW_BYTES,
@@ -80,15 +80,15 @@ async def test_a_second_interrupt_ends_the_process_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ends: list[int] = []
-    stop = Household.stop
+    stop = Runtime.stop
 
-    def interrupted_again(household: Household) -> None:
+    def interrupted_again(household: Runtime) -> None:
         stop(household)
         if not ends:
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(os, "_exit", ends.append)
-    monkeypatch.setattr(Household, "stop", interrupted_again)
+    monkeypatch.setattr(Runtime, "stop", interrupted_again)
     write_config(tmp_path)
     async with running(tmp_path) as house:
         await house.until(Picture.is_scanned)

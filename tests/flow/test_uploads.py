@@ -8,19 +8,20 @@ import pytest
 import trio
 
 from agent.config import uploads as jobs
-from agent.refusals import NotPossible, Refused, Unknown
-from agent.terms import Status, UploadFileState, UploadState
-from agent.upload_desk import STOPPED, UploadOrder
-from agent.views import HistoryQuery, UploadFilesQuery, UploadsQuery
+from agent.control.errors import Conflict, InvalidRequest, NotFound
+from agent.control.uploads import STOPPED, CreateUpload
+from agent.model.transfer import Status
+from agent.model.upload import UploadFileState, UploadState
+from agent.model.views import HistoryQuery, UploadFilesQuery, UploadsQuery
 from tests.flow.fault_script import FaultScript
-from tests.flow.houses import LONG, WINDOW_BYTES, Brake, contents, eventually, fill, lines, running
-from tests.flow.uploading import BUCKET, Uploads, configure, quicken
+from tests.flow.running_agents import LONG, WINDOW_BYTES, Brake, contents, eventually, fill, lines, running
+from tests.flow.upload_flows import BUCKET, Uploads, configure, quicken
 
 
 @pytest.fixture(autouse=True)
 def _into_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quicken(monkeypatch)
-    monkeypatch.setattr(jobs, "place_of", lambda bucket: str(tmp_path / bucket))
+    monkeypatch.setattr(jobs, "bucket_url", lambda bucket: str(tmp_path / bucket))
 
 
 async def test_a_job_sends_what_matches_under_its_own_name_and_keeps_the_source(tmp_path: Path) -> None:
@@ -111,9 +112,9 @@ async def test_a_stopped_job_leaves_what_it_delivered_and_nothing_half_done(tmp_
         assert (stopped.state, stopped.error) == (UploadState.FAILED, STOPPED)
         await uploads.until_closed()
         files = await uploads.files(job)
-        with pytest.raises(NotPossible, match="FAILED"):
+        with pytest.raises(Conflict, match="FAILED"):
             await house.desk.uploads.stop(job)
-        await eventually(lambda: f"upload:{job}" not in house.household.view.boards)
+        await eventually(lambda: f"upload:{job}" not in house.household.status.routes)
     assert contents(tmp_path / BUCKET) == {f"{job}/a.mxf": b"one"}
     assert files["a.mxf"].state is UploadFileState.UPLOADED
     assert (files["long.mxf"].state, files["long.mxf"].error) == (UploadFileState.FAILED, STOPPED)
@@ -226,7 +227,7 @@ async def test_a_job_that_was_stopped_while_nobody_lived_is_put_away_at_the_next
         job = await uploads.add()
         await brake.until_checkpoint()
     async with running(tmp_path) as house:
-        await house.household.ledger.uploads.stop(job, STOPPED, 1.0)
+        await house.household.journal.uploads.stop(job, STOPPED, 1.0)
         await Uploads(house).until_closed()
         assert (await house.desk.uploads.find(job)).error == STOPPED
     assert contents(tmp_path / BUCKET) == {}
@@ -260,16 +261,16 @@ async def test_what_cannot_be_uploaded_is_refused_with_the_reason(tmp_path: Path
             ("../source", BUCKET, "does not lie below the .uploads. roots"),
             ("day", "no-such", "destination_bucket: .*name one that can be used"),
         ):
-            with pytest.raises(Refused, match=reason):
+            with pytest.raises(InvalidRequest, match=reason):
                 await uploads.add(folder, bucket=bucket)
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFound):
             await house.desk.uploads.find("nobody")
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFound):
             await house.desk.uploads.files(UploadFilesQuery("nobody"))
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFound):
             await house.desk.uploads.stop("nobody")
         assert (await house.desk.uploads.page(UploadsQuery())).jobs == ()
-        job = await house.desk.uploads.add(UploadOrder(str(tmp_path / "way-in"), BUCKET))
+        job = await house.desk.uploads.add(CreateUpload(str(tmp_path / "way-in"), BUCKET))
         assert (await house.desk.uploads.find(job)).source_folder == str(tmp_path / "media/day")
 
 
@@ -278,7 +279,7 @@ async def test_without_roots_jobs_are_refused(tmp_path: Path) -> None:
     config = tmp_path / "agent.toml"
     config.write_text(config.read_text().replace("[uploads]\nroots", "[uploads]\n# roots"))
     async with running(tmp_path) as house:
-        with pytest.raises(Refused, match="uploads are off"):
+        with pytest.raises(InvalidRequest, match="uploads are off"):
             await Uploads(house).add()
 
 
@@ -296,7 +297,7 @@ async def test_jobs_are_listed_newest_first_and_the_history_names_their_route(tm
         assert ([job.id for job in rest.jobs], rest.next_before_id) == ([first], None)
         rows = (await house.desk.history(HistoryQuery(route=f"upload:{first}"))).rows
         assert [(row.path, row.result) for row in rows] == [("a.mxf", "kept")]
-        exposition = house.desk.exposition().decode()
+        exposition = house.desk.render_metrics().decode()
     assert 'transfer_agent_files_total{result="kept",route="uploads"} 2.0' in exposition
     assert first not in exposition
 

@@ -7,9 +7,9 @@ import trio
 from attrs import define, field
 from quart_trio import QuartTrio
 
-from agent import app
-from agent.terms import Status
-from tests.flow.houses import LONG, Brake, fill, quick_restarts, running, write_config
+from agent.model.transfer import Status
+from agent.runtime import supervisor
+from tests.flow.running_agents import LONG, Brake, fill, quick_restarts, running, write_config
 from web.server import serve
 
 
@@ -22,7 +22,7 @@ class FallingServer:
     binds: list[str] = field(factory=list, init=False)
 
     def put(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(app, "serve", self._serve)
+        monkeypatch.setattr(supervisor, "serve", self._serve)
 
     async def _serve(
         self, site: QuartTrio, bind: str, *, stop: trio.Event, task_status: trio.TaskStatus[str]
@@ -56,7 +56,7 @@ async def test_a_web_server_that_falls_is_set_up_again_on_its_address_and_a_copy
         assert picture.status("clip.mxf") is Status.COPYING
         brake.release()
         await house.until_file("clip.mxf", Status.COMPLETED)
-        exposition = house.desk.exposition().decode()
+        exposition = house.desk.render_metrics().decode()
     assert picture.restarts() == ["web failed and was restarted after 0.01 s: ZeroDivisionError: a bug"]
     assert 'transfer_agent_actor_restarts_total{actor="web"} 1.0' in exposition
     first, second = server.binds

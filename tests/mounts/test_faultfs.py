@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.stores import linux
+from agent.fs import linux
 from tests.mounts.mounts import FaultMount, is_mounted, wait_until
 
 MIB = 1 << 20

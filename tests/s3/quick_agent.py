@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from agent.actors import uploads as keeping
+from agent.actors.upload_manager import actor as keeping
 from agent.cli import main
 from agent.config import uploads as jobs
 
@@ -14,7 +14,7 @@ def quicken() -> None:
     jobs.STABLE_S = 0.3
     jobs.STABLE_CLOSED_S = None  # type: ignore[assignment]
     keeping.WRITE_EVERY_S = 0.1
-    keeping.LOOK_AGAIN_S = 0.1
+    keeping.RETRY_S = 0.1
 
 
 if __name__ == "__main__":

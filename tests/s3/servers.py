@@ -16,9 +16,9 @@ from attrs import field, frozen
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from agent.stores.s3 import client
-from agent.stores.s3.destination import S3Destination
-from agent.terms import S3Access
+from agent.model.storage import S3Access
+from agent.worker.destinations.s3 import client
+from agent.worker.destinations.s3.destination import S3Destination
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.stores.s3.destination import S3Destination
+from agent.worker.destinations.s3.destination import S3Destination
 from tests.s3.ceph import a_ceph
 from tests.s3.servers import Server
 from tests.s3.test_s3_contract import NOT_UTF8
@@ -12,7 +12,7 @@ from tests.s3.test_s3_faults import *  # noqa: F403  every one of these tests, o
 from tests.s3.test_s3_flow import *  # noqa: F403  likewise
 from tests.s3.test_s3_growing import *  # noqa: F403  likewise
 from tests.s3.test_s3_kills import *  # noqa: F403  likewise
-from tests.stores.contract import DestinationContract
+from tests.worker.destinations.contract import DestinationContract
 
 
 @pytest.fixture(scope="session")

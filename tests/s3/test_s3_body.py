@@ -5,7 +5,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.stores.s3.body import Body
+from agent.worker.destinations.s3.request_body import RequestBody
 
 blocks = st.lists(st.binary(min_size=1, max_size=20), max_size=5)
 
@@ -13,7 +13,7 @@ blocks = st.lists(st.binary(min_size=1, max_size=20), max_size=5)
 @given(blocks, st.integers(1, 25))
 def test_pieces_of_any_size_make_up_the_whole(blocks: list[bytes], size: int) -> None:
     beats: list[None] = []
-    body = Body(blocks, lambda: beats.append(None))
+    body = RequestBody(blocks, lambda: beats.append(None))
     pieces = list(iter(lambda: bytes(body.read(size)), b""))
     assert b"".join(pieces) == b"".join(blocks)
     assert len(body) == body.tell() == len(b"".join(blocks))
@@ -23,7 +23,7 @@ def test_pieces_of_any_size_make_up_the_whole(blocks: list[bytes], size: int) ->
 @given(blocks, st.data())
 def test_it_can_be_read_again_from_anywhere(blocks: list[bytes], data: st.DataObject) -> None:
     whole = b"".join(blocks)
-    body = Body(blocks, lambda: None)
+    body = RequestBody(blocks, lambda: None)
     offset = data.draw(st.integers(0, len(whole)))
     assert body.seek(offset - len(whole), os.SEEK_END) == offset
     assert body.tell() == offset

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.stores.s3.destination import S3Destination
+from agent.worker.destinations.s3.destination import S3Destination
 from tests.s3.servers import Server
-from tests.stores.contract import NAMES, DestinationContract
+from tests.worker.destinations.contract import NAMES, DestinationContract
 
 NOT_UTF8 = frozenset(name for name in NAMES if b"\xff" in name)  # a key is UTF-8, by definition
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.faults import OutageReason
-from agent.terms import Status
-from tests.flow.houses import Picture, contents, eventually, fill, lines, running
+from agent.model.errors import OutageReason
+from agent.model.transfer import Status
+from tests.flow.running_agents import Picture, contents, eventually, fill, lines, running
 from tests.s3.conftest import SERVERS
 from tests.s3.proxy import BROKEN, SLOW_DOWN, Effect, Error, Line, proxied
 from tests.s3.servers import PART_BYTES

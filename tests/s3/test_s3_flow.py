@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agent.faults import OutageReason
-from agent.terms import Status
-from tests.flow.houses import (
+from agent.model.errors import OutageReason
+from agent.model.transfer import Status
+from tests.flow.running_agents import (
     Brake,
     Picture,
     contents,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.faults import OutageReason
-from agent.terms import Status
-from tests.flow.houses import fill, lines, running
+from agent.model.errors import OutageReason
+from agent.model.transfer import Status
+from tests.flow.running_agents import fill, lines, running
 from tests.s3.proxy import Effect, Line, proxied
 from tests.s3.servers import PART_BYTES, Server, self_made_certificate
 from tests.s3.test_s3_flow import configure, is_out

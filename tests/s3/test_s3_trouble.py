@@ -6,8 +6,8 @@ import pytest
 from botocore import exceptions as boto
 from urllib3 import exceptions as http
 
-from agent.faults import Fault, FaultKind, OutageReason
-from agent.stores.s3.trouble import Missing, judge, passes
+from agent.model.errors import Fault, FaultKind, OutageReason
+from agent.worker.destinations.s3.errors import ObjectMissing, is_retryable, map_error
 
 SECRET = "AKIDNOBODY"  # noqa: S105  no secret: what a service might repeat of one
 
@@ -50,7 +50,7 @@ OUTAGES = [
 def test_what_is_wrong_with_the_whole_destination_is_an_outage(
     error: Exception, reason: OutageReason
 ) -> None:
-    fault = judge(error, "put_object")
+    fault = map_error(error, "put_object")
     assert isinstance(fault, Fault)
     assert (fault.kind, fault.reason) == (FaultKind.DESTINATION, reason)
 
@@ -66,14 +66,14 @@ def test_what_is_wrong_with_the_whole_destination_is_an_outage(
     ],
 )
 def test_what_is_wrong_with_one_file_is_the_fault_of_that_file(error: Exception, kind: FaultKind) -> None:
-    fault = judge(error, "put_object")
+    fault = map_error(error, "put_object")
     assert isinstance(fault, Fault)
     assert fault.kind is kind
 
 
 def test_what_is_missing_or_taken_is_an_answer_and_no_fault() -> None:
-    assert isinstance(judge(answered("NoSuchUpload", 404), "list_parts"), Missing)
-    assert isinstance(judge(answered("PreconditionFailed", 412), "put_object"), FileExistsError)
+    assert isinstance(map_error(answered("NoSuchUpload", 404), "list_parts"), ObjectMissing)
+    assert isinstance(map_error(answered("PreconditionFailed", 412), "put_object"), FileExistsError)
 
 
 @pytest.mark.parametrize(
@@ -92,18 +92,18 @@ def test_what_is_missing_or_taken_is_an_answer_and_no_fault() -> None:
     ],
 )
 def test_only_what_may_be_over_in_a_moment_is_asked_again(error: Exception, may_pass: bool) -> None:
-    assert passes(error) is may_pass
+    assert is_retryable(error) is may_pass
 
 
 def test_nothing_that_a_service_says_of_who_we_are_is_repeated() -> None:
-    fault = judge(answered("InvalidAccessKeyId", 403, f"the key {SECRET} is unknown"), "put_object")
+    fault = map_error(answered("InvalidAccessKeyId", 403, f"the key {SECRET} is unknown"), "put_object")
     assert SECRET not in str(fault)
     assert "access key" in str(fault)
 
 
 def test_a_service_that_says_nothing_is_not_quoted() -> None:
-    assert "None" not in str(judge(answered("InvalidPart", 400, None), "put_object"))
+    assert "None" not in str(map_error(answered("InvalidPart", 400, None), "put_object"))
 
 
 def test_what_a_service_says_stays_on_one_line() -> None:
-    assert "\n" not in str(judge(answered("Odd", 400, "two\nlines"), "put_object"))
+    assert "\n" not in str(map_error(answered("Odd", 400, "two\nlines"), "put_object"))

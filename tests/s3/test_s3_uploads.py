@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import define, evolve
 
-from tests.flow.houses import fill
+from tests.flow.running_agents import fill
 from tests.s3 import quick_agent
 from tests.s3.servers import PART_BYTES, TestBucket
 from tests.system.agents import PATIENCE_S, Agent

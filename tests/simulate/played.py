@@ -7,10 +7,11 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from agent.rules.containers import judge
-from agent.simulate import Player, Run
-from agent.simulate.steps import Step, Write
-from agent.terms import Container
+from agent.model.source_file import ContainerState
+from agent.simulate.player import Player
+from agent.simulate.runs import Run
+from agent.simulate.steps import Write, WriteStep
+from agent.worker.source.containers import judge
 
 SIZE_BYTES = 6_000_000
 RATE_BYTES_S = 2_000_000
@@ -27,7 +28,7 @@ class OnDisk:
         return os.pread(self.fd, length, offset)
 
 
-def verdict(path: Path) -> Container:
+def verdict(path: Path) -> ContainerState:
     fd = os.open(path, os.O_RDONLY)
     try:
         return judge(OnDisk(fd, os.fstat(fd).st_size)).container
@@ -40,7 +41,7 @@ class Played:
     """A run that has been played in `folder`, step by step."""
 
     folder: Path
-    steps: list[Step] = field(factory=list)
+    steps: list[WriteStep] = field(factory=list)
     standing: dict[str, str] = field(factory=dict)
     sizes: dict[str, int] = field(factory=dict)
 
@@ -48,7 +49,7 @@ class Played:
         found = (path for path in self.folder.rglob("*") if path.is_file())
         return {str(path.relative_to(self.folder)): path for path in found}
 
-    def of(self, *kinds: type[Step]) -> list[Step]:
+    def of(self, *kinds: type[WriteStep]) -> list[WriteStep]:
         return [step for step in self.steps if isinstance(step, kinds)]
 
     def ops(self) -> list[str]:
@@ -61,10 +62,10 @@ def a_run(manner: str, **details: Any) -> Run:  # noqa: ANN401  whatever a run h
     return Run.of(manner, **{"size_bytes": SIZE_BYTES, "rate_bytes_s": RATE_BYTES_S, "seed": 7} | details)
 
 
-def play(folder: Path, run: Run, look: Callable[[Step], None] = lambda _: None) -> Played:
+def play(folder: Path, run: Run, look: Callable[[WriteStep], None] = lambda _: None) -> Played:
     played = Played(folder)
 
-    def tell(step: Step) -> None:
+    def tell(step: WriteStep) -> None:
         played.steps.append(step)
         look(step)
 
@@ -75,7 +76,7 @@ def play(folder: Path, run: Run, look: Callable[[Step], None] = lambda _: None) 
     return played
 
 
-def rewrites(steps: list[Step]) -> Iterator[tuple[int, int, int]]:
+def rewrites(steps: list[WriteStep]) -> Iterator[tuple[int, int, int]]:
     """What was written where bytes stood already: the size then, offset, length."""
     size = 0
     for step in steps:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from agent.simulate import MANNERS
+from agent.simulate.profiles import PROFILES
 from tests.cli.cli_agents import PATIENCE_S, invoke, told
 
 QUICK = ("--rate", "unlimited", "--size", "500kB", "--seed", "7")
@@ -110,8 +110,8 @@ def test_container_and_habits_can_be_exchanged(tmp_path: Path) -> None:
 
 def test_it_lists_the_manners_the_containers_and_the_settings() -> None:
     lines = told("simulate", "--list").splitlines()
-    assert [line.split()[0] for line in lines[: len(MANNERS)]] == list(MANNERS)
-    assert all(len(line.split()) > 2 for line in lines[: len(MANNERS)])
+    assert [line.split()[0] for line in lines[: len(PROFILES)]] == list(PROFILES)
+    assert all(len(line.split()) > 2 for line in lines[: len(PROFILES)])
     assert "ffmpeg:mxf" in lines[-1]
     assert "pause-at" in told("simulate", "--list-settings")
 

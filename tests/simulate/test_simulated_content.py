@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.simulate.content import Content, Noise, Packets, Zeros
-from agent.simulate.replica import Replica
-from agent.simulate.steps import Allocate, Create, Remove, Rename, Step, Truncate, Write
+from agent.simulate.expected_state import ExpectedState
+from agent.simulate.steps import Allocate, Create, Remove, Rename, Truncate, Write, WriteStep
 
 PATH = "clip.bin"
 
@@ -46,7 +46,7 @@ def test_a_content_of_many_gigabytes_is_cheap_to_describe_and_to_look_into() -> 
     assert content.cut(9_999_999_004, 9_999_999_104).read() == Noise("7/1", 9_999_999_000, 100).read()
 
 
-def writes(offset: int, length: int) -> Step:
+def writes(offset: int, length: int) -> WriteStep:
     return Write(0, PATH, offset, Content((Noise("w", offset, length),)))
 
 
@@ -59,8 +59,8 @@ CHANGES = st.one_of(
 
 
 @given(st.lists(CHANGES, max_size=12))
-def test_the_replica_holds_what_a_file_would_hold_after_any_changes(changes: list[Step]) -> None:
-    replica, plain = Replica(), bytearray()
+def test_the_replica_holds_what_a_file_would_hold_after_any_changes(changes: list[WriteStep]) -> None:
+    replica, plain = ExpectedState(), bytearray()
     replica.apply(Create(0, PATH))
     for step in changes:
         replica.apply(step)
@@ -76,7 +76,7 @@ def test_the_replica_holds_what_a_file_would_hold_after_any_changes(changes: lis
 
 
 def test_the_replica_follows_names() -> None:
-    replica = Replica()
+    replica = ExpectedState()
     for step in (Create(0, "a"), Create(0, "b"), Rename(0, "a", "c"), Remove(0, "b")):
         replica.apply(step)
     assert list(replica.contents()) == ["c"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from agent.model.source_file import ContainerState
 from agent.simulate.ffmpeg import CONTAINERS
-from agent.terms import Container
 from tests.cli.cli_agents import PATIENCE_S, invoke, told
 from tests.simulate.played import verdict
 
@@ -31,7 +31,7 @@ def test_ffmpeg_records_every_container_it_is_asked_for(container: str, tmp_path
     assert {line["path"] for line in (created, closed, result)} == {file.name}
     assert result["size"] == file.stat().st_size
     assert result["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert verdict(file) is (Container.UNKNOWN if container == "ts" else Container.CLOSED)
+    assert verdict(file) is (ContainerState.UNKNOWN if container == "ts" else ContainerState.CLOSED)
 
 
 def test_it_records_several_in_real_time(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_when_interrupted_ffmpeg_closes_its_file_and_is_gone(tmp_path: Path) -> 
         said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert json.loads(said.splitlines()[-1])["op"] == "interrupted"
-    assert verdict(tmp_path / "clip.mov") is Container.CLOSED
+    assert verdict(tmp_path / "clip.mov") is ContainerState.CLOSED
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if mentions(path, str(tmp_path))]
 
 

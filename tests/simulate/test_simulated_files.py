@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.simulate import MANNERS
+from agent.model.source_file import ContainerState
+from agent.simulate.containers import FORMS
 from agent.simulate.content import literal
-from agent.simulate.forms import FORMS
-from agent.simulate.manners import COPIES, ODD, RECORDERS
+from agent.simulate.profiles import COPIES, ODD, PROFILES, RECORDERS
 from agent.simulate.recording import Edit, Material, Recording, TooLarge, TooSmall
-from agent.simulate.steps import Step
-from agent.terms import Container
+from agent.simulate.steps import WriteStep
 from tests.simulate.played import RATE_BYTES_S, SIZE_BYTES, a_run, play, verdict
 
 NEVER_COMPLETE = {"fragmented-live", "matroska-live", "ts", "hls", "append"}
@@ -25,7 +24,7 @@ SAYS_OPEN = {
 }
 
 
-@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("manner", PROFILES)
 def test_the_files_at_the_end_are_what_the_simulator_says(manner: str, tmp_path: Path) -> None:
     played = play(tmp_path, a_run(manner))
     files = played.files()
@@ -35,17 +34,17 @@ def test_the_files_at_the_end_are_what_the_simulator_says(manner: str, tmp_path:
     assert {path: file.stat().st_size for path, file in files.items()} == played.sizes
 
 
-@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("manner", PROFILES)
 def test_the_same_seed_does_the_same_steps_and_another_writes_other_bytes(manner: str) -> None:
     assert told(a_run(manner).steps()) == told(a_run(manner).steps())
     assert told(a_run(manner).steps()) != told(a_run(manner, seed=8).steps())
 
 
-def told(steps: Iterable[Step]) -> list[object]:
+def told(steps: Iterable[WriteStep]) -> list[object]:
     return [(type(s), s.at_s, s.path, getattr(getattr(s, "content", None), "pieces", None)) for s in steps]
 
 
-@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("manner", PROFILES)
 def test_steps_come_in_the_order_of_time(manner: str) -> None:
     times = [step.at_s for step in a_run(manner, count=3, every_s=0.5).steps()]
     assert times == sorted(times)
@@ -61,35 +60,35 @@ def test_a_recorder_ends_with_the_file_its_container_calls_finished(name: str, t
 
 @pytest.mark.parametrize("name", [manner.name for manner in RECORDERS])
 def test_a_container_is_closed_at_the_end_and_never_before(name: str, tmp_path: Path) -> None:
-    said: list[Container] = []
+    said: list[ContainerState] = []
 
-    def look(step: Step) -> None:
+    def look(step: WriteStep) -> None:
         path = tmp_path / step.path
         if path.exists() and 0 < path.stat().st_size < 0.9 * SIZE_BYTES:
             said.append(verdict(path))
 
     run = a_run(name)
     (file,) = play(tmp_path, run, look).files().values()
-    assert verdict(file) == (Container.UNKNOWN if name in NEVER_COMPLETE else Container.CLOSED)
-    assert Container.CLOSED not in said
+    assert verdict(file) == (ContainerState.UNKNOWN if name in NEVER_COMPLETE else ContainerState.CLOSED)
+    assert ContainerState.CLOSED not in said
     if run.container in SAYS_OPEN:
-        assert set(said) == {Container.OPEN}
+        assert set(said) == {ContainerState.OPEN}
 
 
 @pytest.mark.parametrize("name", [manner.name for manner in COPIES])
 def test_a_copy_is_closed_when_whole_and_only_an_index_in_front_says_so_before(
     name: str, tmp_path: Path
 ) -> None:
-    said: list[Container] = []
+    said: list[ContainerState] = []
 
-    def look(step: Step) -> None:
+    def look(step: WriteStep) -> None:
         path = tmp_path / step.path
         if path.exists() and path.stat().st_size:
             said.append(verdict(path))
 
     (file,) = play(tmp_path, a_run(name), look).files().values()
-    assert verdict(file) is Container.CLOSED
-    early = Container.CLOSED in said[: len(said) // 2]
+    assert verdict(file) is ContainerState.CLOSED
+    early = ContainerState.CLOSED in said[: len(said) // 2]
     assert early is (name in TOO_EARLY) or name in BY_CHANCE
 
 
@@ -109,7 +108,7 @@ def test_a_form_says_how_much_it_needs(form: str, tmp_path: Path) -> None:
     recording = FORMS[form](Material("7/1", refused.value.least_bytes, RATE_BYTES_S))
     path = tmp_path / "least"
     path.write_bytes(recording.finished().read())
-    assert verdict(path) in {Container.CLOSED, Container.UNKNOWN}
+    assert verdict(path) in {ContainerState.CLOSED, ContainerState.UNKNOWN}
 
 
 @pytest.mark.parametrize(
@@ -134,5 +133,5 @@ def test_an_edit_ahead_of_the_tail_is_overwritten_by_what_follows() -> None:
 
 
 def test_every_kind_of_writer_has_a_manner_with_a_name_of_its_own() -> None:
-    assert len(MANNERS) == len(RECORDERS) + len(COPIES) + len(ODD)
+    assert len(PROFILES) == len(RECORDERS) + len(COPIES) + len(ODD)
     assert {manner.container for manner in RECORDERS} == set(FORMS)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from agent.simulate import Habits, Unfitting
-from agent.simulate.forms import FORMS
+from agent.simulate.containers import FORMS
+from agent.simulate.options import IncompatibleOptions, WriterOptions
 from agent.simulate.recording import Material
+from agent.simulate.runs import Run
 from agent.simulate.settings import with_settings
 from agent.simulate.steps import (
     Allocate,
@@ -21,27 +22,26 @@ from agent.simulate.steps import (
     Remove,
     Rename,
     Stamp,
-    Step,
     Sync,
     Truncate,
     Write,
+    WriteStep,
 )
-from agent.simulate.takes import Run
 from tests.simulate.played import RATE_BYTES_S, SIZE_BYTES, a_run, play, rewrites
 
 DAY_S = 86_400
 
 
-def steps_of(manner: str, *settings: str, **details: Any) -> list[Step]:  # noqa: ANN401  as a_run
+def steps_of(manner: str, *settings: str, **details: Any) -> list[WriteStep]:  # noqa: ANN401  as a_run
     run = a_run(manner, **details)
     return list(evolve(run, habits=with_settings(run.habits, settings)).steps())
 
 
-def only(steps: list[Step], *kinds: type[Step]) -> list[Step]:
+def only(steps: list[WriteStep], *kinds: type[WriteStep]) -> list[WriteStep]:
     return [step for step in steps if isinstance(step, kinds)]
 
 
-def appended(steps: list[Step]) -> list[Write]:
+def appended(steps: list[WriteStep]) -> list[Write]:
     return [step for step in steps if isinstance(step, Write)]
 
 
@@ -149,14 +149,14 @@ def test_patches_of_files_without_structure_can_be_placed_at_will() -> None:
     ("manner", "kind"), [("mov", b"moov"), ("matroska", b"\x1c\x53\xbb\x6b"), ("avi", b"idx1")]
 )
 def test_what_is_appended_at_close_can_be_made_longer(manner: str, kind: bytes) -> None:
-    (job,) = evolve(a_run(manner), habits=Habits(tail_bytes=500_000)).jobs()
+    (job,) = evolve(a_run(manner), habits=WriterOptions(tail_bytes=500_000)).jobs()
     assert job.recording.finished().size_bytes == SIZE_BYTES
     stream = job.recording.stream.read()
     assert 499_990 <= SIZE_BYTES - stream.rindex(kind) <= 500_020
 
 
 def test_the_footer_of_an_mxf_can_be_made_longer() -> None:
-    (job,) = evolve(a_run("mxf-d10"), habits=Habits(tail_bytes=500_000)).jobs()
+    (job,) = evolve(a_run("mxf-d10"), habits=WriterOptions(tail_bytes=500_000)).jobs()
     footer_at = int.from_bytes(job.recording.edits[-1].content.read())
     assert 500_000 <= SIZE_BYTES - footer_at <= 500_400
 
@@ -218,7 +218,7 @@ def test_the_file_is_held_open_after_the_last_byte() -> None:
 def test_room_is_made_first(manner: str, size_at_once: bool, storage_at_once: bool, tmp_path: Path) -> None:
     seen: list[os.stat_result] = []
 
-    def look(step: Step) -> None:
+    def look(step: WriteStep) -> None:
         if isinstance(step, Allocate):
             seen.append((tmp_path / step.path).stat())
 
@@ -265,7 +265,7 @@ def test_rsync_writes_under_a_hidden_name_sets_times_and_renames(tmp_path: Path)
 def test_a_file_renamed_over_an_older_one_is_another_inode(tmp_path: Path) -> None:
     inodes: list[int] = []
 
-    def look(_: Step) -> None:
+    def look(_: WriteStep) -> None:
         if (tmp_path / "clip.mov").exists():
             inodes.append((tmp_path / "clip.mov").stat().st_ino)
 
@@ -347,7 +347,7 @@ def test_a_file_can_shrink_and_go_on_with_other_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("manner", "ops"), [("restart", [Truncate]), ("restart-new", [Close, Remove, Create])]
 )
-def test_a_recorder_can_begin_again(manner: str, ops: list[type[Step]], tmp_path: Path) -> None:
+def test_a_recorder_can_begin_again(manner: str, ops: list[type[WriteStep]], tmp_path: Path) -> None:
     played = play(tmp_path, a_run(manner))
     assert [type(step) for step in played.steps if not isinstance(step, Write)] == [Create, *ops, Close]
     take_two = next(iter(a_run(manner).jobs())).retake.finished()
@@ -409,8 +409,8 @@ def test_temporary_names_differ_by_seed_and_only_by_seed() -> None:
 def test_habits_that_do_not_go_together_are_refused_with_the_way_out(
     settings: list[str], container: str, way_out: str
 ) -> None:
-    run = a_run("mov", container=container, habits=with_settings(Habits(), settings))
-    with pytest.raises(Unfitting, match=way_out):
+    run = a_run("mov", container=container, habits=with_settings(WriterOptions(), settings))
+    with pytest.raises(IncompatibleOptions, match=way_out):
         run.steps()
 
 
@@ -420,7 +420,7 @@ def test_habits_that_do_not_go_together_are_refused_with_the_way_out(
 def test_a_size_that_a_container_cannot_have_is_refused(
     container: str, size_bytes: int, way_out: str
 ) -> None:
-    with pytest.raises(Unfitting, match=f"{way_out} --size"):
+    with pytest.raises(IncompatibleOptions, match=f"{way_out} --size"):
         a_run("append", container=container, size_bytes=size_bytes).steps()
 
 

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from agent.simulate import Player
 from agent.simulate.content import literal
-from agent.simulate.steps import Close, Create, Open, Rename, Step, Write
+from agent.simulate.player import Player
+from agent.simulate.steps import Close, Create, Open, Rename, Write, WriteStep
 from tests.simulate.played import a_run, play
 
 
-def nobody(_: Step) -> None: ...
+def nobody(_: WriteStep) -> None: ...
 
 
 def test_a_name_taken_meanwhile_is_not_renamed_over(tmp_path: Path) -> None:
-    def take(step: Step) -> None:
+    def take(step: WriteStep) -> None:
         if isinstance(step, Close):
             (tmp_path / "clip.mxf").write_bytes(b"footage")
 
@@ -25,7 +25,7 @@ def test_a_name_taken_meanwhile_is_not_renamed_over(tmp_path: Path) -> None:
 
 
 def test_what_is_taken_away_after_the_end_is_still_known(tmp_path: Path) -> None:
-    def take(step: Step) -> None:
+    def take(step: WriteStep) -> None:
         if isinstance(step, Close):
             (tmp_path / step.path).unlink()
 
@@ -55,7 +55,7 @@ def test_a_symbolic_link_is_not_written_through(tmp_path: Path) -> None:
 
 
 def test_files_are_closed_when_a_run_ends_early(tmp_path: Path) -> None:
-    def stop(step: Step) -> None:
+    def stop(step: WriteStep) -> None:
         if isinstance(step, Write):
             raise KeyboardInterrupt
 

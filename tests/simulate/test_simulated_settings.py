@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from attrs import fields
 
-from agent.simulate import MANNERS, Habits
+from agent.simulate.options import WriterOptions
+from agent.simulate.profiles import PROFILES
 from agent.simulate.settings import BadSetting, described, spelled, with_settings
 
 
@@ -29,14 +30,14 @@ from agent.simulate.settings import BadSetting, described, spelled, with_setting
     ],
 )
 def test_a_setting_changes_one_habit(text: str, name: str, value: object) -> None:
-    changed = with_settings(Habits(), [text])
+    changed = with_settings(WriterOptions(), [text])
     assert getattr(changed, name) == value
-    others = [field.name for field in fields(Habits) if field.name != name]
-    assert all(getattr(changed, other) == getattr(Habits(), other) for other in others)
+    others = [field.name for field in fields(WriterOptions) if field.name != name]
+    assert all(getattr(changed, other) == getattr(WriterOptions(), other) for other in others)
 
 
 def test_the_last_of_two_settings_holds() -> None:
-    assert with_settings(Habits(), ["hold=1s", "hold=2s"]).hold_s == 2
+    assert with_settings(WriterOptions(), ["hold=1s", "hold=2s"]).hold_s == 2
 
 
 @pytest.mark.parametrize(
@@ -57,11 +58,11 @@ def test_the_last_of_two_settings_holds() -> None:
 )
 def test_a_bad_setting_is_refused_with_its_name_and_the_reason(text: str, reason: str) -> None:
     with pytest.raises(BadSetting, match=reason):
-        with_settings(Habits(), [text])
+        with_settings(WriterOptions(), [text])
 
 
 def test_every_habit_has_a_setting_of_its_own_with_a_meaning() -> None:
-    names = [spelled(field) for field in fields(Habits)]
+    names = [spelled(field) for field in fields(WriterOptions)]
     assert len(set(names)) == len(names)
     assert [name for name, _, _ in described()] == names
     assert all(meaning for _, _, meaning in described())
@@ -71,12 +72,12 @@ def test_defaults_are_told_in_the_words_that_set_them() -> None:
     told = {name: default for name, default, _ in described()}
     assert (told["write"], told["pause"], told["copies"], told["crash-at"]) == ("256KiB", "8s", "no", "never")
     readable = [f"{name}={default}" for name, default in told.items() if default not in ("", "never")]
-    assert with_settings(Habits(), readable) == Habits()
+    assert with_settings(WriterOptions(), readable) == WriterOptions()
 
 
 def test_the_manual_names_every_manner_and_every_setting_as_they_are() -> None:
     manual = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
-    for manner in MANNERS.values():
+    for manner in PROFILES.values():
         assert f"| `{manner.name}` | {manner.models} | `{manner.container}` |\n" in manual
     for name, default, meaning in described():
         assert f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |\n" in manual

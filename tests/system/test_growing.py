@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.simulate.manners import MANNERS
+from agent.simulate.profiles import PROFILES
 from tests.system.agents import Agent
 from tests.system.writers import GROWING, Writers, copied, has_arrived_in_part, quick, wait_for_all
 
@@ -50,7 +50,7 @@ NOT_REWRITTEN = {
 
 def batches() -> list[list[str]]:
     """All manners, those of each kind spread over all batches."""
-    names = list(MANNERS)
+    names = list(PROFILES)
     count = -(-len(names) // AT_ONCE)
     return [names[first::count] for first in range(count)]
 
@@ -62,13 +62,13 @@ def grows(path: str) -> bool:
 def stem(path: str) -> str:
     """Of a file of a group, that of the group."""
     name = path.partition(".")[0]
-    return name.partition("_")[0] if name not in MANNERS else name
+    return name.partition("_")[0] if name not in PROFILES else name
 
 
 def test_there_are_enough_manners_to_prove_anything() -> None:
-    assert len(MANNERS) >= 60
-    assert len(MANNERS) - len(NOT_FOLLOWED) >= 50
-    assert NOT_FOLLOWED - {"xdcam-groupM01"} | NOT_REWRITTEN <= set(MANNERS)
+    assert len(PROFILES) >= 60
+    assert len(PROFILES) - len(NOT_FOLLOWED) >= 50
+    assert NOT_FOLLOWED - {"xdcam-groupM01"} | NOT_REWRITTEN <= set(PROFILES)
 
 
 @pytest.mark.parametrize("manners", batches(), ids=lambda manners: manners[0])
@@ -77,7 +77,7 @@ def test_every_manner_arrives_byte_identical_and_what_grows_is_followed(
 ) -> None:
     agent.configure(**GROWING | {"workers": AT_ONCE})
     agent.start()
-    runs = [quick(MANNERS[name]) for name in manners]
+    runs = [quick(PROFILES[name]) for name in manners]
 
     def is_followed(path: str) -> bool:
         return not grows(path) or has_arrived_in_part(agent, path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from agent.simulate.manners import MANNERS
+from agent.simulate.profiles import PROFILES
 from tests.mounts.mounts import FaultMount
 from tests.system.agents import Agent
 from tests.system.writers import GROWING, Writers, copied, has_arrived_in_part, quick, wait_for_all
@@ -28,7 +28,7 @@ MIB = 1 << 20
 def recordings(agent: Agent) -> Iterator[Writers]:
     """Several at once, all of them followed from the middle on at the latest."""
     agent.start()
-    runs = [quick(MANNERS[name]) for name in SOME]
+    runs = [quick(PROFILES[name]) for name in SOME]
 
     def is_followed(path: str) -> bool:
         return has_arrived_in_part(agent, path)

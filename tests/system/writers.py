@@ -10,11 +10,11 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from agent.simulate import Player, Run
-from agent.simulate.manners import Manner
-from agent.simulate.pen import Job
-from agent.simulate.steps import Step, Write
-from agent.simulate.takes import in_order
+from agent.simulate.player import Player
+from agent.simulate.profiles import Profile
+from agent.simulate.runs import Run, in_order
+from agent.simulate.steps import Write, WriteStep
+from agent.simulate.writer_plan import WriterJob
 from tests.system.agents import PATIENCE_S, Agent
 
 SIZE_BYTES = 20_000_000
@@ -42,7 +42,7 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 
-def quick(manner: Manner, **details: Any) -> Run:  # noqa: ANN401  whatever a run has
+def quick(manner: Profile, **details: Any) -> Run:  # noqa: ANN401  whatever a run has
     """A short recording in this manner, with the periods and pauses that belong to its length."""
     habits = evolve(manner.habits, **{"period_s": 1.0, **QUICK.get(manner.name, {})})
     words = {"name": manner.name, "size_bytes": SIZE_BYTES, "rate_bytes_s": RATE_BYTES_S, "seed": 7}
@@ -58,7 +58,7 @@ class Writers:
     """
 
     folder: Path
-    jobs: list[Job]
+    jobs: list[WriterJob]
     is_followed: Callable[[str], bool]
     seen: set[str] = field(factory=set, init=False)
     crashed: set[str] = field(factory=set, init=False)
@@ -100,7 +100,7 @@ class Writers:
         except BaseException as error:  # noqa: BLE001  raised where it is waited for
             self._error = error
 
-    def _in_time(self) -> Iterator[Step]:
+    def _in_time(self) -> Iterator[WriteStep]:
         begin_s = time.monotonic()
         for step in in_order(self.jobs):
             if isinstance(step, Write) and step.offset >= GATE_BYTES:

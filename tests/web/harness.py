@@ -13,7 +13,7 @@ from quart import request, websocket
 from quart_trio import QuartTrio
 
 from tests.web.hostile import get, upgrade
-from web.frames import framed, way_to
+from web.encoded_frames import encode_frame, sender_for
 from web.server import serve
 
 SOON_S = 10.0  # far above what any of this takes
@@ -68,12 +68,12 @@ class House:
     async def flood_with_frames(self) -> None:
         """The same with frames that are made once."""
         await websocket.accept()
-        send, number = way_to(websocket), 0
+        send, number = sender_for(websocket), 0
         try:
             while True:
                 number += 1
                 with trio.move_on_after(self.flood_s):
-                    await send(framed([b"%d " % number, b"x" * 7 ** (number % 8)]))
+                    await send(encode_frame([b"%d " % number, b"x" * 7 ** (number % 8)]))
                     await trio.lowlevel.checkpoint()
         finally:
             self.flood_ended.set()

@@ -15,7 +15,7 @@ from hypercorn.trio import serve
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
-from web.guard import SECURITY_HEADERS, SUBPROTOCOL
+from web.auth import SECURITY_HEADERS, SUBPROTOCOL
 
 STATIC = Path(__file__).parents[2] / "web" / "static"
 

@@ -8,11 +8,11 @@ import pytest
 import trio
 from attrs import evolve
 
-from agent.desk import Busy, NotPossible, Rejected, Unknown
-from agent.terms import Status
-from agent.views import HistoryPage, HistoryQuery, RouteView
-from tests.rules.samples import shown_as
-from tests.web.fake_desk import (
+from agent.control.errors import Conflict, InvalidConfig, NotFound, Unavailable
+from agent.model.transfer import Status
+from agent.model.views import HistoryPage, HistoryQuery, RouteView
+from tests.samples import shown_as
+from tests.web.fake_control import (
     A_FILE,
     A_ROUTE,
     A_ROW,
@@ -23,7 +23,7 @@ from tests.web.fake_desk import (
     FakeDesk,
     client_of,
 )
-from web import listing, wire
+from web import file_list, serializers
 
 
 async def got(desk: FakeDesk, path: str) -> tuple[int, Any]:
@@ -44,7 +44,7 @@ async def refused(
 
 
 async def test_status_is_told() -> None:
-    assert await got(FakeDesk(), "/api/status") == (200, listing.status_body([A_FILE, COMPLETED]))
+    assert await got(FakeDesk(), "/api/status") == (200, file_list.status_body([A_FILE, COMPLETED]))
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ async def test_the_storages_state_is_also_the_status_code(route: RouteView, code
 
 
 async def test_routes_are_listed() -> None:
-    assert await got(FakeDesk(), "/api/routes") == (200, {"routes": [wire.route_entry(A_ROUTE)]})
+    assert await got(FakeDesk(), "/api/routes") == (200, {"routes": [serializers.route_entry(A_ROUTE)]})
 
 
 async def test_files_are_listed_in_the_order_of_discovery_with_no_cursor_at_the_end() -> None:
     first = shown_as(A_FILE, id="f2", discovered_at=NEW_YEAR_AT)
     code, body = await got(FakeDesk(files=(A_FILE, first)), "/api/files")
-    assert (code, body) == (200, {"files": [wire.file_entry(first), wire.file_entry(A_FILE)]})
+    assert (code, body) == (200, {"files": [serializers.file_entry(first), serializers.file_entry(A_FILE)]})
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ async def test_files_are_chosen_by_status_and_route(query: str, ids: list[str]) 
 
 async def test_files_are_searched_for_and_told_of_as_the_live_feed_does() -> None:
     _, body = await got(FakeDesk(), "/api/files?search=DAY1&verbose")
-    assert body == {"files": [wire.live_file(A_FILE)]}
+    assert body == {"files": [serializers.live_file(A_FILE)]}
 
 
 async def test_paging_through_the_files_shows_each_once() -> None:
@@ -112,7 +112,7 @@ async def test_a_name_of_any_bytes_is_listed() -> None:
 async def test_history_is_asked_of_the_journal() -> None:
     desk = FakeDesk(page=HistoryPage((A_ROW,), 7))
     query = "since=2026-01-01T00:00:00Z&until=1767225601.5&route=mxf&limit=1&cursor=9"
-    assert await got(desk, f"/api/history?{query}") == (200, wire.history_body(desk.page))
+    assert await got(desk, f"/api/history?{query}") == (200, serializers.history_body(desk.page))
     assert desk.queries == [HistoryQuery(NEW_YEAR_AT, NEW_YEAR_AT + 1.5, "mxf", 1, 9)]
 
 
@@ -175,10 +175,10 @@ async def test_commands_are_handed_to_the_desk(path: str, order: tuple[str, ...]
 @pytest.mark.parametrize(
     ("refusal", "code", "detail"),
     [
-        (Busy(), 503, "the agent is busy, try again soon"),
-        (Unknown("no tracked file has the id 'f1'"), 404, "no tracked file has the id 'f1'"),
-        (NotPossible("a.mxf is Copying"), 409, "a.mxf is Copying"),
-        (Rejected(("one", "two")), 422, "one; two"),
+        (Unavailable(), 503, "the agent is busy, try again soon"),
+        (NotFound("no tracked file has the id 'f1'"), 404, "no tracked file has the id 'f1'"),
+        (Conflict("a.mxf is Copying"), 409, "a.mxf is Copying"),
+        (InvalidConfig(("one", "two")), 422, "one; two"),
     ],
 )
 async def test_what_the_desk_refuses_is_a_problem(refusal: Exception, code: int, detail: str) -> None:
@@ -188,7 +188,7 @@ async def test_what_the_desk_refuses_is_a_problem(refusal: Exception, code: int,
 
 
 async def test_a_busy_house_says_when_to_come_back() -> None:
-    assert (await client_of(FakeDesk(refusal=Busy())).get("/api/status")).headers["Retry-After"] == "1"
+    assert (await client_of(FakeDesk(refusal=Unavailable())).get("/api/status")).headers["Retry-After"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -12,21 +12,23 @@ from attrs import define, evolve, field
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import Ping, TextMessage
 
-from agent.actors import broadcaster
-from agent.desk import Desk
-from agent.messages import BroadcasterInbox, GenerationStarted, Moved, Moves, Reload
-from agent.rules.metrics import Metrics
-from agent.rules.view import View
-from agent.terms import Status
-from agent.upload_desk import UploadDesk
-from agent.workers import Workers
+from agent.actors.broadcaster import actor as broadcaster
+from agent.actors.broadcaster.metrics import Metrics
+from agent.actors.broadcaster.status_model import StatusModel
+from agent.control.service import Control
+from agent.control.uploads import UploadControl
+from agent.messages.broadcaster import GenerationStarted, StatusChanged, StatusesChanged
+from agent.messages.channels import BroadcasterInbox
+from agent.messages.runtime import Reload
+from agent.model.transfer import Status
+from agent.worker_pool import WorkerPool
 from tests.fakes import FakeLedger
-from tests.rules.samples import ROUTE, a_file
+from tests.samples import ROUTE, a_file
 from tests.web.harness import SOON_S, open_websocket, read_until, running
 from tests.web.hostile import upgrade
 from web import hardening
 from web.app import create_app
-from web.guard import Access
+from web.auth import Access
 
 FILES = tuple(evolve(a_file(f"take{number:03}.mxf"), route=ROUTE.name) for number in range(150))
 VISITORS = 8
@@ -38,12 +40,14 @@ async def a_house() -> AsyncIterator[tuple[str, trio.MemorySendChannel[Broadcast
     """The address of its page, and where facts are told."""
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](256)
     reloads_in, _ = trio.open_memory_channel[Reload](1)
-    view, ledger = View(), FakeLedger()
-    desk = Desk(facts_in, reloads_in, ledger, bytes, tuple, UploadDesk(ledger, Workers("")))
+    view, ledger = StatusModel(), FakeLedger()
+    desk = Control(facts_in, reloads_in, ledger, bytes, tuple, UploadControl(ledger, WorkerPool("")))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broadcaster.run, facts_out, view, Metrics(view, "1.0"))
         await facts_in.send(GenerationStarted((ROUTE,), 1.0))
-        await facts_in.send(Moves(tuple(Moved(file.id, Status.READY, 1.0, file) for file in FILES)))
+        await facts_in.send(
+            StatusesChanged(tuple(StatusChanged(file.id, Status.READY, 1.0, file) for file in FILES))
+        )
         async with running(create_app(desk, Access(loopback=True))) as address:
             yield address, facts_in
         nursery.cancel_scope.cancel()
@@ -98,7 +102,7 @@ async def test_every_visitor_hears_every_update_though_one_never_reads(
     path: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broadcaster, "UPDATE_EVERY_S", 0.01)
-    monkeypatch.setattr(broadcaster, "EACH_VISITOR_S", 0.0)
+    monkeypatch.setattr(broadcaster, "PER_SUBSCRIBER_S", 0.0)
     monkeypatch.setattr(hardening, "SEND_S", 1000.0)  # it is not patience that runs out
     with trio.fail_after(SOON_S * 3):
         async with a_house() as (address, facts):
@@ -107,8 +111,8 @@ async def test_every_visitor_hears_every_update_though_one_never_reads(
                 for _ in range(VISITORS):
                     await visitors.start(Visitor(str(UPDATES)).visit, address, path)
                 for number in range(1, UPDATES + 1):
-                    moved = (Moved(file.id, Status.READY, 1.0, why=str(number)) for file in FILES)
-                    await facts.send(Moves(tuple(moved)))
+                    moved = (StatusChanged(file.id, Status.READY, 1.0, why=str(number)) for file in FILES)
+                    await facts.send(StatusesChanged(tuple(moved)))
                     await trio.sleep(0.02)
                 heard = b"".join([bytes(data) async for data in deaf])
     assert 0 < heard.count(b'"type":"update"') < UPDATES

@@ -4,10 +4,10 @@ import pytest
 import trio
 from quart.testing.connections import WebsocketDisconnectError, WebsocketResponseError
 
-from agent.desk import Busy
-from agent.views import Update
-from tests.rules.samples import shown_as
-from tests.web.fake_desk import A_FILE, A_ROUTE, AN_UPDATE, FakeDesk, client_of
+from agent.control.errors import Unavailable
+from agent.model.views import Update
+from tests.samples import shown_as
+from tests.web.fake_control import A_FILE, A_ROUTE, AN_UPDATE, FakeDesk, client_of
 from web.live import MESSAGES_BORNE
 
 
@@ -73,7 +73,7 @@ async def test_what_visitors_say_is_ignored_up_to_a_limit() -> None:
 
 
 async def test_a_busy_house_asks_to_come_back() -> None:
-    async with client_of(FakeDesk(refusal=Busy())).websocket("/ws") as visitor:
+    async with client_of(FakeDesk(refusal=Unavailable())).websocket("/ws") as visitor:
         with pytest.raises(WebsocketResponseError) as refusal:
             await visitor.receive()
     assert refusal.value.response.status_code == 503
@@ -111,7 +111,7 @@ async def test_a_visitor_for_whom_nobody_answers_comes_back() -> None:
     desk = FakeDesk()
     async with client_of(desk).websocket("/ws?window=1") as visitor:
         await visitor.receive()
-        desk.refusal = Busy()
+        desk.refusal = Unavailable()
         await desk.visitors[0].send(an_update(2, 2))
         with pytest.raises(WebsocketDisconnectError, match="1013"):
             await visitor.receive()

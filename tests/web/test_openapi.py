@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from agent.terms import Status
-from agent.views import HistoryPage
-from tests.rules.samples import shown_as
-from tests.web.fake_desk import (
+from agent.model.transfer import Status
+from agent.model.views import HistoryPage
+from tests.samples import shown_as
+from tests.web.fake_control import (
     A_FILE,
     A_ROUTE,
     A_ROW,
@@ -21,8 +21,8 @@ from tests.web.fake_desk import (
 )
 from web import openapi
 from web.app import create_app
-from web.guard import Access
-from web.wire import file_entry, update_message
+from web.auth import Access
+from web.serializers import file_entry, update_message
 
 DOCUMENT: Any = openapi.document()
 TYPES: dict[str, type | tuple[type, ...]] = {

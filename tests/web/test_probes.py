@@ -1,7 +1,7 @@
 from attrs import evolve
 
-from agent.desk import Busy
-from tests.web.fake_desk import A_ROUTE, AN_OUTAGE, FakeDesk, client_of
+from agent.control.errors import Unavailable
+from tests.web.fake_control import A_ROUTE, AN_OUTAGE, FakeDesk, client_of
 
 HUNG = evolve(A_ROUTE, name="hung", outage=AN_OUTAGE)
 UNCHECKED = evolve(A_ROUTE, name="new", checked=False)
@@ -14,7 +14,7 @@ async def said(desk: FakeDesk, path: str) -> tuple[int, str]:
 
 
 async def test_the_program_is_alive_whatever_the_house_does() -> None:
-    assert await said(FakeDesk(refusal=Busy()), "/livez") == (200, "ok")
+    assert await said(FakeDesk(refusal=Unavailable()), "/livez") == (200, "ok")
 
 
 async def test_ready_when_every_destination_is_usable() -> None:
@@ -51,7 +51,7 @@ async def test_verbose_readiness_shows_any_detail() -> None:
 
 
 async def test_a_house_that_does_not_answer_is_not_ready() -> None:
-    assert await said(FakeDesk(refusal=Busy()), "/readyz") == (503, "not ready: the agent is busy")
+    assert await said(FakeDesk(refusal=Unavailable()), "/readyz") == (503, "not ready: the agent is busy")
 
 
 async def test_health_is_ok_until_a_destination_is_in_an_outage() -> None:
@@ -60,7 +60,7 @@ async def test_health_is_ok_until_a_destination_is_in_an_outage() -> None:
 
 
 async def test_health_of_a_house_that_does_not_answer_is_an_error() -> None:
-    assert await said(FakeDesk(refusal=Busy()), "/api/health") == (503, "ERROR")
+    assert await said(FakeDesk(refusal=Unavailable()), "/api/health") == (503, "ERROR")
 
 
 async def test_metrics_are_in_the_prometheus_text_format() -> None:

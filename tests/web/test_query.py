@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import BadRequest
 
-from agent.terms import Status
+from agent.model.transfer import Status
 from web import query
 
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from quart_trio.testing import TrioClient
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
-from agent.refusals import Busy, NotPossible, Refused, Unanswered, Unknown
-from agent.terms import UploadFileState
-from agent.upload_desk import UploadOrder
-from agent.views import UploadFilesPage, UploadFilesQuery, UploadsPage, UploadsQuery
-from tests.web.fake_desk import A_JOB, A_JOB_FILE, FOREIGN_PEER, FakeDesk, client_of
-from web.guard import Access
+from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTimeout, Unavailable
+from agent.control.uploads import CreateUpload
+from agent.model.upload import UploadFileState
+from agent.model.views import UploadFilesPage, UploadFilesQuery, UploadsPage, UploadsQuery
+from tests.web.fake_control import A_JOB, A_JOB_FILE, FOREIGN_PEER, FakeDesk, client_of
+from web.auth import Access
 from web.uploads import read_order
 
 TOKEN = "the-only-secret"  # noqa: S105  of this test
@@ -48,7 +48,7 @@ async def test_a_job_is_created_and_named() -> None:
         assert answer.headers["Location"] == f"/uploads/{A_JOB.id}"
         assert answer.headers["Cache-Control"] == "no-store"
     assert [order.pattern for order in desk.uploads.orders] == [None, "*.mxf", None]
-    assert desk.uploads.orders[0] == UploadOrder("/media/day1", "archive")
+    assert desk.uploads.orders[0] == CreateUpload("/media/day1", "archive")
     assert (await client.post("/uploads", data=json.dumps(ORDER))).status_code == 201
 
 
@@ -107,7 +107,12 @@ async def test_a_job_is_stopped() -> None:
 
 @pytest.mark.parametrize(
     ("refusal", "code"),
-    [(Unknown("no job"), 404), (NotPossible("ended"), 409), (Refused("no folder"), 422), (Busy(), 503)],
+    [
+        (NotFound("no job"), 404),
+        (Conflict("ended"), 409),
+        (InvalidRequest("no folder"), 422),
+        (Unavailable(), 503),
+    ],
 )
 async def test_what_the_desk_refuses_is_a_problem(refusal: Exception, code: int) -> None:
     desk = FakeDesk()
@@ -129,7 +134,7 @@ async def test_what_the_desk_refuses_is_a_problem(refusal: Exception, code: int)
 
 async def test_a_storage_that_does_not_answer_is_to_be_asked_again_later() -> None:
     desk = FakeDesk()
-    desk.uploads.refusal = Unanswered("destination_bucket: no answer within 10 s")
+    desk.uploads.refusal = StorageTimeout("destination_bucket: no answer within 10 s")
     answer = await post(client_of(desk), ORDER)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
     assert "try again" in (await answer.get_json(force=True))["detail"]

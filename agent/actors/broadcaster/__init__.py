@@ -1,0 +1,1 @@
+"""The broadcaster: the read model of all files and routes, and its subscribers."""

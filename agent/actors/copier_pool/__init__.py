@@ -1,0 +1,1 @@
+"""The copier pool of one destination."""

@@ -1,0 +1,44 @@
+"""The end of a transfer that is not carried any further."""
+
+import time
+
+from attrs import define
+
+from agent.actors.copier_pool.task import TransferTask, destination_path
+from agent.log import get_logger
+from agent.model.transfer import Transfer, TransferPhase
+from agent.protocol.replies import SourceExists
+from agent.protocol.requests import LookUpSource
+
+log = get_logger(__name__)
+
+
+@define
+class AbortTask(TransferTask):
+    """A file that was given up or cancelled, or whose source has vanished."""
+
+    async def abort(self, attempts: int, error: str | None) -> None:
+        """Remove the partial and close the journal's entry; `error` None: forget the transfer altogether."""
+        transfer = await self.journal.find(self.file.route, self.file.path)
+        source, destination = self.route.source, self.route.destination
+        if transfer is None and error is not None:
+            await self.journal.record_failure(self.file, source, destination, attempts, error, time.time())
+        elif transfer is not None and transfer.phase is TransferPhase.PUBLISHED:
+            await self._finish_published(transfer, attempts, error)
+        elif transfer is not None and transfer.phase is TransferPhase.VERIFIED and error is None:
+            return  # the source may be gone and this the only whole copy: the next sweep decides
+        elif transfer is not None:
+            left = not await self._discard(transfer)
+            if error is None:
+                await self.journal.drop(transfer.id, left)
+            else:
+                await self.journal.finish(transfer.id, "failed", attempts, error, time.time(), None, left)
+
+    async def _finish_published(self, transfer: Transfer, attempts: int, error: str | None) -> None:
+        """It has arrived; the last try to let go of its source may have done so and not come to say it."""
+        where = destination_path(transfer.destination, transfer.name or "")
+        if (await self.worker.ask(LookUpSource(self.route.source, self.file.path), SourceExists)).exists:
+            await self.journal.finish(transfer.id, "kept", attempts, error, time.time(), where)
+        else:
+            await self.journal.finish(transfer.id, "delivered", attempts, None, time.time(), where)
+            log.info("delivered", to=where, **self.log_context)

@@ -1,0 +1,295 @@
+"""The steps of many small files at once, from ready to done; each is in the journal before the next begins.
+
+One request to a worker and one entry in the journal for each step of all of them. Whatever does not go
+smoothly is left where the journal has it, and carried alone the next time.
+"""
+
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+
+import trio
+from attrs import define, field, frozen
+
+from agent.actors.copier_pool.task import NON_COUNTING, Notify, WorkerClient, destination_path, outcome_of
+from agent.actors.copier_pool.transfer import HASH_PREFIX
+from agent.config.sections import Route
+from agent.journal.client import JournalClient
+from agent.journal.database import JournalError
+from agent.log import get_logger
+from agent.messages.broadcaster import CounterIncremented
+from agent.messages.dispatcher import AttemptFailed, Delivered, Interrupted
+from agent.model.errors import Fault, FaultKind
+from agent.model.names import partial_path
+from agent.model.source_file import FileVersion
+from agent.model.transfer import Delivery, TransferResult, VerifyLevel
+from agent.model.views import HistoryResult
+from agent.protocol.replies import BatchResult, Copied, NotBatchable, Published, SourceRemoved
+from agent.protocol.requests import (
+    Bandwidth,
+    CopyBatchRequest,
+    CopyFile,
+    DestinationRef,
+    PublishBatchRequest,
+    PublishFile,
+    RemoveBatchRequest,
+    RemoveSource,
+)
+
+ATTEMPT = 1  # whatever was tried before is carried alone
+
+
+@frozen
+class BegunFile:
+    """In the journal. `name`: the one it is to have at the destination."""
+
+    file: FileVersion
+    route: Route
+    destination: DestinationRef
+    transfer_id: int
+    partial: str
+    name: str
+
+    def copy_request(self) -> CopyFile:
+        return CopyFile(
+            source=self.route.source,
+            path=self.file.path,
+            signature=self.file.signature,
+            destination=self.destination,
+            name=self.name,
+            partial=self.partial,
+            digests=(),
+            verify=self.route.verify,
+            conflict=self.route.conflict,
+            bandwidth=Bandwidth(),
+        )
+
+
+@frozen
+class VerifiedFile:
+    """In its partial."""
+
+    begun: BegunFile
+    copied: Copied
+
+    @property
+    def hash(self) -> str:
+        return HASH_PREFIX + self.copied.digest.hex()
+
+    def intent(self) -> tuple[int, str, str, VerifyLevel]:
+        return self.begun.transfer_id, self.begun.name, self.hash, self.copied.level
+
+    def publish_request(self) -> PublishFile:
+        return PublishFile(
+            destination=self.begun.destination,
+            partial=self.begun.partial,
+            name=self.begun.name,
+            conflict=self.begun.route.conflict,
+            size_bytes=self.begun.file.signature.size_bytes,
+            digest=self.copied.digest,
+        )
+
+
+@frozen
+class PublishedFile:
+    """Under its final name; only the source is left."""
+
+    verified: VerifiedFile
+    published: Published
+
+    @property
+    def file(self) -> FileVersion:
+        return self.verified.begun.file
+
+    def publication(self) -> tuple[int, str, bool]:
+        return self.verified.begun.transfer_id, self.published.name, self.published.already_present
+
+    def settle_request(self) -> RemoveSource:
+        route = self.verified.begun.route
+        return RemoveSource(
+            source=route.source,
+            path=self.file.path,
+            signature=self.file.signature,
+            after=route.after,
+            archive=route.archive,
+        )
+
+
+@frozen
+class RemovedFile:
+    """`kept`: why the source still stands; None: it is gone."""
+
+    arrived: PublishedFile
+    kept: str | None
+
+    @property
+    def where(self) -> str:
+        return destination_path(self.arrived.verified.begun.route.destination, self.arrived.published.name)
+
+    def ending(self, at: float) -> TransferResult:
+        begun = self.arrived.verified.begun
+        result: HistoryResult = "delivered" if self.kept is None else "kept"
+        error = None if begun.route.after == "keep" else self.kept
+        return TransferResult(begun.transfer_id, result, ATTEMPT, error, at, self.where)
+
+    def delivery(self, began_at: float) -> Delivery:
+        verified = self.arrived.verified
+        return Delivery(
+            destination_path=self.where,
+            level=verified.copied.level,
+            hash=verified.hash,
+            size_bytes=verified.begun.file.signature.size_bytes,
+            already_present=self.arrived.published.already_present,
+            kept=self.kept is not None,
+            started_at=began_at,
+        )
+
+
+log = get_logger(__name__)
+
+
+Answer = Copied | NotBatchable | Published | SourceRemoved | Fault
+
+
+@define
+class BatchTask:
+    """Files of one route; whichever gets no outcome here goes back into the line."""
+
+    files: tuple[FileVersion, ...]
+    route: Route
+    destination: DestinationRef
+    journal: JournalClient
+    worker: WorkerClient
+    notify: Notify
+    _outcomes: dict[str, Delivered | AttemptFailed | Interrupted] = field(factory=dict, init=False)
+    _fault: Fault | None = field(default=None, init=False)
+    _began_at: float = field(factory=time.time, init=False)
+
+    async def deliver(self) -> None:
+        """Carry them over, as far as it goes."""
+        try:
+            await self._settle(await self._publish(await self._copy(await self._begin())))
+        except JournalError as error:
+            self._fault = Fault(FaultKind.JOURNAL, str(error))
+        except Fault as fault:
+            self._fault = fault
+            log.warning("interrupted", error=str(fault), files=len(self.files), **self._about)
+
+    def outcomes(self) -> tuple[Delivered | AttemptFailed | Interrupted, ...]:
+        """One for each file, in their order."""
+        return tuple(self._outcomes.get(file.id) or self._back_into_line(file) for file in self.files)
+
+    def _back_into_line(self, file: FileVersion) -> Interrupted:
+        """What ended the lot, a worker's death perhaps, need not be this file's fault."""
+        fault = self._fault if self._fault is not None and self._fault.kind in NON_COUNTING else None
+        return Interrupted(file, fault, 0, time.time())
+
+    async def _begin(self) -> list[BegunFile]:
+        """Those that the journal does not know yet."""
+        names = {file.path: self.route.below + file.path for file in self.files}
+        partials = {self._partial(file, names[file.path]): file for file in self.files}
+        source, destination = self.route.source, self.route.destination
+        ids = await self.journal.lots.begin(partials, source, destination, self._began_at)
+        return [
+            BegunFile(file, self.route, self.destination, ids[file.path], partial, names[file.path])
+            for partial, file in partials.items()
+            if file.path in ids
+        ]
+
+    def _partial(self, file: FileVersion, name: str) -> str:
+        return partial_path(self.journal.identity, file, name, uuid.uuid4().hex)
+
+    async def _copy(self, begun: Sequence[BegunFile]) -> list[VerifiedFile]:
+        if not begun:
+            return []
+        answers = await self._ask(CopyBatchRequest(tuple(each.copy_request() for each in begun)))
+        verified = []
+        for each, answer in zip(begun, answers, strict=True):
+            if isinstance(answer, Copied):
+                await self._count_failures(answer.repaired_blocks)
+                verified.append(VerifiedFile(each, answer))
+            elif isinstance(answer, Fault):
+                await self._count_failures(int(answer.kind is FaultKind.CORRUPT))
+                self._faulted(each.file, answer)
+        if verified:
+            await self.journal.lots.mark_verified([each.intent() for each in verified])
+        return verified
+
+    async def _publish(self, verified: Sequence[VerifiedFile]) -> list[PublishedFile]:
+        if not verified:
+            return []
+        answers = await self._ask(PublishBatchRequest(tuple(each.publish_request() for each in verified)))
+        arrived = []
+        for each, answer in zip(verified, answers, strict=True):
+            if isinstance(answer, Published):
+                arrived.append(PublishedFile(each, answer))
+            else:
+                self._paused(each.begun.file, answer)
+        if arrived:
+            await self.journal.lots.mark_published([each.publication() for each in arrived])
+        return arrived
+
+    async def _settle(self, arrived: Sequence[PublishedFile]) -> None:
+        if not arrived:
+            return
+        request = RemoveBatchRequest(tuple(each.settle_request() for each in arrived))
+        try:
+            answers = await self._ask(request)
+        except Fault as fault:
+            if fault.kind is not FaultKind.WORKER:
+                raise
+            # It may have died after it had let go of some: that must be known before a scan sees them gone.
+            answers = await self._ask(request)
+        settled = []
+        for each, answer in zip(arrived, answers, strict=True):
+            if isinstance(answer, SourceRemoved):
+                settled.append(RemovedFile(each, answer.kept_because))
+            else:
+                self._paused(each.file, answer)
+        # Sources are gone: a halt that comes now must not hide that these files have been delivered.
+        with trio.CancelScope(shield=True):
+            await self._finish(settled)
+
+    async def _finish(self, settled: Sequence[RemovedFile]) -> None:
+        if not settled:
+            return
+        try:
+            await self.journal.lots.finish([each.ending(time.time()) for each in settled])
+        except JournalError as trouble:
+            log.warning("delivered, but not in the history yet", error=str(trouble), **self._about)
+            self._done(each for each in settled if each.kept is None)
+            raise  # the others are still there to be settled once more
+        self._done(settled)
+
+    def _done(self, settled: Iterable[RemovedFile]) -> None:
+        for each in settled:
+            file, delivery = each.arrived.file, each.delivery(self._began_at)
+            self._outcomes[file.id] = Delivered(file, delivery, time.time())
+            event = "kept" if delivery.kept else "delivered"
+            log.info(event, to=delivery.destination_path, verified=delivery.level, **self._about_file(file))
+
+    def _paused(self, file: FileVersion, answer: Answer) -> None:
+        """What is not an outage is found out again, and dealt with, when the file is carried alone."""
+        if isinstance(answer, Fault) and answer.kind in NON_COUNTING:
+            self._faulted(file, answer)
+
+    def _faulted(self, file: FileVersion, fault: Fault) -> None:
+        self._outcomes[file.id] = outcome = outcome_of(file, fault, 0)
+        event = "interrupted" if isinstance(outcome, Interrupted) else "attempt failed"
+        log.warning(event, error=str(fault), **self._about_file(file))
+
+    async def _count_failures(self, number: int) -> None:
+        for _ in range(number):
+            await self.notify(CounterIncremented("verify_failure", self.route.name))
+
+    async def _ask(
+        self, request: CopyBatchRequest | PublishBatchRequest | RemoveBatchRequest
+    ) -> tuple[Answer, ...]:
+        return (await self.worker.ask(request, BatchResult)).results
+
+    @property
+    def _about(self) -> dict[str, str]:
+        return {"route": self.route.name, "destination": self.route.destination}
+
+    def _about_file(self, file: FileVersion) -> dict[str, str]:
+        return {**self._about, "file": file.path, "transfer_id": file.id}

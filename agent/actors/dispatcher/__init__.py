@@ -1,0 +1,1 @@
+"""The dispatcher: which file is copied next, and what becomes of one that did not arrive."""

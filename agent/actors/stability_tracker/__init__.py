@@ -1,0 +1,1 @@
+"""The stability tracker of one route."""

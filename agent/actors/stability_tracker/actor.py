@@ -1,0 +1,87 @@
+"""The stability tracker of one route: hears what stands in the source, says what is ready."""
+
+from collections.abc import Iterable
+
+import trio
+from attrs import evolve
+
+from agent.actors.stability_tracker.tracker import StabilityTracker
+from agent.journal.client import JournalClient
+from agent.journal.database import JournalError
+from agent.log import get_logger
+from agent.messages.channels import BroadcasterInbox, DispatcherInbox
+from agent.messages.dispatcher import Gone, Growing, MessageBatch, Ready
+from agent.messages.stability_tracker import TrackerInbox
+from agent.messages.watcher import Examine, WatcherInbox
+from agent.model.transfer import PriorResult
+
+log = get_logger(__name__)
+JOURNAL_RETRY_S = 1.0
+TrackerMessage = Ready | Growing | Gone
+
+BATCH_FILES = 250  # files; others want to do something in between
+
+
+async def run(
+    inbox: trio.MemoryReceiveChannel[TrackerInbox],
+    watcher: trio.MemorySendChannel[WatcherInbox],
+    dispatcher: trio.MemorySendChannel[DispatcherInbox],
+    broadcaster: trio.MemorySendChannel[BroadcasterInbox],
+    rule: StabilityTracker,
+    ledger: JournalClient,
+) -> None:
+    """Facts go out before orders, so that visitors never hear of a copy before they know the file."""
+    async with inbox, watcher, dispatcher, broadcaster:
+        while True:
+            scan: TrackerInbox | None = None
+            with trio.move_on_at(rule.due_s()):
+                scan = await inbox.receive()
+            if scan is not None:
+                decisions = rule.scanned(scan)
+                for fact in decisions.events:
+                    await broadcaster.send(fact)
+                orders = await _with_prior_results(rule.route.name, decisions.messages, ledger)
+                for start in range(0, len(orders), BATCH_FILES):
+                    some = tuple(orders[start : start + BATCH_FILES])
+                    await dispatcher.send(MessageBatch(some) if len(some) > 1 else some[0])
+            paths = await _due(rule)
+            if paths:
+                try:
+                    watcher.send_nowait(Examine(paths))
+                except trio.WouldBlock:
+                    continue  # never wait for a higher rank; the rule asks again after the next scan
+
+
+async def _due(rule: StabilityTracker) -> tuple[str, ...]:
+    """The files to examine now; where they are many, others have their turns in between."""
+    now_s = trio.current_time()
+    due: list[str] = []
+    while some := rule.due_paths(now_s):
+        due += some
+        await trio.lowlevel.checkpoint()
+    return tuple(due)
+
+
+async def _with_prior_results(
+    route: str, orders: Iterable[TrackerMessage], ledger: JournalClient
+) -> list[TrackerMessage]:
+    """With what the journal knows of the files that are ready: without that nothing may be moved."""
+    ready = tuple(order.file.path for order in orders if isinstance(order, Ready))
+    known = await _prior_results(route, ready, ledger)
+    return [
+        evolve(order, prior_result=known.get(order.file.path)) if isinstance(order, Ready) else order
+        for order in orders
+    ]
+
+
+async def _prior_results(route: str, paths: tuple[str, ...], ledger: JournalClient) -> dict[str, PriorResult]:
+    said = False
+    while paths:
+        try:
+            return {each.path: each for each in await ledger.prior_results(route, paths)}
+        except JournalError as error:
+            if not said:
+                log.warning("the journal cannot be read, files wait", route=route, error=str(error))
+            said = True
+            await trio.sleep(JOURNAL_RETRY_S)
+    return {}

@@ -1,0 +1,1 @@
+"""The storage monitor of one destination."""

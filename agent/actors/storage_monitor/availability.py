@@ -1,0 +1,115 @@
+"""Is the destination the one we know, and has it come back to stay?
+
+A folder under a mount that is gone must never be filled; storage that comes and goes must not be thrashed.
+"""
+
+from collections import deque
+
+from attrs import define, evolve, field
+
+from agent.messages.dispatcher import DestinationState
+from agent.model.errors import Fault, OutageReason
+from agent.protocol.replies import Probed
+
+MAX_PROBE_S = 60.0
+FLAPPING_WINDOW_S = 600.0
+MAX_GOOD_PROBES = 16
+
+
+@define
+class AvailabilityTracker:
+    """Turns probes of one destination into its state; remembers the mount on which it was accepted.
+
+    While an outage lasts, probes come every `probe_s`, then after twice as long each, up to a minute. It is
+    over with the first good probe; but for every outage before it in the last ten minutes twice as many in a
+    row are needed, up to 16.
+    """
+
+    destination: str
+    has_marker: bool
+    probe_s: float
+    _mount_point: str | None = None
+    _state: DestinationState | None = field(default=None, init=False)
+    _failures: int = field(default=0, init=False)
+    _good_probes: int = field(default=0, init=False)
+    _outages: deque[float] = field(factory=deque, init=False)
+
+    @property
+    def is_usable(self) -> bool:
+        return self._state is not None and self._state.reason is None
+
+    @property
+    def mount_point(self) -> str | None:
+        """Where the file system was mounted that holds the destination; None until it was seen."""
+        return self._mount_point
+
+    def next_probe_s(self) -> float:
+        """How long to wait before the next probe."""
+        if self._failures < 2:  # noqa: PLR2004  the first failure is looked at again as usual
+            return self.probe_s
+        slowest_s = max(MAX_PROBE_S, self.probe_s)
+        return float(min(slowest_s, self.probe_s * 2.0 ** min(self._failures - 1, 20)))
+
+    def answered(self, probed: Probed, began_s: float, at: float) -> DestinationState:
+        """The folder is there and writable; is it on the mount that it was on before?
+
+        A mount that is gone shows the folder on the mount that lies above. A marker that is there overrules
+        this: with it the operator says that the folder is the right one.
+        """
+        known = self._mount_point
+        if known is not None and not self.has_marker and _lies_above(probed.mount_point, known):
+            detail = (
+                f"{known} is not mounted, the folder now lies on {probed.mount_point}: mount it, or, if this "
+                f"is meant, put a file there and name it as the route's marker"
+            )
+            return self.failed(OutageReason.UNMOUNTED, detail, began_s, at)
+        self._mount_point = probed.mount_point
+        self._failures = 0
+        self._good_probes += 1
+        if self._state is not None and self._state.reason is not None:
+            needed = self._good_probes_needed(began_s)
+            if self._good_probes < needed:
+                detail = (
+                    f"it comes and goes: it has answered well {self._good_probes} times of {needed} in a row"
+                )
+                self._state = evolve(self._state, detail=detail, began_s=began_s)
+                return self._state
+        figures = (probed.free_bytes, probed.total_bytes, probed.device)
+        return self._become(None, "", began_s, at, figures)
+
+    def failed(self, reason: OutageReason, detail: str, began_s: float, at: float) -> DestinationState:
+        """The probe met an outage."""
+        self._failures += 1
+        return self._lost(reason, detail, began_s, at)
+
+    def report_outage(self, fault: Fault, now_s: float, at: float) -> DestinationState:
+        """A copy met an outage that no probe has seen."""
+        return self._lost(fault.reason or OutageReason.IO_ERROR, fault.detail, now_s, at)
+
+    def _lost(self, reason: OutageReason, detail: str, now_s: float, at: float) -> DestinationState:
+        if self.is_usable:
+            self._outages.append(now_s)
+        self._good_probes = 0
+        return self._become(reason, detail, now_s, at, (None, None, None))
+
+    def _good_probes_needed(self, now_s: float) -> int:
+        while self._outages and self._outages[0] <= now_s - FLAPPING_WINDOW_S:
+            self._outages.popleft()
+        return int(min(MAX_GOOD_PROBES, 2 ** max(0, len(self._outages) - 1)))
+
+    def _become(
+        self,
+        reason: OutageReason | None,
+        detail: str,
+        began_s: float,
+        at: float,
+        figures: tuple[int | None, int | None, int | None],
+    ) -> DestinationState:
+        before = self._state
+        since_at = before.since_at if before is not None and before.reason is reason else at
+        self._state = DestinationState(self.destination, reason, detail, since_at, began_s, *figures)
+        return self._state
+
+
+def _lies_above(mount_point: str, other: str) -> bool:
+    return mount_point != other and f"{other}/".startswith(f"{mount_point.rstrip('/')}/")

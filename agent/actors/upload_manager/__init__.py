@@ -1,0 +1,1 @@
+"""The upload manager: upload jobs as routes that come and go."""

@@ -1,0 +1,1 @@
+"""The directory watcher of one route."""

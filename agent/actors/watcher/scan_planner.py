@@ -1,0 +1,95 @@
+"""What the watcher looks at next: hints and wishes gather here until they are due."""
+
+import math
+from itertools import islice
+from typing import assert_never
+
+from attrs import define, field, frozen
+
+from agent.messages.watcher import Examine, WatcherInbox, WatchEvent, WatchStatus
+
+MAX_EXAMINED = 500  # a close look takes a while, and what it finds is held in memory
+MANY_PATHS = 1000  # a whole scan is cheaper than this many single looks
+CHEAP_SCAN_FILES = 1000  # a whole scan of these costs nothing worth sparing
+
+# How long to rest after a whole scan, in times of what it took, where events tell what happens meanwhile.
+REST_FACTOR = 200
+MAX_REST_S = 60.0
+MIN_REST_FACTOR = 10
+
+
+@frozen
+class ScanTask:
+    """`paths` None: scan everything. `closely`: examine these for writers and containers."""
+
+    paths: tuple[str, ...] | None
+    closely: frozenset[str] = frozenset()
+
+
+@define
+class ScanPlanner:
+    """A whole scan every `scan_s`; in between, what hints and the stability tracker name.
+
+    `rests`: a scan of many files is followed by a rest that it is worth, if events come from the source.
+    """
+
+    scan_s: float
+    rests: bool = False
+    _watching: bool = field(default=True, init=False)
+    _began_s: float = field(default=-math.inf, init=False)
+    _scan_due_s: float = field(default=-math.inf, init=False)
+    _changed: set[str] = field(factory=set, init=False)
+    _to_examine: set[str] = field(factory=set, init=False)
+    _looked: bool = field(default=False, init=False)  # the last task was one of wishes
+
+    def add(self, message: WatcherInbox) -> None:
+        match message:
+            case WatchEvent(()):
+                self._scan_due_s = -math.inf
+            case WatchEvent(paths):
+                self._changed.update(paths)
+            case Examine(paths):
+                self._to_examine.update(paths)
+            case WatchStatus(active):
+                self._watching = active
+                if not active:
+                    self._scan_due_s = min(self._scan_due_s, self._began_s + self.scan_s)
+            case _ as never:
+                assert_never(never)
+        if len(self._changed) > MANY_PATHS:
+            self._scan_due_s = -math.inf
+
+    def scanned(self, files: int, ended_s: float) -> None:
+        """The whole scan that was handed out last has found so many files."""
+        if self.rests and self._watching and files > CHEAP_SCAN_FILES:
+            took_s = ended_s - self._began_s
+            rest_s = max(min(REST_FACTOR * took_s, MAX_REST_S), MIN_REST_FACTOR * took_s)
+            self._scan_due_s = max(self._scan_due_s, ended_s + rest_s)
+
+    def due_s(self) -> float:
+        """When there is something to do; in the past: now."""
+        return -math.inf if self._changed or self._to_examine else self._scan_due_s
+
+    def next(self, now_s: float) -> ScanTask | None:
+        """What to do now, and taken off the agenda. Wishes come first: a file waits for them.
+
+        Many of them take turns with a scan that is due.
+        """
+        is_due = self._scan_due_s <= now_s
+        if self._to_examine and not (self._looked and is_due):
+            self._looked = True
+            closely = frozenset(islice(self._to_examine, MAX_EXAMINED))
+            paths = tuple(closely | self._changed)
+            self._to_examine -= closely
+            self._changed = set()
+            return ScanTask(paths, closely)
+        self._looked = False
+        if is_due:
+            self._changed = set()
+            self._began_s = now_s
+            self._scan_due_s = now_s + self.scan_s
+            return ScanTask(None)
+        if self._changed:
+            paths, self._changed = tuple(self._changed), set()
+            return ScanTask(paths)
+        return None

@@ -1,0 +1,135 @@
+"""The command line's way to the running agent: its HTTP interface."""
+
+import http.client
+import json
+import os
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+from attrs import frozen
+
+from agent.config.sections import Config
+
+TIMEOUT_S = 10.0
+NOT_FOUND = 404
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class NotRunning(Exception):  # noqa: N818
+    """No agent answers at the address."""
+
+
+class CommandRefused(Exception):  # noqa: N818
+    """The agent answered with a problem; the text is its reason, `status` the HTTP status."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@frozen
+class Answer:
+    status: int
+    body: str
+
+
+def as_shown(path: str) -> str:
+    """A path as the agent shows it: each byte that is not UTF-8 (a surrogate, PEP 383) as U+FFFD."""
+    return _SURROGATES.sub("\ufffd", path)
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a URL's path."""
+    return quote(as_shown(name), safe="")
+
+
+@frozen
+class Client:
+    """Talks to the agent at `url`, directly: no proxy, no redirection; `token` None where none is set."""
+
+    url: str
+    token: str | None
+
+    @classmethod
+    def of(cls, config: Config) -> "Client":
+        """The agent that runs on this configuration."""
+        try:
+            with open(config.agent.address_file, encoding="utf-8") as file:
+                url = file.read()
+        except OSError:
+            url = ""
+        if not url:
+            host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
+            url = f"http://{host}:{config.web.port}"
+        return cls(url, config.web.token)
+
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, also: Collection[int] = ()) -> Any:  # noqa: ANN401  JSON
+        """The JSON object at this path; `also` with these statuses. Raises: NotRunning, Refused."""
+        return self._ask("GET", f"{path}?{urlencode(query)}" if query else path, also)
+
+    def post(self, path: str) -> None:
+        """Raises: NotRunning, Refused."""
+        self._ask("POST", path)
+
+    def file(self, path: str) -> dict[str, Any]:
+        """The tracked file with this path, absolute, from here, or below a source.
+
+        Raises:
+            NotRunning.
+            Refused: it is not tracked, or the path could mean several files.
+        """
+        routes = self.get("/api/routes")["routes"]
+        bases = (as_shown(os.getcwd()), *(route["source"] for route in routes))
+        places = [os.path.normpath(os.path.join(base, as_shown(path))) for base in bases]
+        found = {place: self._find(place) for place in dict.fromkeys(places)}
+        files = {place: file for place, file in found.items() if file is not None}
+        if not files:
+            raise CommandRefused(f"{as_shown(path)} is not tracked", NOT_FOUND)
+        if len(files) > 1:
+            raise CommandRefused(
+                f"{as_shown(path)} could be {' or '.join(files)}: name one of them", NOT_FOUND
+            )
+        return files.popitem()[1]
+
+    def answer(self, method: str, path: str) -> Answer:
+        """What is answered, whatever the status. Raises: NotRunning."""
+        headers = {"Accept": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        place = urlsplit(self.url)
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_S)
+        try:
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            return Answer(response.status, response.read().decode("utf-8", "replace"))
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise NotRunning(f"no agent answers at {self.url} ({reason}): is it running?") from error
+        finally:
+            connection.close()
+
+    def _find(self, place: str) -> dict[str, Any] | None:
+        try:
+            return cast("dict[str, Any]", self.get("/api/explain", {"path": place}))
+        except CommandRefused as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    def _ask(self, method: str, path: str, also: Collection[int] = ()) -> Any:  # noqa: ANN401  JSON
+        answer = self.answer(method, path)
+        try:
+            body = json.loads(answer.body)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise CommandRefused(
+                f"what answers at {self.url} is not an agent ({answer.status})", answer.status
+            )
+        if answer.status < 300 or answer.status in also:  # noqa: PLR2004  success, RFC 9110 section 15.3
+            return body
+        reasons = body.get("reasons") or [body.get("detail") or body.get("title") or answer.status]
+        raise CommandRefused("\n".join(map(str, reasons)), answer.status)

@@ -1,0 +1,103 @@
+"""`health`: what a Nagios-compatible monitor is told.
+
+Format: Monitoring Plugins Development Guidelines, sections "Plugin Output for Nagios" (one line) and
+"Performance data" ('label'=value[UOM];warn;crit;min;max, U where the value is not known).
+"""
+
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from agent.cli.live_state import escaped
+
+NOT_WAITING = ("Completed", "Failed")
+
+
+class NagiosState(enum.Enum):
+    """The values are the plugin's exit codes."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+_GRAVEST_FIRST = (NagiosState.CRITICAL, NagiosState.WARNING, NagiosState.UNKNOWN, NagiosState.OK)
+
+
+@frozen
+class NagiosReport:
+    """`str` of it is the plugin's line."""
+
+    state: NagiosState
+    text: str
+    data: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = escaped(self.text.replace("|", "/"))  # a bar begins the performance data
+        return f"{self.state.name} - {text}" + (f" | {' '.join(self.data)}" if self.data else "")
+
+
+def nagios_report(
+    readiness: str, storage: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, Any]]
+) -> NagiosReport:
+    """The gravest of what is wrong decides, and all of it is told.
+
+    `readiness` is the text of /readyz, `storage` the routes of /api/storage, `routes` those of /api/routes.
+    An outage is critical; low space, a source that cannot be read and failed files are warnings; what was
+    not checked yet is unknown. Upload jobs are not judged.
+    """
+    verdicts = {verdict["name"]: verdict for verdict in storage}
+    routes = [route for route in routes if not route.get("upload_id")]
+    found = [_state(route, verdicts.get(route["name"])) for route in routes]
+    state = min((each for each, _ in found), key=_GRAVEST_FIRST.index, default=NagiosState.UNKNOWN)
+    if not readiness.startswith("ok") and state in (NagiosState.OK, NagiosState.WARNING):
+        found.append((NagiosState.CRITICAL, readiness.partition("\n")[0]))
+        state = NagiosState.CRITICAL
+    told = [text for each, text in sorted(found, key=_gravity) if each is not NagiosState.OK]
+    data = tuple(item for route in routes for item in _data(route))
+    return NagiosReport(state, "; ".join(told or [_summary(routes)]), data)
+
+
+def _gravity(found: tuple[NagiosState, str]) -> int:
+    return _GRAVEST_FIRST.index(found[0])
+
+
+def _state(route: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple[NagiosState, str]:
+    name, failed = route["name"], route["counts"].get("Failed", 0)
+    concerns = [verdict["message"]] if verdict and verdict["message"] else []
+    if failed:
+        concerns.append(_count(failed, "failed file"))
+    text = f"{name}: {'; '.join(concerns)}"
+    if route["outage"] is not None:
+        return NagiosState.CRITICAL, text
+    if failed or (verdict and verdict["status"] == "WARNING"):
+        return NagiosState.WARNING, text
+    if verdict is None or verdict["status"] != "OK":
+        return NagiosState.UNKNOWN, text if concerns else f"{name}: nothing is known of its storage"
+    return NagiosState.OK, text
+
+
+def _summary(routes: list[Mapping[str, Any]]) -> str:
+    if not routes:
+        return "no route is running"
+    waiting = sum(map(_waiting, routes))
+    paused = [f", {route['name']} paused" for route in routes if route["paused"]]
+    return f"{_count(len(routes), 'route')}, {_count(waiting, 'file')} waiting{''.join(paused)}"
+
+
+def _data(route: Mapping[str, Any]) -> Iterable[str]:
+    name, free, total = route["name"], route["destination_free_bytes"], route["destination_total_bytes"]
+    yield f"{name}_free={'U' if free is None else f'{free}B'};;;0;{'' if total is None else total}"
+    yield f"{name}_queue={_waiting(route)};;;0;"
+    yield f"{name}_failed={route['counts'].get('Failed', 0)};;;0;"
+
+
+def _waiting(route: Mapping[str, Any]) -> int:
+    return sum(count for status, count in route["counts"].items() if status not in NOT_WAITING)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,88 @@
+"""Verbs that ask the running agent: status, files, history, explain."""
+
+import json
+from typing import Any
+
+import click
+
+from agent.cli.base import say, talking
+from agent.cli.client import Client
+from agent.model.text import size_text
+
+as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
+
+
+@click.command()
+@as_json
+@talking
+def status(client: Client, *, as_json: bool) -> None:
+    """What the agent is doing."""
+    answer = client.get("/api/status")
+    routes = client.get("/api/routes")["routes"]
+    if as_json:
+        click.echo(json.dumps({**answer, "routes": routes}))
+        return
+    for route in routes:
+        say(_route(route))
+        for each in route["unreadable_folders"]:
+            say(f"  cannot read folder {each['folder']}: {each['reason']}")
+    for file in answer.get("allInProgress") or filter(None, [answer["inProgress"]]):
+        say(f"  {file['status']} {file['file']} {file['progressPercentage']} %")
+    for file in answer["failedFiles"]:
+        say(f"  Failed {file['file']}: {file['error']}")
+
+
+@click.command()
+@as_json
+@talking
+def files(client: Client, *, as_json: bool) -> None:
+    """The tracked files and the last completed ones."""
+    answer = client.get("/api/files")
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    for file in answer["files"]:
+        progress = f"{file['copy_progress']:5.1f} %"
+        say(f"{file['status']:<10} {progress} {size_text(file['file_size']):>10}  {file['file_path']}")
+
+
+@click.command()
+@as_json
+@click.option("--route", default="", help="Only this route.")
+@click.option("--since", default="", help="Only what ended since this time (RFC 3339).")
+@click.option("--limit", default=100, show_default=True)
+@talking
+def history(client: Client, *, as_json: bool, route: str, since: str, limit: int) -> None:
+    """Delivered and failed transfers, newest first."""
+    query = {key: value for key, value in (("route", route), ("since", since)) if value}
+    answer = client.get("/api/history", query | {"limit": str(limit)})
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    for row in answer["history"]:
+        failed = row["result"] == "failed"
+        outcome = f": {row['error_message']}" if failed else f" -> {row['destination_path']}"
+        say(f"{row['completed_at']} {row['result']:<9} {row['file_path']}{outcome}")
+
+
+@click.command()
+@click.argument("path")
+@as_json
+@talking
+def explain(client: Client, path: str, *, as_json: bool) -> None:
+    """Why a file is, or is not, moving."""
+    file = client.file(path)
+    if as_json:
+        click.echo(json.dumps(file))
+        return
+    until = f" (until {file['until']})" if file["until"] else ""
+    say(f"{file['file_path']}: {file['status']}: {file['why']}{until}")
+    if file["error_message"]:
+        say(f"  last error: {file['error_message']}")
+
+
+def _route(route: dict[str, Any]) -> str:
+    outage = route["outage"]
+    state = f"outage: {outage['reason']} since {outage['since']}: {outage['detail']}" if outage else "ok"
+    counts = ", ".join(f"{count} {name}" for name, count in route["counts"].items()) or "no files"
+    return f"{route['name']}: {'paused, ' if route['paused'] else ''}{state}; {counts}"

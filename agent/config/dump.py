@@ -1,0 +1,53 @@
+"""The effective configuration as text: TOML with the keys of the file, secrets masked."""
+
+import attrs
+
+from agent.config.sections import Config, Route, WebSection
+from agent.config.structure import SECTIONS, key_of
+from agent.config.units import format_bandwidth, format_duration, format_size
+from agent.config.value_parsers import quoted
+
+MASK = "********"
+
+
+def masked(config: Config) -> str:
+    """All that takes effect. Without a token it reads back as the same configuration."""
+    sections = [f"[{name}]\n{_lines(getattr(config, name))}" for name in SECTIONS]
+    routes = [f"[[route]]\n{_lines(route)}" for route in config.routes]
+    return "\n\n".join([f"# {quoted(config.path)}", *sections, *routes]) + "\n"
+
+
+def _lines(section: attrs.AttrsInstance) -> str:
+    shown = {}
+    for attribute in attrs.fields(type(section)):
+        shown[key_of(attribute)] = _toml(attribute.name, getattr(section, attribute.name))
+    shown |= _composed(section)
+    return "\n".join(f"{key} = {text}" for key, text in shown.items())
+
+
+def _composed(section: attrs.AttrsInstance) -> dict[str, str]:
+    """The keys that are not just one attribute."""
+    match section:
+        case WebSection(host=host, port=port, token=token):
+            bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            return {"bind": quoted(bind), "token_file": quoted(MASK if token else "")}
+        case Route(after=after, archive=archive):
+            return {"after": quoted(f"{after}:{archive}" if archive else after)}
+        case _:
+            return {}
+
+
+def _toml(name: str, value: object) -> str:
+    match value:
+        case tuple() if name == "bandwidth":
+            return quoted(format_bandwidth(value))
+        case tuple():
+            return f"[{', '.join(map(quoted, value))}]"
+        case float():
+            return quoted(format_duration(value))
+        case int() if name.endswith("_bytes"):
+            return quoted(format_size(value))
+        case int():
+            return str(value).lower()  # flags as well
+        case _:
+            return quoted(str(value or ""))

@@ -1,0 +1,1 @@
+"""What the web and the command line may ask of a running agent."""

@@ -1,0 +1,180 @@
+"""Reception of those who ask for uploads."""
+
+import time
+import uuid
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import trio
+from attrs import define, field, frozen
+
+from agent.config.sections import Config
+from agent.config.uploads import upload_route
+from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTimeout, Unavailable
+from agent.journal.client import JournalClient
+from agent.journal.database import JournalError
+from agent.messages.upload_manager import UploadJobsChanged, UploadManagerInbox
+from agent.model.errors import Fault, FaultKind, OutageReason
+from agent.model.upload import UploadJob, UploadState
+from agent.model.views import UploadFilesPage, UploadFilesQuery, UploadsPage, UploadsQuery
+from agent.protocol.replies import FolderResolved, Probed
+from agent.protocol.requests import ProbeDestination, ResolveFolder
+from agent.worker_pool import StallTimeout, WorkerPool
+
+MAX_ACTIVE = 100  # each of them scans its folder again and again
+FOLDER_TIMEOUT_S = 10.0
+STOPPED = "stopped by request"
+PERMANENT_OUTAGES = (
+    OutageReason.UNMOUNTED,
+    OutageReason.DENIED,
+    OutageReason.READ_ONLY,
+    OutageReason.MARKER_MISSING,
+)
+
+T = TypeVar("T")
+
+
+@frozen
+class CreateUpload:
+    """What somebody wants uploaded; `source_folder` is an absolute path."""
+
+    source_folder: str
+    destination_bucket: str
+    pattern: str | None = None
+
+
+@define
+class UploadControl:
+    """Raises, from everything: Busy: the journal cannot be read or written just now."""
+
+    _journal: JournalClient
+    _workers: WorkerPool
+    _manager: trio.MemorySendChannel[UploadManagerInbox] | None = field(default=None, init=False)
+    _config: Config | None = field(default=None, init=False)
+
+    def connect(self, keeper: trio.MemorySendChannel[UploadManagerInbox], config: Config) -> None:
+        """From now on this generation keeps the jobs."""
+        self.close()
+        self._manager, self._config = keeper, config
+
+    def close(self) -> None:
+        """Nobody is received any more."""
+        if self._manager is not None:
+            self._manager.close()
+        self._manager = self._config = None
+
+    async def add(self, order: CreateUpload) -> str:
+        """The id of a new job, which is written down and will be carried out, whatever happens.
+
+        Raises:
+            Refused: the folder or the bucket cannot be used. Unanswered: that cannot be found out just now.
+            Conflict: too many jobs are active.
+        """
+        if self._config is None:
+            raise Unavailable
+        config = self._config
+        if not config.uploads.roots:
+            raise InvalidRequest(
+                "uploads are off: name the folders that may be read as roots in section [uploads]"
+            )
+        active = [
+            job
+            for job in await _translate_journal_errors(self._journal.uploads.needing_cleanup())
+            if not job.state.is_end
+        ]
+        if len(active) >= MAX_ACTIVE:
+            raise Conflict(f"{len(active)} upload jobs are active: wait until one ends, or stop one")
+        folder = await self._folder(order.source_folder, config)
+        at = time.time()
+        name = str(uuid.uuid4())
+        bucket, pattern = order.destination_bucket, order.pattern
+        job = UploadJob(name, folder, bucket, pattern, UploadState.PENDING, at, at)
+        await self._check_bucket(job, config)
+        await _translate_journal_errors(self._journal.uploads.add(job))
+        self._notify_manager()
+        return job.id
+
+    async def find(self, upload_id: str) -> UploadJob:
+        """Raises: Unknown."""
+        job = await _translate_journal_errors(self._journal.uploads.find(upload_id))
+        if job is None:
+            raise NotFound(f"no upload job has the id {upload_id!r}")
+        return job
+
+    async def page(self, query: UploadsQuery) -> UploadsPage:
+        return await _translate_journal_errors(self._journal.uploads.page(query))
+
+    async def files(self, query: UploadFilesQuery) -> UploadFilesPage:
+        """Raises: Unknown."""
+        await self.find(query.upload_id)
+        return await _translate_journal_errors(self._journal.uploads.files_page(query))
+
+    async def stop(self, upload_id: str) -> None:
+        """What has been delivered stays, what is being copied is stopped and put away.
+
+        Raises:
+            Unknown. Conflict: it has ended already.
+        """
+        if not await _translate_journal_errors(self._journal.uploads.stop(upload_id, STOPPED, time.time())):
+            job = await self.find(upload_id)
+            raise Conflict(f"the upload job has ended already, it is {job.state.value}")
+        self._notify_manager()
+
+    def _notify_manager(self) -> None:
+        """It reads the journal; where there is none just now, the next one reads it when it begins."""
+        if self._manager is not None:
+            self._manager.send_nowait(UploadJobsChanged())
+
+    async def _folder(self, path: str, config: Config) -> str:
+        roots = config.uploads.roots
+        try:
+            found = await self._workers.ask(
+                ResolveFolder(path, roots), FolderResolved, silence_s=FOLDER_TIMEOUT_S
+            )
+        except StallTimeout:
+            raise StorageTimeout(f"source_folder: no answer within {FOLDER_TIMEOUT_S:g} s") from None
+        except Fault as fault:
+            if fault.kind in (FaultKind.SOURCE, FaultKind.SOURCE_GONE):
+                raise InvalidRequest(f"source_folder: must be an existing folder: {fault.detail}") from fault
+            raise StorageTimeout(f"source_folder: {fault.detail}") from fault
+        if not found.is_allowed:
+            where = ", ".join(roots)
+            raise InvalidRequest(
+                f"source_folder: {found.path!r} does not lie below the [uploads] roots: {where}"
+            )
+        if _overlap(found.path, config.agent.state_dir):
+            raise InvalidRequest(
+                f"source_folder: {found.path!r} holds the agent's own state: name another folder"
+            )
+        return found.path
+
+    async def _check_bucket(self, job: UploadJob, config: Config) -> None:
+        """Asked as the storage monitor will ask."""
+        plan = config.plan([upload_route(job, config.uploads)])
+        request = ProbeDestination(plan.destination, plan.marker, None, plan.s3)
+        try:
+            await self._workers.ask(request, Probed, silence_s=plan.probe_timeout_s)
+        except StallTimeout:
+            raise StorageTimeout(f"destination_bucket: no answer within {plan.probe_timeout_s:g} s") from None
+        except Fault as fault:
+            if fault.reason in PERMANENT_OUTAGES:
+                raise InvalidRequest(
+                    f"destination_bucket: {fault.detail}: name one that can be used"
+                ) from fault
+            raise StorageTimeout(f"destination_bucket: {fault.detail}") from fault
+
+
+def _overlap(one: str, other: str) -> bool:
+    return _is_in(one, other) or _is_in(other, one)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    """Inside, or the folder itself."""
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+async def _translate_journal_errors(operation: Awaitable[T]) -> T:
+    try:
+        return await operation
+    except JournalError as error:
+        raise Unavailable from error

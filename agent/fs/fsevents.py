@@ -1,0 +1,85 @@
+"""Source events on macOS: FSEvents through watchfiles."""
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from agent.fs.platform import is_network
+
+if sys.platform == "darwin":
+    import watchfiles
+
+    _TURN_MS = 100
+
+    class SourceEvents:
+        """Tells which files below `root` were touched. Only hints: a scan is the truth.
+
+        `active`: events come; False on network file systems, where other machines' writes are not seen.
+        `overflowed` stays 0 and `complete` stays true: losses are not told here.
+        """
+
+        def __init__(self, root: str, burst_s: float = 0.05) -> None:
+            self.active = False
+            self.overflowed = 0
+            self.complete = True
+            self._root = os.path.realpath(root)  # events name resolved paths
+            self._burst_ms = int(burst_s * 1000)
+            self._turns: Iterator[set[tuple[watchfiles.Change, str]]] = iter(())
+            self._pending: set[tuple[watchfiles.Change, str]] = set()
+
+        def __enter__(self) -> Self:
+            with suppress(OSError):
+                if not is_network(self._root):
+                    self._turns = watchfiles.watch(
+                        self._root,
+                        watch_filter=None,
+                        debounce=self._burst_ms,
+                        step=self._burst_ms,
+                        rust_timeout=_TURN_MS,
+                        yield_on_timeout=True,
+                    )
+                    self._pending = next(self._turns)  # watching begins with the first turn
+                    self.active = True
+            return self
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            self.active = False
+            self._turns = iter(())
+
+        def wait(self, timeout_s: float | None) -> tuple[str, ...] | None:
+            """The relative paths touched; None when the time is over. Empty: look everywhere."""
+            until_s = None if timeout_s is None else time.monotonic() + timeout_s
+            while True:
+                touched, self._pending = self._pending or self._turn(), set()
+                if touched:
+                    return self._relative({path for _, path in touched})
+                if until_s is not None and time.monotonic() >= until_s:
+                    return None
+
+        def _turn(self) -> set[tuple[watchfiles.Change, str]]:
+            if not self.active:
+                time.sleep(_TURN_MS / 1000)
+                return set()
+            if not os.path.isdir(self._root):
+                self.active = False
+                return {(watchfiles.Change.deleted, self._root)}
+            return next(self._turns)
+
+        def _relative(self, paths: set[str]) -> tuple[str, ...]:
+            """Empty when a folder is among them: of a moved tree only its top is told."""
+            top = self._root.rstrip("/") + "/"
+            if all(path.startswith(top) and not _is_folder(path) for path in paths):
+                return tuple(path.removeprefix(top) for path in paths)
+            return ()
+
+    def _is_folder(path: str) -> bool:
+        with suppress(OSError):
+            return stat.S_ISDIR(os.lstat(path).st_mode)
+        return False

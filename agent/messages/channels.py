@@ -1,0 +1,51 @@
+"""Messages that carry a channel, and the inboxes that take them. Pure files import none of these."""
+
+import trio
+from attrs import frozen
+
+from agent.config.sections import DestinationPlan
+from agent.messages.broadcaster import CounterIncremented, StatusEvent
+from agent.messages.copier_pool import CopierPoolInbox
+from agent.messages.dispatcher import SchedulerInput
+from agent.messages.storage_monitor import ProbeNow
+from agent.messages.upload_manager import UploadManagerInbox
+from agent.model.views import Feed, Snapshot
+
+
+@frozen
+class ConnectDestination:
+    """A destination that no configured route has, and the ends to its copier pool and storage monitor."""
+
+    plan: DestinationPlan
+    copier_pool: trio.MemorySendChannel[CopierPoolInbox]
+    storage_monitor: trio.MemorySendChannel[ProbeNow]
+
+
+DispatcherInbox = ConnectDestination | SchedulerInput
+
+
+@frozen
+class Subscribe:
+    """A new subscriber: the feed gets a Snapshot, then Updates; a slow one is closed."""
+
+    feed: trio.MemorySendChannel[Feed]
+
+
+@frozen
+class GetSnapshot:
+    """A request for one Snapshot."""
+
+    answer: trio.MemorySendChannel[Snapshot]
+
+
+@frozen
+class SubscribeEvents:
+    """The upload manager asks for every event that may concern a job, in order.
+
+    The channel has no bound and the manager only notes what arrives, so the broadcaster never waits.
+    """
+
+    tap: trio.MemorySendChannel[UploadManagerInbox]
+
+
+BroadcasterInbox = StatusEvent | CounterIncremented | Subscribe | GetSnapshot | SubscribeEvents

@@ -1,0 +1,32 @@
+"""Messages to the upload manager."""
+
+from attrs import frozen
+
+from agent.messages.broadcaster import (
+    RouteRemoved,
+    SourceState,
+    StatusChanged,
+    StatusesChanged,
+    TransferProgress,
+    Untracked,
+)
+from agent.messages.dispatcher import DestinationState
+
+
+@frozen
+class UploadJobsChanged:
+    """Upload jobs were added or stopped: the journal knows which."""
+
+
+UploadEvent = (
+    StatusChanged
+    | StatusesChanged
+    | Untracked
+    | TransferProgress
+    | DestinationState
+    | SourceState
+    | RouteRemoved
+)
+
+
+UploadManagerInbox = UploadEvent | UploadJobsChanged

@@ -1,0 +1,30 @@
+"""Names, paths and sizes as text: how they are shown, and which path lies inside which folder."""
+
+import re
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+UNIT_STEP = 1024
+
+
+def on_one_line(text: str) -> str:
+    r"""Line breaks, terminal codes and undecodable bytes of file names are shown as `\n`, `\udcff`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def as_unicode(text: str) -> str:
+    """Each byte that is not UTF-8 (a surrogate, PEP 383) is shown as U+FFFD."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Whether the path is the folder or lies below it; both are absolute and free of `..` and links."""
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def size_text(size_bytes: float) -> str:
+    unit = 0
+    while size_bytes >= UNIT_STEP and unit < len(UNITS) - 1:
+        size_bytes /= UNIT_STEP
+        unit += 1
+    return f"{size_bytes:.0f} {UNITS[unit]}" if unit == 0 else f"{size_bytes:.1f} {UNITS[unit]}"

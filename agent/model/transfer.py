@@ -1,0 +1,131 @@
+"""A transfer: its status, its phases in the journal, and how it ends."""
+
+import enum
+from typing import Literal
+
+from attrs import frozen
+
+from agent.model.source_file import Signature
+
+
+class Status(enum.Enum):
+    """Where a file stands; the values are the contract's words."""
+
+    DISCOVERED = "Discovered"
+    GROWING = "Growing"
+    READY = "Ready"
+    IN_QUEUE = "InQueue"
+    COPYING = "Copying"
+    VERIFYING = "Verifying"
+    PAUSED = "Paused"
+    HELD = "Held"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+
+
+VerifyLevel = Literal["read_back", "read_back_cached", "hash", "size"]
+
+
+@frozen
+class Delivery:
+    """How a transfer ended well. `kept`: it stays at the source. `hash`: "xxh128:" and 32 hex digits.
+
+    `started_at`: when it began; None where that is not remembered.
+    """
+
+    destination_path: str
+    level: VerifyLevel
+    hash: str
+    size_bytes: int
+    already_present: bool
+    kept: bool
+    started_at: float | None = None
+
+
+@frozen
+class DeliveredFile:
+    """What the history says of a delivered file. `destination_path` is absolute, `hash` as in `Delivery`."""
+
+    route: str
+    destination: str
+    destination_path: str
+    size_bytes: int
+    hash: str
+
+
+class TransferPhase(enum.Enum):
+    """How far a running transfer has come, in the journal's words."""
+
+    COPYING = "copying"
+    VERIFIED = "verified"  # verified; the name we are about to give is written down
+    PUBLISHED = "published"  # delivered; only the source has to be settled
+
+
+@frozen
+class Transfer:
+    """One running or interrupted transfer, as the journal remembers it.
+
+    `partial` and `name` are relative to the destination. `blocks`: 16-byte xxh3_128 digests of the verified
+    blocks from offset 0 on, without gaps. `name`, `hash` and `level` are set from VERIFIED on.
+    """
+
+    id: int
+    route: str
+    path: str
+    signature: Signature
+    destination: str
+    phase: TransferPhase
+    partial: str
+    name: str | None
+    blocks: tuple[bytes, ...]
+    hash: str | None
+    level: VerifyLevel | None
+    already_present: bool
+    discovered_at: float
+    started_at: float
+
+
+@frozen
+class TransferResult:
+    """How a transfer ended, as the history keeps it. `leaves_orphan`: its partial may still stand."""
+
+    transfer_id: int
+    result: Literal["delivered", "kept", "failed"]
+    attempts: int
+    error: str | None
+    at: float
+    destination_path: str | None
+    leaves_orphan: bool = False
+
+
+@frozen
+class ResumePoint:
+    """How much of an interrupted transfer stands verified at its destination."""
+
+    route: str
+    path: str
+    signature: Signature
+    destination: str
+    verified_bytes: int
+
+
+@frozen
+class PriorResult:
+    """Why a file that still stands at the source is not transferred again: it was kept, or given up."""
+
+    route: str
+    path: str
+    signature: Signature
+    result: Literal["kept", "failed"]
+    error: str | None
+    attempts: int
+    ended_at: float
+    destination_path: str | None
+    verified_level: VerifyLevel | None
+    hash: str | None
+
+
+BLOCK_BYTES = 1024 * 1024  # one digest a block; also what a growing file is patched by
+
+
+DIGEST_BYTES = 16  # xxh3_128

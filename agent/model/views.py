@@ -1,0 +1,258 @@
+"""What visitors see: the page, the command line and monitoring read nothing else."""
+
+from typing import Literal
+
+from attrs import field, frozen
+
+from agent.model.errors import OutageReason
+from agent.model.source_file import UnreadableFolder, signature_from_bytes
+from agent.model.transfer import Status, VerifyLevel
+from agent.model.upload import UploadFile, UploadFileState, UploadJob
+
+
+@frozen(weakref_slot=False)
+class FileStatus:
+    """How a file stands and how far its transfer has come, or how it ended.
+
+    `source` is the route's. `error` and `why` are one line of text each.
+    """
+
+    route: str
+    source: str
+    status: Status
+    why: str = ""
+    until_at: float | None = None
+    copied_bytes: int = 0
+    verified_bytes: int = 0
+    attempts: int = 0
+    error: str | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
+    destination_path: str | None = None
+    verified_level: VerifyLevel | None = None
+    hash: str | None = None
+
+
+@frozen(weakref_slot=False)
+class FileView:
+    """One file as visitors see it.
+
+    There may be a million of them, most of which wait: all that wait alike share one course, and what can be
+    worked out is not kept.
+    """
+
+    id: str
+    path: str
+    packed_signature: bytes = field(converter=bytes, alias="signature")
+    discovered_at: float
+    course: FileStatus
+
+    @property
+    def route(self) -> str:
+        return self.course.route
+
+    @property
+    def file_path(self) -> str:
+        return f"{self.course.source}/{self.path}"
+
+    @property
+    def size_bytes(self) -> int:
+        return signature_from_bytes(self.packed_signature).size_bytes
+
+    @property
+    def mtime_at(self) -> float:
+        return signature_from_bytes(self.packed_signature).mtime_ns / 1e9
+
+    @property
+    def status(self) -> Status:
+        return self.course.status
+
+    @property
+    def why(self) -> str:
+        return self.course.why
+
+    @property
+    def until_at(self) -> float | None:
+        return self.course.until_at
+
+    @property
+    def copied_bytes(self) -> int:
+        return self.course.copied_bytes
+
+    @property
+    def verified_bytes(self) -> int:
+        return self.course.verified_bytes
+
+    @property
+    def attempts(self) -> int:
+        return self.course.attempts
+
+    @property
+    def error(self) -> str | None:
+        return self.course.error
+
+    @property
+    def started_at(self) -> float | None:
+        return self.course.started_at
+
+    @property
+    def completed_at(self) -> float | None:
+        return self.course.completed_at
+
+    @property
+    def destination_path(self) -> str | None:
+        return self.course.destination_path
+
+    @property
+    def verified_level(self) -> VerifyLevel | None:
+        return self.course.verified_level
+
+    @property
+    def hash(self) -> str | None:
+        return self.course.hash
+
+
+@frozen
+class Outage:
+    reason: OutageReason
+    since_at: float
+    detail: str
+
+
+@frozen
+class RouteView:
+    """One route as visitors see it. `counts` by status value; `rate_bytes_s` over the last seconds."""
+
+    name: str
+    source: str
+    destination: str
+    rules: dict[str, object]
+    paused: bool
+    counts: dict[str, int]
+    queue_bytes: int
+    rate_bytes_s: float
+    outage: Outage | None
+    checked: bool  # False until the destination was probed for the first time
+    scanned: bool  # False until its source was listed for the first time
+    recovered: bool  # False until what earlier runs left at the destination was finished or put away
+    source_error: str | None
+    source_free_bytes: int | None
+    destination_free_bytes: int | None
+    destination_total_bytes: int | None
+    low_space_bytes: int
+    unreadable_folders: tuple[UnreadableFolder, ...] = ()  # the first of those in the source
+    upload_id: str | None = None  # the upload job whose route it is
+
+
+@frozen
+class Event:
+    """A line for the page: a crash that was survived, a rejected configuration, a journal in trouble."""
+
+    at: float
+    level: Literal["warning", "error"]
+    text: str
+
+
+@frozen(eq=False)
+class Snapshot:
+    """All that a visitor needs to start; `files` holds the tracked ones and the last 100 completed.
+
+    `journal_error`: why nothing can be written down just now, None: it can. News (this and `Update`) are the
+    same only if identical: what is made of them once for all visitors is kept by that.
+    """
+
+    seq: int
+    files: tuple[FileView, ...]
+    routes: tuple[RouteView, ...]
+    events: tuple[Event, ...]
+    journal_error: str | None = None
+
+
+@frozen(eq=False)
+class Update:
+    """What changed since number `seq` - 1."""
+
+    seq: int
+    changed: tuple[FileView, ...]
+    removed: tuple[str, ...]
+    routes: tuple[RouteView, ...]
+    events: tuple[Event, ...]
+
+
+Feed = Snapshot | Update
+
+
+HistoryResult = Literal["delivered", "kept", "failed"]
+
+
+@frozen
+class HistoryRow:
+    """One ended transfer, from the journal."""
+
+    transfer_id: int
+    route: str
+    path: str
+    file_path: str
+    result: HistoryResult
+    size_bytes: int
+    destination_path: str | None
+    verified_level: VerifyLevel | None
+    hash: str | None
+    attempts: int
+    error: str | None
+    discovered_at: float
+    started_at: float
+    completed_at: float
+
+
+@frozen
+class HistoryQuery:
+    """Which rows: ended in [since_at, until_at), newest first, at most `limit`, older than `before_id`."""
+
+    since_at: float | None = None
+    until_at: float | None = None
+    route: str | None = None
+    limit: int = 100
+    before_id: int | None = None
+
+
+@frozen
+class UploadsQuery:
+    """Upload jobs, newest first, at most `limit`, older than the one numbered `before_id`."""
+
+    limit: int = 100
+    before_id: int | None = None
+
+
+@frozen
+class UploadsPage:
+    """`next_before_id` continues the listing; None at its end."""
+
+    jobs: tuple[UploadJob, ...]
+    next_before_id: int | None
+
+
+@frozen
+class UploadFilesQuery:
+    """The files of one job in the order in which they were found, after the one numbered `after_id`."""
+
+    upload_id: str
+    state: UploadFileState | None = None
+    limit: int = 1000
+    after_id: int = 0
+
+
+@frozen
+class UploadFilesPage:
+    """`next_after_id` continues the listing; None at its end."""
+
+    files: tuple[UploadFile, ...]
+    next_after_id: int | None
+
+
+@frozen
+class HistoryPage:
+    """`next_before_id` continues the listing; None at its end."""
+
+    rows: tuple[HistoryRow, ...]
+    next_before_id: int | None

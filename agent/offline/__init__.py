@@ -1,0 +1,1 @@
+"""Verbs that need no running agent: verify and dry run."""

@@ -1,0 +1,69 @@
+"""`run --dry-run`: what would happen to each file, from one look at it; nothing is touched."""
+
+import trio
+
+from agent.config.sections import Config, Route
+from agent.model.errors import Fault
+from agent.model.source_file import ContainerState, ScannedFile, WriterState
+from agent.protocol.replies import Reply, ScanEnd
+from agent.protocol.requests import ExamineSource, ListSource, SourceFolder
+from agent.worker_pool import WorkerPool
+
+EXAMINED_AT_ONCE = 200  # a close look takes a while, and between two of them the worker shows that it lives
+
+
+async def lines(config: Config) -> list[str]:
+    """One line for each file that a route wants, and one for what cannot be read."""
+    found: list[str] = []
+    async with WorkerPool.open(config.agent.claims_file) as workers:
+        for route in config.routes:
+            try:
+                found += await _dry_run_route(route, workers)
+            except Fault as fault:
+                found.append(f"{route.name}: {fault}")
+            except trio.TooSlowError:
+                found.append(f"{route.name}: source: no answer in {route.stall_timeout_s:g} s")
+    return found
+
+
+async def _dry_run_route(route: Route, workers: WorkerPool) -> list[str]:
+    source = SourceFolder(route.source, route.include, route.exclude)
+    paths: list[str] = []
+
+    async def hear(reply: Reply) -> None:
+        await trio.lowlevel.checkpoint()
+        paths.extend(entry.path for entry in getattr(reply, "entries", ()))
+
+    silence_s = route.stall_timeout_s
+    end = await workers.ask(ListSource(source), ScanEnd, silence_s=silence_s, on_reply=hear)
+    paths = sorted((*paths, *(entry.path for entry in end.entries)))
+    found = [f"{route.name}: would not see into {route.source}/{path}: {why}" for path, why in end.unreadable]
+    for start in range(0, len(paths), EXAMINED_AT_ONCE):
+        some = tuple(paths[start : start + EXAMINED_AT_ONCE])
+        request = ExamineSource(source, some, frozenset(some))
+        examined = await workers.ask(request, ScanEnd, silence_s=silence_s)
+        found += [_line(route, entry) for entry in examined.entries]
+    return found
+
+
+def _line(route: Route, entry: ScannedFile) -> str:
+    source, target = f"{route.source}/{entry.path}", f"{route.destination.rstrip('/')}/{entry.path}"
+    obstacle = _obstacle(route, entry)
+    if obstacle:
+        return f"{route.name}: would leave {source!r}: {obstacle}"
+    verb = {"delete": "move", "keep": "copy", "archive": "deliver and archive"}[route.after]
+    return f"{route.name}: would {verb} {source!r} to {target!r} once unchanged for {route.stable_s:g} s"
+
+
+def _obstacle(route: Route, entry: ScannedFile) -> str:
+    if entry.signature.size_bytes == 0:
+        return "it is empty"
+    evidence = entry.evidence
+    if evidence is None:
+        return ""
+    if evidence.writer is WriterState.OPEN:
+        return "a process holds it open for writing"
+    unfinished = evidence.container in (ContainerState.OPEN, ContainerState.TRUNCATED)
+    if unfinished and route.unfinished == "hold":
+        return f"unfinished recording: {evidence.container_detail}"
+    return ""

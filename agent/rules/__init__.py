@@ -1,1 +1,0 @@
-"""Rules: pure decisions. Time comes in as an argument; nothing here touches the world."""

@@ -1,0 +1,1 @@
+"""The process: every nursery and channel, restarts, signals, start and stop."""

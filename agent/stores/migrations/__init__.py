@@ -1,1 +1,0 @@
-"""Alembic migrations of the journal; run by `agent.stores.database` when a journal is opened."""

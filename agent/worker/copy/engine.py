@@ -1,0 +1,114 @@
+"""The copy engine: a whole file, from wherever an earlier attempt got to."""
+
+import time
+from collections.abc import Iterator
+
+import xxhash
+from attrs import define, field
+
+from agent.fs import platform
+from agent.model.errors import Fault, FaultKind, Side, classify
+from agent.model.transfer import BLOCK_BYTES, VerifyLevel
+from agent.protocol.requests import Bandwidth, VerifyMode
+from agent.worker.copy import pipeline
+from agent.worker.copy.pipeline import BlockAction, CopyProgress, Pipeline, Window
+from agent.worker.copy.reader import BlockReader, clamp_trusted
+from agent.worker.destinations.base import Partial
+
+
+@define
+class CopyEngine:
+    """Copies one open source into one partial."""
+
+    source: int
+    size_bytes: int
+    partial: Partial
+    verify: VerifyMode
+    bandwidth: Bandwidth
+    progress: CopyProgress
+    _content: "xxhash.xxh3_128" = field(factory=xxhash.xxh3_128, init=False)
+
+    def copy(self, believed: tuple[bytes, ...]) -> tuple[bytes, VerifyLevel]:
+        """Copy from the first block that is not proven to be there already.
+
+        `believed`: the digests of this source's first blocks, as far as they were copied before.
+
+        Returns the xxh3_128 digest of the whole content and the level of verification that was reached.
+
+        Raises:
+            Fault: SOURCE, SOURCE_OUTAGE, SOURCE_CHANGED, DESTINATION, REFUSED or CORRUPT.
+        """
+        if not self.partial.is_readable:
+            return self.reconcile(believed, 0)
+        first_block = self._resume(believed)
+        reader = BlockReader(self.source, self.progress, self.bandwidth, self.partial)
+        return self._transfer(reader, first_block, first_block)
+
+    def reconcile(self, believed: tuple[bytes, ...], proven: int) -> tuple[bytes, VerifyLevel]:
+        """Copy a source that has changed since the digests were taken: what is still the same stays.
+
+        Every block of the source is read and compared. `proven`: so many of the believed blocks are known to
+        stand at the destination; of the others that is found out.
+
+        Returns and raises as `copy`.
+        """
+        self._forget_what_was_read()
+        believed = believed[: self.size_bytes // BLOCK_BYTES]
+        if self.partial.size_bytes > self.size_bytes:
+            self.partial.truncate(self.size_bytes)
+        proven = clamp_trusted(self.partial, proven)
+        reader = BlockReader(self.source, self.progress, self.bandwidth, self.partial, believed, proven)
+        return self._transfer(reader, 0, len(believed))
+
+    def _forget_what_was_read(self) -> None:
+        """A follower has read these pages before; on a share, another machine may have written them since."""
+        try:
+            if platform.is_network(self.source):
+                platform.drop_cache(self.source, 0, self.size_bytes)
+        except OSError as error:
+            raise classify(error, Side.SOURCE) from error
+
+    def _transfer(
+        self, reader: BlockReader, first_block: int, known_blocks: int
+    ) -> tuple[bytes, VerifyLevel]:
+        is_single = self.size_bytes <= pipeline.WINDOW_BLOCKS * BLOCK_BYTES
+        pipe = Pipeline(self.partial, self.verify, self.progress, known_blocks, is_single)
+        try:
+            for window in self._windows(reader, first_block):
+                pipe.put(window)
+                if pipe.has_failed:
+                    break
+        finally:
+            pipe.finish()
+        pipe.raise_failure()
+        self._check_size()
+        return self._content.digest(), self.partial.level(self.verify)
+
+    def _check_size(self) -> None:
+        if (arrived_bytes := self.partial.size_bytes) != self.size_bytes:
+            raise Fault(FaultKind.CORRUPT, f"{arrived_bytes} bytes arrived instead of {self.size_bytes}")
+
+    def _resume(self, believed: tuple[bytes, ...]) -> int:
+        """Read back what an earlier attempt left; how many blocks of it are what the journal says."""
+        proven = 0
+        for digest in believed[: min(self.partial.size_bytes, self.size_bytes) // BLOCK_BYTES]:
+            data = self.partial.read_back(proven * BLOCK_BYTES, BLOCK_BYTES)
+            if len(data) != BLOCK_BYTES or xxhash.xxh3_128_digest(data) != digest:
+                break
+            self._content.update(data)
+            proven += 1
+            self.progress.copied_bytes = self.progress.verified_bytes = proven * BLOCK_BYTES
+            self.progress.kept_bytes = proven * BLOCK_BYTES
+            self.progress.report_if_due()
+        self.partial.truncate(proven * BLOCK_BYTES)
+        return proven
+
+    def _windows(self, reader: BlockReader, first_block: int) -> Iterator[Window]:
+        began_s = time.monotonic()
+        while window := reader.window(first_block, self.size_bytes):
+            for block in window:
+                self._content.update(block.data)
+            yield window
+            written_bytes = sum(len(block.data) for block in window if block.action is BlockAction.WRITE)
+            reader.throttle(written_bytes, time.monotonic() - began_s)
+            first_block, began_s = window[-1].number + 1, time.monotonic()

@@ -1,0 +1,109 @@
+"""Reads a source block by block, no faster than it may."""
+
+import os
+import time
+
+import xxhash
+from attrs import define, evolve
+
+from agent.model.errors import Fault, FaultKind, Side, classify
+from agent.model.transfer import BLOCK_BYTES
+from agent.protocol.requests import Bandwidth
+from agent.worker.copy import bandwidth, pipeline
+from agent.worker.copy.pipeline import Block, BlockAction, CopyProgress, Window
+from agent.worker.destinations.base import Partial
+
+
+@define
+class BlockReader:
+    """One open source, on its way into `partial`.
+
+    `journaled_digests`: the digests of blocks that should stand at the destination; the first `trusted` of
+    them do.
+    """
+
+    source: int
+    progress: CopyProgress
+    bandwidth: Bandwidth
+    partial: Partial
+    journaled_digests: tuple[bytes, ...] = ()
+    trusted: int = 0
+
+    def window(self, first_block: int, size_bytes: int) -> Window:
+        """The next blocks below `size_bytes`, in whole units.
+
+        Raises:
+            Fault: SOURCE, SOURCE_OUTAGE, or SOURCE_CHANGED when the source ends before that.
+        """
+        window: Window = []
+        while len(window) < pipeline.WINDOW_BLOCKS and first_block * BLOCK_BYTES < size_bytes:
+            window += self._write_group(first_block, size_bytes)
+            first_block = window[-1].number + 1
+        return window
+
+    def _write_group(self, first_block: int, size_bytes: int) -> Window:
+        """One unit, of which all has to be done that has to be done with any block of it."""
+        end = self.partial.write_group(first_block).stop
+        blocks = [
+            self._block(number, min(BLOCK_BYTES, size_bytes - number * BLOCK_BYTES))
+            for number in range(first_block, min(end, -(-size_bytes // BLOCK_BYTES)))
+        ]
+        todos = {block.action for block in blocks}
+        if end * BLOCK_BYTES > size_bytes:  # it may have been longer when it was proven
+            todos.add(BlockAction.CHECK)
+        todo = next(each for each in BlockAction if each in todos)
+        if todo is not BlockAction.WRITE:
+            self.progress.kept_bytes += sum(len(block.data) for block in blocks)
+        return [block if block.action is todo else evolve(block, action=todo) for block in blocks]
+
+    def _block(self, number: int, length: int) -> Block:
+        with self.progress.io_side.at_source():
+            data = read_exactly(self.source, number * BLOCK_BYTES, length)
+        digest = xxhash.xxh3_128_digest(data)
+        self.progress.read_bytes += length
+        return Block(number, data, digest, self._action(number, digest))
+
+    def _action(self, number: int, digest: bytes) -> BlockAction:
+        if number >= len(self.journaled_digests):
+            return BlockAction.CHECK if self.partial.may_contain(number) else BlockAction.WRITE
+        if self.journaled_digests[number] != digest:
+            return BlockAction.WRITE
+        return BlockAction.NOTHING if number < self.trusted else BlockAction.CHECK
+
+    def throttle(self, moved_bytes: int, took_s: float) -> None:
+        """Wait for as long as the limit of this time of day asks for."""
+        now = time.localtime()
+        limit_bytes_s = bandwidth.limit_bytes_s(self.bandwidth, now.tm_hour * 60 + now.tm_min)
+        if limit_bytes_s is not None:
+            self._wait(moved_bytes / limit_bytes_s - took_s)
+
+    def _wait(self, left_s: float) -> None:
+        until_s = time.monotonic() + left_s
+        while (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, pipeline.REPORT_S))
+            self.progress.report_alive()
+
+
+def clamp_trusted(partial: Partial, proven: int) -> int:
+    """How many blocks are still proven now that the partial is open: none that it is too short for.
+
+    Whoever removed it since, or cut it, would leave a hole in a file that has the right size in the end.
+
+    Raises:
+        Fault: DESTINATION.
+    """
+    return min(proven, partial.size_bytes // BLOCK_BYTES)
+
+
+def read_exactly(source: int, offset: int, length: int) -> bytes:
+    """Raises: Fault: SOURCE, SOURCE_OUTAGE, or SOURCE_CHANGED when the source ends before that."""
+    try:
+        data = os.pread(source, length, offset)
+        while len(data) < length:
+            more = os.pread(source, length - len(data), offset + len(data))
+            if not more:
+                raise Fault(FaultKind.SOURCE_CHANGED, "the source became shorter while it was being copied")
+            data += more
+    except OSError as error:
+        raise classify(error, Side.SOURCE) from error
+    return data

@@ -1,0 +1,282 @@
+"""A destination that is a folder: a mounted NAS or a local disk."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Self
+
+from attrs import define, field
+
+from agent.fs import platform, safe_open
+from agent.fs.descriptors import closing_fd
+from agent.fs.dir_sync import DirSync
+from agent.fs.platform import Publisher
+from agent.model.errors import Fault, OutageReason, Side, classify
+from agent.model.names import split_path
+from agent.model.transfer import VerifyLevel
+from agent.protocol.replies import Probed
+from agent.protocol.requests import ConflictMode, DestinationRef, VerifyMode
+from agent.worker.destinations.orphans import OrphanScan
+from agent.worker.source.source_file import READ_FLAGS
+
+
+@contextmanager
+def destination_faults() -> Iterator[None]:
+    """Operating system errors in this block are faults of the destination; a taken name stays what it is."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise classify(error, Side.DESTINATION) from error
+
+
+@define
+class OpenFile:
+    """A partial or a published file, by its descriptor."""
+
+    survives_request = True
+    is_readable = True
+    _descriptor: int
+    _dir_sync: DirSync
+    _path: str
+    _got_past_cache: bool = field(default=True, init=False)
+    _is_anchored: bool = field(default=False, init=False)
+
+    @property
+    def size_bytes(self) -> int:
+        with destination_faults():
+            return os.fstat(self._descriptor).st_size
+
+    @property
+    def read_back_level(self) -> VerifyLevel:
+        return "read_back" if self._got_past_cache else "read_back_cached"
+
+    def level(self, wanted: VerifyMode) -> VerifyLevel:
+        return self.read_back_level if wanted == "read_back" else wanted
+
+    def write_group(self, block: int) -> range:
+        return range(block, block + 1)
+
+    def may_contain(self, block: int) -> bool:  # noqa: ARG002  to read what is not remembered is not worth it
+        return False
+
+    def truncate(self, size_bytes: int) -> None:
+        with destination_faults():
+            os.ftruncate(self._descriptor, size_bytes)
+
+    def write(self, offset: int, blocks: Sequence[bytes]) -> None:
+        for data in blocks:
+            self._write(offset, data)
+            offset += len(data)
+
+    def _write(self, offset: int, data: bytes) -> None:
+        with destination_faults():
+            done = 0
+            while done < len(data):
+                done += os.pwrite(self._descriptor, data[done:] if done else data, offset + done)
+            platform.start_writeback(self._descriptor, offset, len(data))
+
+    def flush(self, until: int) -> None:  # noqa: ARG002  a file is synced as a whole
+        with destination_faults():
+            platform.sync_data(self._descriptor)
+
+    def fsync_parents(self) -> None:
+        if not self._is_anchored:
+            with destination_faults():
+                self._dir_sync.sync(self._path)
+            self._is_anchored = True
+
+    def matches(self, offset: int, blocks: Sequence[bytes]) -> bool:
+        data = b"".join(blocks)
+        return self.read_back(offset, len(data)) == data
+
+    def read_back(self, offset: int, length: int) -> bytes:
+        with destination_faults():
+            platform.drop_cache(self._descriptor, offset, length)
+            if platform.is_resident(self._descriptor, offset, length):
+                self._got_past_cache = False
+            parts: list[bytes] = []
+            while length > 0 and (part := os.pread(self._descriptor, length, offset)):
+                parts.append(part)
+                offset += len(part)
+                length -= len(part)
+            return b"".join(parts) if len(parts) != 1 else parts[0]
+
+    def finalize(self, mtime_ns: int) -> None:
+        with destination_faults():
+            os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
+            platform.sync_file(self._descriptor)
+
+    def is_file(self, device: int, inode: int) -> bool:
+        with destination_faults():
+            status = os.fstat(self._descriptor)
+            return (status.st_dev, status.st_ino) == (device, inode)
+
+    def make_durable(self) -> None:
+        with destination_faults():
+            platform.sync_file(self._descriptor)
+            self._dir_sync.sync(self._path)
+
+    def close(self) -> None:
+        # Behind SMB a full disk is only told at close(), so this too can be an outage.
+        with destination_faults():
+            os.close(self._descriptor)
+
+
+@define
+class FolderDestination:
+    """The accepted folder, held open so that nothing can be mounted or unmounted between two of our steps."""
+
+    _root: int
+    _publisher: Publisher
+    _dir_sync: DirSync = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._dir_sync = DirSync(self._root)
+
+    @classmethod
+    @contextmanager
+    def open(cls, place: DestinationRef, publisher: Publisher) -> Iterator[Self]:
+        """The folder, on the device that was accepted for it.
+
+        Raises:
+            Fault: DESTINATION, `unmounted` when the folder is on another device than it was.
+        """
+        with closing_fd(_open_root(place.root)) as root:
+            with destination_faults():
+                device = os.fstat(root).st_dev
+            if device != place.device:
+                raise Fault.outage(OutageReason.UNMOUNTED, f"another file system stands at {place.root}")
+            yield cls(root, publisher)
+
+    @property
+    def calls_at_once(self) -> int:
+        with destination_faults():
+            return platform.calls_at_once(self._root)
+
+    @contextmanager
+    def durable_together(self) -> Iterator[None]:
+        with destination_faults(), self._dir_sync.batched():
+            yield
+
+    def allocate_partial(
+        self,
+        partial: str,
+        name: str,  # noqa: ARG002  any name will do
+        size_bytes: int | None,  # noqa: ARG002  likewise
+        conflict: ConflictMode,  # noqa: ARG002  likewise
+    ) -> str:
+        return partial
+
+    def open_partial(self, partial: str) -> OpenFile:
+        with destination_faults():
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            return self._opened(partial, flags, create=True)
+
+    def exists(self, name: str) -> bool:
+        with destination_faults():
+            return self._status(name) is not None
+
+    def discard(self, partial: str) -> None:
+        with destination_faults(), suppress(FileNotFoundError, NotADirectoryError):
+            safe_open.unlink_at(self._root, partial)
+
+    def publish(self, partial: str, name: str, size_bytes: int) -> None:  # noqa: ARG002  it is as long as it is
+        with destination_faults():
+            with safe_open.parent(self._root, partial) as (folder, source_name):
+                self._publisher.publish(source_name, split_path(name)[1], folder)
+            self._dir_sync.sync(name)
+
+    def unpublish(self, partial: str, name: str) -> bool:  # noqa: ARG002  it was read back before
+        return False
+
+    def find(self, name: str) -> OpenFile | None:
+        with destination_faults():
+            status = self._status(name)
+            if status is None or not stat.S_ISREG(status.st_mode):
+                return None
+            with suppress(PermissionError):  # somebody else's: all it has in common with ours is the name
+                return self._opened(name, READ_FLAGS, create=False)
+            return None
+
+    def find_orphans(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
+        """What bears a temporary name of ours; see `OrphanScan`. Raises: Fault: DESTINATION."""
+        with destination_faults():
+            yield from OrphanScan(self._root, identity, deep).batches()
+
+    def _status(self, name: str) -> os.stat_result | None:
+        try:
+            return safe_open.stat_at(self._root, name)
+        except FileNotFoundError:
+            return None
+
+    def _opened(self, path: str, flags: int, *, create: bool) -> OpenFile:
+        with safe_open.parent(self._root, path, create=create) as (folder, name):
+            return OpenFile(os.open(name, flags, 0o666, dir_fd=folder), self._dir_sync, path)
+
+
+def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:
+    """Is the folder there and usable? A file named `try_writing`, gone afterwards, proves it; None: a look.
+
+    Raises:
+        Fault: DESTINATION, with the reason of the outage.
+    """
+    with closing_fd(_open_root(root)) as descriptor, destination_faults():
+        _check_marker(descriptor, root, marker)
+        if platform.is_read_only(descriptor):
+            raise Fault.outage(OutageReason.READ_ONLY, f"{root} is mounted read-only")
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor, effective_ids=True):
+            raise Fault.outage(OutageReason.DENIED, f"no permission to write into {root}")
+        if try_writing is not None:
+            _try_writing(descriptor, try_writing)
+        return _probed(descriptor)
+
+
+def find(root: str, marker: str | None) -> Probed:
+    """Is the folder there? Enough for whoever only reads.
+
+    Raises:
+        Fault: DESTINATION, with the reason of the outage.
+    """
+    with closing_fd(_open_root(root)) as descriptor, destination_faults():
+        _check_marker(descriptor, root, marker)
+        return _probed(descriptor)
+
+
+def _probed(descriptor: int) -> Probed:
+    free, total = platform.free_bytes(descriptor)
+    return Probed(os.fstat(descriptor).st_dev, platform.mount_point(descriptor), free, total)
+
+
+def _open_root(root: str) -> int:
+    with destination_faults():
+        try:
+            return safe_open.open_root(root)
+        except NotADirectoryError as error:
+            raise Fault.outage(OutageReason.UNREACHABLE, f"{root} is not a folder") from error
+        except FileNotFoundError as error:
+            why = f"{root} does not exist: mount the share, or make the folder"
+            raise Fault.outage(OutageReason.UNMOUNTED, why) from error
+
+
+def _check_marker(descriptor: int, root: str, marker: str | None) -> None:
+    if marker is None:
+        return
+    try:
+        os.stat(marker, dir_fd=descriptor)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        why = f"the marker {marker!r} is not in {root}"
+        raise Fault.outage(OutageReason.MARKER_MISSING, why) from error
+
+
+def _try_writing(folder: int, name: str) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
+    try:
+        with closing_fd(descriptor):
+            os.write(descriptor, b"probe")
+            platform.sync_data(descriptor)
+    finally:
+        with suppress(FileNotFoundError):  # a sweep was faster
+            os.unlink(name, dir_fd=folder)

@@ -1,0 +1,75 @@
+"""Looks for temporary files of ours that the journal may not know, by what their names prove."""
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+
+from attrs import define, field
+
+from agent.fs import safe_open
+from agent.fs.descriptors import closing_fd
+from agent.model.names import has_our_tag
+
+REPORT_S = 0.25
+REPORTED_AT_ONCE = 1000  # paths
+
+# Not for us to read, or gone since its parent was read, or something else by now.
+_PASSED_OVER = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+
+
+@define
+class OrphanScan:
+    """One walk below an open root: in the root folder alone, or `deep` through every folder below it.
+
+    It follows no link and stays on the root's file system.
+    """
+
+    _root: int
+    _identity: str
+    _deep: bool
+    _found: list[str] = field(factory=list, init=False)
+    _reported_s: float = field(default=0.0, init=False)
+
+    def batches(self) -> Iterator[tuple[str, ...]]:
+        """The paths found since the last batch; an empty one now and then shows that the walk goes on.
+
+        A folder below the root that cannot be read is passed over.
+
+        Raises:
+            OSError: the root cannot be read, or the file system does not work.
+        """
+        folders = [""]
+        device = os.fstat(self._root).st_dev
+        while folders:
+            folder = folders.pop()
+            try:
+                yield from self._folder(folder, folders, device)
+            except OSError as error:
+                if not folder or error.errno not in _PASSED_OVER:
+                    raise
+        yield tuple(self._found)
+
+    def _folder(self, folder: str, folders: list[str], device: int) -> Iterator[tuple[str, ...]]:
+        with (
+            closing_fd(safe_open.open_folder(self._root, folder, create=False)) as descriptor,
+            os.scandir(descriptor) as items,
+        ):
+            if os.fstat(descriptor).st_dev != device:
+                return
+            for item in items:
+                path = f"{folder}/{item.name}" if folder else item.name
+                if has_our_tag(self._identity, path) and item.is_file(follow_symlinks=False):
+                    self._found.append(path)
+                elif self._deep and item.is_dir(follow_symlinks=False):
+                    folders.append(path)
+                if self._is_due():
+                    yield tuple(self._found)
+                    self._found.clear()
+
+    def _is_due(self) -> bool:
+        now_s = time.monotonic()
+        if now_s - self._reported_s < REPORT_S and len(self._found) < REPORTED_AT_ONCE:
+            return False
+        self._reported_s = now_s
+        return True

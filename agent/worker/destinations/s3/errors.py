@@ -1,0 +1,185 @@
+"""What an S3 service, or the way to it, answers when something is wrong, in our words.
+
+Nothing that a service says of who we are is repeated: what is denied is told in words of our own alone.
+"""
+
+import ssl
+
+from botocore import exceptions as boto
+from urllib3 import exceptions as http
+
+from agent.model.errors import Fault, FaultKind, OutageReason
+from agent.model.text import on_one_line
+
+DETAIL_CHARACTERS = 200
+
+
+class ObjectMissing(Exception):  # noqa: N818  an answer, not a mistake
+    """No such object, or no such upload."""
+
+
+def upload_lost() -> Fault:
+    """What had arrived has to be sent again."""
+    return Fault(FaultKind.CORRUPT, "s3: the multipart upload has vanished from the destination")
+
+
+_DENIED = {
+    "AccessDenied": "the credentials do not allow it",
+    "AllAccessDisabled": "the account is disabled",
+    "AccountProblem": "the account is disabled",
+    "InvalidAccessKeyId": "the service does not know this access key",
+    "SignatureDoesNotMatch": "the secret key does not belong to the access key, or the region is wrong",
+    "ExpiredToken": "the session token has expired",
+    "ExpiredTokenException": "the session token has expired",
+    "RequestExpired": "the credentials have expired",
+    "InvalidToken": "the session token is not valid",
+    "InvalidClientTokenId": "the session token is not valid",
+    "TokenRefreshRequired": "the session token has to be refreshed",
+    "RequestTimeTooSkewed": "the clocks of this machine and of the service differ too much",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: set s3.region",
+    "IllegalLocationConstraintException": "the bucket is in another region: set s3.region",
+    "PermanentRedirect": "the bucket is in another region: set s3.region",
+    "TemporaryRedirect": "the bucket is in another region: set s3.region",
+    "301": "the bucket is in another region: set s3.region",
+    "307": "the bucket is in another region: set s3.region",
+    "400": "the service refuses the request: expired credentials, or another region",
+    "401": "the service does not accept the credentials",
+    "403": "the credentials do not allow it",
+}
+_FULL = {
+    "QuotaExceeded",
+    "StorageQuotaExceeded",
+    "InsufficientStorage",
+    "XMinioStorageFull",
+    "XMinioAdminBucketQuotaExceeded",
+    "507",
+}
+_REFUSED = {
+    "EntityTooLarge",
+    "InvalidObjectName",
+    "InvalidURI",
+    "KeyTooLong",
+    "KeyTooLongError",
+    "XMinioInvalidObjectName",
+    "XMinioParentIsObject",
+    "NotImplemented",
+}
+_CORRUPT = {
+    "BadDigest",
+    "InvalidDigest",
+    "InvalidPart",
+    "InvalidPartOrder",
+    "IncompleteBody",
+}
+_MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchVersion"}
+_TAKEN = {"412", "PreconditionFailed"}
+_BUSY = {
+    "SlowDown",
+    "ServiceUnavailable",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequests",
+    "BandwidthLimitExceeded",
+    "429",
+    "503",
+}
+_PASSING = {
+    *_BUSY,
+    "InternalError",
+    "OperationAborted",
+    "ConditionalRequestConflict",
+    "RequestTimeout",
+    "500",
+    "502",
+    "504",
+}
+_PASSING_STATUS = {429, 500, 502, 503, 504}
+_TIMEOUTS = (boto.ConnectTimeoutError, boto.ReadTimeoutError, http.TimeoutError)
+_NO_CREDENTIALS = (
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.CredentialRetrievalError,
+    boto.TokenRetrievalError,
+    boto.ProfileNotFound,
+    boto.ConfigParseError,
+    boto.RefreshWithMFAUnsupportedError,
+)
+# While an answer is read, urllib3's own errors come through.
+EXPECTED = (boto.BotoCoreError, boto.ClientError, http.HTTPError, OSError)
+
+
+def is_retryable(error: Exception) -> bool:
+    """Whether the same request may well succeed in a moment."""
+    if isinstance(error, boto.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return code_of(error) in _PASSING or status in _PASSING_STATUS
+    if isinstance(error, boto.SSLError):  # so does TLS say as well that a connection broke
+        return not isinstance(_innermost(error), ssl.SSLCertVerificationError)
+    return isinstance(error, boto.HTTPClientError | http.HTTPError) and not isinstance(error, _TIMEOUTS)
+
+
+def code_of(error: boto.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def map_error(error: Exception, operation: str) -> Exception:
+    """What to raise for it: a Fault, Missing, or FileExistsError for a name that is taken."""
+    if isinstance(error, boto.ClientError):
+        return _answered(error, operation)
+    if isinstance(error, _NO_CREDENTIALS):
+        why = "no usable credentials are found in the usual AWS places"
+        return Fault.outage(OutageReason.DENIED, f"s3: {why} ({type(error).__name__})")
+    if isinstance(error, _TIMEOUTS):
+        return Fault.outage(OutageReason.HUNG, f"s3: {operation}: no answer in time")
+    if isinstance(error, boto.ParamValidationError | boto.InvalidEndpointDiscoveryConfigurationError):
+        return Fault(FaultKind.REFUSED, f"s3: {operation}: {type(error).__name__}")
+    return Fault.outage(OutageReason.UNREACHABLE, f"s3: {operation}: {_cause(error)}")
+
+
+def _answered(error: boto.ClientError, operation: str) -> Exception:
+    code = code_of(error)
+    said = f"s3: {operation}: {code}: {error.response.get('Error', {}).get('Message') or ''}"
+    detail = on_one_line(said[:DETAIL_CHARACTERS])
+    if code in _MISSING:
+        return ObjectMissing(code)
+    if code in _TAKEN:
+        return FileExistsError(detail)
+    if code in _DENIED:
+        return Fault.outage(OutageReason.DENIED, f"s3: {_DENIED[code]} ({operation}: {code})")
+    if code == "NoSuchBucket":
+        return Fault.outage(OutageReason.UNMOUNTED, "s3: the bucket does not exist")
+    return _fault(code, detail)
+
+
+def _fault(code: str, detail: str) -> Fault:
+    for codes, kind in ((_REFUSED, FaultKind.REFUSED), (_CORRUPT, FaultKind.CORRUPT)):
+        if code in codes:
+            return Fault(kind, detail)
+    if code in _FULL:
+        return Fault.outage(OutageReason.FULL, detail)
+    busy = code in _BUSY or code == "RequestTimeout"
+    return Fault.outage(OutageReason.UNREACHABLE if busy else OutageReason.IO_ERROR, detail)
+
+
+def _cause(error: Exception) -> str:
+    """The innermost reason, without the addresses and queries that the outer ones carry."""
+    inner = _innermost(error)
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return on_one_line(f"its certificate is not trusted: {inner.verify_message}")
+    if isinstance(inner, FileNotFoundError):
+        return "the file of trusted certificates (AWS_CA_BUNDLE) does not exist"
+    words = getattr(inner, "strerror", None) or getattr(inner.__cause__, "strerror", None)
+    return on_one_line(str(words or type(inner).__name__))
+
+
+def _innermost(error: Exception) -> Exception:
+    inner = getattr(error, "kwargs", {}).get("error", error)
+    while isinstance(reason := _within(inner), Exception):
+        inner = reason
+    return inner if isinstance(inner, Exception) else error
+
+
+def _within(error: Exception) -> object:
+    """What TLS complains of is the only argument of the error that says that it does."""
+    return error.args[0] if type(error) is http.SSLError else getattr(error, "reason", None)

@@ -1,0 +1,269 @@
+"""What runs inside a worker process: read a request, call the stores, stream the replies.
+
+Its one argument is the local file of claims (`agent.worker.destinations.partial_locks`).
+
+Frames on both pipes: a 4-byte big-endian length, then a pickle (trusted: both ends are ours). From the
+worker: (is it the last reply, the reply or Fault). A thread owns standard input, so that the worker ends with
+the agent, even in the middle of a copy.
+"""
+
+import os
+import pickle
+import queue
+import signal
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import BinaryIO, assert_never
+
+from attrs import define, field
+
+from agent.fs import platform
+from agent.fs.platform import Publisher
+from agent.model.errors import Fault, FaultKind
+from agent.protocol.replies import (
+    BatchResult,
+    Blocked,
+    Finished,
+    Heartbeat,
+    OrphansFound,
+    PathsChanged,
+    Reply,
+    ScanBatch,
+    ScanEnd,
+    SourceExists,
+    SourceRemoved,
+    Started,
+)
+from agent.protocol.requests import (
+    CopyBatchRequest,
+    CopyFile,
+    DestinationRef,
+    DiscardPartial,
+    ExamineSource,
+    FindDestination,
+    FindOrphans,
+    FollowFile,
+    ListSource,
+    LookUpSource,
+    PrepareSource,
+    ProbeDestination,
+    PublishBatchRequest,
+    PublishFile,
+    RemoveBatchRequest,
+    RemoveSource,
+    Request,
+    ResolveFolder,
+    SourceFolder,
+    VerifyFile,
+    WatchSource,
+)
+from agent.worker.copy.batch import copy_batch, publish_batch, remove_batch
+from agent.worker.copy.copy_file import copy_file
+from agent.worker.copy.io_side import IoSideTracker
+from agent.worker.copy.publish import publish_file
+from agent.worker.copy.tail import follow_file
+from agent.worker.copy.verify import verify_file
+from agent.worker.destinations import factory
+from agent.worker.destinations.base import Destination
+from agent.worker.destinations.partial_locks import PartialLocks
+from agent.worker.source import source_file
+from agent.worker.source.events import SourceEvents
+from agent.worker.source.examine import examine
+from agent.worker.source.remove import remove_source
+from agent.worker.source.scan import SourceListing, free_bytes, prepare, resolve_allowed_folder, wait_for
+
+HEADER = struct.Struct(">I")
+SCAN_BATCH_FILES = (
+    500  # entries in a reply: a long listing shows that it is alive, and is dealt with in parts
+)
+BLOCKED_AFTER_S = 0.2  # after as long a silence a copy says whom it waits for
+HEARTBEAT_S = 0.25  # as often it is said that bytes move
+
+
+def read_frame(stream: BinaryIO) -> object | None:
+    """The next frame's object, None at the end of the stream, even in the middle of a frame."""
+    header = stream.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    (length,) = HEADER.unpack(header)
+    body = stream.read(length)
+    if len(body) < length:
+        return None
+    value: object = pickle.loads(body)  # noqa: S301  our own parent wrote it
+    return value
+
+
+def frame(value: object) -> bytes:
+    body = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    return HEADER.pack(len(body)) + body
+
+
+@define
+class WorkerServer:
+    """Serves one request after the other; replies may come from any of its threads."""
+
+    _output: BinaryIO
+    _partial_locks: PartialLocks
+    _publisher: Publisher = field(factory=Publisher)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+    _copy: IoSideTracker | None = field(default=None, init=False)
+    _sent_s: float = field(default=0.0, init=False)
+
+    def serve(self, request: Request) -> None:
+        try:
+            last: Reply | Fault = self._answer(request)
+        except Fault as fault:
+            last = fault
+        except Exception as error:  # noqa: BLE001  a bug here must not look like a dead worker
+            last = Fault(FaultKind.WORKER, f"{type(error).__name__}: {error}")
+        self._send(last, is_last=True)
+
+    def stream(self, reply: Reply) -> None:
+        self._send(reply, is_last=False)
+
+    def heartbeat(self) -> None:
+        """Bytes are on their way, from any thread; said now and then."""
+        if time.monotonic() - self._sent_s >= HEARTBEAT_S:
+            self.stream(Heartbeat())
+
+    def report_blocked_side(self) -> None:
+        """For ever, for a thread of its own: say whom a copy waits for in which nothing moves."""
+        while True:
+            time.sleep(BLOCKED_AFTER_S)
+            self.report_if_blocked(time.monotonic())
+
+    def report_if_blocked(self, now_s: float) -> None:
+        with self._lock:
+            if self._copy is not None and now_s - self._sent_s >= BLOCKED_AFTER_S:
+                self._write(Blocked(self._copy.side()), is_last=False)
+
+    def _send(self, reply: Reply | Fault, *, is_last: bool) -> None:
+        with self._lock:
+            if is_last:
+                self._copy = None  # under the lock: nothing may follow the last word
+            self._sent_s = time.monotonic()
+            self._write(reply, is_last=is_last)
+
+    def _write(self, reply: Reply | Fault, *, is_last: bool) -> None:
+        try:
+            self._output.write(frame((is_last, reply)))
+            self._output.flush()
+        except BrokenPipeError:
+            os._exit(0)  # the agent has gone while we were stuck
+
+    def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911, PLR0912  one line per request
+        match request:
+            case PrepareSource(root):
+                prepare(root)
+                return Finished()
+            case ListSource(folder):
+                return self._list(folder)
+            case ExamineSource(folder, paths, closely):
+                unseen: list[tuple[str, str]] = []
+                entries = tuple(examine(folder, paths, closely, unseen))
+                return ScanEnd(entries, tuple(unseen), free_bytes(folder.root))
+            case WatchSource(root):
+                return self._listen(root)
+            case ProbeDestination():
+                return factory.probe(request, self.heartbeat)
+            case FindDestination():
+                return factory.find(request, self.heartbeat)
+            case CopyFile(destination=place, partial=partial):
+                self._copy = whereabouts = IoSideTracker()
+                with self._partial_locks.locked(place.root, partial), self._destination(place) as destination:
+                    return copy_file(request, destination, self.stream, whereabouts)
+            case FollowFile(destination=place, partial=partial):
+                self._copy = whereabouts = IoSideTracker()
+                with self._partial_locks.locked(place.root, partial), self._destination(place) as destination:
+                    return follow_file(request, destination, self.stream, whereabouts)
+            case PublishFile(destination=place, partial=partial):
+                with self._partial_locks.locked(place.root, partial), self._destination(place) as destination:
+                    return publish_file(request, destination, self.stream)
+            case VerifyFile(destination=place):
+                with self._destination(place) as destination:
+                    return verify_file(request, destination, self.stream)
+            case DiscardPartial(place, partial):
+                with self._destination(place) as destination:
+                    destination.discard(partial)
+                return Finished()
+            case FindOrphans(place, identity, deep):
+                with self._destination(place) as destination:
+                    for paths in destination.find_orphans(identity, deep=deep):
+                        self.stream(OrphansFound(paths))
+                return Finished()
+            case RemoveSource(root, path, signature, after, archive):
+                return SourceRemoved(remove_source(root, path, signature, after, archive))
+            case CopyBatchRequest(requests):
+                self._copy = whereabouts = IoSideTracker()
+                with self._together(requests) as destination:
+                    return BatchResult(copy_batch(requests, destination, self.heartbeat, whereabouts))
+            case PublishBatchRequest(requests):
+                with self._together(requests) as destination:
+                    return BatchResult(publish_batch(requests, destination, self.heartbeat))
+            case RemoveBatchRequest(requests):
+                return BatchResult(remove_batch(requests[0].source, requests, self.heartbeat))
+            case LookUpSource(root, path):
+                return SourceExists(source_file.exists(root, path))
+            case ResolveFolder(path, roots):
+                return resolve_allowed_folder(path, roots)
+            case _ as never:
+                assert_never(never)
+
+    def _destination(self, place: DestinationRef) -> AbstractContextManager[Destination]:
+        return factory.destination(place, self._publisher, self.heartbeat)
+
+    @contextmanager
+    def _together(self, requests: Sequence[CopyFile] | Sequence[PublishFile]) -> Iterator[Destination]:
+        place = requests[0].destination
+        partials = [request.partial for request in requests]
+        with self._partial_locks.all_locked(place.root, partials), self._destination(place) as destination:
+            yield destination
+
+    def _list(self, folder: SourceFolder) -> ScanEnd:
+        listing = SourceListing(folder)
+        batch = []
+        for entry in listing.entries():
+            batch.append(entry)
+            if len(batch) == SCAN_BATCH_FILES:
+                self.stream(ScanBatch(tuple(batch)))
+                batch = []
+        return ScanEnd(tuple(batch), tuple(listing.unreadable), free_bytes(folder.root))
+
+    def _listen(self, root: str) -> Finished:
+        wait_for(root)
+        with SourceEvents(root) as events:
+            while events.active:
+                paths = events.wait(None)
+                if paths is not None:
+                    self.stream(PathsChanged(paths, events.overflowed, events.complete))
+        return Finished()
+
+
+def _read_requests(requests: "queue.Queue[Request]") -> None:
+    try:
+        while (request := read_frame(sys.stdin.buffer)) is not None:
+            requests.put(request)  # type: ignore[arg-type]
+    finally:
+        os._exit(0)  # the agent is gone, or wants us gone
+
+
+def main() -> None:
+    # A terminal's Ctrl-C or hang-up and a supervisor's TERM reach the whole group; the agent alone decides.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    platform.prepare_process()
+    requests: queue.Queue[Request] = queue.Queue()
+    threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
+    desk = WorkerServer(sys.stdout.buffer, PartialLocks(sys.argv[1]))
+    desk.stream(Started())
+    threading.Thread(target=desk.report_blocked_side, daemon=True).start()
+    while True:
+        desk.serve(requests.get())
+
+
+if __name__ == "__main__":
+    main()

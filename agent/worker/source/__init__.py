@@ -1,0 +1,1 @@
+"""The source side: scan, examine, watch for events, remove."""

@@ -1,0 +1,64 @@
+"""A copier pool for its tests, and the other ends of its channels."""
+
+from typing import Self
+
+import trio
+from attrs import evolve, frozen
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from agent.actors.copier_pool import actor as copier_pool
+from agent.messages.channels import BroadcasterInbox, DispatcherInbox
+from agent.messages.copier_pool import CopierPoolInbox, Copy
+from agent.protocol.replies import Checkpoint, Finished, Published, SourceExists, SourceRemoved
+from agent.protocol.requests import (
+    CopyFile,
+    DiscardPartial,
+    FindOrphans,
+    LookUpSource,
+    PublishFile,
+    RemoveSource,
+)
+from tests.actors.samples import COPIED, COPYING, DIGEST, FILE, PLAN
+from tests.fakes import FakeLedger, FakeWorkers, Says, lose_patience
+from tests.samples import ROUTE, a_file
+
+COPY = Copy(FILE, attempt=1, device=7)
+OTHER = a_file("b.mxf")
+ORPHAN = evolve(COPYING, id=9, path="orphan.mxf")
+HELD_UP = Says(None, (Checkpoint(0, DIGEST * 2),))
+
+
+@frozen
+class Bench:
+    """A pool and the other ends of its channels; its workers carry everything over at once."""
+
+    lane: trio.MemorySendChannel[CopierPoolInbox]
+    outcomes: trio.MemoryReceiveChannel[DispatcherInbox]
+    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+    ledger: FakeLedger
+    workers: FakeWorkers
+
+    @classmethod
+    def open(
+        cls, nursery: trio.Nursery, clock: MockClock, ledger: FakeLedger | None = None, capacity: int = 64
+    ) -> Self:
+        ledger = ledger or FakeLedger()
+        workers = FakeWorkers(clock, ledger.diary)
+        workers.script(CopyFile, COPIED)
+        workers.script(PublishFile, Published("a.mxf", already_present=False))
+        workers.script(RemoveSource, SourceRemoved(None))
+        workers.script(DiscardPartial, Finished())
+        workers.script(FindOrphans, Finished())
+        workers.script(LookUpSource, SourceExists(exists=True))
+        lane_in, lane_out = trio.open_memory_channel[CopierPoolInbox](8)
+        outcomes_in, outcomes_out = trio.open_memory_channel[DispatcherInbox](capacity)
+        facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](64)
+        pool = copier_pool.CopierPool(PLAN, {"mxf": ROUTE}, ledger, workers, outcomes_in, facts_in)
+        nursery.start_soon(lose_patience)
+        nursery.start_soon(copier_pool.run, lane_out, pool)
+        return cls(lane_in, outcomes_out, facts_out, ledger, workers)
+
+    async def order(self, *messages: CopierPoolInbox) -> None:
+        for message in messages:
+            await self.lane.send(message)
+        await wait_all_tasks_blocked()

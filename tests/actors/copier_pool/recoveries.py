@@ -1,0 +1,64 @@
+"""A sweeper for its tests, with workers that find nothing and remove whatever they are asked to."""
+
+import pytest
+import trio
+from attrs import evolve
+from trio.testing import MockClock
+
+from agent.actors.copier_pool.recovery import AGAIN_PROBES, Recovery
+from agent.config.sections import Route
+from agent.model.transfer import Transfer
+from agent.protocol.replies import Finished, Published, SourceExists
+from agent.protocol.requests import DiscardPartial, FindOrphans, LookUpSource, PublishFile
+from tests.actors.samples import COPYING, PLACE, PLAN
+from tests.fakes import FakeLedger, FakeWorkers
+from tests.samples import ROUTE
+
+AGAIN_S = AGAIN_PROBES * PLAN.probe_s
+
+STANDS, GONE = SourceExists(exists=True), SourceExists(exists=False)
+OTHER = evolve(COPYING, id=2, path="b.mxf", partial=".b.mxf.0.partial")
+
+
+class Bench:
+    def __init__(self, clock: MockClock, *transfers: Transfer, routes: tuple[Route, ...] = (ROUTE,)) -> None:
+        self.ledger = FakeLedger(None, *transfers)
+        self.workers = FakeWorkers(clock, self.ledger.diary)
+        self.workers.script(LookUpSource, GONE)
+        self.workers.script(DiscardPartial, Finished())
+        self.workers.script(FindOrphans, Finished())
+        self.workers.script(PublishFile, Published("a.mxf", already_present=False))
+        self.routes = {route.name: route for route in routes}
+
+    @property
+    def sweeper(self) -> Recovery:
+        return Recovery(PLAN, PLACE, self.routes, self.ledger, self.workers)
+
+    async def finish(self) -> list[str]:
+        """The first half; the diary."""
+        await self.sweeper.complete_published()
+        return self.ledger.diary
+
+    async def clear_away(self, rounds: int = 1) -> list[str]:
+        """The second half until its last round is over; the diary."""
+        sweeper = self.sweeper
+        with trio.move_on_after(rounds * AGAIN_S - 1):
+            await sweeper.collect_orphans()
+            await sweeper.run_periodically()
+        return self.ledger.diary
+
+    async def sweep(self) -> None:
+        """Both halves of one sweep."""
+        sweeper = self.sweeper
+        await sweeper.complete_published()
+        with trio.move_on_after(AGAIN_S - 1):
+            await sweeper.collect_orphans()
+            await sweeper.run_periodically()
+
+    def discarded(self) -> list[str]:
+        return [request.partial for _, request in self.workers.asked if isinstance(request, DiscardPartial)]
+
+    @staticmethod
+    def said(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
+        found = [record.msg for record in caplog.records]
+        return [line for line in found if isinstance(line, dict) and line["event"] == event]

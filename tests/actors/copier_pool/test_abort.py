@@ -1,0 +1,59 @@
+"""What the copier pool does with a transfer that is given up or forgotten."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from agent.messages.copier_pool import AbortTransfer, RecoverDestination
+from agent.messages.dispatcher import Aborted
+from agent.model.errors import Fault
+from agent.protocol.requests import DiscardPartial
+from tests.actors.copier_pool.pools import Bench
+from tests.actors.samples import COPYING, FILE, PLAN, drained
+from tests.fakes import SILENCE, Ended, FakeLedger, Says
+from tests.samples import NAS, OUTAGE, SOURCE_FAULT
+
+
+async def test_what_is_given_up_is_put_away_and_logged_as_failed(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
+    await bench.order(RecoverDestination(7), AbortTransfer(FILE, 3, "unreadable", 7))
+    assert [type(outcome) for outcome in drained(bench.outcomes)] == [Aborted]
+    assert bench.ledger.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
+    [record] = caplog.records
+    assert record.levelname == "ERROR"
+
+
+async def test_what_is_forgotten_is_put_away_without_a_word(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
+    await bench.order(RecoverDestination(7), AbortTransfer(FILE, 0, None, 7))
+    assert [type(outcome) for outcome in drained(bench.outcomes)] == [Aborted]
+    assert (bench.ledger.transfers, bench.ledger.ended, caplog.records) == ({}, [], [])
+
+
+@pytest.mark.parametrize("trouble", [OUTAGE, SOURCE_FAULT, SILENCE])
+@pytest.mark.parametrize("error", ["unreadable", None])
+async def test_a_partial_that_cannot_be_removed_holds_nobody_up_and_is_left_to_the_sweep(
+    nursery: trio.Nursery, autojump_clock: MockClock, trouble: Fault | Says, error: str | None
+) -> None:
+    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
+    bench.workers.script(DiscardPartial, trouble)
+    await bench.order(RecoverDestination(7), AbortTransfer(FILE, 3, error, 7))
+    assert isinstance(await bench.outcomes.receive(), Aborted)
+    assert autojump_clock.current_time() == (PLAN.stall_timeout_s if trouble is SILENCE else 0)
+    assert bench.ledger.transfers == {}
+    assert [ended.result for ended in bench.ledger.ended] == (["failed"] if error else [])
+    assert bench.ledger.left == [(NAS, COPYING.partial)]
+
+
+async def test_a_partial_that_a_killed_worker_may_make_once_more_is_left_to_the_sweep(
+    nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
+    monkeypatch.setattr(type(bench.workers), "none_unkillable", False)
+    await bench.order(RecoverDestination(7), AbortTransfer(FILE, 3, "unreadable", 7))
+    assert [type(outcome) for outcome in drained(bench.outcomes)] == [Aborted]
+    assert bench.ledger.left == [(NAS, COPYING.partial)]

@@ -1,0 +1,285 @@
+"""Small files that are carried together: what is in the journal when, and what becomes of each."""
+
+from collections.abc import Iterable
+
+import pytest
+import trio
+from attrs import define, evolve, field
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from agent.actors.copier_pool.batch import BatchTask
+from agent.actors.copier_pool.task import WorkerClient
+from agent.config.sections import Route
+from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
+from agent.messages.dispatcher import AttemptFailed, Delivered, Interrupted
+from agent.model.errors import Fault, FaultKind, Side
+from agent.model.names import has_our_tag
+from agent.model.source_file import FileVersion
+from agent.model.transfer import TransferPhase
+from agent.protocol.replies import BatchResult, NotBatchable, Published, SourceRemoved
+from agent.protocol.requests import CopyBatchRequest, PublishBatchRequest, RemoveBatchRequest
+from tests.actors.samples import COPIED as COPIED_WHOLE
+from tests.actors.samples import CORRUPT, HASH, PLACE
+from tests.fakes import Ended, FakeLedger, FakeWorkers, Says
+from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_file
+
+FILES = tuple(a_file(name) for name in ("a.mxf", "b.mxf", "c.mxf"))
+COPIED = evolve(COPIED_WHOLE, repaired_blocks=0)
+PUBLISHED = tuple(Published(file.path, already_present=False) for file in FILES)
+GONE = SourceRemoved(None)
+ALL_STEPS = [
+    "lots.begin",
+    "CopyBatchRequest",
+    "lots.mark_verified",
+    "PublishBatchRequest",
+    "lots.mark_published",
+    "RemoveBatchRequest",
+    "lots.finish",
+]
+DIED = Fault(FaultKind.WORKER, "worker process 7 died")
+
+
+@define
+class Bench:
+    """A lot whose workers carry all of it over at once, unless the test says otherwise."""
+
+    clock: MockClock
+    route: Route = ROUTE
+    ledger: FakeLedger = field(factory=FakeLedger)
+    workers: FakeWorkers = field(init=False)
+    told: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.workers = FakeWorkers(self.clock, self.ledger.diary)
+        self.workers.script(CopyBatchRequest, BatchResult((COPIED,) * 3))
+        self.workers.script(PublishBatchRequest, BatchResult(PUBLISHED))
+        self.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 3))
+
+    def lot(self) -> BatchTask:
+        async def tell(fact: StatusChanged | TransferProgress | CounterIncremented) -> None:
+            await trio.lowlevel.checkpoint()
+            self.told.append(fact)
+
+        return BatchTask(FILES, self.route, PLACE, self.ledger, WorkerClient(self.workers, 30.0), tell)
+
+    async def carried(self) -> tuple[Delivered | AttemptFailed | Interrupted, ...]:
+        lot = self.lot()
+        await lot.deliver()
+        return lot.outcomes()
+
+    def step(self, file: FileVersion) -> TransferPhase | None:
+        transfer = self.ledger.transfers.get((file.route, file.path))
+        return None if transfer is None else transfer.phase
+
+
+@pytest.fixture
+def bench(autojump_clock: MockClock) -> Bench:
+    return Bench(autojump_clock)
+
+
+def kinds_of(outcomes: Iterable[object]) -> set[FaultKind | None]:
+    """What interrupted them."""
+    assert all(isinstance(outcome, Interrupted) for outcome in outcomes)
+    faults = [outcome.fault for outcome in outcomes if isinstance(outcome, Interrupted)]
+    return {None if fault is None else fault.kind for fault in faults}
+
+
+def goes_back(outcome: object) -> bool:
+    return kinds_of([outcome]) == {None}
+
+
+async def test_every_step_is_in_the_journal_before_the_next_begins_for_anybody(bench: Bench) -> None:
+    outcomes = await bench.carried()
+    assert bench.ledger.diary == ALL_STEPS
+    assert bench.ledger.ended == [
+        Ended(file.path, "delivered", 1, None, f"{NAS}/{file.path}") for file in FILES
+    ]
+    for file, outcome in zip(FILES, outcomes, strict=True):
+        assert isinstance(outcome, Delivered)
+        assert outcome.file == file
+        delivery = outcome.delivery
+        assert (delivery.destination_path, delivery.hash) == (f"{NAS}/{file.path}", HASH)
+        assert (delivery.level, delivery.size_bytes) == ("read_back", file.signature.size_bytes)
+        assert (delivery.already_present, delivery.kept) == (False, False)
+        assert delivery.started_at is not None
+
+
+async def test_each_partial_is_journaled_under_a_name_of_ours(bench: Bench) -> None:
+    bench.workers.script(CopyBatchRequest, OUTAGE)
+    await bench.carried()
+    [(_, request)] = bench.workers.asked
+    assert isinstance(request, CopyBatchRequest)
+    partials = [each.partial for each in request.requests]
+    assert partials == [transfer.partial for transfer in bench.ledger.transfers.values()]
+    assert all(has_our_tag(IDENTITY, partial) for partial in partials)
+    assert len(set(partials)) == 3
+
+
+async def test_what_the_journal_knows_already_goes_back_to_be_carried_alone(bench: Bench) -> None:
+    for file in FILES:
+        bench.ledger.begun(file, NAS, ".old.partial", 1.0)
+    assert all(map(goes_back, await bench.carried()))
+    assert bench.ledger.diary == ["lots.begin"]
+    assert {transfer.partial for transfer in bench.ledger.transfers.values()} == {".old.partial"}
+
+
+async def test_what_is_declined_goes_back_and_the_others_are_delivered(bench: Bench) -> None:
+    bench.workers.script(CopyBatchRequest, BatchResult((COPIED, NotBatchable(), COPIED)))
+    bench.workers.script(PublishBatchRequest, BatchResult((PUBLISHED[0], PUBLISHED[2])))
+    bench.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 2))
+    one, declined, another = await bench.carried()
+    assert isinstance(one, Delivered)
+    assert isinstance(another, Delivered)
+    assert goes_back(declined)
+    assert bench.step(FILES[1]) is TransferPhase.COPYING
+
+
+@pytest.mark.parametrize("fault", [SOURCE_FAULT, CORRUPT])
+async def test_a_files_own_fault_fails_an_attempt_of_it_alone(bench: Bench, fault: Fault) -> None:
+    bench.workers.script(CopyBatchRequest, BatchResult((COPIED, fault, COPIED)))
+    bench.workers.script(PublishBatchRequest, BatchResult((PUBLISHED[0], PUBLISHED[2])))
+    bench.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 2))
+    one, failed, another = await bench.carried()
+    assert isinstance(one, Delivered)
+    assert isinstance(another, Delivered)
+    assert isinstance(failed, AttemptFailed)
+    assert failed.fault == fault
+    altered = [fact for fact in bench.told if fact == CounterIncremented("verify_failure", ROUTE.name)]
+    assert len(altered) == (fault is CORRUPT)
+
+
+async def test_what_arrived_altered_at_first_is_counted(bench: Bench) -> None:
+    bench.workers.script(CopyBatchRequest, BatchResult((COPIED, evolve(COPIED, repaired_blocks=1), COPIED)))
+    await bench.carried()
+    assert bench.told == [CounterIncremented("verify_failure", ROUTE.name)]
+
+
+@pytest.mark.parametrize("request_kind", [CopyBatchRequest, PublishBatchRequest, RemoveBatchRequest])
+async def test_an_outage_interrupts_all_that_are_not_delivered(bench: Bench, request_kind: type) -> None:
+    bench.workers.script(request_kind, OUTAGE)
+    outcomes = await bench.carried()
+    assert all(isinstance(outcome, Interrupted) and outcome.fault == OUTAGE for outcome in outcomes)
+    assert not bench.ledger.ended
+    reached = {
+        CopyBatchRequest: TransferPhase.COPYING,
+        PublishBatchRequest: TransferPhase.VERIFIED,
+        RemoveBatchRequest: TransferPhase.PUBLISHED,
+    }
+    assert {bench.step(file) for file in FILES} == {reached[request_kind]}
+
+
+@pytest.mark.parametrize("request_kind", [PublishBatchRequest, RemoveBatchRequest])
+async def test_an_outage_that_one_file_meets_interrupts_that_one(bench: Bench, request_kind: type) -> None:
+    good = PUBLISHED[0] if request_kind is PublishBatchRequest else GONE
+    bench.workers.script(request_kind, BatchResult((good, OUTAGE, good)))
+    bench.workers.script(
+        RemoveBatchRequest, BatchResult((GONE,) * (2 if request_kind is PublishBatchRequest else 3))
+    )
+    if request_kind is RemoveBatchRequest:
+        bench.workers.script(RemoveBatchRequest, BatchResult((GONE, OUTAGE, GONE)))
+    one, interrupted, another = await bench.carried()
+    assert isinstance(one, Delivered)
+    assert isinstance(another, Delivered)
+    assert isinstance(interrupted, Interrupted)
+    assert interrupted.fault == OUTAGE
+
+
+@pytest.mark.parametrize("request_kind", [PublishBatchRequest, RemoveBatchRequest])
+async def test_other_trouble_of_one_file_is_found_out_again_when_it_is_carried_alone(
+    bench: Bench, request_kind: type
+) -> None:
+    good = PUBLISHED[0] if request_kind is PublishBatchRequest else GONE
+    bench.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 2))
+    bench.workers.script(request_kind, BatchResult((good, SOURCE_FAULT, good)))
+    _, back, _ = await bench.carried()
+    assert goes_back(back)
+
+
+@pytest.mark.parametrize(
+    ("request_kind", "kind"),
+    [
+        (CopyBatchRequest, FaultKind.DESTINATION),
+        (PublishBatchRequest, FaultKind.DESTINATION),
+        (RemoveBatchRequest, FaultKind.SOURCE_OUTAGE),
+    ],
+)
+async def test_whoever_does_not_answer_has_the_outage(
+    bench: Bench, autojump_clock: MockClock, request_kind: type, kind: FaultKind
+) -> None:
+    bench.workers.script(request_kind, Says(None))
+    outcomes = await bench.carried()
+    assert {
+        outcome.fault.kind for outcome in outcomes if isinstance(outcome, Interrupted) and outcome.fault
+    } == {kind}
+    assert autojump_clock.current_time() == 30.0
+
+
+async def test_a_source_that_does_not_answer_while_it_is_read_has_the_outage(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    bench.workers.script(CopyBatchRequest, Says(None, silent_side=Side.SOURCE))
+    assert kinds_of(await bench.carried()) == {FaultKind.SOURCE_OUTAGE}
+    assert autojump_clock.current_time() == 30.0
+
+
+@pytest.mark.parametrize("request_kind", [CopyBatchRequest, PublishBatchRequest])
+async def test_a_workers_death_costs_nobody_an_attempt(bench: Bench, request_kind: type) -> None:
+    bench.workers.script(request_kind, DIED)
+    assert all(map(goes_back, await bench.carried()))
+
+
+async def test_a_worker_that_died_over_the_sources_is_asked_again(bench: Bench) -> None:
+    bench.workers.script(RemoveBatchRequest, DIED, BatchResult((GONE,) * 3))
+    assert all(isinstance(outcome, Delivered) for outcome in await bench.carried())
+
+
+async def test_a_source_that_changed_is_kept_and_that_is_said(bench: Bench) -> None:
+    bench.workers.script(RemoveBatchRequest, BatchResult((GONE, SourceRemoved("it was written to"), GONE)))
+    _, kept, _ = await bench.carried()
+    assert isinstance(kept, Delivered)
+    assert kept.delivery.kept
+    assert bench.ledger.ended[1] == Ended("b.mxf", "kept", 1, "it was written to", f"{NAS}/b.mxf")
+
+
+async def test_what_the_route_keeps_is_no_error(bench: Bench) -> None:
+    bench.route = evolve(ROUTE, after="keep")
+    bench.workers.script(RemoveBatchRequest, BatchResult((SourceRemoved("the route keeps its sources"),) * 3))
+    await bench.carried()
+    assert {(end.result, end.error) for end in bench.ledger.ended} == {("kept", None)}
+
+
+@pytest.mark.parametrize("operation", ["lots.begin", "lots.mark_verified", "lots.mark_published"])
+async def test_nothing_is_done_that_could_not_be_written_down_before(bench: Bench, operation: str) -> None:
+    bench.ledger.broken.add(operation)
+    outcomes = await bench.carried()
+    assert bench.ledger.diary == ALL_STEPS[: ALL_STEPS.index(operation) + 1]
+    assert {
+        outcome.fault.kind for outcome in outcomes if isinstance(outcome, Interrupted) and outcome.fault
+    } == {FaultKind.JOURNAL}
+
+
+async def test_sources_that_are_gone_are_delivered_even_if_that_cannot_be_written_down(
+    bench: Bench,
+) -> None:
+    bench.ledger.broken.add("lots.finish")
+    bench.workers.script(RemoveBatchRequest, BatchResult((GONE, SourceRemoved("it was written to"), GONE)))
+    one, kept, another = await bench.carried()
+    assert isinstance(one, Delivered)
+    assert isinstance(another, Delivered)
+    assert kinds_of([kept]) == {FaultKind.JOURNAL}
+
+
+async def test_a_halt_sends_all_of_them_back(bench: Bench, nursery: trio.Nursery) -> None:
+    bench.workers.script(CopyBatchRequest, Says(BatchResult((COPIED,) * 3), took_s=5.0))
+    lot, scope = bench.lot(), trio.CancelScope()
+
+    async def carry() -> None:
+        with scope:
+            await lot.deliver()
+
+    nursery.start_soon(carry)
+    await wait_all_tasks_blocked()
+    scope.cancel()
+    await wait_all_tasks_blocked()
+    assert [type(request) for request in bench.workers.killed] == [CopyBatchRequest]
+    assert all(map(goes_back, lot.outcomes()))

@@ -1,0 +1,152 @@
+"""What the second half of a sweep removes, beside the copies, and what it leaves for the next one."""
+
+import logging
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from agent.protocol.replies import Finished, OrphansFound
+from agent.protocol.requests import DiscardPartial, FindOrphans
+from tests.actors.copier_pool.recoveries import AGAIN_S, Bench
+from tests.actors.samples import COPYING, CORRUPT, PLACE, PLAN
+from tests.fakes import SILENCE, Says
+from tests.samples import IDENTITY, NAS, OUTAGE
+
+ONE, TWO, THREE = ".one.partial", "day/.two.partial", ".three.partial"
+FOUND = Says(
+    Finished(),
+    (OrphansFound(()), OrphansFound((ONE,)), OrphansFound(()), OrphansFound((TWO, COPYING.partial))),
+)
+ELSEWHERE = "/elsewhere"
+
+
+async def test_leftovers_are_removed_and_forgotten(autojump_clock: MockClock) -> None:
+    bench = Bench(autojump_clock)
+    bench.ledger.left = [(NAS, ONE), (ELSEWHERE, THREE), (NAS, TWO)]
+    await bench.clear_away()
+    assert bench.discarded() == [ONE, TWO]
+    assert bench.ledger.left == [(ELSEWHERE, THREE)]
+
+
+@pytest.mark.parametrize("trouble", [OUTAGE, CORRUPT, SILENCE])
+async def test_a_leftover_that_refuses_or_hangs_stays_and_the_others_are_removed(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, trouble: Says
+) -> None:
+    bench = Bench(autojump_clock)
+    bench.ledger.left = [(NAS, ONE), (NAS, TWO), (NAS, THREE)]
+    bench.workers.script(DiscardPartial, Finished(), trouble, Finished())
+    caplog.set_level(logging.INFO)
+    await bench.clear_away()
+    assert bench.discarded() == [ONE, TWO, THREE]
+    assert bench.ledger.left == [(NAS, TWO)]
+    [line] = bench.said(caplog, "swept")
+    assert (line["removed"], line["left"]) == (2, 1)
+    [stays] = bench.said(caplog, "leftover stays")
+    assert stays["path"] == f"{NAS}/{TWO}"
+    assert stays["error"]
+
+
+async def test_each_leftover_has_a_deadline_of_its_own(autojump_clock: MockClock) -> None:
+    bench = Bench(autojump_clock)
+    bench.ledger.left = [(NAS, ONE), (NAS, TWO)]
+    bench.workers.script(DiscardPartial, SILENCE)
+    await bench.clear_away()
+    assert bench.workers.times(DiscardPartial) == [0, PLAN.stall_timeout_s]
+
+
+async def test_after_a_hang_nothing_is_asked_again_until_the_next_sweep(autojump_clock: MockClock) -> None:
+    bench = Bench(autojump_clock)
+    bench.ledger.left = [(NAS, ONE)]
+    bench.workers.script(DiscardPartial, SILENCE, Finished())
+    await bench.sweeper.collect_orphans()
+    assert bench.ledger.left == [(NAS, ONE)]
+    await bench.clear_away()
+    assert bench.ledger.left == []
+
+
+async def test_what_is_left_behind_later_is_removed_without_waiting_for_an_outage(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench(autojump_clock)
+
+    async def leave_later() -> None:
+        await trio.sleep(AGAIN_S / 2)
+        bench.ledger.left.append((NAS, ONE))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leave_later)
+        await bench.clear_away(rounds=4)
+    assert bench.workers.times(DiscardPartial) == [AGAIN_S]
+    assert [line["removed"] for line in bench.said(caplog, "swept")] == [0, 1]
+
+
+async def test_while_a_killed_worker_lives_what_it_may_make_once_more_is_remembered(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(autojump_clock)
+    bench.ledger.left = [(NAS, ONE)]
+    with monkeypatch.context() as stuck:
+        stuck.setattr(type(bench.workers), "none_unkillable", False)
+        await bench.clear_away()
+    assert (bench.discarded(), bench.ledger.left) == ([ONE], [(NAS, ONE)])
+    await bench.clear_away()
+    assert bench.ledger.left == []
+
+
+async def test_where_the_journal_knows_of_all_only_the_root_is_looked_at(autojump_clock: MockClock) -> None:
+    bench = Bench(autojump_clock)
+    bench.workers.script(FindOrphans, Says(Finished(), (OrphansFound((ONE,)),)))
+    assert await bench.clear_away() == [
+        *("orphans", "is_orphan_scan_done", "FindOrphans", "add_orphans"),
+        *("orphans", "DiscardPartial", "forget_orphan"),
+    ]
+    assert [request for _, request in bench.workers.asked if isinstance(request, FindOrphans)] == [
+        FindOrphans(PLACE, IDENTITY, deep=False)
+    ]
+
+
+async def test_after_a_journal_was_lost_the_whole_destination_is_searched_once(
+    autojump_clock: MockClock,
+) -> None:
+    bench = Bench(autojump_clock, COPYING)
+    bench.ledger.searched = [ELSEWHERE]
+    bench.workers.script(FindOrphans, FOUND)
+    await bench.clear_away()
+    assert bench.discarded() == [ONE, TWO]  # but not what a running transfer has
+    assert bench.ledger.searched == [ELSEWHERE, NAS]
+    await bench.clear_away()
+    searches = [request.deep for _, request in bench.workers.asked if isinstance(request, FindOrphans)]
+    assert searches == [True, False]
+
+
+@pytest.mark.parametrize("trouble", [OUTAGE, CORRUPT, None])
+async def test_a_search_that_was_cut_off_is_done_again_and_what_it_found_is_removed(
+    autojump_clock: MockClock, trouble: None
+) -> None:
+    bench = Bench(autojump_clock)
+    bench.ledger.searched = []
+    bench.workers.script(FindOrphans, Says(trouble, (OrphansFound((ONE,)),)), FOUND)
+    await bench.clear_away()
+    assert (bench.discarded(), bench.ledger.left, bench.ledger.searched) == ([ONE], [], [])
+    await bench.clear_away()
+    assert bench.ledger.searched == [NAS]
+
+
+@pytest.mark.parametrize(
+    "operation", ["orphans", "forget_orphan", "is_orphan_scan_done", "add_orphans", "mark_orphan_scan_done"]
+)
+async def test_a_journal_that_cannot_be_used_interrupts_and_the_next_sweep_makes_up_for_it(
+    autojump_clock: MockClock, operation: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(autojump_clock)
+    bench.ledger.left, bench.ledger.searched = [(NAS, THREE)], []
+    bench.workers.script(FindOrphans, FOUND)
+    bench.ledger.broken.add(operation)
+    await bench.clear_away()
+    assert bench.said(caplog, "sweep interrupted")
+    bench.ledger.broken.clear()
+    bench.workers.script(FindOrphans, Finished())
+    await bench.clear_away()
+    assert (bench.ledger.left, bench.ledger.searched) == ([], [NAS])

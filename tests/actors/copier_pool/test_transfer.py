@@ -1,0 +1,572 @@
+"""The order of a transfer's steps: what is in the journal before the next one begins."""
+
+from contextlib import nullcontext
+from typing import Literal, TypeVar
+
+import pytest
+import trio
+from attrs import define, evolve, field
+from trio.testing import MockClock
+
+from agent.actors.copier_pool.abort import AbortTask
+from agent.actors.copier_pool.follow import FollowTask
+from agent.actors.copier_pool.task import TransferTask, WorkerClient
+from agent.actors.copier_pool.transfer import BUSY_RETRY_S, DeliverTask
+from agent.config.sections import Route
+from agent.journal.database import JournalError
+from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
+from agent.model.errors import Fault, FaultKind, OutageReason, Side
+from agent.model.names import has_our_tag
+from agent.model.storage import BandwidthStep
+from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Status, Transfer, TransferPhase
+from agent.protocol.replies import (
+    AlreadyPresent,
+    BlockPatched,
+    Checkpoint,
+    Copying,
+    Finished,
+    Followed,
+    Published,
+    Reply,
+    SourceExists,
+    SourceRemoved,
+    TrustedBlocks,
+)
+from agent.protocol.requests import (
+    Bandwidth,
+    CopyFile,
+    DiscardPartial,
+    FollowFile,
+    LookUpSource,
+    PublishFile,
+    RemoveSource,
+)
+from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, PLACE, PUBLISHED, VERIFIED
+from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
+from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state, but
+
+OLDER = a_state(version=9)
+HEAD = b"h" * DIGEST_BYTES
+BUSY = Fault(FaultKind.BUSY, "a killed worker is still at work on the partial")
+
+DIED = Fault(FaultKind.WORKER, "worker process 7 died")
+BEGIN = [
+    "find",
+    "begin",
+    "CopyFile",
+    "mark_verified",
+    "PublishFile",
+    "mark_published",
+    "RemoveSource",
+    "finish",
+]
+RESUME = ["find", *BEGIN[2:]]
+
+E = TypeVar("E", bound=TransferTask)
+
+
+@define
+class Bench:
+    """An errand whose workers carry everything over at once, unless the test says otherwise."""
+
+    clock: MockClock
+    route: Route = ROUTE
+    ledger: FakeLedger = field(factory=FakeLedger)
+    workers: FakeWorkers = field(init=False)
+    told: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.workers = FakeWorkers(self.clock, self.ledger.diary)
+        self.workers.script(CopyFile, COPIED)
+        self.workers.script(PublishFile, Published("a.mxf", already_present=False))
+        self.workers.script(RemoveSource, SourceRemoved(None))
+        self.workers.script(DiscardPartial, Finished())
+
+    @property
+    def diary(self) -> list[str]:
+        return self.ledger.diary
+
+    @property
+    def copy_order(self) -> CopyFile:
+        return self.copies()[0]
+
+    def copies(self) -> list[CopyFile]:
+        return [request for _, request in self.workers.asked if isinstance(request, CopyFile)]
+
+    def remember(self, transfer: Transfer) -> None:
+        self.ledger.transfers[transfer.route, transfer.path] = transfer
+
+    @property
+    def left(self) -> Transfer:
+        (transfer,) = self.ledger.transfers.values()
+        return transfer
+
+    def errand(self, kind: type[E]) -> E:
+        async def tell(fact: StatusChanged | TransferProgress | CounterIncremented) -> None:
+            await trio.lowlevel.checkpoint()
+            self.told.append(fact)
+
+        return kind(FILE, self.route, PLACE, self.ledger, WorkerClient(self.workers, 30.0), tell)
+
+    def carrying(self) -> DeliverTask:
+        return self.errand(DeliverTask)
+
+    def following(self) -> FollowTask:
+        return self.errand(FollowTask)
+
+    def giving_up(self) -> AbortTask:
+        return self.errand(AbortTask)
+
+
+@pytest.fixture
+def bench(autojump_clock: MockClock) -> Bench:
+    return Bench(autojump_clock)
+
+
+# The way, from each place where it may begin
+
+
+async def test_every_step_is_in_the_journal_before_the_next_begins(bench: Bench) -> None:
+    delivery = await bench.carrying().deliver(attempts=2)
+    assert bench.diary == BEGIN
+    assert (delivery.destination_path, delivery.level, delivery.hash) == (f"{NAS}/a.mxf", "read_back", HASH)
+    assert (delivery.size_bytes, delivery.already_present, delivery.kept) == (100, False, False)
+    assert bench.ledger.ended == [Ended("a.mxf", "delivered", 2, None, f"{NAS}/a.mxf")]
+    assert bench.ledger.transfers == {}
+
+
+@pytest.mark.parametrize("kept", [None, "the route keeps its sources"])
+async def test_a_source_that_is_gone_has_been_delivered_whether_or_not_its_history_can_be_written(
+    bench: Bench, kept: str | None
+) -> None:
+    bench.workers.script(RemoveSource, SourceRemoved(kept))
+    bench.ledger.broken.add("finish")
+    if kept is None:
+        assert not (await bench.carrying().deliver(1)).kept
+    else:
+        with pytest.raises(JournalError):
+            await bench.carrying().deliver(1)
+    assert bench.left.phase is TransferPhase.PUBLISHED
+
+
+async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None:
+    steps = (BandwidthStep(0, 5),)
+    bench.route = evolve(
+        ROUTE, after="archive", archive="/old", verify="hash", conflict="fail", bandwidth=steps
+    )
+    bench.remember(COPYING)
+    await bench.carrying().deliver(1)
+    state, partial, pace = FILE.signature, COPYING.partial, Bandwidth(steps, shares=ROUTE.workers)
+    assert [request for _, request in bench.workers.asked] == [
+        CopyFile("/src", "a.mxf", state, PLACE, "a.mxf", partial, (), "hash", "fail", pace),
+        PublishFile(PLACE, partial, "a.mxf", "fail", 100, DIGEST),
+        RemoveSource("/src", "a.mxf", state, "archive", "/old"),
+    ]
+
+
+async def test_a_checkpoint_is_in_the_journal_while_the_copy_goes_on(bench: Bench) -> None:
+    bench.workers.script(CopyFile, Says(SOURCE_FAULT, (Checkpoint(0, DIGEST), Checkpoint(1, DIGEST * 2))))
+    errand = bench.carrying()
+    with pytest.raises(Fault, match="Permission denied"):
+        await errand.deliver(1)
+    assert bench.diary == ["find", "begin", "CopyFile", "checkpoint", "checkpoint"]
+    assert bench.left.blocks == (DIGEST, DIGEST, DIGEST)
+    assert errand.verified_bytes == 3 * BLOCK_BYTES
+
+
+async def test_an_interrupted_copy_goes_on_in_its_partial_from_its_verified_blocks(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST, DIGEST)))
+    errand = bench.carrying()
+    await errand.deliver(1)
+    assert bench.diary == RESUME
+    request = bench.copy_order
+    assert (request.partial, request.digests) == (COPYING.partial, (DIGEST, DIGEST))
+    assert errand.verified_bytes == 2 * BLOCK_BYTES
+
+
+async def test_what_was_verified_is_published_without_being_copied_again(bench: Bench) -> None:
+    bench.remember(VERIFIED)
+    await bench.carrying().deliver(1)
+    assert bench.diary == ["find", "PublishFile", "mark_published", "RemoveSource", "finish"]
+    assert bench.told == []
+
+
+async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Bench) -> None:
+    bench.remember(PUBLISHED)
+    delivery = await bench.carrying().deliver(1)
+    assert bench.diary == ["find", "RemoveSource", "finish"]
+    assert delivery.destination_path == f"{NAS}/a_1.mxf"
+
+
+@pytest.mark.parametrize(
+    "older", [evolve(COPYING, signature=but(OLDER, inode=9)), evolve(VERIFIED, signature=OLDER)]
+)
+async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Bench, older: Transfer) -> None:
+    bench.remember(older)
+    await bench.carrying().deliver(1)
+    assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
+    assert bench.workers.asked[0][1] == DiscardPartial(PLACE, COPYING.partial)
+    assert bench.copy_order.partial != COPYING.partial
+
+
+async def test_a_partial_on_another_destination_is_not_looked_for_on_this_one(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, destination="/other"))
+    await bench.carrying().deliver(1)
+    assert bench.diary == ["find", "drop", *BEGIN[1:]]
+    assert bench.ledger.left == [("/other", COPYING.partial)]
+
+
+@pytest.mark.parametrize("trouble", [OUTAGE, SILENCE])
+async def test_the_partial_of_another_state_that_does_not_let_go_is_left_to_the_sweep(
+    bench: Bench, trouble: Fault | Says
+) -> None:
+    bench.remember(evolve(VERIFIED, signature=OLDER))
+    bench.workers.script(DiscardPartial, trouble)
+    await bench.carrying().deliver(1)
+    assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
+    assert bench.ledger.left == [(NAS, COPYING.partial)]
+    assert bench.copy_order.partial != COPYING.partial
+
+
+async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None:
+    bench.remember(evolve(PUBLISHED, signature=OLDER))
+    await bench.carrying().deliver(1)
+    assert bench.diary == ["find", "finish", *BEGIN[1:]]
+    why = "the source changed after it had been delivered"
+    assert bench.ledger.ended == [
+        Ended("a.mxf", "kept", 0, why, f"{NAS}/a_1.mxf"),
+        Ended("a.mxf", "delivered", 1, None, f"{NAS}/a.mxf"),
+    ]
+
+
+async def test_content_that_stands_there_already_is_not_published_again(bench: Bench) -> None:
+    bench.workers.script(CopyFile, AlreadyPresent(DIGEST, "read_back", "a_2.mxf"))
+    bench.workers.script(RemoveSource, SourceRemoved(None))
+    delivery = await bench.carrying().deliver(1)
+    assert bench.diary == [
+        "find",
+        "begin",
+        "CopyFile",
+        "mark_verified",
+        "mark_published",
+        "RemoveSource",
+        "finish",
+    ]
+    assert (delivery.destination_path, delivery.already_present) == (f"{NAS}/a_2.mxf", True)
+    assert (delivery.level, delivery.hash) == ("read_back", HASH)
+
+
+async def test_a_name_that_was_taken_is_the_name_that_is_remembered(bench: Bench) -> None:
+    bench.workers.script(CopyFile, COPIED)
+    bench.workers.script(PublishFile, Published("a_1.mxf", already_present=True))
+    bench.workers.script(RemoveSource, SOURCE_FAULT)
+    with pytest.raises(Fault):
+        await bench.carrying().deliver(1)
+    left = bench.left
+    assert (left.phase, left.name, left.already_present) == (TransferPhase.PUBLISHED, "a_1.mxf", True)
+
+
+# What visitors and metrics hear
+
+
+async def test_visitors_hear_of_progress_and_once_of_verifying(bench: Bench) -> None:
+    bench.workers.script(CopyFile, Says(SOURCE_FAULT, (Copying(50, 0), Copying(100, 0), Copying(100, 60))))
+    with pytest.raises(Fault):
+        await bench.carrying().deliver(1)
+    shown = [
+        (fact.copied_bytes, fact.verified_bytes) if isinstance(fact, TransferProgress) else fact.status
+        for fact in bench.told
+        if not isinstance(fact, CounterIncremented)
+    ]
+    assert shown == [(50, 0), Status.VERIFYING, (100, 0), (100, 60)]
+
+
+async def test_a_copy_that_reported_nothing_shows_verifying_all_the_same(bench: Bench) -> None:
+    await bench.carrying().deliver(1)
+    assert [fact.status for fact in bench.told if isinstance(fact, StatusChanged)] == [Status.VERIFYING]
+
+
+async def test_each_repaired_block_counts_as_a_verify_failure(bench: Bench) -> None:
+    bench.workers.script(CopyFile, evolve(COPIED, repaired_blocks=2))
+    bench.workers.script(PublishFile, SOURCE_FAULT)
+    with pytest.raises(Fault):
+        await bench.carrying().deliver(1)
+    assert bench.told.count(CounterIncremented("verify_failure", "mxf")) == 2
+
+
+# What goes wrong
+
+
+async def test_a_copy_that_arrives_corrupt_is_counted_and_can_be_resumed(
+    bench: Bench,
+) -> None:
+    bench.remember(COPYING)
+    bench.workers.script(CopyFile, CORRUPT)
+    with pytest.raises(Fault, match="altered"):
+        await bench.carrying().deliver(1)
+    assert bench.diary == ["find", "CopyFile"]
+    assert bench.told == [CounterIncremented("verify_failure", "mxf")]
+    assert bench.left == COPYING
+
+
+async def test_a_partial_found_corrupt_at_publishing_is_left_for_a_fresh_one(bench: Bench) -> None:
+    bench.remember(evolve(VERIFIED, blocks=(DIGEST,)))
+    bench.workers.script(PublishFile, CORRUPT)
+    with pytest.raises(Fault, match="altered"):
+        await bench.carrying().deliver(1)
+    assert bench.diary == ["find", "PublishFile", "restart"]
+    left = bench.left
+    assert (left.phase, left.blocks) == (TransferPhase.COPYING, ())
+    assert left.partial != VERIFIED.partial
+    assert has_our_tag(IDENTITY, left.partial)
+    assert bench.ledger.left == [(NAS, VERIFIED.partial)]
+
+
+async def test_a_publication_that_meets_an_outage_is_tried_again_as_it_stands(bench: Bench) -> None:
+    bench.remember(VERIFIED)
+    bench.workers.script(PublishFile, OUTAGE)
+    with pytest.raises(Fault):
+        await bench.carrying().deliver(1)
+    assert bench.left == VERIFIED
+
+
+async def test_a_copy_in_which_nothing_moves_is_an_outage(bench: Bench, autojump_clock: MockClock) -> None:
+    bench.workers.script(CopyFile, SILENCE)
+    with pytest.raises(Fault, match="nothing moved for 30 s") as caught:
+        await bench.carrying().deliver(1)
+    assert (caught.value.kind, caught.value.reason) == (FaultKind.DESTINATION, OutageReason.HUNG)
+    assert autojump_clock.current_time() == 30.0
+
+
+async def test_a_worker_that_dies_over_the_source_may_have_let_go_of_it_so_another_is_asked(
+    bench: Bench,
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(RemoveSource, DIED, SourceRemoved(None))
+    assert not (await bench.carrying().deliver(1)).kept
+    assert bench.diary == ["find", "RemoveSource", "RemoveSource", "finish"]
+    bench.remember(PUBLISHED)
+    bench.workers.script(RemoveSource, DIED, DIED)
+    with pytest.raises(Fault, match="died"):
+        await bench.carrying().deliver(1)
+    assert bench.left == PUBLISHED
+
+
+async def test_a_source_that_cannot_be_settled_in_time_is_an_outage_of_the_source(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(RemoveSource, SILENCE)
+    with pytest.raises(Fault, match="source: nothing moved for 30 s") as caught:
+        await bench.carrying().deliver(1)
+    assert caught.value.kind is FaultKind.SOURCE_OUTAGE
+    assert autojump_clock.current_time() == 30.0
+    assert bench.left == PUBLISHED
+
+
+@pytest.mark.parametrize(("after", "error"), [("keep", None), ("delete", "a writer holds it open")])
+async def test_a_source_that_stays_is_remembered_with_the_reason_unless_the_route_keeps_it(
+    bench: Bench, after: Literal["delete", "keep"], error: str | None
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.route = evolve(ROUTE, after=after)
+    bench.workers.script(RemoveSource, SourceRemoved("a writer holds it open"))
+    delivery = await bench.carrying().deliver(3)
+    assert delivery.kept
+    assert bench.ledger.ended == [Ended("a.mxf", "kept", 3, error, f"{NAS}/a_1.mxf")]
+
+
+# Giving up
+
+
+async def test_a_file_given_up_before_its_transfer_began_is_in_the_history(bench: Bench) -> None:
+    await bench.giving_up().abort(3, "unreadable")
+    assert bench.diary == ["find", "record_failure"]
+    assert bench.ledger.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
+
+
+async def test_there_is_nothing_to_forget_of_what_never_began(bench: Bench) -> None:
+    await bench.giving_up().abort(0, None)
+    assert bench.diary == ["find"]
+
+
+async def test_a_delivered_file_that_is_given_up_was_delivered_and_kept(bench: Bench) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(LookUpSource, SourceExists(exists=True))
+    await bench.giving_up().abort(3, "cannot be deleted")
+    assert bench.ledger.ended == [Ended("a.mxf", "kept", 3, "cannot be deleted", f"{NAS}/a_1.mxf")]
+
+
+async def test_a_delivered_file_whose_source_has_gone_by_then_was_delivered(bench: Bench) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(LookUpSource, SourceExists(exists=False))
+    await bench.giving_up().abort(1, None)
+    assert bench.ledger.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
+
+
+@pytest.mark.parametrize("transfer", [COPYING, VERIFIED])
+async def test_giving_up_removes_the_partial_first(bench: Bench, transfer: Transfer) -> None:
+    bench.remember(transfer)
+    await bench.giving_up().abort(3, "unreadable")
+    assert bench.diary == ["find", "DiscardPartial", "finish"]
+    assert bench.ledger.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
+
+
+async def test_forgetting_leaves_neither_partial_nor_history(bench: Bench) -> None:
+    bench.remember(COPYING)
+    await bench.giving_up().abort(1, None)
+    assert bench.diary == ["find", "DiscardPartial", "drop"]
+    assert (bench.ledger.transfers, bench.ledger.ended) == ({}, [])
+
+
+async def test_a_whole_copy_whose_source_seems_gone_is_left_for_the_sweep(bench: Bench) -> None:
+    bench.remember(VERIFIED)
+    await bench.giving_up().abort(1, None)
+    assert bench.diary == ["find"]
+    assert list(bench.ledger.transfers.values()) == [VERIFIED]
+
+
+async def test_a_copy_that_hangs_on_its_source_is_an_outage_of_the_source(bench: Bench) -> None:
+    bench.workers.script(CopyFile, Says(None, silent_side=Side.SOURCE))
+    with pytest.raises(Fault, match="source: nothing moved for 30 s") as caught:
+        await bench.carrying().deliver(1)
+    assert caught.value.kind is FaultKind.SOURCE_OUTAGE
+
+
+async def test_a_partial_that_a_stuck_worker_holds_is_waited_for_and_then_resumed(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    bench.workers.script(CopyFile, BUSY, BUSY, COPIED)
+    await bench.carrying().deliver(1)
+    assert [request.digests for request in bench.copies()] == 3 * [(DIGEST,)]
+    assert len({request.partial for request in bench.copies()}) == 1
+    assert autojump_clock.current_time() == 2 * BUSY_RETRY_S
+
+
+async def test_after_the_stall_timeout_a_copy_begins_again_beside_a_partial_that_stays_held(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    bench.workers.script(CopyFile, *int(30.0 / BUSY_RETRY_S) * [BUSY], COPIED)
+    await bench.carrying().deliver(1)
+    *_, held, fresh = bench.copies()
+    assert (held.partial, held.digests) == (COPYING.partial, (DIGEST,))
+    assert fresh.partial != COPYING.partial
+    assert fresh.digests == ()
+    published = [request for _, request in bench.workers.asked if isinstance(request, PublishFile)]
+    assert [request.partial for request in published] == [fresh.partial]
+    assert bench.ledger.diary.count("restart") == 1
+    assert autojump_clock.current_time() == 30.0
+
+
+# Growing files
+
+
+def followed(*replies: Reply) -> Says:
+    return Says(Followed(3), replies)
+
+
+async def test_a_growing_file_is_followed_from_what_is_known_and_every_checkpoint_is_journaled(
+    bench: Bench,
+) -> None:
+    bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
+    bench.workers.script(FollowFile, followed(Checkpoint(1, DIGEST * 2), BlockPatched(0, HEAD)))
+    errand = bench.following()
+    await errand.follow()
+    assert bench.diary == ["find", "FollowFile", "checkpoint", "patch"]
+    assert bench.left.blocks == (HEAD, DIGEST, DIGEST)
+    [request] = [request for _, request in bench.workers.asked if isinstance(request, FollowFile)]
+    assert (request.partial, request.digests, request.trusted_blocks) == (COPYING.partial, (DIGEST,), 0)
+    assert errand.trusted_blocks == {COPYING.partial: 3}
+
+
+async def test_a_growing_file_that_is_new_begins_and_another_file_of_its_name_goes_first(
+    bench: Bench,
+) -> None:
+    bench.workers.script(FollowFile, followed())
+    await bench.following().follow()
+    assert bench.diary == ["find", "begin", "FollowFile"]
+    bench.diary.clear()
+    bench.remember(evolve(COPYING, signature=but(OLDER, inode=9)))
+    await bench.following().follow()
+    assert bench.diary == ["find", "DiscardPartial", "drop", "begin", "FollowFile"]
+
+
+@pytest.mark.parametrize("transfer", [VERIFIED, PUBLISHED])
+async def test_what_was_delivered_in_this_very_state_is_not_followed(
+    bench: Bench, transfer: Transfer
+) -> None:
+    bench.remember(transfer)
+    await bench.following().follow()
+    assert bench.diary == ["find"]
+
+
+async def test_what_was_proven_while_following_is_trusted_once_at_the_end(bench: Bench) -> None:
+    bench.workers.script(FollowFile, followed(Checkpoint(0, DIGEST * 3)))
+    bench.workers.script(CopyFile, BUSY, SOURCE_FAULT, COPIED)
+    bench.remember(evolve(COPYING, signature=OLDER))
+    following = bench.following()
+    await following.follow()
+    for attempt, ends in ((1, pytest.raises(Fault)), (2, nullcontext())):
+        errand = bench.carrying()
+        errand.trusted_blocks = following.trusted_blocks
+        with ends:
+            await errand.deliver(attempt)
+    asked = [(request.source_changed, request.trusted_blocks) for request in bench.copies()]
+    assert asked == [(True, 3), (True, 3), (True, 0)], "the first one was kept waiting by a killed worker"
+
+
+@pytest.mark.parametrize(
+    ("replies", "proven"),
+    [
+        ((), 0),
+        ((TrustedBlocks(2),), 2),
+        ((TrustedBlocks(0), Checkpoint(0, DIGEST * 3)), 3),
+        ((TrustedBlocks(2), Checkpoint(3, DIGEST, past_cache=False)), 2),
+    ],
+    ids=["silence", "less than before", "verified anew", "read from the cache alone"],
+)
+async def test_nothing_counts_as_proven_but_what_the_last_follower_has_seen_itself(
+    bench: Bench, replies: tuple[Reply, ...], proven: int
+) -> None:
+    bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,) * 3))
+    bench.workers.script(FollowFile, followed(*replies))
+    errand = bench.following()
+    errand.trusted_blocks = {COPYING.partial: 3}
+    await errand.follow()
+    assert errand.trusted_blocks.get(COPYING.partial, 0) == proven
+
+
+async def test_what_was_copied_while_it_grew_is_compared_even_if_it_grew_no_more(bench: Bench) -> None:
+    bench.workers.script(FollowFile, followed(TrustedBlocks(0), Checkpoint(0, DIGEST)))
+    following, carrying = bench.following(), bench.carrying()
+    carrying.trusted_blocks = following.trusted_blocks
+    await following.follow()
+    await carrying.deliver(1)
+    assert (bench.copy_order.source_changed, bench.copy_order.trusted_blocks) == (True, 1)
+
+
+async def test_a_revised_copy_is_of_the_last_state_before_its_name_is_decided(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
+    bench.workers.script(CopyFile, Says(COPIED, (BlockPatched(0, HEAD),)))
+    await bench.carrying().deliver(1)
+    assert bench.diary == ["find", "CopyFile", "patch", "rebase", *RESUME[2:]]
+
+
+async def test_a_copy_of_the_state_that_is_remembered_is_not_revised(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    await bench.carrying().deliver(1)
+    assert not bench.copy_order.source_changed
+    assert "rebase" not in bench.diary
+
+
+async def test_a_source_that_does_not_say_whether_a_delivered_file_is_gone_is_no_outage_of_the_destination(
+    bench: Bench,
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(LookUpSource, SILENCE)
+    with pytest.raises(Fault) as caught:
+        await bench.giving_up().abort(3, "a writer holds it open")
+    assert caught.value.kind is FaultKind.SOURCE_OUTAGE
+    assert bench.left == PUBLISHED

@@ -1,0 +1,347 @@
+"""A schedule, a simulated copier behind it, and what has to be true of every decision."""
+
+import math
+from collections import Counter as Tally
+from collections.abc import Sequence
+from typing import TypeVar
+
+from attrs import define, evolve, field
+
+from agent.actors.broadcaster.status_model import StatusModel
+from agent.actors.dispatcher.job import MAX_SUSPICIONS, Job, JobState
+from agent.actors.dispatcher.job_table import SchedulerDecisions
+from agent.actors.dispatcher.scheduler import Scheduler
+from agent.config.sections import DestinationPlan
+from agent.messages.broadcaster import CounterIncremented, GenerationStarted, StatusChanged
+from agent.messages.copier_pool import AbortTransfer, CancelCopies, CopierPoolInbox, Copy, RecoverDestination
+from agent.messages.dispatcher import Aborted, Delivered, DestinationState, SchedulerInput, SourceChecked
+from agent.model.errors import Fault, FaultKind
+from agent.model.source_file import FileVersion
+from agent.model.transfer import PriorResult, Status
+from tests.samples import ROUTE, a_config, a_delivery, a_file, failed_before, kept_before
+
+URGENT = evolve(ROUTE, name="urgent", workers=1, max_attempts=2, priority=5)
+PLAIN = evolve(ROUTE, name="plain", workers=2, max_attempts=3, retry_delay_s=0.0)
+ALONE = evolve(ROUTE, name="alone", destination="/tape", workers=1, max_attempts=1)
+CONFIG = a_config(URGENT, PLAIN, ALONE)
+ROUTES = {route.name: route for route in CONFIG.routes}
+PLACES = [(route, path) for route in ROUTES for path in ("a", "b")]
+SIZES = [10, 40, 90]
+PAUSING = (FaultKind.DESTINATION, FaultKind.JOURNAL, FaultKind.BUSY, FaultKind.SOURCE_OUTAGE)
+HELD_UP = [Fault(FaultKind.JOURNAL, "journal: disk full"), Fault(FaultKind.BUSY, "a stuck worker")]
+OWN_FAULTS = [Fault(kind, f"{kind.value} fault") for kind in FaultKind if kind not in PAUSING]
+
+
+T = TypeVar("T")
+
+
+def one_of(choices: Sequence[T], which: int) -> T:
+    return choices[which % len(choices)]
+
+
+def some(choices: Sequence[T], which: int) -> list[T]:
+    """One of them, or none where there is none."""
+    return [one_of(choices, which)] if choices else []
+
+
+@define
+class Out:
+    """An order that the simulated copier carries out."""
+
+    order: Copy | AbortTransfer
+    size_bytes: int
+    written_bytes: int
+    probed_bytes: int
+    halted: bool = False
+
+
+@define
+class Place:
+    """A destination as the test knows it."""
+
+    plan: DestinationPlan
+    is_open: bool = False
+    swept: bool = False
+    distrusted_until_s: float = -math.inf
+    free_bytes: int | None = None
+    deliveries: int = 0
+    out: dict[str, Out] = field(factory=dict)
+
+    def lacks(self, missing_bytes: int) -> bool:
+        return self.is_open and self.free_bytes is not None and missing_bytes > self.free_bytes
+
+    def fits(self, missing_bytes: int) -> bool:
+        needed = sum(max(0, out.size_bytes - out.probed_bytes) for out in self.out.values())
+        return self.free_bytes is None or missing_bytes <= self.free_bytes - needed
+
+    def has_credit(self) -> bool:
+        return self.is_open and len(self.out) < self.plan.workers
+
+
+@define
+class Case:
+    """What has to be true of one job, from all that was told about it."""
+
+    job: Job
+    attempts: int = 0
+    not_before_s: float = -math.inf
+    not_away_before_s: float = -math.inf
+    arrived_bytes: int = 0
+    cancelled: bool = False
+    withdrawn: bool = False
+    fails: bool = False
+    times_failed: int = 0
+    verified_bytes: int = -1
+    deliveries_seen: int = 0
+    setbacks: int = 0
+    doubts: int = 0
+
+    def attempt_failed(self, kind: FaultKind, now_s: float) -> None:
+        self.attempts += 1
+        if kind is FaultKind.CONFLICT or self.attempts == self.job.route.max_attempts:
+            self.fails = True
+        else:
+            self.not_before_s = now_s + self.job.route.retry_delay_s
+
+    def met_outage(self, verified_bytes: int, deliveries: int) -> bool:
+        further, alone = verified_bytes > self.verified_bytes, deliveries == self.deliveries_seen
+        self.setbacks = 0 if further else self.setbacks + 1
+        self.doubts = 0 if further else self.doubts + (not alone)
+        self.verified_bytes, self.deliveries_seen = verified_bytes, deliveries
+        return self.doubts >= MAX_SUSPICIONS
+
+
+class Dispatching:
+    """The schedule and all that is known of it from outside; `handle` checks each of its decisions."""
+
+    def __init__(self, paused: set[str], ends: dict[tuple[str, str], str]) -> None:
+        self.now_s = 0.0
+        self.version = 0
+        self.places = {plan.destination: Place(plan) for plan in CONFIG.destinations()}
+        self.cases: dict[int, Case] = {}
+        self.announced: dict[str, FileVersion] = {}
+        self.delivered: dict[str, FileVersion] = {}
+        self.view = StatusModel()
+        self.view.apply(GenerationStarted(CONFIG.routes, 0.0))
+        self.paused = set(paused)
+        self.shut: dict[str, float] = {}
+        self.unreadable: set[str] = set()
+        self.memory: dict[str, PriorResult] = {}
+        for (route, path), end in ends.items():
+            file = a_file(path, route=route, version=0)
+            self.memory[file.id] = kept_before(file) if end == "kept" else failed_before(file)
+        self.schedule = Scheduler.start(CONFIG, paused)
+        self.check(self.schedule.take(), {})
+
+    # The copier and the places it copies to
+
+    @property
+    def at(self) -> float:
+        return 1000.0 + self.now_s
+
+    def place(self, file: FileVersion) -> Place:
+        return self.places[ROUTES[file.route].destination]
+
+    def out(self, *kinds: type[Copy | AbortTransfer]) -> list[FileVersion]:
+        outs = [out for place in self.places.values() for out in place.out.values()]
+        return [out.order.file for out in outs if isinstance(out.order, kinds)]
+
+    def halted(self) -> list[FileVersion]:
+        return [file for file in self.out(Copy, AbortTransfer) if self.place(file).out[file.id].halted]
+
+    def case(self, job: Job) -> Case:
+        return self.cases.setdefault(id(job), Case(job))
+
+    def came_back(self, file: FileVersion) -> Case:
+        case = self.case(self.schedule.roster.jobs[file.id])
+        case.arrived_bytes = self.place(file).out.pop(file.id).written_bytes
+        return case
+
+    def ends_early(self, case: Case) -> bool:
+        if case.job.state is JobState.ABORTING:
+            return True
+        if case.withdrawn:
+            return True
+        case.fails = case.fails or case.cancelled
+        return case.cancelled
+
+    def done(self, file: FileVersion) -> None:
+        self.came_back(file)
+        self.place(file).deliveries += 1
+        self.delivered[file.id] = file
+        self.handle(Delivered(file, a_delivery(file.signature.size_bytes), self.at))
+
+    def put_away(self, file: FileVersion) -> None:
+        wanted = self.came_back(file).job.retry_wanted
+        self.handle(Aborted(file, self.at))
+        job = self.schedule.roster.jobs.get(file.id)
+        assert not wanted or job is None or job.state in (JobState.QUEUED, JobState.RUNNING)
+
+    def probe(self, state: DestinationState) -> None:
+        place = self.places[state.destination]
+        halts: dict[str, set[str] | None] = {}
+        if state.reason is not None:
+            halts = self.closed(place)
+        elif state.began_s > place.distrusted_until_s:
+            place.swept = place.swept and place.is_open
+            place.is_open = True
+        else:
+            self.handle(state)
+            return
+        place.free_bytes = state.free_bytes
+        for out in place.out.values():
+            out.probed_bytes = out.written_bytes
+        self.handle(state, halts)
+
+    def scanned(self, reach: SourceChecked) -> None:
+        if reach.error:
+            self.cannot_be_read(reach.route)
+        elif reach.began_s > self.shut.get(reach.route, -math.inf):
+            self.unreadable.discard(reach.route)
+        self.handle(reach)
+
+    def cannot_be_read(self, route: str) -> None:
+        self.shut[route] = self.now_s
+        self.unreadable.add(route)
+
+    @staticmethod
+    def closed(place: Place) -> dict[str, set[str] | None]:
+        """Which halts have to follow from this place being closed: all that runs, but only once."""
+        was_open, place.is_open, place.swept = place.is_open, False, False
+        return {place.plan.destination: None} if was_open and place.out else {}
+
+    # What has to be true of every decision
+
+    def handle(self, message: SchedulerInput | None, halts: dict[str, set[str] | None] | None = None) -> None:
+        self.schedule.handle(message, self.now_s, self.at)
+        self.check(self.schedule.take(), halts or {})
+
+    def check(self, effects: SchedulerDecisions, halts: dict[str, set[str] | None]) -> None:
+        self.check_facts(effects)
+        for destination, place in self.places.items():
+            orders = [order for where, order in effects.commands if where == destination]
+            assert len(orders) <= 2 * place.plan.workers + 2
+            self.check_halts(destination, orders, halts)
+            while orders:
+                self.check_order(place, orders)
+                del orders[0]
+            self.check_nothing_idles(place)
+
+    def check_halts(
+        self, destination: str, orders: list[CopierPoolInbox], halts: dict[str, set[str] | None]
+    ) -> None:
+        found = [order.file_ids for order in orders if isinstance(order, CancelCopies)]
+        expected = [halts[destination]] if destination in halts else []
+        assert [None if ids is None else set(ids) for ids in found] == expected
+
+    def check_order(self, place: Place, orders: list[CopierPoolInbox]) -> None:
+        match orders[0]:
+            case RecoverDestination(device):
+                assert place.is_open
+                assert not place.swept
+                assert device == 7
+                place.swept = True
+            case CancelCopies(file_ids):
+                for file_id in place.out if file_ids is None else file_ids:
+                    place.out[file_id].halted = True
+            case Copy() | AbortTransfer() as order:
+                assert place.swept
+                assert place.has_credit()
+                assert all(order.file.id not in each.out for each in self.places.values())
+                case = self.case(self.schedule.roster.jobs[order.file.id])
+                assert case.job.file == order.file
+                place.out[order.file.id] = self.ordered(place, order, case, orders)
+
+    def ordered(
+        self, place: Place, order: Copy | AbortTransfer, case: Case, orders: list[CopierPoolInbox]
+    ) -> Out:
+        if isinstance(order, AbortTransfer):
+            assert (order.error is not None) is case.fails
+            assert order.attempts == case.job.attempts
+            assert case.fails or case.withdrawn
+            assert self.now_s >= case.not_away_before_s
+            return Out(order, 0, 0, 0)
+        assert self.now_s >= case.not_before_s
+        assert order.attempt == case.attempts + 1 <= case.job.route.max_attempts
+        assert not case.withdrawn
+        assert self.announced[order.file.id] == order.file
+        assert case.job is self.next_in_line(place, orders)
+        return Out(order, order.file.signature.size_bytes, case.arrived_bytes, case.arrived_bytes)
+
+    def next_in_line(self, place: Place, orders: list[CopierPoolInbox]) -> Job:
+        """Of all that waited when the first of these orders was given: the one whose turn it was."""
+        ordered = {order.file.id for order in orders if isinstance(order, Copy)}
+        jobs = (
+            job
+            for job in self.schedule.roster.jobs.values()
+            if self.is_waiting(job, place) or job.file.id in ordered
+        )
+        cases = [case for case in map(self.case, jobs) if place.fits(self.missing_bytes(case))]
+        best = min(cases, key=lambda case: (case.setbacks, -case.job.route.priority, case.job.queue_number))
+        return best.job
+
+    def is_waiting(self, job: Job, place: Place) -> bool:
+        here = job.route.name in place.plan.routes
+        return here and job.state is JobState.QUEUED and job.route.name not in self.paused | self.unreadable
+
+    @staticmethod
+    def missing_bytes(case: Case) -> int:
+        return case.job.file.signature.size_bytes - case.arrived_bytes
+
+    def check_nothing_idles(self, place: Place) -> None:
+        """A free place on an open destination is used by whatever can use it."""
+        jobs = self.schedule.roster.jobs.values()
+        if place.has_credit():
+            waiting = [self.case(job) for job in jobs if self.is_waiting(job, place)]
+            assert not [case for case in waiting if place.fits(self.missing_bytes(case))]
+            leaving = [
+                job for job in jobs if job.state is JobState.ABORTING and self.place(job.file) is place
+            ]
+            assert all(
+                job.file.id in place.out or self.case(job).not_away_before_s > self.now_s for job in leaving
+            )
+
+    def check_facts(self, effects: SchedulerDecisions) -> None:
+        failed = Tally(
+            fact.file_id
+            for fact in effects.events
+            if isinstance(fact, StatusChanged) and fact.status is Status.FAILED
+        )
+        for fact in effects.events:
+            if not isinstance(fact, CounterIncremented):
+                self.view.apply(fact)
+        for job in self.schedule.roster.jobs.values():
+            case = self.case(job)
+            if id(job) not in self.cases or job.error == "unreadable":
+                case.fails = True
+            case.times_failed += failed[job.file.id]
+            assert case.times_failed == case.fails
+        for file_id, file in self.announced.items():
+            self.check_shown(file_id, file)
+
+    def check_shown(self, file_id: str, file: FileVersion) -> None:
+        row = self.view._find(file_id)
+        assert row is not None
+        job = self.schedule.roster.jobs.get(file_id)
+        if job is None:
+            assert self.delivered[file_id] == file
+            assert row.status is Status.COMPLETED
+        elif not self.case(job).withdrawn:
+            assert job.file == file
+            assert row.status is self.status(job)
+            assert row.attempts == job.attempts
+        else:
+            assert job.successor == file
+
+    def status(self, job: Job) -> Status:
+        match job.state:
+            case JobState.QUEUED:
+                place = self.place(job.file)
+                lacks = job.waits_for_space and place.lacks(self.missing_bytes(self.case(job)))
+                paused = job.route.name in self.paused | self.unreadable or not place.is_open or lacks
+                return Status.PAUSED if paused else Status.IN_QUEUE
+            case JobState.RETRYING:
+                return Status.IN_QUEUE
+            case JobState.RUNNING:
+                return Status.COPYING
+        return Status.FAILED

@@ -1,0 +1,258 @@
+"""Random sequences of everything that can happen to the dispatcher, with a simulated copier behind it."""
+
+import math
+from collections.abc import Callable
+
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.actors.dispatcher.job import JobState
+from agent.messages.broadcaster import StatusChanged
+from agent.messages.copier_pool import AbortTransfer, Copy
+from agent.messages.dispatcher import (
+    AttemptFailed,
+    BytesWritten,
+    Cancel,
+    Gone,
+    Interrupted,
+    PauseRoute,
+    Ready,
+    ResumeRoute,
+    Retry,
+    SourceChecked,
+)
+from agent.model.errors import Fault, FaultKind
+from agent.model.transfer import Status
+from tests.actors.dispatcher.scheduler_driver import (
+    CONFIG,
+    HELD_UP,
+    OWN_FAULTS,
+    PLACES,
+    ROUTES,
+    SIZES,
+    Dispatching,
+    one_of,
+    some,
+)
+from tests.samples import OUTAGE, a_file, but, unusable, usable
+
+SOURCE_OUTAGE = Fault(FaultKind.SOURCE_OUTAGE, "source: no answer")
+
+
+class House(Dispatching):
+    """The schedule among all that talks to it; steps pick `which` and `what` from what there is."""
+
+    # What the stability trackers say
+
+    def a_file_is_ready(self, which: int, what: int) -> None:
+        route, path = one_of(PLACES, which)
+        self.version += 1
+        file = a_file(path, one_of(SIZES, what), self.version, route)
+        if file.id in self.announced:
+            return
+        if what % 5 == 0:
+            file = a_file(path, version=0, route=route)
+        for status in (Status.DISCOVERED, Status.READY):
+            self.view.apply(StatusChanged(file.id, status, self.at, file, ""))
+        self.announced[file.id] = file
+        memory = None if file.id in self.schedule.roster.jobs else self.memory.pop(file.id, None)
+        remembered = memory if memory is not None and memory.signature == file.signature else None
+        if remembered is not None and remembered.result == "kept":
+            self.delivered[file.id] = file
+        self.handle(Ready(file, self.at, memory))
+        if remembered is not None and remembered.result == "failed":
+            assert self.schedule.roster.jobs[file.id].state is JobState.FAILED
+
+    def a_file_leaves(self, which: int, what: int) -> None:
+        changed = what % 2 == 0
+        for file in some(list(self.announced.values()), which):
+            del self.announced[file.id]
+            if file.id in self.schedule.roster.jobs:
+                self.case(self.schedule.roster.jobs[file.id]).withdrawn = True
+            if changed:
+                again = evolve(file, signature=but(file.signature, mtime_ns=-1))
+                self.view.apply(StatusChanged(file.id, Status.GROWING, self.at, again, ""))
+            self.handle(Gone(file, self.at, changed))
+
+    # What the copier says
+
+    def a_copy_arrives(self, which: int, _what: int) -> None:
+        for file in some(self.out(Copy), which):
+            self.done(file)
+
+    def an_attempt_fails(self, which: int, what: int) -> None:
+        fault = one_of(OWN_FAULTS, what)
+        for file in some(self.out(Copy), which):
+            case = self.came_back(file)
+            if not self.ends_early(case):
+                case.attempt_failed(fault.kind, self.now_s)
+            self.handle(AttemptFailed(file, fault, self.at))
+
+    def an_order_meets_an_outage(self, which: int, what: int) -> None:
+        verified_bytes = what // 8
+        for file in some(self.out(Copy, AbortTransfer), which):
+            place, case = self.place(file), self.came_back(file)
+            doubted = case.met_outage(verified_bytes, place.deliveries)
+            if case.job.state is JobState.ABORTING:
+                case.not_away_before_s = self.now_s + case.job.route.retry_delay_s
+            elif not self.ends_early(case) and doubted:
+                case.attempt_failed(OUTAGE.kind, self.now_s)
+            halts = self.closed(place)
+            place.distrusted_until_s = self.now_s
+            self.handle(Interrupted(file, OUTAGE, verified_bytes, self.at), halts)
+
+    def a_source_cannot_be_read(self, which: int, _what: int) -> None:
+        for file in some(self.out(Copy), which):
+            self.ends_early(self.came_back(file))
+            self.cannot_be_read(file.route)
+            self.handle(Interrupted(file, SOURCE_OUTAGE, 0, self.at))
+
+    def an_order_is_held_up(self, which: int, what: int) -> None:
+        for file in some(self.out(Copy, AbortTransfer), which):
+            case = self.came_back(file)
+            due_s = self.now_s + case.job.route.retry_delay_s
+            if case.job.state is JobState.ABORTING:
+                case.not_away_before_s = due_s
+            elif not self.ends_early(case):
+                case.not_before_s = due_s
+            self.handle(Interrupted(file, one_of(HELD_UP, what), 0, self.at))
+
+    def a_halted_order_stops(self, which: int, _what: int) -> None:
+        for file in some(self.halted(), which):
+            self.ends_early(self.came_back(file))
+            self.handle(Interrupted(file, None, 0, self.at))
+
+    def a_transfer_is_put_away(self, which: int, _what: int) -> None:
+        for file in some(self.out(AbortTransfer), which):
+            self.put_away(file)
+
+    def a_copy_advances(self, which: int, what: int) -> None:
+        for file in some(self.out(Copy), which):
+            self.place(file).out[file.id].written_bytes = what
+            self.handle(BytesWritten(file.id, what))
+
+    def an_old_figure_arrives(self, which: int, _what: int) -> None:
+        route, path = one_of(PLACES, which)
+        file = a_file(path, route=route)
+        if file.id not in self.place(file).out:
+            self.handle(BytesWritten(file.id, 10**9))
+
+    # What the storage monitors say
+
+    def a_probe_succeeds(self, which: int, what: int) -> None:
+        began_s = self.now_s - what % 2
+        self.probe(usable(one_of(list(self.places), which), began_s, one_of([None, None, 30, 60, 200], what)))
+
+    def a_probe_fails(self, which: int, _what: int) -> None:
+        self.probe(unusable(one_of(list(self.places), which), self.now_s))
+
+    # What the watchers say
+
+    def a_source_is_scanned(self, which: int, what: int) -> None:
+        route = one_of(CONFIG.routes, which).name
+        self.scanned(SourceChecked(route, "" if what % 3 else "source: no answer", self.now_s - what % 2))
+
+    # What the operator says, and time
+
+    def a_route_is_paused(self, which: int, _what: int) -> None:
+        route = one_of(CONFIG.routes, which)
+        self.paused.add(route.name)
+        copies = {file.id for file in self.out(Copy) if file.route == route.name}
+        self.handle(PauseRoute(route.name), {route.destination: copies} if copies else {})
+
+    def a_route_is_resumed(self, which: int, _what: int) -> None:
+        route = one_of(CONFIG.routes, which).name
+        self.paused.discard(route)
+        self.handle(ResumeRoute(route))
+
+    def a_file_is_cancelled(self, which: int, _what: int) -> None:
+        route, path = one_of(PLACES, which)
+        file_id = a_file(path, route=route).id
+        job = self.schedule.roster.jobs.get(file_id)
+        halts: dict[str, set[str] | None] = {}
+        if job is not None and job.state is JobState.RUNNING:
+            self.case(job).cancelled = True
+            halts = {job.route.destination: {file_id}}
+        elif job is not None and job.state in (JobState.QUEUED, JobState.RETRYING):
+            self.case(job).fails = True
+        self.handle(Cancel(file_id), halts)
+
+    def failed_files_are_tried_again(self, which: int, what: int) -> None:
+        route, path = one_of(PLACES, which)
+        file_id = a_file(path, route=route).id if what % 4 else None
+        before = list(self.schedule.roster.jobs.values())
+        failed = [job for job in before if job.state is JobState.FAILED and file_id in (None, job.file.id)]
+        self.handle(Retry(file_id))
+        for job in failed:
+            assert self.schedule.roster.jobs[job.file.id].state in (JobState.QUEUED, JobState.RUNNING)
+
+    def time_passes(self, which: int, _what: int) -> None:
+        self.now_s += one_of([0.5, 5.0, 60.0], which)
+        self.handle(None)
+
+    def all_goes_well_again(self) -> None:
+        for destination in self.places:
+            self.now_s += 1.0
+            self.probe(usable(destination, self.now_s))
+        for number, route in enumerate(CONFIG.routes):
+            self.a_route_is_resumed(number, 0)
+            self.scanned(SourceChecked(route.name, "", self.now_s))
+        while self.schedule.due_s() < math.inf or self.out(Copy, AbortTransfer):
+            for file in self.out(AbortTransfer):
+                self.put_away(file)
+            for file in self.out(Copy):
+                self.done(file)
+            self.time_passes(which=1, _what=0)
+
+
+STEPS = st.tuples(
+    st.sampled_from(
+        [
+            *3 * [House.a_file_is_ready],
+            House.a_file_leaves,
+            *2 * [House.a_copy_arrives],
+            *2 * [House.an_attempt_fails],
+            *2 * [House.an_order_meets_an_outage],
+            House.a_source_cannot_be_read,
+            House.an_order_is_held_up,
+            *2 * [House.a_halted_order_stops],
+            *2 * [House.a_transfer_is_put_away],
+            House.a_copy_advances,
+            House.an_old_figure_arrives,
+            *5 * [House.a_probe_succeeds],
+            House.a_probe_fails,
+            *2 * [House.a_source_is_scanned],
+            House.a_route_is_paused,
+            *2 * [House.a_route_is_resumed],
+            House.a_file_is_cancelled,
+            House.failed_files_are_tried_again,
+            *2 * [House.time_passes],
+        ]
+    ),
+    st.integers(0, 11),
+    st.integers(0, 40),
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.sets(st.sampled_from(sorted(ROUTES)), max_size=1),
+    st.dictionaries(st.sampled_from(PLACES), st.sampled_from(["kept", "failed"]), max_size=2),
+    st.one_of(st.lists(STEPS), st.lists(STEPS, min_size=60, max_size=160)),
+)
+def test_whatever_happens_every_file_at_the_source_ends_delivered_or_failed(
+    paused: set[str],
+    ends: dict[tuple[str, str], str],
+    steps: list[tuple[Callable[[House, int, int], None], int, int]],
+) -> None:
+    house = House(paused, ends)
+    for step, which, what in steps:
+        step(house, which, what)
+    house.all_goes_well_again()
+    failed = house.schedule.roster.jobs
+    assert all(job.state is JobState.FAILED for job in failed.values())
+    assert all(house.announced[file_id] == job.file for file_id, job in failed.items())
+    assert all(
+        house.delivered[file_id] == house.announced[file_id] for file_id in house.announced.keys() - failed
+    )

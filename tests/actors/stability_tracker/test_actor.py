@@ -1,0 +1,141 @@
+import pytest
+import trio
+from attrs import evolve, frozen
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from agent.actors.stability_tracker import actor as stability_tracker
+from agent.actors.stability_tracker.actor import BATCH_FILES
+from agent.actors.stability_tracker.tracker import StabilityTracker
+from agent.messages.broadcaster import SourceState, StatusesChanged
+from agent.messages.channels import BroadcasterInbox, DispatcherInbox
+from agent.messages.dispatcher import Gone, MessageBatch, Ready
+from agent.messages.stability_tracker import ScanResult
+from agent.messages.watcher import Examine, WatcherInbox
+from tests.fakes import FakeLedger, lose_patience
+from tests.samples import CLOSED, ROUTE, a_file, a_look, a_scan, an_entry, kept_before
+
+A_ROUTE = evolve(ROUTE, stable_s=10.0, scan_s=4.0)
+
+
+@frozen
+class Ends:
+    scans: trio.MemorySendChannel[ScanResult]
+    looks: trio.MemoryReceiveChannel[WatcherInbox]
+    orders: trio.MemoryReceiveChannel[DispatcherInbox]
+    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+
+
+def track(
+    nursery: trio.Nursery, ledger: FakeLedger | None = None, *, looks: int = 64, facts: int = 64
+) -> Ends:
+    scans_in, scans_out = trio.open_memory_channel[ScanResult](0)
+    looks_in, looks_out = trio.open_memory_channel[WatcherInbox](looks)
+    orders_in, orders_out = trio.open_memory_channel[DispatcherInbox](64)
+    facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
+    rule = StabilityTracker(A_ROUTE)
+    nursery.start_soon(lose_patience)
+    nursery.start_soon(
+        stability_tracker.run, scans_out, looks_in, orders_in, facts_in, rule, ledger or FakeLedger()
+    )
+    return Ends(scans_in, looks_out, orders_out, facts_out)
+
+
+async def test_a_file_that_stood_still_is_looked_at_and_then_ready(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = track(nursery)
+    await ends.scans.send(a_scan(an_entry("a")))
+    assert await ends.looks.receive() == Examine(("a",))
+    assert autojump_clock.current_time() == A_ROUTE.stable_s
+    await ends.scans.send(a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
+    message = await ends.orders.receive()
+    assert isinstance(message, Ready)
+    assert message.file.path == "a"
+
+
+async def test_many_that_are_ready_at_once_are_said_at_once_but_not_all_of_a_multitude(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = track(nursery)
+    names = [f"{number:03}" for number in range(BATCH_FILES + 5)]
+    await ends.scans.send(a_scan(*map(an_entry, names)))
+    await ends.scans.send(
+        a_look(*(an_entry(name, evidence=CLOSED) for name in names), began_s=A_ROUTE.stable_s)
+    )
+    said = [await ends.orders.receive() for _ in range(2)]
+    assert [len(each.messages) for each in said if isinstance(each, MessageBatch)] == [BATCH_FILES, 5]
+    files = [order.file.path for each in said if isinstance(each, MessageBatch) for order in each.messages]
+    assert files == names
+    assert autojump_clock.current_time() == 0
+
+
+async def test_what_the_journal_knows_of_a_file_comes_along_when_it_is_ready(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ledger = FakeLedger([])
+    file = a_file("a", discovered_at=1000.0)
+    ledger.memories["mxf", "a"] = kept_before(file)
+    ends = track(nursery, ledger)
+    await ends.scans.send(a_scan(an_entry("a"), an_entry("b")))
+    looked = [an_entry(name, evidence=CLOSED) for name in ("a", "b")]
+    await ends.scans.send(a_look(*looked, began_s=10.0))
+    first, second = (
+        Ready(file, 1010.0, kept_before(file)),
+        Ready(a_file("b", discovered_at=1000.0), 1010.0),
+    )
+    assert await ends.orders.receive() == MessageBatch((first, second))
+    assert ledger.diary == ["prior_results"]
+    assert autojump_clock.current_time() == 0
+
+
+async def test_while_the_journal_cannot_be_read_nothing_is_ready_and_that_is_said_once(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = FakeLedger()
+    ledger.broken.add("prior_results")
+    ends = track(nursery, ledger)
+    await ends.scans.send(a_scan(an_entry("a")))
+    await ends.scans.send(a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
+    await trio.sleep(3.5 * stability_tracker.JOURNAL_RETRY_S)
+    assert ends.orders.statistics().current_buffer_used == 0
+    assert len(caplog.records) == 1
+    ledger.broken.clear()
+    assert isinstance(await ends.orders.receive(), Ready)
+    assert autojump_clock.current_time() == 4 * stability_tracker.JOURNAL_RETRY_S
+
+
+async def test_a_ready_file_that_left_is_gone(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    ends = track(nursery)
+    await ends.scans.send(a_scan(an_entry("a")))
+    await ends.scans.send(a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
+    await ends.scans.send(a_scan(began_s=12.0))
+    messages = [await ends.orders.receive() for _ in range(2)]
+    assert [type(message) for message in messages] == [Ready, Gone]
+    assert autojump_clock.current_time() == 0
+
+
+async def test_a_watcher_that_takes_nothing_holds_nobody_up_and_is_asked_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = track(nursery, looks=0)
+    await ends.scans.send(a_scan(an_entry("a")))
+    await trio.sleep(A_ROUTE.stable_s + 1)  # the look was due and could not be told
+    await ends.scans.send(a_scan(an_entry("a"), began_s=11.0))
+    assert await ends.looks.receive() == Examine(("a",))
+    assert autojump_clock.current_time() == A_ROUTE.stable_s + A_ROUTE.scan_s
+
+
+async def test_visitors_know_a_file_before_the_dispatcher_does(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = track(nursery, facts=0)
+    async with trio.open_nursery() as senders:
+        senders.start_soon(ends.scans.send, a_scan(an_entry("a")))
+        first = [await ends.facts.receive(), await ends.facts.receive()]
+    assert [type(fact) for fact in first] == [StatusesChanged, SourceState]
+    await ends.scans.send(a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
+    await wait_all_tasks_blocked()
+    assert ends.orders.statistics().current_buffer_used == 0  # the fact has not been taken yet
+    assert isinstance(await ends.facts.receive(), StatusesChanged)
+    assert isinstance(await ends.orders.receive(), Ready)
+    assert autojump_clock.current_time() == 0

@@ -1,0 +1,235 @@
+"""Random lives of files, against promise S4 written down once more."""
+
+import math
+from collections.abc import Iterator
+
+from attrs import define, evolve, field
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.actors.stability_tracker.tracker import StabilityTracker, TrackerDecisions
+from agent.config.sections import Route
+from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
+from agent.messages.dispatcher import Gone, Ready
+from agent.messages.stability_tracker import ScanResult
+from agent.model.source_file import (
+    ContainerState,
+    FinishEvidence,
+    ScannedFile,
+    Signature,
+    UnreadableFolder,
+    WriterState,
+)
+from agent.model.transfer import Status
+from tests.samples import ROUTE, a_scan, a_state
+
+PATHS = ("a.mxf", "day/b.mxf", "day/c.mxf")
+FOLDER = "day"
+ROUTES = st.builds(
+    evolve,
+    st.just(ROUTE),
+    stable_closed_s=st.sampled_from([None, 3.0]),
+    unfinished=st.sampled_from(["hold", "deliver"]),
+)
+SECONDS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 4.0, 7.0, 10.0, 11.0])
+ONE = st.sampled_from(PATHS)
+STEPS = st.one_of(
+    st.tuples(st.just("write"), ONE, st.sampled_from([0, 10, 20]), st.sampled_from(ContainerState)),
+    st.tuples(st.just("remove"), ONE),
+    st.tuples(st.just("open"), ONE, st.sampled_from(WriterState)),
+    st.tuples(st.just("wait"), SECONDS),
+    st.tuples(st.just("scan"), SECONDS, st.booleans()),
+    st.tuples(st.just("hint"), st.sets(ONE), SECONDS),
+    st.tuples(st.just("look"), SECONDS),
+)
+
+TIMELINES = st.one_of(st.lists(STEPS), st.lists(STEPS, min_size=40, max_size=100))
+
+
+@define
+class Recorder:
+    """A source that others write to, and the watcher that reports it to the rule under test."""
+
+    rule: StabilityTracker
+    files: dict[str, tuple[Signature, ContainerState]] = field(factory=dict)
+    writers: dict[str, WriterState] = field(factory=dict)
+    now_s: float = 0.0
+    version: int = 0
+
+    def step(self, step: tuple[object, ...]) -> ScanResult | None:
+        """Whatever the step is, time passes on both sides of a look at the source."""
+        match step:
+            case ("write", str(path), int(size_bytes), ContainerState() as container):
+                self.version += 1
+                self.files[path] = (a_state(size_bytes, self.version), container)
+            case ("remove", str(path)):
+                self.files.pop(path, None)
+            case ("open", str(path), WriterState() as writer):
+                self.writers[path] = writer
+            case ("wait", float(seconds)):
+                self.now_s += seconds
+            case ("scan", float(seconds), bool(hidden)):
+                return self._look(None, frozenset(), seconds, hidden)
+            case ("hint", set() | frozenset() as paths, float(seconds)):
+                return self._look(tuple(str(path) for path in paths), frozenset(), seconds)
+            case ("look", float(seconds)):
+                paths_due = self.rule.due_paths(self.now_s)
+                return self._look(paths_due, frozenset(paths_due), seconds)
+        return None
+
+    def _look(
+        self, looked: tuple[str, ...] | None, closely: frozenset[str], took_s: float, hidden: bool = False
+    ) -> ScanResult:
+        began_s = self.now_s
+        entries = tuple(self._entries(PATHS if looked is None else looked, closely, hidden))
+        self.now_s += took_s
+        unseen = (UnreadableFolder(FOLDER, "denied"),) if hidden else ()
+        return a_scan(*entries, began_s=began_s, took_s=took_s, looked=looked, unseen=unseen)
+
+    def _entries(
+        self, paths: tuple[str, ...], closely: frozenset[str], hidden: bool
+    ) -> Iterator[ScannedFile]:
+        for path in paths:
+            if path in self.files and not (hidden and path.startswith(FOLDER)):
+                signature, container = self.files[path]
+                evidence = FinishEvidence(self.writers.get(path, WriterState.NONE), container)
+                yield ScannedFile(path, signature, evidence if path in closely else None)
+
+
+@define
+class Expectation:
+    """Promise S4 once more: since when each file stands in its state, and what was said of it."""
+
+    route: Route
+    still: dict[str, tuple[Signature, float]] = field(factory=dict)
+    announced: set[str] = field(factory=set)
+
+    def orders(self, scan: ScanResult) -> set[tuple[type, str, bool]]:
+        told: set[tuple[type, str, bool]] = set()
+        for entry in scan.entries:
+            told |= self._entry(entry, scan)
+        for path in self._missing(scan):
+            del self.still[path]
+            if path in self.announced:
+                self.announced.remove(path)
+                told.add((Gone, path, False))
+        return told
+
+    def _entry(self, entry: ScannedFile, scan: ScanResult) -> set[tuple[type, str, bool]]:
+        path, signature = entry.path, entry.signature
+        if self.still.get(path, (None, 0.0))[0] != signature:
+            self.still[path] = (signature, scan.ended_s)
+            was_announced = path in self.announced
+            self.announced.discard(path)
+            return {(Gone, path, True)} if was_announced else set()
+        if path in self.announced or entry.evidence is None:
+            return set()
+        if self._is_finished(signature, entry.evidence, scan.began_s - self.still[path][1]):
+            self.announced.add(path)
+            return {(Ready, path, False)}
+        return set()
+
+    def _is_finished(self, signature: Signature, evidence: FinishEvidence, still_s: float) -> bool:
+        needed_s = self.route.stable_s
+        if evidence.container is ContainerState.CLOSED and evidence.writer is WriterState.NONE:
+            needed_s = self.route.stable_closed_s or needed_s
+        unfinished = evidence.container in (ContainerState.OPEN, ContainerState.TRUNCATED)
+        return (
+            signature.size_bytes > 0
+            and still_s >= needed_s
+            and evidence.writer is not WriterState.OPEN
+            and not (unfinished and self.route.unfinished == "hold")
+        )
+
+    def _missing(self, scan: ScanResult) -> list[str]:
+        present = {entry.path for entry in scan.entries}
+        hidden = tuple(f"{each.folder}/" for each in scan.unreadable)
+        looked = PATHS if scan.examined is None else scan.examined
+        return [path for path in self.still if path in looked and path not in present | set(_below(hidden))]
+
+
+def _below(folders: tuple[str, ...]) -> list[str]:
+    return [path for path in PATHS if path.startswith(folders)]
+
+
+def moves(decisions: TrackerDecisions) -> list[StatusChanged]:
+    return [moved for fact in decisions.events if isinstance(fact, StatusesChanged) for moved in fact.moved]
+
+
+def told_by(decisions: TrackerDecisions) -> set[tuple[type, str, bool]]:
+    return {
+        (type(order), order.file.path, isinstance(order, Gone) and order.changed)
+        for order in decisions.messages
+    }
+
+
+@given(ROUTES, TIMELINES)
+def test_a_file_is_ready_exactly_when_promise_s4_allows_it(
+    route: Route, steps: list[tuple[object, ...]]
+) -> None:
+    recorder, expectation = Recorder(StabilityTracker(route)), Expectation(route)
+    for step in steps:
+        scan = recorder.step(step)
+        if scan is not None:
+            decisions = recorder.rule.scanned(scan)
+            assert told_by(decisions) == expectation.orders(scan)
+            assert len(decisions.messages) == len(told_by(decisions))
+            assert all(
+                order.file.signature == expectation.still[order.file.path][0]
+                for order in decisions.messages
+                if isinstance(order, Ready)
+            )
+
+
+@given(ROUTES, TIMELINES)
+def test_visitors_always_know_every_file_in_its_present_state(
+    route: Route, steps: list[tuple[object, ...]]
+) -> None:
+    recorder, expectation = Recorder(StabilityTracker(route)), Expectation(route)
+    known: dict[str, StatusChanged] = {}
+    for step in steps:
+        scan = recorder.step(step)
+        if scan is None:
+            continue
+        decisions = recorder.rule.scanned(scan)
+        expectation.orders(scan)
+        for moved in moves(decisions):
+            before = known.get(moved.file_id)
+            assert before is None or evolve(moved, at=before.at) != before
+            known[moved.file_id] = moved
+        forgotten = {id_ for fact in decisions.events if isinstance(fact, Untracked) for id_ in fact.file_ids}
+        forgotten |= {
+            each.file.id for each in decisions.messages if isinstance(each, Gone) and not each.changed
+        }
+        for file_id in forgotten:
+            del known[file_id]
+        states = {moved.file.path: moved.file.signature for moved in known.values() if moved.file is not None}
+        assert states == {path: signature for path, (signature, _) in expectation.still.items()}
+        ready = {moved.file.path for moved in known.values() if moved.file and moved.status is Status.READY}
+        assert ready == expectation.announced
+
+
+@given(ROUTES, TIMELINES)
+def test_a_file_left_alone_is_ready_in_the_end(route: Route, steps: list[tuple[object, ...]]) -> None:
+    recorder, expectation = Recorder(StabilityTracker(route)), Expectation(route)
+
+    def take(*steps: tuple[object, ...]) -> None:
+        for step in steps:
+            scan = recorder.step(step)
+            if scan is not None:
+                recorder.rule.scanned(scan)
+                expectation.orders(scan)
+
+    take(*steps)
+    take(*(("open", path, WriterState.NONE) for path in PATHS), ("scan", 0.0, False))
+    while (due_s := recorder.rule.due_s()) < math.inf:
+        assert due_s < recorder.now_s + 2 * route.stable_s
+        recorder.now_s = max(recorder.now_s, due_s)
+        take(("look", 0.5))
+    held = {
+        path
+        for path, (_, container) in recorder.files.items()
+        if route.unfinished == "hold" and container in (ContainerState.OPEN, ContainerState.TRUNCATED)
+    }
+    empty = {path for path, (signature, _) in recorder.files.items() if signature.size_bytes == 0}
+    assert expectation.announced == recorder.files.keys() - held - empty

@@ -1,0 +1,198 @@
+"""A keeper of upload jobs alone: its journal, its crew, and those who hear from it."""
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import trio
+from attrs import define, evolve, field
+
+from agent.actors.upload_manager import actor as upload_manager
+from agent.config.sections import DestinationPlan, Uploads
+from agent.config.uploads import UploadRoute, upload_route
+from agent.journal.database import JournalError
+from agent.journal.upload_client import UploadJournalClient
+from agent.messages.broadcaster import RouteRemoved, SourceState
+from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox, SubscribeEvents
+from agent.messages.copier_pool import CopierPoolInbox
+from agent.messages.storage_monitor import ProbeNow
+from agent.messages.upload_manager import UploadManagerInbox
+from agent.model.upload import UploadFile, UploadJob, UploadState
+from agent.protocol.replies import FolderResolved
+from agent.protocol.requests import Request, ResolveFolder
+from agent.worker_pool import OnReply, R, ignore
+from tests.fakes import FakeLedger, FakeWorkers, lose_patience
+from tests.samples import ROUTE, a_config
+
+CONFIG = a_config(ROUTE)
+
+
+def a_job(name: str = "j1", bucket: str = "archive") -> UploadJob:
+    return UploadJob(name, f"/media/{name}", bucket, None, UploadState.PENDING, 1.0, 1.0)
+
+
+def route_of(job: UploadJob) -> UploadRoute:
+    return upload_route(job, Uploads())
+
+
+def scanned(job: UploadJob, began_s: float) -> SourceState:
+    return SourceState(route_of(job).name, None, 5, 1.0, (), began_s)
+
+
+class FakeUploadLedger(UploadJournalClient):
+    """Jobs and files in memory; operations named in `broken` fail, once each time they are in it."""
+
+    def __init__(self, *jobs: UploadJob) -> None:
+        self.__dict__.update(jobs={job.id: job for job in jobs}, rows={}, closed=[], left=[], broken=[])
+
+    jobs: dict[str, UploadJob]
+    rows: dict[str, dict[str, UploadFile]]
+    closed: list[str]
+    left: list[str]
+    broken: list[str]
+
+    async def needing_cleanup(self) -> tuple[UploadJob, ...]:
+        await self._note("needing_cleanup")
+        return tuple(job for job in self.jobs.values() if job.id not in self.closed)
+
+    async def files(self, upload_id: str) -> tuple[UploadFile, ...]:
+        await self._note("files")
+        return tuple(self.rows.get(upload_id, {}).values())
+
+    async def upsert(self, job: UploadJob, changed: Sequence[UploadFile], gone: Sequence[str]) -> bool:
+        await self._note("upsert")
+        known = job.id in self.jobs
+        self.jobs[job.id] = job
+        rows = self.rows.setdefault(job.id, {})
+        rows |= {file.path: file for file in changed}
+        for path in gone:
+            rows.pop(path, None)
+        return known
+
+    async def add_orphans(self, route: str) -> None:
+        await self._note("add_orphans")
+        self.left.append(route)
+
+    async def mark_cleaned(self, upload_id: str, route: str) -> None:
+        del route
+        await self._note("close")
+        self.closed.append(upload_id)
+
+    async def _note(self, operation: str) -> None:
+        await trio.lowlevel.checkpoint()
+        if operation in self.broken:
+            self.broken.remove(operation)
+            raise JournalError("disk full")
+
+
+class KeptLedger(FakeLedger):
+    """A journal in memory with upload jobs."""
+
+    def __init__(self, *jobs: UploadJob) -> None:
+        super().__init__()
+        self._uploads = FakeUploadLedger(*jobs)
+
+    @property
+    def uploads(self) -> FakeUploadLedger:
+        return self._uploads
+
+
+class Finders(FakeWorkers):
+    """Every folder is there and may be read, unless the script says otherwise."""
+
+    async def ask(
+        self, request: Request, expected: type[R], *, silence_s: float, on_reply: OnReply = ignore
+    ) -> R:
+        if isinstance(request, ResolveFolder) and ResolveFolder not in self._scripts:
+            self.asked.append((self.clock.current_time(), request))
+            await trio.lowlevel.checkpoint()
+            return cast("R", FolderResolved(request.path, is_allowed=True))
+        return await super().ask(request, expected, silence_s=silence_s, on_reply=on_reply)
+
+
+@define(eq=False)
+class FakeCrew:
+    """Sets up nothing; notes what it was asked for. `hosted`: places that configured routes have."""
+
+    hosted: tuple[str, ...] = ()
+    joined: list[str] = field(factory=list)
+    watched: list[str] = field(factory=list)
+    _ends: list[object] = field(factory=list)
+
+    def route_of(self, job: UploadJob) -> UploadRoute:
+        return route_of(job)
+
+    def plan_of(self, route: UploadRoute) -> DestinationPlan:
+        return CONFIG.plan([route])
+
+    def has_route_for(self, destination: str) -> bool:
+        return destination in self.hosted
+
+    def add_route(self, route: UploadRoute) -> None:
+        self.joined.append(route.name)
+
+    def remove_route(self, route: UploadRoute) -> None:
+        self.joined.remove(route.name)
+
+    def start_destination(self, nursery: trio.Nursery, plan: DestinationPlan) -> ConnectDestination:
+        del nursery
+        lane_in, lane_out = trio.open_memory_channel[CopierPoolInbox](1)
+        doubts_in, doubts_out = trio.open_memory_channel[ProbeNow](1)
+        self._ends += [lane_out, doubts_out]
+        return ConnectDestination(plan, lane_in, doubts_in)
+
+    def watch(self, nursery: trio.Nursery, route: UploadRoute) -> None:
+        async def watched() -> None:
+            self.watched.append(route.name)
+            try:
+                await trio.sleep_forever()
+            finally:
+                self.watched.remove(route.name)
+
+        nursery.start_soon(watched)
+
+
+@define(eq=False)
+class Kept:
+    """A keeper that runs, and what came of it."""
+
+    ledger: KeptLedger
+    crew: FakeCrew
+    workers: FakeWorkers
+    inbox: trio.MemorySendChannel[UploadManagerInbox]
+    orders: trio.MemoryReceiveChannel[DispatcherInbox]
+    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+
+    async def hear(self, *facts: UploadManagerInbox) -> None:
+        for fact in facts:
+            await self.inbox.send(fact)
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def complete(self, job: UploadJob) -> None:
+        """Its folder is empty."""
+        await self.hear(scanned(job, 100.0), scanned(job, 200.0))
+
+    async def leaves(self, job: UploadJob) -> None:
+        await self.hear(RouteRemoved(route_of(job).name))
+
+
+async def keeper_of(
+    nursery: trio.Nursery, clock: trio.testing.MockClock, *jobs: UploadJob, crew: FakeCrew | None = None
+) -> Kept:
+    """A keeper that has taken up these jobs."""
+    ear, inbox = trio.open_memory_channel[UploadManagerInbox](math.inf)
+    orders_in, orders = trio.open_memory_channel[DispatcherInbox](64)
+    facts_in, facts = trio.open_memory_channel[BroadcasterInbox](64)
+    workers = Finders(clock)
+    ledger, crew = KeptLedger(*jobs), crew or FakeCrew()
+    nursery.start_soon(lose_patience)
+    nursery.start_soon(
+        upload_manager.run, ear, inbox, orders_in, facts_in, crew, ledger, workers, ("/media",)
+    )
+    await trio.testing.wait_all_tasks_blocked()
+    assert facts.receive_nowait() == SubscribeEvents(ear)
+    return Kept(ledger, crew, workers, ear.clone(), orders, facts)
+
+
+def stopped(job: UploadJob) -> UploadJob:
+    return evolve(job, state=UploadState.FAILED, error="stopped")

@@ -1,0 +1,182 @@
+"""Reception of those who ask for uploads: what it asks first, and what it answers."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import define, evolve
+from trio.testing import MockClock
+
+from agent.config.sections import Config, Uploads
+from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTimeout, Unavailable
+from agent.control.uploads import MAX_ACTIVE, STOPPED, CreateUpload, UploadControl
+from agent.journal.client import JournalClient
+from agent.journal.database import JournalError
+from agent.journal.upload_journal import UploadJournal
+from agent.messages.upload_manager import UploadJobsChanged, UploadManagerInbox
+from agent.model.errors import Fault, FaultKind, OutageReason
+from agent.model.upload import UploadState
+from agent.model.views import UploadFilesQuery, UploadsQuery
+from agent.protocol.replies import FolderResolved, Probed
+from agent.protocol.requests import ProbeDestination, ResolveFolder
+from tests.fakes import SILENCE, FakeWorkers, Says
+from tests.samples import ROUTE, a_config
+
+ORDER = CreateUpload("/media/day1", "archive", "*.mxf")
+FOUND = FolderResolved("/media/real", is_allowed=True)
+CONFIG = evolve(a_config(ROUTE), uploads=Uploads(("/media",)))
+
+
+@define
+class Reception:
+    """A desk with a real journal behind it, and workers whose answers are scripted."""
+
+    desk: UploadControl
+    ledger: JournalClient
+    workers: FakeWorkers
+    keeper: trio.MemoryReceiveChannel[UploadManagerInbox]
+
+    def connect(self, config: Config = CONFIG) -> None:
+        keeper, self.keeper = trio.open_memory_channel[UploadManagerInbox](8)
+        self.desk.connect(keeper, config)
+
+
+@pytest.fixture
+async def reception(tmp_path: Path, mock_clock: MockClock) -> AsyncIterator[Reception]:
+    mock_clock.rate = 1e6
+    async with JournalClient.open(str(tmp_path)) as ledger:
+        workers = FakeWorkers(mock_clock)
+        workers.script(ResolveFolder, FOUND)
+        workers.script(ProbeDestination, Probed(0, "s3://archive", None, None))
+        _, nobody = trio.open_memory_channel[UploadManagerInbox](0)
+        found = Reception(UploadControl(ledger, workers), ledger, workers, nobody)
+        found.connect()
+        yield found
+
+
+async def test_a_job_is_written_down_before_its_keeper_is_told(reception: Reception) -> None:
+    name = await reception.desk.add(ORDER)
+    job = await reception.desk.find(name)
+    assert (job.source_folder, job.destination_bucket, job.pattern) == ("/media/real", "archive", "*.mxf")
+    assert job.state is UploadState.PENDING
+    assert reception.keeper.receive_nowait() == UploadJobsChanged()
+    assert await reception.ledger.uploads.needing_cleanup() == (job,)
+    assert (await reception.desk.page(UploadsQuery())).jobs == (job,)
+    assert (await reception.desk.files(UploadFilesQuery(name))).files == ()
+    [folder, probe] = [request for _, request in reception.workers.asked]
+    assert folder == ResolveFolder("/media/day1", ("/media",))
+    assert isinstance(probe, ProbeDestination)
+    assert (probe.root, probe.try_writing) == ("s3://archive", None)
+
+
+async def test_a_job_is_stopped_once(reception: Reception) -> None:
+    name = await reception.desk.add(ORDER)
+    reception.keeper.receive_nowait()
+    await reception.desk.stop(name)
+    assert reception.keeper.receive_nowait() == UploadJobsChanged()
+    job = await reception.desk.find(name)
+    assert (job.state, job.error) == (UploadState.FAILED, STOPPED)
+    with pytest.raises(Conflict, match="FAILED"):
+        await reception.desk.stop(name)
+    with pytest.raises(NotFound):
+        await reception.desk.stop("nobody")
+
+
+async def test_between_two_generations_nothing_is_begun_but_a_stop_is_heard(reception: Reception) -> None:
+    name = await reception.desk.add(ORDER)
+    reception.desk.close()
+    with pytest.raises(Unavailable):
+        await reception.desk.add(ORDER)
+    await reception.desk.stop(name)
+    reception.connect()
+    reception.connect()
+    await reception.desk.add(ORDER)
+
+
+async def test_without_roots_nothing_is_asked(reception: Reception) -> None:
+    reception.connect(a_config(ROUTE))
+    with pytest.raises(InvalidRequest, match="roots in section"):
+        await reception.desk.add(ORDER)
+    assert reception.workers.asked == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusal", "reason"),
+    [
+        (SILENCE, StorageTimeout, "source_folder: no answer within 10 s"),
+        (Fault(FaultKind.SOURCE_GONE, "source: missing"), InvalidRequest, "existing folder: source: missing"),
+        (Fault(FaultKind.SOURCE, "source: denied"), InvalidRequest, "existing folder: source: denied"),
+        (Fault(FaultKind.SOURCE_OUTAGE, "source: stale"), StorageTimeout, "source_folder: source: stale"),
+        (
+            FolderResolved("/etc", is_allowed=False),
+            InvalidRequest,
+            "does not lie below the .uploads. roots: /media",
+        ),
+        (FolderResolved(CONFIG.agent.state_dir, is_allowed=True), InvalidRequest, "the agent's own state"),
+        (
+            FolderResolved(f"{CONFIG.agent.state_dir}/x", is_allowed=True),
+            InvalidRequest,
+            "the agent's own state",
+        ),
+        (FolderResolved("/", is_allowed=True), InvalidRequest, "the agent's own state"),
+    ],
+)
+async def test_a_folder_that_cannot_be_read_is_refused(
+    reception: Reception, answer: Says | Fault | FolderResolved, refusal: type[Exception], reason: str
+) -> None:
+    reception.workers.script(ResolveFolder, answer)
+    with pytest.raises(refusal, match=reason):
+        await reception.desk.add(ORDER)
+    assert await reception.ledger.uploads.needing_cleanup() == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusal", "reason"),
+    [
+        (SILENCE, StorageTimeout, "destination_bucket: no answer within 10 s"),
+        (
+            Fault.outage(OutageReason.UNMOUNTED, "no bucket"),
+            InvalidRequest,
+            "no bucket: name one that can be used",
+        ),
+        (Fault.outage(OutageReason.DENIED, "no key"), InvalidRequest, "no key"),
+        (Fault.outage(OutageReason.UNREACHABLE, "refused"), StorageTimeout, "destination_bucket: refused"),
+    ],
+)
+async def test_a_bucket_that_cannot_be_used_is_refused(
+    reception: Reception, answer: Says | Fault, refusal: type[Exception], reason: str
+) -> None:
+    reception.workers.script(ProbeDestination, answer)
+    with pytest.raises(refusal, match=reason):
+        await reception.desk.add(ORDER)
+    assert await reception.ledger.uploads.needing_cleanup() == ()
+
+
+async def test_there_are_only_so_many_active_jobs(reception: Reception) -> None:
+    names = [await reception.desk.add(ORDER) for _ in range(4)]
+    job = await reception.desk.find(names[0])
+    for number in range(4, MAX_ACTIVE):
+        await reception.ledger.uploads.add(evolve(job, id=str(number)))
+    with pytest.raises(Conflict, match="100 upload jobs are active"):
+        await reception.desk.add(ORDER)
+    await reception.desk.stop(names[0])
+    await reception.desk.add(ORDER)
+
+
+async def test_a_journal_that_cannot_be_used_makes_busy(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise JournalError("disk full")
+
+    for operation in ("find", "page", "stop", "needing_cleanup"):
+        monkeypatch.setattr(UploadJournal, operation, broken)
+    with pytest.raises(Unavailable):
+        await reception.desk.find("x")
+    with pytest.raises(Unavailable):
+        await reception.desk.page(UploadsQuery())
+    with pytest.raises(Unavailable):
+        await reception.desk.stop("x")
+    with pytest.raises(Unavailable):
+        await reception.desk.add(ORDER)

@@ -1,0 +1,198 @@
+"""Where steps are counted: round the storage calls of a worker, round the commits of the agent's journal."""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from agent.fs import linux
+from agent.journal.batch_journal import BatchJournal
+from agent.journal.journal import Journal
+from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES
+from agent.protocol.replies import Checkpoint, Reply
+from agent.protocol.requests import (
+    CopyBatchRequest,
+    CopyFile,
+    DiscardPartial,
+    ProbeDestination,
+    PublishBatchRequest,
+    PublishFile,
+    RemoveBatchRequest,
+    RemoveSource,
+    Request,
+)
+from agent.worker import server
+from agent.worker.copy import pipeline
+from tests.crash.folder_states import FOLDERS
+from tests.crash.kills import Trace
+
+WINDOW_BLOCKS = 2
+CHECKPOINT = "copy: report checkpoint"
+JOURNALED = "journal: checkpoint"
+WRITE = "copy: pwrite nas"
+POLL_S = 0.001
+
+REQUESTS: dict[type, str] = {
+    CopyFile: "copy",
+    CopyBatchRequest: "copy",
+    PublishFile: "publish",
+    PublishBatchRequest: "publish",
+    RemoveSource: "settle",
+    RemoveBatchRequest: "settle",
+    DiscardPartial: "discard",
+    ProbeDestination: "probe",
+}
+# What changes a file system or moves content; by the position of the descriptor or path that says where.
+CALLS = (
+    "ftruncate",
+    "pread",
+    "pwrite",
+    "write",
+    "fdatasync",
+    "fsync",
+    "posix_fadvise",
+    "utime",
+    "mkdir",
+    "unlink",
+    "link",
+    "rename",
+    "open",
+)
+JOURNAL_WRITES = (
+    "begin",
+    "restart",
+    "adopt",
+    "checkpoint",
+    "patch",
+    "intent",
+    "published",
+    "finish",
+    "fail_unstarted",
+    "drop",
+    "leave",
+    "forget_leftover",
+    "note_search",
+    "pardon",
+    "set_paused",
+    "remember_mount",
+)
+
+LOT_WRITES = ("begin", "intend", "published", "finish")
+
+
+@define
+class StorageBooth:
+    """Counts the storage calls of one worker process, while it serves a request of a transfer."""
+
+    _folder: Path
+    _trace: Trace
+    _refused: frozenset[str]  # names of calls that this file system does not know
+    _witness: Callable[[], None]
+    _request: str | None = field(default=None, init=False)
+    _reports: int = field(default=0, init=False)
+    _journaled_before: int = field(default=0, init=False)
+
+    def install(self) -> None:
+        pipeline.WINDOW_BLOCKS = WINDOW_BLOCKS
+        pipeline.REPORT_S = 0.0
+        for name in CALLS:
+            setattr(os, name, self._tolled(name, getattr(os, name)))
+        linux._renameat2 = self._tolled("renameat2", linux._renameat2)
+        answer, stream = server.WorkerServer._answer, server.WorkerServer.stream
+
+        def noted(desk: server.WorkerServer, request: Request) -> Reply:
+            self._request = REQUESTS.get(type(request))
+            try:
+                return answer(desk, request)
+            finally:
+                self._request = None
+
+        def reported(desk: server.WorkerServer, reply: Reply) -> None:
+            self._report(reply, lambda: stream(desk, reply))
+
+        server.WorkerServer._answer = noted  # type: ignore[method-assign, assignment]
+        server.WorkerServer.stream = reported  # type: ignore[method-assign, assignment]
+
+    def _report(self, reply: Reply, stream: Callable[[], None]) -> None:
+        if not isinstance(reply, Checkpoint):
+            stream()
+            return
+        # In earnest REPORT_S is far longer than a commit takes: never two of them are under way.
+        if not self._reports:
+            self._journaled_before = self._trace.count("after", JOURNALED)
+        while self._trace.count("after", JOURNALED) < self._journaled_before + self._reports:
+            time.sleep(POLL_S)
+        self._reports += 1
+        size_bytes = len(reply.digests) // DIGEST_BYTES * BLOCK_BYTES
+        with self._counted(CHECKPOINT, size_bytes):
+            stream()
+
+    def _tolled(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def tolled(*values: Any, **named: Any) -> object:  # noqa: ANN401  as the call has them
+            if self._request is None or (name == "open" and not values[1] & os.O_CREAT):
+                return call(*values, **named)
+            where = self._place(named.get("dst_dir_fd", named.get("dir_fd", values[0])))
+            if where not in FOLDERS:
+                return call(*values, **named)
+            size_bytes = len(values[1]) if name == "pwrite" else 0
+            with self._counted(f"{self._request}: {_said(name, values)} {where}", size_bytes):
+                if where == "nas" and name in self._refused:
+                    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+                return call(*values, **named)
+
+        return tolled
+
+    @contextmanager
+    def _counted(self, name: str, size_bytes: int) -> Iterator[None]:
+        self._trace.passing("before", name, size_bytes, witness=self._witness)
+        try:
+            yield
+        finally:
+            self._trace.passing("after", name, size_bytes, witness=self._witness)
+
+    def _place(self, where: int | str) -> str:
+        """Which of the run's folders a descriptor or path is in."""
+        path = Path(f"/proc/self/fd/{where}").readlink() if isinstance(where, int) else Path(where)
+        parts = path.relative_to(self._folder).parts
+        return parts[0] if parts else "run"
+
+
+def _said(name: str, values: tuple[Any, ...]) -> str:
+    if name == "fsync":
+        return "fsync folder" if Path(f"/proc/self/fd/{values[0]}").is_dir() else "fsync"
+    return "create" if name == "open" else name
+
+
+def count_commits(trace: Trace) -> None:
+    """Each operation that writes is a step; before: it has been carried out and not been committed."""
+    waiting: list[str] = []
+    together = Journal.together
+
+    def noting(name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*values: Any, **named: Any) -> object:  # noqa: ANN401  as the operation has them
+            waiting.append(f"journal: {name}")
+            return operation(*values, **named)
+
+        return noted
+
+    @contextmanager
+    def counted(journal: Journal) -> Iterator[None]:
+        with together(journal):
+            yield
+            for name in waiting:
+                trace.passing("before", name)
+        committed = waiting.copy()
+        waiting.clear()
+        for name in committed:
+            trace.passing("after", name)
+
+    for name in JOURNAL_WRITES:
+        setattr(Journal, name, noting(name, getattr(Journal, name)))
+    for name in LOT_WRITES:
+        setattr(BatchJournal, name, noting(f"{name} lot", getattr(BatchJournal, name)))
+    Journal.together = counted  # type: ignore[method-assign, assignment]

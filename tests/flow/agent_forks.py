@@ -1,0 +1,158 @@
+"""Forks whole agents and their workers, so that a test may kill -9 any of them and not pay for imports.
+
+A message is a line of JSON, for a worker with its standard input and output beside it; the answer is the pid.
+Everything an agent needs is imported before the first fork, and nothing runs in here but the loop of `serve`.
+"""
+
+import gc
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+import alembic.command
+import trio
+from attrs import define
+
+from agent import log
+from agent.actors.copier_pool import follow, recovery, task, transfer
+from agent.actors.dispatcher import batching
+from agent.actors.storage_monitor import availability
+from agent.journal import journal
+from agent.runtime import supervisor
+from agent.worker import server
+from tests.crash.fork_server import ForkedWorker
+from tests.flow import faulty_worker
+from tests.flow.fault_script import FileTroubles
+from tests.flow.running_agents import config_of
+
+__all__ = ["Zygote", "alembic"]
+
+ROOT = Path(__file__).parents[2]
+MESSAGE_BYTES = 65536
+SLOWEST_PROBE_S = 0.2
+SWEEP_EVERY_S = 0.3
+SCRIPT, LOG, WORKERS, EXIT_CODE = "faults.json", "log", "workers", "exit_code"  # beside agent.toml
+LOTS = "lots"  # where this stands, even two files are carried together
+
+
+@define(eq=False)
+class Zygote:
+    """Asks for processes: the test for houses, a house for workers."""
+
+    address: str
+
+    @classmethod
+    @contextmanager
+    def born(cls, folder: Path) -> Iterator[Self]:
+        """Unmeasured: calmer tests measure the same code, and measuring doubles the price."""
+        address = str(folder / "zygote")
+        calm = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address)
+            listener.listen()
+            program = [sys.executable, "-m", "tests.flow.agent_forks", str(listener.fileno())]
+            process = subprocess.Popen(program, cwd=ROOT, env=calm, pass_fds=[listener.fileno()])
+        try:
+            yield cls(address)
+        finally:
+            process.kill()
+            process.wait()
+
+    def house(self, folder: Path) -> int:
+        return self._fork({"role": "house", "folder": str(folder), "address": self.address})
+
+    def worker(self, folder: Path, claims: str) -> ForkedWorker:
+        (stdin_out, stdin_in), (stdout_out, stdout_in) = os.pipe(), os.pipe()
+        pid = self._fork({"role": "worker", "folder": str(folder), "claims": claims}, (stdin_out, stdout_in))
+        os.close(stdin_out)
+        os.close(stdout_in)
+        stdin, stdout = trio.lowlevel.FdStream(stdin_in), trio.lowlevel.FdStream(stdout_out)
+        return ForkedWorker(pid, stdin, stdout)
+
+    def _fork(self, message: Mapping[str, str], descriptors: tuple[int, ...] = ()) -> int:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(self.address)
+            socket.send_fds(connection, [json.dumps(message).encode()], descriptors)
+            return int(connection.recv(MESSAGE_BYTES))
+
+
+def serve(listener: socket.socket) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here waits for the dead
+    gc.freeze()
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            text, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, 2)
+            if not text:
+                continue
+            pid = os.fork()
+            if pid == 0:
+                connection.close()
+                listener.close()
+                _become(json.loads(text), descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            with suppress(BrokenPipeError):  # the house that asked was killed meanwhile
+                connection.sendall(str(pid).encode())
+
+
+def _become(message: Mapping[str, str], pipes: list[int]) -> NoReturn:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    folder = Path(message["folder"])
+    os.chdir(folder)
+    standard = [*pipes, os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)]
+    for number, descriptor in zip((0, 1, 2)[-len(standard) :], standard, strict=True):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    try:
+        if message["role"] == "house":
+            Path(EXIT_CODE).write_text(str(_live(folder, Zygote(message["address"]))))
+        else:
+            _work(folder, message["claims"])
+    except BaseException:  # noqa: BLE001  whatever it is, the loop of the zygote is not where it may go
+        traceback.print_exc()
+    os._exit(1)
+
+
+def _live(folder: Path, zygote: Zygote) -> int:
+    async def open_process(command: list[str], **_: object) -> Any:  # noqa: ANN401  what a house needs of it
+        return zygote.worker(folder, claims=command[-1])
+
+    for place, name, stand_in in (
+        (trio.lowlevel, "open_process", open_process),
+        *((place, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES) for place in (transfer, task, follow)),
+        (journal, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
+        (recovery, "AGAIN_S", SWEEP_EVERY_S),
+        (availability, "SLOWEST_PROBE_S", SLOWEST_PROBE_S),
+        (batching, "FEW", 1 if (folder / LOTS).exists() else batching.MAX_UNBATCHED),
+    ):
+        setattr(place, name, stand_in)
+    config = config_of(folder)
+    listening = log.configure(
+        level="info", style="json", file=None, max_size_bytes=0, keep=0, stderr=sys.stderr
+    )
+    try:
+        return trio.run(supervisor.run, config, lambda: config_of(folder), lambda _: None)
+    finally:
+        listening.close()
+
+
+def _work(folder: Path, claims: str) -> None:
+    with (folder / WORKERS).open("a") as pids:
+        pids.write(f"{os.getpid()}\n")
+    faulty_worker.shrink_blocks()
+    faulty_worker.spoil(FileTroubles(folder / SCRIPT))
+    sys.argv[1:] = [claims]
+    server.main()
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,199 @@
+import errno
+import fcntl
+import mmap
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.fs import leases, platform
+from agent.model.source_file import WriterState
+
+HOLD = """
+import os, sys
+fd = os.open(sys.argv[1], int(sys.argv[2]))
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+TRY_TO_WRITE = """
+import os, sys
+try:
+    os.open(sys.argv[1], os.O_WRONLY | os.O_NONBLOCK)
+except BlockingIOError:
+    sys.exit(11)
+"""
+
+BREAK_OWN_LEASE = """
+import os, sys
+from agent.fs import platform
+platform.prepare_process()
+with platform.read_lease(os.open(sys.argv[1], os.O_RDONLY)) as writer:
+    try:
+        os.open(sys.argv[1], os.O_WRONLY | os.O_NONBLOCK)
+    except BlockingIOError:
+        print(writer.name)
+"""
+
+
+@pytest.fixture(autouse=True)
+def prepared() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGIO)
+    platform.prepare_process()
+    yield
+    signal.signal(signal.SIGIO, before)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    (tmp_path / "clip.mxf").write_bytes(b"content")
+    return tmp_path / "clip.mxf"
+
+
+@pytest.fixture
+def fd(clip: Path) -> Iterator[int]:
+    opened = os.open(clip, os.O_RDONLY)
+    yield opened
+    os.close(opened)
+
+
+@contextmanager
+def held_by_another_process(clip: Path, flags: int) -> Iterator[None]:
+    command = [sys.executable, "-c", HOLD, str(clip), str(flags)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        yield
+
+
+def try_to_write(clip: Path) -> int:
+    return subprocess.run([sys.executable, "-c", TRY_TO_WRITE, str(clip)], check=False).returncode
+
+
+@pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND])
+def test_another_process_that_has_the_file_open_for_writing_is_seen_until_it_closes(
+    clip: Path, fd: int, flags: int
+) -> None:
+    with held_by_another_process(clip, flags):
+        assert platform.open_writer(fd) is WriterState.OPEN
+    assert platform.open_writer(fd) is WriterState.NONE
+
+
+def test_another_reader_is_no_writer(clip: Path, fd: int) -> None:
+    with held_by_another_process(clip, os.O_RDONLY):
+        assert platform.open_writer(fd) is WriterState.NONE
+
+
+def test_a_writable_mapping_is_a_writer_even_after_its_descriptor_is_closed(clip: Path, fd: int) -> None:
+    writing = os.open(clip, os.O_RDWR)
+    mapping = mmap.mmap(writing, 0)
+    os.close(writing)
+    assert platform.open_writer(fd) is WriterState.OPEN
+    mapping.close()
+    assert platform.open_writer(fd) is WriterState.NONE
+
+
+def test_a_writer_waits_outside_until_the_block_is_left(clip: Path, fd: int) -> None:
+    with platform.read_lease(fd) as writer:
+        assert writer is WriterState.NONE
+        assert try_to_write(clip) == 11
+    assert try_to_write(clip) == 0
+
+
+def test_the_lease_is_given_back_when_the_block_fails(clip: Path, fd: int) -> None:
+    with pytest.raises(RuntimeError), platform.read_lease(fd):
+        raise RuntimeError
+    assert fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_UNLCK
+    assert try_to_write(clip) == 0
+
+
+def test_a_lease_that_the_kernel_took_away_is_no_error(fd: int) -> None:
+    with platform.read_lease(fd) as writer:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        assert writer is WriterState.NONE
+
+
+def test_the_file_can_be_unlinked_while_writers_are_kept_out(clip: Path, fd: int) -> None:
+    with platform.read_lease(fd) as writer:
+        assert writer is WriterState.NONE
+        clip.unlink()
+    assert os.fstat(fd).st_nlink == 0
+
+
+def test_a_prepared_process_survives_a_writer_that_knocks(clip: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BREAK_OWN_LEASE, str(clip)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "NONE\n", "")
+
+
+# Where leases are refused
+
+
+@pytest.fixture
+def no_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "F_SETLEASE", 99_999)  # the kernel answers EINVAL
+
+
+@pytest.mark.usefixtures("no_leases")
+def test_without_leases_a_writer_that_can_be_seen_is_still_found(clip: Path, fd: int) -> None:
+    with held_by_another_process(clip, os.O_WRONLY):
+        assert platform.open_writer(fd) is WriterState.OPEN
+
+
+@pytest.mark.usefixtures("no_leases")
+def test_without_leases_no_writer_in_sight_proves_nothing(clip: Path, fd: int) -> None:
+    with held_by_another_process(clip, os.O_RDONLY):
+        assert platform.open_writer(fd) is WriterState.UNKNOWN
+
+
+def test_somebody_elses_file_is_unknown_without_the_right_to_lease() -> None:
+    foreign = os.open("/etc/passwd", os.O_RDONLY)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        assert platform.open_writer(foreign) is WriterState.UNKNOWN
+    finally:
+        if is_root:
+            os.seteuid(0)
+        os.close(foreign)
+
+
+def test_on_a_network_file_system_only_a_writer_in_sight_is_believed(
+    clip: Path, fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "is_network", lambda _fd: True)
+    assert platform.open_writer(fd) is WriterState.UNKNOWN
+    with held_by_another_process(clip, os.O_WRONLY):
+        assert platform.open_writer(fd) is WriterState.OPEN
+
+
+def test_a_lease_refused_for_want_of_a_delegation_is_not_taken_for_a_writer(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_delegation(*_: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(leases, "is_network", lambda _fd: True)
+    monkeypatch.setattr(fcntl, "fcntl", no_delegation)
+    assert platform.open_writer(fd) is WriterState.UNKNOWN
+
+
+def test_processes_that_end_while_they_are_looked_at_are_passed_over() -> None:
+    gone = Path("/proc/4194305/fd/1")  # above the largest process number there can be
+    assert leases._descriptors(gone.parents[1]) == []
+    assert leases._link(gone) is None
+    assert not leases._is_for_writing(gone)
+
+
+def test_a_closed_descriptor_is_an_error(fd: int) -> None:
+    closed = os.dup(fd)
+    os.close(closed)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        platform.open_writer(closed)

@@ -1,0 +1,204 @@
+import errno
+import mmap
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from agent.fs import libc, linux, page_cache, platform
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs on every Linux
+PAGE = mmap.PAGESIZE
+CONTENT = bytes(range(256)) * (4 * PAGE // 256)  # four pages
+
+
+@pytest.fixture
+def fd(tmp_path: Path) -> Iterator[int]:
+    """A file of four pages."""
+    (tmp_path / "clip.mxf").write_bytes(CONTENT)
+    opened = os.open(tmp_path / "clip.mxf", os.O_RDWR)
+    yield opened
+    os.close(opened)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[int]:
+    opened = os.open(tmp_path, os.O_RDONLY)
+    yield opened
+    os.close(opened)
+
+
+# Storage
+
+
+def test_syncing_a_file_and_its_folder_succeeds_on_a_real_file_system(fd: int, folder: int) -> None:
+    platform.sync_data(fd)
+    platform.sync_file(fd)
+    platform.sync_folder(folder)
+
+
+@pytest.mark.parametrize("sync", [platform.sync_data, platform.sync_file])
+def test_a_file_that_cannot_be_synced_is_an_error(sync: Callable[[int], None]) -> None:
+    reader, writer = os.pipe()
+    with pytest.raises(OSError, match="Invalid argument"):
+        sync(reader)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_folder_that_knows_no_sync_is_fine_but_one_that_fails_is_not(
+    folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_fd: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(platform, "sync_file", refused)
+    number = errno.EINVAL
+    platform.sync_folder(folder)
+    number = errno.EIO
+    with pytest.raises(OSError, match="Input/output"):
+        platform.sync_folder(folder)
+
+
+def test_writing_out_is_begun_where_it_can_be(fd: int) -> None:
+    platform.start_writeback(fd, 0, len(CONTENT))
+    reader, writer = os.pipe()
+    platform.start_writeback(reader, 0, PAGE)
+    os.close(reader)
+    os.close(writer)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        platform.start_writeback(reader, 0, PAGE)
+
+
+def test_free_space_is_what_we_may_use_and_never_more_than_there_is(folder: int) -> None:
+    free, total = platform.free_bytes(folder)
+    assert 0 < free < total
+
+
+def test_read_only_is_what_the_mount_table_says() -> None:
+    said = {}
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, place, _, options, *_ = line.split()
+        if Path(place).is_dir() and os.access(place, os.R_OK):
+            said[place] = "ro" in options.split(",")  # the last one mounted there is what can be seen
+    assert len(said) > 1
+    for place, is_read_only in said.items():
+        fd = os.open(place, os.O_RDONLY)
+        assert platform.is_read_only(fd) == is_read_only, place
+        os.close(fd)
+
+
+# The page cache
+
+
+def test_dropped_pages_are_gone_from_the_cache_until_read_again(fd: int) -> None:
+    platform.sync_file(fd)
+    assert platform.is_resident(fd, 0, len(CONTENT))
+    platform.drop_cache(fd, 0, len(CONTENT))
+    assert not platform.is_resident(fd, 0, len(CONTENT))
+    os.pread(fd, 1, 0)
+    assert platform.is_resident(fd, 0, 1)
+
+
+def test_a_range_that_is_not_page_aligned_is_dropped_to_its_edges(fd: int) -> None:
+    platform.sync_file(fd)
+    platform.drop_cache(fd, 1, len(CONTENT) - 2)
+    assert not platform.is_resident(fd, 1, len(CONTENT) - 2)
+
+
+def test_unwritten_pages_are_never_dropped() -> None:
+    with TemporaryDirectory(dir=SHARED_MEMORY) as place:  # tmpfs keeps every page
+        fd = os.open(f"{place}/file", os.O_RDWR | os.O_CREAT)
+        os.write(fd, CONTENT)
+        platform.drop_cache(fd, 0, len(CONTENT))
+        assert platform.is_resident(fd, 0, len(CONTENT))
+        assert os.pread(fd, len(CONTENT), 0) == CONTENT
+        os.close(fd)
+
+
+def test_an_empty_range_drops_nothing_and_holds_nothing(fd: int) -> None:
+    platform.drop_cache(fd, 0, 0)
+    assert platform.is_resident(fd, 0, PAGE)
+    assert not platform.is_resident(fd, 0, 0)
+
+
+def test_one_cached_page_in_any_window_counts(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_cache, "_WINDOW_BYTES", PAGE)
+    platform.sync_file(fd)
+    platform.drop_cache(fd, 0, len(CONTENT))
+    assert not platform.is_resident(fd, 0, len(CONTENT))
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)  # no read-ahead
+    os.pread(fd, 1, 3 * PAGE)
+    assert platform.is_resident(fd, 0, len(CONTENT))
+    assert not platform.is_resident(fd, 0, 3 * PAGE)
+
+
+def test_what_cannot_be_mapped_counts_as_cached() -> None:
+    reader, writer = os.pipe()
+    assert platform.is_resident(reader, 0, PAGE)
+    os.close(reader)
+    os.close(writer)
+
+
+# File systems
+
+
+def test_local_file_systems_are_known_by_path_and_descriptor(folder: int) -> None:
+    assert platform.file_system(SHARED_MEMORY) == "tmpfs"
+    assert not platform.is_network(SHARED_MEMORY)
+    assert platform.file_system(folder) == platform.file_system(f"/proc/self/fd/{folder}")
+
+
+def test_network_file_systems_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def statfs(_path: bytes, answer: bytearray) -> None:
+        answer[:8] = 0xFE534D42.to_bytes(8, sys.byteorder)
+
+    monkeypatch.setattr(linux, "_statfs", statfs)
+    assert platform.file_system("/mnt/nas") == "smb2"
+    assert platform.is_network("/mnt/nas")
+
+
+def test_an_unknown_file_system_counts_as_network() -> None:
+    assert platform.file_system("/proc") == "0x9fa0"
+    assert platform.is_network("/proc")
+
+
+def test_a_missing_path_has_no_file_system() -> None:
+    with pytest.raises(FileNotFoundError):
+        platform.is_network("/nowhere")
+
+
+def test_the_mount_point_is_that_of_the_file_system_links_followed(tmp_path: Path) -> None:
+    (tmp_path / "nas").symlink_to(SHARED_MEMORY)
+    assert platform.mount_point(str(tmp_path / "nas")) == SHARED_MEMORY
+    assert platform.mount_point("/proc/self") == "/proc"
+    assert os.path.ismount(platform.mount_point(str(tmp_path)))
+
+
+def test_the_mount_point_of_a_descriptor_is_that_of_its_path() -> None:
+    fd = os.open("/proc/self", os.O_RDONLY)
+    assert platform.mount_point(fd) == "/proc"
+    os.close(fd)
+
+
+def test_a_mount_point_may_have_any_name() -> None:
+    assert linux._unescaped(rb"/mnt/a\040b\011c\012d\134e") == "/mnt/a b\tc\nd\\e"
+    assert linux._unescaped(b"/mnt/\xff") == "/mnt/\udcff"
+
+
+def test_a_descriptor_without_a_mount_in_sight_has_no_mount_point() -> None:
+    reader, writer = os.pipe()  # lives on a mount of the kernel's own
+    with pytest.raises(OSError, match="mount is gone") as gone:
+        platform.mount_point(reader)
+    assert gone.value.errno == errno.ENODEV
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_function_that_the_c_library_lacks_is_an_unsupported_call() -> None:
+    with pytest.raises(OSError, match="not implemented") as absent:
+        libc.function("no_such_function")()
+    assert absent.value.errno == errno.ENOSYS

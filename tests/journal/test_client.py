@@ -1,0 +1,318 @@
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import evolve
+from sqlalchemy import Connection, event
+from trio.testing import wait_all_tasks_blocked
+
+from agent.journal.client import JournalClient
+from agent.journal.database import JournalError
+from agent.journal.lock import StateLock, StateLocked
+from agent.model.source_file import FileVersion, Signature
+from agent.model.transfer import TransferPhase
+from agent.model.upload import UploadFile, UploadFileState, UploadJob, UploadState
+from agent.model.views import HistoryQuery, UploadFilesQuery, UploadsQuery
+from tests.samples import but
+
+STATE = Signature(1, 2, 3, 4, 5)
+HASH = "xxh128:" + "0" * 32
+
+
+def a_file(path: str = "a.mxf") -> FileVersion:
+    return FileVersion(id=path, route="mxf", path=path, signature=STATE, discovered_at=1.0)
+
+
+def names_in(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[JournalClient]:
+    async with JournalClient.open(str(tmp_path / "state")) as opened:
+        yield opened
+
+
+@contextmanager
+def commits_counted(ledger: JournalClient) -> Iterator[list[Connection]]:
+    seen: list[Connection] = []
+    note = seen.append
+    event.listen(ledger._journal._db.writer.engine, "commit", note)
+    yield seen
+    event.remove(ledger._journal._db.writer.engine, "commit", note)
+
+
+class Gate:
+    """An operation that keeps the writing thread busy until it is opened."""
+
+    def __init__(self, ledger: JournalClient) -> None:
+        self._ledger = ledger
+        self._opened = threading.Event()
+
+    async def hold(self) -> None:
+        await self._ledger._do(self._opened.wait)
+
+    def open(self) -> None:
+        self._opened.set()
+
+
+async def failure_of(operation: Callable[[], Awaitable[object]], failures: list[Exception]) -> None:
+    try:
+        await operation()
+    except Exception as error:  # noqa: BLE001  the test looks at all of them
+        failures.append(error)
+
+
+async def test_every_operation_reaches_the_journal(ledger: JournalClient) -> None:
+    first = await ledger.begin(a_file(), "/src", "/nas", "p", 2.0)
+    await ledger.restart(first.id, "q")
+    await ledger.rebase(first.id, but(STATE, size_bytes=9))
+    await ledger.checkpoint(first.id, 0, b"0123456789abcdef")
+    await ledger.mark_verified(first.id, "a.mxf", HASH, "read_back")
+    await ledger.mark_published(first.id, "a_1.mxf", already_present=True)
+    now = evolve(
+        first,
+        partial="q",
+        signature=but(STATE, size_bytes=9),
+        name="a_1.mxf",
+        hash=HASH,
+        level="read_back",
+        phase=TransferPhase.PUBLISHED,
+        already_present=True,
+    )
+    assert await ledger.running("/nas") == (now,)
+    assert await ledger.find("mxf", "a.mxf") == evolve(now, blocks=(b"0123456789abcdef",))
+    await ledger.finish(first.id, "kept", 1, None, 3.0, "/nas/a_1.mxf")
+    await ledger.record_failure(a_file("b"), "/src", "/nas", 3, "unreadable", 4.0)
+    assert [each.path for each in await ledger.prior_results("mxf", ("a.mxf", "b", "c"))] == ["a.mxf", "b"]
+    await ledger.clear_failure("mxf", "b")
+    assert [each.path for each in await ledger.prior_results("mxf", ("a.mxf", "b", "c"))] == ["a.mxf"]
+    await ledger.drop((await ledger.begin(a_file("c"), "/src", "/nas", "p", 2.0)).id)
+    await ledger.set_paused("mxf", paused=True)
+    assert await ledger.paused() == {"mxf"}
+    assert [row.path for row in (await ledger.history(HistoryQuery())).rows] == ["b", "a.mxf"]
+
+
+async def test_what_is_left_over_and_what_was_searched_reaches_the_journal(ledger: JournalClient) -> None:
+    begun = [await ledger.begin(a_file(name), "/src", "/nas", f".{name}", 2.0) for name in "abc"]
+    await ledger.restart(begun[0].id, ".fresh")
+    await ledger.drop(begun[1].id, leftover=True)
+    await ledger.finish(begun[2].id, "failed", 3, "unreadable", 3.0, None, leftover=True)
+    await ledger.add_orphans("/nas", (".fresh", ".stray"))
+    assert await ledger.orphans("/nas") == (".a", ".b", ".c", ".stray")
+    await ledger.forget_orphan("/nas", ".b")
+    assert await ledger.orphans("/nas") == (".a", ".c", ".stray")
+
+
+async def test_upload_jobs_reach_the_journal(ledger: JournalClient) -> None:
+    job = UploadJob("j1", "/media", "archive", None, UploadState.PENDING, 1.0, 1.0)
+    file = UploadFile("a.mxf", UploadFileState.PENDING, 5, 1, 1.0, 1.0)
+    await ledger.uploads.add(job)
+    assert await ledger.uploads.needing_cleanup() == (job,)
+    assert await ledger.uploads.upsert(job, (file,), ("gone",))
+    assert await ledger.uploads.files("j1") == (file,)
+    assert (await ledger.uploads.files_page(UploadFilesQuery("j1"))).files == (file,)
+    assert (await ledger.uploads.page(UploadsQuery())).jobs == (job,)
+    assert await ledger.uploads.stop("j1", "stopped", 2.0)
+    stopped = await ledger.uploads.find("j1")
+    assert stopped is not None
+    assert stopped.error == "stopped"
+    await ledger.uploads.add_orphans("upload:j1")
+    await ledger.uploads.mark_cleaned("j1", "upload:j1")
+    assert await ledger.uploads.needing_cleanup() == ()
+
+
+async def test_only_a_journal_younger_than_the_installation_calls_for_a_search(tmp_path: Path) -> None:
+    async with JournalClient.open(str(tmp_path)) as ledger:
+        identity = ledger.identity
+        assert await ledger.is_orphan_scan_done("/nas")
+    async with JournalClient.open(str(tmp_path)) as ledger:
+        assert await ledger.is_orphan_scan_done("/nas")
+    (tmp_path / "journal.db").unlink()
+    async with JournalClient.open(str(tmp_path)) as ledger:
+        assert ledger.identity == identity
+        assert not await ledger.is_orphan_scan_done("/nas")
+        await ledger.mark_orphan_scan_done("/nas")
+    async with JournalClient.open(str(tmp_path)) as ledger:
+        assert await ledger.is_orphan_scan_done("/nas")
+        assert not await ledger.is_orphan_scan_done("/other")
+    (tmp_path / "identity").unlink()
+    async with JournalClient.open(str(tmp_path)) as ledger:
+        assert ledger.identity != identity
+        assert await ledger.is_orphan_scan_done("/other")
+
+
+async def test_what_returned_is_there_after_reopening(tmp_path: Path) -> None:
+    async with JournalClient.open(str(tmp_path)) as ledger:
+        transfer = await ledger.begin(a_file(), "/src", "/nas", "p", 2.0)
+    assert names_in(tmp_path) == {"identity", "journal.db", "lock"}  # closed, its WAL folded in
+    async with JournalClient.open(str(tmp_path)) as ledger:
+        assert await ledger.find("mxf", "a.mxf") == transfer
+
+
+async def test_all_that_waits_is_committed_at_once_and_only_the_wrong_ones_fail(
+    ledger: JournalClient,
+) -> None:
+    failures: list[Exception] = []
+    with commits_counted(ledger) as commits:
+        async with trio.open_nursery() as nursery:
+            for number in range(30):
+                nursery.start_soon(ledger.begin, a_file(str(number)), "/src", "/nas", "p", 2.0)
+                nursery.start_soon(failure_of, lambda: ledger.drop(999), failures)
+    assert len(commits) == 2  # the first to come, and all who came meanwhile
+    assert len(await ledger.running("/nas")) == 30
+    assert [type(each) for each in failures] == [LookupError] * 30
+
+
+async def test_a_commit_that_fails_fails_for_all_and_the_next_one_works(ledger: JournalClient) -> None:
+    failures: list[Exception] = []
+    gate = Gate(ledger)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(gate.hold)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(failure_of, lambda: ledger.set_paused("a", paused=True), failures)
+        spoil = ledger._journal._db.writer.exec_driver_sql
+        nursery.start_soon(failure_of, lambda: ledger._do(spoil, "ROLLBACK"), failures)
+        nursery.start_soon(failure_of, lambda: ledger.set_paused("b", paused=True), failures)
+        await wait_all_tasks_blocked()
+        gate.open()
+    assert [type(each) for each in failures] == [JournalError] * 3
+    assert await ledger.paused() == set()
+
+
+async def test_a_task_that_is_cancelled_already_does_nothing(ledger: JournalClient) -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await ledger.set_paused("mxf", paused=True)
+    assert scope.cancelled_caught
+    assert await ledger.paused() == set()
+
+
+async def test_whoever_gives_up_waiting_has_done_nothing(ledger: JournalClient) -> None:
+    gate = Gate(ledger)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(gate.hold)
+        await wait_all_tasks_blocked()
+        with trio.CancelScope() as scope:
+            nursery.start_soon(cancel_when_blocked, scope)
+            await ledger.set_paused("mxf", paused=True)
+        assert scope.cancelled_caught
+        gate.open()
+    assert await ledger.paused() == set()
+
+
+async def cancel_when_blocked(scope: trio.CancelScope) -> None:
+    await wait_all_tasks_blocked()
+    scope.cancel()
+
+
+async def test_whoever_is_cancelled_when_its_turn_comes_still_commits_for_all(ledger: JournalClient) -> None:
+    gate, scope = Gate(ledger), trio.CancelScope()
+
+    async def first() -> None:
+        await gate.hold()
+        scope.cancel()  # the one below has been woken, but has not run yet
+
+    async def second() -> None:
+        with scope:
+            await ledger.set_paused("second", paused=True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(second)
+        await wait_all_tasks_blocked()
+        gate.open()
+    assert await ledger.paused() == {"second"}
+
+
+async def test_what_a_cancelled_task_left_in_flight_is_seen_by_whoever_asks_next(
+    ledger: JournalClient,
+) -> None:
+    gates = Gate(ledger), Gate(ledger)
+    passed, scope = trio.Event(), trio.CancelScope()
+
+    async def leader() -> None:
+        await gates[0].hold()
+        passed.set()
+        await gates[1].hold()
+
+    async def follower() -> None:
+        with scope:
+            await ledger.set_paused("follower", paused=True)
+
+    async def asker() -> None:
+        assert await ledger.paused() == {"follower"}
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leader)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(follower)
+        await wait_all_tasks_blocked()
+        gates[0].open()
+        await passed.wait()
+        await wait_all_tasks_blocked()
+        scope.cancel()
+        await wait_all_tasks_blocked()
+        nursery.start_soon(asker)
+        await wait_all_tasks_blocked()
+        gates[1].open()
+    assert scope.cancelled_caught
+
+
+async def test_without_a_thread_nobody_is_told_that_it_was_written(
+    ledger: JournalClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_thread(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("can't start new thread")
+
+    failures: list[Exception] = []
+    gate = Gate(ledger)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(gate.hold)
+        await wait_all_tasks_blocked()
+        for route in "ab":
+            nursery.start_soon(failure_of, partial(ledger.set_paused, route, True), failures)
+        await wait_all_tasks_blocked()
+        monkeypatch.setattr(trio.to_thread, "run_sync", no_thread)
+        gate.open()
+    monkeypatch.undo()
+    assert sorted(map(str, failures)) == ["can't start new thread", "the journal was not written"]
+    assert await ledger.paused() == set()
+
+
+async def test_history_waits_for_no_writer(ledger: JournalClient) -> None:
+    await ledger.record_failure(a_file(), "/src", "/nas", 3, "unreadable", 4.0)
+    gate = Gate(ledger)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(gate.hold)
+        await wait_all_tasks_blocked()
+        assert len((await ledger.history(HistoryQuery())).rows) == 1
+        gate.open()
+
+
+async def test_a_second_agent_is_kept_out_until_the_first_has_left(tmp_path: Path) -> None:
+    folder = str(tmp_path / "state")
+    async with JournalClient.open(folder):
+        with pytest.raises(StateLocked) as refused:
+            async with JournalClient.open(folder):
+                pass
+    assert str(refused.value) == (
+        f"the state folder {folder!r} is in use by another agent (pid {os.getpid()})"
+    )
+    async with JournalClient.open(folder):
+        pass
+
+
+async def test_a_journal_that_cannot_be_opened_leaves_the_folder_free(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").mkdir()
+    with pytest.raises(JournalError, match="unable to open database file"):
+        async with JournalClient.open(str(tmp_path)):
+            pass
+    StateLock(str(tmp_path)).release()

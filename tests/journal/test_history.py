@@ -1,0 +1,140 @@
+from attrs import evolve
+
+from agent.journal.journal import Journal
+from agent.model.transfer import PriorResult
+from agent.model.views import HistoryQuery, HistoryRow
+from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended
+
+
+def test_an_ended_transfer_moves_to_the_history_and_its_id_is_not_used_again(journal: Journal) -> None:
+    transfer = begun(journal, NOT_UTF8)
+    journal.checkpoint(transfer.id, 0, digests(1))
+    journal.mark_verified(transfer.id, NOT_UTF8, HASH, "read_back")
+    journal.finish(transfer.id, "delivered", 2, None, 30.5, "/nas/" + NOT_UTF8)
+    assert journal.find("mxf", NOT_UTF8) is None
+    assert journal.history(HistoryQuery()).rows == (
+        HistoryRow(
+            transfer_id=transfer.id,
+            route="mxf",
+            path=NOT_UTF8,
+            file_path="/src/" + NOT_UTF8,
+            result="delivered",
+            size_bytes=STATE.size_bytes,
+            destination_path="/nas/" + NOT_UTF8,
+            verified_level="read_back",
+            hash=HASH,
+            attempts=2,
+            error=None,
+            discovered_at=10.5,
+            started_at=20.25,
+            completed_at=30.5,
+        ),
+    )
+    again = begun(journal, NOT_UTF8)
+    assert again.id != transfer.id
+    assert again.blocks == ()
+    assert journal.prior_results("mxf", (NOT_UTF8,)) == ()
+
+
+def test_a_file_given_up_before_it_began_is_settled_and_in_the_history(journal: Journal) -> None:
+    journal.record_failure(a_file(), "/src", "/nas", 3, f"unreadable {NOT_UTF8}", at=40.0)
+    shown = "unreadable caf\\udce9/-\n\\udcff.mxf"
+    (row,) = journal.history(HistoryQuery()).rows
+    assert (row.result, row.error, row.attempts, row.file_path) == ("failed", shown, 3, "/src/a.mxf")
+    assert (row.started_at, row.completed_at, row.destination_path) == (40.0, 40.0, None)
+    assert journal.prior_results("mxf", ("a.mxf",)) == (
+        PriorResult(
+            route="mxf",
+            path="a.mxf",
+            signature=STATE,
+            result="failed",
+            error=shown,
+            attempts=3,
+            ended_at=40.0,
+            destination_path=None,
+            verified_level=None,
+            hash=None,
+        ),
+    )
+    assert journal.find("mxf", "a.mxf") is None
+
+
+def test_a_failed_transfer_claims_nothing_about_the_destination(journal: Journal) -> None:
+    ended(journal, "a.mxf", "failed")
+    (row,) = journal.history(HistoryQuery()).rows
+    assert (row.destination_path, row.verified_level, row.hash) == (None, None, None)
+
+
+def test_only_the_newest_end_of_a_file_settles_it(journal: Journal) -> None:
+    ended(journal, "failed then kept", "failed")
+    ended(journal, "failed then kept", "kept")
+    ended(journal, "failed then delivered", "failed")
+    ended(journal, "failed then delivered", "delivered")
+    ended(journal, "delivered then failed", "delivered")
+    ended(journal, "delivered then failed", "failed")
+    ended(journal, "failed then running", "failed")
+    running = begun(journal, "failed then running")
+    ended(journal, "on two routes", "failed", route="one")
+    ended(journal, "on two routes", "delivered", route="two")
+    names = ("failed then kept", "failed then delivered", "delivered then failed", "failed then running")
+    paths = (*names, "on two routes", "never heard of")
+    assert {(each.path, each.result) for each in journal.prior_results("mxf", paths)} == {
+        ("failed then kept", "kept"),
+        ("delivered then failed", "failed"),
+    }
+    assert [len(journal.prior_results(route, paths)) for route in ("one", "two")] == [1, 0]
+    (kept,) = journal.prior_results("mxf", ("failed then kept",))
+    assert (kept.destination_path, kept.verified_level, kept.hash) == (
+        "/nas/failed then kept",
+        "read_back",
+        HASH,
+    )
+    journal.drop(running.id)
+    assert "failed then running" in {each.path for each in journal.prior_results("mxf", paths)}
+
+
+def test_a_pardon_lets_a_failed_file_be_tried_again_and_keeps_the_history(journal: Journal) -> None:
+    for path, result in (("a", "failed"), ("b", "failed"), ("c", "kept")):
+        ended(journal, path, result)  # type: ignore[arg-type]
+    journal.clear_failure("mxf", "a")
+    journal.clear_failure("mxf", "c")
+    journal.clear_failure("mxf", "never heard of")
+    assert [each.path for each in journal.prior_results("mxf", ("a", "b", "c"))] == ["b", "c"]
+    assert [row.path for row in journal.history(HistoryQuery()).rows] == ["c", "b", "a"]
+
+
+def test_a_pardon_also_helps_a_delivered_file_whose_source_could_not_be_let_go_of(journal: Journal) -> None:
+    transfer = begun(journal)
+    journal.finish(transfer.id, "kept", 3, "source: Read-only file system", 30.0, "/nas/a.mxf")
+    assert [each.error for each in journal.prior_results("mxf", ("a.mxf",))] == [
+        "source: Read-only file system"
+    ]
+    journal.clear_failure("mxf", "a.mxf")
+    assert journal.prior_results("mxf", ("a.mxf",)) == ()
+
+
+def test_history_pages_run_newest_first_without_gap_or_repetition(journal: Journal) -> None:
+    for number in range(7):
+        ended(journal, str(number), "delivered")
+    seen: list[str] = []
+    query = HistoryQuery(limit=3)
+    for expected in (3, 3, 1):
+        page = journal.history(query)
+        assert len(page.rows) == expected
+        assert (page.next_before_id is None) == (expected == 1)
+        seen += [row.path for row in page.rows]
+        query = evolve(query, before_id=page.next_before_id)
+    assert seen == list("6543210")
+    assert journal.history(HistoryQuery(limit=7)).next_before_id is None
+
+
+def test_history_can_be_asked_for_a_route_and_a_time(journal: Journal) -> None:
+    for number in range(4):
+        ended(journal, str(number), "delivered", at=float(number), route="ab"[number % 2])
+    for query, expected in (
+        (HistoryQuery(since_at=1.0), "321"),
+        (HistoryQuery(until_at=2.0), "10"),
+        (HistoryQuery(since_at=1.0, until_at=3.0), "21"),
+        (HistoryQuery(route="a"), "20"),
+    ):
+        assert [row.path for row in journal.history(query).rows] == list(expected)

@@ -1,0 +1,252 @@
+import errno
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, select
+from structlog.testing import capture_logs
+
+from agent.journal.database import JournalDamaged, JournalError
+from agent.journal.journal import Journal
+from agent.journal.schema import REVISION, history, metadata
+from agent.model.views import HistoryQuery
+from tests.journal.journal_samples import begun, digests
+from tests.worker.copy.faulty import failing
+
+
+def test_what_is_done_together_stands_or_falls_alone(journal: Journal) -> None:
+    with journal.together():
+        begun(journal, "a")
+        with pytest.raises(ValueError, match="running"):
+            begun(journal, "a")
+        begun(journal, "b")
+        assert journal.history(HistoryQuery()).rows == ()
+    assert [each.path for each in journal.running("/nas")] == ["a", "b"]
+
+
+def test_a_transaction_that_sqlite_gave_up_is_not_taken_for_a_commit(journal: Journal) -> None:
+    def begin_and_lose(before: str, after: str) -> None:
+        with journal.together():
+            begun(journal, before)
+            journal._db.writer.exec_driver_sql("ROLLBACK")
+            if after:
+                begun(journal, after)
+
+    for after in ("", "b"):
+        with pytest.raises(JournalError, match="rolled back"):
+            begin_and_lose("a", after)
+    begun(journal, "c")
+    assert [each.path for each in journal.running("/nas")] == ["c"]
+
+
+def test_a_full_disk_is_one_clear_line_and_passes(journal: Journal) -> None:
+    transfer = begun(journal)
+    limit_pages(journal, 1)
+    with pytest.raises(JournalError, match=r"^the journal cannot be used: database or disk is full$"):
+        journal.checkpoint(transfer.id, 0, digests(*range(5_000)))
+    assert journal.find("mxf", "a.mxf") == transfer
+    limit_pages(journal, 1_000_000)
+    journal.checkpoint(transfer.id, 0, digests(*range(5_000)))
+    assert len(journal.find("mxf", "a.mxf").blocks) == 5_000  # type: ignore[union-attr]
+
+
+def limit_pages(journal: Journal, count: int) -> None:
+    with journal._db.writer.begin():
+        journal._db.writer.exec_driver_sql(f"PRAGMA max_page_count={count}")
+
+
+def test_the_writer_is_durable_and_the_reader_cannot_write(journal: Journal) -> None:
+    with journal._db.writer.begin() as _, journal._db.reader.begin() as _:
+        ask = journal._db.writer.exec_driver_sql
+        assert (ask("PRAGMA journal_mode").scalar(), ask("PRAGMA synchronous").scalar()) == ("wal", 2)
+        ask = journal._db.reader.exec_driver_sql
+        assert (ask("PRAGMA query_only").scalar(), ask("PRAGMA wal_autocheckpoint").scalar()) == (1, 0)
+
+
+def damage_header(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def damage_all(path: Path) -> None:
+    path.write_bytes(b"garbage!" * 2_500)
+
+
+def damage_one_page(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[2 * 4096 : 3 * 4096] = b"garbage!" * 512
+    path.write_bytes(content)
+
+
+def damage_tail(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: 3 * 4096])
+
+
+def make_foreign(path: Path) -> None:
+    path.unlink()
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE music (title TEXT)")
+    other.close()
+
+
+def make_newer(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("UPDATE alembic_version SET version_num = 'journal_9999'")
+    other.close()
+
+
+def opened_and_examined(folder: Path) -> Journal:
+    """As at a start."""
+    journal = Journal.open(str(folder))
+    try:
+        journal.examine()
+    except JournalDamaged as damage:
+        journal.recreate(str(damage))
+    return journal
+
+
+@pytest.mark.parametrize(
+    "spoil", [damage_header, damage_all, damage_one_page, damage_tail, make_foreign, make_newer]
+)
+def test_what_is_no_sound_journal_of_ours_is_set_aside_unaltered(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    journal = Journal.open(str(tmp_path))
+    begun(journal)
+    journal.close()
+    file = tmp_path / "journal.db"
+    spoil(file)
+    spoilt = file.read_bytes()
+    with capture_logs() as logs:
+        journal = opened_and_examined(tmp_path)
+    assert begun(journal).id == 1
+    journal.close()
+    aside = tmp_path / "journal.db.damaged-1"
+    assert aside.read_bytes() == spoilt
+    assert [(each["log_level"], each["moved_to"]) for each in logs] == [("warning", str(aside))]
+    assert logs[0]["reason"]
+
+
+def test_a_damaged_journal_of_an_earlier_version_is_set_aside_before_it_is_migrated(tmp_path: Path) -> None:
+    Journal.open(str(tmp_path)).close()
+    file = tmp_path / "journal.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("UPDATE alembic_version SET version_num = 'journal_0001'")
+        page = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'transfers'").fetchone()[0]
+    content = bytearray(file.read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = b"garbage!" * 512
+    file.write_bytes(content)
+    Journal.open(str(tmp_path)).close()
+    assert (tmp_path / "journal.db.damaged-1").read_bytes() == content
+
+
+def test_what_cannot_be_set_aside_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "journal.db").write_bytes(b"no database")
+    monkeypatch.setattr(Path, "rename", failing(errno.EROFS))
+    with pytest.raises(JournalError, match=r"cannot be set aside: Read-only file system$"):
+        Journal.open(str(tmp_path))
+
+
+def test_nothing_set_aside_is_ever_replaced(tmp_path: Path) -> None:
+    (tmp_path / "journal.db.damaged-1").write_bytes(b"first")
+    (tmp_path / "journal.db.damaged-2-wal").write_bytes(b"second")
+    (tmp_path / "journal.db").write_bytes(b"third, no database")
+    Journal.open(str(tmp_path)).close()
+    assert {each.name: each.read_bytes() for each in tmp_path.glob("*.damaged*")} == {
+        "journal.db.damaged-1": b"first",
+        "journal.db.damaged-2-wal": b"second",
+        "journal.db.damaged-3": b"third, no database",
+    }
+
+
+def test_a_wal_that_someone_holds_open_is_set_aside_with_its_file(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as other:
+        other.execute("SELECT count(*) FROM transfers").fetchall()
+        journal.close()
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        damage_one_page(tmp_path / "journal.db")
+        opened_and_examined(tmp_path).close()
+        names = {each.name for each in tmp_path.iterdir()}
+    aside = {"journal.db.damaged-1" + part for part in ("", "-wal", "-shm")}
+    assert names == {"journal.db", *aside}
+
+
+def test_a_folder_that_cannot_hold_a_journal_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=r"^the journal cannot be used: unable to open database file$"):
+        Journal.open(str(tmp_path / "missing"))
+
+
+def test_another_program_that_holds_the_file_is_no_damage(journal: Journal, tmp_path: Path) -> None:
+    journal._db.writer.exec_driver_sql("PRAGMA busy_timeout=0")
+    journal._db.writer.rollback()
+    other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalError, match="database is locked"):
+        journal.paused()
+    other.close()
+    assert journal.paused() == frozenset()
+
+
+def test_migrations_lead_to_exactly_the_schema_in_the_code(tmp_path: Path) -> None:
+    Journal.open(str(tmp_path)).close()
+    engine = create_engine(f"sqlite:///{tmp_path}/from_metadata.db")
+    metadata.create_all(engine)
+    engine.dispose()
+    assert statements(tmp_path / "journal.db") == statements(tmp_path / "from_metadata.db")
+    config = Config()
+    config.set_main_option("script_location", "agent.journal:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [REVISION]
+
+
+def statements(file: Path) -> dict[str, list[str]]:
+    """The lines of each CREATE statement; a column that a migration adds stands last, so in any order."""
+    with closing(sqlite3.connect(file)) as database:
+        rows = database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    made = {name: sorted(line.strip().rstrip(",") for line in sql.splitlines()) for name, sql in rows}
+    made.pop("alembic_version", None)
+    return made
+
+
+def test_settled_files_are_found_by_their_index(journal: Journal) -> None:
+    ask = select(history.c.id).where(
+        history.c.route == "r", history.c.path == "p", history.c.suppresses_retry
+    )
+    with journal._db.writer.begin():
+        sql = str(ask.compile(journal._db.writer, compile_kwargs={"literal_binds": True}))
+        (plan,) = journal._db.writer.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}").scalars("detail")
+    assert "USING INDEX ux_history_suppresses_retry" in plan
+
+
+WRITER = """
+import sys
+from agent.journal.journal import Journal
+from agent.model.source_file import FileVersion, Signature
+journal = Journal.open(sys.argv[1])
+file = FileVersion("1", "mxf", "a.mxf", Signature(1, 2, 3, 4, 5), 1.0)
+transfer = journal.begin(file, "/src", "/nas", "p", 1.0)
+for block in range(1_000_000):
+    journal.checkpoint(transfer.id, block, block.to_bytes(16))
+    print(block, flush=True)
+"""
+
+
+def test_a_kill_loses_nothing_that_was_said_to_be_written(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        while int(writer.stdout.readline()) < 50:
+            pass
+        writer.send_signal(signal.SIGKILL)
+        said = 50 + len(writer.stdout.read().splitlines())
+    journal = Journal.open(str(tmp_path))
+    transfer = journal.find("mxf", "a.mxf")
+    assert transfer is not None
+    assert len(transfer.blocks) >= said + 1
+    assert transfer.blocks == tuple(block.to_bytes(16) for block in range(len(transfer.blocks)))
+    journal.close()

@@ -1,0 +1,57 @@
+from io import BytesIO
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.model.source_file import FileVersion, ScannedFile, Signature, signature_from_bytes
+from agent.worker.server import frame, read_frame
+from tests.samples import CLOSED, STATE, but
+
+SECONDS = st.integers(-(2**63), 2**63 - 1)
+TIMES_NS = st.one_of(st.integers(-(2**63), 2**63 - 1), SECONDS.map(lambda seconds: seconds * 10**9 + 1))
+NUMBERS = st.tuples(
+    st.integers(0, 2**63 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**63 - 1), TIMES_NS, TIMES_NS
+)
+
+
+@given(NUMBERS)
+def test_whatever_the_kernel_says_of_a_file_is_kept_exactly(
+    numbers: tuple[int, int, int, int, int],
+) -> None:
+    state = Signature(*numbers)
+    assert state.numbers == numbers
+    assert (state.device, state.inode, state.size_bytes, state.mtime_ns) == numbers[:4]
+    assert state == Signature(*numbers)
+    assert repr(state) == f"Signature{numbers}"
+
+
+@given(NUMBERS, NUMBERS)
+def test_two_states_are_equal_only_if_all_their_numbers_are(
+    some: tuple[int, int, int, int, int], others: tuple[int, int, int, int, int]
+) -> None:
+    assert (Signature(*some) == Signature(*others)) is (some == others)
+
+
+def test_a_file_is_the_same_in_another_state_and_another_one_with_another_inode_or_device() -> None:
+    assert STATE.is_same_file(but(STATE, size_bytes=7, mtime_ns=8, ctime_ns=9))
+    assert not STATE.is_same_file(but(STATE, inode=7))
+    assert not STATE.is_same_file(but(STATE, device=7))
+
+
+def test_a_provisional_state_is_of_the_same_file_and_never_found() -> None:
+    assert STATE.placeholder() == but(STATE, ctime_ns=-1)
+
+
+def test_what_goes_from_process_to_process_arrives_as_it_was() -> None:
+    far = but(STATE, mtime_ns=2**70)
+    for value in (STATE, far, ScannedFile("a", far), ScannedFile("caf\udce9", STATE, CLOSED)):
+        assert read_frame(BytesIO(frame(value))) == value
+    assert isinstance(read_frame(BytesIO(frame(far))), Signature)
+
+
+def test_files_keep_their_state_as_plain_bytes_and_one_copy_of_it() -> None:
+    file = FileVersion("1", "mxf", "a", STATE, 1.0)
+    again = FileVersion("1", "mxf", "a", file.packed_signature, 1.0)
+    assert (type(file.packed_signature), again.packed_signature is file.packed_signature) == (bytes, True)
+    assert file.signature == signature_from_bytes(file.packed_signature) == STATE
+    assert ScannedFile("a", STATE).signature == STATE

@@ -1,0 +1,348 @@
+"""The Trio side of worker processes: reuse, faults, death, deadlines, and that none outlives its agent."""
+
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import evolve
+
+from agent import worker_pool as workers_module
+from agent.model.errors import Fault, FaultKind, Side
+from agent.protocol.replies import Blocked, Checkpoint, Copied, Copying, Finished, Reply, SourceExists
+from agent.protocol.requests import CopyFile, LookUpSource, PrepareSource
+from agent.worker.source.source_file import signature_of
+from agent.worker_pool import (
+    MAX_IDLE,
+    MAX_UNKILLABLE,
+    StallTimeout,
+    UnkillableWorkers,
+    WorkerPool,
+    WorkerProcess,
+)
+from tests.worker.copy.folders import PARTIAL, Ground
+
+LOOK_UP = LookUpSource("/", "etc")
+LONG_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine even a killed process takes its time."""
+    monkeypatch.setattr(workers_module, "EXIT_WAIT_S", LONG_S)
+
+
+@pytest.fixture
+async def workers() -> AsyncIterator[WorkerPool]:
+    async with WorkerPool.open(os.devnull) as opened:
+        yield opened
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Iterator[CopyFile]:
+    """A copy that does not end while a test runs: its source is a tebibyte of hole."""
+    ground = Ground.below(tmp_path)
+    (ground.source / "clip.mxf").touch()
+    os.truncate(ground.source / "clip.mxf", 1 << 40)
+    yield ground.copy()
+    (ground.nas / PARTIAL).unlink(missing_ok=True)  # it may be large
+
+
+@contextmanager
+def watched(pid: int) -> Iterator[select.poll]:
+    """Polls as readable once the process has ended."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        end = select.poll()
+        end.register(descriptor, select.POLLIN)
+        yield end
+    finally:
+        os.close(descriptor)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def ask(workers: WorkerPool) -> SourceExists:
+    return await workers.ask(LOOK_UP, SourceExists, silence_s=LONG_S)
+
+
+# Answers
+
+
+async def test_a_question_is_answered(workers: WorkerPool) -> None:
+    assert await ask(workers) == SourceExists(exists=True)
+
+
+async def test_streamed_replies_come_before_the_last_one_or_are_ignored(
+    workers: WorkerPool, copy: CopyFile
+) -> None:
+    clip = f"{copy.source}/{copy.path}"
+    os.truncate(clip, 3 << 20)
+    short = evolve(copy, signature=signature_of(os.stat(clip)))
+    heard: list[Reply] = []
+
+    async def hear(reply: Reply) -> None:
+        await trio.lowlevel.checkpoint()
+        heard.append(reply)
+
+    first = await workers.ask(short, Copied, silence_s=LONG_S, on_reply=hear)
+    again = await workers.ask(short, Copied, silence_s=LONG_S)
+    assert first == again
+    assert {type(reply) for reply in heard} == {Copying, Checkpoint}
+
+
+async def test_a_fault_is_raised_here_and_its_worker_goes_on(workers: WorkerPool, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with workers.acquire() as worker:
+        with pytest.raises(Fault) as fault:
+            await worker.ask(PrepareSource(str(tmp_path / "file")), silence_s=LONG_S)
+        assert fault.value.kind is FaultKind.SOURCE_OUTAGE
+        assert worker.is_idle
+        assert await worker.ask(LOOK_UP, silence_s=LONG_S) == SourceExists(exists=True)
+
+
+async def test_an_answer_of_the_wrong_kind_is_a_fault(workers: WorkerPool) -> None:
+    with pytest.raises(Fault, match="LookUpSource was answered by SourceExists") as fault:
+        await workers.ask(LOOK_UP, Finished, silence_s=LONG_S)
+    assert fault.value.kind is FaultKind.WORKER
+
+
+# Keeping
+
+
+async def test_an_idle_worker_is_asked_again(workers: WorkerPool) -> None:
+    async with workers.acquire() as first:
+        await first.ask(LOOK_UP, silence_s=LONG_S)
+    async with workers.acquire() as again:
+        assert again is first
+
+
+async def test_two_at_a_time_have_a_worker_each(workers: WorkerPool) -> None:
+    async with workers.acquire() as one, workers.acquire() as other:
+        assert one.pid != other.pid
+
+
+async def test_no_more_workers_are_kept_than_are_worth_it(workers: WorkerPool) -> None:
+    borrowed = [workers.acquire() for _ in range(MAX_IDLE + 1)]
+    pids = [(await one.__aenter__()).pid for one in borrowed]
+    with watched(pids[-1]) as end:
+        for one in borrowed:
+            await one.__aexit__(None, None, None)
+        assert end.poll(LONG_S * 1000)
+    assert [worker.pid for worker in workers._idle] == pids[:-1]
+
+
+async def test_a_worker_that_died_while_it_was_idle_costs_nobody_anything(workers: WorkerPool) -> None:
+    async with workers.acquire() as worker:
+        pid = worker.pid
+    os.kill(pid, signal.SIGKILL)
+    await worker.wait_exited()
+    assert await ask(workers) == SourceExists(exists=True)
+    assert [idle.pid for idle in workers._idle] != [pid]
+
+
+async def test_closing_ends_every_worker() -> None:
+    async with WorkerPool.open(os.devnull) as workers, workers.acquire() as one:
+        async with workers.acquire() as other:
+            pass
+        pids = [one.pid, other.pid]
+    assert not any(is_running(pid) for pid in pids)
+
+
+async def test_a_stopped_worker_delays_nothing() -> None:
+    async with WorkerPool.open(os.devnull) as workers:
+        async with workers.acquire() as worker:
+            os.kill(worker.pid, signal.SIGSTOP)
+        pid = worker.pid
+    assert not is_running(pid)
+
+
+async def test_a_worker_that_will_not_die_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "EXIT_WAIT_S", 0.0)
+    monkeypatch.setattr(WorkerProcess, "kill", lambda _: None)
+    with trio.fail_after(LONG_S):
+        async with WorkerPool.open(os.devnull) as workers, workers.acquire() as worker:
+            pass
+    # Its pipes are closed, so it ends by itself once it can.
+    await worker.wait_exited()
+
+
+# Death
+
+
+async def test_a_worker_that_dies_at_work_is_a_fault_and_is_not_asked_again(
+    workers: WorkerPool, copy: CopyFile
+) -> None:
+    async def kill(_: Reply) -> None:
+        await trio.lowlevel.checkpoint()
+        os.kill(pid, signal.SIGKILL)
+
+    async with workers.acquire() as worker:
+        pid = worker.pid
+        with pytest.raises(Fault, match=f"worker process {pid} died") as fault:
+            await worker.ask(copy, silence_s=LONG_S, on_reply=kill)
+    assert fault.value.kind is FaultKind.WORKER
+    assert workers._idle == []
+    assert await ask(workers) == SourceExists(exists=True)
+
+
+async def test_a_question_to_a_dead_worker_is_a_fault(workers: WorkerPool) -> None:
+    async with workers.acquire() as worker:
+        os.kill(worker.pid, signal.SIGKILL)
+        await worker.wait_exited()
+        with pytest.raises(Fault, match="died") as fault:
+            await worker.ask(LOOK_UP, silence_s=LONG_S)
+    assert fault.value.kind is FaultKind.WORKER
+
+
+async def test_a_worker_that_cannot_be_started_is_a_fault(
+    workers: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(Fault, match="no worker process can be started") as fault:
+        await ask(workers)
+    assert fault.value.kind is FaultKind.WORKER
+
+
+async def test_cancelling_a_question_kills_its_worker(workers: WorkerPool, copy: CopyFile) -> None:
+    scope = trio.CancelScope()
+
+    async def cancel(_: Reply) -> None:
+        await trio.lowlevel.checkpoint()
+        scope.cancel()
+
+    with scope:
+        async with workers.acquire() as worker:
+            await worker.ask(copy, silence_s=LONG_S, on_reply=cancel)
+    assert scope.cancelled_caught
+    with watched(worker.pid) as end:
+        assert end.poll(LONG_S * 1000)
+    assert worker.has_exited()
+    assert workers._idle == []
+
+
+async def test_killed_workers_are_remembered_until_they_are_gone(workers: WorkerPool) -> None:
+    async with workers.acquire() as worker:
+        worker.is_idle = False  # a question is open
+    assert workers._killed == [worker]
+    await worker.wait_exited()
+    await ask(workers)
+    assert workers._killed == []
+
+
+async def test_workers_are_quiet_once_the_killed_ones_are_gone(
+    workers: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [workers.none_unkillable]
+    with monkeypatch.context() as immortal:
+        immortal.setattr(WorkerProcess, "kill", lambda _: None)
+        async with workers.acquire() as worker:
+            worker.is_idle = False  # a question is open
+        os.kill(worker.pid, signal.SIGSTOP)
+        seen.append(workers.none_unkillable)
+    worker.kill()
+    await worker.wait_exited()
+    assert [*seen, workers.none_unkillable] == [True, False, True]
+
+
+# Silence
+
+
+async def test_a_worker_that_falls_silent_is_killed(workers: WorkerPool) -> None:
+    async with workers.acquire() as worker:
+        pid = worker.pid
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(trio.TooSlowError):
+        await workers.ask(LOOK_UP, SourceExists, silence_s=0.05)
+    with watched(pid) as end:
+        assert end.poll(LONG_S * 1000)
+
+
+async def test_a_worker_that_does_not_even_listen_is_silent_too(workers: WorkerPool) -> None:
+    async with workers.acquire() as worker:
+        os.kill(worker.pid, signal.SIGSTOP)
+        long = LookUpSource("/", "n" * (1 << 20))  # more than a pipe holds
+        with pytest.raises(trio.TooSlowError):
+            await worker.ask(long, silence_s=0.05)
+
+
+async def test_a_worker_that_only_says_whom_it_waits_for_is_silent(
+    workers: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [Blocked(Side.SOURCE), Blocked(Side.DESTINATION)]
+
+    async def say(_: WorkerProcess) -> tuple[bool, Reply]:
+        if not said:
+            await trio.sleep_forever()
+        return False, said.pop(0)
+
+    monkeypatch.setattr(WorkerProcess, "_next", say)
+    async with workers.acquire() as worker:
+        with pytest.raises(StallTimeout) as silence:
+            await worker.ask(LOOK_UP, silence_s=0.05)
+        assert (silence.value.side, silence.value.worker) == (Side.DESTINATION, worker)
+
+
+async def test_who_has_a_few_stuck_workers_waits_until_one_of_them_has_gone(workers: WorkerPool) -> None:
+    stuck = UnkillableWorkers()
+    async with AsyncExitStack() as borrowed:
+        living = [await borrowed.enter_async_context(workers.acquire()) for _ in range(MAX_UNKILLABLE)]
+        for worker in living:
+            await stuck.wait_until_few()
+            stuck.add(StallTimeout(worker=worker))
+        with trio.move_on_after(0.01) as patience:
+            await stuck.wait_until_few()
+        assert patience.cancelled_caught
+        living[-1].kill()
+        with trio.fail_after(LONG_S):
+            await stuck.wait_until_few()
+
+
+# The agent's own end
+
+AGENT = """
+import os, pickle, sys, trio
+from agent.worker_pool import WorkerPool
+
+request = pickle.load(sys.stdin.buffer)
+
+async def main():
+    async with WorkerPool.open(os.devnull) as workers, workers.acquire() as idle, workers.acquire() as busy:
+        async def started(reply):
+            print(idle.pid, busy.pid, flush=True)
+            await trio.sleep_forever()
+        await busy.ask(request, silence_s=60, on_reply=started)
+
+trio.run(main)
+"""
+
+
+def test_no_worker_outlives_an_agent_that_is_killed_not_even_in_the_middle_of_a_copy(
+    copy: CopyFile,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", AGENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as agent:
+        assert agent.stdin is not None
+        assert agent.stdout is not None
+        agent.stdin.write(pickle.dumps(copy))
+        agent.stdin.close()
+        idle, busy = map(int, agent.stdout.readline().split())
+        with watched(idle) as end_of_idle, watched(busy) as end_of_busy:
+            assert not end_of_busy.poll(0)
+            agent.kill()
+            assert end_of_idle.poll(LONG_S * 1000)
+            assert end_of_busy.poll(LONG_S * 1000)

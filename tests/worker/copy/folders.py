@@ -1,0 +1,141 @@
+"""A source folder, a destination folder, and the requests between them."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import xxhash
+from attrs import frozen
+
+from agent.config.field_parsers import BUILT_IN_EXCLUDES
+from agent.fs.platform import Publisher
+from agent.model.source_file import Signature
+from agent.model.transfer import BLOCK_BYTES
+from agent.protocol.requests import (
+    Bandwidth,
+    ConflictMode,
+    CopyFile,
+    DestinationRef,
+    PublishFile,
+    RemoveSource,
+    SourceFolder,
+    VerifyMode,
+)
+from agent.worker.destinations.folder import FolderDestination
+from agent.worker.source.source_file import signature_of
+
+PARTIAL = ".clip.mxf.0123456789abcdef.partial"
+NOBODY = 65534
+
+
+@frozen
+class Ground:
+    source: Path
+    nas: Path
+
+    @classmethod
+    def below(cls, folder: Path) -> "Ground":
+        (folder / "source").mkdir()
+        (folder / "nas").mkdir()
+        return cls(folder / "source", folder / "nas")
+
+    @property
+    def folder(self) -> SourceFolder:
+        return SourceFolder(str(self.source), (), BUILT_IN_EXCLUDES)
+
+    @property
+    def place(self) -> DestinationRef:
+        return DestinationRef(str(self.nas), self.nas.stat().st_dev)
+
+    def destination(self) -> AbstractContextManager[FolderDestination]:
+        return FolderDestination.open(self.place, Publisher())
+
+    def signature(self, path: str = "clip.mxf") -> Signature:
+        return signature_of((self.source / path).lstat())
+
+    def copy(
+        self,
+        path: str = "clip.mxf",
+        *,
+        digests: tuple[bytes, ...] = (),
+        verify: VerifyMode = "read_back",
+        conflict: ConflictMode = "rename",
+        partial: str = PARTIAL,
+    ) -> CopyFile:
+        return CopyFile(
+            source=str(self.source),
+            path=path,
+            signature=self.signature(path),
+            destination=self.place,
+            name=path,
+            partial=partial,
+            digests=digests,
+            verify=verify,
+            conflict=conflict,
+            bandwidth=Bandwidth(),
+        )
+
+    def publish(
+        self,
+        content: bytes,
+        name: str = "clip.mxf",
+        *,
+        conflict: ConflictMode = "rename",
+        partial: str = PARTIAL,
+    ) -> PublishFile:
+        return PublishFile(
+            destination=self.place,
+            partial=partial,
+            name=name,
+            conflict=conflict,
+            size_bytes=len(content),
+            digest=xxhash.xxh3_128_digest(content),
+        )
+
+    def settle(self, path: str = "clip.mxf") -> RemoveSource:
+        return RemoveSource(str(self.source), path, self.signature(path), "delete", None)
+
+    def arrived(self) -> dict[str, bytes]:
+        """Every file of the destination, with its content."""
+        return {
+            str(path.relative_to(self.nas)): path.read_bytes()
+            for path in sorted(self.nas.rglob("*"))
+            if path.is_file()
+        }
+
+
+def digests_of(content: bytes, block_bytes: int = BLOCK_BYTES) -> tuple[bytes, ...]:
+    """The digest of every whole block."""
+    whole = len(content) // block_bytes
+    return tuple(
+        xxhash.xxh3_128_digest(content[number * block_bytes : (number + 1) * block_bytes])
+        for number in range(whole)
+    )
+
+
+@contextmanager
+def nothing_left_over() -> Iterator[None]:
+    """No descriptor and no thread outlives the block."""
+    before = _held()
+    yield
+    assert _held() == before
+
+
+def _held() -> tuple[list[str], int]:
+    descriptors = [entry.name for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    return sorted(descriptors), threading.active_count()
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """As root every permission is granted; as nobody they count."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)

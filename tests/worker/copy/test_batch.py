@@ -1,0 +1,283 @@
+"""Many small files in one request: each with the promises of one file alone."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import xxhash
+
+from agent.fs import platform, safe_open
+from agent.model.errors import Fault, FaultKind, OutageReason, Side
+from agent.protocol.replies import Copied, NotBatchable, Published, SourceRemoved
+from agent.protocol.requests import CopyFile, PublishFile
+from agent.worker.copy.batch import copy_batch, publish_batch, remove_batch
+from agent.worker.copy.io_side import IoSideTracker
+from agent.worker.destinations.base import Destination
+from tests.worker.copy.faulty import FaultyDestination, Script
+from tests.worker.copy.folders import Ground, nothing_left_over
+
+NAMES = ("a.mxf", "day/b.mxf", "day/card/c.mxf", "d.mxf")
+CONTENTS = {name: name.encode() * 100 for name in NAMES}
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    with nothing_left_over():
+        yield
+
+
+@pytest.fixture(autouse=True, params=[1, 4], ids=["one by one", "side by side"])
+def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk of our own, and as on a share."""
+    monkeypatch.setattr(platform, "calls_at_once", lambda _: request.param)
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Ground:
+    ground = Ground.below(tmp_path)
+    for name, content in CONTENTS.items():
+        (ground.source / name).parent.mkdir(parents=True, exist_ok=True)
+        (ground.source / name).write_bytes(content)
+    return ground
+
+
+@pytest.fixture
+def destination(ground: Ground) -> Iterator[Destination]:
+    with ground.destination() as destination:
+        yield destination
+
+
+def hidden(name: str) -> str:
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}.{last}.0123456789abcdef.partial"
+
+
+def copies(ground: Ground, **wishes: object) -> list[CopyFile]:
+    return [ground.copy(name, partial=hidden(name), **wishes) for name in NAMES]  # type: ignore[arg-type]
+
+
+def publications(ground: Ground) -> list[PublishFile]:
+    return [ground.publish(CONTENTS[name], name, partial=hidden(name)) for name in NAMES]
+
+
+def copied(
+    ground: Ground, destination: Destination, moving: Callable[[], None] = lambda: None, **wishes: object
+) -> dict[str, Copied | NotBatchable | Fault]:
+    outcomes = copy_batch(copies(ground, **wishes), destination, moving, IoSideTracker())
+    return dict(zip(NAMES, outcomes, strict=True))
+
+
+def fault_of(outcome: object) -> FaultKind:
+    assert isinstance(outcome, Fault)
+    return outcome.kind
+
+
+def all_but(outcomes: dict[str, Copied | NotBatchable | Fault], name: str) -> bool:
+    return all(isinstance(outcome, Copied) for other, outcome in outcomes.items() if other != name)
+
+
+# Copying
+
+
+def test_each_stands_verified_in_its_partial_and_nowhere_else(
+    ground: Ground, destination: Destination
+) -> None:
+    outcomes = copied(ground, destination)
+    for name, outcome in outcomes.items():
+        assert isinstance(outcome, Copied)
+        assert outcome.digest == xxhash.xxh3_128_digest(CONTENTS[name])
+        assert (outcome.read_bytes, outcome.resumed_bytes, outcome.repaired_blocks) == (
+            len(CONTENTS[name]),
+            0,
+            0,
+        )
+        assert outcome.level in ("read_back", "read_back_cached")
+        partial, source = ground.nas / hidden(name), ground.source / name
+        assert partial.stat().st_mtime_ns == source.stat().st_mtime_ns
+    assert ground.arrived() == {hidden(name): content for name, content in CONTENTS.items()}
+
+
+def test_the_level_is_the_one_that_was_asked_for(ground: Ground, destination: Destination) -> None:
+    outcomes = copied(ground, destination, verify="hash")
+    assert all(isinstance(outcome, Copied) and outcome.level == "hash" for outcome in outcomes.values())
+
+
+@pytest.mark.parametrize("content", [CONTENTS["d.mxf"], b"other"])
+def test_one_whose_name_is_taken_is_declined_and_nothing_is_done_for_it(
+    ground: Ground, destination: Destination, content: bytes
+) -> None:
+    (ground.nas / "d.mxf").write_bytes(content)
+    outcomes = copied(ground, destination)
+    assert outcomes["d.mxf"] == NotBatchable()
+    assert all_but(outcomes, "d.mxf")
+    assert not (ground.nas / hidden("d.mxf")).exists()
+    assert (ground.nas / "d.mxf").read_bytes() == content
+
+
+def test_one_that_has_changed_or_gone_has_a_fault_of_its_own(
+    ground: Ground, destination: Destination
+) -> None:
+    requests = copies(ground)
+    (ground.source / "a.mxf").write_bytes(b"another take")
+    (ground.source / "d.mxf").unlink()
+    outcomes = dict(zip(NAMES, copy_batch(requests, destination, lambda: None, IoSideTracker()), strict=True))
+    assert fault_of(outcomes["a.mxf"]) is FaultKind.SOURCE_CHANGED
+    assert fault_of(outcomes["d.mxf"]) is FaultKind.SOURCE_GONE
+    assert isinstance(outcomes["day/b.mxf"], Copied)
+
+
+def test_one_that_is_written_to_meanwhile_is_not_taken_for_copied(
+    ground: Ground, destination: Destination
+) -> None:
+    def write_more() -> None:
+        with (ground.source / "a.mxf").open("ab") as file:
+            file.write(b"more")
+
+    outcomes = copied(ground, destination, moving=write_more)
+    assert fault_of(outcomes["a.mxf"]) is FaultKind.SOURCE_CHANGED
+    assert all_but(outcomes, "a.mxf")
+
+
+def test_what_arrives_altered_once_is_written_again(ground: Ground, destination: Destination) -> None:
+    outcomes = copied(ground, FaultyDestination(destination, Script(spoils={0: 1})))
+    repaired = [
+        outcome for outcome in outcomes.values() if isinstance(outcome, Copied) and outcome.repaired_blocks
+    ]
+    assert len(repaired) == 1
+    assert ground.arrived() == {hidden(name): content for name, content in CONTENTS.items()}
+
+
+def test_what_arrives_altered_again_and_again_is_corrupt(ground: Ground, destination: Destination) -> None:
+    outcomes = copied(ground, FaultyDestination(destination, Script(spoils={0: 100})))
+    assert {fault_of(outcome) for outcome in outcomes.values()} == {FaultKind.CORRUPT}
+
+
+def test_what_is_too_short_is_corrupt(ground: Ground, destination: Destination) -> None:
+    outcomes = copied(ground, FaultyDestination(destination, Script(lost_bytes=1)), verify="size")
+    assert {fault_of(outcome) for outcome in outcomes.values()} == {FaultKind.CORRUPT}
+
+
+@pytest.mark.parametrize("operation", ["open_partial", "write", "seal", "read_back", "anchor", "together"])
+def test_a_destination_that_goes_is_an_outage_for_all(
+    ground: Ground, destination: Destination, operation: str
+) -> None:
+    with pytest.raises(Fault) as fault:
+        copied(ground, FaultyDestination(destination, Script(stop_on=operation)))
+    assert (fault.value.kind, fault.value.reason) == (FaultKind.DESTINATION, OutageReason.FULL)
+
+
+def test_a_folder_that_cannot_be_made_is_the_fault_of_those_that_need_it(
+    ground: Ground, destination: Destination
+) -> None:
+    (ground.nas / "day").write_bytes(b"in the way")
+    outcomes = copied(ground, destination)
+    assert [name for name, outcome in outcomes.items() if isinstance(outcome, Copied)] == ["a.mxf", "d.mxf"]
+    assert all(isinstance(outcomes[name], Fault) for name in ("day/b.mxf", "day/card/c.mxf"))
+
+
+def test_each_folder_is_durable_once_before_anything_is_said(
+    ground: Ground, destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied(ground, destination)  # whoever makes a folder makes it durable
+    synced: list[str] = []
+    monkeypatch.setattr(
+        safe_open, "sync_folder", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    )
+    copied(ground, destination)
+    folders = [ground.nas, ground.nas / "day", ground.nas / "day" / "card"]
+    assert synced == [str(folder) for folder in folders]
+    publish_batch(publications(ground), destination, lambda: None)
+    assert synced[3:] == [str(folder) for folder in folders]
+
+
+def test_a_source_that_cannot_be_opened_is_an_outage_of_the_source(
+    ground: Ground, destination: Destination
+) -> None:
+    requests = copies(ground)
+    ground.source.rename(ground.source.with_name("elsewhere"))
+    with pytest.raises(Fault) as fault:
+        copy_batch(requests, destination, lambda: None, IoSideTracker())
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
+
+
+def test_it_is_known_whose_answer_is_waited_for(ground: Ground, destination: Destination) -> None:
+    whereabouts = IoSideTracker()
+    sides: list[Side] = []
+    copy_batch(copies(ground), destination, lambda: sides.append(whereabouts.side()), whereabouts)
+    steps = [set(sides[at : at + len(NAMES)]) for at in range(0, len(sides), len(NAMES))]
+    there, here = {Side.DESTINATION}, {Side.SOURCE}
+    assert steps == [here, here, there, there, there]
+
+
+# Publishing
+
+
+def test_each_is_given_its_name(ground: Ground, destination: Destination) -> None:
+    copied(ground, destination)
+    outcomes = publish_batch(publications(ground), destination, lambda: None)
+    assert outcomes == tuple(Published(name, already_present=False) for name in NAMES)
+    assert ground.arrived() == CONTENTS
+
+
+def test_one_whose_name_was_taken_meanwhile_makes_way(ground: Ground, destination: Destination) -> None:
+    copied(ground, destination)
+    (ground.nas / "d.mxf").write_bytes(b"other")
+    outcomes = publish_batch(publications(ground), destination, lambda: None)
+    assert outcomes[-1] == Published("d_1.mxf", already_present=False)
+    assert ground.arrived() == {**CONTENTS, "d.mxf": b"other", "d_1.mxf": CONTENTS["d.mxf"]}
+
+
+def test_one_that_has_vanished_is_corrupt_and_the_others_are_published(
+    ground: Ground, destination: Destination
+) -> None:
+    copied(ground, destination)
+    (ground.nas / hidden("a.mxf")).unlink()
+    vanished, *others = publish_batch(publications(ground), destination, lambda: None)
+    assert fault_of(vanished) is FaultKind.CORRUPT
+    assert all(isinstance(outcome, Published) for outcome in others)
+
+
+# Letting go of sources
+
+
+def test_each_source_is_let_go_of_and_its_folder_made_durable_once(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        safe_open, "sync_folder", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    )
+    requests = [ground.settle(name) for name in NAMES]
+    assert remove_batch(str(ground.source), requests, lambda: None) == (SourceRemoved(None),) * len(NAMES)
+    assert [path for path in ground.source.rglob("*") if path.is_file()] == []
+    folders = [ground.source, ground.source / "day", ground.source / "day" / "card"]
+    assert synced == [str(folder) for folder in folders]
+
+
+def test_one_that_was_written_to_is_kept(ground: Ground) -> None:
+    requests = [ground.settle(name) for name in NAMES]
+    (ground.source / "a.mxf").write_bytes(b"another take")
+    kept, *others = remove_batch(str(ground.source), requests, lambda: None)
+    assert kept == SourceRemoved("it was written to after it had been copied")
+    assert others == [SourceRemoved(None)] * (len(NAMES) - 1)
+    assert (ground.source / "a.mxf").read_bytes() == b"another take"
+
+
+def test_one_that_is_held_open_has_a_fault_of_its_own(ground: Ground) -> None:
+    requests = [ground.settle(name) for name in NAMES]
+    with (ground.source / "a.mxf").open("ab"):
+        held, *others = remove_batch(str(ground.source), requests, lambda: None)
+    assert fault_of(held) is FaultKind.SOURCE
+    assert others == [SourceRemoved(None)] * (len(NAMES) - 1)
+
+
+def test_a_removal_that_cannot_be_made_durable_is_said(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(safe_open, "sync_folder", failing)
+    with pytest.raises(Fault):
+        remove_batch(str(ground.source), [ground.settle(name) for name in NAMES], lambda: None)

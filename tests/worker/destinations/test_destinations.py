@@ -1,0 +1,293 @@
+"""The folder destination: the contract of every destination, and what is a folder's own."""
+
+import errno
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.fs import platform, safe_open
+from agent.fs.platform import Publisher
+from agent.model.errors import Fault, FaultKind, OutageReason
+from agent.model.transfer import VerifyLevel
+from agent.protocol.requests import DestinationRef
+from agent.worker.destinations.base import Destination, Partial
+from agent.worker.destinations.folder import FolderDestination
+from tests.worker.copy.faulty import failing
+from tests.worker.copy.folders import nothing_left_over, unprivileged
+from tests.worker.destinations.contract import MTIME_NS, PARTIAL, DestinationContract, content_of, fill, put
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs on every Linux
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    with nothing_left_over():
+        yield
+
+
+@contextmanager
+def opened(root: Path) -> Iterator[FolderDestination]:
+    with FolderDestination.open(DestinationRef(str(root), root.stat().st_dev), Publisher()) as destination:
+        yield destination
+
+
+class TestFolderOnDisk(DestinationContract):
+    @pytest.fixture
+    def destination(self, tmp_path: Path) -> Iterator[FolderDestination]:
+        with opened(tmp_path) as destination:
+            yield destination
+
+    @pytest.fixture
+    def level(self, tmp_path: Path) -> VerifyLevel:
+        return "read_back_cached" if platform.file_system(str(tmp_path)) == "tmpfs" else "read_back"
+
+
+class TestFolderInMemory(DestinationContract):
+    @pytest.fixture
+    def destination(self) -> Iterator[FolderDestination]:
+        with tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as root, opened(Path(root)) as destination:
+            yield destination
+
+    @pytest.fixture
+    def level(self) -> VerifyLevel:
+        return "read_back_cached"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A destination beside a folder that is none of its business, with links leading there."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "clip.mxf").write_bytes(b"foreign")
+    (tmp_path / "nas").mkdir()
+    return tmp_path / "nas"
+
+
+@pytest.fixture
+def destination(root: Path) -> Iterator[FolderDestination]:
+    with opened(root) as destination:
+        yield destination
+
+
+# Names that are taken or lead elsewhere
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("gone"), os.mkfifo])
+def test_whatever_has_the_name_keeps_it_and_is_no_file_to_compare(
+    destination: FolderDestination, root: Path, make: Callable[[Path], None]
+) -> None:
+    make(root / "clip.mxf")
+    before = (root / "clip.mxf").lstat()
+    fill(destination, PARTIAL, b"content")
+    assert destination.exists("clip.mxf")
+    assert destination.find("clip.mxf") is None
+    with pytest.raises(FileExistsError):
+        destination.publish(PARTIAL, "clip.mxf", 7)
+    assert (root / "clip.mxf").lstat() == before
+
+
+@pytest.mark.parametrize("where", ["../outside", "{outside}"], ids=["relative", "absolute"])
+def test_nothing_is_read_written_or_removed_through_a_linked_folder(
+    destination: FolderDestination, root: Path, where: str
+) -> None:
+    outside = root.parent / "outside"
+    (root / "linked").symlink_to(where.format(outside=outside))
+    calls: list[Callable[[], object]] = [
+        lambda: destination.open_partial(f"linked/{PARTIAL}"),
+        lambda: destination.open_partial(f"linked/new/{PARTIAL}"),
+        lambda: destination.publish("linked/clip.mxf", "linked/other.mxf", 7),
+        lambda: destination.find("linked/clip.mxf"),
+    ]
+    for call in calls:
+        with pytest.raises(Fault) as refused:
+            call()
+        assert refused.value.kind is FaultKind.REFUSED
+    destination.discard("linked/clip.mxf")
+    assert [entry.name for entry in outside.iterdir()] == ["clip.mxf"]
+    assert (outside / "clip.mxf").read_bytes() == b"foreign"
+
+
+def test_a_partial_that_became_a_link_is_not_written_through(
+    destination: FolderDestination, root: Path
+) -> None:
+    (root / PARTIAL).symlink_to("../outside/clip.mxf")
+    with pytest.raises(Fault):
+        destination.open_partial(PARTIAL)
+    assert (root.parent / "outside" / "clip.mxf").read_bytes() == b"foreign"
+    destination.discard(PARTIAL)
+    assert not (root / PARTIAL).is_symlink()
+
+
+@pytest.mark.parametrize("path", ["../outside/clip.mxf", "/etc/passwd", "a/../../outside/clip.mxf"])
+def test_a_path_that_leads_out_is_refused(destination: FolderDestination, path: str) -> None:
+    for call in (destination.open_partial, destination.find, destination.exists, destination.discard):
+        with pytest.raises(ValueError, match="plain relative path"):
+            call(path)
+
+
+def test_a_socket_at_the_name_is_no_file(
+    destination: FolderDestination, monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    monkeypatch.chdir(root)  # the path of a socket must be short
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("clip.mxf")
+    assert destination.find("clip.mxf") is None
+
+
+def test_a_file_that_we_may_not_read_only_has_the_name(root: Path) -> None:
+    root.parent.chmod(0o755)
+    root.chmod(0o777)
+    (root / "clip.mxf").write_bytes(b"secret")
+    (root / "clip.mxf").chmod(0)
+    with opened(root) as destination, unprivileged():
+        assert destination.exists("clip.mxf")
+        assert destination.find("clip.mxf") is None
+
+
+def test_the_source_itself_is_recognised(destination: FolderDestination, root: Path) -> None:
+    put(destination, "clip.mxf", b"content")
+    status = (root / "clip.mxf").stat()
+    existing = destination.find("clip.mxf")
+    assert existing is not None
+    assert existing.is_file(status.st_dev, status.st_ino)
+    assert not existing.is_file(status.st_dev, status.st_ino + 1)
+    existing.close()
+
+
+def test_a_published_file_has_the_time_of_its_source(destination: FolderDestination, root: Path) -> None:
+    put(destination, "clip.mxf", b"content")
+    assert (root / "clip.mxf").stat().st_mtime_ns == MTIME_NS
+
+
+# What the operating system says
+
+
+def _operations(destination: Destination, partial: Partial) -> dict[str, Callable[[], object]]:
+    return {
+        "fdatasync": lambda: partial.flush(0),
+        "fsync": lambda: partial.finalize(MTIME_NS),
+        "ftruncate": lambda: partial.truncate(0),
+        "pwrite": lambda: partial.write(0, [b"data"]),
+        "pread": lambda: partial.read_back(0, 4),
+        "fstat": lambda: partial.size_bytes,
+        "unlink": lambda: destination.discard(PARTIAL),
+        "open": lambda: destination.open_partial(PARTIAL),
+        "stat": lambda: destination.exists("clip.mxf"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOSPC, OutageReason.FULL),
+        (errno.EDQUOT, OutageReason.FULL),
+        (errno.EROFS, OutageReason.READ_ONLY),
+        (errno.EIO, OutageReason.IO_ERROR),
+        (errno.ESTALE, OutageReason.UNREACHABLE),
+        (errno.ETIMEDOUT, OutageReason.HUNG),
+    ],
+    ids=errno.errorcode.get,
+)
+def test_an_error_of_any_operation_is_an_outage_with_its_reason(
+    destination: FolderDestination, monkeypatch: pytest.MonkeyPatch, number: int, reason: OutageReason
+) -> None:
+    partial = destination.open_partial(PARTIAL)
+    for call, operation in _operations(destination, partial).items():
+        with monkeypatch.context() as patched:
+            patched.setattr(os, call, failing(number))
+            with pytest.raises(Fault) as fault:
+                operation()
+        assert (fault.value.kind, fault.value.reason) == (FaultKind.DESTINATION, reason), call
+    partial.close()
+
+
+def test_a_full_disk_that_is_only_told_at_close_is_an_outage(
+    destination: FolderDestination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial = destination.open_partial(PARTIAL)
+    close = os.close
+
+    def told_late(descriptor: int) -> None:
+        close(descriptor)
+        monkeypatch.undo()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "close", told_late)
+    with pytest.raises(Fault) as fault:
+        partial.close()
+    assert fault.value.reason is OutageReason.FULL
+
+
+def test_a_name_that_does_not_fit_is_this_files_own_matter(destination: FolderDestination) -> None:
+    with pytest.raises(Fault) as fault:
+        destination.open_partial("n" * 256)
+    assert fault.value.kind is FaultKind.REFUSED
+
+
+def test_a_write_that_is_taken_in_pieces_is_completed(
+    destination: FolderDestination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, read = os.pwrite, os.pread
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: write(fd, data[:3], offset))
+    monkeypatch.setattr(os, "pread", lambda fd, length, offset: read(fd, min(length, 2), offset))
+    put(destination, "clip.mxf", b"0123456789")
+    assert content_of(destination, "clip.mxf") == b"0123456789"
+
+
+@pytest.fixture
+def synced(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders that have been made durable, relative to the root."""
+    folders: list[str] = []
+
+    def note(descriptor: int) -> None:
+        folders.append(os.path.relpath(os.readlink(f"/proc/self/fd/{descriptor}"), root))
+
+    monkeypatch.setattr(safe_open, "sync_folder", note)
+    return folders
+
+
+WAY = [".", "day 1", "day 1/camera A"]  # each made durable before the next can be relied upon
+
+
+def test_publishing_makes_the_name_durable_and_the_way_to_it(
+    destination: FolderDestination, root: Path, synced: list[str]
+) -> None:
+    (root / "day 1" / "camera A").mkdir(parents=True)  # by somebody who may not have synced it
+    put(destination, "day 1/camera A/clip.mxf", b"content")
+    assert synced == WAY
+
+
+def test_what_was_found_there_is_made_durable_with_the_way_to_it(
+    destination: FolderDestination, root: Path, synced: list[str]
+) -> None:
+    (root / "day 1" / "camera A").mkdir(parents=True)
+    (root / "day 1" / "camera A" / "clip.mxf").write_bytes(b"content")
+    existing = destination.find("day 1/camera A/clip.mxf")
+    assert existing is not None
+    with closing(existing):
+        existing.make_durable()
+    assert synced == WAY
+
+
+def test_a_partial_is_anchored_once_with_the_way_to_it(
+    destination: FolderDestination, root: Path, synced: list[str]
+) -> None:
+    (root / "day 1" / "camera A").mkdir(parents=True)
+    with closing(destination.open_partial("day 1/camera A/.clip.mxf.partial")) as partial:
+        partial.fsync_parents()
+        partial.fsync_parents()
+    assert synced == WAY
+
+
+def test_a_discarded_partial_does_not_come_back_after_a_power_cut(
+    destination: FolderDestination, root: Path, synced: list[str]
+) -> None:
+    (root / "day 1").mkdir()
+    (root / "day 1" / ".clip.mxf.partial").write_bytes(b"content")
+    destination.discard("day 1/.clip.mxf.partial")
+    destination.discard("day 1/.clip.mxf.partial")
+    assert synced == ["day 1"]

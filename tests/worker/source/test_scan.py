@@ -1,0 +1,194 @@
+"""What of a source is listed, and what is left alone."""
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.config.field_parsers import BUILT_IN_EXCLUDES
+from agent.fs import safe_open
+from agent.model.errors import Fault, FaultKind
+from agent.model.source_file import ScannedFile, Signature
+from agent.protocol.requests import SourceFolder
+from agent.worker.source.scan import SourceListing, wait_for
+from agent.worker.source.source_file import signature_of
+from tests.worker.copy.faulty import failing
+from tests.worker.copy.folders import nothing_left_over
+
+NAMES = [
+    b"clip\nsecond line.mxf",
+    b"-rf",
+    b"n" * 255,
+    b"\xff\xfe not utf-8",
+    "🎬.mxf".encode(),
+    "caf\u00e9".encode(),
+    "cafe\u0301".encode(),
+    b"clip.tmp.mxf",
+    b"tmp",
+    b".hidden",
+]
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    with nothing_left_over():
+        yield
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A source beside a secret."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.mxf").write_bytes(b"secret")
+    (tmp_path / "source").mkdir()
+    return tmp_path / "source"
+
+
+def _folder(root: Path, *include: str) -> SourceFolder:
+    return SourceFolder(str(root), include, BUILT_IN_EXCLUDES)
+
+
+def _paths(root: Path, *include: str) -> list[str]:
+    return sorted(entry.path for entry in SourceListing(_folder(root, *include)).entries())
+
+
+def _now(root: Path, path: str) -> Signature:
+    return signature_of((root / path).lstat())
+
+
+def test_every_file_in_every_folder_is_listed_with_its_signature(root: Path) -> None:
+    (root / "day" / "card").mkdir(parents=True)
+    for path in ("clip.mxf", "day/clip.mxf", "day/card/clip.mov"):
+        (root / path).write_bytes(path.encode())
+    listing = SourceListing(_folder(root))
+    assert {entry.path: entry for entry in listing.entries()} == {
+        path: ScannedFile(path, _now(root, path))
+        for path in ("clip.mxf", "day/clip.mxf", "day/card/clip.mov")
+    }
+    assert listing.unreadable == []
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_any_legal_name_is_listed_as_it_is(root: Path, name: bytes) -> None:
+    path = os.fsencode(root) + b"/" + name
+    with open(path, "wb"):
+        pass
+    assert [os.fsencode(listed) for listed in _paths(root)] == [name]
+
+
+def test_two_spellings_of_one_name_are_two_files(root: Path) -> None:
+    for name in ("caf\u00e9.mxf", "cafe\u0301.mxf"):
+        (root / name).touch()
+    assert _paths(root) == ["cafe\u0301.mxf", "caf\u00e9.mxf"]
+
+
+def test_only_what_the_route_wants_is_listed(root: Path) -> None:
+    for name in (
+        "clip.mxf",
+        "clip.mov",
+        "clip.mxf.tmp",
+        "clip.tmp.mxf",
+        ".clip.mxf.0123456789abcdef.partial",
+    ):
+        (root / name).touch()
+    assert _paths(root, "*.mxf") == ["clip.mxf", "clip.tmp.mxf"]
+
+
+def test_links_and_special_files_are_left_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "clip.mxf").touch()
+    (root / "link.mxf").symlink_to("clip.mxf")
+    (root / "broken.mxf").symlink_to("gone")
+    (root / "leads out.mxf").symlink_to("../outside/secret.mxf")
+    (root / "folder").symlink_to("../outside")
+    (root / "loop").symlink_to(".")
+    os.mkfifo(root / "pipe.mxf")
+    monkeypatch.chdir(root)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket.mxf")
+    if os.geteuid() == 0:
+        os.mknod(root / "device.mxf", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    assert _paths(root) == ["clip.mxf"]
+
+
+def test_hard_links_are_files_like_any_other(root: Path) -> None:
+    (root / "one.mxf").write_bytes(b"content")
+    (root / "two.mxf").hardlink_to(root / "one.mxf")
+    assert _paths(root) == ["one.mxf", "two.mxf"]
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_listed_is_not_followed(root: Path) -> None:
+    (root / "clip.mxf").touch()
+    (root / "folder").mkdir()
+    listing = SourceListing(_folder(root))
+    entries = listing.entries()
+    first = next(entries)
+    (root / "folder").rmdir()
+    (root / "folder").symlink_to("../outside")
+    assert [first.path, *(entry.path for entry in entries)] == ["clip.mxf"]
+    assert listing.unreadable == [("folder", os.strerror(errno.ENOTDIR))]
+
+
+def test_a_folder_that_moves_away_while_its_parent_is_listed_is_not_called_unreadable(root: Path) -> None:
+    (root / "clip.mxf").touch()
+    (root / "folder").mkdir()
+    listing = SourceListing(_folder(root))
+    entries = listing.entries()
+    next(entries)
+    (root / "folder").rmdir()
+    assert list(entries) == []
+    assert listing.unreadable == []
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_listed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "denied").mkdir()
+    (root / "clip.mxf").touch()
+    open_folder = safe_open.open_folder
+
+    def refusing(root_fd: int, folder: str, *, create: bool) -> int:
+        if folder == "denied":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open_folder(root_fd, folder, create=create)
+
+    monkeypatch.setattr(safe_open, "open_folder", refusing)
+    listing = SourceListing(_folder(root))
+    assert [entry.path for entry in listing.entries()] == ["clip.mxf"]
+    assert listing.unreadable == [("denied", "Permission denied")]
+
+
+def test_a_file_that_goes_while_it_is_listed_is_passed_over(root: Path) -> None:
+    (root / "one.mxf").touch()
+    (root / "two.mxf").touch()
+    entries = SourceListing(_folder(root)).entries()
+    first = next(entries)
+    for path in root.iterdir():
+        path.unlink()
+    assert first.path in ("one.mxf", "two.mxf")
+    assert list(entries) == []
+
+
+@pytest.mark.parametrize("what", ["missing", "file"])
+def test_a_source_that_is_gone_is_a_fault_and_not_an_empty_listing(root: Path, what: str) -> None:
+    (root / "file").touch()
+    with pytest.raises(Fault) as fault:
+        _paths(root / what)
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
+
+
+def test_a_source_that_cannot_be_listed_is_a_fault(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "scandir", failing(errno.EIO))
+    with pytest.raises(Fault) as fault:
+        _paths(root)
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
+
+
+def test_a_missing_source_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "late"
+    monkeypatch.setattr("agent.worker.source.scan.time.sleep", lambda _: root.mkdir())
+    wait_for(str(root))
+    assert root.is_dir()

@@ -1,0 +1,133 @@
+"""Bodies that are made of all files: for threads, and so that 100,000 of them let other threads run.
+
+Sorting lets none, so all of them are sorted a thousand at a time; a page of them takes no sort at all.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import merge, nsmallest
+from operator import attrgetter
+from unicodedata import normalize
+
+from attrs import frozen
+
+from agent.control.errors import NotFound
+from agent.model.transfer import Status
+from agent.model.views import FileView
+from web import query, schemas, serializers
+
+SORTED_AT_ONCE = 1000
+IN_PROGRESS = (Status.COPYING, Status.VERIFYING)
+ENDED = (Status.COMPLETED, Status.FAILED)
+
+_mark: Callable[[FileView], query.FileMark] = attrgetter("discovered_at", "id")
+
+
+@frozen
+class FileQuery:
+    """Which files to list: of this status and route, after this mark, at most so many, oldest first.
+
+    `search` is contained in their path or route. `verbose`: as the live feed tells of them.
+    """
+
+    status: Status | None = None
+    route: str | None = None
+    search: str = ""
+    after: query.FileMark | None = None
+    limit: int | None = None
+    verbose: bool = False
+
+    def body(self, files: Sequence[FileView]) -> schemas.FilesBody:
+        found = self._found(files)
+        shown = found[: self.limit]
+        write = serializers.live_file if self.verbose else serializers.file_entry
+        body: schemas.FilesBody = {"files": [write(file) for file in shown]}
+        if len(found) > len(shown):
+            body["next_cursor"] = query.write_file_cursor(_mark(shown[-1]))
+        return body
+
+    def _found(self, files: Sequence[FileView]) -> list[FileView]:
+        """One more than is shown tells that there is more."""
+        wanted = searchable(self.search)
+        included = [file for file in files if self._includes(file, wanted)]
+        if self.limit is None:
+            return list(_in_order(included, _mark))
+        return nsmallest(self.limit + 1, included, key=_mark)
+
+    def _includes(self, file: FileView, wanted: str) -> bool:
+        return (
+            self.status in (None, file.status)
+            and self.route in (None, file.route)
+            and (self.after is None or _mark(file) > self.after)
+            and (not wanted or wanted in searchable(f"{file.path}\n{file.route}"))
+        )
+
+
+def searchable(name: str) -> str:
+    """As the page compares: in one Unicode form, since macOS stores another, and whatever the case."""
+    return (name if name.isascii() else normalize("NFC", serializers.text(name))).lower()
+
+
+def find(path: str, files: Iterable[FileView]) -> FileView:
+    """The newest file of that name; names are compared as shown, so an odd one can be asked for.
+
+    Raises:
+        Unknown: there is none.
+    """
+    named = [
+        file for file in files if path in (serializers.text(file.path), serializers.text(file.file_path))
+    ]
+    if not named:
+        raise NotFound(f"no tracked file is named {path!r}")
+    return max(named, key=_mark)
+
+
+def status_body(files: Iterable[FileView]) -> schemas.StatusBody:
+    by_status = defaultdict[Status, list[FileView]](list)
+    for file in files:
+        by_status[file.status].append(file)
+    running = sorted(by_status[Status.COPYING] + by_status[Status.VERIFYING], key=_began_at)
+    waiting = [
+        file for status, some in by_status.items() if status not in (*IN_PROGRESS, *ENDED) for file in some
+    ]
+    pending = [file.path for file in _in_order(waiting, _began_at)]
+    progresses = [_in_progress(file) for file in running]
+    body: schemas.StatusBody = {
+        "pendingFilesCount": len(pending),
+        "pendingFiles": pending,
+        "inProgress": progresses[0] if progresses else None,
+        "recentlyCompleted": [
+            {"file": file.path, "completedAt": serializers.rfc3339(file.completed_at)}
+            for file in _in_order(by_status[Status.COMPLETED], _ended_before)
+        ],
+        "failedFiles": [
+            {"file": file.path, "error": file.error or "", "failedAt": serializers.rfc3339(file.completed_at)}
+            for file in _in_order(by_status[Status.FAILED], _ended_before)
+        ],
+    }
+    if len(progresses) > 1:
+        body["allInProgress"] = progresses
+    return body
+
+
+def _in_progress(file: FileView) -> schemas.InProgress:
+    return {
+        "file": file.path,
+        "progressPercentage": int(serializers.progress(file)),
+        "status": file.status.value,
+        "startTime": serializers.rfc3339(_began_at(file)),
+    }
+
+
+def _began_at(file: FileView) -> float:
+    return file.discovered_at if file.started_at is None else file.started_at
+
+
+def _ended_before(file: FileView) -> float:
+    """Sorts the latest first."""
+    return 0.0 if file.completed_at is None else -file.completed_at
+
+
+def _in_order(files: list[FileView], key: Callable[[FileView], query.FileMark | float]) -> Iterator[FileView]:
+    parts = (files[start : start + SORTED_AT_ONCE] for start in range(0, len(files), SORTED_AT_ONCE))
+    return merge(*(sorted(part, key=key) for part in parts), key=key)

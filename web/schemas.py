@@ -1,0 +1,219 @@
+"""The JSON bodies of the contract, as types: wire.py fills them in, openapi.py describes them.
+
+The five older bodies keep the names their clients know; everything else is snake_case. Sizes are bytes.
+"""
+
+from typing import Annotated, Literal, NotRequired, TypedDict
+
+from agent.model.health import HealthLevel
+from agent.model.transfer import Status, VerifyLevel
+from agent.model.views import HistoryResult
+
+Moment = Annotated[str, "date-time"]  # RFC 3339, UTC, milliseconds
+StatusWord = Annotated[str, Status]
+LevelWord = Annotated[str, HealthLevel]
+
+
+class InProgress(TypedDict):
+    file: str
+    progressPercentage: int
+    status: StatusWord
+    startTime: Moment
+
+
+class CompletedFile(TypedDict):
+    file: str
+    completedAt: Moment | None
+
+
+class FailedFile(TypedDict):
+    file: str
+    error: str
+    failedAt: Moment | None
+
+
+class StatusBody(TypedDict):
+    """`allInProgress` is there only when several files are in progress; the oldest is `inProgress`."""
+
+    pendingFilesCount: int
+    pendingFiles: list[str]
+    inProgress: InProgress | None
+    allInProgress: NotRequired[list[InProgress]]
+    recentlyCompleted: list[CompletedFile]
+    failedFiles: list[FailedFile]
+
+
+class RouteStorage(TypedDict):
+    """Free space in whole GiB, -1 where it is not known."""
+
+    name: str
+    status: LevelWord
+    message: str
+    sourceFreeGB: int
+    destinationFreeGB: int
+
+
+class StorageBody(TypedDict):
+    """The worst route decides; `message` is there unless all is well."""
+
+    sourceFreeGB: int
+    destinationFreeGB: int
+    status: LevelWord
+    message: NotRequired[str]
+    routes: list[RouteStorage]
+
+
+class FileEntry(TypedDict):
+    """One file; `copy_progress` in percent of the size seen so far."""
+
+    file_path: str
+    status: StatusWord
+    file_size: int
+    last_write_time: Moment
+    copy_progress: float
+    retry_count: int
+    error_message: str | None
+    id: str
+    route: str
+    destination_path: str | None
+    bytes_verified: int
+    verified_level: VerifyLevel | None
+    hash: str | None
+    discovered_at: Moment
+    started_at: Moment | None
+    completed_at: Moment | None
+
+
+class LiveFile(FileEntry):
+    """`path` is relative to the source; `why` and `until` say what the file waits for."""
+
+    path: str
+    bytes_copied: int
+    why: str
+    until: Moment | None
+
+
+class FilesBody(TypedDict):
+    """`next_cursor` is there only when there is more. With `verbose` each file is a LiveFile."""
+
+    files: list[FileEntry]
+    next_cursor: NotRequired[str]
+
+
+class OutageEntry(TypedDict):
+    reason: str
+    since: Moment
+    detail: str
+
+
+class UnreadableFolderEntry(TypedDict):
+    """`folder` is relative to the source."""
+
+    folder: str
+    reason: str
+
+
+class RouteEntry(TypedDict):
+    """`counts` by status; `rate_bytes_s` over the last seconds; `checked`: the destination was probed.
+
+    `unreadable_folders`: the first 20 folders of the source that cannot be listed. `upload_id`: the job whose
+    route it is; null for those of the configuration.
+    """
+
+    name: str
+    source: str
+    destination: str
+    rules: dict[str, object]
+    paused: bool
+    counts: dict[str, int]
+    queue_bytes: int
+    rate_bytes_s: float
+    outage: OutageEntry | None
+    checked: bool
+    source_error: str | None
+    source_free_bytes: int | None
+    destination_free_bytes: int | None
+    destination_total_bytes: int | None
+    low_space_bytes: int
+    unreadable_folders: list[UnreadableFolderEntry]
+    upload_id: str | None
+
+
+class RoutesBody(TypedDict):
+    routes: list[RouteEntry]
+
+
+class HistoryEntry(TypedDict):
+    """One ended transfer, from the journal."""
+
+    transfer_id: int
+    route: str
+    path: str
+    file_path: str
+    result: HistoryResult
+    file_size: int
+    destination_path: str | None
+    verified_level: VerifyLevel | None
+    hash: str | None
+    attempts: int
+    error_message: str | None
+    discovered_at: Moment
+    started_at: Moment
+    completed_at: Moment
+
+
+class HistoryBody(TypedDict):
+    """Newest first; `next_cursor` is there only when there is more."""
+
+    history: list[HistoryEntry]
+    next_cursor: NotRequired[str]
+
+
+class EventEntry(TypedDict):
+    at: Moment
+    level: Literal["warning", "error"]
+    text: str
+
+
+class SnapshotMessage(TypedDict):
+    """The first message of a live feed; one with a window tells how many files there are in `total`."""
+
+    type: Literal["snapshot"]
+    seq: int
+    total: NotRequired[int]
+    files: list[LiveFile]
+    routes: list[RouteEntry]
+    storage: StorageBody
+    events: list[EventEntry]
+
+
+class UpdateMessage(TypedDict):
+    """What changed since number `seq` - 1; `removed` holds file ids."""
+
+    type: Literal["update"]
+    seq: int
+    changed: list[LiveFile]
+    removed: list[str]
+    routes: list[RouteEntry]
+    events: list[EventEntry]
+
+
+class Accepted(TypedDict):
+    """A command was taken; `subject` is the route or file it is for."""
+
+    accepted: str
+    subject: NotRequired[str]
+
+
+class Alive(TypedDict):
+    status: Literal["ok"]
+
+
+class ProblemBody(TypedDict):
+    """RFC 9457 problem details; `reasons` where a configuration was rejected."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    reasons: NotRequired[list[str]]

@@ -21,6 +21,8 @@ from structlog.stdlib import BoundLogger
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from agent.model.text import as_unicode, on_one_line
+
 Level = Literal["debug", "info", "warning", "error"]
 Style = Literal["auto", "text", "json"]
 
@@ -29,7 +31,6 @@ PATIENCE_S = 2.0
 OURS = ("agent", "web")
 
 _FIRST = ("time", "level", "event", "logger")
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _BARE = re.compile(r'[^\s"=]+')
 
 
@@ -195,11 +196,11 @@ class _LineFormatter(logging.Formatter):
 
 def _json(event: _LogEvent) -> str:
     ordered = {key: event[key] for key in _FIRST if key in event} | event
-    return _SURROGATES.sub("\ufffd", json.dumps(ordered, ensure_ascii=False, default=_plain, skipkeys=True))
+    return as_unicode(json.dumps(ordered, ensure_ascii=False, default=_plain, skipkeys=True))
 
 
 def _text(event: _LogEvent) -> str:
-    head = f"{event['time']} {event['level']:<7} {_escaped(str(event.get('event', '')))}"
+    head = f"{event['time']} {event['level']:<7} {on_one_line(str(event.get('event', '')))}"
     fields = {key: value for key, value in event.items() if key not in _FIRST}
     if isinstance(fields.get("exception"), list):
         fields["exception"] = _traceback(fields["exception"])
@@ -222,12 +223,7 @@ def _traceback(stacks: list[dict[str, Any]]) -> str:
 def _value(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_plain)
     bare = not isinstance(value, str) or _BARE.fullmatch(value)
-    return _escaped(text if bare else json.dumps(text, ensure_ascii=False))
-
-
-def _escaped(text: str) -> str:
-    """Nothing that ends the line or that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return on_one_line(text if bare else json.dumps(text, ensure_ascii=False))
 
 
 def _plain(value: object) -> object:

@@ -29,6 +29,7 @@ ONLY_IN = {
     },  # all wiring is readable
     "open_process": {"agent/worker_pool.py"},
     "Thread": {"agent/log.py", "agent/worker/server.py", "agent/worker/copy/threads.py"},
+    "ThreadPoolExecutor": {"agent/worker/copy/batch.py", "agent/worker/destinations/s3/partial.py"},
     "to_thread": {
         "agent/journal/client.py",
         "agent/runtime/runtime.py",
@@ -96,10 +97,15 @@ def test_rules_and_stores_know_no_event_loop(room: str) -> None:
 
 
 def test_only_workers_start_processes_and_the_simulator_its_ffmpeg() -> None:
-    starting = {"subprocess", "multiprocessing", "concurrent", "pty"}
+    starting = {"subprocess", "multiprocessing", "ProcessPoolExecutor", "pty"}
     for file in FILES:
-        known = {module.partition(".")[0] for module in imports(ast.parse((ROOT / file).read_text()))}
-        assert not known & starting or str(file) in {"agent/worker_pool.py", "agent/simulate/ffmpeg.py"}, file
+        tree = ast.parse((ROOT / file).read_text())
+        known = {module.partition(".")[0] for module in imports(tree)}
+        used = known | set(names(tree))
+        assert not used & starting or str(file) in {
+            "agent/worker_pool.py",
+            "agent/simulate/ffmpeg.py",
+        }, file
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)

@@ -12,6 +12,7 @@ from unicodedata import normalize
 from attrs import frozen
 
 from agent.control.errors import NotFound
+from agent.model.text import as_unicode
 from agent.model.transfer import Status
 from agent.model.views import FileView
 from web import query, schemas, serializers
@@ -65,7 +66,7 @@ class FileQuery:
 
 def searchable(name: str) -> str:
     """As the page compares: in one Unicode form, since macOS stores another, and whatever the case."""
-    return (name if name.isascii() else normalize("NFC", serializers.text(name))).lower()
+    return (name if name.isascii() else normalize("NFC", as_unicode(name))).lower()
 
 
 def find(path: str, files: Iterable[FileView]) -> FileView:
@@ -74,9 +75,7 @@ def find(path: str, files: Iterable[FileView]) -> FileView:
     Raises:
         Unknown: there is none.
     """
-    named = [
-        file for file in files if path in (serializers.text(file.path), serializers.text(file.file_path))
-    ]
+    named = [file for file in files if path in (as_unicode(file.path), as_unicode(file.file_path))]
     if not named:
         raise NotFound(f"no tracked file is named {path!r}")
     return max(named, key=_mark)

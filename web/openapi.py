@@ -138,7 +138,7 @@ def document() -> Schema:
         "info": {"title": "transfer-agent", "version": __version__},
         "paths": paths,
         "components": {
-            "components": components,
+            "schemas": components,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{}, {"token": []}],
@@ -180,7 +180,7 @@ def _object(shape: type, components: dict[str, Schema]) -> Schema:
         }
         if shape.__doc__:
             components[name]["description"] = shape.__doc__
-    return {"$ref": f"#/components/components/{name}"}
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _annotated(meaning: object) -> Schema:

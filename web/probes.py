@@ -7,9 +7,10 @@ from quart import Blueprint, Response, request
 
 from agent.control.errors import Unavailable
 from agent.model.health import healthy, ready, unusable
+from agent.model.text import as_unicode
 from agent.model.views import RouteView
 from web.agent_api import AgentApi
-from web.serializers import rfc3339, text
+from web.serializers import rfc3339
 
 EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -60,7 +61,7 @@ class _Probes:
 
 def _verdict(*, well: bool, good: str, bad: str) -> Response:
     code = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
-    return Response(text(good if well else bad), status=code, content_type="text/plain; charset=utf-8")
+    return Response(as_unicode(good if well else bad), status=code, content_type="text/plain; charset=utf-8")
 
 
 def _line(route: RouteView) -> str:

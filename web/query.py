@@ -3,14 +3,15 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from enum import Enum
 from typing import NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 from werkzeug.exceptions import BadRequest
 
+from agent.model.text import as_unicode
 from agent.model.transfer import Status
 from agent.model.upload import UploadFileState
-from web.serializers import text
 
 MAX_LIMIT = 1000
 
@@ -19,6 +20,7 @@ _EPOCH_S = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 Args = Mapping[str, str]
 Default = TypeVar("Default", int, None)
+State = TypeVar("State", bound=Enum)
 FileMark = tuple[float, str]
 
 
@@ -47,19 +49,11 @@ def time_at(args: Args, name: str) -> float | None:
 
 
 def status(args: Args) -> Status | None:
-    value = args.get("status")
-    words = [each.value for each in Status]
-    if value is not None and value not in words:
-        _refuse("status", f"one of {', '.join(words)}")
-    return None if value is None else Status(value)
+    return _one_of(Status, args, "status")
 
 
 def upload_file_state(args: Args) -> UploadFileState | None:
-    value = args.get("state")
-    words = [each.value for each in UploadFileState]
-    if value is not None and value not in words:
-        _refuse("state", f"one of {', '.join(words)}")
-    return None if value is None else UploadFileState(value)
+    return _one_of(UploadFileState, args, "state")
 
 
 def row_cursor(args: Args) -> int | None:
@@ -93,7 +87,7 @@ def write_file_cursor(mark: FileMark) -> str:
 def shown(query_string: bytes) -> Args:
     """The parameters, with U+FFFD for bytes that are not UTF-8 (`request.args` leaves them encoded)."""
     values = parse_qsl(query_string.decode("utf-8", "surrogateescape"), errors="surrogateescape")
-    return {text(name): text(value) for name, value in values}
+    return {as_unicode(name): as_unicode(value) for name, value in values}
 
 
 def required(args: Args, name: str) -> str:
@@ -101,6 +95,14 @@ def required(args: Args, name: str) -> str:
     if not value:
         _refuse(name, "given")
     return value
+
+
+def _one_of(states: type[State], args: Args, name: str) -> State | None:
+    value = args.get(name)
+    words = [each.value for each in states]
+    if value is not None and value not in words:
+        _refuse(name, f"one of {', '.join(words)}")
+    return None if value is None else states(value)
 
 
 def _refuse(name: str, wanted: str) -> NoReturn:

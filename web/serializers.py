@@ -1,13 +1,13 @@
 """Views to JSON: pure functions, one for each body in shapes.py."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import overload
 
 from agent.model import page_window
 from agent.model.health import GIB_BYTES, HealthLevel, RouteHealth, overall_health, route_health, worst
+from agent.model.text import as_unicode
 from agent.model.transfer import Status
 from agent.model.views import Event, FileView, HistoryPage, HistoryRow, RouteView, Snapshot, Update
 from web import schemas
@@ -16,16 +16,10 @@ UNKNOWN_GB = -1
 ENTRIES_AT_ONCE = 100  # of a list: a millisecond or so
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _FIRST_S = (datetime.min.replace(tzinfo=UTC) - _EPOCH).total_seconds()
 _LAST_S = (datetime.max.replace(tzinfo=UTC, microsecond=0) - _EPOCH).total_seconds()
 _QUICK_EPOCH = _EPOCH.replace(tzinfo=None)  # times without a zone are written twice as fast
-
-
-def text(value: str) -> str:
-    """The text with each byte that is not UTF-8 (a surrogate, PEP 383) shown as U+FFFD."""
-    return _SURROGATES.sub("\ufffd", value)
 
 
 def encode(body: Mapping[str, object]) -> bytes:
@@ -56,7 +50,7 @@ def _entries(values: list[object]) -> Iterator[bytes]:
 
 
 def _write(value: object) -> str:
-    return text(_ENCODER.encode(value))
+    return as_unicode(_ENCODER.encode(value))
 
 
 @overload

@@ -11,10 +11,10 @@ import click
 
 from agent import __version__
 from agent.cli.client import Client, CommandRefused, NotRunning
-from agent.cli.live_state import escaped
 from agent.config.load import load
 from agent.config.raw import ConfigError
 from agent.config.sections import Config
+from agent.model.text import on_one_line
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -73,10 +73,10 @@ def effective(path: str, overrides: Mapping[str, str] | None = None, *, code: in
 
 def say(text: str) -> None:
     """One line for people. File names are others' work: whatever a terminal would obey is escaped."""
-    click.echo(escaped(text))
+    click.echo(on_one_line(text))
 
 
 def fail(text: str, code: int) -> NoReturn:
     for line in text.split("\n"):
-        click.echo(escaped(line), err=True)
+        click.echo(on_one_line(line), err=True)
     sys.exit(code)

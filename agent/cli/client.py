@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import re
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -11,11 +10,10 @@ from urllib.parse import quote, urlencode, urlsplit
 from attrs import frozen
 
 from agent.config.sections import Config
+from agent.model.text import as_unicode
 
 TIMEOUT_S = 10.0
 NOT_FOUND = 404
-
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class NotRunning(Exception):  # noqa: N818
@@ -36,14 +34,9 @@ class Answer:
     body: str
 
 
-def as_shown(path: str) -> str:
-    """A path as the agent shows it: each byte that is not UTF-8 (a surrogate, PEP 383) as U+FFFD."""
-    return _SURROGATES.sub("\ufffd", path)
-
-
 def segment(name: str) -> str:
     """A name as one segment of a URL's path."""
-    return quote(as_shown(name), safe="")
+    return quote(as_unicode(name), safe="")
 
 
 @frozen
@@ -82,15 +75,15 @@ class Client:
             Refused: it is not tracked, or the path could mean several files.
         """
         routes = self.get("/api/routes")["routes"]
-        bases = (as_shown(os.getcwd()), *(route["source"] for route in routes))
-        places = [os.path.normpath(os.path.join(base, as_shown(path))) for base in bases]
+        bases = (as_unicode(os.getcwd()), *(route["source"] for route in routes))
+        places = [os.path.normpath(os.path.join(base, as_unicode(path))) for base in bases]
         found = {place: self._find(place) for place in dict.fromkeys(places)}
         files = {place: file for place, file in found.items() if file is not None}
         if not files:
-            raise CommandRefused(f"{as_shown(path)} is not tracked", NOT_FOUND)
+            raise CommandRefused(f"{as_unicode(path)} is not tracked", NOT_FOUND)
         if len(files) > 1:
             raise CommandRefused(
-                f"{as_shown(path)} could be {' or '.join(files)}: name one of them", NOT_FOUND
+                f"{as_unicode(path)} could be {' or '.join(files)}: name one of them", NOT_FOUND
             )
         return files.popitem()[1]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define, field
 
-from agent.model.text import size_text
+from agent.model.text import on_one_line, size_text
 
 BAR_CELLS = 20
 MOVING = ("Copying", "Verifying")
@@ -16,11 +16,6 @@ ENDED = ("Completed", "Failed")
 HOME, END_LINE, END_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 Body = Mapping[str, Any]
-
-
-def escaped(text: str) -> str:
-    """The text on one line, without anything that a terminal would obey or hide."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def fitted(text: str, columns: int) -> str:
@@ -63,7 +58,7 @@ class LiveState:
 
     def frame(self, columns: int, rows: int) -> Sequence[str]:
         """The whole view, in lines that fit; a last line tells how many did not."""
-        lines = [fitted(escaped(line), columns) for line in self._lines()]
+        lines = [fitted(on_one_line(line), columns) for line in self._lines()]
         if len(lines) > rows:
             lines[rows - 1 :] = [fitted(f"... and {len(lines) - rows + 1} more lines", columns)]
         return lines

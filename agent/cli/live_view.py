@@ -10,6 +10,7 @@ from attrs import define, field
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
 from agent.cli.live_state import Body, LiveState
+from agent.model.errors import first_error
 
 DRAW_EVERY_S = 0.25
 LINE_EVERY_S = 1.0
@@ -91,9 +92,9 @@ class LiveView:
             try:
                 await _visit(url, self._token, self._hear)
             except* ConnectionRejected as group:
-                self._refused(url, _first(group))
+                self._refused(url, first_error(group))
             except* LOST as group:
-                self._lost(f"no connection to {url} ({_reason(_first(group))}), trying again")
+                self._lost(f"no connection to {url} ({_reason(first_error(group))}), trying again")
             await trio.sleep(RETRY_S)
 
     def _hear(self, message: Body) -> bool:
@@ -144,12 +145,6 @@ async def _stay_in_touch(visit: WebSocketConnection) -> None:
         await trio.sleep(PING_EVERY_S)
         with trio.fail_after(PATIENCE_S):
             await visit.ping()
-
-
-def _first(group: BaseException) -> BaseException:
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
 
 
 def _reason(error: BaseException) -> str:

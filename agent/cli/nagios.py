@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from agent.cli.live_state import escaped
+from agent.model.text import on_one_line
 
 NOT_WAITING = ("Completed", "Failed")
 
@@ -36,7 +36,7 @@ class NagiosReport:
     data: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        text = escaped(self.text.replace("|", "/"))  # a bar begins the performance data
+        text = on_one_line(self.text.replace("|", "/"))  # a bar begins the performance data
         return f"{self.state.name} - {text}" + (f" | {' '.join(self.data)}" if self.data else "")
 
 

@@ -7,7 +7,7 @@ import time
 import click
 
 from agent.cli.base import EXIT_ERROR, configurable, effective, fail, say
-from agent.cli.client import as_shown
+from agent.model.text import as_unicode
 
 
 @click.command()
@@ -33,7 +33,7 @@ def verify(path: str, *, since: str, route: str, as_json: bool) -> None:
     except JournalError as error:
         fail(str(error), EXIT_ERROR)
     if as_json:
-        click.echo(as_shown(json.dumps(audit.body(), ensure_ascii=False)))
+        click.echo(as_unicode(json.dumps(audit.body(), ensure_ascii=False)))
     else:
         say(audit.summary())
     sys.exit(audit.exit_code)

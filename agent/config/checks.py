@@ -14,6 +14,7 @@ from agent.config.raw import RawSection
 from agent.config.safe_realpath import is_no_folder, spellings
 from agent.config.sections import AgentSection, LogSection, Route, WebSection
 from agent.config.value_parsers import quoted
+from agent.model.text import is_inside
 
 
 @frozen
@@ -83,7 +84,7 @@ def _within(one: RouteWithOrigin) -> Iterator[str]:
     for key, path in one.outlets().items():
         if relation := _relation(path, one.sources):
             yield table.complaint(key, f"{quoted(path)} {relation}")
-    if route.archive and _inside(route.archive, route.destination):
+    if route.archive and is_inside(route.archive, route.destination):
         yield table.complaint("after", f"{quoted(route.archive)} lies inside the destination")
     if route.stable_closed_s and route.stable_closed_s > route.stable_s:
         yield table.complaint("stable_closed", "must not be longer than stable")
@@ -146,20 +147,15 @@ def _feeds(one: RouteWithOrigin, other: RouteWithOrigin) -> bool:
 def _relation(path: str, sources: frozenset[str]) -> str:
     if path in sources:
         return "is the source itself"
-    if any(_inside(path, source) for source in sources):
+    if any(is_inside(path, source) for source in sources):
         return "lies inside the source: what arrives there would be picked up again"
-    if any(_inside(source, path) for source in sources):
+    if any(is_inside(source, path) for source in sources):
         return "contains the source: what arrives there could be picked up again"
     return ""
 
 
 def _meets(path: str, folders: frozenset[str]) -> bool:
-    return any(_inside(spelling, folder) for spelling in spellings(path) for folder in folders)
-
-
-def _inside(path: str, folder: str) -> bool:
-    """Inside, or the folder itself."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
+    return any(is_inside(spelling, folder) for spelling in spellings(path) for folder in folders)
 
 
 def _name(one: RouteWithOrigin) -> str:

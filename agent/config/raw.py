@@ -5,12 +5,14 @@ from collections.abc import Iterable, Mapping
 
 from attrs import define, field, frozen
 
+from agent.model.text import on_one_line
+
 
 class ConfigError(Exception):
     """The configuration cannot be used. `reasons`: one line for each fault, naming origin, key and reason."""
 
     def __init__(self, reasons: tuple[str, ...]) -> None:
-        self.reasons = tuple("".join(map(_printable, reason)) for reason in reasons)
+        self.reasons = tuple(map(on_one_line, reasons))
         super().__init__("\n".join(self.reasons))
 
 
@@ -68,7 +70,3 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 def hint(word: str) -> str:
     return f" (did you mean {word}?)" if word else ""
-
-
-def _printable(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode()

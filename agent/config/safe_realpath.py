@@ -6,51 +6,14 @@ is not known to be local, a path is taken as it is written.
 """
 
 import os
-import re
 import stat
 
 from attrs import frozen
 
-MOUNT_TABLE = "/proc/self/mountinfo"
-LINKS_AT_MOST = 40  # as Linux itself, path_resolution(7)
+from agent.fs.mount_table import mounts
+from agent.model.text import is_inside
 
-_LOCAL = frozenset(
-    {
-        b"apfs",
-        b"bcachefs",
-        b"btrfs",
-        b"devtmpfs",
-        b"erofs",
-        b"exfat",
-        b"ext2",
-        b"ext3",
-        b"ext4",
-        b"f2fs",
-        b"hfs",
-        b"hfsplus",
-        b"iso9660",
-        b"jfs",
-        b"minix",
-        b"msdos",
-        b"nilfs2",
-        b"ntfs",
-        b"ntfs3",
-        b"overlay",
-        b"proc",
-        b"ramfs",
-        b"reiserfs",
-        b"rootfs",
-        b"squashfs",
-        b"sysfs",
-        b"tmpfs",
-        b"udf",
-        b"ufs",
-        b"vfat",
-        b"xfs",
-        b"zfs",
-    }
-)
-_ESCAPE = re.compile(rb"\\([0-7]{3})")
+LINKS_AT_MOST = 40  # as Linux itself, path_resolution(7)
 
 
 @frozen
@@ -61,16 +24,15 @@ class Mounts:
 
     @classmethod
     def now(cls) -> "Mounts":
-        """As the kernel tells, proc_pid_mountinfo(5); where there is no such table, none is known."""
+        """As the kernel lists them; where there is no such table, none is known."""
         try:
-            with open(MOUNT_TABLE, "rb") as table:
-                return cls(tuple(_remote(table.read())))
+            return cls(tuple(mount.point for mount in mounts() if not mount.is_local))
         except FileNotFoundError:
             return cls(())
 
     def holds(self, path: str) -> bool:
         """Does an absolute path without links lead to one of them?"""
-        return any(f"{path}/".startswith(f"{point.rstrip('/')}/") for point in self.remote)
+        return any(is_inside(path, point) for point in self.remote)
 
 
 def spellings(path: str) -> frozenset[str]:
@@ -112,13 +74,3 @@ def _link(path: str) -> str | None:
         return os.readlink(path)
     except OSError:
         return None
-
-
-def _remote(table: bytes) -> list[str]:
-    points = []
-    for line in table.splitlines():
-        mount, _, file_system = line.partition(b" - ")
-        kind, point = file_system.partition(b" ")[0], mount.split(b" ")[4]
-        if kind not in _LOCAL:
-            points.append(os.fsdecode(_ESCAPE.sub(lambda octal: bytes([int(octal[1], 8)]), point)))
-    return points

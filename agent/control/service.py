@@ -1,6 +1,6 @@
 """Reception: the only thing that the web and the command line know of the house."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -8,9 +8,8 @@ import trio
 from attrs import define, field
 
 from agent.control.errors import Conflict, InvalidConfig, NotFound, Unavailable
-from agent.control.uploads import UploadControl
+from agent.control.uploads import UploadControl, journaled
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox, GetSnapshot, Subscribe
 from agent.messages.dispatcher import Cancel, PauseRoute, ResumeRoute, Retry
 from agent.messages.runtime import Reload
@@ -77,7 +76,7 @@ class Control:
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """Ended transfers from the journal, newest first. Raises: Busy: it cannot be read just now."""
-        return await _translate_journal_errors(self._journal.history(query))
+        return await journaled(self._journal.history(query))
 
     def render_metrics(self) -> bytes:
         """The metrics in Prometheus text format 0.0.4."""
@@ -86,13 +85,13 @@ class Control:
     async def pause(self, route: str) -> None:
         """Raises: Unknown: no such route. Busy."""
         await self._check_route(route)
-        await _translate_journal_errors(self._journal.set_paused(route, paused=True))
+        await journaled(self._journal.set_paused(route, paused=True))
         await self._command(PauseRoute(route))
 
     async def resume(self, route: str) -> None:
         """Raises: Unknown: no such route. Busy."""
         await self._check_route(route)
-        await _translate_journal_errors(self._journal.set_paused(route, paused=False))
+        await journaled(self._journal.set_paused(route, paused=False))
         await self._command(ResumeRoute(route))
 
     async def retry(self, file_id: str) -> None:
@@ -104,7 +103,7 @@ class Control:
         file = await self._find(file_id)
         if file.status is not Status.FAILED:
             raise Conflict(f"{file.path} is {file.status.value}: only a Failed file can be retried")
-        await _translate_journal_errors(self._journal.clear_failure(file.route, file.path))
+        await journaled(self._journal.clear_failure(file.route, file.path))
         await self._command(Retry(file_id))
 
     async def retry_all(self) -> None:
@@ -156,13 +155,6 @@ class Control:
         if self._dispatcher is None:
             raise Unavailable
         await _send_with_timeout(self._dispatcher, command)
-
-
-async def _translate_journal_errors(operation: Awaitable[T]) -> T:
-    try:
-        return await operation
-    except JournalError as error:
-        raise Unavailable from error
 
 
 async def _send_with_timeout(channel: trio.MemorySendChannel[T], message: T) -> None:

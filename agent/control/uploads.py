@@ -15,6 +15,7 @@ from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.messages.upload_manager import UploadJobsChanged, UploadManagerInbox
 from agent.model.errors import Fault, FaultKind, OutageReason
+from agent.model.text import is_inside
 from agent.model.upload import UploadJob, UploadState
 from agent.model.views import UploadFilesPage, UploadFilesQuery, UploadsPage, UploadsQuery
 from agent.protocol.replies import FolderResolved, Probed
@@ -78,9 +79,7 @@ class UploadControl:
                 "uploads are off: name the folders that may be read as roots in section [uploads]"
             )
         active = [
-            job
-            for job in await _translate_journal_errors(self._journal.uploads.needing_cleanup())
-            if not job.state.is_end
+            job for job in await journaled(self._journal.uploads.needing_cleanup()) if not job.state.is_end
         ]
         if len(active) >= MAX_ACTIVE:
             raise Conflict(f"{len(active)} upload jobs are active: wait until one ends, or stop one")
@@ -90,24 +89,24 @@ class UploadControl:
         bucket, pattern = order.destination_bucket, order.pattern
         job = UploadJob(name, folder, bucket, pattern, UploadState.PENDING, at, at)
         await self._check_bucket(job, config)
-        await _translate_journal_errors(self._journal.uploads.add(job))
+        await journaled(self._journal.uploads.add(job))
         self._notify_manager()
         return job.id
 
     async def find(self, upload_id: str) -> UploadJob:
         """Raises: Unknown."""
-        job = await _translate_journal_errors(self._journal.uploads.find(upload_id))
+        job = await journaled(self._journal.uploads.find(upload_id))
         if job is None:
             raise NotFound(f"no upload job has the id {upload_id!r}")
         return job
 
     async def page(self, query: UploadsQuery) -> UploadsPage:
-        return await _translate_journal_errors(self._journal.uploads.page(query))
+        return await journaled(self._journal.uploads.page(query))
 
     async def files(self, query: UploadFilesQuery) -> UploadFilesPage:
         """Raises: Unknown."""
         await self.find(query.upload_id)
-        return await _translate_journal_errors(self._journal.uploads.files_page(query))
+        return await journaled(self._journal.uploads.files_page(query))
 
     async def stop(self, upload_id: str) -> None:
         """What has been delivered stays, what is being copied is stopped and put away.
@@ -115,7 +114,7 @@ class UploadControl:
         Raises:
             Unknown. Conflict: it has ended already.
         """
-        if not await _translate_journal_errors(self._journal.uploads.stop(upload_id, STOPPED, time.time())):
+        if not await journaled(self._journal.uploads.stop(upload_id, STOPPED, time.time())):
             job = await self.find(upload_id)
             raise Conflict(f"the upload job has ended already, it is {job.state.value}")
         self._notify_manager()
@@ -165,15 +164,11 @@ class UploadControl:
 
 
 def _overlap(one: str, other: str) -> bool:
-    return _is_in(one, other) or _is_in(other, one)
+    return is_inside(one, other) or is_inside(other, one)
 
 
-def _is_in(path: str, folder: str) -> bool:
-    """Inside, or the folder itself."""
-    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
-
-
-async def _translate_journal_errors(operation: Awaitable[T]) -> T:
+async def journaled(operation: Awaitable[T]) -> T:
+    """The result of a journal operation. Raises: Busy: the journal cannot be read or written just now."""
     try:
         return await operation
     except JournalError as error:

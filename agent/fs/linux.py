@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent.fs.descriptors import closing_fd
 from agent.fs.libc import function
+from agent.fs.mount_table import LOCAL, mounts
 from agent.fs.page_cache import page_aligned
 
 assert sys.platform != "darwin"  # noqa: S101  tells type checkers to stop here on other systems
@@ -24,27 +25,7 @@ _sync_file_range = function("sync_file_range", ctypes.c_int, ctypes.c_int64, cty
 _statfs = function("statfs", ctypes.c_char_p, ctypes.c_char_p)
 _fstatfs = function("fstatfs", ctypes.c_int, ctypes.c_char_p)
 
-# f_type, from statfs(2) and linux/magic.h. One that is in neither table counts as network.
-_LOCAL = {
-    0xEF53: "ext",
-    0x58465342: "xfs",
-    0x9123683E: "btrfs",
-    0xCA451A4E: "bcachefs",
-    0xF2F52010: "f2fs",
-    0x2FC12FC1: "zfs",
-    0x3153464A: "jfs",
-    0x52654973: "reiserfs",
-    0x01021994: "tmpfs",
-    0x858458F6: "ramfs",
-    0x794C7630: "overlay",
-    0x2011BAB0: "exfat",
-    0x4D44: "vfat",
-    0x7366746E: "ntfs3",
-    0x482B: "hfsplus",
-    0x9660: "iso9660",
-    0x15013346: "udf",
-    0x73717368: "squashfs",
-}
+# f_type, from statfs(2) and linux/magic.h. One that is neither here nor in LOCAL counts as network.
 _NETWORK = {
     0x6969: "nfs",
     0x517B: "smb",
@@ -136,7 +117,7 @@ def file_system(where: int | str) -> str:
         OSError: it cannot be asked.
     """
     magic = _magic(where)
-    return _LOCAL.get(magic) or _NETWORK.get(magic) or hex(magic)
+    return LOCAL[magic][0] if magic in LOCAL else _NETWORK.get(magic, hex(magic))
 
 
 def is_network(where: int | str) -> bool:
@@ -147,7 +128,7 @@ def is_network(where: int | str) -> bool:
     Raises:
         OSError: it cannot be asked.
     """
-    return _magic(where) not in _LOCAL
+    return _magic(where) not in LOCAL
 
 
 def _magic(where: int | str) -> int:
@@ -169,12 +150,7 @@ def mount_point(where: int | str) -> str:
         with closing_fd(os.open(where, os.O_PATH)) as fd:
             return mount_point(fd)
     own = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{where}").read_bytes(), re.MULTILINE)
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        fields = line.split(b" ")
-        if own is not None and fields[0] == own[1]:
-            return _unescaped(fields[4])
+    for mount in mounts():
+        if own is not None and mount.id == int(own[1]):
+            return mount.point
     raise OSError(errno.ENODEV, "the mount is gone")
-
-
-def _unescaped(field: bytes) -> str:
-    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), field))

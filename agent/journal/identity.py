@@ -1,14 +1,12 @@
 """The id of this installation: made once, and by it we know our temporary files again without the journal."""
 
-import os
 import re
 import secrets
 from pathlib import Path
 
 import structlog
 
-from agent.fs.descriptors import closing_fd
-from agent.fs.platform import sync_folder
+from agent.fs.atomic_write import replace_file
 from agent.journal.database import JournalError
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -30,20 +28,8 @@ def read_or_make(folder: str) -> tuple[str, bool]:
             if _ID.fullmatch(found):
                 return found, False
             _log.warning("installation id unreadable, a fresh one is made", path=str(path))
-        return _made(path), True
+        identity = secrets.token_hex(16)
+        replace_file(str(path), f"{identity}\n", durable=True)
     except OSError as error:
         raise JournalError(f"the installation id {str(path)!r} cannot be used: {error.strerror}") from error
-
-
-def _made(path: Path) -> str:
-    """Written beside its name and moved there: whole or not at all, whatever happens."""
-    identity = secrets.token_hex(16)
-    draft = path.with_name("identity.new")
-    with draft.open("w", encoding="ascii") as file:
-        file.write(identity + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    with closing_fd(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as parent:
-        sync_folder(parent)
-    return identity
+    return identity, True

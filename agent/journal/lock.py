@@ -14,14 +14,6 @@ class StateLocked(JournalError):  # noqa: N818  a state of affairs, not a mistak
     """Another agent uses this state folder."""
 
 
-def write_address_file(path: str, address: str) -> None:
-    """Write it as a whole: whoever reads finds all of it or nothing. Raises: OSError."""
-    beside = f"{path}.new"
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(address)
-    os.replace(beside, path)
-
-
 @define
 class StateLock:
     """Holds a state folder, made if missing, for this process; the kernel lets go when the process dies.

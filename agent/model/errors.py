@@ -134,3 +134,10 @@ def _describe(error: OSError, side: Side) -> str:
     what = error.strerror or str(error)
     name = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, (str, bytes)) else ""
     return on_one_line(f"{side.value}: {what}{name}")
+
+
+def first_error(error: BaseException) -> BaseException:
+    """The error itself, or the first one in a group of them."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -11,10 +11,11 @@ from attrs import define, field
 
 from agent.actors.broadcaster import actor as broadcaster
 from agent.config.sections import Config
+from agent.fs.atomic_write import replace_file
 from agent.journal.database import JournalError
-from agent.journal.lock import write_address_file
 from agent.log import get_logger
 from agent.messages.broadcaster import ActorCrashed
+from agent.model.errors import first_error
 from agent.runtime import once
 from agent.runtime.generation import Generation
 from agent.runtime.once import exit_when_idle
@@ -130,7 +131,7 @@ async def _schedule_restart(house: Runtime, who: str, error: Exception) -> float
     delay_s = house.budget.record_failure(trio.current_time())
     log.error("actor failed", actor=who, exc_info=error, restart_in_s=delay_s)
     if delay_s is not None:
-        cause = _root_cause(error)
+        cause = first_error(error)
         news = ActorCrashed(who, f"{type(cause).__name__}: {cause}", time.time(), delay_s)
         # The house may be closing, or the broadcaster be the one that fell, its inbox full.
         with trio.move_on_after(NOTIFY_TIMEOUT_S), suppress(trio.ClosedResourceError):
@@ -138,17 +139,11 @@ async def _schedule_restart(house: Runtime, who: str, error: Exception) -> float
     return delay_s
 
 
-def _root_cause(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
 def _failed_actor(error: Exception) -> str:
-    """Which actor raised: the first frame in the actors' room."""
-    modules = (frame.tb_frame.f_globals["__name__"] for frame in _frames(_root_cause(error).__traceback__))
-    inside = (name.rpartition(".")[2] for name in modules if name.startswith("agent.actors."))
-    return next(inside, "house")
+    """The actor that raised: the folder of the first frame below `agent.actors`."""
+    modules = (frame.tb_frame.f_globals["__name__"] for frame in _frames(first_error(error).__traceback__))
+    inside = (name.split(".")[2] for name in modules if name.startswith("agent.actors."))
+    return next(inside, "supervisor")
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
@@ -225,6 +220,6 @@ class _FirstStart(trio.TaskStatus[str]):
 def _write_address(config: Config, url: str) -> None:
     """For the command line, which cannot know a port that was picked freely. Raises: CannotStart."""
     try:
-        write_address_file(config.agent.address_file, url)
+        replace_file(config.agent.address_file, url, durable=False)
     except OSError as error:
         raise CannotStart(f"{config.agent.address_file} cannot be written: {error.strerror}") from error

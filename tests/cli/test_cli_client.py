@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.cli import client
-from agent.cli.client import Client, CommandRefused, NotRunning, as_shown, segment
+from agent.cli.client import Client, CommandRefused, NotRunning, segment
 from agent.config.load import load
+from agent.model.text import as_unicode
 from tests.cli.cli_agents import configured, invoke, scripted, told
 
 NO_FILES: tuple[int, object] = (200, {"files": []})
@@ -123,7 +124,7 @@ def test_an_agent_that_does_not_answer_in_time_is_not_running(monkeypatch: pytes
 
 
 def test_each_byte_that_is_not_utf_8_is_shown_as_the_agent_shows_it() -> None:
-    assert as_shown("a\udce2\udc82b") == "a\ufffd\ufffdb"  # the start of a character, in two bytes
+    assert as_unicode("a\udce2\udc82b") == "a\ufffd\ufffdb"  # the start of a character, in two bytes
     assert segment("../a b\udcff") == "..%2Fa%20b%EF%BF%BD"
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.live_state import LiveState, escaped, fitted, redraw
-from agent.model.text import size_text
+from agent.cli.live_state import LiveState, fitted, redraw
+from agent.model.text import on_one_line, size_text
 
 AT = "2026-01-01T12:03:11.000Z"
 FREE = 3 * 1024**4
@@ -72,10 +72,10 @@ def lines_of(*messages: dict[str, Any]) -> list[str]:
 
 
 @given(st.text())
-def test_escaped_text_is_printable_and_plain_text_stays(text: str) -> None:
-    assert escaped(text).isprintable()
-    assert escaped(escaped(text)) == escaped(text)
-    assert not text.isprintable() or escaped(text) == text
+def test_text_on_one_line_is_printable_and_plain_text_stays(text: str) -> None:
+    assert on_one_line(text).isprintable()
+    assert on_one_line(on_one_line(text)) == on_one_line(text)
+    assert not text.isprintable() or on_one_line(text) == text
 
 
 @given(st.text(st.characters(categories=["L", "N", "Mn", "Lo"])), st.integers(0, 30))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.config import safe_realpath
 from agent.config.safe_realpath import Mounts, is_no_folder, spellings
+from agent.fs import mount_table
 from tests.config.configs import ROUTE, config_of, reasons_of
 
 LOCAL = "36 35 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
@@ -29,7 +29,7 @@ def table(tmp_path: Path, *mounts: tuple[str, str]) -> str:
 @pytest.fixture
 def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def mount(*mounts: tuple[str, str]) -> None:
-        monkeypatch.setattr(safe_realpath, "MOUNT_TABLE", table(tmp_path, *mounts))
+        monkeypatch.setattr(mount_table, "MOUNT_TABLE", table(tmp_path, *mounts))
 
     return mount
 
@@ -143,7 +143,7 @@ def test_links_are_resolved_as_the_system_does(tmp_path: Path) -> None:
 def test_without_a_table_of_mounts_links_are_resolved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(safe_realpath, "MOUNT_TABLE", f"{tmp_path}/none")
+    monkeypatch.setattr(mount_table, "MOUNT_TABLE", f"{tmp_path}/none")
     (tmp_path / "in").symlink_to("real")
     assert spellings(f"{tmp_path}/in") == {f"{tmp_path}/in", f"{tmp_path}/real"}
 

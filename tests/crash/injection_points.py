@@ -66,23 +66,23 @@ CALLS = (
 JOURNAL_WRITES = (
     "begin",
     "restart",
-    "adopt",
+    "rebase",
     "checkpoint",
     "patch",
-    "intent",
-    "published",
+    "mark_verified",
+    "mark_published",
     "finish",
-    "fail_unstarted",
+    "record_failure",
     "drop",
-    "leave",
-    "forget_leftover",
-    "note_search",
-    "pardon",
+    "add_orphans",
+    "forget_orphan",
+    "mark_orphan_scan_done",
+    "clear_failure",
     "set_paused",
     "remember_mount",
 )
 
-LOT_WRITES = ("begin", "intend", "published", "finish")
+LOT_WRITES = ("begin", "mark_verified", "mark_published", "finish")
 
 
 @define

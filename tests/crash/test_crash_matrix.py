@@ -35,12 +35,12 @@ SHARES, WAY_BACK_SHARES = 12, 2  # tests among which the victims of a plain move
 OWN_STEPS = {
     NESTED: ("copy: mkdir", "copy: fsync folder", "copy: create", "publish:"),
     ARCHIVE: ("settle:", "journal: finish"),
-    KEEP: ("journal: intent", "journal: published", "journal: finish"),
-    CONFLICT: ("copy: create", "publish:", "journal: intent", "journal: published"),
+    KEEP: ("journal: mark_verified", "journal: mark_published", "journal: finish"),
+    CONFLICT: ("copy: create", "publish:", "journal: mark_verified", "journal: mark_published"),
     SAME: ("copy: pread source", "copy: fsync", "copy: unlink", "journal:", "settle:"),
     HASH: ("copy: fdatasync", "copy: report"),
-    LINK: ("publish:", "journal: published"),
-    PLACEHOLDER: ("publish:", "journal: published"),
+    LINK: ("publish:", "journal: mark_published"),
+    PLACEHOLDER: ("publish:", "journal: mark_published"),
     TWO: ("journal:", "publish: renameat2", "settle:"),
 }
 
@@ -53,7 +53,7 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "probe: fdatasync nas",
         "probe: unlink nas",
         "journal: remember_mount",
-        "journal: note_search",
+        "journal: mark_orphan_scan_done",
         "journal: begin",
         "copy: create nas",
         "copy: ftruncate nas",
@@ -67,10 +67,10 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "journal: checkpoint",
         "copy: utime nas",
         "copy: fsync nas",
-        "journal: intent",
+        "journal: mark_verified",
         "publish: renameat2 nas",
         "publish: fsync folder nas",
-        "journal: published",
+        "journal: mark_published",
         "settle: unlink source",
         "settle: fsync folder source",
         "journal: finish",
@@ -81,8 +81,8 @@ def test_the_steps_of_a_lot_are_these(steps: Steps) -> None:
     of_a_lot = steps(LOT)
     assert {step.name for step in of_a_lot if step.name.endswith(" lot")} == {
         "journal: begin lot",
-        "journal: intend lot",
-        "journal: published lot",
+        "journal: mark_verified lot",
+        "journal: mark_published lot",
         "journal: finish lot",
     }
     folders_synced = [step for step in of_a_lot if "fsync folder" in step.name]

@@ -18,9 +18,9 @@ FILES = ("journal.db", "journal.db-wal", "journal.db-shm")
 MOMENTS = (
     ("copy: pwrite nas", 5),
     ("journal: checkpoint", 1),
-    ("journal: intent", 1),
+    ("journal: mark_verified", 1),
     ("publish: renameat2 nas", 1),
-    ("journal: published", 1),
+    ("journal: mark_published", 1),
     ("settle: unlink source", 1),
 )
 
@@ -55,7 +55,7 @@ DAMAGES = {
     "overwritten": Damage(overwritten),
     "folder lost": Damage(folder_lost, keeps_identity=False),
 }
-TIDYING = ("discard:", "journal: leave", "journal: forget_leftover", "journal: note_search")
+TIDYING = ("discard:", "journal: add_orphans", "journal: forget_orphan", "journal: mark_orphan_scan_done")
 
 
 @pytest.mark.parametrize("what", DAMAGES)

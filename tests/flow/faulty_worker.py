@@ -76,14 +76,14 @@ def spoil(troubles: FileTroubles) -> None:
         (source_file, "examine", source_side("examine", examine, own=True)),
         (source_file, "exists", source_side("look_up", source_file.exists, own=True)),
         (copy_file, "open_source", source_side("source_open", open_source)),
-        (remove, "open_below", source_side("source_open", open_at)),
-        (batch, "open_below", source_side("source_open", open_at)),
+        (remove, "open_at", source_side("source_open", open_at)),
+        (batch, "open_at", source_side("source_open", open_at)),
         (copy_file, "read_exactly", source_side("source_read", read_exactly)),
         (reader, "read_exactly", source_side("source_read", read_exactly)),
         (batch, "read_exactly", source_side("source_read", read_exactly)),
         (tail, "open_same_file", source_side("source_open", open_same_file)),
-        (server, "settle", source_side("settle", remove_source, own=True)),
-        (server, "settle_together", source_side("settle", remove_batch, own=True)),
+        (server, "remove_source", source_side("settle", remove_source, own=True)),
+        (server, "remove_batch", source_side("settle", remove_batch, own=True)),
     ]
     for place, name, stand_in in patches:
         setattr(place, name, stand_in)

@@ -21,10 +21,10 @@ from tests.flow.running_agents import Picture, contents, fill, quick_restarts, r
 
 RULES = {
     "watcher": (ScanPlanner, "next"),
-    "stability": (StabilityTracker, "scanned"),
+    "stability_tracker": (StabilityTracker, "scanned"),
     "dispatcher": (Scheduler, "handle"),
     "storage_monitor": (AvailabilityTracker, "answered"),
-    "copier": (task, "opening"),
+    "copier_pool": (task, "resume_action"),
 }
 HOUR_S = 3600.0
 

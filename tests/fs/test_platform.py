@@ -184,11 +184,6 @@ def test_the_mount_point_of_a_descriptor_is_that_of_its_path() -> None:
     os.close(fd)
 
 
-def test_a_mount_point_may_have_any_name() -> None:
-    assert linux._unescaped(rb"/mnt/a\040b\011c\012d\134e") == "/mnt/a b\tc\nd\\e"
-    assert linux._unescaped(b"/mnt/\xff") == "/mnt/\udcff"
-
-
 def test_a_descriptor_without_a_mount_in_sight_has_no_mount_point() -> None:
     reader, writer = os.pipe()  # lives on a mount of the kernel's own
     with pytest.raises(OSError, match="mount is gone") as gone:

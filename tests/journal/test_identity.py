@@ -66,7 +66,7 @@ def test_it_is_durable_before_it_is_used(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "fsync", note_fsync)
     monkeypatch.setattr(Path, "rename", note_rename)
-    monkeypatch.setattr("agent.journal.identity.sync_folder", note_folder)
+    monkeypatch.setattr("agent.fs.atomic_write.sync_folder", note_folder)
     read_or_make(str(tmp_path))
     assert steps[:3] == ["fsync", "rename", "folder"]
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.source_file import UnreadableFolder
+from agent.model.text import as_unicode
 from agent.model.transfer import Status
 from agent.model.views import HistoryPage, Snapshot
 from tests.samples import a_state, shown_as
@@ -26,12 +27,12 @@ from web import serializers
 
 @given(st.binary(min_size=1).map(lambda name: name.decode("utf-8", "surrogateescape")))
 def test_json_holds_any_file_name_and_is_always_utf_8(name: str) -> None:
-    shown = serializers.text(name)
+    shown = as_unicode(name)
     assert json.loads(serializers.encode({name: name})) == {shown: shown}
 
 
 def test_bytes_that_are_not_utf_8_show_as_replacement_characters() -> None:
-    assert serializers.text(b"caf\xe9 \xc3\xa9".decode("utf-8", "surrogateescape")) == "caf\ufffd é"
+    assert as_unicode(b"caf\xe9 \xc3\xa9".decode("utf-8", "surrogateescape")) == "caf\ufffd é"
 
 
 def test_a_value_that_json_does_not_know_is_written_as_text() -> None:

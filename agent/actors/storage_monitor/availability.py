@@ -9,6 +9,7 @@ from attrs import define, evolve, field
 
 from agent.messages.dispatcher import DestinationState
 from agent.model.errors import Fault, OutageReason
+from agent.model.text import is_inside
 from agent.protocol.replies import Probed
 
 MAX_PROBE_S = 60.0
@@ -112,4 +113,4 @@ class AvailabilityTracker:
 
 
 def _lies_above(mount_point: str, other: str) -> bool:
-    return mount_point != other and f"{other}/".startswith(f"{mount_point.rstrip('/')}/")
+    return mount_point != other and is_inside(other, mount_point)

@@ -5,6 +5,7 @@ The promises are those of one file alone. What turns out not to be plain is decl
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TypeVar
@@ -21,7 +22,6 @@ from agent.protocol.requests import CopyFile, PublishFile, RemoveSource
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.publish import publish_file
 from agent.worker.copy.reader import read_exactly
-from agent.worker.copy.threads import side_by_side
 from agent.worker.destinations.base import Destination, Partial
 from agent.worker.source.remove import remove_source_at
 from agent.worker.source.source_file import check_unchanged_at, open_at, open_root, own_fault, root_fault
@@ -124,7 +124,8 @@ class BatchRunner:
 
         if self._size == 1:
             return tuple(map(attempt, items))
-        return side_by_side(self._size, attempt, items)
+        with ThreadPoolExecutor(self._size) as pool:
+            return tuple(pool.map(attempt, items))
 
 
 @define(eq=False)

@@ -2,16 +2,14 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Generic, TypeVar
 
 from attrs import define, field
 
 IN_FLIGHT = 2  # items between two stages; with the copy engine's windows this bounds its memory
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 @define
@@ -67,72 +65,6 @@ class InlineStage(Generic[T]):
 
     def finish(self) -> None:
         """All is worked off."""
-
-
-@define
-class Job:
-    """Something that one of a crew does; whoever needs it done waits for it."""
-
-    _work: Callable[[], None]
-    _ended: threading.Event = field(factory=threading.Event, init=False)
-    _error: BaseException | None = field(default=None, init=False)
-
-    def run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001  raised where the job is awaited
-            self._error = error
-        self._ended.set()
-
-    def wait(self) -> None:
-        """Until it is done. Raises what it met."""
-        self._ended.wait()
-        if self._error is not None:
-            raise self._error
-
-
-@define
-class Crew:
-    """Threads that do jobs side by side."""
-
-    _size: int
-    _jobs: "queue.Queue[Job | None]" = field(factory=lambda: queue.Queue(1), init=False)
-    _threads: list[threading.Thread] = field(factory=list, init=False)
-
-    def put(self, work: Callable[[], None]) -> Job:
-        """Waits while all hands are full."""
-        if len(self._threads) < self._size:
-            self._threads.append(threading.Thread(target=self._run, daemon=True))
-            self._threads[-1].start()
-        job = Job(work)
-        self._jobs.put(job)
-        return job
-
-    def finish(self) -> None:
-        """When all that was put is done."""
-        for _ in self._threads:
-            self._jobs.put(None)
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job.run()
-
-
-def side_by_side(size: int, work: Callable[[T], R], items: Sequence[T]) -> tuple[R, ...]:
-    """What the work makes of each item, in their order; so many threads do it. Raises what it met."""
-    results: dict[int, R] = {}
-
-    def one(number: int, item: T) -> None:
-        results[number] = work(item)
-
-    crew = Crew(min(size, len(items)))
-    jobs = [crew.put(partial(one, *each)) for each in enumerate(items)]
-    crew.finish()
-    for job in jobs:
-        job.wait()
-    return tuple(results[number] for number in range(len(items)))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from agent.fs.descriptors import closing_fd
 from agent.model.errors import Side, classify
 from agent.model.names import file_filter
 from agent.model.source_file import ScannedFile
+from agent.model.text import is_inside
 from agent.protocol.replies import FolderResolved
 from agent.protocol.requests import SourceFolder
 from agent.worker.source.source_file import open_root, root_fault, signature_of
@@ -104,4 +105,4 @@ def resolve_allowed_folder(path: str, roots: tuple[str, ...]) -> FolderResolved:
     except OSError as error:
         raise classify(error, Side.SOURCE) from error
     real = [os.path.realpath(root) for root in roots]
-    return FolderResolved(found, any(f"{found}/".startswith(f"{root.rstrip('/')}/") for root in real))
+    return FolderResolved(found, any(is_inside(found, root) for root in real))

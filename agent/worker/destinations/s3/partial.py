@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from attrs import define, field
 
@@ -9,7 +10,6 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import MOST_PARTS, PartLayout
 from agent.model.transfer import BLOCK_BYTES, VerifyLevel
 from agent.protocol.requests import VerifyMode
-from agent.worker.copy.threads import Crew, Job
 from agent.worker.destinations.s3.bucket import S3Bucket
 from agent.worker.destinations.s3.errors import ObjectMissing, upload_lost
 from agent.worker.destinations.s3.request_body import md5_of
@@ -37,8 +37,9 @@ class UploadPartial:
     parts: PartLayout
     stored: dict[int, Stored]
     _arrived: set[int] = field(init=False)  # at any time, whether it still counts or not
-    _crew: Crew = field(factory=lambda: Crew(IN_FLIGHT), init=False)
-    _sending: dict[int, Job] = field(factory=dict, init=False)
+    _pool: ThreadPoolExecutor = field(factory=lambda: ThreadPoolExecutor(IN_FLIGHT), init=False)
+    _free: threading.Semaphore = field(factory=lambda: threading.Semaphore(IN_FLIGHT), init=False)
+    _sending: dict[int, Future[None]] = field(factory=dict, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     @_arrived.default
@@ -71,20 +72,22 @@ class UploadPartial:
         with self._lock:
             before = self._sending.get(number)
         if before is not None:  # of two of one number the service keeps the one that comes later
-            before.wait()
-        job = self._crew.put(lambda: self._send(number, blocks))
+            before.result()
+        self._free.acquire()  # the pool's own queue has no limit, and each part is held in memory
+        sending = self._pool.submit(self._send, number, blocks)
+        sending.add_done_callback(lambda _: self._free.release())
         with self._lock:
-            self._sending[number] = job
+            self._sending[number] = sending
 
     def flush(self, until: int) -> None:
         with self._lock:
             ours = [number for number in self._sending if self.parts.span(number).start * BLOCK_BYTES < until]
-            jobs = [self._sending[number] for number in ours]
-        for job in jobs:
-            job.wait()
+            sent = [self._sending[number] for number in ours]
+        for each in sent:
+            each.result()
         with self._lock:
-            for number, job in zip(ours, jobs, strict=True):
-                if self._sending.get(number) is job:
+            for number, each in zip(ours, sent, strict=True):
+                if self._sending.get(number) is each:
                     del self._sending[number]
 
     def matches(self, offset: int, blocks: Sequence[bytes]) -> bool:
@@ -114,7 +117,7 @@ class UploadPartial:
             raise Fault(FaultKind.CORRUPT, f"s3: part {min(altered)} is listed as another than was sent")
 
     def close(self) -> None:
-        self._crew.finish()
+        self._pool.shutdown()
 
     def _send(self, number: int, blocks: Sequence[bytes]) -> None:
         try:

@@ -229,10 +229,12 @@ class FakeLedger(JournalClient):
 
     async def record_failure(
         self, file: FileVersion, source_root: str, destination: str, attempts: int, error: str, at: float
-    ) -> None:
+    ) -> int:
         del source_root, destination, at
         await self.note("record_failure")
         self.ended.append(Ended(file.path, "failed", attempts, error, None))
+        self._ids += 1
+        return self._ids
 
     async def drop(self, transfer_id: int, leftover: bool = False) -> None:
         await self.note("drop")

@@ -24,7 +24,7 @@ T = TypeVar("T")
 Command = Retry | Cancel | PauseRoute | ResumeRoute
 
 
-@define
+@define  # noqa: PLR0904  one for each question and command
 class Control:
     """Takes questions and commands to the house, and answers back; never waits long."""
 

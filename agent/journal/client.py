@@ -75,7 +75,7 @@ def _one_thread() -> trio.CapacityLimiter:
     return trio.CapacityLimiter(1)
 
 
-@define(eq=False)
+@define(eq=False)  # noqa: PLR0904  one for each operation of `Journal`
 class JournalClient:
     """Each coroutine returns when what it did is durable; a cancelled one may have been applied or not.
 
@@ -159,8 +159,9 @@ class JournalClient:
 
     async def record_failure(
         self, file: FileVersion, source_root: str, destination: str, attempts: int, error: str, at: float
-    ) -> None:
-        await self._do(self._journal.record_failure, file, source_root, destination, attempts, error, at)
+    ) -> int:
+        values = (file, source_root, destination, attempts, error, at)
+        return await self._do(self._journal.record_failure, *values)
 
     async def drop(self, transfer_id: int, leftover: bool = False) -> None:
         await self._do(self._journal.drop, transfer_id, leftover)

@@ -52,7 +52,7 @@ _PARDON = (
 )
 
 
-@define(eq=False)
+@define(eq=False)  # noqa: PLR0904  one for each statement that the agent makes
 class Journal:
     """The journal of one agent.
 
@@ -219,11 +219,16 @@ class Journal:
 
     def record_failure(
         self, file: FileVersion, source_root: str, destination: str, attempts: int, error: str, at: float
-    ) -> None:
-        """Given up before a transfer began. Raises: ValueError: this file has a running one."""
+    ) -> int:
+        """Given up before a transfer began. Returns the id that it has in the history.
+
+        Raises:
+            ValueError: this file has a running transfer.
+        """
         with self._atomic():
             unstarted = self.begin(file, source_root, destination, partial="", at=at)
             self.finish(unstarted.id, "failed", attempts, error, at, destination_path=None)
+            return unstarted.id
 
     def drop(self, transfer_id: int, leftover: bool = False) -> None:
         """Forget a running transfer, whose source vanished. `leftover`: its partial may still stand."""

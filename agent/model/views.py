@@ -33,7 +33,7 @@ class FileStatus:
     hash: str | None = None
 
 
-@frozen(weakref_slot=False)
+@frozen(weakref_slot=False)  # noqa: PLR0904  properties: one for each field of a file
 class FileView:
     """One file as visitors see it.
 

@@ -22,9 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-import alembic.command
-import alembic.config
-import alembic.util  # noqa: F401  the agent imports all three only where it needs them
+import alembic.command  # noqa: F401  the agent imports all three only where it needs them
+import alembic.config  # noqa: F401
+import alembic.util  # noqa: F401
 import trio
 from attrs import Factory, define, field, frozen
 

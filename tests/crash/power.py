@@ -16,6 +16,7 @@ from tests.crash.folder_states import Memory, Scene, look, recall
 from tests.crash.fork_server import TRACE, Ended, Order
 from tests.crash.injection_points import CHECKPOINT, JOURNALED, WRITE
 from tests.crash.kills import STARTED, Kill, Manner, Step, Trace
+from tests.crash.matrix import Choice
 from tests.crash.promises import Promises
 from tests.crash.runner import INTERVAL_BYTES, Victims, bytes_of
 from tests.crash.variants import Variant
@@ -47,9 +48,13 @@ class Scenario:
 
 @frozen
 class PowerCut:
-    """What became of a run; `is_cut`: it had not ended before. No `complaints`: every promise was kept."""
+    """What became of a run; `is_cut`: it had not ended before. No `complaints`: every promise was kept.
+
+    `operations`: how many that change the storage the run carried out until it ended or was cut.
+    """
 
     is_cut: bool
+    operations: int
     complaints: tuple[str, ...]
     twice_bytes: int
     is_journal_lost: bool
@@ -136,8 +141,9 @@ class PowerTrial:
 
     def run(self) -> PowerCut:
         station, promises = self.station, Promises(self.variant, self.start.scene)
+        before = station.mount.mutations
         ended = station.run(self.variant, self.notes)
-        is_cut = station.mount.is_cut
+        is_cut, operations = station.mount.is_cut, station.mount.mutations - before
         if is_cut:
             station.mount.lose()
             self.complaints += promises.broken_at_once(look(station.folder))
@@ -149,7 +155,7 @@ class PowerTrial:
         if is_cut:
             self.complaints += self._not_resumed()
         is_journal_lost = any((station.folder / "state").glob("*.damaged-*"))
-        return PowerCut(is_cut, tuple(self.complaints), self._twice_bytes(), is_journal_lost)
+        return PowerCut(is_cut, operations, tuple(self.complaints), self._twice_bytes(), is_journal_lost)
 
     def _not_resumed(self) -> Iterator[str]:
         """Promise S6: what was known as verified, save one interval on its way, is not written again."""
@@ -164,6 +170,34 @@ class PowerTrial:
     def _twice_bytes(self) -> int:
         missing = self.variant.whole_bytes - self.start.verified_bytes
         return max(0, bytes_of(WRITE, Trace(self.notes / TRACE).passages()) - missing)
+
+
+def cut_each(
+    station: PowerStation,
+    scenario: Scenario,
+    enter: EnterCut,
+    choice: Choice,
+    share: int = 0,
+    shares: int = 1,
+) -> None:
+    """Cut behind each operation until a run ends before it is cut; all are heard before the test fails.
+
+    That last run counts the scenario's operations: each that was to be cut behind must have been.
+    """
+    complaints: list[str] = []
+    stride = scenario.stride * choice.stride
+    first, step = share * stride, shares * stride
+    mutations = first
+    while True:
+        cut = station.cut(scenario, mutations)
+        complaints += [f"cut behind {mutations}: {complaint}" for complaint in cut.complaints]
+        if not cut.is_cut:
+            break
+        enter(scenario.name, cut)
+        mutations += step
+    assert not complaints, "\n".join(complaints)
+    made, due = len(range(first, mutations, step)), len(range(first, cut.operations, step))
+    assert 0 < due <= made, f"{made} power cuts, where {cut.operations} operations make it {due}"
 
 
 def _verified_bytes(memory: Memory) -> int:

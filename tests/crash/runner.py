@@ -61,8 +61,9 @@ class Victims:
 
 @frozen
 class Outcome:
-    """What became of a victim; `complaints` is empty when every promise was kept."""
+    """What became of a victim, and how often it was killed. No `complaints`: every promise was kept."""
 
+    kills: int
     complaints: tuple[str, ...]
     twice_bytes: int
 
@@ -91,7 +92,8 @@ class Trial:
         if code != 0:
             self.complaints.append(f"the last run ended with {code}")
         self.complaints += self._broken_in_the_end(promises)
-        return Outcome(tuple(self.complaints), self._twice_bytes())
+        kills = sum(passage.side == STRUCK for passage in self.trace)
+        return Outcome(kills, tuple(self.complaints), self._twice_bytes())
 
     def _broken_in_the_end(self, promises: Promises) -> Iterator[str]:
         scene = look(self.folder)

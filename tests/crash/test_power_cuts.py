@@ -6,12 +6,10 @@ differs from others. In the remaining ones every fourth is. All this with `--eve
 of these cuts is tried, from the first on.
 """
 
-import itertools
-
 import pytest
 
 from tests.crash.matrix import Choice
-from tests.crash.power import EnterCut, Past, PowerStation, Scenario
+from tests.crash.power import EnterCut, Past, PowerStation, Scenario, cut_each
 from tests.crash.variants import ARCHIVE, CLIP, CONFLICT, KEEP, LINK, MOVE, NESTED, Variant
 
 SHARES = 8  # tests among which the cuts of the main scenario are dealt out
@@ -30,26 +28,6 @@ OTHERS = [
     Scenario("small file", SMALL, stride=1),
     Scenario("just put there", NESTED, unsynced={"day/card/clip.mxf": CLIP}),
 ]
-
-
-def cut_each(
-    station: PowerStation,
-    scenario: Scenario,
-    enter: EnterCut,
-    choice: Choice,
-    share: int = 0,
-    shares: int = 1,
-) -> None:
-    """All are heard before the test fails."""
-    complaints: list[str] = []
-    stride = scenario.stride * choice.stride
-    for mutations in itertools.count(share * stride, shares * stride):
-        cut = station.cut(scenario, mutations)
-        complaints += [f"cut behind {mutations}: {complaint}" for complaint in cut.complaints]
-        if not cut.is_cut:
-            break
-        enter(scenario.name, cut)
-    assert not complaints, "\n".join(complaints)
 
 
 @pytest.mark.parametrize("share", range(SHARES))

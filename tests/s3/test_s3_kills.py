@@ -3,12 +3,13 @@
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
 from tests.s3.proxy import Effect, Proxy
 from tests.s3.servers import PART_BYTES, TestBucket
-from tests.system.agents import Agent
+from tests.system.agents import PATIENCE_S, Agent
 
 CONTENT = os.urandom(2 * PART_BYTES + 1)
 IN_FLIGHT = 4
@@ -24,6 +25,8 @@ STEPS = [
     ("complete_multipart_upload", 0),
     ("get_object", 0),
 ]
+# Requests that are not struck: those of the probe and of the search for leftovers, and looks at names.
+NOT_STRUCK = {"put_object", "delete_object", "list_objects_v2", "head_object"}
 
 
 def configure_agent(agent: Agent, bucket: TestBucket, **route: object) -> None:
@@ -39,6 +42,47 @@ def configure_agent(agent: Agent, bucket: TestBucket, **route: object) -> None:
         file.write("[s3]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()))
 
 
+def kill_at(
+    agent: Agent,
+    proxy: Proxy,
+    operation: str,
+    skip: int,
+    moment: Effect = "call",
+    patience_s: float = PATIENCE_S,
+) -> None:
+    """Wait until the agent was killed once, at this request.
+
+    Raises:
+        TimeoutExpired: the request did not come.
+    """
+    trouble = proxy.add(operation, moment, skip=skip, action=lambda: agent.signal(signal.SIGKILL))
+    assert agent.wait(patience_s) == -signal.SIGKILL
+    assert trouble.struck == 1
+
+
+def test_a_kill_at_a_request_that_never_comes_fails(agent: Agent, way: tuple[Proxy, TestBucket]) -> None:
+    proxy, bucket = way
+    configure_agent(agent, bucket)
+    agent.start()
+    with pytest.raises(subprocess.TimeoutExpired):
+        kill_at(agent, proxy, "upload_part", 0, patience_s=1.0)
+
+
+def test_the_requests_of_a_delivery_are_those_that_are_struck(
+    agent: Agent, way: tuple[Proxy, TestBucket]
+) -> None:
+    proxy, bucket = way
+    configure_agent(agent, bucket)
+    (agent.source / "clip.mxf").write_bytes(CONTENT)
+    bucket.begin("clip.mxf")
+    proxy.asked.clear()
+    agent.start()
+    agent.wait_for("clip.mxf", "Completed")
+    asked = {each.operation for each in proxy.asked}
+    assert asked - NOT_STRUCK == {operation for operation, _ in STEPS}
+    assert [step for step in STEPS if proxy.count(step[0]) <= step[1]] == []
+
+
 @pytest.mark.by_turns(("operation", "skip"), STEPS, "moment", MOMENTS)
 def test_a_kill_at_any_request_loses_nothing_and_leaves_nothing(
     agent: Agent, way: tuple[Proxy, TestBucket], operation: str, skip: int, moment: Effect
@@ -49,9 +93,7 @@ def test_a_kill_at_any_request_loses_nothing_and_leaves_nothing(
     clip.write_bytes(CONTENT)
     foreign = bucket.begin("clip.mxf")
     agent.start()
-    trouble = proxy.add(operation, moment, skip=skip, action=lambda: agent.signal(signal.SIGKILL))
-    agent.wait()
-    assert trouble.struck == 1
+    kill_at(agent, proxy, operation, skip, moment)
     assert clip.read_bytes() == CONTENT
     agent.start()
     agent.wait_for("clip.mxf", "Completed")
@@ -70,8 +112,7 @@ def test_after_a_kill_only_the_parts_in_flight_are_sent_again(
     configure_agent(agent, bucket)
     (agent.source / "clip.mxf").write_bytes(content)
     agent.start()
-    proxy.add("upload_part", "call", skip=parts // 2, action=lambda: agent.signal(signal.SIGKILL))
-    agent.wait()
+    kill_at(agent, proxy, "upload_part", parts // 2)
     agent.start()
     agent.wait_for("clip.mxf", "Completed")
     assert agent.say("verify").returncode == 0

@@ -16,7 +16,7 @@ from agent.model.views import Feed, Snapshot
 
 UPDATE_EVERY_S = 0.25
 MAX_UPDATE_S = 0.33  # so that hardly any news are half a second old when they arrive
-PER_SUBSCRIBER_S = 0.0024  # a message takes some 60 µs of the processor: all of them a fortieth of it
+PER_SUBSCRIBER_S = 0.0024  # a message takes some 60 us of the processor: all of them a fortieth of it
 
 
 @define(eq=False)

@@ -19,10 +19,13 @@ class AbortTask(TransferTask):
 
     async def abort(self, attempts: int, error: str | None) -> None:
         """Remove the partial and close the journal's entry; `error` None: forget the transfer altogether."""
-        transfer = await self.journal.find(self.file.route, self.file.path)
+        transfer = await self._find()
         source, destination = self.route.source, self.route.destination
         if transfer is None and error is not None:
-            await self.journal.record_failure(self.file, source, destination, attempts, error, time.time())
+            self._transfer_id = await self.journal.record_failure(
+                self.file, source, destination, attempts, error, time.time()
+            )
+            log.error("failed", error=error, attempts=attempts, **self.log_context)
         elif transfer is not None and transfer.phase is TransferPhase.PUBLISHED:
             await self._finish_published(transfer, attempts, error)
         elif transfer is not None and transfer.phase is TransferPhase.VERIFIED and error is None:
@@ -33,12 +36,15 @@ class AbortTask(TransferTask):
                 await self.journal.drop(transfer.id, left)
             else:
                 await self.journal.finish(transfer.id, "failed", attempts, error, time.time(), None, left)
+                log.error("failed", error=error, attempts=attempts, **self.log_context)
 
     async def _finish_published(self, transfer: Transfer, attempts: int, error: str | None) -> None:
         """It has arrived; the last try to let go of its source may have done so and not come to say it."""
         where = destination_path(transfer.destination, transfer.name or "")
         if (await self.worker.ask(LookUpSource(self.route.source, self.file.path), SourceExists)).exists:
             await self.journal.finish(transfer.id, "kept", attempts, error, time.time(), where)
+            say = log.info if error is None else log.error
+            say("kept", to=where, error=error, attempts=attempts, **self.log_context)
         else:
             await self.journal.finish(transfer.id, "delivered", attempts, None, time.time(), where)
             log.info("delivered", to=where, **self.log_context)

@@ -196,6 +196,4 @@ async def _follow(errand: FollowTask) -> TailIdle:
 
 async def _abandon(errand: AbortTask, order: AbortTransfer) -> Aborted:
     await errand.abort(order.attempts, order.error)
-    if order.error is not None:
-        log.error("failed", error=order.error, attempts=order.attempts, **errand.log_context)
     return Aborted(order.file, time.time())

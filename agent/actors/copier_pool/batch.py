@@ -11,7 +11,14 @@ from collections.abc import Iterable, Sequence
 import trio
 from attrs import define, field, frozen
 
-from agent.actors.copier_pool.task import NON_COUNTING, Notify, WorkerClient, destination_path, outcome_of
+from agent.actors.copier_pool.task import (
+    NON_COUNTING,
+    Notify,
+    WorkerClient,
+    destination_path,
+    line_fields,
+    outcome_of,
+)
 from agent.actors.copier_pool.transfer import HASH_PREFIX
 from agent.config.sections import Route
 from agent.journal.client import JournalClient
@@ -210,7 +217,7 @@ class BatchTask:
                 verified.append(VerifiedFile(each, answer))
             elif isinstance(answer, Fault):
                 await self._count_failures(int(answer.kind is FaultKind.CORRUPT))
-                self._faulted(each.file, answer)
+                self._faulted(each, answer)
         if verified:
             await self.journal.lots.mark_verified([each.intent() for each in verified])
         return verified
@@ -224,7 +231,7 @@ class BatchTask:
             if isinstance(answer, Published):
                 arrived.append(PublishedFile(each, answer))
             else:
-                self._paused(each.begun.file, answer)
+                self._paused(each.begun, answer)
         if arrived:
             await self.journal.lots.mark_published([each.publication() for each in arrived])
         return arrived
@@ -245,7 +252,7 @@ class BatchTask:
             if isinstance(answer, SourceRemoved):
                 settled.append(RemovedFile(each, answer.kept_because))
             else:
-                self._paused(each.file, answer)
+                self._paused(each.verified.begun, answer)
         # Sources are gone: a halt that comes now must not hide that these files have been delivered.
         with trio.CancelScope(shield=True):
             await self._finish(settled)
@@ -266,17 +273,18 @@ class BatchTask:
             file, delivery = each.arrived.file, each.delivery(self._began_at)
             self._outcomes[file.id] = Delivered(file, delivery, time.time())
             event = "kept" if delivery.kept else "delivered"
-            log.info(event, to=delivery.destination_path, verified=delivery.level, **self._about_file(file))
+            about = _about(each.arrived.verified.begun)
+            log.info(event, to=delivery.destination_path, verified=delivery.level, **about)
 
-    def _paused(self, file: FileVersion, answer: Answer) -> None:
+    def _paused(self, begun: BegunFile, answer: Answer) -> None:
         """What is not an outage is found out again, and dealt with, when the file is carried alone."""
         if isinstance(answer, Fault) and answer.kind in NON_COUNTING:
-            self._faulted(file, answer)
+            self._faulted(begun, answer)
 
-    def _faulted(self, file: FileVersion, fault: Fault) -> None:
-        self._outcomes[file.id] = outcome = outcome_of(file, fault, 0)
+    def _faulted(self, begun: BegunFile, fault: Fault) -> None:
+        self._outcomes[begun.file.id] = outcome = outcome_of(begun.file, fault, 0)
         event = "interrupted" if isinstance(outcome, Interrupted) else "attempt failed"
-        log.warning(event, error=str(fault), **self._about_file(file))
+        log.warning(event, error=str(fault), **_about(begun))
 
     async def _count_failures(self, number: int) -> None:
         for _ in range(number):
@@ -291,5 +299,6 @@ class BatchTask:
     def _about(self) -> dict[str, str]:
         return {"route": self.route.name, "destination": self.route.destination}
 
-    def _about_file(self, file: FileVersion) -> dict[str, str]:
-        return {**self._about, "file": file.path, "transfer_id": file.id}
+
+def _about(begun: BegunFile) -> dict[str, str | int]:
+    return line_fields(begun.route.name, begun.file.path, begun.route.destination, begun.transfer_id)

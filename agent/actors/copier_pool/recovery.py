@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import trio
 from attrs import define, field
 
-from agent.actors.copier_pool.task import destination_path
+from agent.actors.copier_pool.task import destination_path, line_fields
 from agent.actors.copier_pool.transfer import HASH_PREFIX, NOT_READ_BACK
 from agent.config.sections import DestinationPlan, Route
 from agent.journal.client import JournalClient
@@ -85,7 +85,7 @@ class Recovery:
                 return
         if transfer.phase is TransferPhase.COPYING:
             await self.journal.drop(transfer.id, leftover=True)
-            log.info("orphan dropped", route=transfer.route, file=transfer.path)
+            log.info("orphan dropped", **_about(transfer))
             return
         name = transfer.name or transfer.path
         if transfer.phase is TransferPhase.VERIFIED:
@@ -96,16 +96,16 @@ class Recovery:
         where = destination_path(transfer.destination, name)
         await self.journal.finish(transfer.id, "delivered", 1, None, time.time(), where)
         self._finished += 1
-        log.info("delivered", route=transfer.route, file=transfer.path, to=where)
+        log.info("delivered", to=where, **_about(transfer))
 
     async def _postpone(self, transfer: Transfer, fault: Fault) -> None:
         """To the next sweep, unless what had arrived has vanished too: then nothing is left to finish."""
         if fault.kind is FaultKind.CORRUPT:
             await self.journal.finish(transfer.id, "failed", 1, fault.detail, time.time(), None)
-            log.error("failed", route=transfer.route, file=transfer.path, error=fault.detail)
+            log.error("failed", error=fault.detail, **_about(transfer))
         else:
             self._postponed += 1
-            log.warning("not swept", route=transfer.route, file=transfer.path, error=fault.detail)
+            log.warning("not swept", error=fault.detail, **_about(transfer))
 
     async def _remove_orphans(self) -> None:
         """Each with a deadline of its own, and once in a round."""
@@ -163,6 +163,10 @@ class Recovery:
             removed=self._removed,
             left=self._postponed,
         )
+
+
+def _about(transfer: Transfer) -> dict[str, str | int]:
+    return line_fields(transfer.route, transfer.path, transfer.destination, transfer.id)
 
 
 def _publication(transfer: Transfer, place: DestinationRef, route: Route | None) -> PublishFile:

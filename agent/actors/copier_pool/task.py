@@ -101,11 +101,12 @@ class TransferTask:
     notify: Notify
     trusted_blocks: dict[str, int] = field(factory=dict)
     verified_bytes: int = field(default=0, init=False)
+    _transfer_id: int | None = field(default=None, init=False)
     _name: str = field(init=False, default=Factory(lambda it: it.route.below + it.file.path, takes_self=True))
 
     async def _open_or_resume(self, as_begun: FileVersion) -> tuple[Transfer, ResumeAction]:
         """What is remembered of the file, else what is begun now, for `as_begun`; and what comes next."""
-        transfer = await self.journal.find(self.file.route, self.file.path)
+        transfer = await self._find()
         step = resume_action(transfer, self.file, self.route.destination)
         if transfer is not None and step is ResumeAction.START_OVER:
             await self._discard_stale(transfer)
@@ -113,21 +114,30 @@ class TransferTask:
             transfer = await self._begin(as_begun)
         return transfer, step
 
+    async def _find(self) -> Transfer | None:
+        transfer = await self.journal.find(self.file.route, self.file.path)
+        self._transfer_id = None if transfer is None else transfer.id
+        return transfer
+
     async def _discard_stale(self, transfer: Transfer) -> None:
         """What is remembered is of no use for the file as it stands now: end it."""
         if transfer.phase is TransferPhase.PUBLISHED:
             where = destination_path(transfer.destination, transfer.name or "")
             why = "the source changed after it had been delivered"
             await self.journal.finish(transfer.id, "kept", 0, why, time.time(), where)
-            return
-        is_here = transfer.destination == self.route.destination
-        left = not (is_here and await self._discard(transfer))
-        await self.journal.drop(transfer.id, left)
+            log.info("kept", to=where, error=why, **self.log_context)
+        else:
+            is_here = transfer.destination == self.route.destination
+            left = not (is_here and await self._discard(transfer))
+            await self.journal.drop(transfer.id, left)
+        self._transfer_id = None
 
     async def _begin(self, file: FileVersion) -> Transfer:
         partial = self._fresh_partial()
         source, destination = self.route.source, self.route.destination
-        return await self.journal.begin(file, source, destination, partial, time.time())
+        transfer = await self.journal.begin(file, source, destination, partial, time.time())
+        self._transfer_id = transfer.id
+        return transfer
 
     def _fresh_partial(self) -> str:
         return partial_path(self.journal.identity, self.file, self._name, uuid.uuid4().hex)
@@ -169,14 +179,15 @@ class TransferTask:
         return self.worker.none_unkillable
 
     @property
-    def log_context(self) -> dict[str, str]:
-        """What every log line of this file carries."""
-        return {
-            "route": self.route.name,
-            "file": self.file.path,
-            "transfer_id": self.file.id,
-            "destination": self.route.destination,
-        }
+    def log_context(self) -> dict[str, str | int]:
+        """The fields that every log line of this file has."""
+        return line_fields(self.route.name, self.file.path, self.route.destination, self._transfer_id)
+
+
+def line_fields(route: str, path: str, destination: str, transfer_id: int | None) -> dict[str, str | int]:
+    """The fields of a log line about a file; `transfer_id` is the history's, None: no transfer exists yet."""
+    known = {} if transfer_id is None else {"transfer_id": transfer_id}
+    return {"route": route, "file": path, **known, "destination": destination}
 
 
 def destination_path(destination: str, name: str) -> str:

@@ -27,7 +27,7 @@ class RunningCopy:
     follows: bool = False
 
 
-@define
+@define  # noqa: PLR0904  half of them are properties that read one figure
 class DestinationQueue:
     """Credits and free space of one destination. Closed until the first probe says that it is usable.
 

@@ -46,7 +46,7 @@ class SchedulerDecisions:
     probe_requests: list[tuple[str, Fault]] = field(factory=list)
 
 
-@define
+@define  # noqa: PLR0904  each message of `Schedule` changes jobs in its own way
 class JobTable:
     """`paused`: routes the operator has paused; `gates`: by route, whether its source can be read.
 

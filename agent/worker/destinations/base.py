@@ -11,7 +11,7 @@ from agent.model.transfer import VerifyLevel
 from agent.protocol.requests import ConflictMode, VerifyMode
 
 
-class Partial(Protocol):
+class Partial(Protocol):  # noqa: PLR0904  each is one step of a copy
     """The bytes of one file before they are published; offsets in bytes, blocks of `BLOCK_BYTES`."""
 
     @property

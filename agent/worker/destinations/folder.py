@@ -32,7 +32,7 @@ def destination_faults() -> Iterator[None]:
         raise classify(error, Side.DESTINATION) from error
 
 
-@define
+@define  # noqa: PLR0904  a `Partial`
 class OpenFile:
     """A partial or a published file, by its descriptor."""
 

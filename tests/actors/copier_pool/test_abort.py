@@ -1,5 +1,7 @@
 """What the copier pool does with a transfer that is given up or forgotten."""
 
+import logging
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -7,9 +9,10 @@ from trio.testing import MockClock
 from agent.messages.copier_pool import AbortTransfer, RecoverDestination
 from agent.messages.dispatcher import Aborted
 from agent.model.errors import Fault
-from agent.protocol.requests import DiscardPartial
+from agent.protocol.replies import SourceExists
+from agent.protocol.requests import DiscardPartial, LookUpSource
 from tests.actors.copier_pool.pools import Bench
-from tests.actors.samples import COPYING, FILE, PLAN, drained
+from tests.actors.samples import COPYING, FILE, PLAN, PUBLISHED, drained
 from tests.fakes import SILENCE, Ended, FakeLedger, Says
 from tests.samples import NAS, OUTAGE, SOURCE_FAULT
 
@@ -32,6 +35,26 @@ async def test_what_is_forgotten_is_put_away_without_a_word(
     await bench.order(RecoverDestination(7), AbortTransfer(FILE, 0, None, 7))
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Aborted]
     assert (bench.ledger.transfers, bench.ledger.ended, caplog.records) == ({}, [], [])
+
+
+@pytest.mark.parametrize(("stands", "event"), [(True, "kept"), (False, "delivered")])
+async def test_what_had_arrived_when_it_was_given_up_is_logged_as_the_history_has_it(
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+    stands: bool,
+    event: str,
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, PUBLISHED))
+    bench.workers.script(LookUpSource, SourceExists(exists=True), SourceExists(exists=stands))
+    await bench.order(RecoverDestination(7), AbortTransfer(FILE, 3, "cannot be deleted", 7))
+    [ended] = bench.ledger.ended
+    lines = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    outcomes = [line for line in lines if line["event"] in ("delivered", "kept", "failed")]
+    logged = [(line["event"], line["transfer_id"], line["route"], line["file"]) for line in outcomes]
+    assert ended.result == event
+    assert logged == [(event, PUBLISHED.id, PUBLISHED.route, PUBLISHED.path)]
 
 
 @pytest.mark.parametrize("trouble", [OUTAGE, SOURCE_FAULT, SILENCE])

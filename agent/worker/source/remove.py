@@ -1,66 +1,89 @@
-"""Letting go of a delivered source: deleted or archived only with proof (promise S4)."""
+"""Delete or archive delivered sources, only with proof (promise S4)."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
+
+from attrs import frozen
 
 from agent.fs import platform, safe_open
 from agent.fs.descriptors import closing_fd
 from agent.fs.dir_sync import DirSync
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import conflict_path
-from agent.model.source_file import Signature, WriterState
-from agent.protocol.requests import AfterMode
-from agent.worker.source.source_file import check_unchanged_at, open_at, open_root, own_fault
+from agent.model.source_file import WriterState
+from agent.protocol.replies import SourceRemoved
+from agent.protocol.requests import AfterMode, RemoveSources, SourceToRemove
+from agent.worker.for_each import for_each
+from agent.worker.source.source_file import (
+    calls_at_once,
+    check_unchanged_at,
+    open_at,
+    open_root,
+    own_fault,
+)
 
 
-def remove_source(
-    root: str, path: str, expected: Signature, after: AfterMode, archive: str | None
-) -> str | None:
-    """None when the source is gone from its place, else why it was kept.
+def remove_sources(
+    request: RemoveSources, heartbeat: Callable[[], None]
+) -> tuple[SourceRemoved | Fault, ...]:
+    """Remove each source that is still what was delivered.
+
+    The fault of one file is SOURCE: a process holds it open for writing, or the file system refuses.
 
     Raises:
-        Fault: SOURCE: a process holds it open for writing, or the file system refuses.
+        Fault: SOURCE: removals may not outlast a power cut. SOURCE_OUTAGE.
     """
-    with closing_fd(open_root(root)) as folder:
-        return remove_source_at(DirSync(folder), path, expected, after, archive)
+    with closing_fd(open_root(request.source)) as root:
+        remover = SourceRemover(DirSync(root), request.after, request.archive)
+        try:
+            with remover.dir_sync.batched():
+                return for_each(request.files, remover.remove, calls_at_once(root), heartbeat)
+        except OSError as error:
+            raise own_fault(error) from error
 
 
-def remove_source_at(
-    ways: DirSync, path: str, expected: Signature, after: AfterMode, archive: str | None
-) -> str | None:
-    """As `remove_source`; durable when `ways` are."""
-    if after == "keep":
-        return "the route keeps its sources"
-    try:
-        descriptor = open_at(ways.root, path, expected)
-        with closing_fd(descriptor), platform.read_lease(descriptor) as writer:
-            _check_no_writer(writer)
-            check_unchanged_at(ways.root, path, descriptor, expected)
-            _remove(ways, path, archive)
-    except Fault as fault:
-        if fault.kind is FaultKind.SOURCE_GONE:
-            return None
-        if fault.kind is FaultKind.SOURCE_CHANGED:
-            return "it was written to after it had been copied"
-        raise
-    except OSError as error:
-        raise own_fault(error) from error
-    return None
+@frozen
+class SourceRemover:
+    """Removes files of one source, from any thread. `archive`: an absolute path; None: delete."""
+
+    dir_sync: DirSync
+    after: AfterMode
+    archive: str | None
+
+    def remove(self, file: SourceToRemove) -> SourceRemoved:
+        if self.after == "keep":
+            return SourceRemoved("the route keeps its sources")
+        root = self.dir_sync.root
+        try:
+            descriptor = open_at(root, file.path, file.signature)
+            with closing_fd(descriptor), platform.read_lease(descriptor) as writer:
+                _check_no_writer(writer)
+                check_unchanged_at(root, file.path, descriptor, file.signature)
+                self._remove(file.path)
+        except Fault as fault:
+            if fault.kind is FaultKind.SOURCE_GONE:
+                return SourceRemoved(None)
+            if fault.kind is FaultKind.SOURCE_CHANGED:
+                return SourceRemoved("it was written to after it had been copied")
+            raise
+        except OSError as error:
+            raise own_fault(error) from error
+        return SourceRemoved(None)
+
+    def _remove(self, path: str) -> None:
+        with safe_open.parent(self.dir_sync.root, path) as (source_folder, name):
+            if self.archive is None:
+                os.unlink(name, dir_fd=source_folder)
+            else:
+                _archive(self.archive, path, source_folder)
+        # Else the source could come back after a power cut, and be delivered once more.
+        self.dir_sync.sync(path)
 
 
 def _check_no_writer(writer: WriterState) -> None:
     if writer is WriterState.OPEN:
         raise Fault(FaultKind.SOURCE, "delivered, but a process holds the source open for writing")
-
-
-def _remove(ways: DirSync, path: str, archive: str | None) -> None:
-    with safe_open.parent(ways.root, path) as (source_folder, name):
-        if archive is None:
-            os.unlink(name, dir_fd=source_folder)
-        else:
-            _archive(archive, path, source_folder)
-    # Or else it might come back after a power cut, and be delivered once more.
-    ways.sync(path)
 
 
 def _archive(archive: str, path: str, source_folder: int) -> None:
@@ -71,7 +94,7 @@ def _archive(archive: str, path: str, source_folder: int) -> None:
     ):
         safe_open.fsync_parents(
             archive_root, path
-        )  # whoever made a folder may have been killed before he did
+        )  # the maker of a folder may have been killed before its sync
         _move_exclusively(source_folder, target_folder, name)
 
 
@@ -99,7 +122,7 @@ def _move_exclusively(source_folder: int, target_folder: int, name: str) -> None
 
 
 def _link(name: str, target: str, source_folder: int, target_folder: int) -> None:
-    """Whether it was this link or an earlier one, or another file has the name, is seen afterwards."""
+    """The caller finds out afterwards whether this link, an earlier one or another file has the name."""
     with suppress(FileExistsError):
         os.link(name, target, src_dir_fd=source_folder, dst_dir_fd=target_folder, follow_symlinks=False)
 

@@ -4,7 +4,7 @@ import os
 
 from attrs import evolve
 
-from agent.fs import safe_open
+from agent.fs import platform, safe_open
 from agent.fs.descriptors import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.source_file import Signature
@@ -33,6 +33,17 @@ def own_fault(error: OSError) -> Fault:
     """The fault of a source that is there but refuses, even if the error says that something is missing."""
     fault = classify(error, Side.SOURCE)
     return evolve(fault, kind=FaultKind.SOURCE) if fault.kind is FaultKind.SOURCE_GONE else fault
+
+
+def calls_at_once(root: int) -> int:
+    """How many calls for different files below this open root are worth having under way.
+
+    Raises: Fault: SOURCE_OUTAGE.
+    """
+    try:
+        return platform.calls_at_once(root)
+    except OSError as error:
+        raise root_fault(error) from error
 
 
 def open_source(root: str, path: str, expected: Signature) -> int:

@@ -109,7 +109,9 @@ async def test_a_journal_that_cannot_be_read_at_the_start_of_a_generation_is_tri
     write_config(tmp_path)
     async with running(tmp_path) as house:
         picture = await house.until(Picture.is_scanned)
-    assert picture.restarts() == ["house failed and was restarted after 0.01 s: ZeroDivisionError: a bug"]
+    assert picture.restarts() == [
+        "supervisor failed and was restarted after 0.01 s: ZeroDivisionError: a bug"
+    ]
 
 
 def spoil_the_first_news_of_files(monkeypatch: pytest.MonkeyPatch) -> trio.Event:

@@ -1,4 +1,4 @@
-"""The page of a real agent in a real browser; PAGE_PICTURE=FILE keeps the picture that README shows."""
+"""The page of a real agent in a real browser."""
 
 import os
 import re
@@ -36,9 +36,6 @@ def test_the_page_shows_recordings_travel_and_arrive(agent: Agent, browser: Brow
         expect(page.locator("#transfers .percent")).to_have_count(2, timeout=20_000)
         expect(page.locator("#transfers .figures").first).to_contain_text("MB/s", timeout=20_000)
         expect(page.locator("#waiting")).to_contain_text("interview-")
-        picture = page.screenshot()
-    (Path(os.environ.get("PAGE_PICTURE") or tmp_path / "page.png")).write_bytes(picture)
-    assert picture.startswith(b"\x89PNG")
 
 
 def scrolled_to(page: Page) -> int:

@@ -11,7 +11,7 @@ import xxhash
 from attrs import define, field
 
 from agent.fs import platform
-from agent.fs.descriptors import closing_fd
+from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind
 from agent.protocol.replies import Copied, NotBatchable
 from agent.protocol.requests import CopyFile, CopySmallFiles
@@ -19,7 +19,8 @@ from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.reader import read_exactly
 from agent.worker.destinations.base import Destination, Partial
 from agent.worker.for_each import for_each
-from agent.worker.source.source_file import calls_at_once, check_unchanged_at, open_at, open_root
+from agent.worker.source.source_file import check_unchanged_at, open_at
+from agent.worker.source.source_folder import calls_at_once, open_root
 
 Heartbeat = Callable[[], None]
 

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from agent.config.sections import Route
 from agent.messages.broadcaster import RouteState
-from agent.messages.dispatcher import SourceChecked
+from agent.messages.dispatcher import SourceState
 
 
 @define
@@ -28,7 +28,7 @@ class SourceAvailability:
         self.error = error
         self._distrusted_until_s = now_s
 
-    def scanned(self, message: SourceChecked, now_s: float) -> bool:
+    def scanned(self, message: SourceState, now_s: float) -> bool:
         """Take in the result of a scan; returns whether anything has changed."""
         before = self.error
         if message.error:

@@ -56,7 +56,7 @@ from agent.messages.dispatcher import (
     Retry,
     RetryAll,
     SchedulerInput,
-    SourceChecked,
+    SourceState,
     TailIdle,
 )
 from agent.model.errors import Fault, FaultKind
@@ -154,7 +154,7 @@ class Scheduler:
                 self._on_bytes_written(file_id, written_bytes)
             case DestinationState():
                 self._on_destination_state(message)
-            case SourceChecked(route):
+            case SourceState(route):
                 if self.routes.sources[route].scanned(message, self._now_s):
                     self._publish_route(route)
             case AddDestination(plan):

@@ -22,7 +22,7 @@ from agent.messages.dispatcher import (
     Delivered,
     DestinationState,
     SchedulerInput,
-    SourceChecked,
+    SourceState,
 )
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import FileVersion
@@ -202,7 +202,7 @@ class Dispatching:
             out.probed_bytes = out.written_bytes
         self.handle(state, halts)
 
-    def scanned(self, reach: SourceChecked) -> None:
+    def scanned(self, reach: SourceState) -> None:
         if reach.error:
             self.cannot_be_read(reach.route)
         elif reach.began_s > self.shut.get(reach.route, -math.inf):

@@ -4,12 +4,12 @@ from attrs import evolve
 
 from agent.actors.dispatcher.routes import RouteTable, SourceAvailability
 from agent.messages.broadcaster import RouteState
-from agent.messages.dispatcher import SourceChecked
+from agent.messages.dispatcher import SourceState
 from tests.samples import ROUTE
 
 
-def scanned(began_s: float, error: str = "") -> SourceChecked:
-    return SourceChecked("mxf", error, began_s)
+def scanned(began_s: float, error: str | None = None) -> SourceState:
+    return SourceState("mxf", error, began_s, at=1.0)
 
 
 def test_a_source_that_cannot_be_listed_shuts_its_route_until_it_can() -> None:

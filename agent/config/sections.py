@@ -42,7 +42,7 @@ class AgentSection:
         return f"{self.state_dir}/address"
 
     @property
-    def claims_file(self) -> str:
+    def partial_locks_file(self) -> str:
         """The file whose locks keep worker processes from writing to one partial at a time."""
         return f"{self.state_dir}/claims"
 
@@ -109,12 +109,12 @@ class Route:
     priority: Annotated[int, Parse(whole_number(-1000, 1000))] = 0
 
     @property
-    def below(self) -> str:
+    def key_prefix(self) -> str:
         """The folder below the destination that the route writes to, ending in a slash; empty: the root."""
         return ""
 
     @property
-    def label(self) -> str:
+    def metrics_label(self) -> str:
         """The route's name in the metrics."""
         return self.name
 

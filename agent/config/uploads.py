@@ -18,11 +18,11 @@ class UploadRoute(Route):
     upload_id: str
 
     @property
-    def below(self) -> str:
+    def key_prefix(self) -> str:
         return f"{self.upload_id}/"
 
     @property
-    def label(self) -> str:
+    def metrics_label(self) -> str:
         return LABEL
 
 

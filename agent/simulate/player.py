@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from attrs import define, field
 
-from agent.fs.libc import function, with_path
+from agent.fs.syscalls import c_function, with_path
 from agent.simulate.content import Content
 from agent.simulate.expected_state import ExpectedState
 from agent.simulate.steps import (
@@ -28,7 +28,7 @@ from agent.simulate.steps import (
 )
 
 _KEEP_SIZE = 1  # linux/falloc.h
-_fallocate = function("fallocate", ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_fallocate = c_function("fallocate", ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
 @define

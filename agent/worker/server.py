@@ -22,7 +22,7 @@ from typing import BinaryIO, assert_never
 from attrs import define, field
 
 from agent.fs import platform
-from agent.fs.platform import Publisher
+from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind
 from agent.protocol.replies import (
     BatchResult,
@@ -71,10 +71,10 @@ from agent.worker.destinations import factory
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
 from agent.worker.source import source_file
-from agent.worker.source.events import SourceEvents
-from agent.worker.source.examine import examine
+from agent.worker.source.events import watch_source
 from agent.worker.source.remove import remove_source
-from agent.worker.source.scan import SourceListing, free_bytes, prepare, resolve_allowed_folder, wait_for
+from agent.worker.source.scan import examine, list_files
+from agent.worker.source.source_folder import free_bytes, prepare, resolve_allowed_folder, wait_for
 
 HEADER = struct.Struct(">I")
 SCAN_BATCH_FILES = (
@@ -163,9 +163,9 @@ class WorkerServer:
             case ListSource(folder):
                 return self._list(folder)
             case ExamineSource(folder, paths, closely):
-                unseen: list[tuple[str, str]] = []
-                entries = tuple(examine(folder, paths, closely, unseen))
-                return ScanEnd(entries, tuple(unseen), free_bytes(folder.root))
+                unreadable: list[tuple[str, str]] = []
+                entries = tuple(examine(folder, paths, closely, unreadable))
+                return ScanEnd(entries, tuple(unreadable), free_bytes(folder.root))
             case WatchSource(root):
                 return self._listen(root)
             case ProbeDestination():
@@ -224,18 +224,18 @@ class WorkerServer:
             yield destination
 
     def _list(self, folder: SourceFolder) -> ScanEnd:
-        listing = SourceListing(folder)
+        unreadable: list[tuple[str, str]] = []
         batch = []
-        for entry in listing.entries():
+        for entry in list_files(folder, unreadable):
             batch.append(entry)
             if len(batch) == SCAN_BATCH_FILES:
                 self.stream(ScanBatch(tuple(batch)))
                 batch = []
-        return ScanEnd(tuple(batch), tuple(listing.unreadable), free_bytes(folder.root))
+        return ScanEnd(tuple(batch), tuple(unreadable), free_bytes(folder.root))
 
     def _listen(self, root: str) -> Finished:
         wait_for(root)
-        with SourceEvents(root) as events:
+        with watch_source(root) as events:
             while events.active:
                 paths = events.wait(None)
                 if paths is not None:

@@ -242,7 +242,7 @@ def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pyt
             assert timeout_s is None
             return self._found.pop()
 
-    monkeypatch.setattr(server, "SourceEvents", Events)
+    monkeypatch.setattr(server, "watch_source", Events)
     assert ask(WatchSource("/")) == [
         PathsChanged(("clip.mxf",), 3, complete=False),
         PathsChanged((), 3, complete=False),

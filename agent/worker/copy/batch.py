@@ -14,8 +14,8 @@ import xxhash
 from attrs import define, field
 
 from agent.fs import platform
-from agent.fs.descriptors import closing_fd
-from agent.fs.dir_sync import DirSync
+from agent.fs.safe_open import DirSync
+from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind
 from agent.protocol.replies import Copied, NotBatchable, Published, SourceRemoved
 from agent.protocol.requests import CopyFile, PublishFile, RemoveSource
@@ -24,7 +24,8 @@ from agent.worker.copy.publish import publish_file
 from agent.worker.copy.reader import read_exactly
 from agent.worker.destinations.base import Destination, Partial
 from agent.worker.source.remove import remove_source_at
-from agent.worker.source.source_file import check_unchanged_at, open_at, open_root, own_fault, root_fault
+from agent.worker.source.source_file import check_unchanged_at, open_at, source_fault
+from agent.worker.source.source_folder import open_root, root_fault
 
 Moving = Callable[[], None]
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def remove_batch(
             with ways.batched():
                 return BatchRunner(calls_at_once(folder), moving).run_each(requests, partial(settle, ways))
         except OSError as error:
-            raise own_fault(error) from error
+            raise source_fault(error) from error
 
 
 def calls_at_once(source: int) -> int:

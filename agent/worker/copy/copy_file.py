@@ -5,7 +5,7 @@ from contextlib import closing
 
 import xxhash
 
-from agent.fs.descriptors import closing_fd
+from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import conflict_path
 from agent.model.transfer import BLOCK_BYTES, VerifyLevel

@@ -10,7 +10,9 @@ import xxhash
 from attrs import frozen
 
 from agent.config.field_parsers import BUILT_IN_EXCLUDES
-from agent.fs.platform import Publisher
+from agent.fs.mount_table import mounts
+from agent.fs.platform import mount_point
+from agent.fs.publisher import Publisher
 from agent.model.source_file import Signature
 from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.requests import (
@@ -139,3 +141,9 @@ def unprivileged() -> Iterator[None]:
     finally:
         if is_root:
             os.seteuid(0)
+
+
+def is_in_memory(path: Path) -> bool:
+    """Whether a tmpfs is mounted there, whose pages always stay in the page cache."""
+    here = mount_point(str(path))
+    return [mount.file_system for mount in mounts() if mount.point == here][-1] == "tmpfs"

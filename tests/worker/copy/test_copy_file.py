@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import xxhash
 
-from agent.fs import platform, safe_open
+from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import BLOCK_BYTES, VerifyLevel
 from agent.protocol.replies import AlreadyPresent, BlockPatched, Checkpoint, Copied, Copying, TrustedBlocks
@@ -16,7 +16,7 @@ from agent.protocol.requests import CopyFile, VerifyMode
 from agent.worker.copy.copy_file import copy_file
 from agent.worker.copy.publish import publish_file
 from agent.worker.destinations.base import Destination
-from tests.worker.copy.folders import PARTIAL, Ground, digests_of, nothing_left_over
+from tests.worker.copy.folders import PARTIAL, Ground, digests_of, is_in_memory, nothing_left_over
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs on every Linux
 CONTENT = b"".join(bytes([number]) * BLOCK_BYTES for number in range(2)) + b"tail"
@@ -97,7 +97,7 @@ def test_a_file_system_in_memory_never_claims_that_the_storage_was_asked(
 
 
 def test_on_a_disk_the_storage_is_asked(ground: Ground, destination: Destination) -> None:
-    if platform.file_system(str(ground.nas)) == "tmpfs":
+    if is_in_memory(ground.nas):
         pytest.skip("the temporary folder lies in memory")
     assert copied(ground.copy(), destination).level == "read_back"
 

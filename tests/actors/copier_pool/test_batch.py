@@ -127,9 +127,9 @@ async def test_every_step_is_in_the_journal_before_the_next_begins_for_anybody(b
 async def test_the_tracker_learns_of_removed_sources_before_the_journal_and_of_kept_ones_never(
     bench: Bench,
 ) -> None:
-    bench.workers.script(RemoveBatchRequest, BatchResult((GONE, SourceRemoved("it changed"), GONE)))
+    bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it changed"), GONE)))
     await bench.carried()
-    assert bench.removed == [((FILES[0], FILES[2]), "RemoveBatchRequest")]
+    assert bench.removed == [((FILES[0], FILES[2]), "RemoveSources")]
 
 
 async def test_each_partial_is_journaled_under_a_name_of_ours(bench: Bench) -> None:

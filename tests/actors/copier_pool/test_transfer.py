@@ -205,9 +205,9 @@ async def test_the_tracker_learns_of_a_removed_source_before_the_journal_and_of_
 ) -> None:
     bench.remember(VERIFIED)
     await bench.carrying().deliver(1)
-    assert bench.removed == [((FILE,), "RemoveSource")]
+    assert bench.removed == [((FILE,), "RemoveSources")]
     bench.remember(VERIFIED)
-    bench.workers.script(RemoveSource, SourceRemoved("it changed"))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("it changed"),)))
     await bench.carrying().deliver(1)
     assert len(bench.removed) == 1
 

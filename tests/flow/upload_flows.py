@@ -49,11 +49,11 @@ class Uploads:
     async def add(self, folder: str = "", pattern: str | None = None, bucket: str = BUCKET) -> str:
         await self.house.until(Picture.is_scanned)
         source = str(self.house.folder / "media" / folder).rstrip("/")
-        return await self.house.desk.uploads.add(CreateUpload(source, bucket, pattern))
+        return await self.house.control.uploads.add(CreateUpload(source, bucket, pattern))
 
     async def until(self, upload_id: str, is_so: Callable[[UploadJob], bool]) -> UploadJob:
         with trio.fail_after(PATIENCE_S):
-            while not is_so(job := await self.house.desk.uploads.find(upload_id)):  # noqa: ASYNC110  as visitors do
+            while not is_so(job := await self.house.control.uploads.find(upload_id)):  # noqa: ASYNC110  as visitors do
                 await trio.sleep(POLL_S)
         return job
 
@@ -61,7 +61,7 @@ class Uploads:
         return await self.until(upload_id, lambda job: job.state is state)
 
     async def files(self, upload_id: str) -> dict[str, UploadFile]:
-        page = await self.house.desk.uploads.files(UploadFilesQuery(upload_id))
+        page = await self.house.control.uploads.files(UploadFilesQuery(upload_id))
         return {file.path: file for file in page.files}
 
     async def until_file(
@@ -78,7 +78,7 @@ class Uploads:
         """A part of this file stands verified at its destination."""
         with trio.fail_after(PATIENCE_S):
             while True:
-                found = await self.house.household.journal.resume_points()
+                found = await self.house.runtime.journal.resume_points()
                 if any(each.path == path and each.verified_bytes for each in found):
                     return
                 await trio.sleep(POLL_S)
@@ -86,5 +86,5 @@ class Uploads:
     async def until_closed(self) -> None:
         """Nothing is left to do for any job."""
         with trio.fail_after(PATIENCE_S):
-            while await self.house.household.journal.uploads.needing_cleanup():  # noqa: ASYNC110  nobody is told
+            while await self.house.runtime.journal.uploads.needing_cleanup():  # noqa: ASYNC110  nobody is told
                 await trio.sleep(POLL_S)

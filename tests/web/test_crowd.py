@@ -19,7 +19,6 @@ from agent.control.service import Control
 from agent.control.uploads import UploadControl
 from agent.messages.broadcaster import GenerationStarted, StatusChanged, StatusesChanged
 from agent.messages.channels import BroadcasterInbox
-from agent.messages.runtime import Reload
 from agent.model.transfer import Status
 from agent.worker_pool import WorkerPool
 from tests.fakes import FakeLedger
@@ -39,7 +38,7 @@ UPDATES = 50
 async def a_house() -> AsyncIterator[tuple[str, trio.MemorySendChannel[BroadcasterInbox]]]:
     """The address of its page, and where facts are told."""
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](256)
-    reloads_in, _ = trio.open_memory_channel[Reload](1)
+    reloads_in, _ = trio.open_memory_channel[None](1)
     view, ledger = StatusModel(), FakeLedger()
     desk = Control(facts_in, reloads_in, ledger, bytes, tuple, UploadControl(ledger, WorkerPool("")))
     async with trio.open_nursery() as nursery:

@@ -9,6 +9,7 @@ from attrs import define, field
 
 from agent.control.errors import Conflict, InvalidConfig, NotFound, Unavailable
 from agent.control.uploads import UploadControl, journaled
+from agent.journal import history, routes
 from agent.journal.client import JournalClient
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox, GetSnapshot, Subscribe
 from agent.messages.dispatcher import Cancel, PauseRoute, ResumeRoute, Retry
@@ -76,7 +77,7 @@ class Control:
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """Ended transfers from the journal, newest first. Raises: Busy: it cannot be read just now."""
-        return await journaled(self._journal.history(query))
+        return await journaled(self._journal.read(history.page, query))
 
     def render_metrics(self) -> bytes:
         """The metrics in Prometheus text format 0.0.4."""
@@ -85,13 +86,13 @@ class Control:
     async def pause(self, route: str) -> None:
         """Raises: Unknown: no such route. Busy."""
         await self._check_route(route)
-        await journaled(self._journal.set_paused(route, paused=True))
+        await journaled(self._journal.write(routes.set_paused, route, paused=True))
         await self._command(PauseRoute(route))
 
     async def resume(self, route: str) -> None:
         """Raises: Unknown: no such route. Busy."""
         await self._check_route(route)
-        await journaled(self._journal.set_paused(route, paused=False))
+        await journaled(self._journal.write(routes.set_paused, route, paused=False))
         await self._command(ResumeRoute(route))
 
     async def retry(self, file_id: str) -> None:
@@ -103,7 +104,7 @@ class Control:
         file = await self._find(file_id)
         if file.status is not Status.FAILED:
             raise Conflict(f"{file.path} is {file.status.value}: only a Failed file can be retried")
-        await journaled(self._journal.clear_failure(file.route, file.path))
+        await journaled(self._journal.write(history.clear_failure, file.route, file.path))
         await self._command(Retry(file_id))
 
     async def retry_all(self) -> None:

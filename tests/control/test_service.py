@@ -15,9 +15,9 @@ from agent.messages.channels import BroadcasterInbox, DispatcherInbox, GetSnapsh
 from agent.messages.dispatcher import Cancel, PauseRoute, ResumeRoute, Retry
 from agent.messages.runtime import Reload
 from agent.model.transfer import Status
-from agent.model.views import FileStatus, FileView, HistoryQuery, Snapshot, Update
+from agent.model.views import FileStatus, FileView, HistoryPage, HistoryQuery, Snapshot, Update
 from agent.worker_pool import WorkerPool
-from tests.fakes import FakeLedger
+from tests.fakes import FakeJournal
 from tests.samples import STATE, a_route_view
 
 UPDATE = Update(2, (), (), (), ())
@@ -44,19 +44,19 @@ class House:
     facts: trio.MemoryReceiveChannel[BroadcasterInbox]
     reloads: trio.MemoryReceiveChannel[Reload]
     orders: trio.MemoryReceiveChannel[DispatcherInbox]
-    ledger: FakeLedger
+    journal: FakeJournal
 
     @classmethod
     def open(cls, reasons: Callable[[], tuple[str, ...]] = tuple, capacity: int = 8) -> Self:
         facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](capacity)
         reloads_in, reloads_out = trio.open_memory_channel[Reload](1)
         orders_in, orders_out = trio.open_memory_channel[DispatcherInbox](capacity)
-        ledger = FakeLedger()
+        journal = FakeJournal()
         desk = Control(
-            facts_in, reloads_in, ledger, lambda: b"metrics", reasons, UploadControl(ledger, WorkerPool(""))
+            facts_in, reloads_in, journal, lambda: b"metrics", reasons, UploadControl(journal, WorkerPool(""))
         )
         desk.connect(orders_in)
-        return cls(desk, facts_out, reloads_out, orders_out, ledger)
+        return cls(desk, facts_out, reloads_out, orders_out, journal)
 
     async def receive_visitors(self, snapshot: Snapshot) -> None:
         async for fact in self.facts:
@@ -107,17 +107,19 @@ async def test_a_closed_desk_receives_nobody() -> None:
 
 async def test_history_and_metrics_are_handed_through() -> None:
     house = House.open()
-    assert (await house.desk.history(HistoryQuery(before_id=5))).next_before_id == 5
+    query = HistoryQuery(before_id=5)
+    assert await house.desk.history(query) == HistoryPage((), None)
+    assert house.journal.calls == [("history.page", query)]
     assert house.desk.render_metrics() == b"metrics"
 
 
 async def test_a_pause_is_in_the_journal_before_it_is_ordered(nursery: trio.Nursery) -> None:
     house = opened(nursery)
     await house.desk.pause("mxf")
-    assert house.ledger.paused_routes == {"mxf"}
+    assert house.journal.paused_routes == {"mxf"}
     assert await house.orders.receive() == PauseRoute("mxf")
     await house.desk.resume("mxf")
-    assert house.ledger.paused_routes == set()
+    assert house.journal.paused_routes == set()
     assert await house.orders.receive() == ResumeRoute("mxf")
 
 
@@ -126,13 +128,13 @@ async def test_a_route_that_nobody_knows_cannot_be_paused_or_resumed(nursery: tr
     for command in (house.desk.pause, house.desk.resume):
         with pytest.raises(NotFound, match="no route is named 'wav'"):
             await command("wav")
-    assert house.ledger.diary == []
+    assert house.journal.diary == []
 
 
 async def test_a_failed_file_is_pardoned_and_tried_again(nursery: trio.Nursery) -> None:
     house = opened(nursery, a_snapshot(Status.FAILED))
     await house.desk.retry("f1")
-    assert house.ledger.pardoned == [("mxf", "a.mxf")]
+    assert house.journal.calls == [("history.clear_failure", "mxf", "a.mxf")]
     assert await house.orders.receive() == Retry("f1")
 
 
@@ -141,7 +143,7 @@ async def test_only_a_failed_file_can_be_tried_again(nursery: trio.Nursery, stat
     house = opened(nursery, a_snapshot(status))
     with pytest.raises(Conflict, match=f"a.mxf is {status.value}: only a Failed file can be retried"):
         await house.desk.retry("f1")
-    assert house.ledger.diary == []
+    assert house.journal.diary == []
 
 
 async def test_all_failed_files_can_be_tried_again_at_once() -> None:
@@ -175,7 +177,7 @@ async def test_a_file_that_nobody_tracks_can_be_neither_retried_nor_cancelled(nu
 
 async def test_a_journal_that_cannot_be_used_just_now_means_come_back(nursery: trio.Nursery) -> None:
     house = opened(nursery, a_snapshot(Status.FAILED))
-    house.ledger.broken |= {"set_paused", "clear_failure", "history"}
+    house.journal.broken |= {"routes.set_paused", "history.clear_failure", "history.page"}
     for command, about in (
         (house.desk.pause, "mxf"),
         (house.desk.resume, "mxf"),

@@ -6,6 +6,7 @@ import trio
 from attrs import evolve
 
 from agent.actors.stability_tracker.tracker import StabilityTracker
+from agent.journal import history
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
@@ -28,7 +29,7 @@ async def run(
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     rule: StabilityTracker,
-    ledger: JournalClient,
+    journal: JournalClient,
 ) -> None:
     """Facts go out before orders, so that visitors never hear of a copy before they know the file."""
     async with inbox, watcher, dispatcher, broadcaster:
@@ -40,7 +41,7 @@ async def run(
                 decisions = rule.scanned(scan)
                 for fact in decisions.events:
                     await broadcaster.send(fact)
-                orders = await _with_prior_results(rule.route.name, decisions.messages, ledger)
+                orders = await _with_prior_results(rule.route.name, decisions.messages, journal)
                 for start in range(0, len(orders), BATCH_FILES):
                     some = tuple(orders[start : start + BATCH_FILES])
                     await dispatcher.send(MessageBatch(some) if len(some) > 1 else some[0])
@@ -63,22 +64,24 @@ async def _due(rule: StabilityTracker) -> tuple[str, ...]:
 
 
 async def _with_prior_results(
-    route: str, orders: Iterable[TrackerMessage], ledger: JournalClient
+    route: str, orders: Iterable[TrackerMessage], journal: JournalClient
 ) -> list[TrackerMessage]:
     """With what the journal knows of the files that are ready: without that nothing may be moved."""
     ready = tuple(order.file.path for order in orders if isinstance(order, Ready))
-    known = await _prior_results(route, ready, ledger)
+    known = await _prior_results(route, ready, journal)
     return [
         evolve(order, prior_result=known.get(order.file.path)) if isinstance(order, Ready) else order
         for order in orders
     ]
 
 
-async def _prior_results(route: str, paths: tuple[str, ...], ledger: JournalClient) -> dict[str, PriorResult]:
+async def _prior_results(
+    route: str, paths: tuple[str, ...], journal: JournalClient
+) -> dict[str, PriorResult]:
     said = False
     while paths:
         try:
-            return {each.path: each for each in await ledger.prior_results(route, paths)}
+            return {each.path: each for each in await journal.write(history.prior_results, route, paths)}
         except JournalError as error:
             if not said:
                 log.warning("the journal cannot be read, files wait", route=route, error=str(error))

@@ -15,6 +15,7 @@ from attrs import define, field
 from agent.actors.upload_manager.upload_job import UploadJobEvent, UploadJobTracker
 from agent.config.sections import DestinationPlan
 from agent.config.uploads import UploadRoute
+from agent.journal import orphans, uploads
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
@@ -121,7 +122,7 @@ class UploadManager:
             await self._woken.wait()
             self._woken = trio.Event()
             try:
-                for job in await self.journal.uploads.needing_cleanup():
+                for job in await self.journal.write(uploads.needing_cleanup):
                     await self._start(job)
             except JournalError as error:
                 log.debug("upload jobs not read", error=str(error))
@@ -148,7 +149,7 @@ class UploadManager:
             return
         if job.id in self._closed:
             return  # since it was read
-        upload = UploadJobTracker.resumed(job, route, await self.journal.uploads.files(job.id))
+        upload = UploadJobTracker.resumed(job, route, await self.journal.write(uploads.files, job.id))
         if route.destination in self._storage:
             upload.on_event(self._storage[route.destination], trio.current_time(), time.time())
         self.jobs[route.name] = kept = RunningUpload(upload)
@@ -199,10 +200,10 @@ class UploadManager:
         if not await self._write_one(kept):
             return False
         try:
-            await self.journal.uploads.add_orphans(route.name)
-            if await self.journal.orphans(route.destination):
+            await self.journal.write(uploads.add_orphans, route.name)
+            if await self.journal.write(orphans.at_destination, route.destination):
                 return False
-            await self.journal.uploads.mark_cleaned(upload.job.id, route.name)
+            await self.journal.write(uploads.mark_cleaned, upload.job.id, route.name)
         except JournalError as error:
             log.debug("upload job not closed", upload_id=upload.job.id, error=str(error))
             return False
@@ -215,7 +216,7 @@ class UploadManager:
                 return True
             changes = kept.upload.drain(time.time())
             try:
-                known = await self.journal.uploads.upsert(changes.job, changes.files, changes.gone)
+                known = await self.journal.write(uploads.upsert, changes.job, changes.files, changes.gone)
             except JournalError:
                 kept.upload.requeue(changes)
                 return False
@@ -265,13 +266,13 @@ async def run(
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     crew: RouteManager,
-    ledger: JournalClient,
+    journal: JournalClient,
     workers: WorkerPool,
     roots: tuple[str, ...],
 ) -> None:
     """Take up what the journal says is unfinished, and whatever is asked for from then on."""
     async with inbox, dispatcher, broadcaster, trio.open_nursery() as nursery:
-        keeper = UploadManager(crew, ledger, workers, roots, dispatcher, broadcaster, nursery)
+        keeper = UploadManager(crew, journal, workers, roots, dispatcher, broadcaster, nursery)
         await broadcaster.send(SubscribeEvents(ear))
         nursery.start_soon(keeper.reconcile)
         nursery.start_soon(keeper.write_changes)

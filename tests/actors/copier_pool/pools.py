@@ -19,7 +19,7 @@ from agent.protocol.requests import (
     RemoveSource,
 )
 from tests.actors.samples import COPIED, COPYING, DIGEST, FILE, PLAN
-from tests.fakes import FakeLedger, FakeWorkers, Says, lose_patience
+from tests.fakes import FakeJournal, FakeWorkers, Says, lose_patience
 from tests.samples import ROUTE, a_file
 
 COPY = Copy(FILE, attempt=1, device=7)
@@ -35,15 +35,15 @@ class Bench:
     lane: trio.MemorySendChannel[CopierPoolInbox]
     outcomes: trio.MemoryReceiveChannel[DispatcherInbox]
     facts: trio.MemoryReceiveChannel[BroadcasterInbox]
-    ledger: FakeLedger
+    journal: FakeJournal
     workers: FakeWorkers
 
     @classmethod
     def open(
-        cls, nursery: trio.Nursery, clock: MockClock, ledger: FakeLedger | None = None, capacity: int = 64
+        cls, nursery: trio.Nursery, clock: MockClock, journal: FakeJournal | None = None, capacity: int = 64
     ) -> Self:
-        ledger = ledger or FakeLedger()
-        workers = FakeWorkers(clock, ledger.diary)
+        journal = journal or FakeJournal()
+        workers = FakeWorkers(clock, journal.diary)
         workers.script(CopyFile, COPIED)
         workers.script(PublishFile, Published("a.mxf", already_present=False))
         workers.script(RemoveSource, SourceRemoved(None))
@@ -53,10 +53,10 @@ class Bench:
         lane_in, lane_out = trio.open_memory_channel[CopierPoolInbox](8)
         outcomes_in, outcomes_out = trio.open_memory_channel[DispatcherInbox](capacity)
         facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](64)
-        pool = copier_pool.CopierPool(PLAN, {"mxf": ROUTE}, ledger, workers, outcomes_in, facts_in)
+        pool = copier_pool.CopierPool(PLAN, {"mxf": ROUTE}, journal, workers, outcomes_in, facts_in)
         nursery.start_soon(lose_patience)
         nursery.start_soon(copier_pool.run, lane_out, pool)
-        return cls(lane_in, outcomes_out, facts_out, ledger, workers)
+        return cls(lane_in, outcomes_out, facts_out, journal, workers)
 
     async def order(self, *messages: CopierPoolInbox) -> None:
         for message in messages:

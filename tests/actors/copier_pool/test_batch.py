@@ -20,7 +20,7 @@ from agent.protocol.replies import BatchResult, NotBatchable, Published, SourceR
 from agent.protocol.requests import CopyBatchRequest, PublishBatchRequest, RemoveBatchRequest
 from tests.actors.samples import COPIED as COPIED_WHOLE
 from tests.actors.samples import CORRUPT, HASH, PLACE
-from tests.fakes import Ended, FakeLedger, FakeWorkers, Says
+from tests.fakes import Ended, FakeJournal, FakeWorkers, Says
 from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_file
 
 FILES = tuple(a_file(name) for name in ("a.mxf", "b.mxf", "c.mxf"))
@@ -28,13 +28,13 @@ COPIED = evolve(COPIED_WHOLE, repaired_blocks=0)
 PUBLISHED = tuple(Published(file.path, already_present=False) for file in FILES)
 GONE = SourceRemoved(None)
 ALL_STEPS = [
-    "lots.begin",
+    "begin_or_resume",
     "CopyBatchRequest",
-    "lots.mark_verified",
+    "mark_verified",
     "PublishBatchRequest",
-    "lots.mark_published",
+    "mark_published",
     "RemoveBatchRequest",
-    "lots.finish",
+    "finish",
 ]
 DIED = Fault(FaultKind.WORKER, "worker process 7 died")
 
@@ -45,12 +45,12 @@ class Bench:
 
     clock: MockClock
     route: Route = ROUTE
-    ledger: FakeLedger = field(factory=FakeLedger)
+    journal: FakeJournal = field(factory=FakeJournal)
     workers: FakeWorkers = field(init=False)
     told: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self.workers = FakeWorkers(self.clock, self.ledger.diary)
+        self.workers = FakeWorkers(self.clock, self.journal.diary)
         self.workers.script(CopyBatchRequest, BatchResult((COPIED,) * 3))
         self.workers.script(PublishBatchRequest, BatchResult(PUBLISHED))
         self.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 3))
@@ -60,7 +60,7 @@ class Bench:
             await trio.lowlevel.checkpoint()
             self.told.append(fact)
 
-        return BatchTask(FILES, self.route, PLACE, self.ledger, WorkerClient(self.workers, 30.0), tell)
+        return BatchTask(FILES, self.route, PLACE, self.journal, WorkerClient(self.workers, 30.0), tell)
 
     async def carried(self) -> tuple[Delivered | AttemptFailed | Interrupted, ...]:
         lot = self.lot()
@@ -68,7 +68,7 @@ class Bench:
         return lot.outcomes()
 
     def step(self, file: FileVersion) -> TransferPhase | None:
-        transfer = self.ledger.transfers.get((file.route, file.path))
+        transfer = self.journal.transfers.get((file.route, file.path))
         return None if transfer is None else transfer.phase
 
 
@@ -90,8 +90,8 @@ def goes_back(outcome: object) -> bool:
 
 async def test_every_step_is_in_the_journal_before_the_next_begins_for_anybody(bench: Bench) -> None:
     outcomes = await bench.carried()
-    assert bench.ledger.diary == ALL_STEPS
-    assert bench.ledger.ended == [
+    assert bench.journal.diary == ALL_STEPS
+    assert bench.journal.ended == [
         Ended(file.path, "delivered", 1, None, f"{NAS}/{file.path}") for file in FILES
     ]
     for file, outcome in zip(FILES, outcomes, strict=True):
@@ -110,17 +110,17 @@ async def test_each_partial_is_journaled_under_a_name_of_ours(bench: Bench) -> N
     [(_, request)] = bench.workers.asked
     assert isinstance(request, CopyBatchRequest)
     partials = [each.partial for each in request.requests]
-    assert partials == [transfer.partial for transfer in bench.ledger.transfers.values()]
+    assert partials == [transfer.partial for transfer in bench.journal.transfers.values()]
     assert all(has_our_tag(IDENTITY, partial) for partial in partials)
     assert len(set(partials)) == 3
 
 
 async def test_what_the_journal_knows_already_goes_back_to_be_carried_alone(bench: Bench) -> None:
     for file in FILES:
-        bench.ledger.begun(file, NAS, ".old.partial", 1.0)
+        bench.journal.begin(file, ".old.partial")
     assert all(map(goes_back, await bench.carried()))
-    assert bench.ledger.diary == ["lots.begin"]
-    assert {transfer.partial for transfer in bench.ledger.transfers.values()} == {".old.partial"}
+    assert bench.journal.diary == ["begin_or_resume"]
+    assert {transfer.partial for transfer in bench.journal.transfers.values()} == {".old.partial"}
 
 
 async def test_what_is_declined_goes_back_and_the_others_are_delivered(bench: Bench) -> None:
@@ -159,7 +159,7 @@ async def test_an_outage_interrupts_all_that_are_not_delivered(bench: Bench, req
     bench.workers.script(request_kind, OUTAGE)
     outcomes = await bench.carried()
     assert all(isinstance(outcome, Interrupted) and outcome.fault == OUTAGE for outcome in outcomes)
-    assert not bench.ledger.ended
+    assert not bench.journal.ended
     reached = {
         CopyBatchRequest: TransferPhase.COPYING,
         PublishBatchRequest: TransferPhase.VERIFIED,
@@ -238,21 +238,21 @@ async def test_a_source_that_changed_is_kept_and_that_is_said(bench: Bench) -> N
     _, kept, _ = await bench.carried()
     assert isinstance(kept, Delivered)
     assert kept.delivery.kept
-    assert bench.ledger.ended[1] == Ended("b.mxf", "kept", 1, "it was written to", f"{NAS}/b.mxf")
+    assert bench.journal.ended[1] == Ended("b.mxf", "kept", 1, "it was written to", f"{NAS}/b.mxf")
 
 
 async def test_what_the_route_keeps_is_no_error(bench: Bench) -> None:
     bench.route = evolve(ROUTE, after="keep")
     bench.workers.script(RemoveBatchRequest, BatchResult((SourceRemoved("the route keeps its sources"),) * 3))
     await bench.carried()
-    assert {(end.result, end.error) for end in bench.ledger.ended} == {("kept", None)}
+    assert {(end.result, end.error) for end in bench.journal.ended} == {("kept", None)}
 
 
-@pytest.mark.parametrize("operation", ["lots.begin", "lots.mark_verified", "lots.mark_published"])
+@pytest.mark.parametrize("operation", ["begin_or_resume", "mark_verified", "mark_published"])
 async def test_nothing_is_done_that_could_not_be_written_down_before(bench: Bench, operation: str) -> None:
-    bench.ledger.broken.add(operation)
+    bench.journal.broken.add(operation)
     outcomes = await bench.carried()
-    assert bench.ledger.diary == ALL_STEPS[: ALL_STEPS.index(operation) + 1]
+    assert bench.journal.diary == ALL_STEPS[: ALL_STEPS.index(operation) + 1]
     assert {
         outcome.fault.kind for outcome in outcomes if isinstance(outcome, Interrupted) and outcome.fault
     } == {FaultKind.JOURNAL}
@@ -261,7 +261,7 @@ async def test_nothing_is_done_that_could_not_be_written_down_before(bench: Benc
 async def test_sources_that_are_gone_are_delivered_even_if_that_cannot_be_written_down(
     bench: Bench,
 ) -> None:
-    bench.ledger.broken.add("lots.finish")
+    bench.journal.broken.add("finish")
     bench.workers.script(RemoveBatchRequest, BatchResult((GONE, SourceRemoved("it was written to"), GONE)))
     one, kept, another = await bench.carried()
     assert isinstance(one, Delivered)

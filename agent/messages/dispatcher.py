@@ -4,7 +4,7 @@ from attrs import frozen
 
 from agent.config.sections import DestinationPlan, Route
 from agent.model.errors import Fault, OutageReason
-from agent.model.source_file import FileVersion
+from agent.model.source_file import FileVersion, UnreadableFolder
 from agent.model.transfer import Delivery, PriorResult
 
 
@@ -109,12 +109,18 @@ class DestinationState:
 
 
 @frozen
-class SourceChecked:
-    """What a scan of a whole source, begun at `began_s`, met; no `error`: the source can be read."""
+class SourceState:
+    """A source as a scan of all of it found it, which began at `began_s`; `error` None: it can be read.
+
+    `unreadable`: the first of the folders in it that cannot be listed.
+    """
 
     route: str
-    error: str
+    error: str | None
     began_s: float
+    at: float
+    free_bytes: int | None = None
+    unreadable: tuple[UnreadableFolder, ...] = ()
 
 
 @frozen
@@ -179,7 +185,7 @@ SchedulerInput = (
     | MessageBatch
     | BytesWritten
     | DestinationState
-    | SourceChecked
+    | SourceState
     | Retry
     | Cancel
     | PauseRoute

@@ -33,13 +33,12 @@ from agent.protocol.requests import (
     DiscardPartial,
     FollowFile,
     LookUpSource,
-    RemoveBatchRequest,
-    RemoveSource,
+    RemoveSources,
     Request,
 )
 from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 
-AT_SOURCE = (RemoveSource, RemoveBatchRequest, LookUpSource)
+AT_SOURCE = (RemoveSources, LookUpSource)
 
 
 @frozen

@@ -33,7 +33,7 @@ from agent.messages.dispatcher import (
     ResumeRoute,
     Retry,
     SchedulerInput,
-    SourceChecked,
+    SourceState,
     TailIdle,
 )
 from agent.model.errors import FaultKind
@@ -114,7 +114,7 @@ class Scheduler:
                 self._advanced(message)
             case DestinationState():
                 self._storage(message)
-            case SourceChecked():
+            case SourceState():
                 self._source(message)
             case PauseRoute(route) if route in self.roster.routes:
                 self._pause(route)
@@ -314,7 +314,7 @@ class Scheduler:
         elif was_open and not lane.is_open:
             self.roster.halt_all(lane)
 
-    def _source(self, reach: SourceChecked) -> None:
+    def _source(self, reach: SourceState) -> None:
         if self.roster.gates[reach.route].scanned(reach, self.roster.now_s):
             self.roster.show_route(reach.route)
 

@@ -4,7 +4,7 @@ import math
 
 from attrs import define, field
 
-from agent.messages.dispatcher import SourceChecked
+from agent.messages.dispatcher import SourceState
 
 
 @define
@@ -25,7 +25,7 @@ class SourceAvailability:
         self.why = why
         self._distrusted_until_s = now_s
 
-    def scanned(self, reach: SourceChecked, now_s: float) -> bool:
+    def scanned(self, reach: SourceState, now_s: float) -> bool:
         """Take in what a scan found; whether anything has changed."""
         before = self.why
         if reach.error:

@@ -6,7 +6,7 @@ What is for buckets is imported only where there is one: boto3 takes 1.5 s.
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from agent.fs.platform import Publisher
+from agent.fs.publisher import Publisher
 from agent.protocol.replies import Probed
 from agent.protocol.requests import DestinationRef, FindDestination, ProbeDestination
 from agent.worker.destinations import folder

@@ -9,9 +9,10 @@ from typing import Self
 from attrs import define, field
 
 from agent.fs import platform, safe_open
-from agent.fs.descriptors import closing_fd
-from agent.fs.dir_sync import DirSync
-from agent.fs.platform import Publisher
+from agent.fs.page_cache import is_resident
+from agent.fs.publisher import Publisher
+from agent.fs.safe_open import DirSync
+from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, OutageReason, Side, classify
 from agent.model.names import split_path
 from agent.model.transfer import VerifyLevel
@@ -95,7 +96,7 @@ class OpenFile:
     def read_back(self, offset: int, length: int) -> bytes:
         with destination_faults():
             platform.drop_cache(self._descriptor, offset, length)
-            if platform.is_resident(self._descriptor, offset, length):
+            if is_resident(self._descriptor, offset, length):
                 self._got_past_cache = False
             parts: list[bytes] = []
             while length > 0 and (part := os.pread(self._descriptor, length, offset)):

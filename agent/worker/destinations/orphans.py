@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from attrs import define, field
 
 from agent.fs import safe_open
-from agent.fs.descriptors import closing_fd
+from agent.fs.syscalls import closing_fd
 from agent.model.names import has_our_tag
 
 REPORT_S = 0.25

@@ -14,7 +14,7 @@ from agent.actors.dispatcher.scheduler import Scheduler
 from agent.config.sections import DestinationPlan
 from agent.messages.broadcaster import CounterIncremented, GenerationStarted, StatusChanged
 from agent.messages.copier_pool import AbortTransfer, CancelCopies, CopierPoolInbox, Copy, RecoverDestination
-from agent.messages.dispatcher import Aborted, Delivered, DestinationState, SchedulerInput, SourceChecked
+from agent.messages.dispatcher import Aborted, Delivered, DestinationState, SchedulerInput, SourceState
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import FileVersion
 from agent.model.transfer import PriorResult, Status
@@ -193,7 +193,7 @@ class Dispatching:
             out.probed_bytes = out.written_bytes
         self.handle(state, halts)
 
-    def scanned(self, reach: SourceChecked) -> None:
+    def scanned(self, reach: SourceState) -> None:
         if reach.error:
             self.cannot_be_read(reach.route)
         elif reach.began_s > self.shut.get(reach.route, -math.inf):

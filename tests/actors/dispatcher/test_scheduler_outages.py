@@ -3,7 +3,7 @@
 from agent.actors.dispatcher.job_table import SchedulerDecisions, SchedulerEvent
 from agent.actors.dispatcher.scheduler import Scheduler
 from agent.messages.broadcaster import StatusChanged, StatusesChanged
-from agent.messages.dispatcher import Gone, PauseRoute, SourceChecked
+from agent.messages.dispatcher import Gone, PauseRoute, SourceState
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.transfer import ResumePoint, Status
 from tests.actors.dispatcher.schedulers import (
@@ -93,7 +93,7 @@ def test_a_source_that_does_not_answer_pauses_its_route_alone_and_costs_no_attem
             0,
         )
     tell(schedule, done(urgent))
-    effects = tell(schedule, SourceChecked("mxf", "", began_s=2.0), now_s=3.0)
+    effects = tell(schedule, SourceState("mxf", None, began_s=2.0, at=3.0), now_s=3.0)
     assert copied(effects) == [FILE]
     assert moved(effects, OTHER)[-1].status is Status.IN_QUEUE
 

@@ -20,7 +20,7 @@ from agent.messages.dispatcher import (
     Ready,
     ResumeRoute,
     Retry,
-    SourceChecked,
+    SourceState,
 )
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import Status
@@ -151,7 +151,8 @@ class House(Dispatching):
 
     def a_source_is_scanned(self, which: int, what: int) -> None:
         route = one_of(CONFIG.routes, which).name
-        self.scanned(SourceChecked(route, "" if what % 3 else "source: no answer", self.now_s - what % 2))
+        error = None if what % 3 else "source: no answer"
+        self.scanned(SourceState(route, error, self.now_s - what % 2, at=1.0))
 
     # What the operator says, and time
 
@@ -197,7 +198,7 @@ class House(Dispatching):
             self.probe(usable(destination, self.now_s))
         for number, route in enumerate(CONFIG.routes):
             self.a_route_is_resumed(number, 0)
-            self.scanned(SourceChecked(route.name, "", self.now_s))
+            self.scanned(SourceState(route.name, None, self.now_s, at=1.0))
         while self.schedule.due_s() < math.inf or self.out(Copy, AbortTransfer):
             for file in self.out(AbortTransfer):
                 self.put_away(file)

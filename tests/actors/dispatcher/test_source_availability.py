@@ -1,9 +1,9 @@
 from agent.actors.dispatcher.source_availability import SourceAvailability
-from agent.messages.dispatcher import SourceChecked
+from agent.messages.dispatcher import SourceState
 
 
-def scanned(began_s: float, error: str = "") -> SourceChecked:
-    return SourceChecked("mxf", error, began_s)
+def scanned(began_s: float, error: str | None = None) -> SourceState:
+    return SourceState("mxf", error, began_s, at=1.0)
 
 
 def test_a_source_that_cannot_be_listed_shuts_its_route_until_it_can() -> None:

@@ -10,9 +10,10 @@ from agent.actors.upload_manager import actor as upload_manager
 from agent.config.sections import DestinationPlan, Uploads
 from agent.config.uploads import UploadRoute, upload_route
 from agent.journal import schema, uploads
-from agent.messages.broadcaster import RouteRemoved, SourceState
+from agent.messages.broadcaster import RouteRemoved
 from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox, SubscribeEvents
 from agent.messages.copier_pool import CopierPoolInbox
+from agent.messages.dispatcher import SourceState
 from agent.messages.storage_monitor import ProbeNow
 from agent.messages.upload_manager import UploadManagerInbox
 from agent.model.upload import UploadJob, UploadState
@@ -35,7 +36,7 @@ def route_of(job: UploadJob) -> UploadRoute:
 
 
 def scanned(job: UploadJob, began_s: float) -> SourceState:
-    return SourceState(route_of(job).name, None, 5, 1.0, (), began_s)
+    return SourceState(route_of(job).name, None, began_s, 1.0, 5)
 
 
 class UploadJournal(FakeJournal):

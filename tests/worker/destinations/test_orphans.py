@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.fs import safe_open
-from agent.fs.platform import Publisher
+from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, OutageReason
 from agent.model.names import NAME_MAX_BYTES, partial_path, probe_path
 from agent.protocol.requests import DestinationRef

@@ -143,7 +143,7 @@ async def test_a_journal_that_can_be_neither_read_nor_set_aside_ends_the_start_w
         await run_once(tmp_path)
 
 
-STEPS = ("find", "begin", "checkpoint", "mark_verified", "mark_published", "finish")
+STEPS = ("begin_or_resume", "checkpoint", "mark_verified", "mark_published", "finish")
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -153,16 +153,16 @@ async def test_no_source_goes_before_its_delivery_is_written_down(
     """The journal refuses this step a few times; what the source folder held then is looked at each time."""
     write_config(tmp_path, max_attempts=1)
     fill(tmp_path / "source", {"clip.mxf": LONG})
-    write = getattr(Journal, step)
+    write = getattr(transfers, step)
     stood: list[bool] = []
 
-    def refuse(journal: Journal, *values: object) -> object:
+    def refuse(*values: object) -> object:
         if len(stood) < 3:
             stood.append((tmp_path / "source" / "clip.mxf").exists())
             raise JournalError("the journal cannot be used: database or disk is full")
-        return write(journal, *values)
+        return write(*values)
 
-    monkeypatch.setattr(Journal, step, refuse)
+    monkeypatch.setattr(transfers, step, refuse)
     async with running(tmp_path) as house:
         await house.until(lambda seen: any("copies wait" in event.text for event in seen.events))
         trouble = (await house.desk.snapshot()).journal_error

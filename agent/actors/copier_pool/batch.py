@@ -194,7 +194,7 @@ class BatchTask:
 
     async def _begin(self) -> list[BegunFile]:
         """Those that the journal does not know yet."""
-        names = {file.path: self.route.below + file.path for file in self.files}
+        names = {file.path: self.route.key_prefix + file.path for file in self.files}
         partials = {self._partial(file, names[file.path]): file for file in self.files}
         source, destination = self.route.source, self.route.destination
         opened = await self.journal.write(

@@ -101,9 +101,9 @@ class Control:
             Unknown: no such file. Conflict: it has not failed. Busy.
         """
         file = await self._find(file_id)
-        if file.status is not Status.FAILED:
-            raise Conflict(f"{file.path} is {file.status.value}: only a Failed file can be retried")
-        await journaled(self._journal.clear_failure(file.route, file.path))
+        if file.current.status is not Status.FAILED:
+            raise Conflict(f"{file.path} is {file.current.status.value}: only a Failed file can be retried")
+        await journaled(self._journal.clear_failure(file.current.route, file.path))
         await self._command(Retry(file_id))
 
     async def retry_all(self) -> None:
@@ -117,8 +117,8 @@ class Control:
             Unknown: no such file. Conflict: it is not under way. Busy.
         """
         file = await self._find(file_id)
-        if file.status not in ACTIVE:
-            raise Conflict(f"{file.path} is {file.status.value}: there is nothing to cancel")
+        if file.current.status not in ACTIVE:
+            raise Conflict(f"{file.path} is {file.current.status.value}: there is nothing to cancel")
         await self._command(Cancel(file_id))
 
     async def reload(self) -> None:

@@ -325,11 +325,11 @@ class Dispatching:
         job = self.schedule.roster.jobs.get(file_id)
         if job is None:
             assert self.delivered[file_id] == file
-            assert row.status is Status.COMPLETED
+            assert row.current.status is Status.COMPLETED
         elif not self.case(job).withdrawn:
             assert job.file == file
-            assert row.status is self.status(job)
-            assert row.attempts == job.attempts
+            assert row.current.status is self.status(job)
+            assert row.current.attempts == job.attempts
         else:
             assert job.successor == file
 

@@ -1,4 +1,4 @@
-"""What a worker process answers."""
+"""Replies of a worker process."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ from agent.model.transfer import VerifyLevel
 
 @frozen
 class Started:
-    """The first thing a worker says: from now on its silence has a meaning."""
+    """The first reply of a worker: from now on its silence is a stall."""
 
 
 @frozen
@@ -30,7 +30,7 @@ class ScanEnd:
 
 @frozen
 class PathsChanged:
-    """Paths that something happened to; empty: look everywhere. `overflows` counts lost queues so far.
+    """Paths that changed; empty: any may have. `overflows` counts lost event queues so far.
 
     `complete`: events come from every folder that can be read.
     """
@@ -58,24 +58,24 @@ class Copying:
 
 @frozen
 class Blocked:
-    """Nothing has moved since the last reply; on this side the worker waits for an answer."""
+    """Nothing has moved since the last reply; the worker waits for an answer of this side."""
 
     side: Side
 
 
 @frozen
 class Heartbeat:
-    """Bytes are on their way; how many is said when they have arrived."""
+    """Bytes are on their way; `Copying` counts them when they have arrived."""
 
 
 @frozen
 class CopyEnd:
-    """What a copy may end with."""
+    """A last reply of CopyFile or FollowFile."""
 
 
 @frozen
 class PartialAllocated(CopyEnd):
-    """Nothing was copied yet: remember this name of the partial durably, then ask again with it."""
+    """Nothing was copied yet: journal this name of the partial, then ask again with it."""
 
     partial: str
 
@@ -94,7 +94,7 @@ class Checkpoint:
 
 @frozen
 class BlockPatched:
-    """This block has been written again, verified; others around it stay as they are known."""
+    """This block has been written again and verified; the others are as they were."""
 
     block: int
     digest: bytes
@@ -102,60 +102,23 @@ class BlockPatched:
 
 @frozen
 class TrustedBlocks:
-    """So many of the blocks that were said to be proven are so still, now that the partial is open."""
+    """How many of the trusted blocks are still there, now that the partial is open."""
 
     blocks: int
 
 
 @frozen
 class Followed(CopyEnd):
-    """So many blocks stand at the destination."""
+    """So many blocks are at the destination."""
 
     blocks: int
 
 
 @frozen
-class ContentArrived(CopyEnd):
-    """The content is at the destination, verified to `level`; `digest` is its xxh3_128."""
-
-    digest: bytes
-    level: VerifyLevel
-
-
-@frozen
-class Copied(ContentArrived):
-    """It stands in the partial.
-
-    `resumed_bytes` were there from an earlier attempt; `patched_blocks` had been there with other content;
-    `repaired_blocks` arrived altered at first.
-    """
-
-    read_bytes: int
-    resumed_bytes: int
-    repaired_blocks: int
-    patched_blocks: int = 0
-
-
-@frozen
-class AlreadyPresent(ContentArrived):
-    """It stands at `name` already."""
-
-    name: str
-
-
-@frozen
-class PublishedWhole(ContentArrived):
-    """It has been published as a whole, at `name`; `already_present`: not by this request."""
-
-    name: str
-    already_present: bool
-
-
-@frozen
 class Published:
-    """The content stands at `name`; `already_present`: it was not this request that put it there.
+    """The content has this name; `already_present`: another request or somebody else put it there.
 
-    `level`: verified by reading it back there; None: it was not.
+    `level`: verified by reading it back under that name; None: it was not.
     """
 
     name: str
@@ -163,12 +126,30 @@ class Published:
     level: VerifyLevel | None = None
 
 
+@frozen
+class Copied(CopyEnd):
+    """The content is at the destination, verified to `level`; `digest` is its xxh3_128.
+
+    `published`: it has its name already, since the content was there before or the destination takes such a
+    file only as a whole; None: it is in the partial. `resumed_bytes` were there from an earlier attempt,
+    `patched_blocks` had other content there, `repaired_blocks` arrived altered at first.
+    """
+
+    digest: bytes
+    level: VerifyLevel
+    read_bytes: int
+    resumed_bytes: int
+    repaired_blocks: int
+    patched_blocks: int = 0
+    published: Published | None = None
+
+
 VerifyVerdict = Literal["verified", "altered", "missing", "unreadable"]
 
 
 @frozen
 class VerifyResult:
-    """What became of a published file; `detail`: what differs or is in the way; `level`: how it was read."""
+    """The state of a published file. `detail`: the difference or the error; `level`: how it was read."""
 
     verdict: VerifyVerdict
     detail: str = ""
@@ -177,21 +158,35 @@ class VerifyResult:
 
 @frozen
 class SourceRemoved:
-    """`kept_because` says why the source was left standing, None: it is gone."""
+    """`kept_because`: the reason why the source was kept; None: it is gone."""
 
     kept_because: str | None
 
 
 @frozen
 class NotBatchable:
-    """It is not as plain as the others of its request: nothing was done, carry it alone."""
+    """Nothing was done for this file: it needs a copy of its own."""
 
 
 @frozen
-class BatchResult:
-    """What became of each, in the order in which they were asked for."""
+class CopiedFiles:
+    """One result for each file of the request, in its order."""
 
-    results: tuple[Copied | NotBatchable | Published | SourceRemoved | Fault, ...]
+    results: tuple[Copied | NotBatchable | Fault, ...]
+
+
+@frozen
+class PublishedFiles:
+    """One result for each file of the request, in its order."""
+
+    results: tuple[Published | Fault, ...]
+
+
+@frozen
+class RemovedSources:
+    """One result for each file of the request, in its order."""
+
+    results: tuple[SourceRemoved | Fault, ...]
 
 
 @frozen
@@ -201,14 +196,14 @@ class SourceExists:
 
 @frozen
 class OrphansFound:
-    """Temporary files of ours, running transfers' among them; empty: none so far, and still looking."""
+    """Temporary files of ours, running transfers' among them; empty: none since the last reply."""
 
     paths: tuple[str, ...]
 
 
 @frozen
 class FolderResolved:
-    """`path` is the folder's own, without symbolic links; `is_allowed`: it lies below one of the roots."""
+    """`path` has no symbolic links; `is_allowed`: it lies below one of the roots."""
 
     path: str
     is_allowed: bool
@@ -234,12 +229,10 @@ Reply = (
     | TrustedBlocks
     | Followed
     | Copied
-    | AlreadyPresent
-    | PublishedWhole
-    | Published
     | VerifyResult
-    | SourceRemoved
-    | BatchResult
+    | CopiedFiles
+    | PublishedFiles
+    | RemovedSources
     | SourceExists
     | OrphansFound
     | FolderResolved

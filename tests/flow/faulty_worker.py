@@ -13,12 +13,11 @@ from agent.model.errors import Side, classify
 from agent.protocol.requests import DestinationRef
 from agent.worker import server
 from agent.worker.copy import batch, copy_file, engine, pipeline, reader, tail, verify
-from agent.worker.copy.batch import remove_batch
 from agent.worker.copy.reader import read_exactly
 from agent.worker.destinations import folder
 from agent.worker.destinations.folder import FolderDestination, destination_faults
 from agent.worker.source import remove, source_file
-from agent.worker.source.remove import remove_source
+from agent.worker.source.remove import remove_sources
 from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import open_at, open_same_file, open_source
 from tests.flow.fault_script import ENVIRONMENT, FileTroubles
@@ -81,8 +80,7 @@ def spoil(troubles: FileTroubles) -> None:
         (reader, "read_exactly", source_side("source_read", read_exactly)),
         (batch, "read_exactly", source_side("source_read", read_exactly)),
         (tail, "open_same_file", source_side("source_open", open_same_file)),
-        (server, "remove_source", source_side("settle", remove_source, own=True)),
-        (server, "remove_batch", source_side("settle", remove_batch, own=True)),
+        (server, "remove_sources", source_side("settle", remove_sources, own=True)),
     ]
     for place, name, stand_in in patches:
         setattr(place, name, stand_in)

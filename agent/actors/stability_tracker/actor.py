@@ -12,7 +12,7 @@ from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
-from agent.messages.dispatcher import Gone, Growing, MessageBatch, Ready
+from agent.messages.dispatcher import Gone, Growing, MessageBatch, Ready, SourceState
 from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import Examine, WatcherInbox
 from agent.model.transfer import PriorResult
@@ -63,6 +63,8 @@ async def _report(
     decisions = rule.scanned(scan)
     for event in decisions.events:
         await broadcaster.send(event)
+        if isinstance(event, SourceState):
+            await dispatcher.send(event)
     messages = await _with_prior_results(rule.route.name, decisions.messages, ledger)
     for start in range(0, len(messages), BATCH_FILES):
         some = tuple(messages[start : start + BATCH_FILES])

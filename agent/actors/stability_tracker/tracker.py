@@ -12,8 +12,8 @@ from agent.actors.stability_tracker.growth import GrowthDetector
 from agent.actors.stability_tracker.recheck_queue import RecheckQueue
 from agent.actors.stability_tracker.removed_files import RemovedFiles
 from agent.config.sections import Route
-from agent.messages.broadcaster import SourceState, StatusChanged, StatusesChanged, Untracked
-from agent.messages.dispatcher import Gone, Growing, Ready
+from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
+from agent.messages.dispatcher import Gone, Growing, Ready, SourceState
 from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult
 from agent.model.names import file_id
 from agent.model.source_file import (
@@ -172,7 +172,7 @@ class StabilityTracker:
         if scan.examined is None:
             self._scan_began_s = None
             unreadable = first_unreadable(scan.unreadable)
-            yield SourceState(self.route.name, None, scan.free_bytes, scan.at, unreadable, scan.began_s)
+            yield SourceState(self.route.name, None, scan.began_s, scan.at, scan.free_bytes, unreadable)
 
     def due_s(self) -> float:
         """When the next close look is wanted, on the monotonic clock; infinity: none is."""

@@ -1,6 +1,7 @@
-"""Delete or archive a delivered source, only after a check that it is unchanged (promise S4)."""
+"""Delete or archive delivered sources, only after a check that they are unchanged (promise S4)."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 
 from agent.fs import platform, safe_open
@@ -8,36 +9,47 @@ from agent.fs.safe_open import DirSync
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import conflict_path
-from agent.model.source_file import Signature, WriterState
-from agent.protocol.requests import AfterMode
+from agent.model.source_file import WriterState
+from agent.protocol.replies import SourceRemoved
+from agent.protocol.requests import RemoveSources, SourceToRemove
+from agent.worker.for_each import for_each
 from agent.worker.source.source_file import check_unchanged_at, open_at, source_fault
-from agent.worker.source.source_folder import open_root
+from agent.worker.source.source_folder import calls_at_once, open_root
 
 
-def remove_source(
-    root: str, path: str, expected: Signature, after: AfterMode, archive: str | None
-) -> str | None:
-    """Return None when the source is removed, else the reason why it was kept.
+def remove_sources(
+    request: RemoveSources, heartbeat: Callable[[], None]
+) -> tuple[SourceRemoved | Fault, ...]:
+    """Remove each source that is still what was delivered.
+
+    The fault of one file is SOURCE: a process has it open for writing, or the file system refuses.
 
     Raises:
-        Fault: SOURCE: a process has it open for writing, or the file system refuses.
+        Fault: SOURCE: removals may not outlast a power cut. SOURCE_OUTAGE.
     """
-    with closing_fd(open_root(root)) as folder:
-        return remove_source_at(DirSync(folder), path, expected, after, archive)
+    with closing_fd(open_root(request.source)) as folder:
+        folder_sync = DirSync(folder)
+
+        def remove(file: SourceToRemove) -> SourceRemoved:
+            return SourceRemoved(_remove_or_keep(request, file, folder_sync))
+
+        try:
+            with folder_sync.batched():
+                return for_each(request.files, remove, calls_at_once(folder), heartbeat)
+        except OSError as error:
+            raise source_fault(error) from error
 
 
-def remove_source_at(
-    folder_sync: DirSync, path: str, expected: Signature, after: AfterMode, archive: str | None
-) -> str | None:
-    """As `remove_source`; inside `folder_sync.batched` the removal is durable when that block ends."""
-    if after == "keep":
+def _remove_or_keep(request: RemoveSources, file: SourceToRemove, folder_sync: DirSync) -> str | None:
+    """Return None when the source is removed, else the reason why it was kept."""
+    if request.after == "keep":
         return "the route keeps its sources"
     try:
-        descriptor = open_at(folder_sync.root, path, expected)
+        descriptor = open_at(folder_sync.root, file.path, file.signature)
         with closing_fd(descriptor), platform.read_lease(descriptor) as writer:
             _check_no_writer(writer)
-            check_unchanged_at(folder_sync.root, path, descriptor, expected)
-            _remove(folder_sync, path, archive)
+            check_unchanged_at(folder_sync.root, file.path, descriptor, file.signature)
+            _remove(folder_sync, file.path, request.archive)
     except Fault as fault:
         if fault.kind is FaultKind.SOURCE_GONE:
             return None

@@ -31,6 +31,18 @@ def root_fault(error: OSError) -> Fault:
     return Fault(FaultKind.SOURCE_OUTAGE, classify(error, Side.SOURCE).detail)
 
 
+def calls_at_once(root: int) -> int:
+    """Return how many calls for different files below this open folder are worth having under way.
+
+    Raises:
+        Fault: SOURCE_OUTAGE.
+    """
+    try:
+        return platform.calls_at_once(root)
+    except OSError as error:
+        raise root_fault(error) from error
+
+
 def prepare(root: str) -> None:
     """Create the source folder if it is missing.
 

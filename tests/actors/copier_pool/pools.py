@@ -10,14 +10,22 @@ from agent.actors.copier_pool import actor as copier_pool
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.copier_pool import CopierPoolInbox, Copy
 from agent.messages.stability_tracker import TrackerInbox
-from agent.protocol.replies import Checkpoint, Finished, Published, SourceExists, SourceRemoved
+from agent.protocol.replies import (
+    Checkpoint,
+    Finished,
+    Published,
+    PublishedFiles,
+    RemovedSources,
+    SourceExists,
+    SourceRemoved,
+)
 from agent.protocol.requests import (
     CopyFile,
     DiscardPartial,
     FindOrphans,
     LookUpSource,
-    PublishFile,
-    RemoveSource,
+    PublishFiles,
+    RemoveSources,
 )
 from tests.actors.samples import COPIED, COPYING, DIGEST, FILE, PLAN
 from tests.fakes import FakeLedger, FakeWorkers, Says, lose_patience
@@ -47,8 +55,8 @@ class Bench:
         ledger = ledger or FakeLedger()
         workers = FakeWorkers(clock, ledger.diary)
         workers.script(CopyFile, COPIED)
-        workers.script(PublishFile, Published("a.mxf", already_present=False))
-        workers.script(RemoveSource, SourceRemoved(None))
+        workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
+        workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
         workers.script(DiscardPartial, Finished())
         workers.script(FindOrphans, Finished())
         workers.script(LookUpSource, SourceExists(exists=True))

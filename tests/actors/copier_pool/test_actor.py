@@ -12,16 +12,23 @@ from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import BLOCK_BYTES
 from agent.model.views import HistoryResult
-from agent.protocol.replies import BatchResult, Copying, Published, SourceExists, SourceRemoved
+from agent.protocol.replies import (
+    CopiedFiles,
+    Copying,
+    Published,
+    PublishedFiles,
+    RemovedSources,
+    SourceExists,
+    SourceRemoved,
+)
 from agent.protocol.requests import (
-    CopyBatchRequest,
     CopyFile,
+    CopySmallFiles,
     DiscardPartial,
     FindOrphans,
     LookUpSource,
-    PublishBatchRequest,
-    RemoveBatchRequest,
-    RemoveSource,
+    PublishFiles,
+    RemoveSources,
 )
 from tests.actors.copier_pool.pools import COPY, HELD_UP, ORPHAN, OTHER, Bench
 from tests.actors.samples import COPIED, FILE, PLAN, drained
@@ -231,9 +238,11 @@ async def test_the_tracker_learns_which_sources_are_gone(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
-    bench.workers.script(CopyBatchRequest, BatchResult((COPIED,) * 2))
-    bench.workers.script(PublishBatchRequest, BatchResult((Published("x", already_present=False),) * 2))
-    bench.workers.script(RemoveBatchRequest, BatchResult((SourceRemoved(None), SourceRemoved("it changed"))))
+    published, gone = Published("x", already_present=False), SourceRemoved(None)
+    bench.workers.script(CopySmallFiles, CopiedFiles((COPIED,) * 2))
+    bench.workers.script(PublishFiles, PublishedFiles((published,)), PublishedFiles((published,) * 2))
+    kept = SourceRemoved("it changed")
+    bench.workers.script(RemoveSources, RemovedSources((gone,)), RemovedSources((gone, kept)))
     await bench.order(RecoverDestination(7), COPY)
     await bench.order(CopyBatch((FILE, OTHER), 7))
     assert drained(bench.tracker) == [FilesRemoved((FILE,), 0.0), FilesRemoved((FILE,), 0.0)]
@@ -243,7 +252,7 @@ async def test_of_a_kept_source_and_of_a_failed_attempt_the_tracker_hears_nothin
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
-    bench.workers.script(RemoveSource, SourceRemoved("it changed"))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("it changed"),)))
     await bench.order(RecoverDestination(7), COPY)
     bench.workers.script(CopyFile, SOURCE_FAULT)
     await bench.order(Copy(OTHER, 1, 7))

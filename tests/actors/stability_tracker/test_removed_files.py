@@ -2,7 +2,7 @@
 
 from agent.actors.stability_tracker.removed_files import RemovedFiles
 from agent.actors.stability_tracker.tracker import StabilityTracker, TrackerDecisions
-from agent.messages.broadcaster import SourceState
+from agent.messages.dispatcher import SourceState
 from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult
 from tests.samples import CLOSED, ROUTE, a_file, a_look, a_scan, a_state, an_entry
 

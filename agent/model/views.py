@@ -12,9 +12,9 @@ from agent.model.upload import UploadFile, UploadFileState, UploadJob
 
 @frozen(weakref_slot=False)
 class FileStatus:
-    """How a file stands and how far its transfer has come, or how it ended.
+    """The status of a file, and how far its transfer has come or how it ended.
 
-    `source` is the route's. `error` and `why` are one line of text each.
+    `source` is the route's folder. `error` and `why` are one line of text each.
     """
 
     route: str
@@ -35,10 +35,10 @@ class FileStatus:
 
 @frozen(weakref_slot=False)
 class FileView:
-    """One file as visitors see it.
+    """One file as clients see it: the only source of a file's row, in JSON, metrics and logic alike.
 
-    Most of a million files wait: all that wait alike share one `current`, which keeps a row small. What can be
-    computed from the signature is not stored.
+    Of a million files most wait. Files that wait for the same reason share one `current` object, and what the
+    signature tells is not stored again: both keep a row small.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What a worker process answers."""
+"""Replies of a worker process."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ from agent.model.transfer import VerifyLevel
 
 @frozen
 class Started:
-    """The first thing a worker says: from now on its silence has a meaning."""
+    """The first reply of a worker: from now on its silence is a stall."""
 
 
 @frozen
@@ -30,7 +30,7 @@ class ScanEnd:
 
 @frozen
 class PathsChanged:
-    """Paths that something happened to; empty: look everywhere. `overflows` counts lost queues so far.
+    """Paths that changed; empty: any may have. `overflows` counts lost event queues so far.
 
     `complete`: events come from every folder that can be read.
     """
@@ -58,24 +58,24 @@ class Copying:
 
 @frozen
 class Blocked:
-    """Nothing has moved since the last reply; on this side the worker waits for an answer."""
+    """Nothing has moved since the last reply; the worker waits for an answer of this side."""
 
     side: Side
 
 
 @frozen
 class Heartbeat:
-    """Bytes are on their way; how many is said when they have arrived."""
+    """Bytes are on their way; `Copying` counts them when they have arrived."""
 
 
 @frozen
 class CopyEnd:
-    """What a copy may end with."""
+    """A last reply of CopyFile or FollowFile."""
 
 
 @frozen
 class PartialAllocated(CopyEnd):
-    """Nothing was copied yet: remember this name of the partial durably, then ask again with it."""
+    """Nothing was copied yet: journal this name of the partial, then ask again with it."""
 
     partial: str
 
@@ -94,7 +94,7 @@ class Checkpoint:
 
 @frozen
 class BlockPatched:
-    """This block has been written again, verified; others around it stay as they are known."""
+    """This block has been written again and verified; the others are as they were."""
 
     block: int
     digest: bytes
@@ -102,14 +102,14 @@ class BlockPatched:
 
 @frozen
 class TrustedBlocks:
-    """So many of the blocks that were said to be proven are so still, now that the partial is open."""
+    """How many of the trusted blocks are still there, now that the partial is open."""
 
     blocks: int
 
 
 @frozen
 class Followed(CopyEnd):
-    """So many blocks stand at the destination."""
+    """So many blocks are at the destination."""
 
     blocks: int
 
@@ -149,7 +149,7 @@ VerifyVerdict = Literal["verified", "altered", "missing", "unreadable"]
 
 @frozen
 class VerifyResult:
-    """What became of a published file; `detail`: what differs or is in the way; `level`: how it was read."""
+    """The state of a published file. `detail`: the difference or the error; `level`: how it was read."""
 
     verdict: VerifyVerdict
     detail: str = ""
@@ -196,14 +196,14 @@ class SourceExists:
 
 @frozen
 class OrphansFound:
-    """Temporary files of ours, running transfers' among them; empty: none so far, and still looking."""
+    """Temporary files of ours, running transfers' among them; empty: none since the last reply."""
 
     paths: tuple[str, ...]
 
 
 @frozen
 class FolderResolved:
-    """`path` is the folder's own, without symbolic links; `is_allowed`: it lies below one of the roots."""
+    """`path` has no symbolic links; `is_allowed`: it lies below one of the roots."""
 
     path: str
     is_allowed: bool

@@ -1,4 +1,4 @@
-"""What a worker process is asked to do."""
+"""Requests to a worker process."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ ConflictMode = Literal["rename", "fail"]
 
 @frozen
 class SourceFolder:
-    """A source and which of its files count."""
+    """A source, and the patterns of the files that count."""
 
     root: str
     include: tuple[str, ...]
@@ -42,14 +42,14 @@ class PrepareSource:
 
 @frozen
 class ListSource:
-    """Stat everything that counts. Streams Listed, ends with ListingEnd."""
+    """Stat every file that counts. Streams ScanBatch, ends with ScanEnd."""
 
     source: SourceFolder
 
 
 @frozen
 class ExamineSource:
-    """Stat these paths, and look `closely` at some: open writers, container. Ends with ListingEnd."""
+    """Stat these paths, and examine some `closely`: open writers, container. Ends with ScanEnd."""
 
     source: SourceFolder
     paths: tuple[str, ...]
@@ -58,16 +58,16 @@ class ExamineSource:
 
 @frozen
 class WatchSource:
-    """Stream Touched for ever, where the platform can; ends with Finished when it cannot."""
+    """Stream PathsChanged for ever, where the platform can; ends with Finished when it cannot."""
 
     root: str
 
 
 @frozen
 class ProbeDestination:
-    """Is the destination there, on its mount, writable? Answered by Probed.
+    """Check that the destination is there, on its mount, and writable. Ends with Probed.
 
-    `try_writing`: the name of a file to prove it with, which is gone afterwards; None: only look.
+    `try_writing`: the name of a file that is written and removed; None: only check permissions.
     """
 
     root: str
@@ -78,7 +78,7 @@ class ProbeDestination:
 
 @frozen
 class FindDestination:
-    """Is the destination there, to be read? Answered by Probed."""
+    """Check that the destination is there, to be read. Ends with Probed."""
 
     root: str
     marker: str | None
@@ -95,12 +95,10 @@ class Bandwidth:
 
 @frozen
 class CopyFile:
-    """Copy and verify into the partial. Streams Copying and Checkpoint, ends with an Arrived, or Reserved.
+    """Copy and verify into the partial. Streams Copying and Checkpoint, ends with Copied or PartialAllocated.
 
-    `digests` are those of the blocks that the journal believes in; they are read back before being trusted.
-    `source_changed`: the source has changed since they were taken, so that each of its blocks is compared
-    with them;
-    of the first `trusted_blocks` it is certain that they stand at the destination.
+    `digests`: of the blocks that the journal has; all but the first `trusted_blocks` are read back before
+    they are trusted. `source_changed`: since they were taken, so each block of the source is compared.
     """
 
     source: str
@@ -119,10 +117,10 @@ class CopyFile:
 
 @frozen
 class FollowFile:
-    """Copy what a writer has left behind of a growing file, until it stops growing for a while.
+    """Copy the part of a growing file that its writer has finished, until it does not grow for a while.
 
-    `signature` only says which file it is (device, inode). Streams Proven first, then Copying, Checkpoint and
-    Patch, ends with Followed, or Reserved. The rest as in CopyFile.
+    `signature` only identifies the file (device, inode); the rest as in CopyFile. Streams TrustedBlocks
+    first, then Copying, Checkpoint and BlockPatched, ends with Followed or PartialAllocated.
     """
 
     source: str
@@ -173,7 +171,7 @@ class PublishFiles:
 
 @frozen
 class VerifyFile:
-    """Read a published file back and compare it with the record. Streams Copying, ends with Checked."""
+    """Read a published file back and compare it with the history. Streams Copying, ends with VerifyResult."""
 
     destination: DestinationRef
     name: str
@@ -201,7 +199,7 @@ class RemoveSources:
 
 @frozen
 class LookUpSource:
-    """Does this path still exist? Ends with Presence."""
+    """Check whether this path still exists. Ends with SourceExists."""
 
     source: str
     path: str
@@ -209,7 +207,7 @@ class LookUpSource:
 
 @frozen
 class DiscardPartial:
-    """Remove a partial of ours, if it is there. Ends with Finished."""
+    """Remove a partial of ours, if it exists. Ends with Finished."""
 
     destination: DestinationRef
     partial: str
@@ -219,7 +217,7 @@ class DiscardPartial:
 class FindOrphans:
     """Find files whose names prove that they are `identity`'s: in the root, or `deep` in every folder below.
 
-    Streams Strays, ends with Finished.
+    Streams OrphansFound, ends with Finished.
     """
 
     destination: DestinationRef
@@ -229,7 +227,7 @@ class FindOrphans:
 
 @frozen
 class ResolveFolder:
-    """Is this absolute path a folder, and below one of `roots`? Answered by FolderFound."""
+    """Check that this absolute path is a folder below one of `roots`. Ends with FolderResolved."""
 
     path: str
     roots: tuple[str, ...]

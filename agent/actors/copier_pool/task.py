@@ -13,6 +13,7 @@ from agent.journal.client import JournalClient
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
 from agent.messages.dispatcher import Aborted, AttemptFailed, Delivered, Interrupted, TailIdle
+from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import partial_path
 from agent.model.source_file import FileVersion
@@ -81,7 +82,8 @@ def outcome_of(file: FileVersion, fault: Fault, verified_bytes: int) -> Interrup
 log = get_logger(__name__)
 
 
-Notify = Callable[[StatusChanged | TransferProgress | CounterIncremented], Awaitable[None]]
+Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved
+Notify = Callable[[Notification], Awaitable[None]]
 
 
 @define

@@ -100,6 +100,11 @@ class StatusModel:
             case _ as never:
                 assert_never(never)
 
+    def destination_states(self) -> tuple[DestinationState, ...]:
+        """The present state of every destination that was probed."""
+        boards = self.routes.values()
+        return tuple({board.storage.destination: board.storage for board in boards if board.storage}.values())
+
     def snapshot(self, at: float) -> Snapshot:
         """All that is known as of the last flush and the facts since; the next update follows on it.
 

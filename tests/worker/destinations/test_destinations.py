@@ -273,7 +273,7 @@ def test_what_was_found_there_is_made_durable_with_the_way_to_it(
     assert synced == WAY
 
 
-def test_a_partial_is_anchored_once_with_the_way_to_it(
+def test_the_entries_of_a_partial_are_synced_once(
     destination: FolderDestination, root: Path, synced: list[str]
 ) -> None:
     (root / "day 1" / "camera A").mkdir(parents=True)

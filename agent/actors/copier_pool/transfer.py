@@ -11,6 +11,7 @@ from agent.journal import transfers
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
+from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import bound_name
 from agent.model.transfer import (
@@ -207,6 +208,8 @@ class DeliverTask(TransferTask):
         ended = TransferResult(transfer.id, result, attempts, error, time.time(), delivery.destination_path)
         # The source is gone: a halt that comes now must not hide that the file has been delivered.
         with trio.CancelScope(shield=True):
+            if kept is None:
+                await self.notify(FilesRemoved((self.file,), trio.current_time()))
             try:
                 await self.journal.write(transfers.finish, [ended])
             except JournalError as trouble:

@@ -11,7 +11,7 @@ from agent.config.sections import DestinationPlan, Uploads
 from agent.config.uploads import UploadRoute, upload_route
 from agent.journal import schema, uploads
 from agent.messages.broadcaster import RouteRemoved
-from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox, SubscribeEvents
+from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox
 from agent.messages.copier_pool import CopierPoolInbox
 from agent.messages.dispatcher import SourceState
 from agent.messages.storage_monitor import ProbeNow
@@ -77,13 +77,13 @@ class Finders(FakeWorkers):
     """Every folder is there and may be read, unless the script says otherwise."""
 
     async def ask(
-        self, request: Request, expected: type[R], *, silence_s: float, on_reply: OnReply = ignore
+        self, request: Request, expected: type[R], *, stall_timeout_s: float, on_reply: OnReply = ignore
     ) -> R:
         if isinstance(request, ResolveFolder) and ResolveFolder not in self._scripts:
             self.asked.append((self.clock.current_time(), request))
             await trio.lowlevel.checkpoint()
             return cast("R", FolderResolved(request.path, is_allowed=True))
-        return await super().ask(request, expected, silence_s=silence_s, on_reply=on_reply)
+        return await super().ask(request, expected, stall_timeout_s=stall_timeout_s, on_reply=on_reply)
 
 
 @define(eq=False)
@@ -167,7 +167,6 @@ async def keeper_of(
         upload_manager.run, ear, inbox, orders_in, facts_in, crew, journal, workers, ("/media",)
     )
     await trio.testing.wait_all_tasks_blocked()
-    assert facts.receive_nowait() == SubscribeEvents(ear)
     return Kept(journal, crew, workers, ear.clone(), orders, facts)
 
 

@@ -28,6 +28,7 @@ from agent.actors.upload_manager import actor as upload_manager
 from agent.actors.watcher import actor as watcher
 from agent.config.sections import Config, DestinationPlan, Route
 from agent.config.uploads import UploadRoute, upload_route
+from agent.journal import routes, transfers, uploads
 from agent.journal.client import JournalClient
 from agent.messages.broadcaster import GenerationStarted
 from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox
@@ -184,11 +185,12 @@ class Generation:
     async def start(self, nursery: trio.Nursery) -> CommandChannels:
         """Start all actors in the nursery. Raises: JournalError."""
         config, journal = self.config, self.journal
-        scheduler = Scheduler.start(config, await journal.paused(), await journal.resume_points())
+        paused = await journal.write(routes.paused)
+        scheduler = Scheduler.start(config, paused, await journal.write(transfers.resume_points))
         dispatcher_in, dispatcher_out = open_dispatcher_inbox()
-        mounts = await journal.mount_points()
+        mounts = await journal.write(routes.mount_points)
         starter = ActorStarter(config, journal, self.workers, dispatcher_in.clone(), self.broadcaster, mounts)
-        for job in await journal.uploads.needing_cleanup():
+        for job in await journal.write(uploads.needing_cleanup):
             if not job.state.is_end:
                 starter.add_route(starter.route_of(job))
         await self.broadcaster.send(GenerationStarted(config.routes, time.time()))

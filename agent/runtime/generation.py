@@ -40,6 +40,10 @@ from agent.messages.watcher import WatcherInbox
 from agent.model.upload import UploadJob
 from agent.worker_pool import WorkerPool
 
+BROADCASTER_CAPACITY = 256
+DISPATCHER_CAPACITY = 64
+WATCHER_CAPACITY = 64
+
 M = TypeVar("M")
 Channel = tuple[trio.MemorySendChannel[M], trio.MemoryReceiveChannel[M]]
 
@@ -49,17 +53,17 @@ Channel = tuple[trio.MemorySendChannel[M], trio.MemoryReceiveChannel[M]]
 
 def open_broadcaster_inbox() -> Channel[BroadcasterInbox]:
     """From all actors, control and the supervisor; it outlives generations."""
-    return trio.open_memory_channel[BroadcasterInbox](256)
+    return trio.open_memory_channel[BroadcasterInbox](BROADCASTER_CAPACITY)
 
 
 def open_dispatcher_inbox() -> Channel[DispatcherInbox]:
     """From trackers, copy tasks, monitors, watchers, the upload manager and control."""
-    return trio.open_memory_channel[DispatcherInbox](64)
+    return trio.open_memory_channel[DispatcherInbox](DISPATCHER_CAPACITY)
 
 
 def open_watcher_inbox() -> Channel[WatcherInbox]:
     """From the watcher's own listener, and from the tracker, which never waits."""
-    return trio.open_memory_channel[WatcherInbox](64)
+    return trio.open_memory_channel[WatcherInbox](WATCHER_CAPACITY)
 
 
 def open_tracker_inbox() -> Channel[TrackerInbox]:

@@ -40,14 +40,14 @@ def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for limit in ("IDLE_S", "SILENCE_S", "LINGER_S"):
+    for limit in ("IDLE_S", "RECEIVE_S", "LINGER_S"):
         monkeypatch.setattr(hardening, limit, 0.25)  # long enough for a busy machine to answer in
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing ends because of a timer."""
-    for limit in ("IDLE_S", "SILENCE_S", "SEND_S", "LINGER_S"):
+    for limit in ("IDLE_S", "RECEIVE_S", "SEND_S", "LINGER_S"):
         monkeypatch.setattr(hardening, limit, 1000.0)
     monkeypatch.setattr(server, "GRACE_S", 1000.0)
 

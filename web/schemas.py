@@ -225,7 +225,7 @@ class ProblemBody(TypedDict):
 
 
 class UploadRequest(TypedDict):
-    """`source_folder` is absolute; `pattern` is a glob on the path below it; without one all files are uploaded."""
+    """`source_folder` is absolute; `pattern` is a glob on the path below it."""
 
     source_folder: str
     destination_bucket: str

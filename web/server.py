@@ -30,7 +30,7 @@ class PortTaken(Exception):  # noqa: N818  the name says what is wrong
 
 
 async def serve(app: QuartTrio, bind: str, *, stop: trio.Event, task_status: trio.TaskStatus[str]) -> None:
-    """Serve `app` on `bind` until `stop` is set, and then `GRACE_S` longer for requests that have not finished.
+    """Serve `app` on `bind` until `stop` is set, and then `GRACE_S` longer for unfinished requests.
 
     Reports the base URL, such as `http://127.0.0.1:39485`, as started value. `bind` is `HOST:PORT` or
     `[IPV6]:PORT`; port 0 picks a free one.

@@ -66,7 +66,7 @@ async def test_a_cancelled_copy_has_failed_leaves_nothing_behind_and_can_be_trie
     async with running(tmp_path) as house:
         await brake.until_checkpoint()
         file_id = await house.file_id("clip.mxf")
-        await house.desk.cancel(file_id)
+        assert await house.desk.cancel(file_id) == "the copy of clip.mxf is being stopped"
         file = await house.until_file("clip.mxf", Status.FAILED)
         assert file.current.error == CANCELLED
         with pytest.raises(Conflict, match="nothing to cancel"):
@@ -76,6 +76,8 @@ async def test_a_cancelled_copy_has_failed_leaves_nothing_behind_and_can_be_trie
         brake.release()
         await house.desk.retry(file_id)
         await house.until_file("clip.mxf", Status.COMPLETED)
+        with pytest.raises(Conflict, match="is Completed: there is nothing to cancel"):
+            await house.desk.cancel(file_id)
         rows = (await house.desk.history(HistoryQuery())).rows
     assert [(row.result, row.error) for row in rows] == [("delivered", None), ("failed", CANCELLED)]
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}

@@ -20,7 +20,7 @@ SOON_S = 10.0  # far above what any of this takes
 BIG = bytes(4_000_000)
 
 
-class House:
+class SampleApp:
     def __init__(self) -> None:
         self.flood_s = inf
         self.flood_ended = trio.Event()

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 from quart.testing.connections import WebsocketResponseError
 
-from tests.web.fake_control import FOREIGN_PEER, FakeDesk, client_of
+from tests.web.fake_control import FOREIGN_PEER, FakeControl, client_of
 from web.auth import SECURITY_HEADERS, Access
 
 TOKEN = "sesame"  # noqa: S105  it opens nothing but this test
@@ -20,7 +20,7 @@ async def code_of(
     method: str = "GET",
     scope: Mapping[str, object] | None = None,
 ) -> int:
-    answer = await client_of(FakeDesk(), access).open(
+    answer = await client_of(FakeControl(), access).open(
         path, method=method, headers=dict(headers or {}), scope_base=dict(scope or FOREIGN_PEER)
     )
     return answer.status_code
@@ -31,7 +31,7 @@ async def live_code_of(
 ) -> int:
     """The status of a refusal, or 101 when the visitor is let in."""
     scope = FOREIGN_PEER | {"subprotocols": subprotocols or []}
-    visit = client_of(FakeDesk(), access).websocket("/ws", headers=dict(headers), scope_base=scope)
+    visit = client_of(FakeControl(), access).websocket("/ws", headers=dict(headers), scope_base=scope)
     async with visit as connection:
         try:
             await connection.receive()
@@ -146,7 +146,7 @@ async def test_anything_else_does_not(given: str) -> None:
 
 
 async def test_a_refusal_says_how_to_show_the_token() -> None:
-    answer = await client_of(FakeDesk(), LOOPBACK_WITH_TOKEN).post("/api/retry")
+    answer = await client_of(FakeControl(), LOOPBACK_WITH_TOKEN).post("/api/retry")
     assert answer.headers["WWW-Authenticate"].lower().startswith("bearer ")
     assert answer.content_type == "application/problem+json"
 
@@ -192,13 +192,13 @@ async def test_the_live_feed_from_afar_needs_the_token() -> None:
     [("/livez", 200), ("/nowhere", 404), ("/api/files?limit=0", 400), ("/static/none.js", 404)],
 )
 async def test_every_answer_binds_the_browser(path: str, code: int) -> None:
-    answer = await client_of(FakeDesk()).get(path)
+    answer = await client_of(FakeControl()).get(path)
     assert answer.status_code == code
     assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
 async def test_a_refused_visitor_of_the_live_feed_is_bound_too() -> None:
-    async with client_of(FakeDesk()).websocket("/ws", headers={"Origin": "null"}) as connection:
+    async with client_of(FakeControl()).websocket("/ws", headers={"Origin": "null"}) as connection:
         with pytest.raises(WebsocketResponseError) as refusal:
             await connection.receive()
     assert refusal.value.response.headers["X-Content-Type-Options"] == "nosniff"
@@ -206,4 +206,4 @@ async def test_a_refused_visitor_of_the_live_feed_is_bound_too() -> None:
 
 @pytest.mark.parametrize("path", ["/api/status", "/api/health", "/api/nowhere"])
 async def test_what_the_api_says_is_not_kept_by_caches(path: str) -> None:
-    assert (await client_of(FakeDesk()).get(path)).headers["Cache-Control"] == "no-store"
+    assert (await client_of(FakeControl()).get(path)).headers["Cache-Control"] == "no-store"

@@ -41,14 +41,14 @@ async def a_house() -> AsyncIterator[tuple[str, trio.MemorySendChannel[Broadcast
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](256)
     reloads_in, _ = trio.open_memory_channel[Reload](1)
     view, ledger = StatusModel(), FakeLedger()
-    desk = Control(facts_in, reloads_in, ledger, bytes, tuple, UploadControl(ledger, WorkerPool("")))
+    control = Control(facts_in, reloads_in, ledger, bytes, tuple, UploadControl(ledger, WorkerPool("")))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broadcaster.run, facts_out, view, Metrics(view, "1.0"))
         await facts_in.send(GenerationStarted((ROUTE,), 1.0))
         await facts_in.send(
             StatusesChanged(tuple(StatusChanged(file.id, Status.READY, 1.0, file) for file in FILES))
         )
-        async with running(create_app(desk, Access(loopback=True))) as address:
+        async with running(create_app(control, Access(loopback=True))) as address:
             yield address, facts_in
         nursery.cancel_scope.cancel()
 

@@ -116,11 +116,11 @@ async def test_a_window_shows_some_of_the_files_and_tells_how_many_there_are() -
 async def test_in_place_of_an_update_that_overflows_a_window_there_is_one_snapshot_for_all(
     update: Update,
 ) -> None:
-    desk = Desk()
-    press = MessageCache(desk.snapshot)
+    control = Desk()
+    press = MessageCache(control.snapshot)
     whole, some, same = await for_all(press, update, None, 5, 5)
     assert some is same
-    assert desk.looks == 1
+    assert control.looks == 1
     assert (body(whole)["type"], whole.seq) == ("update", 2)
     assert (body(some)["type"], some.seq, len(body(some)["files"])) == ("snapshot", 7, 5)
 
@@ -131,10 +131,10 @@ async def test_an_update_that_fits_is_the_same_with_and_without_a_window() -> No
 
 
 async def test_after_a_failure_the_next_visitor_tries_again() -> None:
-    desk, update = Desk(), an_update(6)
-    press = MessageCache(desk.snapshot)
-    desk.is_busy = True
+    control, update = Desk(), an_update(6)
+    press = MessageCache(control.snapshot)
+    control.is_busy = True
     with pytest.raises(Unavailable):
         await press.printed(update, 5)
-    desk.is_busy = False
+    control.is_busy = False
     assert (await press.printed(update, 5)).seq == 7

@@ -16,7 +16,7 @@ from tests.web.fake_control import (
     AN_UPDATE,
     COMPLETED,
     GIB,
-    FakeDesk,
+    FakeControl,
     client_of,
 )
 from web import openapi
@@ -34,7 +34,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "array": list,
     "object": dict,
 }
-RICH = FakeDesk(
+RICH = FakeControl(
     files=(A_FILE, COMPLETED, shown_as(A_FILE, id="f3", status=Status.FAILED, error="unreadable")),
     page=HistoryPage((A_ROW, evolve(A_ROW, result="failed", verified_level=None)), 7),
 )
@@ -67,7 +67,7 @@ def members_conform(value: dict[str, Any], properties: dict[str, Any], required:
 
 
 def test_every_request_is_described_and_nothing_else() -> None:
-    rules = create_app(FakeDesk(), Access(loopback=True)).url_map.iter_rules()
+    rules = create_app(FakeControl(), Access(loopback=True)).url_map.iter_rules()
     served = {
         (method.lower(), re.sub(r"<(\w+)>", r"{\1}", rule.rule))
         for rule in rules
@@ -79,7 +79,7 @@ def test_every_request_is_described_and_nothing_else() -> None:
 
 
 async def test_the_description_is_served() -> None:
-    answer = await client_of(FakeDesk()).get("/openapi.json")
+    answer = await client_of(FakeControl()).get("/openapi.json")
     assert await answer.get_json() == DOCUMENT
     assert DOCUMENT["openapi"].startswith("3.1.")
 

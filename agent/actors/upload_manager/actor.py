@@ -260,11 +260,11 @@ class UploadManager:
     async def _examine(self, running: RunningUpload) -> None:
         """End the job if its folder is gone, or may not be read under a new configuration."""
         upload = running.upload
-        silence_s = upload.route.stall_timeout_s
+        stall_timeout_s = upload.route.stall_timeout_s
         reason = ""
         try:
             request = ResolveFolder(upload.route.source, self.roots)
-            found = await self.workers.ask(request, FolderResolved, silence_s=silence_s)
+            found = await self.workers.ask(request, FolderResolved, stall_timeout_s=stall_timeout_s)
         except Fault as fault:
             if fault.kind is FaultKind.SOURCE_GONE and upload.is_suspect(trio.current_time()):
                 reason = f"the source folder is gone: {fault.detail}"

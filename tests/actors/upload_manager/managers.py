@@ -106,13 +106,13 @@ class Finders(FakeWorkers):
     """Every folder is there and may be read, unless the script says otherwise."""
 
     async def ask(
-        self, request: Request, expected: type[R], *, silence_s: float, on_reply: OnReply = ignore
+        self, request: Request, expected: type[R], *, stall_timeout_s: float, on_reply: OnReply = ignore
     ) -> R:
         if isinstance(request, ResolveFolder) and ResolveFolder not in self._scripts:
             self.asked.append((self.clock.current_time(), request))
             await trio.lowlevel.checkpoint()
             return cast("R", FolderResolved(request.path, is_allowed=True))
-        return await super().ask(request, expected, silence_s=silence_s, on_reply=on_reply)
+        return await super().ask(request, expected, stall_timeout_s=stall_timeout_s, on_reply=on_reply)
 
 
 @define(eq=False)

@@ -114,7 +114,7 @@ def _check_host(access: Access, incoming: Request | Websocket) -> None:
 
 
 def _check_origin(incoming: Request | Websocket) -> None:
-    """Stops other sites' pages from sending commands: a browser names the page's site in Origin (RFC 6454)."""
+    """Stops commands from other sites' pages: a browser names the page's site in Origin (RFC 6454)."""
     host = incoming.headers.get("Host", "").lower()
     for origin in incoming.headers.getlist("Origin"):
         scheme, _, authority = origin.lower().partition("://")

@@ -71,7 +71,7 @@ def searchable(name: str) -> str:
 
 
 def find(path: str, files: Iterable[FileView]) -> FileView:
-    """The newest file with that path. Bytes that are not UTF-8 are compared as U+FFFD, as the page shows them.
+    """The newest file with that path; U+FFFD stands for bytes that are not UTF-8, as on the page.
 
     Raises:
         NotFound: there is none.
@@ -132,6 +132,8 @@ def _ended_before(file: FileView) -> float:
     return 0.0 if file.current.completed_at is None else -file.current.completed_at
 
 
-def _in_order(files: list[FileView], key: Callable[[FileView], query.FilePosition | float]) -> Iterator[FileView]:
+def _in_order(
+    files: list[FileView], key: Callable[[FileView], query.FilePosition | float]
+) -> Iterator[FileView]:
     parts = (files[start : start + SORTED_AT_ONCE] for start in range(0, len(files), SORTED_AT_ONCE))
     return merge(*(sorted(part, key=key) for part in parts), key=key)

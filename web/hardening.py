@@ -181,7 +181,7 @@ class _Connection:
             raise
 
     async def _close(self) -> None:
-        """Close in stages (RFC 9112 section 9.6): unread bytes would reset the connection and lose the response.
+        """Close in stages (RFC 9112 section 9.6): a reset, caused by unread bytes, would lose the response.
 
         A connection that idles when the server stops has no response to lose.
         """
@@ -240,7 +240,7 @@ def _refusal(request: h11.Request, *, early: bool) -> int | None:
 
 
 def _without_extensions(request: h11.Request) -> h11.Request:
-    """The request without its offer of compression, which takes five times the memory, three times the work."""
+    """Without the offer of compression, which takes five times the memory and three times the work."""
     return h11.Request(
         method=request.method,
         target=request.target,

@@ -1,4 +1,4 @@
-"""/openapi.json (OpenAPI 3.1), generated from the types in schemas.py: it always describes the real bodies."""
+"""/openapi.json (OpenAPI 3.1), generated from the types in schemas.py, so that it fits the bodies."""
 
 import types
 from collections.abc import Mapping
@@ -39,7 +39,9 @@ _ROUTE_COMMAND = {**_ACCEPTED, 404: schemas.ProblemBody}
 _FILE_COMMAND = {**_ROUTE_COMMAND, 409: schemas.ProblemBody}
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", "/"): Operation("The page; JSON where that is preferred", {200: schemas.Alive}),
-    ("get", "/api/status"): Operation("Files that wait, are in progress, or ended", {200: schemas.StatusBody}),
+    ("get", "/api/status"): Operation(
+        "Files that wait, are in progress, or ended", {200: schemas.StatusBody}
+    ),
     ("get", "/api/storage"): Operation(
         "Free space; 507 warns, 503 is an error",
         dict.fromkeys((200, 507, 503), schemas.StorageBody),

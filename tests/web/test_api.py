@@ -43,7 +43,7 @@ async def refused(
     return body
 
 
-async def test_status_is_told() -> None:
+async def test_status_has_the_contracts_shape() -> None:
     assert await got(FakeControl(), "/api/status") == (200, file_list.status_body([A_FILE, COMPLETED]))
 
 
@@ -87,7 +87,7 @@ async def test_files_are_chosen_by_status_and_route(query: str, ids: list[str]) 
     assert [file["id"] for file in body["files"]] == ids
 
 
-async def test_files_are_searched_for_and_told_of_as_the_live_feed_does() -> None:
+async def test_files_are_searched_for_and_listed_as_in_the_live_feed() -> None:
     _, body = await got(FakeControl(), "/api/files?search=DAY1&verbose")
     assert body == {"files": [serializers.live_file(A_FILE)]}
 
@@ -109,7 +109,7 @@ async def test_a_name_of_any_bytes_is_listed() -> None:
     assert body["files"][0]["file_path"] == "/src/caf\ufffd\n.mxf"
 
 
-async def test_history_is_asked_of_the_journal() -> None:
+async def test_history_passes_its_query_to_control() -> None:
     control = FakeControl(page=HistoryPage((A_ROW,), 7))
     query = "since=2026-01-01T00:00:00Z&until=1767225601.5&route=mxf&limit=1&cursor=9"
     assert await got(control, f"/api/history?{query}") == (200, serializers.history_body(control.page))
@@ -162,11 +162,11 @@ async def test_what_is_not_tracked_cannot_be_explained() -> None:
         ("/api/reload", ("reload",)),
     ],
 )
-async def test_commands_are_handed_to_the_desk(path: str, order: tuple[str, ...]) -> None:
+async def test_commands_are_passed_to_control(path: str, order: tuple[str, ...]) -> None:
     control = FakeControl()
     answer = await client_of(control).post(path)
     body = await answer.get_json()
-    assert (answer.status_code, control.orders) == (202, [order])
+    assert (answer.status_code, control.commands) == (202, [order])
     assert body.pop("result") == " ".join(("done:", *order))
     assert body == {"accepted": order[0].removesuffix("_all")} | (
         {"subject": order[1]} if len(order) > 1 else {}
@@ -182,14 +182,16 @@ async def test_commands_are_handed_to_the_desk(path: str, order: tuple[str, ...]
         (InvalidConfig(("one", "two")), 422, "one; two"),
     ],
 )
-async def test_what_the_desk_refuses_is_a_problem(refusal: Exception, code: int, detail: str) -> None:
+async def test_a_refusal_of_control_is_a_problem(refusal: Exception, code: int, detail: str) -> None:
     problem = await refused(FakeControl(refusal=refusal), "/api/files/f1/retry", "POST")
     assert (problem["status"], problem["detail"]) == (code, detail)
     assert problem.get("reasons", []) == list(getattr(refusal, "reasons", []))
 
 
-async def test_a_busy_house_says_when_to_come_back() -> None:
-    assert (await client_of(FakeControl(refusal=Unavailable())).get("/api/status")).headers["Retry-After"] == "1"
+async def test_an_unavailable_agent_sends_retry_after() -> None:
+    assert (await client_of(FakeControl(refusal=Unavailable())).get("/api/status")).headers[
+        "Retry-After"
+    ] == "1"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ async def test_a_busy_house_says_when_to_come_back() -> None:
         ("/api/explain", "path"),
     ],
 )
-async def test_a_malformed_question_is_refused_by_name(path: str, name: str) -> None:
+async def test_a_malformed_parameter_is_refused_by_name(path: str, name: str) -> None:
     problem = await refused(FakeControl(), path)
     assert problem["status"] == 400
     assert problem["detail"].startswith(f"{name}: must be ")
@@ -223,17 +225,17 @@ async def test_what_does_not_exist_is_a_problem(method: str, path: str, code: in
     assert (await refused(FakeControl(), path, method))["status"] == code
 
 
-async def test_a_wrong_method_is_told_the_right_one() -> None:
+async def test_a_wrong_method_is_answered_with_the_right_one() -> None:
     assert "POST" in (await client_of(FakeControl()).get("/api/retry")).headers["Allow"]
 
 
-async def test_a_body_that_is_too_large_is_refused_before_the_command_is_obeyed() -> None:
+async def test_a_body_that_is_too_large_is_refused_before_the_command_is_executed() -> None:
     control = FakeControl()
     assert (await refused(control, "/api/retry", "POST", b"x" * 70_000))["status"] == 413
-    assert control.orders == []
+    assert control.commands == []
 
 
-async def test_a_fault_of_ours_is_a_problem_that_tells_nothing_of_the_inside(
+async def test_an_unexpected_error_is_a_problem_without_internal_details(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.CRITICAL):
@@ -280,7 +282,7 @@ async def test_after_an_upgrade_no_browser_goes_on_with_the_old_page(page: Path)
     assert again.status_code == 304
 
 
-async def test_a_visitor_who_leaves_before_the_page_is_sent_leaves_no_open_file(
+async def test_a_client_that_disconnects_before_the_page_is_sent_leaves_no_open_file(
     page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_open: list[Any] = []

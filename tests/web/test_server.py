@@ -54,12 +54,12 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("ending", ["FIN", "RST", "nothing"])
-@pytest.mark.parametrize("said", REQUESTS.values(), ids=REQUESTS)
+@pytest.mark.parametrize("sent", REQUESTS.values(), ids=REQUESTS)
 async def test_no_request_ends_or_hangs_the_server(
-    sample: SampleApp, said: bytes, ending: str, caplog: pytest.LogCaptureFixture
+    sample: SampleApp, sent: bytes, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(sample.app) as address:
-        await leave(await connect(address), said, ending)
+        await leave(await connect(address), sent, ending)
         assert await is_alive(address)
     assert errors_in(caplog) == []
 
@@ -67,12 +67,12 @@ async def test_no_request_ends_or_hangs_the_server(
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("ending", ["FIN", "RST", "nothing"])
 @pytest.mark.parametrize("path", [b"/ws", b"/quiet"])
-@pytest.mark.parametrize("said", FRAMES.values(), ids=FRAMES)
+@pytest.mark.parametrize("sent", FRAMES.values(), ids=FRAMES)
 async def test_no_websocket_frame_ends_or_hangs_the_server(
-    sample: SampleApp, said: bytes, path: bytes, ending: str, caplog: pytest.LogCaptureFixture
+    sample: SampleApp, sent: bytes, path: bytes, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(sample.app) as address:
-        await leave(await open_websocket(address, path), said, ending)
+        await leave(await open_websocket(address, path), sent, ending)
         assert await is_alive(address)
     assert errors_in(caplog) == []
 
@@ -92,13 +92,15 @@ async def test_an_error_ends_its_connection_alone_and_is_logged(
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [get(version=b"1.0"), get(b"Connection: close"), get(target=b"/nowhere", version=b"1.0")],
     ids=["HTTP/1.0", "close", "not found"],
 )
-async def test_a_client_that_waits_for_the_end_of_the_connection_gets_it(sample: SampleApp, said: bytes) -> None:
+async def test_a_client_that_waits_for_the_end_of_the_connection_gets_it(
+    sample: SampleApp, sent: bytes
+) -> None:
     async with running(sample.app) as address:
-        assert (await ask(address, said)).startswith(b"HTTP/1.1 ")
+        assert (await ask(address, sent)).startswith(b"HTTP/1.1 ")
 
 
 @pytest.mark.usefixtures("patient")
@@ -127,7 +129,7 @@ async def test_a_big_answer_arrives_whole(sample: SampleApp) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("sent", "status"),
     [
         (get(version=b"2.0"), b"505"),
         (upgrade() + b"\x81\x82" + MASK + b"hi", b"400"),
@@ -137,9 +139,9 @@ async def test_a_big_answer_arrives_whole(sample: SampleApp) -> None:
     ],
     ids=["HTTP/2", "frame before the handshake", "non-ASCII protocol", "non-ASCII connection", "huge header"],
 )
-async def test_what_is_refused_is_told_so(sample: SampleApp, said: bytes, status: bytes) -> None:
+async def test_a_refused_request_gets_a_status(sample: SampleApp, sent: bytes, status: bytes) -> None:
     async with running(sample.app) as address:
-        assert (await ask(address, said)).startswith(b"HTTP/1.1 " + status)
+        assert (await ask(address, sent)).startswith(b"HTTP/1.1 " + status)
 
 
 async def test_a_frame_that_comes_before_the_handler_accepts_is_refused(sample: SampleApp) -> None:
@@ -152,9 +154,9 @@ async def test_a_frame_that_comes_before_the_handler_accepts_is_refused(sample: 
 
 
 async def test_an_upgrade_to_http2_is_answered_in_http1(sample: SampleApp) -> None:
-    said = get(b"Connection: close, Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
+    sent = get(b"Connection: close, Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
     async with running(sample.app) as address:
-        assert (await ask(address, said)).startswith(b"HTTP/1.1 200")
+        assert (await ask(address, sent)).startswith(b"HTTP/1.1 200")
 
 
 async def test_compression_is_not_agreed_to(sample: SampleApp) -> None:
@@ -242,11 +244,11 @@ async def test_a_reader_of_frames_that_is_suddenly_gone_is_no_error(
     assert errors_in(caplog) == []
 
 
-@pytest.mark.parametrize("said", [upgrade(), get(target=b"/big")], ids=["WebSocket", "big answer"])
-async def test_a_client_that_does_not_read_hardly_delays_a_stop(sample: SampleApp, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [upgrade(), get(target=b"/big")], ids=["WebSocket", "big answer"])
+async def test_a_client_that_does_not_read_hardly_delays_a_stop(sample: SampleApp, sent: bytes) -> None:
     async with running(sample.app, within_s=2.0) as address:
         stream = await connect(address)
-        await stream.send_all(said)
+        await stream.send_all(sent)
         await read_until(stream, b"HTTP/1.1")
     await stream.aclose()
 
@@ -280,7 +282,7 @@ async def test_a_request_under_way_is_answered_after_the_stop(sample: SampleApp)
         nursery.start_soon(read_the_answer)
 
 
-async def test_a_free_port_is_picked_and_told(sample: SampleApp) -> None:
+async def test_a_free_port_is_picked_and_reported(sample: SampleApp) -> None:
     async with running(sample.app, "127.0.0.1:0") as address:
         host, port = address.split(":")
         assert (host, port != "0", await is_alive(address)) == ("127.0.0.1", True, True)

@@ -1,4 +1,4 @@
-"""/uploads/: what is asked of the control, and what visitors are answered."""
+"""/uploads/: the calls of UploadControl, and the answers."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ from agent.model.upload import UploadFileState
 from agent.model.views import UploadFilesPage, UploadFilesQuery, UploadsPage, UploadsQuery
 from tests.web.fake_control import A_JOB, A_JOB_FILE, FOREIGN_PEER, FakeControl, client_of
 from web.auth import Access
-from web.uploads import read_order
+from web.uploads import read_create_upload
 
 TOKEN = "the-only-secret"  # noqa: S105  of this test
 ORDER = {"source_folder": "/media/day1", "destination_bucket": "archive"}
@@ -47,12 +47,12 @@ async def test_a_job_is_created_and_named() -> None:
         assert await answer.get_json() == {"upload_id": A_JOB.id, "status": "created"}
         assert answer.headers["Location"] == f"/uploads/{A_JOB.id}"
         assert answer.headers["Cache-Control"] == "no-store"
-    assert [order.pattern for order in control.uploads.orders] == [None, "*.mxf", None]
-    assert control.uploads.orders[0] == CreateUpload("/media/day1", "archive")
+    assert [order.pattern for order in control.uploads.created] == [None, "*.mxf", None]
+    assert control.uploads.created[0] == CreateUpload("/media/day1", "archive")
     assert (await client.post("/uploads", data=json.dumps(ORDER))).status_code == 201
 
 
-async def test_how_a_job_stands() -> None:
+async def test_the_state_of_a_job() -> None:
     answer = await client_of(FakeControl()).get(f"/uploads/{A_JOB.id}")
     assert (answer.status_code, await answer.get_json()) == (200, JOB_BODY)
 
@@ -114,7 +114,7 @@ async def test_a_job_is_stopped() -> None:
         (Unavailable(), 503),
     ],
 )
-async def test_what_the_desk_refuses_is_a_problem(refusal: Exception, code: int) -> None:
+async def test_a_refusal_of_control_is_a_problem(refusal: Exception, code: int) -> None:
     control = FakeControl()
     control.uploads.refusal = refusal
     client = client_of(control)
@@ -163,7 +163,7 @@ async def test_what_is_wrong_in_the_body_is_named(body: object, reason: str) -> 
     answer = await post(client_of(control), body)
     assert answer.status_code == 422
     assert reason in (await answer.get_json(force=True))["detail"]
-    assert control.uploads.orders == []
+    assert control.uploads.created == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff", b"[" * 60_000])
@@ -171,7 +171,7 @@ async def test_a_body_that_is_no_object_is_a_bad_request(body: bytes) -> None:
     control = FakeControl()
     answer = await client_of(control).post("/uploads/", data=body)
     assert answer.status_code == 400
-    assert control.uploads.orders == []
+    assert control.uploads.created == []
 
 
 JSON = st.recursive(
@@ -185,9 +185,9 @@ MEMBERS = st.sampled_from(["source_folder", "destination_bucket", "pattern", "ot
     st.binary(max_size=40)
     | (st.dictionaries(MEMBERS, JSON) | JSON).map(lambda body: json.dumps(body).encode())
 )
-def test_no_body_leads_to_anything_but_an_order_or_a_refusal(body: bytes) -> None:
+def test_no_body_leads_to_anything_but_a_job_or_a_refusal(body: bytes) -> None:
     try:
-        order = read_order(body)
+        order = read_create_upload(body)
     except (BadRequest, UnprocessableEntity):
         return
     assert order.source_folder.startswith("/")
@@ -201,7 +201,7 @@ async def test_jobs_are_commands_and_need_the_token_and_our_own_page() -> None:
     for headers, code in (({}, 401), (foreign, 403)):
         assert (await post(client, ORDER, headers=headers)).status_code == code
         assert (await client.delete("/uploads/x", headers=headers)).status_code == code
-    assert (control.uploads.orders, control.uploads.stopped) == ([], [])
+    assert (control.uploads.created, control.uploads.stopped) == ([], [])
     assert (await client.get("/uploads/")).status_code == 200
     assert (await post(client, ORDER, headers=mine)).status_code == 201
     outside = client_of(control, Access(loopback=False, token=TOKEN))

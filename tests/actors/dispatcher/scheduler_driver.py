@@ -343,11 +343,11 @@ class Dispatching:
         job = self.scheduler.jobs.get(file_id)
         if job is None:
             assert self.delivered[file_id] == file
-            assert row.status is Status.COMPLETED
+            assert row.current.status is Status.COMPLETED
         elif not self.case(job).superseded:
             assert job.file == file
-            assert row.status is self.status(job)
-            assert row.attempts == job.attempts
+            assert row.current.status is self.status(job)
+            assert row.current.attempts == job.attempts
         else:
             assert job.successor == file
 

@@ -22,7 +22,7 @@ from agent.messages.channels import BroadcasterInbox
 from agent.messages.runtime import Reload
 from agent.model.transfer import Status
 from agent.worker_pool import WorkerPool
-from tests.fakes import FakeLedger
+from tests.fakes import FakeJournal
 from tests.samples import ROUTE, a_file
 from tests.web.harness import SOON_S, open_websocket, read_until, running
 from tests.web.hostile import upgrade
@@ -36,20 +36,20 @@ UPDATES = 50
 
 
 @asynccontextmanager
-async def a_house() -> AsyncIterator[tuple[str, trio.MemorySendChannel[BroadcasterInbox]]]:
+async def web_server() -> AsyncIterator[tuple[str, trio.MemorySendChannel[BroadcasterInbox]]]:
     """The address of its page, and the broadcaster's inbox."""
-    facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](256)
+    events_in, events_out = trio.open_memory_channel[BroadcasterInbox](256)
     reloads_in, _ = trio.open_memory_channel[Reload](1)
-    view, ledger = StatusModel(), FakeLedger()
-    control = Control(facts_in, reloads_in, ledger, bytes, tuple, UploadControl(ledger, WorkerPool("")))
+    view, journal = StatusModel(), FakeJournal()
+    control = Control(events_in, reloads_in, journal, bytes, tuple, UploadControl(journal, WorkerPool("")))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(broadcaster.run, facts_out, view, Metrics(view, "1.0"))
-        await facts_in.send(GenerationStarted((ROUTE,), 1.0))
-        await facts_in.send(
+        nursery.start_soon(broadcaster.run, events_out, view, Metrics(view, "1.0"))
+        await events_in.send(GenerationStarted((ROUTE,), 1.0))
+        await events_in.send(
             StatusesChanged(tuple(StatusChanged(file.id, Status.READY, 1.0, file) for file in FILES))
         )
         async with running(create_app(control, Access(loopback=True))) as address:
-            yield address, facts_in
+            yield address, events_in
         nursery.cancel_scope.cancel()
 
 
@@ -105,14 +105,14 @@ async def test_every_subscriber_receives_every_update_though_one_never_reads(
     monkeypatch.setattr(broadcaster, "PER_SUBSCRIBER_S", 0.0)
     monkeypatch.setattr(hardening, "SEND_S", 1000.0)  # it is not patience that runs out
     with trio.fail_after(SOON_S * 3):
-        async with a_house() as (address, facts):
+        async with web_server() as (address, events):
             deaf = await deaf_visitor(address)
             async with deaf, trio.open_nursery() as subscribers:
                 for _ in range(VISITORS):
                     await subscribers.start(FeedClient(str(UPDATES)).receive_all, address, path)
                 for number in range(1, UPDATES + 1):
                     moved = (StatusChanged(file.id, Status.READY, 1.0, why=str(number)) for file in FILES)
-                    await facts.send(StatusesChanged(tuple(moved)))
+                    await events.send(StatusesChanged(tuple(moved)))
                     await trio.sleep(0.02)
                 received = b"".join([bytes(data) async for data in deaf])
     assert 0 < received.count(b'"type":"update"') < UPDATES

@@ -70,7 +70,7 @@ def test_a_finished_file_with_other_bytes_behind_it_is_never_held_back(name: str
 
 @pytest.mark.parametrize("content", [b"", bytes(100_000), b"plain text\n" * 9, b"\x06\x0e\x2b\x34"])
 def test_what_is_no_container_is_unknown(content: bytes) -> None:
-    assert verdict_of(content).detail == "not a container known here"
+    assert verdict_of(content).detail == "not a known container"
 
 
 ENDLESS = {

@@ -88,7 +88,7 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_file_of_too_many_parts_is_given_up(name: str) -> None:
     file = Memory(ENDLESS[name])
-    assert judge(file) == ContainerVerdict(UNKNOWN, "too many parts to look at them all")
+    assert judge(file) == ContainerVerdict(UNKNOWN, "too many parts to read them all")
     assert file.read_bytes <= MAX_READ_BYTES
 
 

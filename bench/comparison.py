@@ -88,7 +88,7 @@ def move(comparison: Comparison, rounds: Rounds) -> Figures:
         f"## {workload.name}: {workload.count} files, {workload.total_bytes / 1e6:,.0f} MB, rounds: {turns}\n"
     )
     table(comparison.head, [_row(comparison, subject, took) for subject in comparison.subjects])
-    emit(f"{link_note}{TIMES} RunTime {time.monotonic() - began_s:.0f} s; load at its end {load()}.\n")
+    emit(f"{link_note}{TIMES} Took {time.monotonic() - began_s:.0f} s; load at its end {load()}.\n")
     agents = (subject for subject in comparison.subjects if subject.is_ours)
     return {
         f"{subject.name}: {column}": statistics.median(shares)

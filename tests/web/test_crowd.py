@@ -19,7 +19,6 @@ from agent.control.service import Control
 from agent.control.uploads import UploadControl
 from agent.messages.broadcaster import GenerationStarted, StatusChanged, StatusesChanged
 from agent.messages.channels import BroadcasterInbox
-from agent.messages.runtime import Reload
 from agent.model.transfer import Status
 from agent.worker_pool import WorkerPool
 from tests.fakes import FakeJournal
@@ -39,7 +38,7 @@ UPDATES = 50
 async def web_server() -> AsyncIterator[tuple[str, trio.MemorySendChannel[BroadcasterInbox]]]:
     """The address of its page, and the broadcaster's inbox."""
     events_in, events_out = trio.open_memory_channel[BroadcasterInbox](256)
-    reloads_in, _ = trio.open_memory_channel[Reload](1)
+    reloads_in, _ = trio.open_memory_channel[None](1)
     view, journal = StatusModel(), FakeJournal()
     control = Control(events_in, reloads_in, journal, bytes, tuple, UploadControl(journal, WorkerPool("")))
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Reception of those who ask for uploads."""
+"""Upload jobs: create, list and stop them."""
 
 import time
 import uuid
@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from agent.config.sections import Config
 from agent.config.uploads import upload_route
 from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTimeout, Unavailable
+from agent.journal import uploads
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.messages.upload_manager import UploadJobsChanged, UploadManagerInbox
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 @frozen
 class CreateUpload:
-    """What somebody wants uploaded; `source_folder` is an absolute path."""
+    """The request for an upload job; `source_folder` is an absolute path."""
 
     source_folder: str
     destination_bucket: str
@@ -46,29 +47,30 @@ class CreateUpload:
 
 @define
 class UploadControl:
-    """Raises, from everything: Busy: the journal cannot be read or written just now."""
+    """Every method raises `Unavailable` when the journal cannot be read or written."""
 
     _journal: JournalClient
     _workers: WorkerPool
     _manager: trio.MemorySendChannel[UploadManagerInbox] | None = field(default=None, init=False)
     _config: Config | None = field(default=None, init=False)
 
-    def connect(self, keeper: trio.MemorySendChannel[UploadManagerInbox], config: Config) -> None:
-        """From now on this generation keeps the jobs."""
+    def connect(self, manager: trio.MemorySendChannel[UploadManagerInbox], config: Config) -> None:
+        """Use the upload manager of this generation from now on."""
         self.close()
-        self._manager, self._config = keeper, config
+        self._manager, self._config = manager, config
 
     def close(self) -> None:
-        """Nobody is received any more."""
+        """No upload manager runs: `add` raises `Unavailable`."""
         if self._manager is not None:
             self._manager.close()
         self._manager = self._config = None
 
-    async def add(self, order: CreateUpload) -> str:
-        """The id of a new job, which is written down and will be carried out, whatever happens.
+    async def add(self, create: CreateUpload) -> str:
+        """Create a job and return its id. The journal holds it then, so it is executed even after a crash.
 
         Raises:
-            Refused: the folder or the bucket cannot be used. Unanswered: that cannot be found out just now.
+            InvalidRequest: the folder or the bucket cannot be used.
+            StorageTimeout: one of them does not answer.
             Conflict: too many jobs are active.
         """
         if self._config is None:
@@ -78,57 +80,62 @@ class UploadControl:
             raise InvalidRequest(
                 "uploads are off: name the folders that may be read as roots in section [uploads]"
             )
-        active = [
-            job for job in await journaled(self._journal.uploads.needing_cleanup()) if not job.state.is_end
-        ]
-        if len(active) >= MAX_ACTIVE:
-            raise Conflict(f"{len(active)} upload jobs are active: wait until one ends, or stop one")
-        folder = await self._folder(order.source_folder, config)
+        await self._check_active_limit()
+        folder = await self._folder(create.source_folder, config)
         at = time.time()
         name = str(uuid.uuid4())
-        bucket, pattern = order.destination_bucket, order.pattern
+        bucket, pattern = create.destination_bucket, create.pattern
         job = UploadJob(name, folder, bucket, pattern, UploadState.PENDING, at, at)
         await self._check_bucket(job, config)
-        await journaled(self._journal.uploads.add(job))
+        await journaled(self._journal.write(uploads.add, job))
         self._notify_manager()
         return job.id
 
     async def find(self, upload_id: str) -> UploadJob:
-        """Raises: Unknown."""
-        job = await journaled(self._journal.uploads.find(upload_id))
+        """Raises: NotFound."""
+        job = await journaled(self._journal.read(uploads.find, upload_id))
         if job is None:
             raise NotFound(f"no upload job has the id {upload_id!r}")
         return job
 
     async def page(self, query: UploadsQuery) -> UploadsPage:
-        return await journaled(self._journal.uploads.page(query))
+        return await journaled(self._journal.read(uploads.page, query))
 
     async def files(self, query: UploadFilesQuery) -> UploadFilesPage:
-        """Raises: Unknown."""
+        """Raises: NotFound."""
         await self.find(query.upload_id)
-        return await journaled(self._journal.uploads.files_page(query))
+        return await journaled(self._journal.read(uploads.files_page, query))
 
     async def stop(self, upload_id: str) -> None:
-        """What has been delivered stays, what is being copied is stopped and put away.
+        """Stop a job: running copies are aborted, delivered files stay.
 
         Raises:
-            Unknown. Conflict: it has ended already.
+            NotFound. Conflict: it has ended already.
         """
-        if not await journaled(self._journal.uploads.stop(upload_id, STOPPED, time.time())):
+        if not await journaled(self._journal.write(uploads.stop, upload_id, STOPPED, time.time())):
             job = await self.find(upload_id)
             raise Conflict(f"the upload job has ended already, it is {job.state.value}")
         self._notify_manager()
 
     def _notify_manager(self) -> None:
-        """It reads the journal; where there is none just now, the next one reads it when it begins."""
+        """The manager reads the job from the journal; one that is not running yet reads it when it starts."""
         if self._manager is not None:
             self._manager.send_nowait(UploadJobsChanged())
+
+    async def _check_active_limit(self) -> None:
+        active = [
+            job
+            for job in await journaled(self._journal.write(uploads.needing_cleanup))
+            if not job.state.is_end
+        ]
+        if len(active) >= MAX_ACTIVE:
+            raise Conflict(f"{len(active)} upload jobs are active: wait until one ends, or stop one")
 
     async def _folder(self, path: str, config: Config) -> str:
         roots = config.uploads.roots
         try:
             found = await self._workers.ask(
-                ResolveFolder(path, roots), FolderResolved, silence_s=FOLDER_TIMEOUT_S
+                ResolveFolder(path, roots), FolderResolved, stall_timeout_s=FOLDER_TIMEOUT_S
             )
         except StallTimeout:
             raise StorageTimeout(f"source_folder: no answer within {FOLDER_TIMEOUT_S:g} s") from None
@@ -148,11 +155,11 @@ class UploadControl:
         return found.path
 
     async def _check_bucket(self, job: UploadJob, config: Config) -> None:
-        """Asked as the storage monitor will ask."""
+        """Probes the bucket as the storage monitor will do it."""
         plan = config.plan([upload_route(job, config.uploads)])
         request = ProbeDestination(plan.destination, plan.marker, None, plan.s3)
         try:
-            await self._workers.ask(request, Probed, silence_s=plan.probe_timeout_s)
+            await self._workers.ask(request, Probed, stall_timeout_s=plan.probe_timeout_s)
         except StallTimeout:
             raise StorageTimeout(f"destination_bucket: no answer within {plan.probe_timeout_s:g} s") from None
         except Fault as fault:
@@ -168,7 +175,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 async def journaled(operation: Awaitable[T]) -> T:
-    """The result of a journal operation. Raises: Busy: the journal cannot be read or written just now."""
+    """The result of a journal operation. Raises: Unavailable: the journal cannot be read or written."""
     try:
         return await operation
     except JournalError as error:

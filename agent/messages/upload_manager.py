@@ -4,18 +4,17 @@ from attrs import frozen
 
 from agent.messages.broadcaster import (
     RouteRemoved,
-    SourceState,
     StatusChanged,
     StatusesChanged,
     TransferProgress,
     Untracked,
 )
-from agent.messages.dispatcher import DestinationState
+from agent.messages.dispatcher import DestinationState, SourceState
 
 
 @frozen
 class UploadJobsChanged:
-    """Upload jobs were added or stopped: the journal knows which."""
+    """Upload jobs were added or stopped; the journal says which."""
 
 
 UploadEvent = (

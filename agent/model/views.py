@@ -1,4 +1,4 @@
-"""What visitors see: the page, the command line and monitoring read nothing else."""
+"""The views of the read model: the page, the command line and monitoring read nothing else."""
 
 from typing import Literal
 
@@ -12,9 +12,9 @@ from agent.model.upload import UploadFile, UploadFileState, UploadJob
 
 @frozen(weakref_slot=False)
 class FileStatus:
-    """How a file stands and how far its transfer has come, or how it ended.
+    """The status of a file, and how far its transfer has come or how it ended.
 
-    `source` is the route's. `error` and `why` are one line of text each.
+    `source` is the route's folder. `error` and `why` are one line of text each.
     """
 
     route: str
@@ -33,27 +33,23 @@ class FileStatus:
     hash: str | None = None
 
 
-@frozen(weakref_slot=False)  # noqa: PLR0904  properties: one for each field of a file
+@frozen(weakref_slot=False)
 class FileView:
-    """One file as visitors see it.
+    """One file as clients see it: the only source of a file's row, in JSON, metrics and logic alike.
 
-    There may be a million of them, most of which wait: all that wait alike share one course, and what can be
-    worked out is not kept.
+    Of a million files most wait. Files that wait for the same reason share one `current` object, and what the
+    signature tells is not stored again: both keep a row small.
     """
 
     id: str
     path: str
     packed_signature: bytes = field(converter=bytes, alias="signature")
     discovered_at: float
-    course: FileStatus
-
-    @property
-    def route(self) -> str:
-        return self.course.route
+    current: FileStatus
 
     @property
     def file_path(self) -> str:
-        return f"{self.course.source}/{self.path}"
+        return f"{self.current.source}/{self.path}"
 
     @property
     def size_bytes(self) -> int:
@@ -62,54 +58,6 @@ class FileView:
     @property
     def mtime_at(self) -> float:
         return signature_from_bytes(self.packed_signature).mtime_ns / 1e9
-
-    @property
-    def status(self) -> Status:
-        return self.course.status
-
-    @property
-    def why(self) -> str:
-        return self.course.why
-
-    @property
-    def until_at(self) -> float | None:
-        return self.course.until_at
-
-    @property
-    def copied_bytes(self) -> int:
-        return self.course.copied_bytes
-
-    @property
-    def verified_bytes(self) -> int:
-        return self.course.verified_bytes
-
-    @property
-    def attempts(self) -> int:
-        return self.course.attempts
-
-    @property
-    def error(self) -> str | None:
-        return self.course.error
-
-    @property
-    def started_at(self) -> float | None:
-        return self.course.started_at
-
-    @property
-    def completed_at(self) -> float | None:
-        return self.course.completed_at
-
-    @property
-    def destination_path(self) -> str | None:
-        return self.course.destination_path
-
-    @property
-    def verified_level(self) -> VerifyLevel | None:
-        return self.course.verified_level
-
-    @property
-    def hash(self) -> str | None:
-        return self.course.hash
 
 
 @frozen
@@ -121,7 +69,7 @@ class Outage:
 
 @frozen
 class RouteView:
-    """One route as visitors see it. `counts` by status value; `rate_bytes_s` over the last seconds."""
+    """One route as clients see it. `counts` by status value; `rate_bytes_s` over the last seconds."""
 
     name: str
     source: str
@@ -134,7 +82,7 @@ class RouteView:
     outage: Outage | None
     checked: bool  # False until the destination was probed for the first time
     scanned: bool  # False until its source was listed for the first time
-    recovered: bool  # False until what earlier runs left at the destination was finished or put away
+    recovered: bool  # False until recovery has completed or removed what earlier runs left there
     source_error: str | None
     source_free_bytes: int | None
     destination_free_bytes: int | None
@@ -146,7 +94,7 @@ class RouteView:
 
 @frozen
 class Event:
-    """A line for the page: a crash that was survived, a rejected configuration, a journal in trouble."""
+    """A line for the page: an actor crashed, a configuration was rejected, the journal cannot be written."""
 
     at: float
     level: Literal["warning", "error"]
@@ -155,10 +103,10 @@ class Event:
 
 @frozen(eq=False)
 class Snapshot:
-    """All that a visitor needs to start; `files` holds the tracked ones and the last 100 completed.
+    """The first item of a feed; `files` holds the tracked ones and the last 100 completed.
 
-    `journal_error`: why nothing can be written down just now, None: it can. News (this and `Update`) are the
-    same only if identical: what is made of them once for all visitors is kept by that.
+    `journal_error`: why the journal cannot be written, None: it can. This and `Update` compare by identity:
+    web/message_cache.py keeps one encoded message per object.
     """
 
     seq: int
@@ -207,7 +155,7 @@ class HistoryRow:
 
 @frozen
 class HistoryQuery:
-    """Which rows: ended in [since_at, until_at), newest first, at most `limit`, older than `before_id`."""
+    """Rows that ended in [since_at, until_at): newest first, at most `limit`, older than `before_id`."""
 
     since_at: float | None = None
     until_at: float | None = None

@@ -11,13 +11,24 @@ import trio
 import xxhash
 from attrs import define
 
+from agent.journal import routes, transfers
 from agent.journal.journal import Journal
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.source_file import FileVersion, Signature
+from agent.model.transfer import TransferResult, VerifiedTransfer
 from agent.protocol.replies import Probed, Reply, VerifyResult
 from agent.protocol.requests import FindDestination, Request, VerifyFile
 from agent.worker_pool import OnReply, WorkerPool, ignore
-from tests.cli.cli_agents import ROUTE, configured, invoke, listing, running, told, wait_until, workers_reaped
+from tests.cli.cli_agents import (
+    ROUTE,
+    configured,
+    invoke,
+    listing,
+    output_of,
+    running,
+    wait_until,
+    workers_reaped,
+)
 
 CONTENT = b"content"
 LATER_AT = 1_767_225_600.0  # 2026-01-01T00:00:00Z
@@ -58,11 +69,13 @@ class Home:
         (self.path / "state").mkdir(exist_ok=True)
         journal = Journal.open(str(self.path / "state"))
         file = FileVersion(path, route, path, Signature(1, 2, len(content), 4, 5), 1.0)
-        transfer = journal.begin(file, "/src", str(destination), "p", 1.0)
-        journal.mark_verified(transfer.id, path, f"xxh128:{xxhash.xxh3_128_hexdigest(content)}", "read_back")
-        journal.finish(transfer.id, "delivered", 1, None, at, str(arrived))
+        begun = journal.write(transfers.begin_or_resume, {"p": file}, "/src", str(destination), 1.0)
+        (transfer,) = begun.values()
+        digest = f"xxh128:{xxhash.xxh3_128_hexdigest(content)}"
+        journal.write(transfers.mark_verified, [VerifiedTransfer(transfer.id, path, digest, "read_back")])
+        journal.write(transfers.finish, [TransferResult(transfer.id, "delivered", 1, None, at, str(arrived))])
         if mount_point:
-            journal.remember_mount(str(destination), mount_point)
+            journal.write(routes.remember_mount, str(destination), mount_point)
         journal.close()
         os.sync()
         return arrived
@@ -75,7 +88,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def wrong(home: Home, *options: str) -> list[str]:
-    """What is said when something is wrong."""
+    """The output when something is wrong."""
     result = invoke("-c", home.config, "verify", *options)
     assert (result.exit_code, result.stderr) == (1, "")
     return result.stdout.splitlines()
@@ -85,7 +98,7 @@ def test_what_is_as_it_was_delivered_needs_one_line(home: Home) -> None:
     home.deliver("a.mxf")
     home.deliver("day/b.mxf", b"x" * 2_000_000)
     before = listing(home.path / "out"), (home.path / "state" / "journal.db").read_bytes()
-    said = told("-c", home.config, "verify")
+    said = output_of("-c", home.config, "verify")
     assert said == "2 files, 1.9 MiB: 2 verified, 0 altered, 0 missing, 0 unreadable\n"
     assert before == (listing(home.path / "out"), (home.path / "state" / "journal.db").read_bytes())
 
@@ -109,7 +122,7 @@ def test_each_thing_that_is_wrong_is_named(home: Home) -> None:
     ]
 
 
-def test_machines_are_told_in_one_piece(home: Home) -> None:
+def test_the_json_report_is_one_object(home: Home) -> None:
     name = os.fsdecode(b"caf\xe9.mxf")
     home.deliver(name).unlink()
     (said,) = wrong(home, "--json")
@@ -131,12 +144,12 @@ def test_only_what_was_asked_for_is_read(home: Home) -> None:
     home.deliver("new.mxf")
     home.deliver("new.wav", to="out2", route="wav")
     config = home.config
-    assert told("-c", config, "verify").startswith("3 files")
-    assert told("-c", config, "verify", "--since", "2026-01-01T00:00:00Z").startswith("2 files")
-    assert told("-c", config, "verify", "--route", "wav").startswith("1 file")
+    assert output_of("-c", config, "verify").startswith("3 files")
+    assert output_of("-c", config, "verify", "--since", "2026-01-01T00:00:00Z").startswith("2 files")
+    assert output_of("-c", config, "verify", "--route", "wav").startswith("1 file")
     home.deliver("half an hour old.mxf", at=time.time() - 1800)
-    assert told("-c", config, "verify", "--since", "1h").startswith("1 file")
-    assert told("-c", config, "verify", "--since", "10m").startswith("0 files")
+    assert output_of("-c", config, "verify", "--since", "1h").startswith("1 file")
+    assert output_of("-c", config, "verify", "--since", "10m").startswith("0 files")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +173,7 @@ def test_without_a_journal_nothing_is_known_and_nothing_made(home: Home) -> None
     assert not state.exists()
 
 
-def test_a_destination_that_is_not_there_is_said_once_and_the_next_one_read(home: Home) -> None:
+def test_a_missing_destination_is_reported_once_and_the_next_one_is_read(home: Home) -> None:
     for name in "ab":
         home.deliver(f"{name}.mxf", to="gone")
     home.deliver("c.mxf")
@@ -168,7 +181,7 @@ def test_a_destination_that_is_not_there_is_said_once_and_the_next_one_read(home
     gone = home.path / "gone"
     why = f"{gone} does not exist: mount the share, or make the folder"
     assert wrong(home) == [
-        f"{gone}: unmounted: {why}; 2 files not looked at",
+        f"{gone}: unmounted: {why}; 2 files not examined",
         "3 files, 21 B: 1 verified, 0 altered, 0 missing, 2 unreadable",
     ]
 
@@ -193,8 +206,8 @@ def test_it_works_beside_a_running_agent(home: Home) -> None:
         (home.path / name).mkdir()
     with running(home.config):
         (home.path / "in" / "clip.bin").write_bytes(CONTENT)
-        wait_until(lambda: "delivered" in told("-c", home.config, "history"))
-        assert told("-c", home.config, "verify").startswith("1 file, 7 B: 1 verified")
+        wait_until(lambda: "delivered" in output_of("-c", home.config, "history"))
+        assert output_of("-c", home.config, "verify").startswith("1 file, 7 B: 1 verified")
         (home.path / "out" / "clip.bin").write_bytes(b"other")
         assert wrong(home)[0].endswith("size: 5 bytes instead of 7")
 
@@ -206,13 +219,13 @@ def answered(
     asked: list[tuple[str, float]] = []
 
     async def ask(
-        _: WorkerPool, request: Request, expected: type, *, silence_s: float, on_reply: OnReply = ignore
+        _: WorkerPool, request: Request, expected: type, *, stall_timeout_s: float, on_reply: OnReply = ignore
     ) -> Reply:
         del expected, on_reply
         await trio.lowlevel.checkpoint()
         assert isinstance(request, VerifyFile | FindDestination)
         key = request.name if isinstance(request, VerifyFile) else request.root.rpartition("/")[2]
-        asked.append((key, silence_s))
+        asked.append((key, stall_timeout_s))
         usual = VerifyResult("verified") if isinstance(request, VerifyFile) else Probed(1, "/", 5, 5)
         answer = answers.get(key, usual)
         if isinstance(answer, Exception):
@@ -234,7 +247,7 @@ def test_a_destination_that_hangs_is_left_after_its_stall_timeout(
     asked = answered({stuck: trio.TooSlowError()}, monkeypatch)
     left = 3 if stuck == "out" else 2
     assert wrong(home) == [
-        f"{home.path}/out: hung: no answer in 7 s; {left} files not looked at",
+        f"{home.path}/out: hung: no answer in 7 s; {left} files not examined",
         f"4 files, 28 B: {4 - left} verified, 0 altered, 0 missing, {left} unreadable",
     ]
     assert ("c.mxf", 7.0) not in asked
@@ -245,7 +258,7 @@ def test_a_destination_that_goes_away_meanwhile_is_left(home: Home, monkeypatch:
     for name in "ab":
         home.deliver(f"{name}.mxf")
     answered({"a.mxf": Fault.outage(OutageReason.UNMOUNTED, "gone")}, monkeypatch)
-    assert wrong(home)[0] == f"{home.path}/out: unmounted: gone; 2 files not looked at"
+    assert wrong(home)[0] == f"{home.path}/out: unmounted: gone; 2 files not examined"
 
 
 def test_a_worker_that_dies_costs_one_file(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,4 +274,4 @@ def test_a_worker_that_dies_costs_one_file(home: Home, monkeypatch: pytest.Monke
 def test_without_any_worker_nothing_can_be_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.deliver("a.mxf")
     answered({"out": Fault(FaultKind.WORKER, "no worker process can be started")}, monkeypatch)
-    assert wrong(home)[0] == f"{home.path}/out: no worker process can be started; 1 file not looked at"
+    assert wrong(home)[0] == f"{home.path}/out: no worker process can be started; 1 file not examined"

@@ -25,7 +25,7 @@ from agent import log
 from agent.actors.copier_pool import follow, recovery, task, transfer
 from agent.actors.dispatcher import batching
 from agent.actors.storage_monitor import availability
-from agent.journal import journal
+from agent.journal import transfers
 from agent.runtime import supervisor
 from agent.worker import server
 from tests.crash.fork_server import ForkedWorker
@@ -69,9 +69,11 @@ class Zygote:
     def house(self, folder: Path) -> int:
         return self._fork({"role": "house", "folder": str(folder), "address": self.address})
 
-    def worker(self, folder: Path, claims: str) -> ForkedWorker:
+    def worker(self, folder: Path, lock_path: str) -> ForkedWorker:
         (stdin_out, stdin_in), (stdout_out, stdout_in) = os.pipe(), os.pipe()
-        pid = self._fork({"role": "worker", "folder": str(folder), "claims": claims}, (stdin_out, stdout_in))
+        pid = self._fork(
+            {"role": "worker", "folder": str(folder), "lock_path": lock_path}, (stdin_out, stdout_in)
+        )
         os.close(stdin_out)
         os.close(stdout_in)
         stdin, stdout = trio.lowlevel.FdStream(stdin_in), trio.lowlevel.FdStream(stdout_out)
@@ -116,7 +118,7 @@ def _become(message: Mapping[str, str], pipes: list[int]) -> NoReturn:
         if message["role"] == "house":
             Path(EXIT_CODE).write_text(str(_live(folder, Zygote(message["address"]))))
         else:
-            _work(folder, message["claims"])
+            _work(folder, message["lock_path"])
     except BaseException:  # noqa: BLE001  whatever it is, the loop of the zygote is not where it may go
         traceback.print_exc()
     os._exit(1)
@@ -124,12 +126,12 @@ def _become(message: Mapping[str, str], pipes: list[int]) -> NoReturn:
 
 def _live(folder: Path, zygote: Zygote) -> int:
     async def open_process(command: list[str], **_: object) -> Any:  # noqa: ANN401  what a house needs of it
-        return zygote.worker(folder, claims=command[-1])
+        return zygote.worker(folder, lock_path=command[-1])
 
     for place, name, stand_in in (
         (trio.lowlevel, "open_process", open_process),
         *((place, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES) for place in (transfer, task, follow)),
-        (journal, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
+        (transfers, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
         (recovery, "AGAIN_S", SWEEP_EVERY_S),
         (availability, "SLOWEST_PROBE_S", SLOWEST_PROBE_S),
         (batching, "FEW", 1 if (folder / LOTS).exists() else batching.MAX_UNBATCHED),
@@ -145,12 +147,12 @@ def _live(folder: Path, zygote: Zygote) -> int:
         listening.close()
 
 
-def _work(folder: Path, claims: str) -> None:
+def _work(folder: Path, lock_path: str) -> None:
     with (folder / WORKERS).open("a") as pids:
         pids.write(f"{os.getpid()}\n")
     faulty_worker.shrink_blocks()
     faulty_worker.spoil(FileTroubles(folder / SCRIPT))
-    sys.argv[1:] = [claims]
+    sys.argv[1:] = [lock_path]
     server.main()
 
 

@@ -13,6 +13,7 @@ from attrs import define, field
 from agent.config.load import load
 from agent.config.sections import Config
 from agent.control.service import Control
+from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.model.transfer import BLOCK_BYTES, Status
 from agent.model.views import Event, Feed, FileView, RouteView, Snapshot
@@ -72,11 +73,11 @@ class Picture:
 
     def are(self, status: Status) -> bool:
         """Whether every file has this status."""
-        return all(file.status is status for file in self.files.values())
+        return all(file.current.status is status for file in self.files.values())
 
     def status(self, path: str) -> Status | None:
         file = self.find(path)
-        return file.status if file else None
+        return file.current.status if file else None
 
 
 @define
@@ -84,19 +85,19 @@ class Running:
     """A house that lives, and how to wait until it shows something."""
 
     folder: Path
-    household: Runtime
+    runtime: Runtime
     ended: trio.Event = field(factory=trio.Event)
 
     @property
-    def desk(self) -> Control:
-        return self.household.desk
+    def control(self) -> Control:
+        return self.runtime.control
 
     async def until(self, is_so: Callable[[Picture], bool]) -> Picture:
         """The first picture of which this is so; comes back whenever its feed is closed."""
         with trio.fail_after(PATIENCE_S):
             while True:
                 picture = Picture()
-                async with self.desk.feed() as feed:
+                async with self.control.feed() as feed:
                     async for news in feed:
                         picture.take_in(news)
                         if is_so(picture):
@@ -110,18 +111,18 @@ class Running:
 
     async def file_id(self, path: str) -> str:
         """Of a file that visitors know already."""
-        return next(file.id for file in (await self.desk.snapshot()).files if file.path == path)
+        return next(file.id for file in (await self.control.snapshot()).files if file.path == path)
 
     async def stop(self) -> int:
         """Tell it to stop as a signal would; the exit code."""
-        self.household.stop()
+        self.runtime.stop()
         return await self.end()
 
     async def end(self) -> int:
         """Wait for its end; the exit code."""
         with trio.fail_after(PATIENCE_S):
             await self.ended.wait()
-        return self.household.exit_code
+        return self.runtime.exit_code
 
 
 def write_config(folder: Path, more: str = "", **keys: object) -> Path:
@@ -158,11 +159,11 @@ def no_log(_: Config) -> None:
 async def running(folder: Path) -> AsyncIterator[Running]:
     """The house that the folder's agent.toml describes; stopped when the block is left."""
     config = config_of(folder)
-    async with Runtime.open(config, lambda: config_of(folder), no_log) as household:
-        house = Running(folder, household)
+    async with Runtime.open(config, lambda: config_of(folder), no_log) as runtime:
+        house = Running(folder, runtime)
 
         async def live() -> None:
-            await supervisor.supervise(household, config, once_only=False)
+            await supervisor.supervise(runtime, config, once_only=False)
             house.ended.set()
 
         async with trio.open_nursery() as nursery:
@@ -197,6 +198,21 @@ def use_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     monkeypatch.setattr(trio.lowlevel, "open_process", open_ours)
 
 
+def on_written(
+    monkeypatch: pytest.MonkeyPatch, operation: Callable[..., object], then: Callable[[], None]
+) -> None:
+    """Call `then` whenever this operation of the journal has become durable."""
+    write = JournalClient.write
+
+    async def noted(journal: JournalClient, called: Callable[..., Any], *args: Any, **kwargs: Any) -> object:  # noqa: ANN401  as the client has it
+        result = await write(journal, called, *args, **kwargs)
+        if called is operation:
+            then()
+        return result
+
+    monkeypatch.setattr(JournalClient, "write", noted)
+
+
 @define
 class Brake:
     """Holds every copy in the middle: behind the checkpoint of its first window."""
@@ -208,13 +224,7 @@ class Brake:
         self.hold_file.touch()
         monkeypatch.setenv("HOLD_FILE", str(self.hold_file))
         use_worker(monkeypatch, held_worker.__file__)
-        keep = JournalClient.checkpoint
-
-        async def note(ledger: JournalClient, transfer_id: int, first_block: int, digests: bytes) -> None:
-            await keep(ledger, transfer_id, first_block, digests)
-            self.reached.set()
-
-        monkeypatch.setattr(JournalClient, "checkpoint", note)
+        on_written(monkeypatch, transfers.checkpoint, self.reached.set)
 
     def release(self) -> None:
         self.hold_file.unlink()

@@ -39,7 +39,7 @@ async def all_delivered(house: Running) -> Picture:
 
 
 async def delivered_in_history(house: Running) -> Counter[str]:
-    page = await house.desk.history(HistoryQuery(limit=1000))
+    page = await house.control.history(HistoryQuery(limit=1000))
     assert {row.result for row in page.rows} == {"delivered"}
     return Counter(row.path for row in page.rows)
 
@@ -55,7 +55,7 @@ async def test_a_folder_full_of_small_files_arrives_each_of_them_once(
     assert contents(tmp_path / "nas") == MANY
     assert contents(tmp_path / "source") == {}
     assert max(lots) > MAX_UNBATCHED
-    assert all(file.started_at is not None and file.hash for file in picture.files.values())
+    assert all(file.current.started_at is not None and file.current.hash for file in picture.files.values())
 
 
 @pytest.mark.parametrize("operation", ["open_partial", "seal", "read_back", "together", "publish"])
@@ -77,7 +77,7 @@ async def test_an_outage_in_the_middle_of_a_lot_costs_no_attempt_and_no_file(
     outage = picture.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.IO_ERROR
-    assert {file.attempts for file in after.files.values()} == {0}
+    assert {file.current.attempts for file in after.files.values()} == {0}
     assert contents(tmp_path / "nas") == MANY
     assert max(lots) > MAX_UNBATCHED
 
@@ -107,7 +107,7 @@ async def test_a_file_that_cannot_be_read_costs_itself_an_attempt_and_the_others
     fill(tmp_path / "source", MANY)
     async with running(tmp_path) as house:
         await all_delivered(house)
-        exposition = house.desk.render_metrics().decode()
+        exposition = house.control.render_metrics().decode()
     assert 'transfer_agent_retries_total{kind="local",route="mxf"} 1.0' in exposition
     assert contents(tmp_path / "nas") == MANY
     assert max(lots) > MAX_UNBATCHED
@@ -121,7 +121,7 @@ async def test_what_arrives_altered_is_found_and_written_again(
     fill(tmp_path / "source", MANY)
     async with running(tmp_path) as house:
         await all_delivered(house)
-        exposition = house.desk.render_metrics().decode()
+        exposition = house.control.render_metrics().decode()
     assert faults.struck(rule) == 3
     assert 'transfer_agent_verify_failures_total{route="mxf"} 0.0' not in exposition
     assert contents(tmp_path / "nas") == MANY
@@ -150,11 +150,13 @@ async def test_one_that_is_cancelled_stays_and_the_others_arrive(
     async with running(tmp_path) as house:
         await eventually(lambda: faults.struck(rule) > 0)
         path = max(MANY)
-        await house.desk.cancel(await house.file_id(path))
+        await house.control.cancel(await house.file_id(path))
         faults.heal()
         await house.until(lambda seen: seen.status(path) is Status.FAILED)
         await house.until(
-            lambda seen: sum(file.status is Status.COMPLETED for file in seen.files.values()) == len(MANY) - 1
+            lambda seen: (
+                sum(file.current.status is Status.COMPLETED for file in seen.files.values()) == len(MANY) - 1
+            )
         )
     assert contents(tmp_path / "source") == {path: MANY[path]}
     assert contents(tmp_path / "nas") == {name: content for name, content in MANY.items() if name != path}

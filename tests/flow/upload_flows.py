@@ -14,6 +14,7 @@ from agent.actors.upload_manager import actor as keeping
 from agent.actors.upload_manager import upload_job
 from agent.config import uploads as jobs
 from agent.control.uploads import CreateUpload
+from agent.journal import transfers, uploads
 from agent.model.upload import UploadFile, UploadFileState, UploadJob, UploadState
 from agent.model.views import UploadFilesQuery
 from tests.flow.running_agents import PATIENCE_S, POLL_S, Picture, Running, write_config
@@ -49,11 +50,11 @@ class Uploads:
     async def add(self, folder: str = "", pattern: str | None = None, bucket: str = BUCKET) -> str:
         await self.house.until(Picture.is_scanned)
         source = str(self.house.folder / "media" / folder).rstrip("/")
-        return await self.house.desk.uploads.add(CreateUpload(source, bucket, pattern))
+        return await self.house.control.uploads.add(CreateUpload(source, bucket, pattern))
 
     async def until(self, upload_id: str, is_so: Callable[[UploadJob], bool]) -> UploadJob:
         with trio.fail_after(PATIENCE_S):
-            while not is_so(job := await self.house.desk.uploads.find(upload_id)):  # noqa: ASYNC110  as visitors do
+            while not is_so(job := await self.house.control.uploads.find(upload_id)):  # noqa: ASYNC110  as visitors do
                 await trio.sleep(POLL_S)
         return job
 
@@ -61,7 +62,7 @@ class Uploads:
         return await self.until(upload_id, lambda job: job.state is state)
 
     async def files(self, upload_id: str) -> dict[str, UploadFile]:
-        page = await self.house.desk.uploads.files(UploadFilesQuery(upload_id))
+        page = await self.house.control.uploads.files(UploadFilesQuery(upload_id))
         return {file.path: file for file in page.files}
 
     async def until_file(
@@ -78,7 +79,7 @@ class Uploads:
         """A part of this file stands verified at its destination."""
         with trio.fail_after(PATIENCE_S):
             while True:
-                found = await self.house.household.journal.resume_points()
+                found = await self.house.runtime.journal.write(transfers.resume_points)
                 if any(each.path == path and each.verified_bytes for each in found):
                     return
                 await trio.sleep(POLL_S)
@@ -86,5 +87,6 @@ class Uploads:
     async def until_closed(self) -> None:
         """Nothing is left to do for any job."""
         with trio.fail_after(PATIENCE_S):
-            while await self.house.household.journal.uploads.needing_cleanup():  # noqa: ASYNC110  nobody is told
+            journal = self.house.runtime.journal
+            while await journal.write(uploads.needing_cleanup):  # noqa: ASYNC110  it sets no event
                 await trio.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""Which blocks go into which part, and what is remembered of an upload."""
+"""The part layout of an upload, and the reference to it in the journal."""
 
 import pytest
 from hypothesis import given
@@ -10,13 +10,13 @@ from agent.model.multipart import (
     MultipartRef,
     PartLayout,
     bound_name,
-    mark_of,
-    parse,
+    fingerprint_of,
+    parse_reference,
 )
 
 TIB_BLOCKS = 1024 * 1024
 LARGEST_FILE_BLOCKS = 5 * TIB_BLOCKS
-MARK = "0123456789abcdef"
+FINGERPRINT = "0123456789abcdef"
 
 wanted = st.integers(5, LARGEST_PART_BLOCKS)
 blocks = st.integers(0, LARGEST_FILE_BLOCKS - 1)
@@ -33,7 +33,7 @@ def test_any_file_up_to_5_tib_fits_into_the_parts_that_are_allowed(size_blocks: 
 
 
 @given(wanted)
-def test_a_growing_file_may_come_to_5_tib(wanted: int) -> None:
+def test_a_growing_file_may_reach_5_tib(wanted: int) -> None:
     parts = PartLayout.of(None, wanted)
     assert parts.count(LARGEST_FILE_BLOCKS) <= MOST_PARTS
     assert parts.size_blocks == wanted
@@ -57,28 +57,30 @@ def test_an_empty_file_has_no_parts() -> None:
 
 
 @given(names, tables, ids)
-def test_what_is_remembered_of_an_upload_is_complete(name: str, parts: PartLayout, upload_id: str) -> None:
-    upload = MultipartRef(name, MARK, parts, upload_id)
-    assert parse(upload.reference()) == upload
-    assert mark_of(upload.reference()) == MARK
+def test_a_reference_round_trips(name: str, parts: PartLayout, upload_id: str) -> None:
+    upload = MultipartRef(name, FINGERPRINT, parts, upload_id)
+    assert parse_reference(upload.reference()) == upload
+    assert fingerprint_of(upload.reference()) == FINGERPRINT
     assert bound_name(upload.reference(), "other") == name
 
 
 @given(names, tables, st.lists(ids).map(tuple))
-def test_so_are_those_that_were_under_way_before_it(
+def test_a_reference_round_trips_with_the_known_ids(
     name: str, parts: PartLayout, others: tuple[str, ...]
 ) -> None:
-    upload = MultipartRef(name, MARK, parts, known_ids=others)
-    assert parse(upload.reference()) == upload
-    assert upload.with_id("id") == MultipartRef(name, MARK, parts, "id")
+    upload = MultipartRef(name, FINGERPRINT, parts, known_ids=others)
+    assert parse_reference(upload.reference()) == upload
+    assert upload.with_id("id") == MultipartRef(name, FINGERPRINT, parts, "id")
 
 
-@pytest.mark.parametrize("partial", ["clip.mxf", f"day/.clip.mxf.{MARK}.partial", f"clip.mxf/{MARK}/8/id"])
+@pytest.mark.parametrize(
+    "partial", ["clip.mxf", f"day/.clip.mxf.{FINGERPRINT}.partial", f"clip.mxf/{FINGERPRINT}/8/id"]
+)
 def test_a_temporary_name_is_no_upload(partial: str) -> None:
-    assert parse(partial) is None
+    assert parse_reference(partial) is None
     assert bound_name(partial, "other") == "other"
 
 
-def test_the_mark_is_the_fingerprint_of_a_temporary_name() -> None:
-    assert mark_of(f"day/.clip.mxf.{MARK}.partial") == MARK
-    assert mark_of("clip.mxf") == ""
+def test_the_fingerprint_is_that_of_the_temporary_name() -> None:
+    assert fingerprint_of(f"day/.clip.mxf.{FINGERPRINT}.partial") == FINGERPRINT
+    assert fingerprint_of("clip.mxf") == ""

@@ -51,7 +51,7 @@ async def test_files_are_moved_into_a_bucket_and_read_back_there(
     fill(tmp_path / "source", files)
     async with running(tmp_path) as house:
         await house.until(lambda seen: len(seen.files) == len(files) and seen.are(Status.COMPLETED))
-        snapshot = await house.desk.snapshot()
+        snapshot = await house.control.snapshot()
     assert bucket.objects() == files
     assert contents(tmp_path / "source") == {}
     assert bucket.uploads() == []
@@ -100,7 +100,7 @@ async def test_a_bucket_that_is_missing_is_an_outage_until_somebody_makes_it(
     outage = picture.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.UNMOUNTED
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert bucket.objects() == {"clip.mxf": LARGE}
 
 

@@ -1,12 +1,11 @@
-"""One route as visitors see it, kept up to date by facts."""
+"""The status of one route, as clients see it."""
 
 from collections import Counter, deque
 
 from attrs import asdict, define, field
 
 from agent.config.sections import Route
-from agent.messages.broadcaster import SourceState
-from agent.messages.dispatcher import DestinationState
+from agent.messages.dispatcher import DestinationState, SourceState
 from agent.model.transfer import Status
 from agent.model.views import FileView, Outage, RouteView
 
@@ -65,7 +64,7 @@ PENDING = frozenset(
 
 @define
 class RouteStatus:
-    """Counts, rate and storage of one route; `rate_shown` is what visitors were told last."""
+    """Counts, rate and storage of one route; `rate_shown` is the rate that clients got last."""
 
     route: Route
     paused: bool = False
@@ -80,13 +79,13 @@ class RouteStatus:
     last_arrival_at: float | None = None
 
     def add(self, file: FileView) -> None:
-        self.counts[file.status] += 1
-        if file.status in PENDING:
+        self.counts[file.current.status] += 1
+        if file.current.status in PENDING:
             self.queue_bytes += file.size_bytes
 
     def remove(self, file: FileView) -> None:
-        self.counts[file.status] -= 1
-        if file.status in PENDING:
+        self.counts[file.current.status] -= 1
+        if file.current.status in PENDING:
             self.queue_bytes -= file.size_bytes
 
     def source_changed(self, source: SourceState) -> None:
@@ -94,7 +93,7 @@ class RouteStatus:
         self.scanned = self.scanned or source.error is None
 
     def rate_changed(self, at: float) -> bool:
-        """Whether the rate has changed since visitors were told."""
+        """True if clients have another rate than the one at `at`."""
         return self.rate.bytes_s(at) != self.rate_shown
 
     def view(self, at: float) -> RouteView:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar, assert_never
 
@@ -12,13 +13,13 @@ from agent.actors.copier_pool.abort import AbortTask
 from agent.actors.copier_pool.batch import BatchTask
 from agent.actors.copier_pool.follow import FollowTask
 from agent.actors.copier_pool.recovery import Recovery
-from agent.actors.copier_pool.task import Outcome, TransferTask, WorkerClient, outcome_of
+from agent.actors.copier_pool.task import Notification, Outcome, TransferTask, WorkerClient, outcome_of
 from agent.actors.copier_pool.transfer import DeliverTask
 from agent.config.sections import DestinationPlan, Route
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
-from agent.messages.broadcaster import CounterIncremented, Recovered, StatusChanged, TransferProgress
+from agent.messages.broadcaster import Recovered, TransferProgress
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.copier_pool import (
     AbortTransfer,
@@ -30,6 +31,7 @@ from agent.messages.copier_pool import (
     RecoverDestination,
 )
 from agent.messages.dispatcher import Aborted, BytesWritten, Delivered, Interrupted, MessageBatch, TailIdle
+from agent.messages.stability_tracker import FilesRemoved, TrackerInbox
 from agent.model.errors import Fault, FaultKind
 from agent.protocol.requests import DestinationRef
 from agent.worker_pool import WorkerPool
@@ -41,7 +43,7 @@ E = TypeVar("E", bound=TransferTask)
 
 @define(eq=False)
 class CopierPool:
-    """The running tasks of one destination by file id, and what they need.
+    """The running tasks of one destination by file id, and what they need. `trackers`: inboxes by route.
 
     `trusted_blocks`: how many blocks of a followed partial were verified since the destination last came
     back.
@@ -49,10 +51,12 @@ class CopierPool:
 
     plan: DestinationPlan
     routes: Mapping[str, Route]
+    trackers: Mapping[str, trio.MemorySendChannel[TrackerInbox]]
     journal: JournalClient
     workers: WorkerPool
     dispatcher: trio.MemorySendChannel[DispatcherInbox]
     broadcaster: trio.MemorySendChannel[BroadcasterInbox]
+    nursery: trio.Nursery = field(init=False)
     scopes: dict[str, trio.CancelScope] = field(factory=dict, init=False)
     recovery_scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     recovered: trio.Event = field(factory=trio.Event, init=False)
@@ -127,7 +131,10 @@ class CopierPool:
     def _destination_ref(self, device: int) -> DestinationRef:
         return DestinationRef(self.plan.destination, device, self.plan.s3)
 
-    async def _notify(self, fact: StatusChanged | TransferProgress | CounterIncremented) -> None:
+    async def _notify(self, fact: Notification) -> None:
+        if isinstance(fact, FilesRemoved):
+            self.nursery.start_soon(self._report_removed, fact)  # no copy waits for a tracker
+            return
         if not isinstance(fact, TransferProgress):
             await self.broadcaster.send(fact)
             return
@@ -140,10 +147,18 @@ class CopierPool:
             except trio.WouldBlock:
                 await trio.lowlevel.checkpoint()
 
+    async def _report_removed(self, removed: FilesRemoved) -> None:
+        """The tracker of the route drops the files, so that no scan has to find them gone."""
+        tracker = self.trackers.get(removed.files[0].route)
+        if tracker is not None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # the route has been removed
+                await tracker.send(removed)
+
 
 async def run(lane: trio.MemoryReceiveChannel[CopierPoolInbox], pool: CopierPool) -> None:
     """Start, halt and sweep as the dispatcher orders; its tasks report to it themselves."""
     async with lane, pool.dispatcher, pool.broadcaster, trio.open_nursery() as nursery:
+        pool.nursery = nursery
         async for message in lane:
             match message:
                 case Copy() | Follow() | AbortTransfer():
@@ -174,7 +189,7 @@ async def _outcome(errand: TransferTask, work: Callable[[], Awaitable[Outcome]],
         fault = Fault(FaultKind.JOURNAL, str(error))
     except Fault as caught:
         fault = caught
-    # Trouble with the journal meets every file on every attempt: the ledger has said it once for all.
+    # Trouble with the journal meets every file on every attempt: the journal has logged it once for all.
     say = log.debug if fault.kind is FaultKind.JOURNAL else log.warning
     event = "attempt failed" if is_copy else "not followed any further"
     outcome = outcome_of(errand.file, fault, errand.verified_bytes)

@@ -21,26 +21,36 @@ from agent.actors.copier_pool.task import (
 )
 from agent.actors.copier_pool.transfer import HASH_PREFIX
 from agent.config.sections import Route
+from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented
 from agent.messages.dispatcher import AttemptFailed, Delivered, Interrupted
+from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import partial_path
 from agent.model.source_file import FileVersion
-from agent.model.transfer import Delivery, TransferResult, VerifyLevel
+from agent.model.transfer import Delivery, PublishedTransfer, TransferResult, VerifiedTransfer
 from agent.model.views import HistoryResult
-from agent.protocol.replies import BatchResult, Copied, NotBatchable, Published, SourceRemoved
+from agent.protocol.replies import (
+    Copied,
+    CopiedFiles,
+    NotBatchable,
+    Published,
+    PublishedFiles,
+    RemovedSources,
+    SourceRemoved,
+)
 from agent.protocol.requests import (
     Bandwidth,
-    CopyBatchRequest,
     CopyFile,
+    CopySmallFiles,
     DestinationRef,
-    PublishBatchRequest,
-    PublishFile,
-    RemoveBatchRequest,
-    RemoveSource,
+    PartialToPublish,
+    PublishFiles,
+    RemoveSources,
+    SourceToRemove,
 )
 
 ATTEMPT = 1  # whatever was tried before is carried alone
@@ -83,15 +93,13 @@ class VerifiedFile:
     def hash(self) -> str:
         return HASH_PREFIX + self.copied.digest.hex()
 
-    def intent(self) -> tuple[int, str, str, VerifyLevel]:
-        return self.begun.transfer_id, self.begun.name, self.hash, self.copied.level
+    def intent(self) -> VerifiedTransfer:
+        return VerifiedTransfer(self.begun.transfer_id, self.begun.name, self.hash, self.copied.level)
 
-    def publish_request(self) -> PublishFile:
-        return PublishFile(
-            destination=self.begun.destination,
+    def to_publish(self) -> PartialToPublish:
+        return PartialToPublish(
             partial=self.begun.partial,
             name=self.begun.name,
-            conflict=self.begun.route.conflict,
             size_bytes=self.begun.file.signature.size_bytes,
             digest=self.copied.digest,
         )
@@ -108,18 +116,12 @@ class PublishedFile:
     def file(self) -> FileVersion:
         return self.verified.begun.file
 
-    def publication(self) -> tuple[int, str, bool]:
-        return self.verified.begun.transfer_id, self.published.name, self.published.already_present
+    def publication(self) -> PublishedTransfer:
+        begun, published = self.verified.begun, self.published
+        return PublishedTransfer(begun.transfer_id, published.name, published.already_present)
 
-    def settle_request(self) -> RemoveSource:
-        route = self.verified.begun.route
-        return RemoveSource(
-            source=route.source,
-            path=self.file.path,
-            signature=self.file.signature,
-            after=route.after,
-            archive=route.archive,
-        )
+    def to_remove(self) -> SourceToRemove:
+        return SourceToRemove(self.file.path, self.file.signature)
 
 
 @frozen
@@ -193,14 +195,16 @@ class BatchTask:
 
     async def _begin(self) -> list[BegunFile]:
         """Those that the journal does not know yet."""
-        names = {file.path: self.route.below + file.path for file in self.files}
+        names = {file.path: self.route.key_prefix + file.path for file in self.files}
         partials = {self._partial(file, names[file.path]): file for file in self.files}
         source, destination = self.route.source, self.route.destination
-        ids = await self.journal.lots.begin(partials, source, destination, self._began_at)
+        opened = await self.journal.write(
+            transfers.begin_or_resume, partials, source, destination, self._began_at
+        )
         return [
-            BegunFile(file, self.route, self.destination, ids[file.path], partial, names[file.path])
+            BegunFile(file, self.route, self.destination, opened[file.path].id, partial, names[file.path])
             for partial, file in partials.items()
-            if file.path in ids
+            if opened[file.path].partial == partial
         ]
 
     def _partial(self, file: FileVersion, name: str) -> str:
@@ -209,7 +213,9 @@ class BatchTask:
     async def _copy(self, begun: Sequence[BegunFile]) -> list[VerifiedFile]:
         if not begun:
             return []
-        answers = await self._ask(CopyBatchRequest(tuple(each.copy_request() for each in begun)))
+        answers = (
+            await self.worker.ask(CopySmallFiles(tuple(each.copy_request() for each in begun)), CopiedFiles)
+        ).results
         verified = []
         for each, answer in zip(begun, answers, strict=True):
             if isinstance(answer, Copied):
@@ -219,13 +225,15 @@ class BatchTask:
                 await self._count_failures(int(answer.kind is FaultKind.CORRUPT))
                 self._faulted(each, answer)
         if verified:
-            await self.journal.lots.mark_verified([each.intent() for each in verified])
+            await self.journal.write(transfers.mark_verified, [each.intent() for each in verified])
         return verified
 
     async def _publish(self, verified: Sequence[VerifiedFile]) -> list[PublishedFile]:
         if not verified:
             return []
-        answers = await self._ask(PublishBatchRequest(tuple(each.publish_request() for each in verified)))
+        files = tuple(each.to_publish() for each in verified)
+        request = PublishFiles(self.destination, self.route.conflict, files)
+        answers = (await self.worker.ask(request, PublishedFiles)).results
         arrived = []
         for each, answer in zip(verified, answers, strict=True):
             if isinstance(answer, Published):
@@ -233,20 +241,21 @@ class BatchTask:
             else:
                 self._paused(each.begun, answer)
         if arrived:
-            await self.journal.lots.mark_published([each.publication() for each in arrived])
+            await self.journal.write(transfers.mark_published, [each.publication() for each in arrived])
         return arrived
 
     async def _settle(self, arrived: Sequence[PublishedFile]) -> None:
         if not arrived:
             return
-        request = RemoveBatchRequest(tuple(each.settle_request() for each in arrived))
+        files = tuple(each.to_remove() for each in arrived)
+        request = RemoveSources(self.route.source, self.route.after, self.route.archive, files)
         try:
-            answers = await self._ask(request)
+            answers = (await self.worker.ask(request, RemovedSources)).results
         except Fault as fault:
             if fault.kind is not FaultKind.WORKER:
                 raise
             # It may have died after it had let go of some: that must be known before a scan sees them gone.
-            answers = await self._ask(request)
+            answers = (await self.worker.ask(request, RemovedSources)).results
         settled = []
         for each, answer in zip(arrived, answers, strict=True):
             if isinstance(answer, SourceRemoved):
@@ -260,8 +269,11 @@ class BatchTask:
     async def _finish(self, settled: Sequence[RemovedFile]) -> None:
         if not settled:
             return
+        removed = tuple(each.arrived.file for each in settled if each.kept is None)
+        if removed:
+            await self.notify(FilesRemoved(removed, trio.current_time()))
         try:
-            await self.journal.lots.finish([each.ending(time.time()) for each in settled])
+            await self.journal.write(transfers.finish, [each.ending(time.time()) for each in settled])
         except JournalError as trouble:
             log.warning("delivered, but not in the history yet", error=str(trouble), **self._about)
             self._done(each for each in settled if each.kept is None)
@@ -289,11 +301,6 @@ class BatchTask:
     async def _count_failures(self, number: int) -> None:
         for _ in range(number):
             await self.notify(CounterIncremented("verify_failure", self.route.name))
-
-    async def _ask(
-        self, request: CopyBatchRequest | PublishBatchRequest | RemoveBatchRequest
-    ) -> tuple[Answer, ...]:
-        return (await self.worker.ask(request, BatchResult)).results
 
     @property
     def _about(self) -> dict[str, str]:

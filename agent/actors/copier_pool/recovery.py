@@ -9,18 +9,20 @@ from attrs import define, field
 from agent.actors.copier_pool.task import destination_path, line_fields
 from agent.actors.copier_pool.transfer import HASH_PREFIX, NOT_READ_BACK
 from agent.config.sections import DestinationPlan, Route
+from agent.journal import orphans, transfers
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import Transfer, TransferPhase
-from agent.protocol.replies import Finished, OrphansFound, Published, Reply, SourceExists
+from agent.model.transfer import PublishedTransfer, Transfer, TransferPhase, TransferResult
+from agent.protocol.replies import Finished, OrphansFound, PublishedFiles, Reply, SourceExists
 from agent.protocol.requests import (
     DestinationRef,
     DiscardPartial,
     FindOrphans,
     LookUpSource,
-    PublishFile,
+    PartialToPublish,
+    PublishFiles,
     Request,
 )
 from agent.worker_pool import OnReply, R, WorkerPool, ignore
@@ -50,7 +52,7 @@ class Recovery:
         No copy may run meanwhile, since a transfer can be dropped here; its partial becomes a leftover.
         """
         try:
-            for transfer in await self.journal.running(self.plan.destination):
+            for transfer in await self.journal.write(transfers.running, self.plan.destination):
                 try:
                     await self._complete(transfer)
                 except Fault as fault:
@@ -84,24 +86,30 @@ class Recovery:
             if (await self._ask(look_up, SourceExists)).exists:
                 return
         if transfer.phase is TransferPhase.COPYING:
-            await self.journal.drop(transfer.id, leftover=True)
+            await self.journal.write(transfers.drop, transfer.id, leaves_orphan=True)
             log.info("orphan dropped", **_about(transfer))
             return
         name = transfer.name or transfer.path
         if transfer.phase is TransferPhase.VERIFIED:
             # All of it has arrived and the source is gone: what we hold may be the only copy.
-            published = await self._ask(_publication(transfer, self.destination, route), Published)
+            request = _publish_request(transfer, self.destination, route)
+            [published] = (await self._ask(request, PublishedFiles)).results
+            if isinstance(published, Fault):
+                raise published
             name = published.name
-            await self.journal.mark_published(transfer.id, name, published.already_present)
+            fact = PublishedTransfer(transfer.id, name, published.already_present)
+            await self.journal.write(transfers.mark_published, [fact])
         where = destination_path(transfer.destination, name)
-        await self.journal.finish(transfer.id, "delivered", 1, None, time.time(), where)
+        result = TransferResult(transfer.id, "delivered", 1, None, time.time(), where)
+        await self.journal.write(transfers.finish, [result])
         self._finished += 1
         log.info("delivered", to=where, **_about(transfer))
 
     async def _postpone(self, transfer: Transfer, fault: Fault) -> None:
         """To the next sweep, unless what had arrived has vanished too: then nothing is left to finish."""
         if fault.kind is FaultKind.CORRUPT:
-            await self.journal.finish(transfer.id, "failed", 1, fault.detail, time.time(), None)
+            result = TransferResult(transfer.id, "failed", 1, fault.detail, time.time(), None)
+            await self.journal.write(transfers.finish, [result])
             log.error("failed", error=fault.detail, **_about(transfer))
         else:
             self._postponed += 1
@@ -110,7 +118,7 @@ class Recovery:
     async def _remove_orphans(self) -> None:
         """Each with a deadline of its own, and once in a round."""
         try:
-            for partial in await self.journal.orphans(self.plan.destination):
+            for partial in await self.journal.write(orphans.at_destination, self.plan.destination):
                 if partial not in self._tried:
                     self._tried.add(partial)
                     await self._remove(partial)
@@ -128,29 +136,28 @@ class Recovery:
             return
         self._removed += 1
         if self.workers.none_unkillable:  # else one of them may be about to make it once more
-            await self.journal.forget_orphan(self.plan.destination, partial)
+            await self.journal.write(orphans.forget, self.plan.destination, partial)
 
     async def _scan_for_orphans(self) -> None:
         """In the root folder for probes; everywhere if a journal was lost that knew of more."""
         try:
-            deep = not await self.journal.is_orphan_scan_done(self.plan.destination)
+            identity, destination = self.journal.identity, self.plan.destination
+            deep = not await self.journal.write(orphans.is_scan_done, identity, destination)
             if deep:
-                log.info("searching for what a lost journal knew", destination=self.plan.destination)
-            await self._ask(
-                FindOrphans(self.destination, self.journal.identity, deep), Finished, self._on_reply
-            )
+                log.info("searching for what a lost journal knew", destination=destination)
+            await self._ask(FindOrphans(self.destination, identity, deep), Finished, self._on_reply)
             if deep:
-                await self.journal.mark_orphan_scan_done(self.plan.destination)
+                await self.journal.write(orphans.mark_scan_done, identity, destination)
         except (Fault, JournalError, trio.TooSlowError) as error:
             self._interrupted(error)
 
     async def _on_reply(self, reply: Reply) -> None:
         if isinstance(reply, OrphansFound) and reply.paths:
-            await self.journal.add_orphans(self.plan.destination, reply.paths)
+            await self.journal.write(orphans.add, self.plan.destination, reply.paths)
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
-        silence_s = self.plan.stall_timeout_s
-        return await self.workers.ask(request, expected, silence_s=silence_s, on_reply=on_reply)
+        stall_timeout_s = self.plan.stall_timeout_s
+        return await self.workers.ask(request, expected, stall_timeout_s=stall_timeout_s, on_reply=on_reply)
 
     def _interrupted(self, error: Exception) -> None:
         log.warning("sweep interrupted", destination=self.plan.destination, error=str(error) or "no answer")
@@ -169,13 +176,12 @@ def _about(transfer: Transfer) -> dict[str, str | int]:
     return line_fields(transfer.route, transfer.path, transfer.destination, transfer.id)
 
 
-def _publication(transfer: Transfer, place: DestinationRef, route: Route | None) -> PublishFile:
-    return PublishFile(
-        destination=place,
+def _publish_request(transfer: Transfer, destination: DestinationRef, route: Route | None) -> PublishFiles:
+    file = PartialToPublish(
         partial=transfer.partial,
         name=transfer.name or transfer.path,
-        conflict=route.conflict if route else "rename",
         size_bytes=transfer.signature.size_bytes,
         digest=bytes.fromhex((transfer.hash or "").removeprefix(HASH_PREFIX)),
         read_back=transfer.level in NOT_READ_BACK and (route is None or route.verify == "read_back"),
     )
+    return PublishFiles(destination, route.conflict if route else "rename", (file,))

@@ -1,17 +1,20 @@
 """The stability tracker of one route: hears what stands in the source, says what is ready."""
 
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import assert_never
 
 import trio
 from attrs import evolve
 
 from agent.actors.stability_tracker.tracker import StabilityTracker
+from agent.journal import history
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
-from agent.messages.dispatcher import Gone, Growing, MessageBatch, Ready
-from agent.messages.stability_tracker import TrackerInbox
+from agent.messages.dispatcher import Gone, Growing, MessageBatch, Ready, SourceState
+from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import Examine, WatcherInbox
 from agent.model.transfer import PriorResult
 
@@ -28,28 +31,45 @@ async def run(
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     rule: StabilityTracker,
-    ledger: JournalClient,
+    journal: JournalClient,
 ) -> None:
-    """Facts go out before orders, so that visitors never hear of a copy before they know the file."""
+    """Events go out before messages to the dispatcher: the page knows a file before it is copied."""
     async with inbox, watcher, dispatcher, broadcaster:
         while True:
-            scan: TrackerInbox | None = None
+            message: TrackerInbox | None = None
             with trio.move_on_at(rule.due_s()):
-                scan = await inbox.receive()
-            if scan is not None:
-                decisions = rule.scanned(scan)
-                for fact in decisions.events:
-                    await broadcaster.send(fact)
-                orders = await _with_prior_results(rule.route.name, decisions.messages, ledger)
-                for start in range(0, len(orders), BATCH_FILES):
-                    some = tuple(orders[start : start + BATCH_FILES])
-                    await dispatcher.send(MessageBatch(some) if len(some) > 1 else some[0])
+                message = await inbox.receive()
+            match message:
+                case FilesRemoved():
+                    rule.remove(message)
+                case ScanChunk() | ScanResult():
+                    await _report(rule, message, dispatcher, broadcaster, journal)
+                case None:
+                    pass
+                case _ as never:
+                    assert_never(never)
             paths = await _due(rule)
             if paths:
-                try:
+                with suppress(trio.WouldBlock):  # never wait for a higher rank; due again after `scan_s`
                     watcher.send_nowait(Examine(paths))
-                except trio.WouldBlock:
-                    continue  # never wait for a higher rank; the rule asks again after the next scan
+
+
+async def _report(
+    rule: StabilityTracker,
+    scan: ScanChunk | ScanResult,
+    dispatcher: trio.MemorySendChannel[DispatcherInbox],
+    broadcaster: trio.MemorySendChannel[BroadcasterInbox],
+    journal: JournalClient,
+) -> None:
+    decisions = rule.scanned(scan)
+    for event in decisions.events:
+        await broadcaster.send(event)
+        if isinstance(event, SourceState):
+            await dispatcher.send(event)
+    messages = await _with_prior_results(rule.route.name, decisions.messages, journal)
+    for start in range(0, len(messages), BATCH_FILES):
+        some = tuple(messages[start : start + BATCH_FILES])
+        await dispatcher.send(MessageBatch(some) if len(some) > 1 else some[0])
 
 
 async def _due(rule: StabilityTracker) -> tuple[str, ...]:
@@ -63,22 +83,24 @@ async def _due(rule: StabilityTracker) -> tuple[str, ...]:
 
 
 async def _with_prior_results(
-    route: str, orders: Iterable[TrackerMessage], ledger: JournalClient
+    route: str, orders: Iterable[TrackerMessage], journal: JournalClient
 ) -> list[TrackerMessage]:
     """With what the journal knows of the files that are ready: without that nothing may be moved."""
     ready = tuple(order.file.path for order in orders if isinstance(order, Ready))
-    known = await _prior_results(route, ready, ledger)
+    known = await _prior_results(route, ready, journal)
     return [
         evolve(order, prior_result=known.get(order.file.path)) if isinstance(order, Ready) else order
         for order in orders
     ]
 
 
-async def _prior_results(route: str, paths: tuple[str, ...], ledger: JournalClient) -> dict[str, PriorResult]:
+async def _prior_results(
+    route: str, paths: tuple[str, ...], journal: JournalClient
+) -> dict[str, PriorResult]:
     said = False
     while paths:
         try:
-            return {each.path: each for each in await ledger.prior_results(route, paths)}
+            return {each.path: each for each in await journal.write(history.prior_results, route, paths)}
         except JournalError as error:
             if not said:
                 log.warning("the journal cannot be read, files wait", route=route, error=str(error))

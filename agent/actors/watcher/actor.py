@@ -9,9 +9,9 @@ from agent.actors.watcher.scan_planner import ScanPlanner, ScanTask
 from agent.actors.watcher.unreadable_folders import UnreadableChange, UnreadableFolders
 from agent.config.sections import Route
 from agent.log import get_logger
-from agent.messages.broadcaster import CounterIncremented, SourceState
+from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
-from agent.messages.dispatcher import SourceChecked
+from agent.messages.dispatcher import SourceState
 from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
@@ -59,12 +59,12 @@ async def run(
             seen = await eyes.look(task)
             error = _report(route, seen if isinstance(seen, str) else "", error)
             if isinstance(seen, str):
-                await broadcaster.send(SourceState(route.name, seen, None, time.time()))
-                await dispatcher.send(SourceChecked(route.name, seen, began_s))
+                state = SourceState(route.name, seen, began_s, time.time())
+                await broadcaster.send(state)
+                await dispatcher.send(state)
                 continue
             if task.paths is None:
                 agenda.scanned(eyes.files, seen.ended_s)
-                await dispatcher.send(SourceChecked(route.name, "", began_s))
                 _report_folders(route, unreadable.scanned(seen.unreadable))
             await scans.send(seen)
 
@@ -120,7 +120,7 @@ async def watch_events(
         while True:
             try:
                 request = WatchSource(route.source)
-                await workers.ask(request, Finished, silence_s=float("inf"), on_reply=hear)
+                await workers.ask(request, Finished, stall_timeout_s=float("inf"), on_reply=hear)
             except Fault as fault:
                 log.warning("no events from the source, scanning goes on", route=route.name, error=str(fault))
                 overflows, complete = 0, True
@@ -198,10 +198,10 @@ class SourceScanner:
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
         """Raises: Fault: silence is one too."""
-        silence_s = self._route.stall_timeout_s
+        timeout_s = self._route.stall_timeout_s
         try:
-            return await self._workers.ask(request, expected, silence_s=silence_s, on_reply=on_reply)
+            return await self._workers.ask(request, expected, stall_timeout_s=timeout_s, on_reply=on_reply)
         except StallTimeout as silence:
             self._stuck.add(silence)
-            detail = f"source: no answer within {silence_s:g} s"
+            detail = f"source: no answer within {timeout_s:g} s"
             raise Fault(FaultKind.SOURCE_OUTAGE, detail) from silence

@@ -8,19 +8,27 @@ from attrs import define, evolve, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors.copier_pool.batch import BatchTask
-from agent.actors.copier_pool.task import WorkerClient
+from agent.actors.copier_pool.task import Notification, WorkerClient
 from agent.config.sections import Route
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
 from agent.messages.dispatcher import AttemptFailed, Delivered, Interrupted
+from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, Side
 from agent.model.names import has_our_tag
 from agent.model.source_file import FileVersion
 from agent.model.transfer import TransferPhase
-from agent.protocol.replies import BatchResult, NotBatchable, Published, SourceRemoved
-from agent.protocol.requests import CopyBatchRequest, PublishBatchRequest, RemoveBatchRequest
+from agent.protocol.replies import (
+    CopiedFiles,
+    NotBatchable,
+    Published,
+    PublishedFiles,
+    RemovedSources,
+    SourceRemoved,
+)
+from agent.protocol.requests import CopySmallFiles, PublishFiles, RemoveSources
 from tests.actors.samples import COPIED as COPIED_WHOLE
 from tests.actors.samples import CORRUPT, HASH, PLACE
-from tests.fakes import Ended, FakeLedger, FakeWorkers, Says
+from tests.fakes import Ended, FakeJournal, FakeWorkers, Says
 from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_file
 
 FILES = tuple(a_file(name) for name in ("a.mxf", "b.mxf", "c.mxf"))
@@ -28,13 +36,13 @@ COPIED = evolve(COPIED_WHOLE, repaired_blocks=0)
 PUBLISHED = tuple(Published(file.path, already_present=False) for file in FILES)
 GONE = SourceRemoved(None)
 ALL_STEPS = [
-    "lots.begin",
-    "CopyBatchRequest",
-    "lots.mark_verified",
-    "PublishBatchRequest",
-    "lots.mark_published",
-    "RemoveBatchRequest",
-    "lots.finish",
+    "begin_or_resume",
+    "CopySmallFiles",
+    "mark_verified",
+    "PublishFiles",
+    "mark_published",
+    "RemoveSources",
+    "finish",
 ]
 DIED = Fault(FaultKind.WORKER, "worker process 7 died")
 
@@ -45,30 +53,42 @@ class Bench:
 
     clock: MockClock
     route: Route = ROUTE
-    ledger: FakeLedger = field(factory=FakeLedger)
+    journal: FakeJournal = field(factory=FakeJournal)
     workers: FakeWorkers = field(init=False)
     told: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
+    removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
 
     def __attrs_post_init__(self) -> None:
-        self.workers = FakeWorkers(self.clock, self.ledger.diary)
-        self.workers.script(CopyBatchRequest, BatchResult((COPIED,) * 3))
-        self.workers.script(PublishBatchRequest, BatchResult(PUBLISHED))
-        self.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 3))
+        self.workers = FakeWorkers(self.clock, self.journal.diary)
+        self.workers.script(CopySmallFiles, CopiedFiles((COPIED,) * 3))
+        self.workers.script(PublishFiles, PublishedFiles(PUBLISHED))
+        self.workers.script(RemoveSources, RemovedSources((GONE,) * 3))
 
     def lot(self) -> BatchTask:
-        async def tell(fact: StatusChanged | TransferProgress | CounterIncremented) -> None:
+        async def tell(fact: Notification) -> None:
             await trio.lowlevel.checkpoint()
-            self.told.append(fact)
+            if isinstance(fact, FilesRemoved):
+                self.removed.append((fact.files, self.journal.diary[-1]))
+            else:
+                self.told.append(fact)
 
-        return BatchTask(FILES, self.route, PLACE, self.ledger, WorkerClient(self.workers, 30.0), tell)
+        return BatchTask(FILES, self.route, PLACE, self.journal, WorkerClient(self.workers, 30.0), tell)
 
     async def carried(self) -> tuple[Delivered | AttemptFailed | Interrupted, ...]:
         lot = self.lot()
         await lot.deliver()
         return lot.outcomes()
 
+    def meets(self, request_kind: type, fault: Fault) -> None:
+        """The second file has this fault when it is published, or when its source is removed."""
+        if request_kind is PublishFiles:
+            self.workers.script(PublishFiles, PublishedFiles((PUBLISHED[0], fault, PUBLISHED[2])))
+            self.workers.script(RemoveSources, RemovedSources((GONE,) * 2))
+        else:
+            self.workers.script(RemoveSources, RemovedSources((GONE, fault, GONE)))
+
     def step(self, file: FileVersion) -> TransferPhase | None:
-        transfer = self.ledger.transfers.get((file.route, file.path))
+        transfer = self.journal.transfers.get((file.route, file.path))
         return None if transfer is None else transfer.phase
 
 
@@ -90,8 +110,8 @@ def goes_back(outcome: object) -> bool:
 
 async def test_every_step_is_in_the_journal_before_the_next_begins_for_anybody(bench: Bench) -> None:
     outcomes = await bench.carried()
-    assert bench.ledger.diary == ALL_STEPS
-    assert bench.ledger.ended == [
+    assert bench.journal.diary == ALL_STEPS
+    assert bench.journal.ended == [
         Ended(file.path, "delivered", 1, None, f"{NAS}/{file.path}") for file in FILES
     ]
     for file, outcome in zip(FILES, outcomes, strict=True):
@@ -104,29 +124,37 @@ async def test_every_step_is_in_the_journal_before_the_next_begins_for_anybody(b
         assert delivery.started_at is not None
 
 
+async def test_the_tracker_learns_of_removed_sources_before_the_journal_and_of_kept_ones_never(
+    bench: Bench,
+) -> None:
+    bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it changed"), GONE)))
+    await bench.carried()
+    assert bench.removed == [((FILES[0], FILES[2]), "RemoveSources")]
+
+
 async def test_each_partial_is_journaled_under_a_name_of_ours(bench: Bench) -> None:
-    bench.workers.script(CopyBatchRequest, OUTAGE)
+    bench.workers.script(CopySmallFiles, OUTAGE)
     await bench.carried()
     [(_, request)] = bench.workers.asked
-    assert isinstance(request, CopyBatchRequest)
-    partials = [each.partial for each in request.requests]
-    assert partials == [transfer.partial for transfer in bench.ledger.transfers.values()]
+    assert isinstance(request, CopySmallFiles)
+    partials = [each.partial for each in request.files]
+    assert partials == [transfer.partial for transfer in bench.journal.transfers.values()]
     assert all(has_our_tag(IDENTITY, partial) for partial in partials)
     assert len(set(partials)) == 3
 
 
 async def test_what_the_journal_knows_already_goes_back_to_be_carried_alone(bench: Bench) -> None:
     for file in FILES:
-        bench.ledger.begun(file, NAS, ".old.partial", 1.0)
+        bench.journal.begin(file, ".old.partial")
     assert all(map(goes_back, await bench.carried()))
-    assert bench.ledger.diary == ["lots.begin"]
-    assert {transfer.partial for transfer in bench.ledger.transfers.values()} == {".old.partial"}
+    assert bench.journal.diary == ["begin_or_resume"]
+    assert {transfer.partial for transfer in bench.journal.transfers.values()} == {".old.partial"}
 
 
 async def test_what_is_declined_goes_back_and_the_others_are_delivered(bench: Bench) -> None:
-    bench.workers.script(CopyBatchRequest, BatchResult((COPIED, NotBatchable(), COPIED)))
-    bench.workers.script(PublishBatchRequest, BatchResult((PUBLISHED[0], PUBLISHED[2])))
-    bench.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 2))
+    bench.workers.script(CopySmallFiles, CopiedFiles((COPIED, NotBatchable(), COPIED)))
+    bench.workers.script(PublishFiles, PublishedFiles((PUBLISHED[0], PUBLISHED[2])))
+    bench.workers.script(RemoveSources, RemovedSources((GONE,) * 2))
     one, declined, another = await bench.carried()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
@@ -136,9 +164,9 @@ async def test_what_is_declined_goes_back_and_the_others_are_delivered(bench: Be
 
 @pytest.mark.parametrize("fault", [SOURCE_FAULT, CORRUPT])
 async def test_a_files_own_fault_fails_an_attempt_of_it_alone(bench: Bench, fault: Fault) -> None:
-    bench.workers.script(CopyBatchRequest, BatchResult((COPIED, fault, COPIED)))
-    bench.workers.script(PublishBatchRequest, BatchResult((PUBLISHED[0], PUBLISHED[2])))
-    bench.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 2))
+    bench.workers.script(CopySmallFiles, CopiedFiles((COPIED, fault, COPIED)))
+    bench.workers.script(PublishFiles, PublishedFiles((PUBLISHED[0], PUBLISHED[2])))
+    bench.workers.script(RemoveSources, RemovedSources((GONE,) * 2))
     one, failed, another = await bench.carried()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
@@ -149,34 +177,28 @@ async def test_a_files_own_fault_fails_an_attempt_of_it_alone(bench: Bench, faul
 
 
 async def test_what_arrived_altered_at_first_is_counted(bench: Bench) -> None:
-    bench.workers.script(CopyBatchRequest, BatchResult((COPIED, evolve(COPIED, repaired_blocks=1), COPIED)))
+    bench.workers.script(CopySmallFiles, CopiedFiles((COPIED, evolve(COPIED, repaired_blocks=1), COPIED)))
     await bench.carried()
     assert bench.told == [CounterIncremented("verify_failure", ROUTE.name)]
 
 
-@pytest.mark.parametrize("request_kind", [CopyBatchRequest, PublishBatchRequest, RemoveBatchRequest])
+@pytest.mark.parametrize("request_kind", [CopySmallFiles, PublishFiles, RemoveSources])
 async def test_an_outage_interrupts_all_that_are_not_delivered(bench: Bench, request_kind: type) -> None:
     bench.workers.script(request_kind, OUTAGE)
     outcomes = await bench.carried()
     assert all(isinstance(outcome, Interrupted) and outcome.fault == OUTAGE for outcome in outcomes)
-    assert not bench.ledger.ended
+    assert not bench.journal.ended
     reached = {
-        CopyBatchRequest: TransferPhase.COPYING,
-        PublishBatchRequest: TransferPhase.VERIFIED,
-        RemoveBatchRequest: TransferPhase.PUBLISHED,
+        CopySmallFiles: TransferPhase.COPYING,
+        PublishFiles: TransferPhase.VERIFIED,
+        RemoveSources: TransferPhase.PUBLISHED,
     }
     assert {bench.step(file) for file in FILES} == {reached[request_kind]}
 
 
-@pytest.mark.parametrize("request_kind", [PublishBatchRequest, RemoveBatchRequest])
+@pytest.mark.parametrize("request_kind", [PublishFiles, RemoveSources])
 async def test_an_outage_that_one_file_meets_interrupts_that_one(bench: Bench, request_kind: type) -> None:
-    good = PUBLISHED[0] if request_kind is PublishBatchRequest else GONE
-    bench.workers.script(request_kind, BatchResult((good, OUTAGE, good)))
-    bench.workers.script(
-        RemoveBatchRequest, BatchResult((GONE,) * (2 if request_kind is PublishBatchRequest else 3))
-    )
-    if request_kind is RemoveBatchRequest:
-        bench.workers.script(RemoveBatchRequest, BatchResult((GONE, OUTAGE, GONE)))
+    bench.meets(request_kind, OUTAGE)
     one, interrupted, another = await bench.carried()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
@@ -184,13 +206,11 @@ async def test_an_outage_that_one_file_meets_interrupts_that_one(bench: Bench, r
     assert interrupted.fault == OUTAGE
 
 
-@pytest.mark.parametrize("request_kind", [PublishBatchRequest, RemoveBatchRequest])
+@pytest.mark.parametrize("request_kind", [PublishFiles, RemoveSources])
 async def test_other_trouble_of_one_file_is_found_out_again_when_it_is_carried_alone(
     bench: Bench, request_kind: type
 ) -> None:
-    good = PUBLISHED[0] if request_kind is PublishBatchRequest else GONE
-    bench.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 2))
-    bench.workers.script(request_kind, BatchResult((good, SOURCE_FAULT, good)))
+    bench.meets(request_kind, SOURCE_FAULT)
     _, back, _ = await bench.carried()
     assert goes_back(back)
 
@@ -198,9 +218,9 @@ async def test_other_trouble_of_one_file_is_found_out_again_when_it_is_carried_a
 @pytest.mark.parametrize(
     ("request_kind", "kind"),
     [
-        (CopyBatchRequest, FaultKind.DESTINATION),
-        (PublishBatchRequest, FaultKind.DESTINATION),
-        (RemoveBatchRequest, FaultKind.SOURCE_OUTAGE),
+        (CopySmallFiles, FaultKind.DESTINATION),
+        (PublishFiles, FaultKind.DESTINATION),
+        (RemoveSources, FaultKind.SOURCE_OUTAGE),
     ],
 )
 async def test_whoever_does_not_answer_has_the_outage(
@@ -217,42 +237,42 @@ async def test_whoever_does_not_answer_has_the_outage(
 async def test_a_source_that_does_not_answer_while_it_is_read_has_the_outage(
     bench: Bench, autojump_clock: MockClock
 ) -> None:
-    bench.workers.script(CopyBatchRequest, Says(None, silent_side=Side.SOURCE))
+    bench.workers.script(CopySmallFiles, Says(None, silent_side=Side.SOURCE))
     assert kinds_of(await bench.carried()) == {FaultKind.SOURCE_OUTAGE}
     assert autojump_clock.current_time() == 30.0
 
 
-@pytest.mark.parametrize("request_kind", [CopyBatchRequest, PublishBatchRequest])
+@pytest.mark.parametrize("request_kind", [CopySmallFiles, PublishFiles])
 async def test_a_workers_death_costs_nobody_an_attempt(bench: Bench, request_kind: type) -> None:
     bench.workers.script(request_kind, DIED)
     assert all(map(goes_back, await bench.carried()))
 
 
 async def test_a_worker_that_died_over_the_sources_is_asked_again(bench: Bench) -> None:
-    bench.workers.script(RemoveBatchRequest, DIED, BatchResult((GONE,) * 3))
+    bench.workers.script(RemoveSources, DIED, RemovedSources((GONE,) * 3))
     assert all(isinstance(outcome, Delivered) for outcome in await bench.carried())
 
 
 async def test_a_source_that_changed_is_kept_and_that_is_said(bench: Bench) -> None:
-    bench.workers.script(RemoveBatchRequest, BatchResult((GONE, SourceRemoved("it was written to"), GONE)))
+    bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it was written to"), GONE)))
     _, kept, _ = await bench.carried()
     assert isinstance(kept, Delivered)
     assert kept.delivery.kept
-    assert bench.ledger.ended[1] == Ended("b.mxf", "kept", 1, "it was written to", f"{NAS}/b.mxf")
+    assert bench.journal.ended[1] == Ended("b.mxf", "kept", 1, "it was written to", f"{NAS}/b.mxf")
 
 
 async def test_what_the_route_keeps_is_no_error(bench: Bench) -> None:
     bench.route = evolve(ROUTE, after="keep")
-    bench.workers.script(RemoveBatchRequest, BatchResult((SourceRemoved("the route keeps its sources"),) * 3))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("the route keeps its sources"),) * 3))
     await bench.carried()
-    assert {(end.result, end.error) for end in bench.ledger.ended} == {("kept", None)}
+    assert {(end.result, end.error) for end in bench.journal.ended} == {("kept", None)}
 
 
-@pytest.mark.parametrize("operation", ["lots.begin", "lots.mark_verified", "lots.mark_published"])
+@pytest.mark.parametrize("operation", ["begin_or_resume", "mark_verified", "mark_published"])
 async def test_nothing_is_done_that_could_not_be_written_down_before(bench: Bench, operation: str) -> None:
-    bench.ledger.broken.add(operation)
+    bench.journal.broken.add(operation)
     outcomes = await bench.carried()
-    assert bench.ledger.diary == ALL_STEPS[: ALL_STEPS.index(operation) + 1]
+    assert bench.journal.diary == ALL_STEPS[: ALL_STEPS.index(operation) + 1]
     assert {
         outcome.fault.kind for outcome in outcomes if isinstance(outcome, Interrupted) and outcome.fault
     } == {FaultKind.JOURNAL}
@@ -261,8 +281,8 @@ async def test_nothing_is_done_that_could_not_be_written_down_before(bench: Benc
 async def test_sources_that_are_gone_are_delivered_even_if_that_cannot_be_written_down(
     bench: Bench,
 ) -> None:
-    bench.ledger.broken.add("lots.finish")
-    bench.workers.script(RemoveBatchRequest, BatchResult((GONE, SourceRemoved("it was written to"), GONE)))
+    bench.journal.broken.add("finish")
+    bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it was written to"), GONE)))
     one, kept, another = await bench.carried()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
@@ -270,7 +290,7 @@ async def test_sources_that_are_gone_are_delivered_even_if_that_cannot_be_writte
 
 
 async def test_a_halt_sends_all_of_them_back(bench: Bench, nursery: trio.Nursery) -> None:
-    bench.workers.script(CopyBatchRequest, Says(BatchResult((COPIED,) * 3), took_s=5.0))
+    bench.workers.script(CopySmallFiles, Says(CopiedFiles((COPIED,) * 3), took_s=5.0))
     lot, scope = bench.lot(), trio.CancelScope()
 
     async def carry() -> None:
@@ -281,5 +301,5 @@ async def test_a_halt_sends_all_of_them_back(bench: Bench, nursery: trio.Nursery
     await wait_all_tasks_blocked()
     scope.cancel()
     await wait_all_tasks_blocked()
-    assert [type(request) for request in bench.workers.killed] == [CopyBatchRequest]
+    assert [type(request) for request in bench.workers.killed] == [CopySmallFiles]
     assert all(map(goes_back, lot.outcomes()))

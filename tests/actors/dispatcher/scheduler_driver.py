@@ -1,4 +1,4 @@
-"""A schedule, a simulated copier behind it, and what has to be true of every decision."""
+"""A scheduler, a simulated copier behind it, and what has to be true of every decision."""
 
 import math
 from collections import Counter as Tally
@@ -8,13 +8,22 @@ from typing import TypeVar
 from attrs import define, evolve, field
 
 from agent.actors.broadcaster.status_model import StatusModel
-from agent.actors.dispatcher.job import MAX_SUSPICIONS, Job, JobState
-from agent.actors.dispatcher.job_table import SchedulerDecisions
+from agent.actors.dispatcher.decisions import SchedulerDecisions
+from agent.actors.dispatcher.job import MAX_SUSPICIONS, Job
 from agent.actors.dispatcher.scheduler import Scheduler
+from agent.actors.dispatcher.transitions import ABORTING, COPY_WAITING, RUNNING, JobState
 from agent.config.sections import DestinationPlan
 from agent.messages.broadcaster import CounterIncremented, GenerationStarted, StatusChanged
 from agent.messages.copier_pool import AbortTransfer, CancelCopies, CopierPoolInbox, Copy, RecoverDestination
-from agent.messages.dispatcher import Aborted, Delivered, DestinationState, SchedulerInput, SourceChecked
+from agent.messages.dispatcher import (
+    Aborted,
+    Command,
+    CommandResult,
+    Delivered,
+    DestinationState,
+    SchedulerInput,
+    SourceState,
+)
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import FileVersion
 from agent.model.transfer import PriorResult, Status
@@ -46,9 +55,9 @@ def some(choices: Sequence[T], which: int) -> list[T]:
 
 @define
 class Out:
-    """An order that the simulated copier carries out."""
+    """A command that the simulated copier pool carries out."""
 
-    order: Copy | AbortTransfer
+    command: Copy | AbortTransfer
     size_bytes: int
     written_bytes: int
     probed_bytes: int
@@ -61,7 +70,7 @@ class Place:
 
     plan: DestinationPlan
     is_open: bool = False
-    swept: bool = False
+    recovered: bool = False
     distrusted_until_s: float = -math.inf
     free_bytes: int | None = None
     deliveries: int = 0
@@ -80,7 +89,7 @@ class Place:
 
 @define
 class Case:
-    """What has to be true of one job, from all that was told about it."""
+    """The expected data of one job, from all that was sent about it."""
 
     job: Job
     attempts: int = 0
@@ -88,13 +97,13 @@ class Case:
     not_away_before_s: float = -math.inf
     arrived_bytes: int = 0
     cancelled: bool = False
-    withdrawn: bool = False
+    superseded: bool = False
     fails: bool = False
     times_failed: int = 0
     verified_bytes: int = -1
     deliveries_seen: int = 0
     setbacks: int = 0
-    doubts: int = 0
+    suspicions: int = 0
 
     def attempt_failed(self, kind: FaultKind, now_s: float) -> None:
         self.attempts += 1
@@ -106,13 +115,13 @@ class Case:
     def met_outage(self, verified_bytes: int, deliveries: int) -> bool:
         further, alone = verified_bytes > self.verified_bytes, deliveries == self.deliveries_seen
         self.setbacks = 0 if further else self.setbacks + 1
-        self.doubts = 0 if further else self.doubts + (not alone)
+        self.suspicions = 0 if further else self.suspicions + (not alone)
         self.verified_bytes, self.deliveries_seen = verified_bytes, deliveries
-        return self.doubts >= MAX_SUSPICIONS
+        return self.suspicions >= MAX_SUSPICIONS
 
 
 class Dispatching:
-    """The schedule and all that is known of it from outside; `handle` checks each of its decisions."""
+    """The scheduler and all that is known of it from outside; `handle` checks each of its decisions."""
 
     def __init__(self, paused: set[str], ends: dict[tuple[str, str], str]) -> None:
         self.now_s = 0.0
@@ -126,12 +135,12 @@ class Dispatching:
         self.paused = set(paused)
         self.shut: dict[str, float] = {}
         self.unreadable: set[str] = set()
-        self.memory: dict[str, PriorResult] = {}
+        self.prior_results: dict[str, PriorResult] = {}
         for (route, path), end in ends.items():
             file = a_file(path, route=route, version=0)
-            self.memory[file.id] = kept_before(file) if end == "kept" else failed_before(file)
-        self.schedule = Scheduler.start(CONFIG, paused)
-        self.check(self.schedule.take(), {})
+            self.prior_results[file.id] = kept_before(file) if end == "kept" else failed_before(file)
+        self.scheduler = Scheduler.start(CONFIG, paused)
+        self.check(self.scheduler.take(), {})
 
     # The copier and the places it copies to
 
@@ -144,7 +153,7 @@ class Dispatching:
 
     def out(self, *kinds: type[Copy | AbortTransfer]) -> list[FileVersion]:
         outs = [out for place in self.places.values() for out in place.out.values()]
-        return [out.order.file for out in outs if isinstance(out.order, kinds)]
+        return [out.command.file for out in outs if isinstance(out.command, kinds)]
 
     def halted(self) -> list[FileVersion]:
         return [file for file in self.out(Copy, AbortTransfer) if self.place(file).out[file.id].halted]
@@ -153,14 +162,14 @@ class Dispatching:
         return self.cases.setdefault(id(job), Case(job))
 
     def came_back(self, file: FileVersion) -> Case:
-        case = self.case(self.schedule.roster.jobs[file.id])
+        case = self.case(self.scheduler.jobs[file.id])
         case.arrived_bytes = self.place(file).out.pop(file.id).written_bytes
         return case
 
     def ends_early(self, case: Case) -> bool:
-        if case.job.state is JobState.ABORTING:
+        if case.job.state in ABORTING:
             return True
-        if case.withdrawn:
+        if case.superseded:
             return True
         case.fails = case.fails or case.cancelled
         return case.cancelled
@@ -171,11 +180,11 @@ class Dispatching:
         self.delivered[file.id] = file
         self.handle(Delivered(file, a_delivery(file.signature.size_bytes), self.at))
 
-    def put_away(self, file: FileVersion) -> None:
-        wanted = self.came_back(file).job.retry_wanted
+    def abort_returns(self, file: FileVersion) -> None:
+        wanted = self.came_back(file).job.state is JobState.ABORTING_TO_RETRY
         self.handle(Aborted(file, self.at))
-        job = self.schedule.roster.jobs.get(file.id)
-        assert not wanted or job is None or job.state in (JobState.QUEUED, JobState.RUNNING)
+        job = self.scheduler.jobs.get(file.id)
+        assert not wanted or (job is not None and job.state in (JobState.NEW, JobState.COPYING))
 
     def probe(self, state: DestinationState) -> None:
         place = self.places[state.destination]
@@ -183,7 +192,7 @@ class Dispatching:
         if state.reason is not None:
             halts = self.closed(place)
         elif state.began_s > place.distrusted_until_s:
-            place.swept = place.swept and place.is_open
+            place.recovered = place.recovered and place.is_open
             place.is_open = True
         else:
             self.handle(state)
@@ -193,7 +202,7 @@ class Dispatching:
             out.probed_bytes = out.written_bytes
         self.handle(state, halts)
 
-    def scanned(self, reach: SourceChecked) -> None:
+    def scanned(self, reach: SourceState) -> None:
         if reach.error:
             self.cannot_be_read(reach.route)
         elif reach.began_s > self.shut.get(reach.route, -math.inf):
@@ -207,73 +216,84 @@ class Dispatching:
     @staticmethod
     def closed(place: Place) -> dict[str, set[str] | None]:
         """Which halts have to follow from this place being closed: all that runs, but only once."""
-        was_open, place.is_open, place.swept = place.is_open, False, False
+        was_open, place.is_open, place.recovered = place.is_open, False, False
         return {place.plan.destination: None} if was_open and place.out else {}
 
     # What has to be true of every decision
 
     def handle(self, message: SchedulerInput | None, halts: dict[str, set[str] | None] | None = None) -> None:
-        self.schedule.handle(message, self.now_s, self.at)
-        self.check(self.schedule.take(), halts or {})
+        self.scheduler.handle(message, self.now_s, self.at)
+        self.check(self.scheduler.take(), halts or {})
 
-    def check(self, effects: SchedulerDecisions, halts: dict[str, set[str] | None]) -> None:
-        self.check_facts(effects)
+    def execute(self, command: Command, halts: dict[str, set[str] | None] | None = None) -> CommandResult:
+        """A command that is refused changes nothing."""
+        before = {job.file.id: job.state for job in self.scheduler.jobs.values()}
+        result = self.scheduler.execute(command, self.now_s, self.at)
+        decisions = self.scheduler.take()
+        if result.refusal is not None:
+            assert decisions == SchedulerDecisions()
+            assert before == {job.file.id: job.state for job in self.scheduler.jobs.values()}
+        self.check(decisions, halts or {})
+        return result
+
+    def check(self, decisions: SchedulerDecisions, halts: dict[str, set[str] | None]) -> None:
+        self.check_events(decisions)
         for destination, place in self.places.items():
-            orders = [order for where, order in effects.commands if where == destination]
-            assert len(orders) <= 2 * place.plan.workers + 2
-            self.check_halts(destination, orders, halts)
-            while orders:
-                self.check_order(place, orders)
-                del orders[0]
+            commands = [command for where, command in decisions.commands if where == destination]
+            assert len(commands) <= 2 * place.plan.workers + 2
+            self.check_halts(destination, commands, halts)
+            while commands:
+                self.check_command(place, commands)
+                del commands[0]
             self.check_nothing_idles(place)
 
     def check_halts(
-        self, destination: str, orders: list[CopierPoolInbox], halts: dict[str, set[str] | None]
+        self, destination: str, commands: list[CopierPoolInbox], halts: dict[str, set[str] | None]
     ) -> None:
-        found = [order.file_ids for order in orders if isinstance(order, CancelCopies)]
+        found = [command.file_ids for command in commands if isinstance(command, CancelCopies)]
         expected = [halts[destination]] if destination in halts else []
         assert [None if ids is None else set(ids) for ids in found] == expected
 
-    def check_order(self, place: Place, orders: list[CopierPoolInbox]) -> None:
-        match orders[0]:
+    def check_command(self, place: Place, commands: list[CopierPoolInbox]) -> None:
+        match commands[0]:
             case RecoverDestination(device):
                 assert place.is_open
-                assert not place.swept
+                assert not place.recovered
                 assert device == 7
-                place.swept = True
+                place.recovered = True
             case CancelCopies(file_ids):
                 for file_id in place.out if file_ids is None else file_ids:
                     place.out[file_id].halted = True
-            case Copy() | AbortTransfer() as order:
-                assert place.swept
+            case Copy() | AbortTransfer() as command:
+                assert place.recovered
                 assert place.has_credit()
-                assert all(order.file.id not in each.out for each in self.places.values())
-                case = self.case(self.schedule.roster.jobs[order.file.id])
-                assert case.job.file == order.file
-                place.out[order.file.id] = self.ordered(place, order, case, orders)
+                assert all(command.file.id not in each.out for each in self.places.values())
+                case = self.case(self.scheduler.jobs[command.file.id])
+                assert case.job.file == command.file
+                place.out[command.file.id] = self.ordered(place, command, case, commands)
 
     def ordered(
-        self, place: Place, order: Copy | AbortTransfer, case: Case, orders: list[CopierPoolInbox]
+        self, place: Place, command: Copy | AbortTransfer, case: Case, commands: list[CopierPoolInbox]
     ) -> Out:
-        if isinstance(order, AbortTransfer):
-            assert (order.error is not None) is case.fails
-            assert order.attempts == case.job.attempts
-            assert case.fails or case.withdrawn
+        if isinstance(command, AbortTransfer):
+            assert (command.error is not None) is case.fails
+            assert command.attempts == case.job.attempts
+            assert case.fails or case.superseded
             assert self.now_s >= case.not_away_before_s
-            return Out(order, 0, 0, 0)
+            return Out(command, 0, 0, 0)
         assert self.now_s >= case.not_before_s
-        assert order.attempt == case.attempts + 1 <= case.job.route.max_attempts
-        assert not case.withdrawn
-        assert self.announced[order.file.id] == order.file
-        assert case.job is self.next_in_line(place, orders)
-        return Out(order, order.file.signature.size_bytes, case.arrived_bytes, case.arrived_bytes)
+        assert command.attempt == case.attempts + 1 <= case.job.route.max_attempts
+        assert not case.superseded
+        assert self.announced[command.file.id] == command.file
+        assert case.job is self.next_in_line(place, commands)
+        return Out(command, command.file.signature.size_bytes, case.arrived_bytes, case.arrived_bytes)
 
-    def next_in_line(self, place: Place, orders: list[CopierPoolInbox]) -> Job:
-        """Of all that waited when the first of these orders was given: the one whose turn it was."""
-        ordered = {order.file.id for order in orders if isinstance(order, Copy)}
+    def next_in_line(self, place: Place, commands: list[CopierPoolInbox]) -> Job:
+        """Of all that waited when the first of these commands was given: the one whose turn it was."""
+        ordered = {command.file.id for command in commands if isinstance(command, Copy)}
         jobs = (
             job
-            for job in self.schedule.roster.jobs.values()
+            for job in self.scheduler.jobs.values()
             if self.is_waiting(job, place) or job.file.id in ordered
         )
         cases = [case for case in map(self.case, jobs) if place.fits(self.missing_bytes(case))]
@@ -282,7 +302,7 @@ class Dispatching:
 
     def is_waiting(self, job: Job, place: Place) -> bool:
         here = job.route.name in place.plan.routes
-        return here and job.state is JobState.QUEUED and job.route.name not in self.paused | self.unreadable
+        return here and job.state in COPY_WAITING and job.route.name not in self.paused | self.unreadable
 
     @staticmethod
     def missing_bytes(case: Case) -> int:
@@ -290,27 +310,25 @@ class Dispatching:
 
     def check_nothing_idles(self, place: Place) -> None:
         """A free place on an open destination is used by whatever can use it."""
-        jobs = self.schedule.roster.jobs.values()
+        jobs = self.scheduler.jobs.values()
         if place.has_credit():
             waiting = [self.case(job) for job in jobs if self.is_waiting(job, place)]
             assert not [case for case in waiting if place.fits(self.missing_bytes(case))]
-            leaving = [
-                job for job in jobs if job.state is JobState.ABORTING and self.place(job.file) is place
-            ]
+            leaving = [job for job in jobs if job.state in ABORTING and self.place(job.file) is place]
             assert all(
                 job.file.id in place.out or self.case(job).not_away_before_s > self.now_s for job in leaving
             )
 
-    def check_facts(self, effects: SchedulerDecisions) -> None:
+    def check_events(self, decisions: SchedulerDecisions) -> None:
         failed = Tally(
-            fact.file_id
-            for fact in effects.events
-            if isinstance(fact, StatusChanged) and fact.status is Status.FAILED
+            event.file_id
+            for event in decisions.events
+            if isinstance(event, StatusChanged) and event.status is Status.FAILED
         )
-        for fact in effects.events:
-            if not isinstance(fact, CounterIncremented):
-                self.view.apply(fact)
-        for job in self.schedule.roster.jobs.values():
+        for event in decisions.events:
+            if not isinstance(event, CounterIncremented):
+                self.view.apply(event)
+        for job in self.scheduler.jobs.values():
             case = self.case(job)
             if id(job) not in self.cases or job.error == "unreadable":
                 case.fails = True
@@ -322,26 +340,23 @@ class Dispatching:
     def check_shown(self, file_id: str, file: FileVersion) -> None:
         row = self.view._find(file_id)
         assert row is not None
-        job = self.schedule.roster.jobs.get(file_id)
+        job = self.scheduler.jobs.get(file_id)
         if job is None:
             assert self.delivered[file_id] == file
-            assert row.status is Status.COMPLETED
-        elif not self.case(job).withdrawn:
+            assert row.current.status is Status.COMPLETED
+        elif not self.case(job).superseded:
             assert job.file == file
-            assert row.status is self.status(job)
-            assert row.attempts == job.attempts
+            assert row.current.status is self.status(job)
+            assert row.current.attempts == job.attempts
         else:
             assert job.successor == file
 
     def status(self, job: Job) -> Status:
-        match job.state:
-            case JobState.QUEUED:
-                place = self.place(job.file)
-                lacks = job.waits_for_space and place.lacks(self.missing_bytes(self.case(job)))
-                paused = job.route.name in self.paused | self.unreadable or not place.is_open or lacks
-                return Status.PAUSED if paused else Status.IN_QUEUE
-            case JobState.RETRYING:
-                return Status.IN_QUEUE
-            case JobState.RUNNING:
-                return Status.COPYING
-        return Status.FAILED
+        if job.state in COPY_WAITING:
+            place = self.place(job.file)
+            lacks = job.waits_for_space and place.lacks(self.missing_bytes(self.case(job)))
+            paused = job.route.name in self.paused | self.unreadable or not place.is_open or lacks
+            return Status.PAUSED if paused else Status.IN_QUEUE
+        if job.state is JobState.RETRYING:
+            return Status.IN_QUEUE
+        return Status.COPYING if job.state in RUNNING else Status.FAILED

@@ -14,7 +14,7 @@ ConflictMode = Literal["rename", "fail"]
 
 @frozen
 class SourceFolder:
-    """A source, and the patterns of the files that count."""
+    """A source folder, and the globs that choose its files."""
 
     root: str
     include: tuple[str, ...]
@@ -23,9 +23,9 @@ class SourceFolder:
 
 @frozen
 class DestinationRef:
-    """A destination: a folder on the device that the storage monitor has accepted, or an s3:// URL.
+    """A destination: a folder on the device that the storage monitor accepted, or an s3:// URL.
 
-    `s3`: how to reach the latter; None: it is a folder.
+    `s3`: the access to the bucket; None for a folder.
     """
 
     root: str
@@ -35,21 +35,21 @@ class DestinationRef:
 
 @frozen
 class PrepareSource:
-    """Make the source folder if it is missing. Ends with Finished."""
+    """Create the source folder if it is missing. Ends with Finished."""
 
     root: str
 
 
 @frozen
 class ListSource:
-    """Stat every file that counts. Streams ScanBatch, ends with ScanEnd."""
+    """List all files of the source. Streams ScanBatch, ends with ScanEnd."""
 
     source: SourceFolder
 
 
 @frozen
 class ExamineSource:
-    """Stat these paths, and examine some `closely`: open writers, container. Ends with ScanEnd."""
+    """Stat these paths, and collect finish evidence for those in `closely`. Ends with ScanEnd."""
 
     source: SourceFolder
     paths: tuple[str, ...]
@@ -58,16 +58,16 @@ class ExamineSource:
 
 @frozen
 class WatchSource:
-    """Stream PathsChanged for ever, where the platform can; ends with Finished when it cannot."""
+    """Watch the source. Streams PathsChanged without end; Finished when there can be no events."""
 
     root: str
 
 
 @frozen
 class ProbeDestination:
-    """Check that the destination is there, on its mount, and writable. Ends with Probed.
+    """Check that the destination is mounted and writable. Ends with Probed.
 
-    `try_writing`: the name of a file that is written and removed; None: only check permissions.
+    `try_writing`: the name of a file that is created and removed to prove it; None: check only.
     """
 
     root: str
@@ -78,7 +78,7 @@ class ProbeDestination:
 
 @frozen
 class FindDestination:
-    """Check that the destination is there, to be read. Ends with Probed."""
+    """Check that the destination exists, for reading only. Ends with Probed."""
 
     root: str
     marker: str | None
@@ -87,7 +87,7 @@ class FindDestination:
 
 @frozen
 class Bandwidth:
-    """How fast a copy may go: the route's timetable (empty: no limit), divided among `shares` copies."""
+    """The bandwidth limit of a copy: the route's timetable (empty: no limit), divided by `shares` copies."""
 
     steps: tuple[BandwidthStep, ...] = ()
     shares: int = 1
@@ -95,10 +95,11 @@ class Bandwidth:
 
 @frozen
 class CopyFile:
-    """Copy and verify into the partial. Streams Copying and Checkpoint, ends with Copied or PartialAllocated.
+    """Copy and verify into the partial. Streams Copying and Checkpoint, ends with a CopyEnd.
 
-    `digests`: of the blocks that the journal has; all but the first `trusted_blocks` are read back before
-    they are trusted. `source_changed`: since they were taken, so each block of the source is compared.
+    `digests`: the journaled digests of the first blocks; these blocks are read back before they are trusted.
+    `source_changed`: the source has changed since then, so each of its blocks is compared with `digests`.
+    The first `trusted_blocks` blocks were verified in this session and are not read back again.
     """
 
     source: str
@@ -117,10 +118,10 @@ class CopyFile:
 
 @frozen
 class FollowFile:
-    """Copy the part of a growing file that its writer has finished, until it does not grow for a while.
+    """Copy the part of a growing file that its writer has finished, until it stops growing for a while.
 
-    `signature` only identifies the file (device, inode); the rest as in CopyFile. Streams TrustedBlocks
-    first, then Copying, Checkpoint and BlockPatched, ends with Followed or PartialAllocated.
+    `signature` only identifies the file (device, inode). Streams TrustedBlocks first, then Copying,
+    Checkpoint and BlockPatched. Ends with Followed or PartialAllocated. All other fields as in CopyFile.
     """
 
     source: str
@@ -171,7 +172,7 @@ class PublishFiles:
 
 @frozen
 class VerifyFile:
-    """Read a published file back and compare it with the history. Streams Copying, ends with VerifyResult."""
+    """Read a published file back and compare it with the record. Streams Copying, ends with VerifyResult."""
 
     destination: DestinationRef
     name: str
@@ -207,7 +208,7 @@ class LookUpSource:
 
 @frozen
 class DiscardPartial:
-    """Remove a partial of ours, if it exists. Ends with Finished."""
+    """Remove a partial if it exists. Ends with Finished."""
 
     destination: DestinationRef
     partial: str
@@ -215,7 +216,7 @@ class DiscardPartial:
 
 @frozen
 class FindOrphans:
-    """Find files whose names prove that they are `identity`'s: in the root, or `deep` in every folder below.
+    """Find temporary files of the installation `identity`: in the root, or `deep` in every folder below it.
 
     Streams OrphansFound, ends with Finished.
     """

@@ -69,9 +69,11 @@ class Zygote:
     def house(self, folder: Path) -> int:
         return self._fork({"role": "house", "folder": str(folder), "address": self.address})
 
-    def worker(self, folder: Path, claims: str) -> ForkedWorker:
+    def worker(self, folder: Path, lock_path: str) -> ForkedWorker:
         (stdin_out, stdin_in), (stdout_out, stdout_in) = os.pipe(), os.pipe()
-        pid = self._fork({"role": "worker", "folder": str(folder), "claims": claims}, (stdin_out, stdout_in))
+        pid = self._fork(
+            {"role": "worker", "folder": str(folder), "lock_path": lock_path}, (stdin_out, stdout_in)
+        )
         os.close(stdin_out)
         os.close(stdout_in)
         stdin, stdout = trio.lowlevel.FdStream(stdin_in), trio.lowlevel.FdStream(stdout_out)
@@ -116,7 +118,7 @@ def _become(message: Mapping[str, str], pipes: list[int]) -> NoReturn:
         if message["role"] == "house":
             Path(EXIT_CODE).write_text(str(_live(folder, Zygote(message["address"]))))
         else:
-            _work(folder, message["claims"])
+            _work(folder, message["lock_path"])
     except BaseException:  # noqa: BLE001  whatever it is, the loop of the zygote is not where it may go
         traceback.print_exc()
     os._exit(1)
@@ -124,7 +126,7 @@ def _become(message: Mapping[str, str], pipes: list[int]) -> NoReturn:
 
 def _live(folder: Path, zygote: Zygote) -> int:
     async def open_process(command: list[str], **_: object) -> Any:  # noqa: ANN401  what a house needs of it
-        return zygote.worker(folder, claims=command[-1])
+        return zygote.worker(folder, lock_path=command[-1])
 
     for place, name, stand_in in (
         (trio.lowlevel, "open_process", open_process),
@@ -145,12 +147,12 @@ def _live(folder: Path, zygote: Zygote) -> int:
         listening.close()
 
 
-def _work(folder: Path, claims: str) -> None:
+def _work(folder: Path, lock_path: str) -> None:
     with (folder / WORKERS).open("a") as pids:
         pids.write(f"{os.getpid()}\n")
     faulty_worker.shrink_blocks()
     faulty_worker.spoil(FileTroubles(folder / SCRIPT))
-    sys.argv[1:] = [claims]
+    sys.argv[1:] = [lock_path]
     server.main()
 
 

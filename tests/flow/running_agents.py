@@ -72,11 +72,11 @@ class Picture:
 
     def are(self, status: Status) -> bool:
         """Whether every file has this status."""
-        return all(file.status is status for file in self.files.values())
+        return all(file.current.status is status for file in self.files.values())
 
     def status(self, path: str) -> Status | None:
         file = self.find(path)
-        return file.status if file else None
+        return file.current.status if file else None
 
 
 @define

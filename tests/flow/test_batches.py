@@ -55,7 +55,7 @@ async def test_a_folder_full_of_small_files_arrives_each_of_them_once(
     assert contents(tmp_path / "nas") == MANY
     assert contents(tmp_path / "source") == {}
     assert max(batches) > MAX_UNBATCHED
-    assert all(file.started_at is not None and file.hash for file in picture.files.values())
+    assert all(file.current.started_at is not None and file.current.hash for file in picture.files.values())
 
 
 @pytest.mark.parametrize("operation", ["open_partial", "seal", "read_back", "together", "publish"])
@@ -77,7 +77,7 @@ async def test_an_outage_in_the_middle_of_a_batch_costs_no_attempt_and_no_file(
     outage = picture.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.IO_ERROR
-    assert {file.attempts for file in after.files.values()} == {0}
+    assert {file.current.attempts for file in after.files.values()} == {0}
     assert contents(tmp_path / "nas") == MANY
     assert max(batches) > MAX_UNBATCHED
 
@@ -154,7 +154,9 @@ async def test_one_that_is_cancelled_stays_and_the_others_arrive(
         faults.heal()
         await house.until(lambda seen: seen.status(path) is Status.FAILED)
         await house.until(
-            lambda seen: sum(file.status is Status.COMPLETED for file in seen.files.values()) == len(MANY) - 1
+            lambda seen: (
+                sum(file.current.status is Status.COMPLETED for file in seen.files.values()) == len(MANY) - 1
+            )
         )
     assert contents(tmp_path / "source") == {path: MANY[path]}
     assert contents(tmp_path / "nas") == {name: content for name, content in MANY.items() if name != path}

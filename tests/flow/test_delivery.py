@@ -27,8 +27,11 @@ async def test_a_tree_arrives_with_its_names_contents_and_times_and_leaves_the_s
     assert (tmp_path / "nas/clip.mxf").stat().st_mtime_ns == 1_234_567_890_123_456_789
     clip = picture.find("clip.mxf")
     assert clip is not None
-    assert clip.destination_path == f"{tmp_path}/nas/clip.mxf"
-    assert clip.verified_level in ("read_back", "read_back_cached")  # tmpfs has no storage behind its cache
+    assert clip.current.destination_path == f"{tmp_path}/nas/clip.mxf"
+    assert clip.current.verified_level in (
+        "read_back",
+        "read_back_cached",
+    )  # tmpfs has no storage behind its cache
 
 
 async def test_what_was_delivered_stands_in_history_and_metrics(tmp_path: Path) -> None:
@@ -39,7 +42,7 @@ async def test_what_was_delivered_stands_in_history_and_metrics(tmp_path: Path) 
         file = await house.until_file("clip.mxf", Status.COMPLETED)
         [row] = (await house.desk.history(HistoryQuery())).rows
         exposition = house.desk.render_metrics().decode()
-    assert (row.path, row.result, row.hash, row.attempts) == ("clip.mxf", "delivered", file.hash, 1)
+    assert (row.path, row.result, row.hash, row.attempts) == ("clip.mxf", "delivered", file.current.hash, 1)
     assert 'transfer_agent_files_total{result="delivered",route="mxf"} 1.0' in exposition
     assert 'transfer_agent_bytes_total{route="mxf"} 7.0' in exposition
 
@@ -50,7 +53,7 @@ async def test_another_file_of_that_name_is_left_alone_and_ours_gets_the_next_na
     fill(tmp_path / "source", {"clip.mxf": b"ours!"})
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-    assert file.destination_path == f"{tmp_path}/nas/clip_1.mxf"
+    assert file.current.destination_path == f"{tmp_path}/nas/clip_1.mxf"
     assert contents(tmp_path / "nas") == {"clip.mxf": b"other", "clip_1.mxf": b"ours!"}
     assert contents(tmp_path / "source") == {}
 
@@ -61,7 +64,7 @@ async def test_the_same_content_under_that_name_counts_as_delivered(tmp_path: Pa
     fill(tmp_path / "source", {"clip.mxf": b"same"})
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-    assert file.destination_path == f"{tmp_path}/nas/clip.mxf"
+    assert file.current.destination_path == f"{tmp_path}/nas/clip.mxf"
     assert contents(tmp_path / "nas") == {"clip.mxf": b"same"}
     assert contents(tmp_path / "source") == {}
 
@@ -72,8 +75,8 @@ async def test_where_conflicts_fail_a_taken_name_needs_no_second_attempt(tmp_pat
     fill(tmp_path / "source", {"clip.mxf": b"ours!"})
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.FAILED)
-    assert file.attempts == 1
-    assert "exists at the destination with other content" in str(file.error)
+    assert file.current.attempts == 1
+    assert "exists at the destination with other content" in str(file.current.error)
     assert contents(tmp_path / "nas") == {"clip.mxf": b"other"}
     assert contents(tmp_path / "source") == {"clip.mxf": b"ours!"}
 
@@ -87,7 +90,7 @@ async def test_a_kept_source_is_delivered_once_and_after_a_restart_not_again(tmp
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.COMPLETED)
         rows = (await house.desk.history(HistoryQuery())).rows
-    assert file.why == "delivered before and kept"
+    assert file.current.why == "delivered before and kept"
     assert [row.result for row in rows] == ["kept"]
     assert contents(tmp_path / "source") == {"clip.mxf": b"content"}
     assert contents(tmp_path / "nas") == {}

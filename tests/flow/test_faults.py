@@ -90,7 +90,7 @@ async def test_an_outage_interrupts_without_an_attempt_and_the_file_arrives_when
     async with running(tmp_path) as house:
         for number, name in names.items():
             file = await delivered_after_an_outage(house, faults, name, operation, number)
-            assert (file.attempts, file.error) == (0, None)
+            assert (file.current.attempts, file.current.error) == (0, None)
     assert contents(tmp_path / "nas") == dict.fromkeys(names.values(), CONTENT)
     assert contents(tmp_path / "source") == {}
 
@@ -105,7 +105,7 @@ async def test_an_outage_while_what_stands_there_is_compared_costs_no_attempt_ei
     async with running(tmp_path) as house:
         for number, name in names.items():
             file = await delivered_after_an_outage(house, faults, name, operation, number)
-            assert (file.attempts, file.error) == (0, None)
+            assert (file.current.attempts, file.current.error) == (0, None)
     assert contents(tmp_path / "nas") == dict.fromkeys(names.values(), CONTENT)
     assert contents(tmp_path / "source") == {}
 
@@ -119,7 +119,7 @@ async def test_an_operation_that_was_done_although_an_error_came_back_is_not_don
     fill(tmp_path / "source", {"clip.mxf": CONTENT})
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-    assert (file.attempts, faults.struck()) == (0, 1)
+    assert (file.current.attempts, faults.struck()) == (0, 1)
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
 
@@ -138,7 +138,7 @@ async def test_a_destination_that_hangs_is_an_outage_and_the_file_arrives_when_i
         )
         faults.heal()
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
 
@@ -193,8 +193,8 @@ async def test_a_source_that_cannot_be_read_costs_its_attempts_and_the_others_go
         faults.add(operation, number=number)
         fill(tmp_path / "source", {"clip.mxf": CONTENT})
         file = await house.until_file("clip.mxf", Status.FAILED)
-        assert file.attempts == 3
-        assert str(file.error).startswith("source: ")
+        assert file.current.attempts == 3
+        assert str(file.current.error).startswith("source: ")
         await eventually(lambda: contents(tmp_path / "nas") == {})
         faults.heal()
         fill(tmp_path / "source", {"other.mxf": b"other"})
@@ -241,7 +241,7 @@ async def test_a_source_that_fails_once_in_the_middle_goes_on_behind_what_was_ve
     fill(tmp_path / "source", {"clip.mxf": CONTENT})
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-    assert file.attempts == 1
+    assert file.current.attempts == 1
     assert len(CONTENT) <= faults.written_bytes() < len(CONTENT) + 9 * SMALL_BLOCK_BYTES
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
@@ -265,7 +265,7 @@ async def test_a_delivered_source_that_cannot_be_let_go_of_has_failed_but_stands
     fill(tmp_path / "source", {"clip.mxf": CONTENT})
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.FAILED)
-        assert file.attempts == 2
+        assert file.current.attempts == 2
         assert contents(tmp_path / "source") == contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
         faults.heal()
         await house.desk.retry(file.id)
@@ -288,7 +288,7 @@ async def test_it_has_still_failed_after_a_restart_and_leaves_its_source_when_so
     faults.heal()
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.FAILED)
-        assert "Read-only file system" in str(file.error)
+        assert "Read-only file system" in str(file.current.error)
         await house.desk.retry_all()
         await house.until_file("clip.mxf", Status.COMPLETED)
         await eventually(lambda: contents(tmp_path / "source") == {})
@@ -308,7 +308,7 @@ async def test_a_bit_that_turned_once_is_repaired(
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.COMPLETED)
         exposition = house.desk.render_metrics().decode()
-    assert (file.attempts, faults.struck()) == (0, 1)
+    assert (file.current.attempts, faults.struck()) == (0, 1)
     assert 'transfer_agent_verify_failures_total{route="mxf"} 1.0' in exposition
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
@@ -323,7 +323,7 @@ async def test_bits_that_turn_always_end_failed_with_the_block_named_and_nothing
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.FAILED)
         await eventually(lambda: contents(tmp_path / "nas") == {})
-    assert file.attempts == 2
-    assert "(bytes " in str(file.error)
-    assert str(file.error).endswith("reads back altered, twice")
+    assert file.current.attempts == 2
+    assert "(bytes " in str(file.current.error)
+    assert str(file.current.error).endswith("reads back altered, twice")
     assert contents(tmp_path / "source") == {"clip.mxf": CONTENT}

@@ -68,7 +68,7 @@ async def test_a_copy_whose_journal_is_damaged_begins_again_and_arrives(
         file = await house.until_file("clip.mxf", Status.COMPLETED)
         picture = await house.until(lambda seen: bool(damaged_events(seen)))
         snapshot = await house.desk.snapshot()
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert contents(tmp_path / "nas")["clip.mxf"] == LONG
     assert contents(tmp_path / "source") == {}
     assert (tmp_path / "state" / "journal.db.damaged-1").exists()
@@ -168,7 +168,7 @@ async def test_no_source_goes_before_its_delivery_is_written_down(
         trouble = (await house.desk.snapshot()).journal_error
         file = await house.until_file("clip.mxf", Status.COMPLETED)
     assert trouble == "the journal cannot be used: database or disk is full"
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert stood == [True] * 3 if step != "finish" else [False]  # its delivery is written down already
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
     assert contents(tmp_path / "source") == {}

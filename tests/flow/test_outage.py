@@ -30,8 +30,8 @@ async def test_files_wait_for_a_destination_that_is_gone_and_nothing_is_made_in_
     assert outage is not None
     assert outage.reason is OutageReason.UNMOUNTED
     assert "does not exist: mount the share, or make the folder" in outage.detail
-    assert waiting.why.startswith("outage: unmounted: ")
-    assert file.attempts == 0
+    assert waiting.current.why.startswith("outage: unmounted: ")
+    assert file.current.attempts == 0
     assert [view.outage for view in after.routes] == [None]
     assert contents(tmp_path / "nas") == {"clip.mxf": b"content"}
 
@@ -49,7 +49,7 @@ async def test_a_copy_that_an_outage_interrupts_goes_on_without_an_attempt_count
         brake.release()
         (tmp_path / "away").rename(tmp_path / "nas")
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
 
 

@@ -20,7 +20,7 @@ async def test_files_of_a_paused_route_wait_until_it_is_resumed(tmp_path: Path) 
         await house.desk.pause("mxf")
         fill(tmp_path / "source", {"clip.mxf": b"content"})
         file = await house.until_file("clip.mxf", Status.PAUSED)
-        assert file.why == PAUSED
+        assert file.current.why == PAUSED
         assert contents(tmp_path / "nas") == {}
         await house.desk.resume("mxf")
         picture = await house.until(lambda seen: seen.status("clip.mxf") is Status.COMPLETED)
@@ -50,11 +50,11 @@ async def test_a_pause_stops_what_runs_and_it_goes_on_where_it_was(tmp_path: Pat
         await brake.until_checkpoint()
         await house.desk.pause("mxf")
         file = await house.until_file("clip.mxf", Status.PAUSED)
-        assert (file.why, file.attempts) == (PAUSED, 0)
+        assert (file.current.why, file.current.attempts) == (PAUSED, 0)
         brake.release()
         await house.desk.resume("mxf")
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
 
 
@@ -66,9 +66,9 @@ async def test_a_cancelled_copy_has_failed_leaves_nothing_behind_and_can_be_trie
     async with running(tmp_path) as house:
         await brake.until_checkpoint()
         file_id = await house.file_id("clip.mxf")
-        await house.desk.cancel(file_id)
+        assert await house.desk.cancel(file_id) == "the copy of clip.mxf is being stopped"
         file = await house.until_file("clip.mxf", Status.FAILED)
-        assert file.error == CANCELLED
+        assert file.current.error == CANCELLED
         with pytest.raises(Conflict, match="nothing to cancel"):
             await house.desk.cancel(file_id)
         await eventually(lambda: contents(tmp_path / "nas") == {})
@@ -76,6 +76,8 @@ async def test_a_cancelled_copy_has_failed_leaves_nothing_behind_and_can_be_trie
         brake.release()
         await house.desk.retry(file_id)
         await house.until_file("clip.mxf", Status.COMPLETED)
+        with pytest.raises(Conflict, match="is Completed: there is nothing to cancel"):
+            await house.desk.cancel(file_id)
         rows = (await house.desk.history(HistoryQuery())).rows
     assert [(row.result, row.error) for row in rows] == [("delivered", None), ("failed", CANCELLED)]
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
@@ -90,7 +92,7 @@ async def test_a_failed_file_stays_failed_after_a_restart_until_someone_retries_
     (tmp_path / "nas/clip.mxf").unlink()
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.FAILED)
-        assert "other content" in str(file.error)
+        assert "other content" in str(file.current.error)
         await house.desk.retry_all()
         await house.until_file("clip.mxf", Status.COMPLETED)
     assert contents(tmp_path / "nas") == {"clip.mxf": b"ours!"}

@@ -310,11 +310,15 @@ async def test_all_jobs_to_one_bucket_share_its_places(tmp_path: Path, brake: Br
         added = [await uploads.add("a"), await uploads.add("b")]
         ready = ("Copying", "Verifying", "InQueue")
         picture = await house.until(
-            lambda seen: len(seen.files) == 4 and all(f.status.value in ready for f in seen.files.values())
+            lambda seen: (
+                len(seen.files) == 4 and all(f.current.status.value in ready for f in seen.files.values())
+            )
         )
         await brake.until_checkpoint()
         with trio.move_on_after(0.3):
-            await house.until(lambda seen: sum(f.status is Status.COPYING for f in seen.files.values()) > 2)
+            await house.until(
+                lambda seen: sum(f.current.status is Status.COPYING for f in seen.files.values()) > 2
+            )
             raise AssertionError(picture)
         brake.release()
         for job in added:

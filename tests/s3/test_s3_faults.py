@@ -56,7 +56,7 @@ async def test_a_passing_fault_of_the_service_is_got_over_without_an_attempt(
     trouble = line_to.proxy.add(operation, effect, error=error)
     picture = await delivered(tmp_path, line_to, {"clip.mxf": LARGE})
     assert trouble.struck == 1
-    assert [file.attempts for file in picture.files.values()] == [0]
+    assert [file.current.attempts for file in picture.files.values()] == [0]
 
 
 @pytest.mark.parametrize("effect", ["cut", "lose", "spoil"])
@@ -92,7 +92,7 @@ async def test_a_service_that_throttles_for_long_is_an_outage_that_ends_by_itsel
     outage = picture.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.UNREACHABLE
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert line.bucket.objects() == {"clip.mxf": LARGE}
     assert line.bucket.uploads() == []
 
@@ -109,7 +109,7 @@ async def test_a_service_that_hangs_is_an_outage_and_blocks_nobody(tmp_path: Pat
     outage = picture.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.HUNG
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert moto_line.bucket.objects() == {"clip.mxf": LARGE}
     assert moto_line.bucket.uploads() == []
 
@@ -119,7 +119,7 @@ async def test_a_service_may_take_its_time_to_complete_an_upload(
 ) -> None:
     moto_line.proxy.add("complete_multipart_upload", "call", action=lambda: time.sleep(8))
     picture = await delivered(tmp_path, moto_line, {"clip.mxf": LARGE}, stall_timeout="5s")
-    assert [file.attempts for file in picture.files.values()] == [0]
+    assert [file.current.attempts for file in picture.files.values()] == [0]
     assert moto_line.proxy.count("create_multipart_upload") == 1
     assert moto_line.proxy.count("complete_multipart_upload") == 1
     assert lines(caplog, "interrupted") == []

@@ -100,7 +100,7 @@ async def test_a_bucket_that_is_missing_is_an_outage_until_somebody_makes_it(
     outage = picture.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.UNMOUNTED
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert bucket.objects() == {"clip.mxf": LARGE}
 
 

@@ -5,9 +5,8 @@ from typing import Any, Generic, TypeVar, cast
 
 from attrs import define, field, frozen
 
-from agent.journal.carried_state import TransferLost
 from agent.journal.database import JournalDamaged, JournalError
-from agent.journal.journal import Journal
+from agent.journal.journal import Journal, TransferLost
 
 T = TypeVar("T")
 
@@ -53,7 +52,7 @@ def commit(journal: Journal, jobs: PendingWrites) -> CommitResult:
     """Carry all of them out in one transaction; on a fresh journal begins whatever met a damaged one."""
     before = journal.changes
     try:
-        with journal.together():
+        with journal.transaction():
             for job in jobs:
                 job.run()
             _look_for_damage(jobs)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from agent.model.source_file import Signature
-from agent.model.transfer import PriorResult, Transfer, TransferPhase
+from agent.model.transfer import Transfer, TransferPhase
 from agent.model.upload import UploadFileState, UploadState
 
 REVISION = "journal_0004"  # of the newest migration; spares Alembic's import when the file is up to date
@@ -283,9 +283,3 @@ upload_files = Table(
 
 
 TRANSFER_COLUMNS = [transfers.c[each.name] for each in fields(Transfer) if each.name != "blocks"]
-
-
-PRIOR_RESULT_COLUMNS = [history.c[each.name] for each in fields(PriorResult)]
-
-
-CARRIED_COLUMNS = ("route", "path", "file_path", "signature", "destination", "discovered_at", "started_at")

@@ -188,4 +188,4 @@ def steps_of(
     shutil.rmtree(folder)
     steps = [passage.step for passage in passages if passage.side == "before"]
     # The search for leftovers may or may not meet a copy at work, and is told that it is none.
-    return [step for step in steps if damage or step.name != "journal: add_orphans"]
+    return [step for step in steps if damage or step.name != "journal: orphans.add"]

@@ -52,9 +52,9 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "probe: write nas",
         "probe: fdatasync nas",
         "probe: unlink nas",
-        "journal: remember_mount",
-        "journal: mark_orphan_scan_done",
-        "journal: begin",
+        "journal: routes.remember_mount",
+        "journal: orphans.mark_scan_done",
+        "journal: begin_or_resume",
         "copy: create nas",
         "copy: ftruncate nas",
         "copy: pread source",
@@ -79,11 +79,11 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
 
 def test_the_steps_of_a_lot_are_these(steps: Steps) -> None:
     of_a_lot = steps(LOT)
-    assert {step.name for step in of_a_lot if step.name.endswith(" lot")} == {
-        "journal: begin lot",
-        "journal: mark_verified lot",
-        "journal: mark_published lot",
-        "journal: finish lot",
+    assert {step.name for step in of_a_lot if step.name.endswith(" batch")} == {
+        "journal: begin_or_resume batch",
+        "journal: mark_verified batch",
+        "journal: mark_published batch",
+        "journal: finish batch",
     }
     folders_synced = [step for step in of_a_lot if "fsync folder" in step.name]
     assert len(folders_synced) == 3  # once for all, in each of three steps

@@ -47,7 +47,7 @@ def test_no_victims_at_all_fail(victims: Victims, tmp_path: Path) -> None:
 
 
 def test_a_kill_at_a_step_that_never_comes_fails(victims: Victims, tmp_path: Path) -> None:
-    never = Kill(Step("journal: begin", 1000), "before", Manner.ALL)
+    never = Kill(Step("journal: begin_or_resume", 1000), "before", Manner.ALL)
     with pytest.raises(AssertionError, match="the step never came"):
         kill_each(alone([never]), MOVE, victims, tmp_path, unlisted)
 
@@ -63,7 +63,7 @@ def test_victims_that_are_not_killed_fail(
 
     monkeypatch.setattr(Trial, "run", spared)
     with pytest.raises(AssertionError, match=r"^0 kills, where 2 were due"):
-        kill_each(alone(kills_at(Step("journal: begin", 1))[:2]), MOVE, victims, tmp_path, unlisted)
+        kill_each(alone(kills_at(Step("journal: begin_or_resume", 1))[:2]), MOVE, victims, tmp_path, unlisted)
 
 
 @pytest.mark.parametrize("is_every", [False, True])

@@ -55,7 +55,7 @@ DAMAGES = {
     "overwritten": Damage(overwritten),
     "folder lost": Damage(folder_lost, keeps_identity=False),
 }
-TIDYING = ("discard:", "journal: add_orphans", "journal: forget_orphan", "journal: mark_orphan_scan_done")
+TIDYING = ("discard:", "journal: orphans.add", "journal: orphans.forget", "journal: orphans.mark_scan_done")
 
 
 @pytest.mark.parametrize("what", DAMAGES)

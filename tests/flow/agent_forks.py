@@ -25,7 +25,7 @@ from agent import log
 from agent.actors.copier_pool import follow, recovery, task, transfer
 from agent.actors.dispatcher import batching
 from agent.actors.storage_monitor import availability
-from agent.journal import journal
+from agent.journal import transfers
 from agent.runtime import supervisor
 from agent.worker import server
 from tests.crash.fork_server import ForkedWorker
@@ -131,7 +131,7 @@ def _live(folder: Path, zygote: Zygote) -> int:
     for place, name, stand_in in (
         (trio.lowlevel, "open_process", open_process),
         *((place, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES) for place in (transfer, task, follow)),
-        (journal, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
+        (transfers, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
         (recovery, "AGAIN_S", SWEEP_EVERY_S),
         (availability, "SLOWEST_PROBE_S", SLOWEST_PROBE_S),
         (batching, "FEW", 1 if (folder / LOTS).exists() else batching.MAX_UNBATCHED),

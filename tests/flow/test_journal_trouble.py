@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent.journal import group_commit
-from agent.journal.client import JournalClient
+from agent.journal import group_commit, transfers
 from agent.journal.database import JournalError
 from agent.journal.journal import Journal
 from agent.model.transfer import Status
@@ -23,6 +22,7 @@ from tests.flow.running_agents import (
     contents,
     fill,
     lines,
+    on_written,
     run_once,
     running,
     write_config,
@@ -41,7 +41,7 @@ def cut_off(path: Path) -> None:
 
 def damage(house: Running, spoil: Callable[[Path], None]) -> None:
     """The file and what leads to it; what is cached of it is forgotten, as in a long run."""
-    database = house.household.journal._journal._db
+    database = house.household.journal._journal
     for connection in (database.writer, database.reader):
         raw = connection.connection.driver_connection
         assert raw is not None
@@ -143,7 +143,7 @@ async def test_a_journal_that_can_be_neither_read_nor_set_aside_ends_the_start_w
         await run_once(tmp_path)
 
 
-STEPS = ("find", "begin", "checkpoint", "mark_verified", "mark_published", "finish")
+STEPS = ("begin_or_resume", "checkpoint", "mark_verified", "mark_published", "finish")
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -153,16 +153,16 @@ async def test_no_source_goes_before_its_delivery_is_written_down(
     """The journal refuses this step a few times; what the source folder held then is looked at each time."""
     write_config(tmp_path, max_attempts=1)
     fill(tmp_path / "source", {"clip.mxf": LONG})
-    write = getattr(Journal, step)
+    write = getattr(transfers, step)
     stood: list[bool] = []
 
-    def refuse(journal: Journal, *values: object) -> object:
+    def refuse(*values: object) -> object:
         if len(stood) < 3:
             stood.append((tmp_path / "source" / "clip.mxf").exists())
             raise JournalError("the journal cannot be used: database or disk is full")
-        return write(journal, *values)
+        return write(*values)
 
-    monkeypatch.setattr(Journal, step, refuse)
+    monkeypatch.setattr(transfers, step, refuse)
     async with running(tmp_path) as house:
         await house.until(lambda seen: any("copies wait" in event.text for event in seen.events))
         trouble = (await house.desk.snapshot()).journal_error
@@ -179,14 +179,13 @@ async def test_a_commit_that_fails_lets_no_source_go(
 ) -> None:
     """Each operation succeeds, but nothing of it can be stored."""
     write_config(tmp_path)
-    stored = JournalClient.mark_verified
     refused: list[bool] = []
     commit = group_commit.commit
 
     def refuse(journal: Journal, jobs: group_commit.PendingWrites) -> group_commit.CommitResult:
         def lost() -> None:
             refused.append((tmp_path / "source" / "clip.mxf").exists())
-            journal._db.writer.exec_driver_sql("ROLLBACK")
+            journal.writer.exec_driver_sql("ROLLBACK")
 
         if armed and len(refused) < 3:
             return commit(journal, [*jobs, group_commit.PendingWrite(lost)])
@@ -194,12 +193,8 @@ async def test_a_commit_that_fails_lets_no_source_go(
 
     armed: list[bool] = []
 
-    async def arm(ledger: JournalClient, *values: object, **more: object) -> None:
-        await stored(ledger, *values, **more)  # type: ignore[arg-type]
-        armed.append(True)
-
     monkeypatch.setattr("agent.journal.client.commit", refuse)
-    monkeypatch.setattr(JournalClient, "mark_verified", arm)
+    on_written(monkeypatch, transfers.mark_verified, lambda: armed.append(True))
     fill(tmp_path / "source", {"clip.mxf": b"content"})
     async with running(tmp_path) as house:
         await house.until_file("clip.mxf", Status.COMPLETED)
@@ -218,7 +213,7 @@ async def test_a_delivered_file_is_completed_and_its_history_written_by_the_next
         raise JournalError("the journal cannot be used: database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "finish", full)
+        patch.setattr(transfers, "finish", full)
         async with running(tmp_path) as house:
             await house.until_file("clip.mxf", Status.COMPLETED)
     async with running(tmp_path) as house:

@@ -7,9 +7,10 @@ import pytest
 import xxhash
 
 from agent.actors.copier_pool.decisions import HASH_PREFIX
+from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.model.source_file import FileVersion
-from agent.model.transfer import Status, Transfer
+from agent.model.transfer import PublishedTransfer, Status, Transfer, VerifiedTransfer
 from agent.model.views import HistoryQuery, HistoryRow
 from tests.flow.running_agents import (
     Picture,
@@ -104,12 +105,20 @@ async def test_a_file_that_failed_before_its_transfer_began_has_the_id_of_its_hi
         await joined(house, caplog)
 
 
-async def begun(ledger: JournalClient, folder: Path, file: FileVersion) -> Transfer:
+async def begun(journal: JournalClient, folder: Path, file: FileVersion) -> Transfer:
     """A verified copy of CONTENT under `.partial`, about to be published as `clip.mxf`."""
     digest = HASH_PREFIX + xxhash.xxh3_128(CONTENT).hexdigest()
-    transfer = await ledger.begin(file, str(folder / "source"), str(folder / "nas"), ".partial", 1.0)
-    await ledger.mark_verified(transfer.id, "clip.mxf", digest, "read_back")
+    source, destination = str(folder / "source"), str(folder / "nas")
+    begun = await journal.write(transfers.begin_or_resume, {".partial": file}, source, destination, 1.0)
+    transfer = begun[file.path]
+    verified = VerifiedTransfer(transfer.id, "clip.mxf", digest, "read_back")
+    await journal.write(transfers.mark_verified, [verified])
     return transfer
+
+
+async def publish(journal: JournalClient, transfer: Transfer) -> None:
+    published = PublishedTransfer(transfer.id, "clip.mxf", already_present=False)
+    await journal.write(transfers.mark_published, [published])
 
 
 @pytest.mark.parametrize(
@@ -120,10 +129,10 @@ async def test_what_a_sweep_ends_after_a_crash_has_one_id_in_log_and_history(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, standing: str | None, is_published: bool, result: str
 ) -> None:
     write_config(tmp_path)
-    async with JournalClient.open(str(tmp_path / "state")) as ledger:
-        transfer = await begun(ledger, tmp_path, a_file("clip.mxf", size_bytes=len(CONTENT)))
+    async with JournalClient.open(str(tmp_path / "state")) as journal:
+        transfer = await begun(journal, tmp_path, a_file("clip.mxf", size_bytes=len(CONTENT)))
         if is_published:
-            await ledger.mark_published(transfer.id, "clip.mxf", already_present=False)
+            await publish(journal, transfer)
     fill(tmp_path / "nas", {standing: CONTENT} if standing else {})
     async with running(tmp_path) as house:
         await eventually(lambda: bool(lines(caplog, result)))
@@ -138,9 +147,9 @@ async def test_a_source_that_changed_after_its_delivery_has_an_id_for_each_of_it
     write_config(tmp_path)
     fill(tmp_path / "nas", {"clip.mxf": CONTENT})
     fill(tmp_path / "source", {"clip.mxf": b"changed"})
-    async with JournalClient.open(str(tmp_path / "state")) as ledger:
-        transfer = await begun(ledger, tmp_path, a_file("clip.mxf"))
-        await ledger.mark_published(transfer.id, "clip.mxf", already_present=False)
+    async with JournalClient.open(str(tmp_path / "state")) as journal:
+        transfer = await begun(journal, tmp_path, a_file("clip.mxf"))
+        await publish(journal, transfer)
     async with running(tmp_path) as house:
         await house.until_file("clip.mxf", Status.COMPLETED)
         delivered, kept = await joined(house, caplog)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.model.names import partial_path, probe_path
 from agent.model.transfer import Status
@@ -38,8 +39,8 @@ LOOK_ALIKES = {
 
 async def installed(folder: Path) -> str:
     """An agent was there before, and has its identity."""
-    async with JournalClient.open(str(folder / "state")) as ledger:
-        return ledger.identity
+    async with JournalClient.open(str(folder / "state")) as journal:
+        return journal.identity
 
 
 def lose_journal(folder: Path) -> None:
@@ -161,11 +162,11 @@ async def test_the_partial_that_a_restart_left_behind_is_removed_beside_the_copi
     write_config(tmp_path)
     fill(tmp_path / "source", {"clip.mxf": LONG})
     old = await interrupted_copy(tmp_path, brake)
-    async with JournalClient.open(str(tmp_path / "state")) as ledger:
-        (transfer,) = await ledger.running(str(tmp_path / "nas"))
+    async with JournalClient.open(str(tmp_path / "state")) as journal:
+        (transfer,) = await journal.write(transfers.running, str(tmp_path / "nas"))
         file = a_file("clip.mxf")
-        fresh = partial_path(ledger.identity, file, "clip.mxf", "another take")
-        await ledger.restart(transfer.id, fresh)
+        fresh = partial_path(journal.identity, file, "clip.mxf", "another take")
+        await journal.write(transfers.restart, transfer.id, fresh)
     async with running(tmp_path) as house:  # its copy waits for the brake
         await eventually(lambda: set(standing(tmp_path / "nas")) == {fresh})
         brake.release()

@@ -10,6 +10,7 @@ import trio
 from agent.config import uploads as jobs
 from agent.control.errors import Conflict, InvalidRequest, NotFound
 from agent.control.uploads import STOPPED, CreateUpload
+from agent.journal import uploads
 from agent.model.transfer import Status
 from agent.model.upload import UploadFileState, UploadState
 from agent.model.views import HistoryQuery, UploadFilesQuery, UploadsQuery
@@ -223,11 +224,10 @@ async def test_a_job_that_was_stopped_while_nobody_lived_is_put_away_at_the_next
     configure(tmp_path)
     fill(tmp_path / "media", {"long.mxf": LONG})
     async with running(tmp_path) as house:
-        uploads = Uploads(house)
-        job = await uploads.add()
+        job = await Uploads(house).add()
         await brake.until_checkpoint()
     async with running(tmp_path) as house:
-        await house.household.journal.uploads.stop(job, STOPPED, 1.0)
+        await house.household.journal.write(uploads.stop, job, STOPPED, 1.0)
         await Uploads(house).until_closed()
         assert (await house.desk.uploads.find(job)).error == STOPPED
     assert contents(tmp_path / BUCKET) == {}

@@ -14,6 +14,7 @@ from agent.actors.upload_manager import actor as keeping
 from agent.actors.upload_manager import upload_job
 from agent.config import uploads as jobs
 from agent.control.uploads import CreateUpload
+from agent.journal import transfers, uploads
 from agent.model.upload import UploadFile, UploadFileState, UploadJob, UploadState
 from agent.model.views import UploadFilesQuery
 from tests.flow.running_agents import PATIENCE_S, POLL_S, Picture, Running, write_config
@@ -78,7 +79,7 @@ class Uploads:
         """A part of this file stands verified at its destination."""
         with trio.fail_after(PATIENCE_S):
             while True:
-                found = await self.house.household.journal.resume_points()
+                found = await self.house.household.journal.write(transfers.resume_points)
                 if any(each.path == path and each.verified_bytes for each in found):
                     return
                 await trio.sleep(POLL_S)
@@ -86,5 +87,6 @@ class Uploads:
     async def until_closed(self) -> None:
         """Nothing is left to do for any job."""
         with trio.fail_after(PATIENCE_S):
-            while await self.house.household.journal.uploads.needing_cleanup():  # noqa: ASYNC110  nobody is told
+            journal = self.house.household.journal
+            while await journal.write(uploads.needing_cleanup):  # noqa: ASYNC110  it sets no event
                 await trio.sleep(POLL_S)

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from agent.journal import delivered_files
+from agent.journal import delivered_files, routes, transfers
 from agent.journal.database import JournalError
 from agent.journal.delivered_files import Deliveries
 from agent.journal.journal import Journal
-from agent.model.transfer import DeliveredFile
+from agent.model.transfer import DeliveredFile, TransferResult, VerifiedTransfer
 from agent.model.views import HistoryResult
-from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, ended
+from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begin, ended
 from tests.samples import but
 
 RECORD = DeliveredFile("mxf", "/nas", "/nas/a.mxf", STATE.size_bytes, HASH)
@@ -26,9 +26,11 @@ def read(folder: Path, since_at: float | None = None, route: str | None = None) 
 def delivered(journal: Journal, path: str, destination: str, hash_: str = HASH, route: str = "mxf") -> None:
     size_bytes = int(hash_[-1], 16)
     file = a_file(path, route, but(STATE, size_bytes=size_bytes))
-    transfer = journal.begin(file, "/src", destination, "p", 1.0)
-    journal.mark_verified(transfer.id, path, hash_, "read_back")
-    journal.finish(transfer.id, "delivered", 1, None, 30.0, f"{destination}/{path}")
+    transfer = begin(journal, file, destination)
+    journal.write(transfers.mark_verified, [VerifiedTransfer(transfer.id, path, hash_, "read_back")])
+    journal.write(
+        transfers.finish, [TransferResult(transfer.id, "delivered", 1, None, 30.0, f"{destination}/{path}")]
+    )
 
 
 @pytest.mark.parametrize("result", ["delivered", "kept"])
@@ -99,7 +101,7 @@ def test_the_agent_goes_on_writing_while_it_is_read_and_what_it_adds_is_left_out
 
 
 def test_mounts_are_remembered(journal: Journal, tmp_path: Path) -> None:
-    journal.remember_mount("/nas", "/")
+    journal.write(routes.remember_mount, "/nas", "/")
     with Deliveries.open(str(tmp_path), None, None) as opened:
         assert opened.mount_points() == {"/nas": "/"}
 

@@ -10,31 +10,31 @@ from structlog.testing import capture_logs
 
 from agent.fs.platform import sync_folder
 from agent.journal.database import JournalError
-from agent.journal.identity import read_or_make
+from agent.journal.state_folder import read_or_make_identity
 from tests.worker.copy.faulty import failing
 from tests.worker.copy.folders import nothing_left_over
 
 
 def test_an_id_is_made_once_and_then_stays(tmp_path: Path) -> None:
     with nothing_left_over():
-        made, is_new = read_or_make(str(tmp_path))
+        made, is_new = read_or_make_identity(str(tmp_path))
         assert re.fullmatch(r"[0-9a-f]{32}", made)
         assert is_new
-        assert read_or_make(str(tmp_path)) == (made, False)
+        assert read_or_make_identity(str(tmp_path)) == (made, False)
     assert [path.name for path in tmp_path.iterdir()] == ["identity"]
 
 
 def test_two_installations_have_two_ids(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    assert read_or_make(str(tmp_path / "one")) != read_or_make(str(tmp_path / "two"))
+    assert read_or_make_identity(str(tmp_path / "one")) != read_or_make_identity(str(tmp_path / "two"))
 
 
 @pytest.mark.parametrize("content", [b"", b"0123456789abcdef", b"\xff" * 32, b"F" * 32])
 def test_what_is_no_id_is_replaced_with_a_warning(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "identity").write_bytes(content)
     with capture_logs() as logs:
-        made, is_new = read_or_make(str(tmp_path))
+        made, is_new = read_or_make_identity(str(tmp_path))
     assert is_new
     assert (tmp_path / "identity").read_text() == f"{made}\n"
     assert [line["log_level"] for line in logs] == ["warning"]
@@ -42,9 +42,9 @@ def test_what_is_no_id_is_replaced_with_a_warning(tmp_path: Path, content: bytes
 
 def test_a_draft_that_a_crash_left_behind_is_no_id(tmp_path: Path) -> None:
     (tmp_path / "identity.new").write_text("half")
-    made, is_new = read_or_make(str(tmp_path))
+    made, is_new = read_or_make_identity(str(tmp_path))
     assert is_new
-    assert read_or_make(str(tmp_path)) == (made, False)
+    assert read_or_make_identity(str(tmp_path)) == (made, False)
     assert [path.name for path in tmp_path.iterdir()] == ["identity"]
 
 
@@ -67,7 +67,7 @@ def test_it_is_durable_before_it_is_used(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "fsync", note_fsync)
     monkeypatch.setattr(Path, "rename", note_rename)
     monkeypatch.setattr("agent.fs.atomic_write.sync_folder", note_folder)
-    read_or_make(str(tmp_path))
+    read_or_make_identity(str(tmp_path))
     assert steps[:3] == ["fsync", "rename", "folder"]
 
 
@@ -77,6 +77,6 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_half_id(
     with monkeypatch.context() as full:
         full.setattr(os, "fsync", failing(errno.ENOSPC))
         with pytest.raises(JournalError, match=r"identity' cannot be used: No space left on device$"):
-            read_or_make(str(tmp_path))
+            read_or_make_identity(str(tmp_path))
     assert not (tmp_path / "identity").exists()
-    assert read_or_make(str(tmp_path))[1]
+    assert read_or_make_identity(str(tmp_path))[1]

@@ -8,15 +8,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from agent.journal import history, orphans, routes, transfers
 from agent.journal.journal import Journal
-from agent.model.transfer import BLOCK_BYTES, ResumePoint, Transfer, TransferPhase
+from agent.model.transfer import (
+    BLOCK_BYTES,
+    PublishedTransfer,
+    ResumePoint,
+    Transfer,
+    TransferPhase,
+    TransferResult,
+    VerifiedTransfer,
+)
 from agent.model.views import HistoryQuery
-from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended
+from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begin, begun, digests, ended, find
 from tests.samples import but
 
 
 def test_a_begun_transfer_is_found_with_all_that_was_said_about_it(journal: Journal) -> None:
-    begun_transfer = journal.begin(a_file(NOT_UTF8), "/src", "/nas", ".p.partial", at=20.25)
+    begun_transfer = begin(journal, a_file(NOT_UTF8), "/nas", ".p.partial")
     assert begun_transfer == Transfer(
         id=1,
         route="mxf",
@@ -33,27 +42,25 @@ def test_a_begun_transfer_is_found_with_all_that_was_said_about_it(journal: Jour
         discovered_at=10.5,
         started_at=20.25,
     )
-    assert journal.find("mxf", NOT_UTF8) == begun_transfer
-    assert journal.find("other", NOT_UTF8) is None
-    assert journal.find("mxf", "b.mxf") is None
+    assert find(journal, NOT_UTF8) == begun_transfer
+    assert find(journal, NOT_UTF8, "other") is None
+    assert find(journal, "b.mxf") is None
 
 
-def test_beginning_replaces_nothing(journal: Journal) -> None:
+def test_a_failure_that_needs_no_transfer_replaces_none(journal: Journal) -> None:
     first = begun(journal)
     with pytest.raises(ValueError, match=r"'a\.mxf' has a running transfer on route mxf"):
-        journal.begin(a_file(signature=but(STATE, size_bytes=9)), "/src", "/nas", "x", at=21.0)
-    with pytest.raises(ValueError, match="has a running transfer"):
-        journal.record_failure(a_file(), "/src", "/nas", 3, "unreadable", at=21.0)
-    assert journal.find("mxf", "a.mxf") == first
+        journal.write(transfers.record_failure, a_file(), "/src", "/nas", 3, "unreadable", at=21.0)
+    assert find(journal, "a.mxf") == first
 
 
 def test_a_transfer_goes_through_its_steps_and_survives_reopening(tmp_path: Path) -> None:
     journal = Journal.open(str(tmp_path))
     transfer = begun(journal)
     grown = but(STATE, size_bytes=6_000)
-    journal.checkpoint(transfer.id, 0, digests(1, 2))
-    journal.rebase(transfer.id, grown)
-    journal.mark_verified(transfer.id, "a.mxf", HASH, "read_back")
+    journal.write(transfers.checkpoint, transfer.id, 0, digests(1, 2))
+    journal.write(transfers.rebase, transfer.id, grown)
+    journal.write(transfers.mark_verified, [VerifiedTransfer(transfer.id, "a.mxf", HASH, "read_back")])
     meant = evolve(
         transfer,
         phase=TransferPhase.VERIFIED,
@@ -66,12 +73,12 @@ def test_a_transfer_goes_through_its_steps_and_survives_reopening(tmp_path: Path
     journal.close()
 
     journal = Journal.open(str(tmp_path))
-    assert journal.find("mxf", "a.mxf") == meant
-    journal.mark_published(transfer.id, "a_1.mxf", already_present=True)
+    assert find(journal, "a.mxf") == meant
+    journal.write(transfers.mark_published, [PublishedTransfer(transfer.id, "a_1.mxf", already_present=True)])
     journal.close()
 
     journal = Journal.open(str(tmp_path))
-    assert journal.find("mxf", "a.mxf") == evolve(
+    assert find(journal, "a.mxf") == evolve(
         meant, phase=TransferPhase.PUBLISHED, name="a_1.mxf", already_present=True
     )
     journal.close()
@@ -79,11 +86,11 @@ def test_a_transfer_goes_through_its_steps_and_survives_reopening(tmp_path: Path
 
 def test_a_restart_forgets_all_but_the_file(journal: Journal) -> None:
     transfer = begun(journal)
-    journal.checkpoint(transfer.id, 0, digests(1))
-    journal.mark_verified(transfer.id, "a.mxf", HASH, "hash")
-    journal.mark_published(transfer.id, "a.mxf", already_present=True)
-    journal.restart(transfer.id, ".fresh.partial")
-    assert journal.find("mxf", "a.mxf") == evolve(transfer, partial=".fresh.partial")
+    journal.write(transfers.checkpoint, transfer.id, 0, digests(1))
+    journal.write(transfers.mark_verified, [VerifiedTransfer(transfer.id, "a.mxf", HASH, "hash")])
+    journal.write(transfers.mark_published, [PublishedTransfer(transfer.id, "a.mxf", already_present=True)])
+    journal.write(transfers.restart, transfer.id, ".fresh.partial")
+    assert find(journal, "a.mxf") == evolve(transfer, partial=".fresh.partial")
 
 
 @pytest.mark.parametrize("bad", [b"", b"\0" * 17, b"\0" * 15])
@@ -91,8 +98,8 @@ def test_a_restart_forgets_all_but_the_file(journal: Journal) -> None:
 def test_blocks_never_have_gaps(journal: Journal, bad: bytes, first_block: int) -> None:
     transfer = begun(journal)
     with pytest.raises(ValueError, match=r"whole digests|right before block"):
-        journal.checkpoint(transfer.id, first_block, bad)
-    assert journal.find("mxf", "a.mxf") == transfer
+        journal.write(transfers.checkpoint, transfer.id, first_block, bad)
+    assert find(journal, "a.mxf") == transfer
 
 
 _ids = itertools.count()
@@ -107,56 +114,58 @@ _checkpoints = st.tuples(st.integers(-1, 6), st.integers(0, 5))  # blocks back f
 def test_blocks_equal_those_of_a_list(journal: Journal, steps: list[tuple[int, int] | None]) -> None:
     transfer = begun(journal, f"{next(_ids)}.mxf")  # the journal serves all examples
     model: list[bytes] = []
-    with journal.together():
+    with journal.transaction():
         for number, step in enumerate(steps):
             if step is RESTART:
-                journal.restart(transfer.id, "p")
+                journal.write(transfers.restart, transfer.id, "p")
                 model = []
                 continue
             first = max(0, len(model) - step[0])
             new = [digests(number * 100 + each) for each in range(step[1])]
             if first > len(model):
                 with pytest.raises(ValueError, match="right before"):
-                    journal.checkpoint(transfer.id, first, b"".join(new))
+                    journal.write(transfers.checkpoint, transfer.id, first, b"".join(new))
             else:
-                journal.checkpoint(transfer.id, first, b"".join(new))
+                journal.write(transfers.checkpoint, transfer.id, first, b"".join(new))
                 model[first:] = new
-    found = journal.find("mxf", transfer.path)
+    found = find(journal, transfer.path)
     assert found is not None
     assert list(found.blocks) == model
 
 
 def test_a_checkpoint_may_replace_a_part_of_an_earlier_one(journal: Journal) -> None:
     transfer = begun(journal)
-    journal.checkpoint(transfer.id, 0, digests(1, 2, 3))
-    journal.checkpoint(transfer.id, 3, digests(4, 5))
-    journal.checkpoint(transfer.id, 1, digests(9))
-    assert journal.find("mxf", "a.mxf") == evolve(transfer, blocks=(digests(1), digests(9)))
+    journal.write(transfers.checkpoint, transfer.id, 0, digests(1, 2, 3))
+    journal.write(transfers.checkpoint, transfer.id, 3, digests(4, 5))
+    journal.write(transfers.checkpoint, transfer.id, 1, digests(9))
+    assert find(journal, "a.mxf") == evolve(transfer, blocks=(digests(1), digests(9)))
 
 
 def test_one_block_may_be_given_another_digest_and_the_others_stay(journal: Journal) -> None:
     transfer = begun(journal)
-    journal.checkpoint(transfer.id, 0, digests(0, 1))
-    journal.checkpoint(transfer.id, 2, digests(2, 3))
+    journal.write(transfers.checkpoint, transfer.id, 0, digests(0, 1))
+    journal.write(transfers.checkpoint, transfer.id, 2, digests(2, 3))
     for block in (0, 3):
-        journal.patch(transfer.id, block, digests(90 + block))
-    found = journal.find("mxf", "a.mxf")
+        journal.write(transfers.patch, transfer.id, block, digests(90 + block))
+    found = find(journal, "a.mxf")
     assert found is not None
     assert b"".join(found.blocks) == digests(90, 1, 2, 93)
     with pytest.raises(ValueError, match="block 4 is not in the table"):
-        journal.patch(transfer.id, 4, digests(4))
+        journal.write(transfers.patch, transfer.id, 4, digests(4))
 
 
 def test_operations_on_a_transfer_that_is_not_running_are_refused(journal: Journal) -> None:
     gone = ended(journal, "a.mxf", "delivered")
     operations: list[Callable[[], None]] = [
-        lambda: journal.restart(gone, "p"),
-        lambda: journal.rebase(gone, STATE),
-        lambda: journal.checkpoint(gone, 0, digests(1)),
-        lambda: journal.mark_verified(gone, "a", HASH, "hash"),
-        lambda: journal.mark_published(gone, "a", already_present=False),
-        lambda: journal.finish(gone, "kept", 1, None, 1.0, None),
-        lambda: journal.drop(gone),
+        lambda: journal.write(transfers.restart, gone, "p"),
+        lambda: journal.write(transfers.rebase, gone, STATE),
+        lambda: journal.write(transfers.checkpoint, gone, 0, digests(1)),
+        lambda: journal.write(transfers.mark_verified, [VerifiedTransfer(gone, "a", HASH, "hash")]),
+        lambda: journal.write(
+            transfers.mark_published, [PublishedTransfer(gone, "a", already_present=False)]
+        ),
+        lambda: journal.write(transfers.finish, [TransferResult(gone, "kept", 1, None, 1.0, None)]),
+        lambda: journal.write(transfers.drop, gone),
     ]
     for operation in operations:
         with pytest.raises(LookupError, match=f"no running transfer has the id {gone}"):
@@ -165,65 +174,73 @@ def test_operations_on_a_transfer_that_is_not_running_are_refused(journal: Journ
 
 def test_a_dropped_transfer_leaves_no_trace(journal: Journal) -> None:
     transfer = begun(journal)
-    journal.checkpoint(transfer.id, 0, digests(1))
-    journal.drop(transfer.id)
-    assert journal.find("mxf", "a.mxf") is None
-    assert journal.history(HistoryQuery()).rows == ()
-    assert journal._db.writer.scalar(text("SELECT count(*) FROM blocks")) == 0
-    journal._db.writer.rollback()
+    journal.write(transfers.checkpoint, transfer.id, 0, digests(1))
+    journal.write(transfers.drop, transfer.id)
+    assert find(journal, "a.mxf") is None
+    assert journal.read(history.page, HistoryQuery()).rows == ()
+    assert journal.writer.scalar(text("SELECT count(*) FROM blocks")) == 0
+    journal.writer.rollback()
 
 
 def test_what_loses_its_transfer_is_a_leftover_unless_it_is_known_to_be_gone(journal: Journal) -> None:
     restarted, dropped, failed, gone, delivered = [begun(journal, name) for name in "abcde"]
-    journal.restart(restarted.id, ".a.fresh")
-    journal.restart(restarted.id, ".a.fresher")
-    journal.drop(dropped.id, leftover=True)
-    journal.finish(failed.id, "failed", 3, "unreadable", 1.0, None, leftover=True)
-    journal.drop(gone.id)
-    journal.finish(delivered.id, "delivered", 1, None, 1.0, "/nas/e")
-    journal.record_failure(a_file("f"), "/src", "/nas", 3, "unreadable", at=1.0)
-    assert journal.orphans("/nas") == (".a.fresh", ".a.partial", ".b.partial", ".c.partial")
-    assert journal.orphans("/elsewhere") == ()
-    journal.forget_orphan("/nas", ".a.partial")
-    journal.forget_orphan("/elsewhere", ".b.partial")
-    assert journal.orphans("/nas") == (".a.fresh", ".b.partial", ".c.partial")
+    journal.write(transfers.restart, restarted.id, ".a.fresh")
+    journal.write(transfers.restart, restarted.id, ".a.fresher")
+    journal.write(transfers.drop, dropped.id, leaves_orphan=True)
+    journal.write(
+        transfers.finish,
+        [TransferResult(failed.id, "failed", 3, "unreadable", 1.0, None, leaves_orphan=True)],
+    )
+    journal.write(transfers.drop, gone.id)
+    journal.write(transfers.finish, [TransferResult(delivered.id, "delivered", 1, None, 1.0, "/nas/e")])
+    journal.write(transfers.record_failure, a_file("f"), "/src", "/nas", 3, "unreadable", at=1.0)
+    assert journal.write(orphans.at_destination, "/nas") == (
+        ".a.fresh",
+        ".a.partial",
+        ".b.partial",
+        ".c.partial",
+    )
+    assert journal.write(orphans.at_destination, "/elsewhere") == ()
+    journal.write(orphans.forget, "/nas", ".a.partial")
+    journal.write(orphans.forget, "/elsewhere", ".b.partial")
+    assert journal.write(orphans.at_destination, "/nas") == (".a.fresh", ".b.partial", ".c.partial")
 
 
 def test_what_a_running_transfer_has_is_no_leftover_wherever_it_was_found(journal: Journal) -> None:
     transfer = begun(journal)
     for destination in ("/nas", "/the/same/under/another/name"):
-        journal.add_orphans(destination, (transfer.partial, NOT_UTF8))
-        journal.add_orphans(destination, (NOT_UTF8,))
-        assert journal.orphans(destination) == (NOT_UTF8,)
-    journal.restart(transfer.id, transfer.partial)
-    assert journal.orphans("/nas") == (NOT_UTF8,)
+        journal.write(orphans.add, destination, (transfer.partial, NOT_UTF8))
+        journal.write(orphans.add, destination, (NOT_UTF8,))
+        assert journal.write(orphans.at_destination, destination) == (NOT_UTF8,)
+    journal.write(transfers.restart, transfer.id, transfer.partial)
+    assert journal.write(orphans.at_destination, "/nas") == (NOT_UTF8,)
 
 
 def test_what_was_searched_is_remembered_for_each_installation(tmp_path: Path) -> None:
     journal = Journal.open(str(tmp_path))
     for _ in range(2):
-        journal.mark_orphan_scan_done("one", "/nas")
-        journal.mark_orphan_scan_done("two")
+        journal.write(orphans.mark_scan_done, "one", "/nas")
+        journal.write(orphans.mark_scan_done, "two")
     journal.close()
     journal = Journal.open(str(tmp_path))
     places = [(identity, where) for identity in ("one", "two", "") for where in ("/nas", "/other")]
-    searched = [place for place in places if journal.is_orphan_scan_done(*place)]
+    searched = [place for place in places if journal.write(orphans.is_scan_done, *place)]
     assert searched == [("one", "/nas"), ("two", "/nas"), ("two", "/other")]
     journal.close()
 
 
 def test_the_sweep_sees_the_running_transfers_of_its_destination(journal: Journal) -> None:
     first, second = begun(journal, "a"), begun(journal, "b", route="other")
-    journal.begin(a_file("c"), "/src", "/elsewhere", "p", at=1.0)
-    journal.checkpoint(first.id, 0, digests(1))
-    assert journal.running("/nas") == (first, second)
+    begin(journal, a_file("c"), "/elsewhere")
+    journal.write(transfers.checkpoint, first.id, 0, digests(1))
+    assert journal.write(transfers.running, "/nas") == (first, second)
 
 
 def test_how_much_of_each_interrupted_transfer_stands_verified_is_known(journal: Journal) -> None:
     some, none = begun(journal), begun(journal, "b.mxf")
-    journal.checkpoint(some.id, 0, digests(1, 2))
-    journal.checkpoint(some.id, 2, digests(3))
-    assert journal.resume_points() == (
+    journal.write(transfers.checkpoint, some.id, 0, digests(1, 2))
+    journal.write(transfers.checkpoint, some.id, 2, digests(3))
+    assert journal.write(transfers.resume_points) == (
         ResumePoint(some.route, some.path, some.signature, some.destination, 3 * BLOCK_BYTES),
         ResumePoint(none.route, none.path, none.signature, none.destination, 0),
     )
@@ -232,8 +249,8 @@ def test_how_much_of_each_interrupted_transfer_stands_verified_is_known(journal:
 def test_paused_routes_are_remembered(tmp_path: Path) -> None:
     journal = Journal.open(str(tmp_path))
     for route, paused in (("a", True), ("a", True), ("b", True), ("b", False), ("c", False)):
-        journal.set_paused(route, paused)
+        journal.write(routes.set_paused, route, paused)
     journal.close()
     journal = Journal.open(str(tmp_path))
-    assert journal.paused() == {"a"}
+    assert journal.write(routes.paused) == {"a"}
     journal.close()

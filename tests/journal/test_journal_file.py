@@ -13,29 +13,37 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, select
 from structlog.testing import capture_logs
 
+from agent.journal import history, orphans, routes, schema, transfers
 from agent.journal.database import JournalDamaged, JournalError
-from agent.journal.journal import Journal
-from agent.journal.schema import REVISION, history, metadata
+from agent.journal.journal import Journal, Transaction
+from agent.journal.schema import REVISION, metadata
 from agent.model.views import HistoryQuery
-from tests.journal.journal_samples import begun, digests
+from tests.journal.journal_samples import begun, digests, find
 from tests.worker.copy.faulty import failing
 
 
 def test_what_is_done_together_stands_or_falls_alone(journal: Journal) -> None:
-    with journal.together():
+    with journal.transaction():
         begun(journal, "a")
-        with pytest.raises(ValueError, match="running"):
-            begun(journal, "a")
+        with pytest.raises(LookupError):
+            journal.write(restart_and_fail, "a")
         begun(journal, "b")
-        assert journal.history(HistoryQuery()).rows == ()
-    assert [each.path for each in journal.running("/nas")] == ["a", "b"]
+        assert journal.read(history.page, HistoryQuery()).rows == ()
+    assert [each.partial for each in journal.write(transfers.running, "/nas")] == [".a.partial", ".b.partial"]
+    assert journal.write(orphans.at_destination, "/nas") == ()
+
+
+def restart_and_fail(tx: Transaction, path: str) -> None:
+    transfer = transfers.find(tx, "mxf", [path])[path]
+    transfers.restart(tx, transfer.id, ".fresh")
+    transfers.drop(tx, 999)
 
 
 def test_a_transaction_that_sqlite_gave_up_is_not_taken_for_a_commit(journal: Journal) -> None:
     def begin_and_lose(before: str, after: str) -> None:
-        with journal.together():
+        with journal.transaction():
             begun(journal, before)
-            journal._db.writer.exec_driver_sql("ROLLBACK")
+            journal.writer.exec_driver_sql("ROLLBACK")
             if after:
                 begun(journal, after)
 
@@ -43,30 +51,30 @@ def test_a_transaction_that_sqlite_gave_up_is_not_taken_for_a_commit(journal: Jo
         with pytest.raises(JournalError, match="rolled back"):
             begin_and_lose("a", after)
     begun(journal, "c")
-    assert [each.path for each in journal.running("/nas")] == ["c"]
+    assert [each.path for each in journal.write(transfers.running, "/nas")] == ["c"]
 
 
 def test_a_full_disk_is_one_clear_line_and_passes(journal: Journal) -> None:
     transfer = begun(journal)
     limit_pages(journal, 1)
     with pytest.raises(JournalError, match=r"^the journal cannot be used: database or disk is full$"):
-        journal.checkpoint(transfer.id, 0, digests(*range(5_000)))
-    assert journal.find("mxf", "a.mxf") == transfer
+        journal.write(transfers.checkpoint, transfer.id, 0, digests(*range(5_000)))
+    assert find(journal, "a.mxf") == transfer
     limit_pages(journal, 1_000_000)
-    journal.checkpoint(transfer.id, 0, digests(*range(5_000)))
-    assert len(journal.find("mxf", "a.mxf").blocks) == 5_000  # type: ignore[union-attr]
+    journal.write(transfers.checkpoint, transfer.id, 0, digests(*range(5_000)))
+    assert len(find(journal, "a.mxf").blocks) == 5_000  # type: ignore[union-attr]
 
 
 def limit_pages(journal: Journal, count: int) -> None:
-    with journal._db.writer.begin():
-        journal._db.writer.exec_driver_sql(f"PRAGMA max_page_count={count}")
+    with journal.writer.begin():
+        journal.writer.exec_driver_sql(f"PRAGMA max_page_count={count}")
 
 
 def test_the_writer_is_durable_and_the_reader_cannot_write(journal: Journal) -> None:
-    with journal._db.writer.begin() as _, journal._db.reader.begin() as _:
-        ask = journal._db.writer.exec_driver_sql
+    with journal.writer.begin() as _, journal.reader.begin() as _:
+        ask = journal.writer.exec_driver_sql
         assert (ask("PRAGMA journal_mode").scalar(), ask("PRAGMA synchronous").scalar()) == ("wal", 2)
-        ask = journal._db.reader.exec_driver_sql
+        ask = journal.reader.exec_driver_sql
         assert (ask("PRAGMA query_only").scalar(), ask("PRAGMA wal_autocheckpoint").scalar()) == (1, 0)
 
 
@@ -184,14 +192,14 @@ def test_a_folder_that_cannot_hold_a_journal_is_one_clear_line(tmp_path: Path) -
 
 
 def test_another_program_that_holds_the_file_is_no_damage(journal: Journal, tmp_path: Path) -> None:
-    journal._db.writer.exec_driver_sql("PRAGMA busy_timeout=0")
-    journal._db.writer.rollback()
+    journal.writer.exec_driver_sql("PRAGMA busy_timeout=0")
+    journal.writer.rollback()
     other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(JournalError, match="database is locked"):
-        journal.paused()
+        journal.write(routes.paused)
     other.close()
-    assert journal.paused() == frozenset()
+    assert journal.write(routes.paused) == frozenset()
 
 
 def test_migrations_lead_to_exactly_the_schema_in_the_code(tmp_path: Path) -> None:
@@ -215,24 +223,24 @@ def statements(file: Path) -> dict[str, list[str]]:
 
 
 def test_settled_files_are_found_by_their_index(journal: Journal) -> None:
-    ask = select(history.c.id).where(
-        history.c.route == "r", history.c.path == "p", history.c.suppresses_retry
-    )
-    with journal._db.writer.begin():
-        sql = str(ask.compile(journal._db.writer, compile_kwargs={"literal_binds": True}))
-        (plan,) = journal._db.writer.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}").scalars("detail")
+    columns = schema.history.c
+    ask = select(columns.id).where(columns.route == "r", columns.path == "p", columns.suppresses_retry)
+    with journal.writer.begin():
+        sql = str(ask.compile(journal.writer, compile_kwargs={"literal_binds": True}))
+        (plan,) = journal.writer.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}").scalars("detail")
     assert "USING INDEX ux_history_suppresses_retry" in plan
 
 
 WRITER = """
 import sys
+from agent.journal import transfers
 from agent.journal.journal import Journal
 from agent.model.source_file import FileVersion, Signature
 journal = Journal.open(sys.argv[1])
 file = FileVersion("1", "mxf", "a.mxf", Signature(1, 2, 3, 4, 5), 1.0)
-transfer = journal.begin(file, "/src", "/nas", "p", 1.0)
+transfer = journal.write(transfers.begin_or_resume, {"p": file}, "/src", "/nas", 1.0)["a.mxf"]
 for block in range(1_000_000):
-    journal.checkpoint(transfer.id, block, block.to_bytes(16))
+    journal.write(transfers.checkpoint, transfer.id, block, block.to_bytes(16))
     print(block, flush=True)
 """
 
@@ -245,7 +253,7 @@ def test_a_kill_loses_nothing_that_was_said_to_be_written(tmp_path: Path) -> Non
         writer.send_signal(signal.SIGKILL)
         said = 50 + len(writer.stdout.read().splitlines())
     journal = Journal.open(str(tmp_path))
-    transfer = journal.find("mxf", "a.mxf")
+    transfer = find(journal, "a.mxf")
     assert transfer is not None
     assert len(transfer.blocks) >= said + 1
     assert transfer.blocks == tuple(block.to_bytes(16) for block in range(len(transfer.blocks)))

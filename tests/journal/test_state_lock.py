@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from agent.journal.database import JournalError
-from agent.journal.lock import StateLock, StateLocked
+from agent.journal.state_folder import StateLock, StateLocked
 from tests.worker.copy.faulty import failing
 
 HOLDER = """
 import sys
-from agent.journal.lock import StateLock
+from agent.journal.state_folder import StateLock
 lock = StateLock(sys.argv[1])
 print("holding", flush=True)
 sys.stdin.read()

@@ -66,7 +66,7 @@ class WorkerClient:
         """Raises: Fault: any kind."""
         try:
             return await self.workers.ask(
-                request, expected, silence_s=self.stall_timeout_s, on_reply=on_reply
+                request, expected, stall_timeout_s=self.stall_timeout_s, on_reply=on_reply
             )
         except StallTimeout as silence:
             detail = f"nothing moved for {self.stall_timeout_s:g} s"

@@ -104,7 +104,8 @@ class DeliverTask(Task):
             await self.journal.write(transfers.mark_verified, records)
         at_name = [as_published(transfer, published) for transfer, published in verified if published]
         await self._mark_published(at_name)
-        return at_name + [transfer for transfer, published in verified if not published]
+        others = [each for each in running if each.phase is not TransferPhase.COPYING]
+        return others + at_name + [transfer for transfer, published in verified if not published]
 
     async def _copy_small(
         self, copying: Sequence[Transfer]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, delete, func, insert, select, update
+from sqlalchemy import RowMapping, Update, bindparam, delete, func, insert, select, update
 
 from agent.journal import blocks, orphans
 from agent.journal.journal import Transaction
@@ -258,7 +258,7 @@ def _change(tx: Transaction, transfer_id: int, **values: object) -> None:
     _change_all(tx, [{"its_id": transfer_id, **values}])
 
 
-def _change_all(tx: Transaction, changes: Sequence[Mapping[str, Any]], statement: Any = _UPDATE) -> None:  # noqa: ANN401  SQLAlchemy's own
+def _change_all(tx: Transaction, changes: Sequence[Mapping[str, Any]], statement: Update = _UPDATE) -> None:
     """Set the same columns of several transfers, chosen by `its_id`."""
     if tx.db.execute(statement, changes).rowcount != len(changes):
         for each in changes:

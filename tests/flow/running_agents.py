@@ -85,19 +85,19 @@ class Running:
     """A house that lives, and how to wait until it shows something."""
 
     folder: Path
-    household: Runtime
+    runtime: Runtime
     ended: trio.Event = field(factory=trio.Event)
 
     @property
-    def desk(self) -> Control:
-        return self.household.desk
+    def control(self) -> Control:
+        return self.runtime.control
 
     async def until(self, is_so: Callable[[Picture], bool]) -> Picture:
         """The first picture of which this is so; comes back whenever its feed is closed."""
         with trio.fail_after(PATIENCE_S):
             while True:
                 picture = Picture()
-                async with self.desk.feed() as feed:
+                async with self.control.feed() as feed:
                     async for news in feed:
                         picture.take_in(news)
                         if is_so(picture):
@@ -111,18 +111,18 @@ class Running:
 
     async def file_id(self, path: str) -> str:
         """Of a file that visitors know already."""
-        return next(file.id for file in (await self.desk.snapshot()).files if file.path == path)
+        return next(file.id for file in (await self.control.snapshot()).files if file.path == path)
 
     async def stop(self) -> int:
         """Tell it to stop as a signal would; the exit code."""
-        self.household.stop()
+        self.runtime.stop()
         return await self.end()
 
     async def end(self) -> int:
         """Wait for its end; the exit code."""
         with trio.fail_after(PATIENCE_S):
             await self.ended.wait()
-        return self.household.exit_code
+        return self.runtime.exit_code
 
 
 def write_config(folder: Path, more: str = "", **keys: object) -> Path:
@@ -159,11 +159,11 @@ def no_log(_: Config) -> None:
 async def running(folder: Path) -> AsyncIterator[Running]:
     """The house that the folder's agent.toml describes; stopped when the block is left."""
     config = config_of(folder)
-    async with Runtime.open(config, lambda: config_of(folder), no_log) as household:
-        house = Running(folder, household)
+    async with Runtime.open(config, lambda: config_of(folder), no_log) as runtime:
+        house = Running(folder, runtime)
 
         async def live() -> None:
-            await supervisor.supervise(household, config, once_only=False)
+            await supervisor.supervise(runtime, config, once_only=False)
             house.ended.set()
 
         async with trio.open_nursery() as nursery:

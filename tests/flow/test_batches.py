@@ -39,7 +39,7 @@ async def all_delivered(house: Running) -> Picture:
 
 
 async def delivered_in_history(house: Running) -> Counter[str]:
-    page = await house.desk.history(HistoryQuery(limit=1000))
+    page = await house.control.history(HistoryQuery(limit=1000))
     assert {row.result for row in page.rows} == {"delivered"}
     return Counter(row.path for row in page.rows)
 
@@ -107,7 +107,7 @@ async def test_a_file_that_cannot_be_read_costs_itself_an_attempt_and_the_others
     fill(tmp_path / "source", MANY)
     async with running(tmp_path) as house:
         await all_delivered(house)
-        exposition = house.desk.render_metrics().decode()
+        exposition = house.control.render_metrics().decode()
     assert 'transfer_agent_retries_total{kind="local",route="mxf"} 1.0' in exposition
     assert contents(tmp_path / "nas") == MANY
     assert max(batches) > MAX_UNBATCHED
@@ -121,7 +121,7 @@ async def test_what_arrives_altered_is_found_and_written_again(
     fill(tmp_path / "source", MANY)
     async with running(tmp_path) as house:
         await all_delivered(house)
-        exposition = house.desk.render_metrics().decode()
+        exposition = house.control.render_metrics().decode()
     assert faults.struck(rule) == 3
     assert 'transfer_agent_verify_failures_total{route="mxf"} 0.0' not in exposition
     assert contents(tmp_path / "nas") == MANY
@@ -150,7 +150,7 @@ async def test_one_that_is_cancelled_stays_and_the_others_arrive(
     async with running(tmp_path) as house:
         await eventually(lambda: faults.struck(rule) > 0)
         path = max(MANY)
-        await house.desk.cancel(await house.file_id(path))
+        await house.control.cancel(await house.file_id(path))
         faults.heal()
         await house.until(lambda seen: seen.status(path) is Status.FAILED)
         await house.until(

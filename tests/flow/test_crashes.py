@@ -15,7 +15,7 @@ from agent.actors.storage_monitor.availability import AvailabilityTracker
 from agent.actors.watcher.scan_planner import ScanPlanner
 from agent.messages.broadcaster import StatusesChanged, StatusEvent
 from agent.model.transfer import Status
-from agent.runtime import runtime, supervisor
+from agent.runtime import generation, supervisor
 from agent.runtime.generation import Generation
 from tests.flow.running_agents import Picture, contents, fill, quick_restarts, running, write_config
 
@@ -58,7 +58,7 @@ async def test_an_actor_that_raises_is_said_and_the_house_set_up_again(
     fill(tmp_path / "source", {"clip.mxf": b"content"})
     async with running(tmp_path) as house:
         picture = await house.until(lambda seen: seen.status("clip.mxf") is Status.COMPLETED)
-        exposition = house.desk.render_metrics().decode()
+        exposition = house.control.render_metrics().decode()
         assert await house.stop() == 0
     assert picture.restarts() == [f"{actor} failed and was restarted after 0.01 s: ZeroDivisionError: a bug"]
     assert f'transfer_agent_actor_restarts_total{{actor="{actor}"}} 1.0' in exposition
@@ -97,7 +97,7 @@ async def test_a_reload_while_the_house_waits_to_be_set_up_again_sets_it_up_at_o
     fill(tmp_path / "source", {"clip.mxf": b"content"})
     async with running(tmp_path) as house:
         await house.until(lambda seen: bool(seen.events))
-        await house.desk.reload()
+        await house.control.reload()
         await house.until_file("clip.mxf", Status.COMPLETED)
 
 
@@ -135,7 +135,7 @@ async def test_a_broadcaster_that_raises_loses_its_visitors_but_no_file(
     write_config(tmp_path)
     async with running(tmp_path) as house:
         await house.until(Picture.is_scanned)
-        async with house.desk.feed() as feed:
+        async with house.control.feed() as feed:
             fill(tmp_path / "source", {"clip.mxf": b"content"})
             async for _ in feed:  # closed by the fall
                 pass
@@ -149,7 +149,7 @@ async def test_a_broadcaster_that_falls_while_its_inbox_is_full_is_set_up_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch)
-    monkeypatch.setattr(runtime, "BROADCASTER_CAPACITY", 0)
+    monkeypatch.setattr(generation, "BROADCASTER_CAPACITY", 0)
     monkeypatch.setattr(supervisor, "NOTIFY_TIMEOUT_S", 0.05)
     fallen = spoil_the_first_news_of_files(monkeypatch)
     write_config(tmp_path)

@@ -40,8 +40,8 @@ async def test_what_was_delivered_stands_in_history_and_metrics(tmp_path: Path) 
         await house.until(Picture.is_scanned)
         fill(tmp_path / "source", {"clip.mxf": b"content"})
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-        [row] = (await house.desk.history(HistoryQuery())).rows
-        exposition = house.desk.render_metrics().decode()
+        [row] = (await house.control.history(HistoryQuery())).rows
+        exposition = house.control.render_metrics().decode()
     assert (row.path, row.result, row.hash, row.attempts) == ("clip.mxf", "delivered", file.current.hash, 1)
     assert 'transfer_agent_files_total{result="delivered",route="mxf"} 1.0' in exposition
     assert 'transfer_agent_bytes_total{route="mxf"} 7.0' in exposition
@@ -89,7 +89,7 @@ async def test_a_kept_source_is_delivered_once_and_after_a_restart_not_again(tmp
     (tmp_path / "nas/clip.mxf").unlink()
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-        rows = (await house.desk.history(HistoryQuery())).rows
+        rows = (await house.control.history(HistoryQuery())).rows
     assert file.current.why == "delivered before and kept"
     assert [row.result for row in rows] == ["kept"]
     assert contents(tmp_path / "source") == {"clip.mxf": b"content"}

@@ -152,7 +152,7 @@ async def test_what_a_cancelled_copy_left_is_removed_when_the_outage_that_kept_i
         await eventually(lambda: faults.struck() > 0)
         faults.heal()
         refused = faults.add("discard", number=errno.EROFS)
-        await house.desk.cancel(await house.file_id("clip.mxf"))
+        await house.control.cancel(await house.file_id("clip.mxf"))
         await eventually(lambda: faults.struck(refused) > 0)
         await house.until_file("clip.mxf", Status.FAILED)
         faults.add("probe", number=errno.EROFS)
@@ -160,7 +160,7 @@ async def test_what_a_cancelled_copy_left_is_removed_when_the_outage_that_kept_i
         assert contents(tmp_path / "nas") != {}
         faults.heal()
         await eventually(lambda: contents(tmp_path / "nas") == {})
-        await house.desk.retry_all()
+        await house.control.retry_all()
         await house.until_file("clip.mxf", Status.COMPLETED)
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
@@ -199,7 +199,7 @@ async def test_a_source_that_cannot_be_read_costs_its_attempts_and_the_others_go
         faults.heal()
         fill(tmp_path / "source", {"other.mxf": b"other"})
         await house.until_file("other.mxf", Status.COMPLETED)
-        assert (await house.desk.snapshot()).routes[0].outage is None
+        assert (await house.control.snapshot()).routes[0].outage is None
         assert contents(tmp_path / "source") == {"clip.mxf": CONTENT}
 
 
@@ -213,7 +213,7 @@ async def test_it_is_tried_again_when_someone_asks(
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.FAILED)
         faults.heal()
-        await house.desk.retry(file.id)
+        await house.control.retry(file.id)
         await house.until_file("clip.mxf", Status.COMPLETED)
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
@@ -268,7 +268,7 @@ async def test_a_delivered_source_that_cannot_be_let_go_of_has_failed_but_stands
         assert file.current.attempts == 2
         assert contents(tmp_path / "source") == contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
         faults.heal()
-        await house.desk.retry(file.id)
+        await house.control.retry(file.id)
         await house.until_file("clip.mxf", Status.COMPLETED)
         await eventually(lambda: contents(tmp_path / "source") == {})
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
@@ -283,13 +283,13 @@ async def test_it_has_still_failed_after_a_restart_and_leaves_its_source_when_so
     async with running(tmp_path) as house:
         await house.until_file("clip.mxf", Status.FAILED)
         with trio.fail_after(PATIENCE_S):
-            while not (await house.desk.history(HistoryQuery())).rows:  # noqa: ASYNC110  a commit sets no event
+            while not (await house.control.history(HistoryQuery())).rows:  # noqa: ASYNC110  a commit sets no event
                 await trio.sleep(POLL_S)
     faults.heal()
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.FAILED)
         assert "Read-only file system" in str(file.current.error)
-        await house.desk.retry_all()
+        await house.control.retry_all()
         await house.until_file("clip.mxf", Status.COMPLETED)
         await eventually(lambda: contents(tmp_path / "source") == {})
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
@@ -307,7 +307,7 @@ async def test_a_bit_that_turned_once_is_repaired(
     fill(tmp_path / "source", {"clip.mxf": CONTENT})
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-        exposition = house.desk.render_metrics().decode()
+        exposition = house.control.render_metrics().decode()
     assert (file.current.attempts, faults.struck()) == (0, 1)
     assert 'transfer_agent_verify_failures_total{route="mxf"} 1.0' in exposition
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}

@@ -175,7 +175,7 @@ async def test_finished_files_pass_a_recording_that_goes_on(tmp_path: Path) -> N
         await recorder.write_until(is_followed(tmp_path))
         fill(tmp_path / "source", {"clip.mxf": b"finished"})
         await house.until_file("clip.mxf", Status.COMPLETED)
-        assert (await house.desk.snapshot()).routes[0].counts["Growing"] == 1
+        assert (await house.control.snapshot()).routes[0].counts["Growing"] == 1
         recorder.close()
         await house.until_file("live.ts", Status.COMPLETED)
     assert contents(tmp_path / "nas") == {"clip.mxf": b"finished", "live.ts": bytes(recorder.content)}

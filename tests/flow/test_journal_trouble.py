@@ -41,7 +41,7 @@ def cut_off(path: Path) -> None:
 
 def damage(house: Running, spoil: Callable[[Path], None]) -> None:
     """The file and what leads to it; what is cached of it is forgotten, as in a long run."""
-    database = house.household.journal._journal
+    database = house.runtime.journal._journal
     for connection in (database.writer, database.reader):
         raw = connection.connection.driver_connection
         assert raw is not None
@@ -67,7 +67,7 @@ async def test_a_copy_whose_journal_is_damaged_begins_again_and_arrives(
         brake.release()
         file = await house.until_file("clip.mxf", Status.COMPLETED)
         picture = await house.until(lambda seen: bool(damaged_events(seen)))
-        snapshot = await house.desk.snapshot()
+        snapshot = await house.control.snapshot()
     assert file.current.attempts == 0
     assert contents(tmp_path / "nas")["clip.mxf"] == LONG
     assert contents(tmp_path / "source") == {}
@@ -113,9 +113,9 @@ async def test_visitors_are_received_while_the_journal_is_examined_and_nothing_i
     write_config(tmp_path)
     fill(tmp_path / "source", {"clip.mxf": b"content"})
     async with running(tmp_path) as house:
-        snapshot = await house.desk.snapshot()
+        snapshot = await house.control.snapshot()
         assert (snapshot.files, snapshot.routes) == ((), ())
-        assert (await house.desk.history(HistoryQuery())).rows == ()
+        assert (await house.control.history(HistoryQuery())).rows == ()
         assert contents(tmp_path / "source") == {"clip.mxf": b"content"}
         examination.set()
         await house.until_file("clip.mxf", Status.COMPLETED)
@@ -126,7 +126,7 @@ async def test_a_house_that_examines_its_journal_stops_at_once(
 ) -> None:
     write_config(tmp_path)
     async with running(tmp_path) as house:
-        await house.desk.snapshot()
+        await house.control.snapshot()
         assert await house.stop() == 0
         assert not examination.is_set()
 
@@ -165,7 +165,7 @@ async def test_no_source_goes_before_its_delivery_is_written_down(
     monkeypatch.setattr(transfers, step, refuse)
     async with running(tmp_path) as house:
         await house.until(lambda seen: any("copies wait" in event.text for event in seen.events))
-        trouble = (await house.desk.snapshot()).journal_error
+        trouble = (await house.control.snapshot()).journal_error
         file = await house.until_file("clip.mxf", Status.COMPLETED)
     assert trouble == "the journal cannot be used: database or disk is full"
     assert file.current.attempts == 0
@@ -217,6 +217,6 @@ async def test_a_delivered_file_is_completed_and_its_history_written_by_the_next
         async with running(tmp_path) as house:
             await house.until_file("clip.mxf", Status.COMPLETED)
     async with running(tmp_path) as house:
-        while not (rows := (await house.desk.history(HistoryQuery())).rows):  # noqa: ASYNC110  a sweep sets no event
+        while not (rows := (await house.control.history(HistoryQuery())).rows):  # noqa: ASYNC110  a sweep sets no event
             await trio.sleep(0.01)
     assert [(row.path, row.result) for row in rows] == [("clip.mxf", "delivered")]

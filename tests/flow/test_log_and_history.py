@@ -36,7 +36,7 @@ def _everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 async def joined(house: Running, caplog: pytest.LogCaptureFixture) -> tuple[HistoryRow, ...]:
     """The history, after a proof that each of its rows has exactly one outcome line."""
-    rows = (await house.desk.history(HistoryQuery(limit=1000))).rows
+    rows = (await house.control.history(HistoryQuery(limit=1000))).rows
     found = [line for event in OUTCOMES for line in lines(caplog, event)]
     logged = {(line["transfer_id"], line["event"], line["route"], line["file"]) for line in found}
     assert logged == {(row.transfer_id, row.result, row.route, row.path) for row in rows}
@@ -96,10 +96,10 @@ async def test_a_file_that_failed_before_its_transfer_began_has_the_id_of_its_hi
     write_config(tmp_path)
     async with running(tmp_path) as house:
         await house.until(Picture.is_scanned)
-        await house.desk.pause("mxf")
+        await house.control.pause("mxf")
         fill(tmp_path / "source", {"clip.mxf": CONTENT})
         await house.until_file("clip.mxf", Status.PAUSED)
-        await house.desk.cancel(await house.file_id("clip.mxf"))
+        await house.control.cancel(await house.file_id("clip.mxf"))
         await house.until_file("clip.mxf", Status.FAILED)
         await eventually(lambda: bool(lines(caplog, "failed")))
         await joined(house, caplog)

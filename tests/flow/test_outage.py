@@ -25,7 +25,7 @@ async def test_files_wait_for_a_destination_that_is_gone_and_nothing_is_made_in_
         assert not (tmp_path / "nas").exists()
         (tmp_path / "away").rename(tmp_path / "nas")
         file = await house.until_file("clip.mxf", Status.COMPLETED)
-        after = await house.desk.snapshot()
+        after = await house.control.snapshot()
     outage = picture.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.UNMOUNTED
@@ -75,7 +75,7 @@ async def test_other_destinations_go_on(tmp_path: Path) -> None:
         await house.until_file("clip.mxf", Status.PAUSED)
         fill(tmp_path / "source2", {"clip.wav": b"goes"})
         await house.until_file("clip.wav", Status.COMPLETED)
-        exposition = house.desk.render_metrics().decode()
+        exposition = house.control.render_metrics().decode()
     assert 'transfer_agent_destination_up{route="mxf"} 0.0' in exposition
     assert 'transfer_agent_destination_outage{reason="unmounted",route="mxf"} 1.0' in exposition
     assert 'transfer_agent_destination_up{route="wav"} 1.0' in exposition

@@ -17,12 +17,12 @@ async def test_files_of_a_paused_route_wait_until_it_is_resumed(tmp_path: Path) 
     write_config(tmp_path)
     async with running(tmp_path) as house:
         await house.until(Picture.is_scanned)
-        await house.desk.pause("mxf")
+        await house.control.pause("mxf")
         fill(tmp_path / "source", {"clip.mxf": b"content"})
         file = await house.until_file("clip.mxf", Status.PAUSED)
         assert file.current.why == PAUSED
         assert contents(tmp_path / "nas") == {}
-        await house.desk.resume("mxf")
+        await house.control.resume("mxf")
         picture = await house.until(lambda seen: seen.status("clip.mxf") is Status.COMPLETED)
     assert not picture.routes["mxf"].paused
 
@@ -31,16 +31,16 @@ async def test_a_pause_survives_a_restart(tmp_path: Path) -> None:
     write_config(tmp_path)
     async with running(tmp_path) as house:
         await house.until(Picture.is_scanned)
-        await house.desk.pause("mxf")
+        await house.control.pause("mxf")
     fill(tmp_path / "source", {"clip.mxf": b"content"})
     async with running(tmp_path) as house:
         await house.until_file("clip.mxf", Status.PAUSED)
-        assert (await house.desk.snapshot()).routes[0].paused
-        await house.desk.resume("mxf")
+        assert (await house.control.snapshot()).routes[0].paused
+        await house.control.resume("mxf")
         await house.until_file("clip.mxf", Status.COMPLETED)
     async with running(tmp_path) as house:
         await house.until(Picture.is_scanned)
-        assert not (await house.desk.snapshot()).routes[0].paused
+        assert not (await house.control.snapshot()).routes[0].paused
 
 
 async def test_a_pause_stops_what_runs_and_it_goes_on_where_it_was(tmp_path: Path, brake: Brake) -> None:
@@ -48,11 +48,11 @@ async def test_a_pause_stops_what_runs_and_it_goes_on_where_it_was(tmp_path: Pat
     fill(tmp_path / "source", {"clip.mxf": LONG})
     async with running(tmp_path) as house:
         await brake.until_checkpoint()
-        await house.desk.pause("mxf")
+        await house.control.pause("mxf")
         file = await house.until_file("clip.mxf", Status.PAUSED)
         assert (file.current.why, file.current.attempts) == (PAUSED, 0)
         brake.release()
-        await house.desk.resume("mxf")
+        await house.control.resume("mxf")
         file = await house.until_file("clip.mxf", Status.COMPLETED)
     assert file.current.attempts == 0
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
@@ -66,19 +66,19 @@ async def test_a_cancelled_copy_has_failed_leaves_nothing_behind_and_can_be_trie
     async with running(tmp_path) as house:
         await brake.until_checkpoint()
         file_id = await house.file_id("clip.mxf")
-        assert await house.desk.cancel(file_id) == "the copy of clip.mxf is being stopped"
+        assert await house.control.cancel(file_id) == "the copy of clip.mxf is being stopped"
         file = await house.until_file("clip.mxf", Status.FAILED)
         assert file.current.error == CANCELLED
         with pytest.raises(Conflict, match="nothing to cancel"):
-            await house.desk.cancel(file_id)
+            await house.control.cancel(file_id)
         await eventually(lambda: contents(tmp_path / "nas") == {})
         assert contents(tmp_path / "source") == {"clip.mxf": LONG}
         brake.release()
-        await house.desk.retry(file_id)
+        await house.control.retry(file_id)
         await house.until_file("clip.mxf", Status.COMPLETED)
         with pytest.raises(Conflict, match="is Completed: there is nothing to cancel"):
-            await house.desk.cancel(file_id)
-        rows = (await house.desk.history(HistoryQuery())).rows
+            await house.control.cancel(file_id)
+        rows = (await house.control.history(HistoryQuery())).rows
     assert [(row.result, row.error) for row in rows] == [("delivered", None), ("failed", CANCELLED)]
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
 
@@ -93,7 +93,7 @@ async def test_a_failed_file_stays_failed_after_a_restart_until_someone_retries_
     async with running(tmp_path) as house:
         file = await house.until_file("clip.mxf", Status.FAILED)
         assert "other content" in str(file.current.error)
-        await house.desk.retry_all()
+        await house.control.retry_all()
         await house.until_file("clip.mxf", Status.COMPLETED)
     assert contents(tmp_path / "nas") == {"clip.mxf": b"ours!"}
 

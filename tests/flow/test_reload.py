@@ -29,11 +29,11 @@ async def test_a_new_route_works_after_a_reload_and_the_feed_of_a_visitor_goes_o
     fill(tmp_path / "source2", {"clip.wav": b"content"})
     async with running(tmp_path) as house:
         await house.until(Picture.is_scanned)
-        async with house.desk.feed() as feed:
+        async with house.control.feed() as feed:
             picture = Picture()
             picture.take_in(before := await feed.receive())
             write_config(tmp_path, route("wav", source="source2"))
-            await house.desk.reload()
+            await house.control.reload()
             while picture.status("clip.wav") is not Status.COMPLETED:
                 picture.take_in(news := await feed.receive())
                 assert isinstance(news, Snapshot) or news.seq == before.seq + 1
@@ -50,8 +50,8 @@ async def test_a_bad_configuration_is_refused_with_reasons_and_the_old_one_goes_
         await house.until(Picture.is_scanned)
         path.write_text(path.read_text() + 'stabel = "1s"\n')
         with pytest.raises(InvalidConfig, match="stabel"):
-            await house.desk.reload()
-        house.desk.ask_for_reload()
+            await house.control.reload()
+        house.control.ask_for_reload()
         picture = await house.until(lambda seen: bool(seen.events))
         fill(tmp_path / "source", {"clip.mxf": b"content"})
         await house.until_file("clip.mxf", Status.COMPLETED)
@@ -68,8 +68,8 @@ async def test_a_log_file_that_cannot_be_opened_refuses_the_configuration_as_wel
         raise OSError("no such disk")
 
     async with running(tmp_path) as house:
-        house.household.set_up_log = no_such_disk
-        await house.desk.reload()
+        house.runtime.set_up_log = no_such_disk
+        await house.control.reload()
         picture = await house.until(lambda seen: bool(seen.events))
     assert [event.text for event in picture.events] == ["new configuration rejected: no such disk"]
 
@@ -92,7 +92,7 @@ async def test_a_running_copy_goes_on_from_its_checkpoint_under_the_new_configur
     async with running(tmp_path) as house:
         await brake.until_checkpoint()
         write_config(tmp_path, max_attempts=1)
-        await house.desk.reload()
+        await house.control.reload()
         await house.until(lambda seen: seen.routes["mxf"].rules["max_attempts"] == 1)
         brake.release()
         file = await house.until_file("clip.mxf", Status.COMPLETED)

@@ -68,7 +68,7 @@ async def test_a_signal_ends_the_house_with_0_and_the_feeds_of_its_visitors(
     write_config(tmp_path)
     async with running(tmp_path) as house:
         await house.until(Picture.is_scanned)
-        async with house.desk.feed() as feed:
+        async with house.control.feed() as feed:
             signal.raise_signal(number)
             with trio.fail_after(PATIENCE_S):
                 async for _ in feed:
@@ -82,8 +82,8 @@ async def test_a_second_interrupt_ends_the_process_at_once(
     ends: list[int] = []
     stop = Runtime.stop
 
-    def interrupted_again(household: Runtime) -> None:
-        stop(household)
+    def interrupted_again(runtime: Runtime) -> None:
+        stop(runtime)
         if not ends:
             signal.raise_signal(signal.SIGINT)
 
@@ -101,7 +101,7 @@ async def test_a_hang_up_that_comes_too_late_is_no_matter(tmp_path: Path) -> Non
     write_config(tmp_path)
     async with running(tmp_path) as house:
         await house.until(Picture.is_scanned)
-        house.household.stop()
+        house.runtime.stop()
         signal.raise_signal(signal.SIGHUP)
         assert await house.end() == 0
 

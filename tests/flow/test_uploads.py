@@ -35,7 +35,7 @@ async def test_a_job_sends_what_matches_under_its_own_name_and_keeps_the_source(
         ended = await uploads.until_state(job, UploadState.COMPLETED)
         files = await uploads.files(job)
         await uploads.until_closed()
-        snapshot = await house.desk.snapshot()
+        snapshot = await house.control.snapshot()
     assert contents(tmp_path / BUCKET) == {f"{job}/a.mxf": b"aaaa", f"{job}/card/b.MXF": b"bb"}
     assert set(contents(tmp_path / "media")) == {*wanted, "day1/notes.txt", "other.mxf"}
     assert (ended.progress, ended.total_files, ended.completed_files, ended.error) == (1.0, 2, 2, None)
@@ -108,14 +108,14 @@ async def test_a_stopped_job_leaves_what_it_delivered_and_nothing_half_done(tmp_
         job = await uploads.add()
         await uploads.until_file(job, "a.mxf", UploadFileState.UPLOADED, lambda _: True)
         await uploads.until_checkpoint("long.mxf")
-        await house.desk.uploads.stop(job)
-        stopped = await house.desk.uploads.find(job)
+        await house.control.uploads.stop(job)
+        stopped = await house.control.uploads.find(job)
         assert (stopped.state, stopped.error) == (UploadState.FAILED, STOPPED)
         await uploads.until_closed()
         files = await uploads.files(job)
         with pytest.raises(Conflict, match="FAILED"):
-            await house.desk.uploads.stop(job)
-        await eventually(lambda: f"upload:{job}" not in house.household.status.routes)
+            await house.control.uploads.stop(job)
+        await eventually(lambda: f"upload:{job}" not in house.runtime.status.routes)
     assert contents(tmp_path / BUCKET) == {f"{job}/a.mxf": b"one"}
     assert files["a.mxf"].state is UploadFileState.UPLOADED
     assert (files["long.mxf"].state, files["long.mxf"].error) == (UploadFileState.FAILED, STOPPED)
@@ -128,11 +128,11 @@ async def test_other_routes_do_not_notice_that_jobs_come_and_go(tmp_path: Path, 
     async with running(tmp_path) as house:
         uploads = Uploads(house)
         await brake.until_checkpoint()
-        [before] = [file for file in (await house.desk.snapshot()).files if file.path == "clip.mxf"]
+        [before] = [file for file in (await house.control.snapshot()).files if file.path == "clip.mxf"]
         for folder in ("a", "b"):
             await uploads.until_state(await uploads.add(folder), UploadState.COMPLETED)
         await uploads.until_closed()
-        [after] = [file for file in (await house.desk.snapshot()).files if file.path == "clip.mxf"]
+        [after] = [file for file in (await house.control.snapshot()).files if file.path == "clip.mxf"]
         assert after == before
         brake.release()
         await house.until_file("clip.mxf", Status.COMPLETED)
@@ -208,7 +208,7 @@ async def test_a_job_goes_on_where_it_was_after_a_reload(
         await uploads.until_file(job, "a.mxf", UploadFileState.UPLOADED, lambda _: True)
         await uploads.until_checkpoint("long.mxf")
         configure(tmp_path, max_attempts=1)
-        await house.desk.reload()
+        await house.control.reload()
         await house.until(lambda seen: seen.routes["mxf"].rules["max_attempts"] == 1)
         brake.release()
         await uploads.until_state(job, UploadState.COMPLETED)
@@ -227,9 +227,9 @@ async def test_a_job_that_was_stopped_while_nobody_lived_is_put_away_at_the_next
         job = await Uploads(house).add()
         await brake.until_checkpoint()
     async with running(tmp_path) as house:
-        await house.household.journal.write(uploads.stop, job, STOPPED, 1.0)
+        await house.runtime.journal.write(uploads.stop, job, STOPPED, 1.0)
         await Uploads(house).until_closed()
-        assert (await house.desk.uploads.find(job)).error == STOPPED
+        assert (await house.control.uploads.find(job)).error == STOPPED
     assert contents(tmp_path / BUCKET) == {}
 
 
@@ -242,7 +242,7 @@ async def test_a_folder_that_may_not_be_read_any_more_ends_its_job(tmp_path: Pat
         await brake.until_checkpoint()
         config = tmp_path / "agent.toml"
         config.write_text(config.read_text().replace(f"{tmp_path}/media", f"{tmp_path}/elsewhere"))
-        await house.desk.reload()
+        await house.control.reload()
         ended = await uploads.until_state(job, UploadState.FAILED)
     assert ended.error == "the source folder does not lie below one of the [uploads] roots any more"
 
@@ -264,14 +264,14 @@ async def test_what_cannot_be_uploaded_is_refused_with_the_reason(tmp_path: Path
             with pytest.raises(InvalidRequest, match=reason):
                 await uploads.add(folder, bucket=bucket)
         with pytest.raises(NotFound):
-            await house.desk.uploads.find("nobody")
+            await house.control.uploads.find("nobody")
         with pytest.raises(NotFound):
-            await house.desk.uploads.files(UploadFilesQuery("nobody"))
+            await house.control.uploads.files(UploadFilesQuery("nobody"))
         with pytest.raises(NotFound):
-            await house.desk.uploads.stop("nobody")
-        assert (await house.desk.uploads.page(UploadsQuery())).jobs == ()
-        job = await house.desk.uploads.add(CreateUpload(str(tmp_path / "way-in"), BUCKET))
-        assert (await house.desk.uploads.find(job)).source_folder == str(tmp_path / "media/day")
+            await house.control.uploads.stop("nobody")
+        assert (await house.control.uploads.page(UploadsQuery())).jobs == ()
+        job = await house.control.uploads.add(CreateUpload(str(tmp_path / "way-in"), BUCKET))
+        assert (await house.control.uploads.find(job)).source_folder == str(tmp_path / "media/day")
 
 
 async def test_without_roots_jobs_are_refused(tmp_path: Path) -> None:
@@ -291,13 +291,13 @@ async def test_jobs_are_listed_newest_first_and_the_history_names_their_route(tm
         first, second = await uploads.add("a"), await uploads.add("b")
         for job in (first, second):
             await uploads.until_state(job, UploadState.COMPLETED)
-        page = await house.desk.uploads.page(UploadsQuery(limit=1))
+        page = await house.control.uploads.page(UploadsQuery(limit=1))
         assert [job.id for job in page.jobs] == [second]
-        rest = await house.desk.uploads.page(UploadsQuery(limit=1, before_id=page.next_before_id))
+        rest = await house.control.uploads.page(UploadsQuery(limit=1, before_id=page.next_before_id))
         assert ([job.id for job in rest.jobs], rest.next_before_id) == ([first], None)
-        rows = (await house.desk.history(HistoryQuery(route=f"upload:{first}"))).rows
+        rows = (await house.control.history(HistoryQuery(route=f"upload:{first}"))).rows
         assert [(row.path, row.result) for row in rows] == [("a.mxf", "kept")]
-        exposition = house.desk.render_metrics().decode()
+        exposition = house.control.render_metrics().decode()
     assert 'transfer_agent_files_total{result="kept",route="uploads"} 2.0' in exposition
     assert first not in exposition
 

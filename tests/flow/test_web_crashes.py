@@ -56,7 +56,7 @@ async def test_a_web_server_that_falls_is_set_up_again_on_its_address_and_a_copy
         assert picture.status("clip.mxf") is Status.COPYING
         brake.release()
         await house.until_file("clip.mxf", Status.COMPLETED)
-        exposition = house.desk.render_metrics().decode()
+        exposition = house.control.render_metrics().decode()
     assert picture.restarts() == ["web failed and was restarted after 0.01 s: ZeroDivisionError: a bug"]
     assert 'transfer_agent_actor_restarts_total{actor="web"} 1.0' in exposition
     first, second = server.binds

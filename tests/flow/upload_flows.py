@@ -50,11 +50,11 @@ class Uploads:
     async def add(self, folder: str = "", pattern: str | None = None, bucket: str = BUCKET) -> str:
         await self.house.until(Picture.is_scanned)
         source = str(self.house.folder / "media" / folder).rstrip("/")
-        return await self.house.desk.uploads.add(CreateUpload(source, bucket, pattern))
+        return await self.house.control.uploads.add(CreateUpload(source, bucket, pattern))
 
     async def until(self, upload_id: str, is_so: Callable[[UploadJob], bool]) -> UploadJob:
         with trio.fail_after(PATIENCE_S):
-            while not is_so(job := await self.house.desk.uploads.find(upload_id)):  # noqa: ASYNC110  as visitors do
+            while not is_so(job := await self.house.control.uploads.find(upload_id)):  # noqa: ASYNC110  as visitors do
                 await trio.sleep(POLL_S)
         return job
 
@@ -62,7 +62,7 @@ class Uploads:
         return await self.until(upload_id, lambda job: job.state is state)
 
     async def files(self, upload_id: str) -> dict[str, UploadFile]:
-        page = await self.house.desk.uploads.files(UploadFilesQuery(upload_id))
+        page = await self.house.control.uploads.files(UploadFilesQuery(upload_id))
         return {file.path: file for file in page.files}
 
     async def until_file(
@@ -79,7 +79,7 @@ class Uploads:
         """A part of this file stands verified at its destination."""
         with trio.fail_after(PATIENCE_S):
             while True:
-                found = await self.house.household.journal.write(transfers.resume_points)
+                found = await self.house.runtime.journal.write(transfers.resume_points)
                 if any(each.path == path and each.verified_bytes for each in found):
                     return
                 await trio.sleep(POLL_S)
@@ -87,6 +87,6 @@ class Uploads:
     async def until_closed(self) -> None:
         """Nothing is left to do for any job."""
         with trio.fail_after(PATIENCE_S):
-            journal = self.house.household.journal
+            journal = self.house.runtime.journal
             while await journal.write(uploads.needing_cleanup):  # noqa: ASYNC110  it sets no event
                 await trio.sleep(POLL_S)

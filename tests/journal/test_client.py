@@ -49,18 +49,18 @@ def commits_counted(journal: JournalClient) -> Iterator[list[Connection]]:
     event.remove(journal._journal.writer.engine, "commit", note)
 
 
-class Gate:
-    """An operation that keeps the writing thread busy until it is opened."""
+class HeldWriter:
+    """An operation that keeps the writer's thread busy until it is released."""
 
     def __init__(self, journal: JournalClient) -> None:
-        self._ledger = journal
-        self._opened = threading.Event()
+        self._journal = journal
+        self._released = threading.Event()
 
     async def hold(self) -> None:
-        await self._ledger.write(lambda _: self._opened.wait())
+        await self._journal.write(lambda _: self._released.wait())
 
-    def open(self) -> None:
-        self._opened.set()
+    def release(self) -> None:
+        self._released.set()
 
 
 async def failure_of(operation: Callable[[], Awaitable[object]], failures: list[Exception]) -> None:
@@ -109,7 +109,7 @@ async def test_every_operation_reaches_the_journal(journal: JournalClient) -> No
     assert [row.path for row in (await journal.read(history.page, HistoryQuery())).rows] == ["b", "a.mxf"]
 
 
-async def test_what_is_left_over_and_what_was_searched_reaches_the_journal(journal: JournalClient) -> None:
+async def test_orphans_reach_the_journal(journal: JournalClient) -> None:
     begun = [await begin_on(journal, a_file(name), f".{name}") for name in "abc"]
     await journal.write(transfers.restart, begun[0].id, ".fresh")
     await journal.write(transfers.drop, begun[1].id, leaves_orphan=True)
@@ -141,7 +141,7 @@ async def test_upload_jobs_reach_the_journal(journal: JournalClient) -> None:
     assert await journal.write(uploads.needing_cleanup) == ()
 
 
-async def test_only_a_journal_younger_than_the_installation_calls_for_a_search(tmp_path: Path) -> None:
+async def test_only_a_journal_younger_than_the_installation_needs_an_orphan_scan(tmp_path: Path) -> None:
     async with JournalClient.open(str(tmp_path)) as journal:
         identity = journal.identity
         assert await journal.write(orphans.is_scan_done, journal.identity, "/nas")
@@ -161,7 +161,7 @@ async def test_only_a_journal_younger_than_the_installation_calls_for_a_search(t
         assert await journal.write(orphans.is_scan_done, journal.identity, "/other")
 
 
-async def test_what_returned_is_there_after_reopening(tmp_path: Path) -> None:
+async def test_a_write_that_returned_is_there_after_reopening(tmp_path: Path) -> None:
     async with JournalClient.open(str(tmp_path)) as journal:
         transfer = await begin_on(journal, a_file())
     assert names_in(tmp_path) == {"identity", "journal.db", "lock"}  # closed, its WAL folded in
@@ -169,7 +169,7 @@ async def test_what_returned_is_there_after_reopening(tmp_path: Path) -> None:
         assert await journal.write(transfers.find, "mxf", ["a.mxf"]) == {"a.mxf": transfer}
 
 
-async def test_all_that_waits_is_committed_at_once_and_only_the_wrong_ones_fail(
+async def test_all_that_wait_are_committed_at_once_and_only_the_wrong_ones_fail(
     journal: JournalClient,
 ) -> None:
     failures: list[Exception] = []
@@ -185,16 +185,16 @@ async def test_all_that_waits_is_committed_at_once_and_only_the_wrong_ones_fail(
 
 async def test_a_commit_that_fails_fails_for_all_and_the_next_one_works(journal: JournalClient) -> None:
     failures: list[Exception] = []
-    gate = Gate(journal)
+    writer = HeldWriter(journal)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(gate.hold)
+        nursery.start_soon(writer.hold)
         await wait_all_tasks_blocked()
         nursery.start_soon(failure_of, lambda: journal.write(routes.set_paused, "a", paused=True), failures)
         spoil = journal._journal.writer.exec_driver_sql
         nursery.start_soon(failure_of, lambda: journal.write(lambda _: spoil("ROLLBACK")), failures)
         nursery.start_soon(failure_of, lambda: journal.write(routes.set_paused, "b", paused=True), failures)
         await wait_all_tasks_blocked()
-        gate.open()
+        writer.release()
     assert [type(each) for each in failures] == [JournalError] * 3
     assert await journal.write(routes.paused) == set()
 
@@ -207,16 +207,16 @@ async def test_a_task_that_is_cancelled_already_does_nothing(journal: JournalCli
     assert await journal.write(routes.paused) == set()
 
 
-async def test_whoever_gives_up_waiting_has_done_nothing(journal: JournalClient) -> None:
-    gate = Gate(journal)
+async def test_a_task_cancelled_while_it_waits_has_written_nothing(journal: JournalClient) -> None:
+    writer = HeldWriter(journal)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(gate.hold)
+        nursery.start_soon(writer.hold)
         await wait_all_tasks_blocked()
         with trio.CancelScope() as scope:
             nursery.start_soon(cancel_when_blocked, scope)
             await journal.write(routes.set_paused, "mxf", paused=True)
         assert scope.cancelled_caught
-        gate.open()
+        writer.release()
     assert await journal.write(routes.paused) == set()
 
 
@@ -225,11 +225,11 @@ async def cancel_when_blocked(scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def test_whoever_is_cancelled_when_its_turn_comes_still_commits_for_all(journal: JournalClient) -> None:
-    gate, scope = Gate(journal), trio.CancelScope()
+async def test_a_task_cancelled_when_its_turn_comes_still_commits_for_all(journal: JournalClient) -> None:
+    writer, scope = HeldWriter(journal), trio.CancelScope()
 
     async def first() -> None:
-        await gate.hold()
+        await writer.hold()
         scope.cancel()  # the one below has been woken, but has not run yet
 
     async def second() -> None:
@@ -241,20 +241,20 @@ async def test_whoever_is_cancelled_when_its_turn_comes_still_commits_for_all(jo
         await wait_all_tasks_blocked()
         nursery.start_soon(second)
         await wait_all_tasks_blocked()
-        gate.open()
+        writer.release()
     assert await journal.write(routes.paused) == {"second"}
 
 
-async def test_what_a_cancelled_task_left_in_flight_is_seen_by_whoever_asks_next(
+async def test_a_read_through_write_sees_the_commit_that_a_cancelled_task_left_in_flight(
     journal: JournalClient,
 ) -> None:
-    gates = Gate(journal), Gate(journal)
+    writers = HeldWriter(journal), HeldWriter(journal)
     passed, scope = trio.Event(), trio.CancelScope()
 
     async def leader() -> None:
-        await gates[0].hold()
+        await writers[0].hold()
         passed.set()
-        await gates[1].hold()
+        await writers[1].hold()
 
     async def follower() -> None:
         with scope:
@@ -268,18 +268,18 @@ async def test_what_a_cancelled_task_left_in_flight_is_seen_by_whoever_asks_next
         await wait_all_tasks_blocked()
         nursery.start_soon(follower)
         await wait_all_tasks_blocked()
-        gates[0].open()
+        writers[0].release()
         await passed.wait()
         await wait_all_tasks_blocked()
         scope.cancel()
         await wait_all_tasks_blocked()
         nursery.start_soon(asker)
         await wait_all_tasks_blocked()
-        gates[1].open()
+        writers[1].release()
     assert scope.cancelled_caught
 
 
-async def test_without_a_thread_nobody_is_told_that_it_was_written(
+async def test_without_a_thread_no_write_returns(
     journal: JournalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def no_thread(*_: object, **__: object) -> None:
@@ -287,15 +287,15 @@ async def test_without_a_thread_nobody_is_told_that_it_was_written(
         raise RuntimeError("can't start new thread")
 
     failures: list[Exception] = []
-    gate = Gate(journal)
+    writer = HeldWriter(journal)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(gate.hold)
+        nursery.start_soon(writer.hold)
         await wait_all_tasks_blocked()
         for route in "ab":
             nursery.start_soon(failure_of, partial(journal.write, routes.set_paused, route, True), failures)
         await wait_all_tasks_blocked()
         monkeypatch.setattr(trio.to_thread, "run_sync", no_thread)
-        gate.open()
+        writer.release()
     monkeypatch.undo()
     assert sorted(map(str, failures)) == ["can't start new thread", "the journal was not written"]
     assert await journal.write(routes.paused) == set()
@@ -303,12 +303,12 @@ async def test_without_a_thread_nobody_is_told_that_it_was_written(
 
 async def test_history_waits_for_no_writer(journal: JournalClient) -> None:
     await journal.write(transfers.record_failure, a_file(), "/src", "/nas", 3, "unreadable", 4.0)
-    gate = Gate(journal)
+    writer = HeldWriter(journal)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(gate.hold)
+        nursery.start_soon(writer.hold)
         await wait_all_tasks_blocked()
         assert len((await journal.read(history.page, HistoryQuery())).rows) == 1
-        gate.open()
+        writer.release()
 
 
 async def test_a_second_agent_is_kept_out_until_the_first_has_left(tmp_path: Path) -> None:

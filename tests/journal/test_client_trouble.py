@@ -1,4 +1,4 @@
-"""A journal that is damaged, or cannot be written, while the house lives on it."""
+"""A journal that is damaged, or cannot be written, while the agent uses it."""
 
 import os
 import sqlite3
@@ -33,11 +33,11 @@ def a_file(path: str = "a.mxf") -> FileVersion:
 
 @define
 class Bench:
-    """A journal on a journal that has been used before, and what it tells."""
+    """A client of a journal that has been used before, and what it reports."""
 
     folder: Path
     journal: JournalClient
-    told: list[JournalReplaced | JournalState] = field(factory=list)
+    reported: list[JournalReplaced | JournalState] = field(factory=list)
 
     def damage(self, spoil: Callable[[Path], None]) -> None:
         spoil(self.folder / "journal.db")
@@ -62,14 +62,14 @@ class Bench:
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Bench]:
-    told: list[JournalReplaced | JournalState] = []
+    reported: list[JournalReplaced | JournalState] = []
 
-    async def tell(fact: JournalReplaced | JournalState) -> None:
+    async def report(fact: JournalReplaced | JournalState) -> None:
         await trio.lowlevel.checkpoint()
-        told.append(fact)
+        reported.append(fact)
 
-    async with JournalClient.open(str(folder), tell) as journal:
-        yield Bench(folder, journal, told)
+    async with JournalClient.open(str(folder), report) as journal:
+        yield Bench(folder, journal, reported)
 
 
 @pytest.fixture
@@ -122,11 +122,11 @@ async def test_a_journal_that_is_damaged_meanwhile_is_set_aside_and_a_fresh_one_
         await bench.journal.write(transfers.checkpoint, transfer.id, 0, bytes(16))
         assert len((await bench.journal.read(history.page, HistoryQuery())).rows) == 0
     assert bench.set_aside == ["journal.db.damaged-1"]
-    assert [type(fact) for fact in bench.told] == [JournalReplaced]
+    assert [type(fact) for fact in bench.reported] == [JournalReplaced]
     assert [line["event"] for line in logs] == ["journal set aside, a fresh one is made"]
 
 
-async def test_an_examination_finds_damage_that_nobody_has_met(bench: Bench) -> None:
+async def test_an_examination_finds_damage_that_no_operation_has_met(bench: Bench) -> None:
     await bench.journal.examine()
     assert bench.set_aside == []
     bench.damage(overwrite_last_page)
@@ -134,13 +134,11 @@ async def test_an_examination_finds_damage_that_nobody_has_met(bench: Bench) -> 
     assert bench.set_aside == []
     await bench.journal.examine()
     assert bench.set_aside == ["journal.db.damaged-1"]
-    assert [type(fact) for fact in bench.told] == [JournalReplaced]
+    assert [type(fact) for fact in bench.reported] == [JournalReplaced]
     assert (await bench.journal.read(history.page, HistoryQuery())).rows == ()
 
 
-async def test_nobody_has_to_wait_for_the_end_of_an_examination(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_examination_can_be_cancelled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr(Journal, "examine", lambda _: over.wait(PATIENCE_S))
     with trio.fail_after(PATIENCE_S / 2), trio.move_on_after(0.1) as patience:
@@ -149,7 +147,7 @@ async def test_nobody_has_to_wait_for_the_end_of_an_examination(
     assert patience.cancelled_caught
 
 
-async def test_and_it_is_sound_and_found_again_at_the_next_start(bench: Bench, tmp_path: Path) -> None:
+async def test_the_fresh_journal_is_sound_and_found_at_the_next_start(bench: Bench, tmp_path: Path) -> None:
     bench.damage(overwrite_all)
     with pytest.raises(TransferLost):
         await bench.journal.write(transfers.running, "/nas")
@@ -159,7 +157,7 @@ async def test_and_it_is_sound_and_found_again_at_the_next_start(bench: Bench, t
     other.close()
 
 
-async def test_nobody_can_write_to_anothers_transfer_with_a_number_from_before(bench: Bench) -> None:
+async def test_an_id_from_before_the_loss_never_reaches_another_transfer(bench: Bench) -> None:
     before = [await begin_on(bench.journal, a_file(name)) for name in "abc"]
     bench.damage(overwrite_all)
     while not bench.set_aside:  # pages that are in the WAL are still whole
@@ -183,10 +181,10 @@ async def test_nobody_can_write_to_anothers_transfer_with_a_number_from_before(b
     with pytest.raises(LookupError):
         await bench.journal.write(transfers.drop, after[-1].id + 1)
     assert await bench.journal.write(transfers.running, "/nas") == tuple(after)
-    assert [type(fact) for fact in bench.told] == [JournalReplaced]  # a lost transfer is no trouble
+    assert [type(fact) for fact in bench.reported] == [JournalReplaced]  # a lost transfer is no trouble
 
 
-async def test_mounts_and_paused_routes_go_along(bench: Bench) -> None:
+async def test_mounts_and_paused_routes_survive_the_loss_of_the_file(bench: Bench) -> None:
     await bench.journal.write(routes.remember_mount, "/nas", "/mnt")
     await bench.journal.write(routes.set_paused, "mxf", paused=True)
     await bench.journal.write(routes.set_paused, "wav", paused=True)
@@ -196,7 +194,7 @@ async def test_mounts_and_paused_routes_go_along(bench: Bench) -> None:
     assert await bench.journal.write(routes.paused) == {"mxf"}
 
 
-async def test_what_was_remembered_at_the_start_goes_along_too(tmp_path: Path) -> None:
+async def test_mounts_and_paused_routes_read_at_the_start_survive_too(tmp_path: Path) -> None:
     async with opened(tmp_path) as bench:
         await bench.journal.write(routes.remember_mount, "/nas", "/mnt")
         await bench.journal.write(routes.set_paused, "mxf", paused=True)
@@ -208,7 +206,7 @@ async def test_what_was_remembered_at_the_start_goes_along_too(tmp_path: Path) -
         assert await bench.journal.write(routes.paused) == {"mxf"}
 
 
-async def test_damage_that_only_a_reader_meets_is_found_out_as_well(bench: Bench) -> None:
+async def test_damage_that_only_a_reader_meets_is_found_too(bench: Bench) -> None:
     bench.damage(overwrite_all_but_the_header)
     with pytest.raises(JournalError):
         await bench.journal.read(history.page, HistoryQuery())
@@ -230,7 +228,7 @@ async def test_a_reader_that_is_wrong_about_the_damage_costs_nothing(
     assert bench.set_aside == []
 
 
-async def test_what_cannot_be_set_aside_is_tried_again_with_the_next_operation(
+async def test_a_file_that_cannot_be_set_aside_is_tried_again_with_the_next_operation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
@@ -246,7 +244,7 @@ async def test_what_cannot_be_set_aside_is_tried_again_with_the_next_operation(
             await bench.journal.read(history.page, HistoryQuery())
     assert await bench.journal.write(transfers.running, "/nas") == ()
     assert bench.set_aside == ["journal.db.damaged-1"]
-    assert [type(fact) for fact in bench.told] == [JournalReplaced, JournalState]
+    assert [type(fact) for fact in bench.reported] == [JournalReplaced, JournalState]
 
 
 async def test_a_fresh_journal_that_cannot_be_made_is_tried_again_and_sets_nothing_else_aside(
@@ -265,7 +263,7 @@ async def test_a_fresh_journal_that_cannot_be_made_is_tried_again_and_sets_nothi
     assert bench.set_aside == ["journal.db.damaged-1"]
 
 
-async def test_a_full_disk_is_said_once_however_often_it_is_met(bench: Bench) -> None:
+async def test_a_full_disk_is_reported_once_however_often_it_is_met(bench: Bench) -> None:
     with capture_logs() as logs:
         bench.limit_pages(1)
         for number in range(3):
@@ -274,13 +272,13 @@ async def test_a_full_disk_is_said_once_however_often_it_is_met(bench: Bench) ->
                     transfers.record_failure, a_file(f"n{number}"), "/s", "/n", 1, "x" * 50_000, 1.0
                 )
             await bench.journal.write(routes.paused)  # what needs no room goes on, and is no sign of recovery
-    (state,) = bench.told
+    (state,) = bench.reported
     assert isinstance(state, JournalState)
     assert state.error == "the journal cannot be used: database or disk is full"
     assert [line["event"] for line in logs] == ["nothing can be written down, copies wait"]
 
 
-async def test_it_is_found_out_that_there_is_room_again_even_when_nobody_asks(
+async def test_the_end_of_a_full_disk_is_found_without_any_other_write(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
 ) -> None:
     monkeypatch.setattr(client, "CALM_S", 0.05)
@@ -291,8 +289,8 @@ async def test_it_is_found_out_that_there_is_room_again_even_when_nobody_asks(
         await bench.journal.write(transfers.record_failure, a_file(), "/s", "/n", 1, "x" * 50_000, 1.0)
     bench.limit_pages(1_000_000)
     with capture_logs() as logs, trio.fail_after(PATIENCE_S):
-        while len(bench.told) < 2:  # noqa: ASYNC110  the journal tells it, no event does
+        while len(bench.reported) < 2:  # noqa: ASYNC110  no event is set
             await trio.sleep(0.01)
-    assert [getattr(fact, "error", "") for fact in bench.told][1:] == [None]
+    assert [getattr(fact, "error", "") for fact in bench.reported][1:] == [None]
     assert [line["event"] for line in logs] == ["the journal can be written again"]
     assert await bench.journal.write(routes.paused) == frozenset()

@@ -34,14 +34,14 @@ def delivered(journal: Journal, path: str, destination: str, hash_: str = HASH, 
 
 
 @pytest.mark.parametrize("result", ["delivered", "kept"])
-def test_what_arrived_is_found_while_the_journal_is_in_use(
+def test_delivered_files_are_found_while_the_journal_is_in_use(
     journal: Journal, tmp_path: Path, result: HistoryResult
 ) -> None:
     ended(journal, "a.mxf", result)
     assert read(tmp_path) == [RECORD]
 
 
-def test_and_when_nobody_uses_it(tmp_path: Path) -> None:
+def test_delivered_files_are_found_while_the_journal_is_not_in_use(tmp_path: Path) -> None:
     journal = Journal.open(str(tmp_path))
     ended(journal, NOT_UTF8, "delivered")
     journal.close()
@@ -50,7 +50,7 @@ def test_and_when_nobody_uses_it(tmp_path: Path) -> None:
     assert (tmp_path / "journal.db").read_bytes() == before
 
 
-def test_what_failed_is_left_out(journal: Journal, tmp_path: Path) -> None:
+def test_failed_transfers_are_left_out(journal: Journal, tmp_path: Path) -> None:
     ended(journal, "a.mxf", "failed")
     assert read(tmp_path) == []
 

@@ -39,7 +39,7 @@ def test_an_ended_transfer_moves_to_the_history_and_its_id_is_not_used_again(jou
     assert journal.write(history.prior_results, "mxf", (NOT_UTF8,)) == ()
 
 
-def test_a_file_given_up_before_it_began_is_settled_and_in_the_history(journal: Journal) -> None:
+def test_a_file_that_failed_before_it_began_is_in_the_history_and_not_tried_again(journal: Journal) -> None:
     journal.write(transfers.record_failure, a_file(), "/src", "/nas", 3, f"unreadable {NOT_UTF8}", at=40.0)
     shown = "unreadable caf\\udce9/-\n\\udcff.mxf"
     (row,) = journal.read(history.page, HistoryQuery()).rows
@@ -68,7 +68,7 @@ def test_a_failed_transfer_claims_nothing_about_the_destination(journal: Journal
     assert (row.destination_path, row.verified_level, row.hash) == (None, None, None)
 
 
-def test_only_the_newest_end_of_a_file_settles_it(journal: Journal) -> None:
+def test_only_the_newest_result_of_a_file_is_its_prior_result(journal: Journal) -> None:
     ended(journal, "failed then kept", "failed")
     ended(journal, "failed then kept", "kept")
     ended(journal, "failed then delivered", "failed")
@@ -96,7 +96,7 @@ def test_only_the_newest_end_of_a_file_settles_it(journal: Journal) -> None:
     assert "failed then running" in {each.path for each in journal.write(history.prior_results, "mxf", paths)}
 
 
-def test_a_pardon_lets_a_failed_file_be_tried_again_and_keeps_the_history(journal: Journal) -> None:
+def test_a_cleared_failure_is_tried_again_and_stays_in_the_history(journal: Journal) -> None:
     for path, result in (("a", "failed"), ("b", "failed"), ("c", "kept")):
         ended(journal, path, result)  # type: ignore[arg-type]
     journal.write(history.clear_failure, "mxf", "a")
@@ -106,7 +106,7 @@ def test_a_pardon_lets_a_failed_file_be_tried_again_and_keeps_the_history(journa
     assert [row.path for row in journal.read(history.page, HistoryQuery()).rows] == ["c", "b", "a"]
 
 
-def test_a_pardon_also_helps_a_delivered_file_whose_source_could_not_be_let_go_of(journal: Journal) -> None:
+def test_a_delivered_file_whose_source_could_not_be_removed_can_be_cleared_too(journal: Journal) -> None:
     transfer = begun(journal)
     journal.write(
         transfers.finish,

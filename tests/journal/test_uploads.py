@@ -26,7 +26,7 @@ def test_a_job_is_kept_as_it_was_given(journal: Journal) -> None:
     assert journal.write(uploads.needing_cleanup) == (JOB,)
 
 
-def test_how_a_job_and_its_files_stand_is_noted(journal: Journal) -> None:
+def test_the_state_of_a_job_and_its_files_is_written(journal: Journal) -> None:
     journal.write(uploads.add, JOB)
     job = evolve(JOB, state=UploadState.IN_PROGRESS, progress=0.5, total_files=2, completed_files=1)
     assert journal.write(uploads.upsert, job, (FILE, named("b")), ())
@@ -37,7 +37,7 @@ def test_how_a_job_and_its_files_stand_is_noted(journal: Journal) -> None:
     assert set(journal.write(uploads.files, "j1")) == {uploaded, named("c")}
 
 
-def test_many_files_are_noted_at_once(journal: Journal) -> None:
+def test_many_files_are_written_at_once(journal: Journal) -> None:
     journal.write(uploads.add, JOB)
     files = tuple(named(f"clip{number:05}") for number in range(2 * PATHS_AT_ONCE + 1))
     journal.write(uploads.upsert, JOB, files, ())
@@ -88,7 +88,7 @@ def test_a_closed_job_stays_and_its_route_is_forgotten(journal: Journal) -> None
     assert journal.write(routes.paused) == frozenset()
 
 
-def test_what_a_route_had_begun_is_left_over_and_what_had_arrived_is_not(journal: Journal) -> None:
+def test_unverified_partials_of_a_route_become_orphans_and_verified_ones_do_not(journal: Journal) -> None:
     begun(journal, "a.mxf", "upload:j1")
     arrived = begun(journal, "b.mxf", "upload:j1")
     journal.write(transfers.mark_verified, [VerifiedTransfer(arrived.id, "b.mxf", "xxh128:0", "read_back")])

@@ -51,7 +51,7 @@ async def test_files_are_moved_into_a_bucket_and_read_back_there(
     fill(tmp_path / "source", files)
     async with running(tmp_path) as house:
         await house.until(lambda seen: len(seen.files) == len(files) and seen.are(Status.COMPLETED))
-        snapshot = await house.desk.snapshot()
+        snapshot = await house.control.snapshot()
     assert bucket.objects() == files
     assert contents(tmp_path / "source") == {}
     assert bucket.uploads() == []

@@ -31,7 +31,7 @@ def test_a_lost_connection_keeps_the_old_figures_under_a_notice_and_comes_back(
     open_page(page, agent)
     agent.shows(copying("new.mxf"), feed=503)
     agent.drops_clients()
-    expect(page.locator("#notice")).to_contain_text("No connection to the agent: this is how things stood at")
+    expect(page.locator("#notice")).to_contain_text("No connection to the agent: this is the state at")
     expect(page.locator("#link")).to_contain_text("Reconnecting in")
     expect(page.locator("#transfers")).to_contain_text("old.mxf")
     agent.shows(copying("new.mxf"))

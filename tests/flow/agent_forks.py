@@ -22,7 +22,7 @@ import trio
 from attrs import define
 
 from agent import log
-from agent.actors.copier_pool import follow, recovery, task, transfer
+from agent.actors.copier_pool import recovery, task, transfer
 from agent.actors.dispatcher import batching
 from agent.actors.storage_monitor import availability
 from agent.journal import transfers
@@ -130,7 +130,7 @@ def _live(folder: Path, zygote: Zygote) -> int:
 
     for place, name, stand_in in (
         (trio.lowlevel, "open_process", open_process),
-        *((place, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES) for place in (transfer, task, follow)),
+        *((place, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES) for place in (transfer, task)),
         (transfers, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
         (recovery, "AGAIN_S", SWEEP_EVERY_S),
         (availability, "SLOWEST_PROBE_S", SLOWEST_PROBE_S),

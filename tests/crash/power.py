@@ -20,7 +20,7 @@ from tests.crash.matrix import Choice
 from tests.crash.promises import Promises
 from tests.crash.runner import INTERVAL_BYTES, Victims, bytes_of
 from tests.crash.variants import Variant
-from tests.flow.running_agents import fill
+from tests.flow.running_agents import write_files
 from tests.mounts.mounts import FaultMount
 
 EMPTY = "empty"
@@ -88,7 +88,7 @@ class PowerStation:
     def cut(self, scenario: Scenario, mutations: int) -> PowerCut:
         """Run, cut the power behind so many operations, and run once more."""
         start = self._begin(scenario)
-        fill(self.folder / "nas", dict(scenario.unsynced))
+        write_files(self.folder / "nas", dict(scenario.unsynced))
         self.mount.cut_after(mutations)
         return PowerTrial(self, scenario.variant, start, self._fresh_notes()).run()
 
@@ -114,7 +114,7 @@ class PowerStation:
             return Start(look(self.folder), 0)
         evolve(variant, files={}).prepare(self.folder)
         assert self.run(variant, self._fresh_notes()) == ENDED_WELL
-        fill(self.folder / "source", dict(variant.files))
+        write_files(self.folder / "source", dict(variant.files))
         scene = look(self.folder)
         if scenario.past is Past.COPYING:
             kill = Kill(Step(JOURNALED, 1), "after", Manner.ALL)

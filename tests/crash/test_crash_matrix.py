@@ -77,7 +77,7 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
     }
 
 
-def test_the_steps_of_a_lot_are_these(steps: Steps) -> None:
+def test_the_steps_of_a_batch_are_these(steps: Steps) -> None:
     of_a_lot = steps(LOT)
     assert {step.name for step in of_a_lot if step.name.endswith(" lot")} == {
         "journal: begin lot",
@@ -119,7 +119,7 @@ def test_every_step_in_which_a_transfer_differs_survives_kill_9(
     kill_each(alone(choice.of(kills)), variant, victims, tmp_path, enter)
 
 
-def test_every_step_of_a_lot_survives_kill_9(
+def test_every_step_of_a_batch_survives_kill_9(
     victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, choice: Choice
 ) -> None:
     kills = choice.at(step for step in steps(LOT) if not is_probe(step))
@@ -129,7 +129,7 @@ def test_every_step_of_a_lot_survives_kill_9(
 
 @pytest.mark.parametrize("share", range(WAY_BACK_SHARES))
 @pytest.mark.parametrize("first", ["journal: checkpoint", "publish: renameat2 nas"])
-def test_every_step_of_the_way_back_survives_kill_9_too(
+def test_every_step_of_a_recovery_survives_a_second_kill_9(
     victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, choice: Choice, first: str, share: int
 ) -> None:
     lost = Kill(Step(first, 1), "after", Manner.ALL)

@@ -21,7 +21,7 @@ def unlisted(*_: object) -> None:
 
 
 @pytest.mark.parametrize("works", [0, 1, 2])
-def test_power_that_is_not_cut_behind_each_operation_fails(
+def test_power_that_is_not_cut_after_each_operation_fails(
     station: PowerStation, monkeypatch: pytest.MonkeyPatch, works: int
 ) -> None:
     """The cut comes in the first few runs only, or never."""
@@ -36,12 +36,12 @@ def test_power_that_is_not_cut_behind_each_operation_fails(
         cut_each(station, FIRST_START, unlisted, EVERY)
 
 
-def test_a_share_that_has_no_operation_to_cut_behind_fails(station: PowerStation) -> None:
+def test_a_shard_without_operations_to_cut_after_fails(station: PowerStation) -> None:
     with pytest.raises(AssertionError, match=r"^0 power cuts, where"):
         cut_each(station, FIRST_START, unlisted, EVERY, share=1_000_000, shares=1_000_001)
 
 
-def test_no_victims_at_all_fail(victims: Victims, tmp_path: Path) -> None:
+def test_a_selection_without_kills_fails(victims: Victims, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"^0 kills, where 0 were due"):
         kill_each([], MOVE, victims, tmp_path, unlisted)
 
@@ -52,7 +52,7 @@ def test_a_kill_at_a_step_that_never_comes_fails(victims: Victims, tmp_path: Pat
         kill_each(alone([never]), MOVE, victims, tmp_path, unlisted)
 
 
-def test_victims_that_are_not_killed_fail(
+def test_kills_that_do_not_happen_fail(
     victims: Victims, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Trial.run
@@ -67,7 +67,7 @@ def test_victims_that_are_not_killed_fail(
 
 
 @pytest.mark.parametrize("is_every", [False, True])
-def test_each_step_of_a_recorded_run_has_its_victims(steps: Steps, is_every: bool) -> None:
+def test_each_step_of_a_recorded_run_has_its_kills(steps: Steps, is_every: bool) -> None:
     recorded = [step for step in steps(MOVE) if not is_probe(step)]
     kills = Choice(is_every).at(recorded)
     assert {kill.step.name for kill in kills} == {step.name for step in recorded}

@@ -59,14 +59,14 @@ TIDYING = ("discard:", "journal: add_orphans", "journal: forget_orphan", "journa
 
 
 @pytest.mark.parametrize("what", DAMAGES)
-def test_a_journal_that_is_lost_in_a_crash_costs_work_alone(
+def test_a_journal_that_is_lost_in_a_crash_costs_only_work(
     victims: Victims, tmp_path: Path, enter: Enter, what: str
 ) -> None:
     kills = [Kill(Step(*moment), "after", Manner.ALL) for moment in MOMENTS]
     kill_each(alone(kills), MOVE, victims, tmp_path, enter, DAMAGES[what])
 
 
-def test_every_step_of_tidying_up_after_a_lost_journal_survives_kill_9_too(
+def test_every_step_of_the_clean_up_after_a_lost_journal_survives_kill_9(
     victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, choice: Choice
 ) -> None:
     lost, damage = Kill(Step("journal: checkpoint", 1), "after", Manner.ALL), DAMAGES["deleted"]

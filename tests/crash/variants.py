@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from agent.actors.dispatcher.batching import MAX_UNBATCHED
 from agent.model.transfer import BLOCK_BYTES
-from tests.flow.running_agents import fill, write_config
+from tests.flow.running_agents import write_config, write_files
 
 QUICK = {
     "stable": "30ms",
@@ -61,8 +61,8 @@ class Variant:
         """A folder for `run --once`, made here."""
         folder.mkdir()
         write_config(folder, "", **QUICK, **self.keys)
-        fill(folder / "source", dict(self.files))
-        fill(folder / "nas", OTHERS | dict(self.foreign))
+        write_files(folder / "source", dict(self.files))
+        write_files(folder / "nas", OTHERS | dict(self.foreign))
 
 
 MOVE = Variant("move")

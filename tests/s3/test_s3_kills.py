@@ -68,7 +68,7 @@ def test_a_kill_at_a_request_that_never_comes_fails(agent: Agent, way: tuple[Pro
         kill_at(agent, proxy, "upload_part", 0, patience_s=1.0)
 
 
-def test_the_requests_of_a_delivery_are_those_that_are_struck(
+def test_the_requests_of_a_delivery_are_the_ones_that_are_killed_at(
     agent: Agent, way: tuple[Proxy, TestBucket]
 ) -> None:
     proxy, bucket = way

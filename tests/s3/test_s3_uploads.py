@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import define, evolve
 
-from tests.flow.running_agents import fill
+from tests.flow.running_agents import write_files
 from tests.s3 import quick_agent
 from tests.s3.servers import PART_BYTES, TestBucket
 from tests.system.agents import PATIENCE_S, Agent
@@ -127,7 +127,7 @@ def test_300_files_in_nested_folders_are_sent_and_one_that_changes_is_sent_again
     uploader: Uploader, whole: TestBucket
 ) -> None:
     files = media_of(300)
-    fill(uploader.media, files | {"notes.txt": b"not asked for", "day1/.DS_Store": b"never"})
+    write_files(uploader.media, files | {"notes.txt": b"not asked for", "day1/.DS_Store": b"never"})
     uploader.start()
     job = uploader.upload(whole, pattern="*.mxf")
     changing = "day1/card a/clip002.mxf"
@@ -151,7 +151,7 @@ def test_a_job_whose_agent_is_killed_goes_on_and_sends_nothing_twice(
     uploader: Uploader, whole: TestBucket
 ) -> None:
     files = media_of(60) | {"long.mxf": LONG}
-    fill(uploader.media, files)
+    write_files(uploader.media, files)
     uploader.start()
     job = uploader.upload(whole)
     for share in (0.2, 0.6):
@@ -169,7 +169,7 @@ def test_a_job_whose_agent_is_killed_goes_on_and_sends_nothing_twice(
 
 
 def test_a_stopped_job_leaves_no_multipart_upload(uploader: Uploader, whole: TestBucket) -> None:
-    fill(uploader.media, {"long.mxf": LONG * 4, "short.mxf": b"short"})
+    write_files(uploader.media, {"long.mxf": LONG * 4, "short.mxf": b"short"})
     uploader.start()
     job = uploader.upload(whole)
     uploader.wait_until(lambda: bool(open_uploads(whole)))

@@ -54,12 +54,12 @@ def agent(tmp_path: Path) -> Iterator[Cut]:
     made.end()
 
 
-def test_the_share_is_really_dead(agent: Cut) -> None:
+def test_the_test_share_does_not_answer(agent: Cut) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         subprocess.run(agent.inside("stat", str(agent.source / "day")), timeout=1, check=False)
 
 
-def test_its_configuration_is_checked(agent: Cut) -> None:
+def test_check_config_does_not_wait_for_a_dead_share(agent: Cut) -> None:
     done = subprocess.run(
         agent.command("check-config"), capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
@@ -67,7 +67,7 @@ def test_its_configuration_is_checked(agent: Cut) -> None:
     assert f'source = "{agent.source}/day"' in done.stdout
 
 
-def test_it_starts_reloads_and_stops(agent: Cut) -> None:
+def test_an_agent_with_a_dead_share_starts_reloads_and_stops(agent: Cut) -> None:
     agent.start()
     agent.wait_until(
         lambda: any("no answer" in str(each["source_error"]) for each in agent.get("/api/routes")["routes"])

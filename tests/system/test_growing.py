@@ -65,14 +65,14 @@ def stem(path: str) -> str:
     return name.partition("_")[0] if name not in PROFILES else name
 
 
-def test_there_are_enough_manners_to_prove_anything() -> None:
+def test_there_are_enough_profiles_to_prove_anything() -> None:
     assert len(PROFILES) >= 60
     assert len(PROFILES) - len(NOT_FOLLOWED) >= 50
     assert NOT_FOLLOWED - {"xdcam-groupM01"} | NOT_REWRITTEN <= set(PROFILES)
 
 
 @pytest.mark.parametrize("manners", batches(), ids=lambda manners: manners[0])
-def test_every_manner_arrives_byte_identical_and_what_grows_is_followed(
+def test_every_profile_arrives_byte_identical_and_growing_files_are_copied_while_they_grow(
     agent: Agent, manners: list[str]
 ) -> None:
     agent.configure(**GROWING | {"workers": AT_ONCE})

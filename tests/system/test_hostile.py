@@ -19,7 +19,7 @@ def hurl(address: tuple[str, int], data: bytes, *, abruptly: bool) -> None:
             visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
-def test_hostile_visitors_harm_neither_the_server_nor_a_running_transfer(agent: Agent) -> None:
+def test_hostile_clients_harm_neither_the_server_nor_a_running_transfer(agent: Agent) -> None:
     agent.configure(bandwidth="8MiB", workers=1)
     agent.start()
     content = bytes(range(256)) * (96 * 1024)

@@ -95,7 +95,7 @@ def test_links_out_loops_pipes_and_sockets_are_left_alone_and_hard_links_arrive(
     assert outside.read_bytes() == b"not ours"
 
 
-def test_other_content_makes_way_and_equal_content_is_not_delivered_twice(agent: Agent) -> None:
+def test_a_taken_name_renames_other_content_and_equal_content_is_not_delivered_twice(agent: Agent) -> None:
     (agent.nas / "taken.mxf").write_bytes(b"what was there")
     (agent.nas / "same.mxf").write_bytes(b"equal")
     inodes = {path.name: path.stat().st_ino for path in agent.nas.iterdir()}

@@ -39,7 +39,7 @@ def test_a_second_agent_on_the_same_state_is_refused_in_one_line(agent: Agent) -
     assert f"pid {agent.pid}" in line
 
 
-def test_two_routes_that_chase_each_other_are_refused(agent: Agent) -> None:
+def test_two_routes_that_form_a_cycle_are_refused(agent: Agent) -> None:
     back = {"name": "back", "source": "nas", "destination": "source"}
     agent.configure(back)
     code, lines = refusal(agent)

@@ -59,7 +59,7 @@ def test_kill_9_in_mid_copy_loses_nothing(agent: Agent) -> None:
     assert not (agent.source / "large.mxf").exists()
 
 
-def test_kill_9_in_mid_copy_and_the_loss_of_the_journal_leave_nothing_lying_about(agent: Agent) -> None:
+def test_kill_9_in_mid_copy_and_the_loss_of_the_journal_leave_no_partial(agent: Agent) -> None:
     foreign = agent.nas / ".large.mxf.0123456789abcdef.partial"
     foreign.write_bytes(b"somebody else's")
     slowly(agent)
@@ -111,7 +111,7 @@ def test_a_cancelled_file_leaves_no_partial_and_arrives_when_retried(agent: Agen
     agent.wait_for("large.mxf", "Completed")
 
 
-def test_a_visitor_that_never_reads_does_not_hold_up_the_stop(agent: Agent) -> None:
+def test_a_client_that_never_reads_does_not_delay_the_stop(agent: Agent) -> None:
     agent.start()
     host, _, port = agent.url.removeprefix("http://").rpartition(":")
     with socket.create_connection((host, int(port)), timeout=10) as visitor:

@@ -44,7 +44,7 @@ def folders(agent: Agent) -> list[dict[str, str]]:
     return list(route["unreadable_folders"])
 
 
-def test_an_unreadable_folder_is_said_once_and_the_rest_goes_on(agent: Bound) -> None:
+def test_an_unreadable_folder_is_reported_once_and_the_rest_is_delivered(agent: Bound) -> None:
     closed = agent.source / "closed"
     closed.mkdir()
     (closed / "inside.bin").write_bytes(b"inside")

@@ -55,7 +55,7 @@ def growing(size_bytes: int, rounds: Rounds) -> Figures:
 
 def follow(setting: Setting, size_bytes: int, rate_bytes_s: int, rounds: Rounds) -> Figures:
     lags_s: dict[bool, list[float]] = {True: [], False: []}
-    words = ("--manner", "mxf-op1a", "--size", str(size_bytes), "--rate", str(rate_bytes_s))
+    words = ("--profile", "mxf-op1a", "--size", str(size_bytes), "--rate", str(rate_bytes_s))
     rows = []
     for number in rounds:
         for follows in (True, False):

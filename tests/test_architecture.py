@@ -30,7 +30,7 @@ ONLY_IN = {
     },  # all wiring is readable
     "open_process": {"agent/worker_pool.py"},
     "Thread": {"agent/log.py", "agent/worker/server.py", "agent/worker/copy/threads.py"},
-    "ThreadPoolExecutor": {"agent/worker/copy/batch.py", "agent/worker/destinations/s3/partial.py"},
+    "ThreadPoolExecutor": {"agent/worker/for_each.py", "agent/worker/destinations/s3/partial.py"},
     "to_thread": {
         "agent/journal/client.py",
         "agent/runtime/runtime.py",

@@ -122,9 +122,8 @@ class _Orders:
         return await _order("reload", self._desk.reload())
 
 
-async def _order(name: str, order: Awaitable[None], subject: str | None = None) -> Response:
-    await order
-    body: schemas.Accepted = {"accepted": name}
+async def _order(name: str, order: Awaitable[str], subject: str | None = None) -> Response:
+    body: schemas.Accepted = {"accepted": name, "result": await order}
     if subject is not None:
         body["subject"] = subject
     return answer(body, HTTPStatus.ACCEPTED)

@@ -199,10 +199,11 @@ class UpdateMessage(TypedDict):
 
 
 class Accepted(TypedDict):
-    """A command was taken; `subject` is the route or file it is for."""
+    """A command was carried out; `subject` is its route or file, `result` says in words what was done."""
 
     accepted: str
     subject: NotRequired[str]
+    result: str
 
 
 class Alive(TypedDict):

@@ -63,9 +63,9 @@ class Client:
         """The JSON object at this path; `also` with these statuses. Raises: NotRunning, Refused."""
         return self._ask("GET", f"{path}?{urlencode(query)}" if query else path, also)
 
-    def post(self, path: str) -> None:
-        """Raises: NotRunning, Refused."""
-        self._ask("POST", path)
+    def post(self, path: str) -> str:
+        """Returns what the command did. Raises: NotRunning, CommandRefused."""
+        return str(self._ask("POST", path)["result"])
 
     def file(self, path: str) -> dict[str, Any]:
         """The tracked file with this path, absolute, from here, or below a source.

@@ -1,8 +1,8 @@
-"""Verbs that tell the running agent what to do: pause, resume, retry, cancel, reload."""
+"""Commands to the running agent: pause, resume, retry, cancel, reload. Each prints what it did."""
 
 import click
 
-from agent.cli.base import EXIT_ERROR, configurable, effective, failing, talking
+from agent.cli.base import EXIT_ERROR, configurable, effective, failing, say, talking
 from agent.cli.client import Client, segment
 
 
@@ -11,7 +11,7 @@ from agent.cli.client import Client, segment
 @talking
 def pause(client: Client, route: str) -> None:
     """Stop copying on a route until it is resumed."""
-    client.post(f"/api/routes/{segment(route)}/pause")
+    say(client.post(f"/api/routes/{segment(route)}/pause"))
 
 
 @click.command()
@@ -19,7 +19,7 @@ def pause(client: Client, route: str) -> None:
 @talking
 def resume(client: Client, route: str) -> None:
     """Go on with a paused route."""
-    client.post(f"/api/routes/{segment(route)}/resume")
+    say(client.post(f"/api/routes/{segment(route)}/resume"))
 
 
 @click.command()
@@ -30,7 +30,8 @@ def retry(client: Client, path: str | None, *, all_failed: bool) -> None:
     """Try a failed file again."""
     if all_failed == (path is not None):
         raise click.UsageError("name one PATH, or use --all")
-    client.post("/api/retry" if path is None else f"/api/files/{segment(client.file(path)['id'])}/retry")
+    which = "/api/retry" if path is None else f"/api/files/{segment(client.file(path)['id'])}/retry"
+    say(client.post(which))
 
 
 @click.command()
@@ -38,7 +39,7 @@ def retry(client: Client, path: str | None, *, all_failed: bool) -> None:
 @talking
 def cancel(client: Client, path: str) -> None:
     """Give a file up until it changes or is retried."""
-    client.post(f"/api/files/{segment(client.file(path)['id'])}/cancel")
+    say(client.post(f"/api/files/{segment(client.file(path)['id'])}/cancel"))
 
 
 @click.command()
@@ -47,4 +48,4 @@ def reload(path: str) -> None:
     """Read the configuration again. An invalid one is refused, and the agent goes on as before."""
     client = Client.of(effective(path, code=EXIT_ERROR))
     with failing():
-        client.post("/api/reload")
+        say(client.post("/api/reload"))

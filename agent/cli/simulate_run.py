@@ -1,4 +1,4 @@
-"""What the verb simulate does: a run of the simulator, its journal on standard output, its ends."""
+"""The verb simulate: performs a run of the simulator and prints its step log on standard output."""
 
 import json
 import os
@@ -12,63 +12,63 @@ from typing import Any
 import click
 
 from agent.cli.base import EXIT_ERROR, fail, say
-from agent.simulate import ffmpeg, journal
-from agent.simulate.containers import FORMS
+from agent.simulate import ffmpeg, step_log
+from agent.simulate.containers import CONTAINERS
 from agent.simulate.options import IncompatibleOptions
 from agent.simulate.player import Player
 from agent.simulate.profiles import PROFILES
 from agent.simulate.runs import Run, in_order
 from agent.simulate.settings import BadSetting, described, with_settings
 from agent.simulate.steps import Write, WriteStep
-from agent.simulate.writer_plan import WriterJob
+from agent.simulate.writer_plan import SimulatedFile
 
-NOTIONAL_RATE_BYTES_S = 20_000_000  # what an unlimited recording is laid out for
+NOTIONAL_RATE_BYTES_S = 20_000_000  # the layout rate of an unlimited recording
 DEFAULT_SIZE_BYTES = 200_000_000
-REAL = tuple(ffmpeg.PREFIX + name for name in ffmpeg.CONTAINERS)
+FFMPEG_CONTAINERS = tuple(ffmpeg.PREFIX + name for name in ffmpeg.CONTAINERS)
 
 
-def simulate(folder: str, *, quiet: bool, **wishes: Any) -> None:  # noqa: ANN401  click's options
-    """To the end of the run; what goes wrong ends the program, with the exit codes of every verb."""
+def simulate(folder: str, *, quiet: bool, **values: Any) -> None:  # noqa: ANN401  click's options
+    """Perform the whole run; an error ends the program with the exit code that every verb uses."""
     if not os.path.isdir(folder):
         raise click.UsageError(f"no such folder: {folder}; create it first")
-    paced = bool(wishes["rate"])
+    paced = bool(values["rate"])
     try:
-        run = _run(**wishes)
-        jobs = [] if run.container in REAL else list(run.jobs())
+        run = _run(**values)
+        files = [] if run.container in FFMPEG_CONTAINERS else list(run.files())
     except (BadSetting, IncompatibleOptions) as error:
         raise click.UsageError(str(error)) from None
-    with _stoppable(folder):
-        if run.container in REAL:
+    with _reporting_errors(folder):
+        if run.container in FFMPEG_CONTAINERS:
             _record(folder, run, paced=paced)
         else:
-            _play(folder, jobs, paced=paced, quiet=quiet)
+            _play(folder, files, paced=paced, quiet=quiet)
 
 
-def _run(*, manner: str, container: str, settings: tuple[str, ...], **wishes: Any) -> Run:  # noqa: ANN401  click's options
-    """What is asked for.
+def _run(*, profile: str, container: str, settings: tuple[str, ...], **values: Any) -> Run:  # noqa: ANN401  click's options
+    """The run that the options describe.
 
     Raises:
-        BadSetting, click.UsageError: it cannot be had; says why.
+        BadSetting, click.UsageError: the options cannot be met; the text says why.
     """
-    if manner not in PROFILES:
-        raise click.UsageError(f"unknown manner {manner!r}; --list shows them")
-    if container and container not in (*FORMS, *REAL):
+    if profile not in PROFILES:
+        raise click.UsageError(f"unknown profile {profile!r}; --list shows them")
+    if container and container not in (*CONTAINERS, *FFMPEG_CONTAINERS):
         raise click.UsageError(f"unknown container {container!r}; --list shows them")
-    name = wishes["name"]
+    name = values["name"]
     if os.path.isabs(name) or ".." in name.split("/") or not os.path.basename(name):
         raise click.UsageError(f"--name {name!r} must stay inside FOLDER and end in a name")
-    if container in REAL and settings:
-        raise click.UsageError("ffmpeg has habits of its own: leave --set out")
-    known = PROFILES[manner]
+    if container in FFMPEG_CONTAINERS and settings:
+        raise click.UsageError("ffmpeg has options of its own: leave --set out")
+    known = PROFILES[profile]
     return Run(
         container=container or known.container,
-        habits=with_settings(known.habits, settings),
+        options=with_settings(known.options, settings),
         name=name,
-        size_bytes=_size(**wishes),
-        rate_bytes_s=wishes["rate"] or NOTIONAL_RATE_BYTES_S,
-        count=wishes["count"],
-        every_s=wishes["every"],
-        seed=wishes["seed"],
+        size_bytes=_size(**values),
+        rate_bytes_s=values["rate"] or NOTIONAL_RATE_BYTES_S,
+        count=values["count"],
+        every_s=values["every"],
+        seed=values["seed"],
     )
 
 
@@ -80,46 +80,46 @@ def _size(*, size: int | None, duration: float | None, rate: int, **_others: obj
     return round(duration * (rate or NOTIONAL_RATE_BYTES_S))
 
 
-def _play(folder: str, jobs: list[WriterJob], *, paced: bool, quiet: bool) -> None:
-    def tell(step: WriteStep) -> None:
+def _play(folder: str, files: list[SimulatedFile], *, paced: bool, quiet: bool) -> None:
+    def report(step: WriteStep) -> None:
         if not (quiet and isinstance(step, Write)):
-            _print(journal.line(step, datetime.now(UTC)))
+            _print(step_log.line(step, datetime.now(UTC)))
 
-    player = Player(folder, tell, paced)
-    player.check_free(job.path for job in jobs)
-    player.play(in_order(jobs))
-    for path, content in player.standing().items():
-        _print(journal.result(path, content, datetime.now(UTC)))
+    player = Player(folder, report, paced)
+    player.check_free(file.path for file in files)
+    player.play(in_order(files))
+    for path, content in player.expected_contents().items():
+        _print(step_log.result(path, content, datetime.now(UTC)))
 
 
 def _record(folder: str, run: Run, *, paced: bool) -> None:
     container = run.container.removeprefix(ffmpeg.PREFIX)
-    takes = [
-        ffmpeg.Take(
+    recordings = [
+        ffmpeg.PlannedRecording(
             f"{run.stem(number)}.{ffmpeg.CONTAINERS[container].suffix}",
             (number - 1) * run.every_s,
             run.size_bytes / run.rate_bytes_s,
         )
         for number in range(1, run.count + 1)
     ]
-    ffmpeg.Recorders(folder, container, run.rate_bytes_s, _print, paced).record(takes)
+    ffmpeg.FfmpegRecorder(folder, container, run.rate_bytes_s, _print, paced).record(recordings)
 
 
 @contextmanager
-def _stoppable(folder: str) -> Iterator[None]:
-    """TERM is as Ctrl-C; both end with exit code 1 and say so, and so do files that cannot be written."""
+def _reporting_errors(folder: str) -> Iterator[None]:
+    """Ctrl-C, TERM and files that cannot be written end the program with exit code 1 and the reason."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
-        _print({"time": journal.stamp(datetime.now(UTC)), "op": "interrupted"})
+        _print({"time": step_log.stamp(datetime.now(UTC)), "op": "interrupted"})
         fail(f"interrupted: files in {folder} are unfinished", EXIT_ERROR)
     except BrokenPipeError:
-        sys.exit(EXIT_ERROR)  # nobody reads the journal any more
+        sys.exit(EXIT_ERROR)  # nobody reads the step log any more
     except FileExistsError as error:
         fail(f"{error.filename} exists, and is left alone: choose another --name", EXIT_ERROR)
     except FileNotFoundError as error:
-        fail(f"{error.filename} was taken away before its writer had finished with it", EXIT_ERROR)
+        fail(f"{error.filename} was moved or deleted before its writer had finished", EXIT_ERROR)
     except OSError as error:
         fail(f"cannot write {error.filename}: {error.strerror}", EXIT_ERROR)
     except ffmpeg.RecordingFailed as error:
@@ -128,16 +128,16 @@ def _stoppable(folder: str) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _print(line: journal.Line) -> None:
+def _print(line: step_log.Line) -> None:
     click.echo(json.dumps(line))
 
 
-def show_manners() -> None:
-    for manner in PROFILES.values():
-        say(f"{manner.name:<20} {manner.models}")
+def show_profiles() -> None:
+    for profile in PROFILES.values():
+        say(f"{profile.name:<20} {profile.models}")
     say("")
-    say(f"containers: {' '.join(FORMS)}")
-    say(f"by the real ffmpeg, at real time: {' '.join(REAL)}")
+    say(f"containers: {' '.join(CONTAINERS)}")
+    say(f"by the real ffmpeg, at real time: {' '.join(FFMPEG_CONTAINERS)}")
 
 
 def show_settings() -> None:

@@ -1,1 +1,1 @@
-"""The configuration: read, checked, and handed out frozen."""
+"""The configuration: loaded, checked, and passed on as frozen values."""

@@ -1,7 +1,7 @@
-"""What single keys cannot know: that they contradict each other.
+"""Contradictions between keys that are valid by themselves.
 
-Destinations are compared as text only. Sources and our own files are compared with their symbolic links
-resolved as well, as far as no mount has to be asked that may be dead (`spelling.py`).
+Destinations are compared as text only. Sources and the agent's own files are also compared by their real
+paths, as far as those can be resolved without touching a mount that may be dead (`safe_realpath.py`).
 """
 
 from collections import deque
@@ -11,7 +11,7 @@ from typing import Any
 from attrs import Factory, field, frozen
 
 from agent.config.raw import RawSection
-from agent.config.safe_realpath import is_no_folder, spellings
+from agent.config.safe_realpath import exists_but_is_no_folder, path_and_realpath
 from agent.config.sections import AgentSection, LogSection, Route, WebSection
 from agent.config.value_parsers import quoted
 from agent.model.text import is_inside
@@ -19,129 +19,134 @@ from agent.model.text import is_inside
 
 @frozen
 class RouteWithOrigin:
-    """A sound route, the table it came from, and its source in all spellings."""
+    """A valid route, the section it came from, and its source as written and as real path."""
 
     route: Route
-    table: RawSection
-    sources: frozenset[str] = field(
-        init=False, default=Factory(lambda self: spellings(self.route.source), takes_self=True)
+    section: RawSection
+    source_paths: frozenset[str] = field(
+        init=False, default=Factory(lambda self: path_and_realpath(self.route.source), takes_self=True)
     )
 
-    def outlets(self) -> dict[str, str]:
-        """The folders that the route fills, by key."""
-        filled = {"destination": self.route.destination, "after": self.route.archive}
-        return {key: path for key, path in filled.items() if path and path.startswith("/")}
+    def target_folders(self) -> dict[str, str]:
+        """The folders that the route writes to, by key."""
+        folders = {"destination": self.route.destination, "after": self.route.archive}
+        return {key: path for key, path in folders.items() if path and path.startswith("/")}
 
 
 def contradictions(
     file: str,
-    tables: Mapping[str, RawSection],
+    raw_sections: Mapping[str, RawSection],
     sections: Mapping[str, Any],
-    placed: Sequence[RouteWithOrigin],
+    routes: Sequence[RouteWithOrigin],
 ) -> Iterator[str]:
-    """Everything that does not fit together, among what is sound by itself; an unsound section is None."""
-    for one in placed:
-        yield from _within(one)
-        yield from _not_inside_sources(file, one.table, "source", [one])
-    yield from _same_names(placed)
-    yield from _markers(placed)
-    yield from _cycles(placed)
+    """One error line for each contradiction.
+
+    `sections` holds None for a section that is invalid by itself.
+    """
+    for one in routes:
+        yield from _within_route(one)
+        yield from _own_file_in_source(file, one.section, "source", [one])
+    yield from _duplicate_names(routes)
+    yield from _different_markers(routes)
+    yield from _cycles(routes)
     match sections["web"]:
         case WebSection(loopback=False, token=None, host=host):
             reason = f"{quoted(host)} is open to other machines: token_file is required"
-            yield tables["web"].complaint("bind", reason)
+            yield raw_sections["web"].error("bind", reason)
     match sections["log"]:
         case LogSection(file=str(path)):
-            yield from _not_inside_sources(path, tables["log"], "file", placed)
+            yield from _own_file_in_source(path, raw_sections["log"], "file", routes)
     match sections["agent"]:
         case AgentSection(state_dir=path):
-            yield from _state_apart(path, tables["agent"], placed)
+            yield from _state_dir_inside_route(path, raw_sections["agent"], routes)
 
 
-def _state_apart(path: str, table: RawSection, placed: Sequence[RouteWithOrigin]) -> Iterator[str]:
-    for one in placed:
-        if _meets(path, one.sources):
-            yield table.complaint("state_dir", f"{quoted(path)} lies inside the source of {_name(one)}")
-        if _meets(path, frozenset((one.route.destination,))):
-            yield table.complaint("state_dir", f"{quoted(path)} lies inside the destination of {_name(one)}")
-
-
-def _not_inside_sources(
-    path: str, table: RawSection, key: str, placed: Sequence[RouteWithOrigin]
+def _state_dir_inside_route(
+    path: str, section: RawSection, routes: Sequence[RouteWithOrigin]
 ) -> Iterator[str]:
-    """A file of ours in a source would be carried off as if it were media."""
-    for one in placed:
-        if _meets(path, one.sources):
-            yield table.complaint(
+    for one in routes:
+        if _is_inside_any(path, one.source_paths):
+            yield section.error("state_dir", f"{quoted(path)} lies inside the source of {_name(one)}")
+        if _is_inside_any(path, frozenset((one.route.destination,))):
+            yield section.error("state_dir", f"{quoted(path)} lies inside the destination of {_name(one)}")
+
+
+def _own_file_in_source(
+    path: str, section: RawSection, key: str, routes: Sequence[RouteWithOrigin]
+) -> Iterator[str]:
+    """An own file inside a source would be delivered as if it were media."""
+    for one in routes:
+        if _is_inside_any(path, one.source_paths):
+            yield section.error(
                 key, f"{quoted(path)} lies inside the source of {_name(one)}: it would be delivered"
             )
 
 
-def _within(one: RouteWithOrigin) -> Iterator[str]:
-    route, table = one.route, one.table
-    if is_no_folder(route.source):
-        yield table.complaint("source", f"{quoted(route.source)} exists and is not a folder")
-    for key, path in one.outlets().items():
-        if relation := _relation(path, one.sources):
-            yield table.complaint(key, f"{quoted(path)} {relation}")
+def _within_route(one: RouteWithOrigin) -> Iterator[str]:
+    route, section = one.route, one.section
+    if exists_but_is_no_folder(route.source):
+        yield section.error("source", f"{quoted(route.source)} exists and is not a folder")
+    for key, path in one.target_folders().items():
+        if relation := _relation(path, one.source_paths):
+            yield section.error(key, f"{quoted(path)} {relation}")
     if route.archive and is_inside(route.archive, route.destination):
-        yield table.complaint("after", f"{quoted(route.archive)} lies inside the destination")
+        yield section.error("after", f"{quoted(route.archive)} lies inside the destination")
     if route.stable_closed_s and route.stable_closed_s > route.stable_s:
-        yield table.complaint("stable_closed", "must not be longer than stable")
+        yield section.error("stable_closed", "must not be longer than stable")
 
 
-def _same_names(placed: Sequence[RouteWithOrigin]) -> Iterator[str]:
+def _duplicate_names(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:
     seen: set[str] = set()
-    for one in placed:
+    for one in routes:
         name = one.route.name.lower()
         if name in seen:
-            yield one.table.complaint(
+            yield one.section.error(
                 "name", "another route has this name (upper and lower case count as the same)"
             )
         seen.add(name)
 
 
-def _markers(placed: Sequence[RouteWithOrigin]) -> Iterator[str]:
+def _different_markers(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:
     first: dict[str, RouteWithOrigin] = {}
-    for one in placed:
+    for one in routes:
         if one.route.marker is None:
             continue
         other = first.setdefault(one.route.destination, one)
         if other.route.marker != one.route.marker:
             agreed = quoted(other.route.marker or "")
-            yield one.table.complaint("marker", f"{_name(other)} expects {agreed} at the same destination")
+            yield one.section.error("marker", f"{_name(other)} expects {agreed} at the same destination")
 
 
-def _cycles(placed: Sequence[RouteWithOrigin]) -> Iterator[str]:
-    """Circles of routes in which each feeds the next; every circle is named once, by its first route."""
+def _cycles(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:
+    """Cycles of routes in which each feeds the next; every cycle is reported once, at its first route."""
     feeds = [
-        [n for n, other in enumerate(placed) if other is not one and _feeds(one, other)] for one in placed
+        [n for n, other in enumerate(routes) if other is not one and _feeds(one, other)] for one in routes
     ]
-    for start, one in enumerate(placed):
-        if circle := _circle(feeds, start):
-            names = " and ".join(quoted(placed[n].route.name) for n in circle)
-            yield one.table.complaint(
-                "destination", f"routes {names} chase each other: what one delivers, the next one picks up"
+    for start, one in enumerate(routes):
+        if cycle := _shortest_cycle(feeds, start):
+            names = " and ".join(quoted(routes[n].route.name) for n in cycle)
+            yield one.section.error(
+                "destination", f"routes {names} form a cycle: the next one picks up what one delivers"
             )
 
 
-def _circle(feeds: list[list[int]], start: int) -> list[int]:
-    """The shortest way from `start` back to itself through later routes; breadth first."""
-    ways = deque([[start]])
+def _shortest_cycle(feeds: list[list[int]], start: int) -> list[int]:
+    """The shortest cycle from `start` through later routes; breadth first. Empty: there is none."""
+    paths = deque([[start]])
     seen = {start}
-    while ways:
-        way = ways.popleft()
-        for step in feeds[way[-1]]:
-            if step == start:
-                return way
-            if step > start and step not in seen:
-                seen.add(step)
-                ways.append([*way, step])
+    while paths:
+        path = paths.popleft()
+        for following in feeds[path[-1]]:
+            if following == start:
+                return path
+            if following > start and following not in seen:
+                seen.add(following)
+                paths.append([*path, following])
     return []
 
 
 def _feeds(one: RouteWithOrigin, other: RouteWithOrigin) -> bool:
-    return any(_relation(path, other.sources) for path in one.outlets().values())
+    return any(_relation(path, other.source_paths) for path in one.target_folders().values())
 
 
 def _relation(path: str, sources: frozenset[str]) -> str:
@@ -154,8 +159,8 @@ def _relation(path: str, sources: frozenset[str]) -> str:
     return ""
 
 
-def _meets(path: str, folders: frozenset[str]) -> bool:
-    return any(is_inside(spelling, folder) for spelling in spellings(path) for folder in folders)
+def _is_inside_any(path: str, folders: frozenset[str]) -> bool:
+    return any(is_inside(spelled, folder) for spelled in path_and_realpath(path) for folder in folders)
 
 
 def _name(one: RouteWithOrigin) -> str:

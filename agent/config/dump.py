@@ -11,22 +11,22 @@ MASK = "********"
 
 
 def masked(config: Config) -> str:
-    """All that takes effect. Without a token it reads back as the same configuration."""
+    """The effective configuration. Without a token, loading the text gives the same configuration."""
     sections = [f"[{name}]\n{_lines(getattr(config, name))}" for name in SECTIONS]
     routes = [f"[[route]]\n{_lines(route)}" for route in config.routes]
     return "\n\n".join([f"# {quoted(config.path)}", *sections, *routes]) + "\n"
 
 
 def _lines(section: attrs.AttrsInstance) -> str:
-    shown = {}
+    texts = {}
     for attribute in attrs.fields(type(section)):
-        shown[key_of(attribute)] = _toml(attribute.name, getattr(section, attribute.name))
-    shown |= _composed(section)
-    return "\n".join(f"{key} = {text}" for key, text in shown.items())
+        texts[key_of(attribute)] = _toml(attribute.name, getattr(section, attribute.name))
+    texts |= _combined_keys(section)
+    return "\n".join(f"{key} = {text}" for key, text in texts.items())
 
 
-def _composed(section: attrs.AttrsInstance) -> dict[str, str]:
-    """The keys that are not just one attribute."""
+def _combined_keys(section: attrs.AttrsInstance) -> dict[str, str]:
+    """The keys that are made of several attributes."""
     match section:
         case WebSection(host=host, port=port, token=token):
             bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -48,6 +48,6 @@ def _toml(name: str, value: object) -> str:
         case int() if name.endswith("_bytes"):
             return quoted(format_size(value))
         case int():
-            return str(value).lower()  # flags as well
+            return str(value).lower()  # a bool is an int
         case _:
             return quoted(str(value or ""))

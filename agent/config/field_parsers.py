@@ -1,4 +1,4 @@
-"""Readers of the keys that have a form of their own: paths, addresses, globs, tokens."""
+"""Parsers of keys with a format of their own: paths, addresses, globs, tokens."""
 
 import ipaddress
 import os
@@ -38,7 +38,7 @@ def globs(value: object) -> tuple[str, ...]:
 
 
 def excludes(value: object) -> tuple[str, ...]:
-    """Globs on top of the built-in ones."""
+    """The built-in excludes and these globs."""
     return tuple(dict.fromkeys(BUILT_IN_EXCLUDES + globs(value)))
 
 
@@ -81,7 +81,7 @@ def _bind(value: object) -> tuple[str, int]:
 
 
 def folder(value: object, base: str) -> str:
-    """An absolute path, without touching what it names."""
+    """An absolute path; the file system is not touched."""
     path = text(value)
     if not path or "\0" in path:
         raise ValueError(f"must be a folder, not {show(path)}")
@@ -91,7 +91,7 @@ def folder(value: object, base: str) -> str:
         whole = os.path.normpath(base / Path(path).expanduser())
     except RuntimeError:
         raise ValueError(f"names no known home folder: {show(path)}") from None
-    return f"/{whole.lstrip('/')}"  # POSIX lets "//" stand at the beginning
+    return f"/{whole.lstrip('/')}"  # POSIX keeps "//" at the beginning
 
 
 def folders(value: object, base: str) -> tuple[str, ...]:
@@ -99,12 +99,12 @@ def folders(value: object, base: str) -> tuple[str, ...]:
 
 
 def destination(value: object, base: str) -> str:
-    """An absolute path, or an s3 URL as it stands."""
-    place = text(value)
-    if place.startswith("s3://"):
-        if not _BUCKET.fullmatch(place):
-            raise ValueError(f'must be "s3://bucket/prefix" with a valid bucket name, not {show(place)}')
-        return place
+    """An absolute path, or an s3 URL unchanged."""
+    url = text(value)
+    if url.startswith("s3://"):
+        if not _BUCKET.fullmatch(url):
+            raise ValueError(f'must be "s3://bucket/prefix" with a valid bucket name, not {show(url)}')
+        return url
     return folder(value, base)
 
 
@@ -113,15 +113,15 @@ def optional_file(value: object, base: str) -> str | None:
     return None if value == "" else folder(value, base)
 
 
-def after_word(value: object) -> str:
-    word, colon, place = text(value).partition(":")
-    if place if word == "archive" else word in ("delete", "keep") and not colon:
-        return word
+def after_mode(value: object) -> str:
+    mode, colon, path = text(value).partition(":")
+    if path if mode == "archive" else mode in ("delete", "keep") and not colon:
+        return mode
     raise ValueError(f'must be "delete", "keep" or "archive:FOLDER", not {show(value)}')
 
 
-def after_folder(value: object, base: str) -> str | None:
-    if after_word(value) != "archive":
+def archive_folder(value: object, base: str) -> str | None:
+    if after_mode(value) != "archive":
         return None
     return folder(text(value).removeprefix("archive:"), base)
 
@@ -135,7 +135,7 @@ def marker(value: object) -> str | None:
 
 
 def endpoint(value: object) -> str:
-    """The root URL of an S3 service; "" for the one of the region."""
+    """The root URL of an S3 service; empty for the default of the region."""
     url = text(value)
     if url and not _ENDPOINT.fullmatch(url):
         raise ValueError('must be a URL such as "https://s3.example.com:9000", without user and password')
@@ -143,10 +143,10 @@ def endpoint(value: object) -> str:
 
 
 def token(value: object, base: str) -> str | None:
-    """The secret in the file that `value` names; None for an empty text."""
+    """The token in the file that `value` names; None for an empty text."""
     if (path := optional_file(value, base)) is None:
         return None
-    try:  # no reason shows the value: people put the token itself there
+    try:  # errors do not show the value: it may be the token itself
         if Path(path).exists() and not Path(path).is_file():
             raise ValueError("must name a file")
         with Path(path).open(encoding="ascii", errors="replace") as file:
@@ -154,6 +154,6 @@ def token(value: object, base: str) -> str | None:
     except OSError as error:
         raise ValueError(f"names a file that cannot be read: {error.strerror}") from None
     if not _TOKEN.fullmatch(secret):
-        what = "other than one word of ASCII, 4096 characters at most" if secret else "nothing"
-        raise ValueError(f"names a file that holds {what}")
+        content = "other than one word of ASCII, 4096 characters at most" if secret else "nothing"
+        raise ValueError(f"names a file that holds {content}")
     return secret

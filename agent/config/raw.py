@@ -1,4 +1,4 @@
-"""The configuration between reading and structuring: tables of values, each with where it came from."""
+"""The raw configuration: sections of values as they were found, each with its origin, before any check."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from agent.model.text import on_one_line
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `reasons`: one line for each fault, naming origin, key and reason."""
+    """The configuration cannot be used. `reasons`: one line for each fault, with origin, key and reason."""
 
     def __init__(self, reasons: tuple[str, ...]) -> None:
         self.reasons = tuple(map(on_one_line, reasons))
@@ -18,7 +18,7 @@ class ConfigError(Exception):
 
 @frozen
 class RawValue:
-    """A value as it was found; `origin` is a file, a variable or an option."""
+    """A value as it was found; `origin` names the file, the variable or the option."""
 
     value: object
     origin: str
@@ -26,45 +26,49 @@ class RawValue:
 
 @define
 class RawSection:
-    """One section, or one route; `label` is what reasons call it, `origin` where it began."""
+    """One section, or one route.
+
+    `label` is its name in error lines; `origin` is used for keys that are missing.
+    """
 
     label: str
     origin: str
-    given: dict[str, RawValue] = field(factory=dict)
+    raw_values: dict[str, RawValue] = field(factory=dict)
 
     @property
     def name(self) -> str:
-        """A route's name as far as it has one."""
-        return str(self.given["name"].value) if "name" in self.given else ""
+        """A route's name; empty if it has none."""
+        return str(self.raw_values["name"].value) if "name" in self.raw_values else ""
 
     def update(self, values: Mapping[str, object], origin: str) -> None:
-        self.given |= {key: RawValue(value, origin) for key, value in values.items()}
+        self.raw_values |= {key: RawValue(value, origin) for key, value in values.items()}
 
     def values(self) -> dict[str, object]:
-        return {key: given.value for key, given in self.given.items()}
+        return {key: raw.value for key, raw in self.raw_values.items()}
 
-    def complaint(self, key: str, reason: str) -> str:
-        """One line: origin, table and key, reason."""
-        origin = self.given[key].origin if key in self.given else self.origin
+    def error(self, key: str, reason: str) -> str:
+        """One error line: origin, section and key, reason."""
+        origin = self.raw_values[key].origin if key in self.raw_values else self.origin
         return f"{origin}: {self.label} {key}: {reason}"
 
 
 @define
 class RawConfig:
-    """A table for each section, found or not, and one for each route."""
+    """Every section, found or not, and every route."""
 
     sections: dict[str, RawSection]
     routes: list[RawSection]
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """The known word most like `word`; empty if none is near.
+    """The known word most similar to `word`; empty if none is similar.
 
-    A known word with a tail, such as a unit, is nearest; else "stable_seconds" would be "stable_closed".
+    A known word plus a suffix such as a unit comes first: "stable_seconds" means "stable", not
+    "stable_closed".
     """
     known = sorted(words, key=len, reverse=True)
-    heads = [candidate for candidate in known if word.startswith(f"{candidate}_")]
-    near = heads or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    prefixes = [candidate for candidate in known if word.startswith(f"{candidate}_")]
+    near = prefixes or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return near[0] if near else ""
 
 

@@ -1,7 +1,7 @@
-"""The effective configuration: frozen, absolute, in base units.
+"""The effective configuration: frozen, with absolute paths, in seconds and bytes.
 
-A key is its attribute's name without the unit (`stable` is `stable_s`, `low_space` is `low_space_bytes`),
-unless the annotation names another key; a key may feed several attributes.
+A key is its attribute's name without the unit: `stable` is `stable_s`, `low_space` is `low_space_bytes`. The
+annotation can name another key, and several attributes can be parsed from one key.
 """
 
 import ipaddress
@@ -13,51 +13,51 @@ from attrs import frozen
 from agent.config import field_parsers
 from agent.config.units import GIB, KIB, MIB
 from agent.config.value_parsers import (
-    Read,
-    ReadFrom,
+    Parse,
+    ParseRelative,
     duration,
-    filled,
+    one_line,
     optional_duration,
+    positive_duration,
     size,
-    some_duration,
-    whole,
+    whole_number,
 )
 from agent.model.storage import BandwidthStep, S3Access
 
-Seconds = Annotated[float, Read(some_duration)]
-Bytes = Annotated[int, Read(size())]
-Workers = Annotated[int, Read(whole(1, 64))]
+Seconds = Annotated[float, Parse(positive_duration)]
+Bytes = Annotated[int, Parse(size())]
+Workers = Annotated[int, Parse(whole_number(1, 64))]
 
 
 @frozen
 class AgentSection:
-    """`name` tells agents apart; `state_dir` holds the journal, on a local disk."""
+    """`name` identifies the agent; `state_dir` holds the journal, on a local disk."""
 
-    name: Annotated[str, Read(filled)]
-    state_dir: Annotated[str, ReadFrom(field_parsers.folder)]
+    name: Annotated[str, Parse(one_line)]
+    state_dir: Annotated[str, ParseRelative(field_parsers.folder)]
 
     @property
     def address_file(self) -> str:
-        """Where the running agent says on which address its page is."""
+        """The file in which the running agent writes the address of its page."""
         return f"{self.state_dir}/address"
 
     @property
-    def claims_file(self) -> str:
-        """By which worker processes keep out of each other's partials."""
+    def partial_locks_file(self) -> str:
+        """The file whose locks keep worker processes from writing to one partial at a time."""
         return f"{self.state_dir}/claims"
 
 
 @frozen
 class WebSection:
-    """Where the page listens; port 0 takes a free one. `token` is the content of `token_file`, a secret."""
+    """The address of the page; port 0 takes a free one. `token` is the content of `token_file`, a secret."""
 
-    host: Annotated[str, Read(field_parsers.bind_host, key="bind")] = "127.0.0.1"
-    port: Annotated[int, Read(field_parsers.bind_port, key="bind")] = 8080
-    token: Annotated[str | None, ReadFrom(field_parsers.token, key="token_file")] = None
+    host: Annotated[str, Parse(field_parsers.bind_host, key="bind")] = "127.0.0.1"
+    port: Annotated[int, Parse(field_parsers.bind_port, key="bind")] = 8080
+    token: Annotated[str | None, ParseRelative(field_parsers.token, key="token_file")] = None
 
     @property
     def loopback(self) -> bool:
-        """True only where it is certain that no other machine can reach the address."""
+        """True only if certainly no other machine can reach the address."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -68,9 +68,9 @@ class WebSection:
 class LogSection:
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "text", "json"] = "auto"
-    file: Annotated[str | None, ReadFrom(field_parsers.optional_file)] = None
-    max_size_bytes: Annotated[int, Read(size(KIB))] = 20 * MIB
-    keep: Annotated[int, Read(whole(1, 1000))] = 10
+    file: Annotated[str | None, ParseRelative(field_parsers.optional_file)] = None
+    max_size_bytes: Annotated[int, Parse(size(KIB))] = 20 * MIB
+    keep: Annotated[int, Parse(whole_number(1, 1000))] = 10
 
 
 @frozen
@@ -82,15 +82,15 @@ class Route:
     absolute path when `after` is "archive", and else None.
     """
 
-    name: Annotated[str, Read(field_parsers.route_name)]
-    source: Annotated[str, ReadFrom(field_parsers.folder)]
-    destination: Annotated[str, ReadFrom(field_parsers.destination)]
-    include: Annotated[tuple[str, ...], Read(field_parsers.globs)] = ()
-    exclude: Annotated[tuple[str, ...], Read(field_parsers.excludes)] = field_parsers.BUILT_IN_EXCLUDES
-    after: Annotated[Literal["delete", "keep", "archive"], Read(field_parsers.after_word)] = "delete"
-    archive: Annotated[str | None, ReadFrom(field_parsers.after_folder, key="after")] = None
+    name: Annotated[str, Parse(field_parsers.route_name)]
+    source: Annotated[str, ParseRelative(field_parsers.folder)]
+    destination: Annotated[str, ParseRelative(field_parsers.destination)]
+    include: Annotated[tuple[str, ...], Parse(field_parsers.globs)] = ()
+    exclude: Annotated[tuple[str, ...], Parse(field_parsers.excludes)] = field_parsers.BUILT_IN_EXCLUDES
+    after: Annotated[Literal["delete", "keep", "archive"], Parse(field_parsers.after_mode)] = "delete"
+    archive: Annotated[str | None, ParseRelative(field_parsers.archive_folder, key="after")] = None
     stable_s: Seconds = 120.0
-    stable_closed_s: Annotated[float | None, Read(optional_duration)] = None
+    stable_closed_s: Annotated[float | None, Parse(optional_duration)] = None
     scan_s: Seconds = 10.0
     growing: bool = False
     growing_min_size_bytes: Bytes = 100 * MIB
@@ -98,51 +98,51 @@ class Route:
     conflict: Literal["rename", "fail"] = "rename"
     verify: Literal["read_back", "hash", "size"] = "read_back"
     workers: Workers = 2
-    max_attempts: Annotated[int, Read(whole(1, 1000))] = 3
-    retry_delay_s: Annotated[float, Read(duration)] = 10.0
+    max_attempts: Annotated[int, Parse(whole_number(1, 1000))] = 3
+    retry_delay_s: Annotated[float, Parse(duration)] = 10.0
     probe_s: Seconds = 5.0
     probe_timeout_s: Seconds = 10.0
     stall_timeout_s: Seconds = 30.0
     low_space_bytes: Bytes = 10 * GIB
-    marker: Annotated[str | None, Read(field_parsers.marker)] = None
-    bandwidth: Annotated[tuple[BandwidthStep, ...], Read(field_parsers.bandwidth)] = ()
-    priority: Annotated[int, Read(whole(-1000, 1000))] = 0
+    marker: Annotated[str | None, Parse(field_parsers.marker)] = None
+    bandwidth: Annotated[tuple[BandwidthStep, ...], Parse(field_parsers.bandwidth)] = ()
+    priority: Annotated[int, Parse(whole_number(-1000, 1000))] = 0
 
     @property
-    def below(self) -> str:
-        """The folder below the destination that it fills, with a slash at its end; empty: all of it."""
+    def key_prefix(self) -> str:
+        """The folder below the destination that the route writes to, ending in a slash; empty: the root."""
         return ""
 
     @property
-    def label(self) -> str:
-        """Its name in the metrics."""
+    def metrics_label(self) -> str:
+        """The route's name in the metrics."""
         return self.name
 
     @property
     def upload_id(self) -> str | None:
-        """The job whose route it is."""
+        """The id of the upload job of this route; None: a configured route."""
         return None
 
 
 @frozen
 class Uploads:
-    """Upload jobs may read below `roots`, absolute paths; none: jobs are refused."""
+    """Upload jobs may read below `roots` (absolute paths). Without roots, jobs are refused."""
 
-    roots: Annotated[tuple[str, ...], ReadFrom(field_parsers.folders)] = ()
+    roots: Annotated[tuple[str, ...], ParseRelative(field_parsers.folders)] = ()
     workers: Workers = 5
 
 
 @frozen
 class S3:
-    """For s3:// destinations. Empty texts leave the choice to AWS_*; 5 MiB and 5 GiB are S3's own limits."""
+    """For s3:// destinations. Empty texts leave the choice to AWS_*; S3 allows parts of 5 MiB to 5 GiB."""
 
-    endpoint_url: Annotated[str, Read(field_parsers.endpoint)] = ""
+    endpoint_url: Annotated[str, Parse(field_parsers.endpoint)] = ""
     region: str = ""
     path_style: bool = False
-    part_size_bytes: Annotated[int, Read(size(5 * MIB, 5 * GIB))] = 8 * MIB
+    part_size_bytes: Annotated[int, Parse(size(5 * MIB, 5 * GIB))] = 8 * MIB
 
     def access(self, destination: str, timeout_s: float) -> S3Access | None:
-        """How this destination is reached; None: it is a folder."""
+        """The access to this destination; None: it is a folder."""
         if not destination.startswith("s3://"):
             return None
         return S3Access(self.endpoint_url, self.region, self.path_style, self.part_size_bytes, timeout_s)
@@ -150,9 +150,9 @@ class S3:
 
 @frozen
 class DestinationPlan:
-    """What the routes to one destination ask of it together: the most workers, the closest watch.
+    """The values that the routes to one destination share: the most workers, the shortest probe interval.
 
-    `s3` is set for an s3:// destination, and for nothing else.
+    `s3` is set for an s3:// destination only.
     """
 
     destination: str
@@ -168,7 +168,7 @@ class DestinationPlan:
 
 @frozen(kw_only=True)
 class Config:
-    """`path` is the configuration file's, absolute."""
+    """`path` is the absolute path of the configuration file."""
 
     path: str
     agent: AgentSection
@@ -180,13 +180,13 @@ class Config:
 
     def destinations(self) -> tuple[DestinationPlan, ...]:
         """One plan for each destination, in the order of the routes."""
-        places = dict.fromkeys(route.destination for route in self.routes)
+        found = dict.fromkeys(route.destination for route in self.routes)
         return tuple(
-            self.plan([route for route in self.routes if route.destination == place]) for place in places
+            self.plan([route for route in self.routes if route.destination == each]) for each in found
         )
 
     def plan(self, routes: Sequence[Route]) -> DestinationPlan:
-        """For routes to one destination."""
+        """The plan of routes that have one destination."""
         return _plan(routes, self.s3)
 
 

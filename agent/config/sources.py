@@ -1,4 +1,4 @@
-"""Where values come from: the file, the `.env` beside it, the environment, the command line; later ones win.
+"""Collects values from the file, the `.env` beside it, the environment and the command line; later ones win.
 
 Formats: TOML 1.0; for `.env` that of python-dotenv, without interpolation.
 """
@@ -18,67 +18,67 @@ from agent.config.value_parsers import Text, quoted
 
 
 @frozen
-class Dialect:
-    """How a key is named outside the file: `prefix` SECTION `separator` [ROUTE `separator`] KEY."""
+class NameSyntax:
+    """The name of a key outside the file: `prefix` SECTION `separator` [ROUTE `separator`] KEY."""
 
     prefix: str
     separator: str
-    spell: Callable[[str], str]
+    normalize: Callable[[str], str]
 
     def compose(self, *parts: str) -> str:
-        return self.prefix + self.separator.join(self.spell(part) for part in parts)
+        return self.prefix + self.separator.join(self.normalize(part) for part in parts)
 
 
-VARIABLES = Dialect("AGENT_", "__", lambda name: re.sub("[^A-Z0-9]", "_", name.upper()))
-OPTIONS = Dialect("", ".", str.lower)
+VARIABLES = NameSyntax("AGENT_", "__", lambda name: re.sub("[^A-Z0-9]", "_", name.upper()))
+OPTIONS = NameSyntax("", ".", str.lower)
 
 
 @frozen
-class Setting:
-    """One value from outside the file; `route` is empty in a section and for the only route."""
+class Override:
+    """One value from the environment, `.env` or the command line."""
 
-    dialect: Dialect
+    syntax: NameSyntax
     name: str
-    given: RawValue
+    raw: RawValue
 
     def parts(self) -> tuple[str, str, str]:
-        """Section, route and key, empty where there is none."""
-        body = self.name.removeprefix(self.dialect.prefix)
-        section, _, rest = body.partition(self.dialect.separator)
+        """Section, route and key; the route is empty in other sections and for the only route."""
+        body = self.name.removeprefix(self.syntax.prefix)
+        section, _, rest = body.partition(self.syntax.separator)
         if section.lower() != "route":
             return section.lower(), "", rest.lower()
-        route, _, key = rest.rpartition(self.dialect.separator)
+        route, _, key = rest.rpartition(self.syntax.separator)
         return "route", route, key.lower()
 
-    def complaint(self, reason: str) -> str:
-        return f"{self.given.origin}: {reason}"
+    def error(self, reason: str) -> str:
+        return f"{self.raw.origin}: {reason}"
 
 
 def gather(
     file: str, environ: Mapping[str, str], overrides: Mapping[str, str]
 ) -> tuple[RawConfig, list[str]]:
-    """Every table with the values that count, and a reason for each that could not be placed.
+    """Every section with its effective values, and an error line for each value that belongs nowhere.
 
     Raises:
         ConfigError: the file is missing, unreadable or not TOML.
     """
     document = _document(file)
-    tables, reasons = _tables(file, document)
+    config, reasons = _from_document(file, document)
     env_file = str(Path(file).parent / ".env")
-    beside, faults = _env_file(env_file)
+    from_file, faults = _env_file(env_file)
     reasons += faults
-    hidden = {name: text for name, text in beside.items() if name not in environ}
-    for dialect, source, values in (
-        (VARIABLES, env_file, hidden),
+    from_file = {name: text for name, text in from_file.items() if name not in environ}
+    for syntax, source, values in (
+        (VARIABLES, env_file, from_file),
         (VARIABLES, "environment", environ),
         (OPTIONS, "command line", overrides),
     ):
         for name, text in values.items():
-            if name.startswith(dialect.prefix):
-                reasons += _place(tables, Setting(dialect, name, RawValue(Text(text), f"{source} {name}")))
-    if not tables.routes and not document.get("route"):
+            if name.startswith(syntax.prefix):
+                reasons += _apply(config, Override(syntax, name, RawValue(Text(text), f"{source} {name}")))
+    if not config.routes and not document.get("route"):
         reasons.append(f"{file}: there is no [[route]], so there is nothing to do")
-    return tables, reasons
+    return config, reasons
 
 
 def _document(file: str) -> dict[str, object]:
@@ -97,7 +97,7 @@ def _document(file: str) -> dict[str, object]:
         raise ConfigError((f"{file}: not valid TOML: {error}",)) from None
 
 
-def _tables(file: str, document: dict[str, object]) -> tuple[RawConfig, list[str]]:
+def _from_document(file: str, document: dict[str, object]) -> tuple[RawConfig, list[str]]:
     found = RawConfig({name: RawSection(HEADINGS[name], file) for name in SECTIONS}, [])
     reasons = []
     defaults: dict[str, object] = {"name": socket.gethostname(), "state_dir": "var/state"}
@@ -123,9 +123,11 @@ def _tables(file: str, document: dict[str, object]) -> tuple[RawConfig, list[str
 
 def _route(file: str, number: int, values: dict[str, object]) -> RawSection:
     name = values.get("name")
-    table = RawSection(f"route {quoted(name)}:" if isinstance(name, str) else f"route number {number}:", file)
-    table.update(values, file)
-    return table
+    section = RawSection(
+        f"route {quoted(name)}:" if isinstance(name, str) else f"route number {number}:", file
+    )
+    section.update(values, file)
+    return section
 
 
 def _env_file(path: str) -> tuple[dict[str, str], list[str]]:
@@ -148,40 +150,40 @@ def _env_file(path: str) -> tuple[dict[str, str], list[str]]:
     return values, reasons
 
 
-def _place(tables: RawConfig, setting: Setting) -> Iterator[str]:
-    section, route, key = setting.parts()
-    if key and section in tables.sections:
-        tables.sections[section].given[key] = setting.given
+def _apply(config: RawConfig, override: Override) -> Iterator[str]:
+    section, route, key = override.parts()
+    if key and section in config.sections:
+        config.sections[section].raw_values[key] = override.raw
     elif key and section == "route":
-        candidates = _candidates(tables, setting, route)
+        candidates = _candidates(config, override, route)
         if len(candidates) == 1:
-            candidates[0].given[key] = setting.given
+            candidates[0].raw_values[key] = override.raw
         else:
-            yield setting.complaint(_undecided(tables, candidates, setting))
+            yield override.error(_why_not_one(config, candidates, override))
     else:
-        compose = setting.dialect.compose
+        compose = override.syntax.compose
         known = [compose(name, key) for name, keys in KEYS.items() for key in keys]
-        yield setting.complaint(f"unknown{hint(nearest(setting.name, known))}")
+        yield override.error(f"unknown{hint(nearest(override.name, known))}")
 
 
-def _candidates(tables: RawConfig, setting: Setting, route: str) -> list[RawSection]:
-    spell = setting.dialect.spell
+def _candidates(config: RawConfig, override: Override, route: str) -> list[RawSection]:
+    normalize = override.syntax.normalize
     if route:
-        return [table for table in tables.routes if spell(table.name) == spell(route)]
-    if not tables.routes:
-        name = RawValue("default", setting.given.origin)
-        tables.routes = [RawSection('route "default":', setting.given.origin, {"name": name})]
-    return tables.routes
+        return [section for section in config.routes if normalize(section.name) == normalize(route)]
+    if not config.routes:
+        name = RawValue("default", override.raw.origin)
+        config.routes = [RawSection('route "default":', override.raw.origin, {"name": name})]
+    return config.routes
 
 
-def _undecided(tables: RawConfig, candidates: list[RawSection], setting: Setting) -> str:
-    _, route, key = setting.parts()
-    dialect = setting.dialect
+def _why_not_one(config: RawConfig, candidates: list[RawSection], override: Override) -> str:
+    _, route, key = override.parts()
+    syntax = override.syntax
     if not candidates:
-        names = [dialect.spell(table.name) for table in tables.routes]
+        names = [syntax.normalize(section.name) for section in config.routes]
         return f"no route is called {route}{hint(nearest(route, names))}"
     if route:
-        names = [quoted(table.name) for table in candidates]
+        names = [quoted(section.name) for section in candidates]
         return f"could mean each of the routes {' and '.join(names)}: rename one"
-    each = " or ".join(dialect.compose("route", table.name, key) for table in candidates if table.name)
+    each = " or ".join(syntax.compose("route", section.name, key) for section in candidates if section.name)
     return f"there are {len(candidates)} routes; say which one: {each}"

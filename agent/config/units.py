@@ -1,4 +1,4 @@
-"""Durations, sizes and bandwidths as text, both ways. What is written out reads back as the same value."""
+"""Parses and formats durations, sizes and bandwidths. A formatted value parses to the same value."""
 
 import re
 from decimal import Decimal
@@ -59,7 +59,7 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from "1024", "50GiB" (1024 cubed), "8MB" (1000 squared), "1.5GB"; parts of a byte are dropped.
+    """Bytes from "1024", "50GiB" (1024 cubed), "8MB" (1000 squared), "1.5GB"; a fraction is dropped.
 
     Raises:
         ValueError: not a size, or more than 2^63 - 1 bytes.
@@ -75,16 +75,16 @@ def parse_size(text: str) -> int:
 
 def format_size(size_bytes: int) -> str:
     """The shortest text without a fraction that `parse_size` reads as `size_bytes`."""
-    whole = [
+    texts = [
         f"{size_bytes // each}{unit}" for unit, each in _BYTES.items() if unit and size_bytes % each == 0
     ]
-    return min(whole, key=len)
+    return min(texts, key=len)
 
 
 def parse_bandwidth(text: str) -> tuple[BandwidthStep, ...]:
     """Steps in the order of the day, from "50MB" (bytes a second, all day) or "08:00,20MB 19:00,off".
 
-    Before the first step of a timetable the last one holds, being yesterday's. No limit: "" or "off".
+    Before the first step of a day the last step of the day before applies. No limit: "" or "off".
 
     Raises:
         ValueError: neither a rate nor a timetable, no rate at all, or two steps at the same time.

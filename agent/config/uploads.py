@@ -1,4 +1,4 @@
-"""Upload jobs are routes that are made while the agent runs: what they all have in common stands here."""
+"""The route of an upload job. It is created while the agent runs; all jobs share the values below."""
 
 from attrs import frozen
 
@@ -7,32 +7,32 @@ from agent.model.upload import UploadJob
 
 STABLE_S = 10.0
 STABLE_CLOSED_S = 2.0
-LABEL = "uploads"  # the metrics tell all jobs together as one route
-PREFIX = "upload:"  # no configured route can be named so
+LABEL = "uploads"  # the metrics count all jobs as one route
+PREFIX = "upload:"  # a configured route cannot have such a name
 
 
 @frozen(kw_only=True)
 class UploadRoute(Route):
-    """The route of one upload job. All jobs to one bucket share its destination, each with a folder there."""
+    """The route of one upload job. All jobs to one bucket share its destination; each has a folder there."""
 
     upload_id: str
 
     @property
-    def below(self) -> str:
+    def key_prefix(self) -> str:
         return f"{self.upload_id}/"
 
     @property
-    def label(self) -> str:
+    def metrics_label(self) -> str:
         return LABEL
 
 
 def bucket_url(bucket: str) -> str:
-    """The destination that all jobs to this bucket share, and with it the copies at a time."""
+    """The destination that all jobs to this bucket share, and with it the number of workers."""
     return f"s3://{bucket}"
 
 
 def upload_route(job: UploadJob, uploads: Uploads) -> UploadRoute:
-    """Nothing is changed at the source, nothing replaced there; a changed file arrives as `name_1`."""
+    """The route of this job: nothing at the source is changed, nothing in the bucket is replaced."""
     return UploadRoute(
         name=f"{PREFIX}{job.id}",
         source=job.source_folder,
@@ -41,7 +41,7 @@ def upload_route(job: UploadJob, uploads: Uploads) -> UploadRoute:
         after="keep",
         stable_s=STABLE_S,
         stable_closed_s=STABLE_CLOSED_S,
-        unfinished="deliver",  # whatever somebody has asked for is sent as it stands
+        unfinished="deliver",  # a requested file is sent as it is
         conflict="rename",
         verify="read_back",
         workers=uploads.workers,

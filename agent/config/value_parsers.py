@@ -1,7 +1,7 @@
-"""Readers of the plain types: each turns the value of a key into what the program uses.
+"""Parsers of the plain types: each turns a raw value into the value of an attribute.
 
-A reader takes what TOML gave and raises ValueError with a text that follows "key: ". Types are strict: only
-`Text`, which is all that an environment variable or a command line can give, is converted.
+A parser raises ValueError with a text that follows "key: ". Types are strict: only `Text`, the type of every
+value from the environment and the command line, is converted.
 """
 
 import json
@@ -14,33 +14,33 @@ from attrs import frozen
 from agent.config.units import LARGEST_BYTES, LONGEST_S, parse_duration, parse_size
 
 _ARRAY = re.compile(r"""\s*\[\s*(["']|\]\s*$)""")
-_SHOWN = 60
+_SHOWN_CHARACTERS = 60
 
 
 class Text(str):
-    """A value from the environment or the command line: numbers, flags and lists are read from it as well."""
+    """A value from the environment or the command line; numbers, booleans and lists are parsed from it."""
 
     __slots__ = ()
 
 
 @frozen
-class Read:
-    """In `Annotated`: how the value becomes the attribute; `key` where it is not the attribute's name."""
+class Parse:
+    """In `Annotated`: the parser of an attribute; `key` where it is not the attribute's name."""
 
-    reader: Callable[[object], object]
+    parser: Callable[[object], object]
     key: str = ""
 
 
 @frozen
-class ReadFrom:
-    """Like `Read`; the reader is also given the folder that relative paths start from."""
+class ParseRelative:
+    """Like `Parse`; the parser also gets the folder that relative paths start from."""
 
-    reader: Callable[[object, str], object]
+    parser: Callable[[object, str], object]
     key: str = ""
 
 
 def show(value: object) -> str:
-    """A value as a person would find it in the file: on one line, shortened."""
+    """A value as it is written in the file, on one line and shortened, for error texts."""
     match value:
         case str():
             shown = quoted(value)
@@ -52,28 +52,31 @@ def show(value: object) -> str:
             return "a table"
         case _:
             shown = str(value)
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"
 
 
 def quoted(text: str) -> str:
-    """A TOML basic string; bytes that are not UTF-8 show as surrogate escapes, which TOML cannot say."""
+    """A TOML basic string.
+
+    Bytes that are not UTF-8 are printed as surrogate escapes, which TOML cannot read.
+    """
     escaped = json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
     return escaped.encode("utf-8", "backslashreplace").decode()
 
 
 def text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"must be text in quotes, not {show(value)}")  # noqa: TRY004  every reader raises one kind
+        raise ValueError(f"must be text in quotes, not {show(value)}")  # noqa: TRY004  every parser raises one type
     return str(value)
 
 
-def filled(value: object) -> str:
+def one_line(value: object) -> str:
     if not (words := text(value)).strip() or not words.isprintable():
         raise ValueError(f"must be a line of text, not {show(value)}")
     return words
 
 
-def flag(value: object) -> bool:
+def boolean(value: object) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, Text) and value in ("true", "false"):
@@ -81,28 +84,28 @@ def flag(value: object) -> bool:
     raise ValueError(f"must be true or false, not {show(value)}")
 
 
-def whole(low: int, high: int) -> Callable[[object], int]:
-    """A reader of whole numbers from `low` to `high`."""
+def whole_number(low: int, high: int) -> Callable[[object], int]:
+    """A parser of whole numbers from `low` to `high`."""
 
-    def read(value: object) -> int:
+    def parse(value: object) -> int:
         if isinstance(value, Text) and re.fullmatch(r"-?[0-9]{1,18}", value):
             value = int(value)
-        if type(value) is not int or not low <= value <= high:  # a bool is an int, but not here
+        if type(value) is not int or not low <= value <= high:  # a bool is an int, too
             raise ValueError(f"must be a whole number from {low} to {high}, not {show(value)}")
         return value
 
-    return read
+    return parse
 
 
 def choice(words: tuple[str, ...]) -> Callable[[object], str]:
-    """A reader of one of `words`."""
+    """A parser that accepts one of `words`."""
 
-    def read(value: object) -> str:
+    def parse(value: object) -> str:
         if not isinstance(value, str) or value not in words:
             raise ValueError(f"must be {one_of(words)}, not {show(value)}")
         return str(value)
 
-    return read
+    return parse
 
 
 def one_of(words: tuple[str, ...]) -> str:
@@ -111,7 +114,7 @@ def one_of(words: tuple[str, ...]) -> str:
 
 
 def strings(value: object) -> tuple[str, ...]:
-    """A list of text; `Text` is a TOML or JSON array, or values with commas between them."""
+    """A list of texts; `Text` is a TOML or JSON array, or values separated by commas."""
     items = _items(value) if isinstance(value, Text) else value
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise ValueError(f'must be a list of texts such as ["a", "b"], not {show(value)}')
@@ -145,7 +148,7 @@ def duration(value: object) -> float:
     return round(value * 1000) / 1000
 
 
-def some_duration(value: object) -> float:
+def positive_duration(value: object) -> float:
     """Seconds, not zero."""
     if (seconds := duration(value)) == 0:
         raise ValueError(f"must be 1 millisecond at least, not {show(value)}")
@@ -154,19 +157,19 @@ def some_duration(value: object) -> float:
 
 def optional_duration(value: object) -> float | None:
     """Seconds, not zero; None for an empty text."""
-    return None if value == "" else some_duration(value)
+    return None if value == "" else positive_duration(value)
 
 
 def size(low: int = 0, high: int = LARGEST_BYTES) -> Callable[[object], int]:
-    """A reader of sizes from `low` to `high` bytes."""
+    """A parser of sizes from `low` to `high` bytes."""
 
-    def read(value: object) -> int:
+    def parse(value: object) -> int:
         size_bytes = _bytes(value)
         if not low <= size_bytes <= high:
             raise ValueError(f"must be from {low} to {high} bytes, not {show(value)}")
         return size_bytes
 
-    return read
+    return parse
 
 
 def _bytes(value: object) -> int:

@@ -1,8 +1,8 @@
-"""What visitors are told instead of an answer."""
+"""Errors that a client gets instead of an answer."""
 
 
 class Unavailable(Exception):  # noqa: N818  an answer, not a mistake
-    """The house could not take the visitor within `PATIENCE_S`, or not write it down: come back soon."""
+    """The agent did not take or answer a request in time, or the journal cannot be used: try again soon."""
 
 
 class NotFound(LookupError):  # noqa: N818  an answer, not a mistake
@@ -10,7 +10,7 @@ class NotFound(LookupError):  # noqa: N818  an answer, not a mistake
 
 
 class Conflict(Exception):  # noqa: N818  an answer, not a mistake
-    """What it is meant for is in a state that the command does not apply to."""
+    """The file or job is in a state that the command does not apply to."""
 
 
 class InvalidConfig(ValueError):  # noqa: N818  an answer, not a mistake
@@ -22,8 +22,8 @@ class InvalidConfig(ValueError):  # noqa: N818  an answer, not a mistake
 
 
 class InvalidRequest(ValueError):  # noqa: N818  an answer, not a mistake
-    """What was asked for cannot be done as it was said; the text names what is wrong, and the way out."""
+    """The request cannot be carried out; the text names what is wrong, and what to change."""
 
 
 class StorageTimeout(Exception):  # noqa: N818  an answer, not a mistake
-    """A storage that has to be asked first does not answer just now."""
+    """A storage that has to be examined first does not answer."""

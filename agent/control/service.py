@@ -1,7 +1,8 @@
-"""Reception: the only thing that the web and the command line know of the house."""
+"""Control: the only part of the agent that the web uses; it answers questions and passes commands on."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import trio
@@ -10,23 +11,32 @@ from attrs import define, field
 from agent.control.errors import Conflict, InvalidConfig, NotFound, Unavailable
 from agent.control.uploads import UploadControl, journaled
 from agent.journal.client import JournalClient
-from agent.messages.channels import BroadcasterInbox, DispatcherInbox, GetSnapshot, Subscribe
-from agent.messages.dispatcher import Cancel, PauseRoute, ResumeRoute, Retry
+from agent.messages.channels import AskScheduler, BroadcasterInbox, DispatcherInbox, GetSnapshot, Subscribe
+from agent.messages.dispatcher import (
+    Cancel,
+    Command,
+    CommandResult,
+    PauseRoute,
+    Refusal,
+    ResumeRoute,
+    Retry,
+    RetryAll,
+)
 from agent.messages.runtime import Reload
 from agent.model.transfer import Status
 from agent.model.views import Feed, FileView, HistoryPage, HistoryQuery, Snapshot
 
 FEED_CAPACITY = 16
 SEND_TIMEOUT_S = 2.0
-ACTIVE = (Status.READY, Status.IN_QUEUE, Status.COPYING, Status.VERIFYING, Status.PAUSED)
+COMMAND_TIMEOUT_S = 5.0  # the answer comes after all that the command does, to 100,000 files perhaps
 
 T = TypeVar("T")
-Command = Retry | Cancel | PauseRoute | ResumeRoute
+M = TypeVar("M")
 
 
 @define  # noqa: PLR0904  one for each question and command
 class Control:
-    """Takes questions and commands to the house, and answers back; never waits long."""
+    """Raises `Unavailable` instead of waiting long."""
 
     _broadcaster: trio.MemorySendChannel[BroadcasterInbox]
     _reloads: trio.MemorySendChannel[Reload]
@@ -35,15 +45,16 @@ class Control:
     _check_config: Callable[[], tuple[str, ...]]
     uploads: UploadControl
     _dispatcher: trio.MemorySendChannel[DispatcherInbox] | None = field(default=None, init=False)
+    _journaled_commands: trio.Lock = field(factory=trio.Lock, init=False)
 
     def connect(self, dispatcher: trio.MemorySendChannel[DispatcherInbox] | None) -> None:
-        """From now on commands go to this generation's dispatcher (None: there is none right now)."""
+        """Send commands to this generation's dispatcher from now on; None: none runs."""
         if self._dispatcher is not None:
             self._dispatcher.close()
         self._dispatcher = dispatcher
 
     def close(self) -> None:
-        """Nobody is received any more."""
+        """Every later question or command raises `Unavailable`."""
         self.connect(None)
         self.uploads.close()
         self._broadcaster.close()
@@ -51,10 +62,10 @@ class Control:
 
     @asynccontextmanager
     async def feed(self) -> AsyncIterator[trio.MemoryReceiveChannel[Feed]]:
-        """A live feed: a Snapshot, then Updates; it ends when the visitor is too slow or the house closes.
+        """A live feed: a Snapshot, then Updates; it ends when the client is too slow or the agent stops.
 
         Raises:
-            Busy: the broadcaster did not take the subscription in time.
+            Unavailable: the broadcaster did not take the subscription in time.
         """
         feed_in, feed_out = trio.open_memory_channel[Feed](FEED_CAPACITY)
         async with feed_out:
@@ -62,78 +73,92 @@ class Control:
             yield feed_out
 
     async def snapshot(self) -> Snapshot:
-        """What the house looks like now.
-
-        Raises:
-            Busy: no answer in time.
-        """
-        answer_in, answer_out = trio.open_memory_channel[Snapshot](1)
-        with answer_in, answer_out:
-            await _send_with_timeout(self._broadcaster, GetSnapshot(answer_in))
-            with trio.move_on_after(SEND_TIMEOUT_S):
-                return await answer_out.receive()
-        raise Unavailable
+        """The files, routes and events as of now. Raises: Unavailable."""
+        return await _ask(self._broadcaster, GetSnapshot, SEND_TIMEOUT_S)
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
-        """Ended transfers from the journal, newest first. Raises: Busy: it cannot be read just now."""
+        """Ended transfers from the journal, newest first. Raises: Unavailable: it cannot be read just now."""
         return await journaled(self._journal.history(query))
 
     def render_metrics(self) -> bytes:
         """The metrics in Prometheus text format 0.0.4."""
         return self._render_metrics()
 
-    async def pause(self, route: str) -> None:
-        """Raises: Unknown: no such route. Busy."""
-        await self._check_route(route)
-        await journaled(self._journal.set_paused(route, paused=True))
-        await self._command(PauseRoute(route))
+    async def pause(self, route: str) -> str:
+        """Returns what was done. Raises: NotFound: no such route. Unavailable."""
+        return await self._set_paused(route, paused=True)
 
-    async def resume(self, route: str) -> None:
-        """Raises: Unknown: no such route. Busy."""
-        await self._check_route(route)
-        await journaled(self._journal.set_paused(route, paused=False))
-        await self._command(ResumeRoute(route))
+    async def resume(self, route: str) -> str:
+        """Returns what was done. Raises: NotFound: no such route. Unavailable."""
+        return await self._set_paused(route, paused=False)
 
-    async def retry(self, file_id: str) -> None:
-        """Try a failed file again.
+    async def _set_paused(self, route: str, *, paused: bool) -> str:
+        """The journal is written first: a generation that starts in between begins with what it says.
+
+        The lock keeps the journal and the scheduler in the same order when two clients pause and resume.
+        """
+        self._require_dispatcher()
+        async with self._journaled_commands:
+            if route not in {view.name for view in (await self.snapshot()).routes}:
+                raise NotFound(f"no route is named {route!r}")
+            await journaled(self._journal.set_paused(route, paused=paused))
+            try:
+                return await self._execute(PauseRoute(route) if paused else ResumeRoute(route))
+            except NotFound:  # removed meanwhile: leave nothing of it in the journal
+                await journaled(self._journal.set_paused(route, paused=False))
+                raise
+
+    async def retry(self, file_id: str) -> str:
+        """Try a failed file again; returns what was done.
+
+        The failure is cleared in the journal first. Afterwards it could clear a failure of the new attempt.
 
         Raises:
-            Unknown: no such file. Conflict: it has not failed. Busy.
+            NotFound: no such file. Conflict: it has not failed. Unavailable.
         """
-        file = await self._find(file_id)
-        if file.status is not Status.FAILED:
-            raise Conflict(f"{file.path} is {file.status.value}: only a Failed file can be retried")
-        await journaled(self._journal.clear_failure(file.route, file.path))
-        await self._command(Retry(file_id))
+        self._require_dispatcher()
+        async with self._journaled_commands:
+            file = await self._find(file_id)
+            if file.status is not Status.FAILED:
+                raise Conflict(f"{file.path} is {file.status.value}: only a Failed file can be retried")
+            await journaled(self._journal.clear_failure(file.route, file.path))
+            return await self._execute(Retry(file_id))
 
-    async def retry_all(self) -> None:
-        """Try every failed file again. Raises: Busy."""
-        await self._command(Retry(None))
+    async def retry_all(self) -> str:
+        """Try every failed file again; returns what was done. Raises: Unavailable."""
+        return await self._execute(RetryAll())
 
-    async def cancel(self, file_id: str) -> None:
+    async def cancel(self, file_id: str) -> str:
         """Give a file up: it becomes Failed and is tried again when it changes or someone retries it.
 
-        Raises:
-            Unknown: no such file. Conflict: it is not under way. Busy.
-        """
-        file = await self._find(file_id)
-        if file.status not in ACTIVE:
-            raise Conflict(f"{file.path} is {file.status.value}: there is nothing to cancel")
-        await self._command(Cancel(file_id))
+        Returns what was done.
 
-    async def reload(self) -> None:
+        Raises:
+            NotFound: no such file. Conflict: it is not under way. Unavailable.
+        """
+        try:
+            return await self._execute(Cancel(file_id))
+        except NotFound:  # the scheduler knows no file that is not ready yet, or delivered
+            file = await self._find(file_id)
+            why = f"{file.path} is {file.status.value}: there is nothing to cancel"
+            raise Conflict(why) from None
+
+    async def reload(self) -> str:
         """Read the configuration again and, if it is valid, start the next generation.
 
+        Returns what was done.
+
         Raises:
-            Rejected: the configuration is invalid; the old one goes on. Busy: the house is closing.
+            InvalidConfig: the old configuration stays. Unavailable: the agent is stopping.
         """
         reasons = await trio.to_thread.run_sync(self._check_config)
         if reasons:
             raise InvalidConfig(reasons)
         self.ask_for_reload()
+        return "the configuration is valid; the actors restart with it"
 
     def ask_for_reload(self) -> None:
-        """As `reload`, for those who do not wait for a verdict. Raises: Busy: the house is closing."""
+        """As `reload`, without a check beforehand. Raises: Unavailable: the agent is stopping."""
         try:
             self._reloads.send_nowait(Reload())
         except trio.WouldBlock:
@@ -141,20 +166,44 @@ class Control:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise Unavailable from error
 
-    async def _check_route(self, route: str) -> None:
-        if route not in {view.name for view in (await self.snapshot()).routes}:
-            raise NotFound(f"no route is named {route!r}")
-
     async def _find(self, file_id: str) -> FileView:
         for file in (await self.snapshot()).files:
             if file.id == file_id:
                 return file
         raise NotFound(f"no tracked file has the id {file_id!r}")
 
-    async def _command(self, command: Command) -> None:
+    def _require_dispatcher(self) -> trio.MemorySendChannel[DispatcherInbox]:
         if self._dispatcher is None:
             raise Unavailable
-        await _send_with_timeout(self._dispatcher, command)
+        return self._dispatcher
+
+    async def _execute(self, command: Command) -> str:
+        """The scheduler's answer. Raises: NotFound, Conflict: its refusal. Unavailable."""
+        ask = partial(AskScheduler, command)
+        result: CommandResult = await _ask(self._require_dispatcher(), ask, COMMAND_TIMEOUT_S)
+        if result.refusal is Refusal.NOT_FOUND:
+            raise NotFound(result.detail)
+        if result.refusal is Refusal.WRONG_STATE:
+            raise Conflict(result.detail)
+        return result.detail
+
+
+async def _ask(
+    channel: trio.MemorySendChannel[M],
+    message: Callable[[trio.MemorySendChannel[T]], M],
+    timeout_s: float,
+) -> T:
+    """Send a message that carries a channel, and return the answer that comes back on it.
+
+    Raises:
+        Unavailable: the message was not taken, or not answered within `timeout_s`.
+    """
+    answer_in, answer_out = trio.open_memory_channel[T](1)
+    with answer_in, answer_out:
+        await _send_with_timeout(channel, message(answer_in))
+        with trio.move_on_after(timeout_s):
+            return await answer_out.receive()
+    raise Unavailable
 
 
 async def _send_with_timeout(channel: trio.MemorySendChannel[T], message: T) -> None:

@@ -1,1 +1,1 @@
-"""The operating system's file calls, blocking; they belong into worker processes."""
+"""Blocking file system calls; they run in worker processes, because a hung mount blocks them for ever."""

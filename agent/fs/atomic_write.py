@@ -1,19 +1,19 @@
-"""Small files that are replaced as a whole."""
+"""Replace a small file atomically."""
 
 import os
 from pathlib import Path
 
-from agent.fs.descriptors import closing_fd
 from agent.fs.platform import sync_folder
+from agent.fs.syscalls import closing_fd
 
 
 def replace_file(path: str, content: str, *, durable: bool) -> None:
-    """Write it beside its name and move it there, so that a reader finds all of it or what was there before.
+    """Write `<path>.new` and rename it to `path`, so that a reader sees the old content or all of the new.
 
-    `durable`: it survives a power cut when this returns.
+    With `durable` the new content survives a power cut once this returns.
 
     Raises:
-        OSError: it cannot be written; what was there before stays.
+        OSError: the file cannot be written; the old content is kept.
     """
     draft = Path(f"{path}.new")
     with draft.open("w", encoding="utf-8") as file:

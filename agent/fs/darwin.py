@@ -1,4 +1,4 @@
-"""What macOS does its own way; `agent.fs.platform` chooses between this and its Linux twin."""
+"""The macOS implementation of `agent.fs.platform`."""
 
 import ctypes
 import errno
@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.fs.libc import function
 from agent.fs.page_cache import mapped, page_aligned
+from agent.fs.syscalls import c_function
 from agent.model.source_file import WriterState
 
 if sys.platform == "darwin":
@@ -41,112 +41,101 @@ if sys.platform == "darwin":
             ("f_reserved", ctypes.c_uint32 * 7),
         ]
 
-    # On Intel the plain names are those of the old structure with 32-bit inodes.
+    # On Intel the plain names use the old structure with 32-bit inodes.
     _SUFFIX = "$INODE64" if os.uname().machine == "x86_64" else ""
-    _statfs = function("statfs" + _SUFFIX, ctypes.c_char_p, ctypes.POINTER(_StatFS))
-    _fstatfs = function("fstatfs" + _SUFFIX, ctypes.c_int, ctypes.POINTER(_StatFS))
-    _msync = function("msync", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    _renameatx_np = function(
+    _statfs = c_function("statfs" + _SUFFIX, ctypes.c_char_p, ctypes.POINTER(_StatFS))
+    _fstatfs = c_function("fstatfs" + _SUFFIX, ctypes.c_int, ctypes.POINTER(_StatFS))
+    _msync = c_function("msync", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    _renameatx_np = c_function(
         "renameatx_np", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
     )
 
     def prepare_process() -> None:
-        """Nothing to prepare: there are no leases."""
+        """Do nothing: macOS has no leases."""
 
     def sync_data(fd: int) -> None:
         """Bring the content to stable storage.
 
         Raises:
-            OSError: it could not be stored.
+            OSError: the data could not be stored.
         """
         sync_file(fd)
 
     def sync_file(fd: int) -> None:
-        """Bring content and attributes to stable storage: fsync(2) stops at the drive's own cache.
+        """Bring the content and all attributes to stable storage; fsync(2) alone stops at the drive's cache.
 
         Raises:
-            OSError: it could not be stored.
+            OSError: the data could not be stored.
         """
         try:
             fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.EINVAL, errno.ENOTTY):
                 raise
-            os.fsync(fd)  # network file systems have nothing stronger
+            os.fsync(fd)  # network file systems offer nothing stronger
 
     def start_writeback(fd: int, offset: int, length: int) -> None:
-        """Not possible here: writing out begins with the next sync."""
+        """Do nothing: macOS starts writing with the next sync."""
 
     def read_ahead(fd: int, length: int) -> None:
-        """Not worth it here: reading begins with the first read."""
+        """Do nothing: reading starts with the first read."""
 
     def drop_cache(fd: int, offset: int, length: int) -> None:
-        """Forget the cached pages of this range (bytes), and do not cache what this descriptor reads.
+        """Drop the cached pages of this range (bytes) and disable caching for this descriptor.
 
-        A wish: ask `resident` what became of it. Unwritten pages stay, so sync first.
+        Dirty pages stay, so sync first. `page_cache.is_resident` shows whether the pages were dropped.
 
         Raises:
-            OSError: the descriptor is not a file's.
+            OSError: the descriptor is not a regular file's.
         """
         fcntl.fcntl(fd, _F_NOCACHE, 1)
         if length > 0:
-            start, whole = page_aligned(offset, length)
-            with mapped(fd, start, whole) as address:
-                _msync(address, whole, _MS_INVALIDATE)
-
-    def rename_exclusively(source_name: str, target_name: str, folder_fd: int) -> None:
-        """Rename within a folder; as `move_exclusively`."""
-        move_exclusively(source_name, folder_fd, target_name, folder_fd)
+            start, aligned_bytes = page_aligned(offset, length)
+            with mapped(fd, start, aligned_bytes) as address:
+                _msync(address, aligned_bytes, _MS_INVALIDATE)
 
     def move_exclusively(source_name: str, source_fd: int, target_name: str, target_fd: int) -> None:
-        """Move between two folders; the kernel refuses to replace anything (renamex_np(2), RENAME_EXCL).
+        """Rename from one folder to another without replacing anything (renamex_np(2), RENAME_EXCL).
 
         Raises:
             FileExistsError: the target name is taken.
-            OSError: ENOTSUP where the file system cannot do it.
+            OSError: ENOTSUP where the file system does not support it.
         """
         _renameatx_np(source_fd, os.fsencode(source_name), target_fd, os.fsencode(target_name), _RENAME_EXCL)
 
-    def file_system(where: int | str) -> str:
-        """The kind of file system under a descriptor or path: "apfs", "smbfs", "nfs", ...
-
-        Raises:
-            OSError: it cannot be asked.
-        """
-        name: bytes = _asked(where).f_fstypename
-        return name.decode()
-
     def is_network(where: int | str) -> bool:
-        """Can other machines change what is under this descriptor or path, unseen by our kernel?
+        """Return whether other machines can change this file system without our kernel seeing it.
+
+        `where` is a descriptor or a path.
 
         Raises:
-            OSError: it cannot be asked.
+            OSError: statfs failed.
         """
-        flags: int = _asked(where).f_flags
+        flags: int = _file_system_status(where).f_flags
         return not flags & _MNT_LOCAL
 
-    def _asked(where: int | str) -> _StatFS:
-        answer = _StatFS()
+    def _file_system_status(where: int | str) -> _StatFS:
+        status = _StatFS()
         if isinstance(where, int):
-            _fstatfs(where, ctypes.byref(answer))
+            _fstatfs(where, ctypes.byref(status))
         else:
-            _statfs(os.fsencode(where), ctypes.byref(answer))
-        return answer
+            _statfs(os.fsencode(where), ctypes.byref(status))
+        return status
 
     def mount_point(where: int | str) -> str:
-        """Where the file system is mounted that holds this descriptor or path.
+        """Return the mount point of the file system that holds this descriptor or path.
 
         Raises:
-            OSError: it cannot be asked.
+            OSError: statfs failed.
         """
-        name: bytes = _asked(where).f_mntonname
+        name: bytes = _file_system_status(where).f_mntonname
         return os.fsdecode(name)
 
-    def open_writer(fd: int) -> WriterState:  # noqa: ARG001  the Linux twin needs it
-        """The system cannot say who else has a file open."""
+    def open_writer(fd: int) -> WriterState:  # noqa: ARG001  the signature of the Linux implementation
+        """Return UNKNOWN: macOS does not say which processes have a file open for writing."""
         return WriterState.UNKNOWN
 
     @contextmanager
-    def writers_kept_out(fd: int) -> Iterator[WriterState]:
-        """Nobody can be kept out here."""
+    def read_lease(fd: int) -> Iterator[WriterState]:
+        """Yield UNKNOWN: macOS has no leases, so writers are not held back."""
         yield open_writer(fd)

@@ -1,4 +1,4 @@
-"""Source events on macOS: FSEvents through watchfiles."""
+"""Source events on macOS: FSEvents through the watchfiles library."""
 
 import os
 import stat
@@ -14,36 +14,35 @@ from agent.fs.platform import is_network
 if sys.platform == "darwin":
     import watchfiles
 
-    _TURN_MS = 100
+    _POLL_MS = 100
 
-    class SourceEvents:
-        """Tells which files below `root` were touched. Only hints: a scan is the truth.
+    class FSEvents:
+        """Implements `SourceEvents`; `burst_s` is how long events are collected before they are returned.
 
-        `active`: events come; False on network file systems, where other machines' writes are not seen.
-        `overflowed` stays 0 and `complete` stays true: losses are not told here.
+        `overflowed` stays 0 and `complete` stays True, because watchfiles does not report losses.
         """
 
         def __init__(self, root: str, burst_s: float = 0.05) -> None:
             self.active = False
             self.overflowed = 0
             self.complete = True
-            self._root = os.path.realpath(root)  # events name resolved paths
+            self._root = os.path.realpath(root)  # events carry resolved paths
             self._burst_ms = int(burst_s * 1000)
-            self._turns: Iterator[set[tuple[watchfiles.Change, str]]] = iter(())
+            self._batches: Iterator[set[tuple[watchfiles.Change, str]]] = iter(())
             self._pending: set[tuple[watchfiles.Change, str]] = set()
 
         def __enter__(self) -> Self:
             with suppress(OSError):
                 if not is_network(self._root):
-                    self._turns = watchfiles.watch(
+                    self._batches = watchfiles.watch(
                         self._root,
                         watch_filter=None,
                         debounce=self._burst_ms,
                         step=self._burst_ms,
-                        rust_timeout=_TURN_MS,
+                        rust_timeout=_POLL_MS,
                         yield_on_timeout=True,
                     )
-                    self._pending = next(self._turns)  # watching begins with the first turn
+                    self._pending = next(self._batches)  # watching starts with the first batch
                     self.active = True
             return self
 
@@ -51,29 +50,28 @@ if sys.platform == "darwin":
             self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
         ) -> None:
             self.active = False
-            self._turns = iter(())
+            self._batches = iter(())
 
         def wait(self, timeout_s: float | None) -> tuple[str, ...] | None:
-            """The relative paths touched; None when the time is over. Empty: look everywhere."""
             until_s = None if timeout_s is None else time.monotonic() + timeout_s
             while True:
-                touched, self._pending = self._pending or self._turn(), set()
-                if touched:
-                    return self._relative({path for _, path in touched})
+                changed, self._pending = self._pending or self._next_batch(), set()
+                if changed:
+                    return self._relative({path for _, path in changed})
                 if until_s is not None and time.monotonic() >= until_s:
                     return None
 
-        def _turn(self) -> set[tuple[watchfiles.Change, str]]:
+        def _next_batch(self) -> set[tuple[watchfiles.Change, str]]:
             if not self.active:
-                time.sleep(_TURN_MS / 1000)
+                time.sleep(_POLL_MS / 1000)
                 return set()
             if not os.path.isdir(self._root):
                 self.active = False
                 return {(watchfiles.Change.deleted, self._root)}
-            return next(self._turns)
+            return next(self._batches)
 
         def _relative(self, paths: set[str]) -> tuple[str, ...]:
-            """Empty when a folder is among them: of a moved tree only its top is told."""
+            """Return no path when one is a folder: for a moved tree only its top folder is reported."""
             top = self._root.rstrip("/") + "/"
             if all(path.startswith(top) and not _is_folder(path) for path in paths):
                 return tuple(path.removeprefix(top) for path in paths)

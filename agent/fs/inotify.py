@@ -1,4 +1,4 @@
-"""Source events on Linux: inotify(7) on every folder below a root."""
+"""Source events on Linux: an inotify(7) watch on every folder below a root."""
 
 import ctypes
 import os
@@ -14,9 +14,8 @@ from typing import Self
 from attrs import define, field, frozen
 
 from agent.fs import safe_open
-from agent.fs.descriptors import closing_fd
-from agent.fs.libc import function
 from agent.fs.platform import is_network
+from agent.fs.syscalls import c_function, closing_fd
 
 # sys/inotify.h
 _CLOSE_WRITE = 0x8
@@ -32,15 +31,15 @@ _ONLYDIR = 0x01000000
 _EXCL_UNLINK = 0x04000000
 _ISDIR = 0x40000000
 
-# No MODIFY: it floods while a file is recorded, and a scan sees growth too.
+# Without IN_MODIFY: it floods while a file is recorded, and a scan sees growth too.
 _MASK = _CREATE | _CLOSE_WRITE | _MOVED_TO | _MOVED_FROM | _DELETE | _ONLYDIR | _EXCL_UNLINK
 
-_HEADER = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
+_HEADER = struct.Struct("iIII")  # watch, mask, cookie, length of the following name
 _READ_BYTES = 1 << 16
-_LOOK_AT_ROOT_S = 10.0
+_ROOT_CHECK_S = 10.0
 
-_inotify_init1 = function("inotify_init1", ctypes.c_int)
-_inotify_add_watch = function("inotify_add_watch", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
+_inotify_init1 = c_function("inotify_init1", ctypes.c_int)
+_inotify_add_watch = c_function("inotify_add_watch", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
 
 
 @frozen
@@ -52,31 +51,26 @@ class _InotifyEvent:
 
 @define
 class _Burst:
-    """What a burst of events came to. `unseen`: look everywhere; `lost`: the watches are wrong as well."""
+    """The result of one burst of events. With `must_rearm` the watches are wrong and have to be set anew."""
 
-    paths: dict[str, None] = field(factory=dict)
-    unseen: bool = False
-    lost: bool = False
+    paths: dict[str, None] = field(factory=dict)  # an ordered set
+    needs_scan: bool = False
+    must_rearm: bool = False
 
 
-class SourceEvents:
-    """Tells which files below `root` were touched. Only hints: a scan is the truth.
-
-    `active`: events come; False on network file systems (other machines' writes are not seen), where
-    inotify is refused, and once the root is gone. `overflowed` counts the times events were lost.
-    `complete`: every folder that can be read is watched; the system may have too few watches for that.
-    """
+class InotifyEvents:
+    """Implements `SourceEvents`; `burst_s` is how long events are collected before they are returned."""
 
     def __init__(self, root: str, burst_s: float = 0.05) -> None:
         self.active = False
         self.overflowed = 0
         self.complete = True
-        self._untold = False
+        self._needs_scan = False
         self._root = root
         self._burst_s = burst_s
         self._identity: tuple[int, int] | None = None
         self._inotify = -1
-        self._folders: dict[int, str] = {}  # by watch, relative to the root
+        self._folders: dict[int, str] = {}  # by watch descriptor, relative to the root
         self._poll = select.poll()
 
     def __enter__(self) -> Self:
@@ -89,13 +83,8 @@ class SourceEvents:
         self._disarm()
 
     def wait(self, timeout_s: float | None) -> tuple[str, ...] | None:
-        """The relative paths touched, some perhaps twice or gone again; None when the time is over.
-
-        Empty: look everywhere. Events were lost, a folder was moved away or cannot be watched, or the root
-        is another one or gone. What comes within a burst comes together.
-        """
-        if self._untold:
-            self._untold = False
+        if self._needs_scan:
+            self._needs_scan = False
             return ()
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -103,16 +92,16 @@ class SourceEvents:
                 self._arm()
                 return ()
             left_s = None if until_s is None else max(0.0, until_s - time.monotonic())
-            if self._is_readable(self._nap_s(left_s)):
+            if self._is_readable(self._poll_timeout_s(left_s)):
                 if (found := self._collect()) is not None:
                     return found
-            elif left_s is not None and (left_s <= _LOOK_AT_ROOT_S or not self.active):
+            elif left_s is not None and (left_s <= _ROOT_CHECK_S or not self.active):
                 return None
 
-    def _nap_s(self, left_s: float | None) -> float | None:
+    def _poll_timeout_s(self, left_s: float | None) -> float | None:
         if not self.active:
             return left_s
-        return _LOOK_AT_ROOT_S if left_s is None else min(left_s, _LOOK_AT_ROOT_S)
+        return _ROOT_CHECK_S if left_s is None else min(left_s, _ROOT_CHECK_S)
 
     def _is_readable(self, timeout_s: float | None) -> bool:
         return bool(self._poll.poll(None if timeout_s is None else timeout_s * 1000))
@@ -121,29 +110,29 @@ class SourceEvents:
         burst = _Burst()
         until_s = time.monotonic() + self._burst_s
         while (left_s := until_s - time.monotonic()) > 0 and self._is_readable(left_s):
-            for event in _events(os.read(self._inotify, _READ_BYTES)):
-                self._take(event, burst)
-        if burst.lost:
+            for event in _parse(os.read(self._inotify, _READ_BYTES)):
+                self._add(event, burst)
+        if burst.must_rearm:
             self._arm()
-        if burst.lost or burst.unseen:
+        if burst.must_rearm or burst.needs_scan:
             return ()
         return tuple(burst.paths) or None
 
-    def _take(self, event: _InotifyEvent, burst: _Burst) -> None:
+    def _add(self, event: _InotifyEvent, burst: _Burst) -> None:
         folder = self._folders.get(event.watch, "")
         path = posixpath.join(folder, event.name)
         if event.mask & _Q_OVERFLOW:
             self.overflowed += 1
-            burst.lost = True
+            burst.must_rearm = True
         elif event.mask & (_UNMOUNT | _MOVE_SELF):
-            burst.lost = True
+            burst.must_rearm = True
         elif event.mask & _IGNORED:
             self._folders.pop(event.watch, None)
-            burst.lost |= not folder
+            burst.must_rearm |= not folder
         elif not event.mask & _ISDIR:
             burst.paths[path] = None
         elif event.mask & _MOVED_FROM:
-            burst.lost = True  # its watches live on under names that are wrong now
+            burst.must_rearm = True  # its watches stay, with paths that are wrong now
         elif event.mask & (_CREATE | _MOVED_TO):
             self._watch_new(path, burst)
 
@@ -152,10 +141,10 @@ class SourceEvents:
             with closing_fd(safe_open.open_root(self._root)) as root:
                 self._watch_tree(root, folder, burst)
         except OSError:
-            burst.lost = True
+            burst.must_rearm = True
 
     def _watch_tree(self, root: int, top: str, burst: _Burst) -> None:
-        """Watch this folder and all below; what stands in them counts as touched."""
+        """Watch this folder and all below it; their files count as changed."""
         folders = [top]
         while folders:
             folder = folders.pop()
@@ -164,12 +153,12 @@ class SourceEvents:
             except (FileNotFoundError, NotADirectoryError):
                 continue  # gone again, or a link now
             except PermissionError:
-                burst.unseen = True  # a scan sees no more of it
+                burst.needs_scan = True  # a scan cannot read it either, so no event is missed
             except OSError:
-                burst.unseen, self.complete = True, False  # no watch left, most likely
+                burst.needs_scan, self.complete = True, False  # most likely no watch is left
 
     def _watch_folder(self, root: int, folder: str, folders: list[str], burst: _Burst) -> None:
-        # Watched first, listed then: what comes in between is seen twice rather than not at all.
+        # Watch first, then list: a file created in between is reported twice rather than never.
         with closing_fd(safe_open.open_folder(root, folder, create=False)) as fd:
             mask = _MASK if folder else _MASK | _MOVE_SELF
             self._folders[_inotify_add_watch(self._inotify, b"/proc/self/fd/%d" % fd, mask)] = folder
@@ -182,7 +171,7 @@ class SourceEvents:
                         burst.paths[path] = None
 
     def _arm(self) -> None:
-        """Begin anew, with watches on all that is there now; `_untold`: not all of it could be."""
+        """Close the watches and set new ones on all folders; `_needs_scan` is set when some could not be."""
         self._disarm()
         burst = _Burst()
         self._identity = self._root_identity()
@@ -194,7 +183,7 @@ class SourceEvents:
                 self._poll.register(self._inotify, select.POLLIN)
                 self._watch_tree(root, "", burst)
         if self._folders:
-            self.active, self._untold = True, burst.unseen
+            self.active, self._needs_scan = True, burst.needs_scan
         else:
             self._disarm()
 
@@ -214,7 +203,7 @@ class SourceEvents:
         return status.st_dev, status.st_ino
 
 
-def _events(data: bytes) -> Iterator[_InotifyEvent]:
+def _parse(data: bytes) -> Iterator[_InotifyEvent]:
     at = 0
     while at < len(data):
         watch, mask, _, length = _HEADER.unpack_from(data, at)

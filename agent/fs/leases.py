@@ -1,4 +1,4 @@
-"""Who writes to a file, on Linux: leases, and where they are refused /proc."""
+"""Detect open writers of a file on Linux: by a read lease, or by /proc where leases are refused."""
 
 import errno
 import fcntl
@@ -10,21 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-assert sys.platform != "darwin"  # noqa: S101  tells type checkers to stop here on other systems
+assert sys.platform != "darwin"  # noqa: S101  type checkers stop here on other systems
 
 from agent.fs.linux import is_network  # noqa: E402
 from agent.model.source_file import WriterState  # noqa: E402
 
 
 def prepare_process() -> None:
-    """Call once in the main thread before any lease: the signal of a lease's break kills by default."""
+    """Ignore SIGIO, which a lease break sends and which kills by default. Call once in the main thread."""
     signal.signal(signal.SIGIO, signal.SIG_IGN)
 
 
 def open_writer(fd: int) -> WriterState:
-    """Does anybody hold this file open for writing? `fd` must be open for reading only.
+    """Return whether a process has this file open for writing; `fd` must be open for reading only.
 
-    See `read_lease` for how it is found out.
+    `read_lease` describes the method.
+
+    Raises:
+        OSError: the descriptor is not a regular file's.
     """
     with read_lease(fd) as writer:
         return writer
@@ -32,33 +35,35 @@ def open_writer(fd: int) -> WriterState:
 
 @contextmanager
 def read_lease(fd: int) -> Iterator[WriterState]:
-    """Like `open_writer`; while the answer is NONE, an open for writing waits until the block is left.
+    """Yield the writer state; while it is NONE, an open for writing blocks until this block ends.
 
-    By a read lease (F_SETLEASE in fcntl(2)): EAGAIN means that somebody writes. The kernel breaks a lease
-    after /proc/sys/fs/lease-break-time (45 s), so be brief. A writer with O_NONBLOCK is refused meanwhile.
-    On network file systems leases are not asked: they know nothing of other machines, and NFS 4 and SMB
-    answer EAGAIN whenever the server has handed out no delegation or oplock, writer or not.
-    There, and where the lease is refused (not our file, no CAP_LEASE), only a descriptor found in /proc
-    proves a writer; finding none proves nothing, because other users and containers cannot be seen.
+    A read lease (F_SETLEASE, fcntl(2)) is taken: EAGAIN means that a process has the file open for writing.
+    The kernel breaks the lease after /proc/sys/fs/lease-break-time (45 s), so the block must be short.
+    Meanwhile an open with O_NONBLOCK fails.
+
+    Network file systems are not asked for leases, because these do not cover other machines. NFS 4 and SMB
+    also return EAGAIN without a writer whenever the server granted no delegation or oplock. There, and where
+    the lease is refused (not our file, no CAP_LEASE), /proc is searched for a writing descriptor. Without
+    one the state is UNKNOWN, because processes of other users and containers are not visible.
 
     Raises:
-        OSError: the descriptor is not a file's.
+        OSError: the descriptor is not a regular file's.
     """
-    refused = errno.EINVAL if is_network(fd) else _take_lease(fd)
-    if refused == errno.EAGAIN:
+    lease_error = errno.EINVAL if is_network(fd) else _take_lease(fd)
+    if lease_error == errno.EAGAIN:
         yield WriterState.OPEN
-    elif refused:
+    elif lease_error:
         yield _writer_in_proc(fd)
     else:
         try:
             yield WriterState.NONE
         finally:
-            with suppress(BlockingIOError):  # the kernel took the lease away
+            with suppress(BlockingIOError):  # the kernel has broken the lease
                 fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
 def _take_lease(fd: int) -> int | None:
-    """None when we have it, else why not (errno)."""
+    """Return None once the lease is held, else the errno."""
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
@@ -67,9 +72,9 @@ def _take_lease(fd: int) -> int | None:
 
 
 def _writer_in_proc(fd: int) -> WriterState:
-    wanted = _link(Path(f"/proc/self/fd/{fd}"))
+    own_target = _link_target(Path(f"/proc/self/fd/{fd}"))
     found = any(
-        _link(descriptor) == wanted and _is_for_writing(descriptor)
+        _link_target(descriptor) == own_target and _is_for_writing(descriptor)
         for process in Path("/proc").iterdir()
         if process.name.isdecimal()
         for descriptor in _descriptors(process)
@@ -78,14 +83,14 @@ def _writer_in_proc(fd: int) -> WriterState:
 
 
 def _descriptors(process: Path) -> list[Path]:
-    with suppress(OSError):  # gone meanwhile, or not ours to look into
+    with suppress(OSError):  # the process has exited, or belongs to another user
         return list((process / "fd").iterdir())
     return []
 
 
-def _link(descriptor: Path) -> Path | None:
+def _link_target(descriptor: Path) -> Path | None:
     with suppress(OSError):
-        return descriptor.readlink()  # never stat: it would hang with the mount
+        return descriptor.readlink()  # stat would hang with a hung mount
     return None
 
 

@@ -1,4 +1,4 @@
-"""The kernel's table of mounts, and which file systems are local. Reading it waits for no mount."""
+"""The kernel's mount table, and which file systems are local. Reading the table never blocks on a mount."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from attrs import frozen
 
 MOUNT_TABLE = "/proc/self/mountinfo"
 
-# By f_type (statfs(2), linux/magic.h): the types in the mount table. A type that is missing is not local.
+# By f_type (statfs(2), linux/magic.h): the names in the mount table. A type missing here is not local.
 LOCAL = {
     0xEF53: ("ext", "ext2", "ext3", "ext4"),
     0x58465342: ("xfs",),
@@ -40,13 +40,13 @@ LOCAL = {
     0x73717368: ("squashfs",),
     0xE0F5E1E2: ("erofs",),
 }
-# These hold no media, or have no f_type in linux/magic.h.
+# The first three hold no media, or have no f_type in linux/magic.h.
 _LOCAL_BY_NAME = frozenset(("apfs", "proc", "sysfs")).union(*LOCAL.values())
 
 
 @frozen
 class Mount:
-    """A line of the table, proc_pid_mountinfo(5)."""
+    """One line of the mount table, proc_pid_mountinfo(5)."""
 
     id: int
     point: str
@@ -58,10 +58,10 @@ class Mount:
 
 
 def mounts() -> Iterator[Mount]:
-    """All mounts that this process sees.
+    """Yield all mounts that this process sees.
 
     Raises:
-        OSError: the table cannot be read; FileNotFoundError where the system has none.
+        OSError: the table cannot be read; FileNotFoundError where the system has no such table.
     """
     with open(MOUNT_TABLE, "rb") as table:
         lines = table.read().splitlines()

@@ -1,18 +1,18 @@
-"""A file's pages in the page cache; mmap(2), mincore(2)."""
+"""Whether a file's pages are in the page cache; mmap(2), mincore(2)."""
 
 import ctypes
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.fs.libc import function
+from agent.fs.syscalls import c_function
 
 _PROT_READ = 1
 _MAP_SHARED = 1
 _IN_CORE = 1
-_WINDOW_BYTES = 1 << 30  # keeps the answer's vector at 256 KiB
+_WINDOW_BYTES = 1 << 30  # limits the vector that mincore fills to 256 KiB
 
-_mmap = function(
+_mmap = c_function(
     "mmap",
     ctypes.c_void_p,
     ctypes.c_size_t,
@@ -22,12 +22,12 @@ _mmap = function(
     ctypes.c_long,
     result=ctypes.c_ssize_t,
 )
-_munmap = function("munmap", ctypes.c_void_p, ctypes.c_size_t)
-_mincore = function("mincore", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
+_munmap = c_function("munmap", ctypes.c_void_p, ctypes.c_size_t)
+_mincore = c_function("mincore", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
 
 
 def page_aligned(offset: int, length: int) -> tuple[int, int]:
-    """The range (offset, length) in bytes, widened to whole pages."""
+    """Widen the range (offset, length), in bytes, to whole pages."""
     start = offset // mmap.PAGESIZE * mmap.PAGESIZE
     end = -(-(offset + length) // mmap.PAGESIZE) * mmap.PAGESIZE
     return start, end - start
@@ -35,7 +35,7 @@ def page_aligned(offset: int, length: int) -> tuple[int, int]:
 
 @contextmanager
 def mapped(fd: int, start: int, length: int) -> Iterator[int]:
-    """The address at which this page-aligned range is mapped for reading; no page is read by it.
+    """Map this page-aligned range for reading and yield its address; mapping reads no page.
 
     Raises:
         OSError: the file cannot be mapped.
@@ -48,14 +48,14 @@ def mapped(fd: int, start: int, length: int) -> Iterator[int]:
 
 
 def is_resident(fd: int, offset: int, length: int) -> bool:
-    """Is any page of this range (bytes) still in the page cache? True also when that cannot be told."""
+    """Return whether any page of this range (bytes) is in the page cache; True also when that is unknown."""
     if length <= 0:
         return False
-    start, whole = page_aligned(offset, length)
+    start, aligned_bytes = page_aligned(offset, length)
     try:
         return any(
-            _any_in_core(fd, at, min(_WINDOW_BYTES, start + whole - at))
-            for at in range(start, start + whole, _WINDOW_BYTES)
+            _any_in_core(fd, at, min(_WINDOW_BYTES, start + aligned_bytes - at))
+            for at in range(start, start + aligned_bytes, _WINDOW_BYTES)
         )
     except OSError:
         return True

@@ -1,54 +1,56 @@
-"""Opening below a root without ever leaving it: no symbolic link is followed, no "..", no absolute path.
+"""Open, create and sync files below a root folder without ever leaving it.
 
-Paths are relative, with "/" between folders and surrogates for undecodable bytes (PEP 383). Errors carry
-the relative path as their file name; a link in the way is ENOTDIR (a folder's place) or ELOOP (a file's).
+No symbolic link, no ".." and no absolute path is followed. Paths are relative, with "/" between folders and
+surrogates for undecodable bytes (PEP 383). Every OSError carries the relative path as its file name.
+A symbolic link is ENOTDIR where a folder is expected and ELOOP where a file is expected.
 """
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from agent.fs.descriptors import closing_fd
-from agent.fs.libc import with_path
+from attrs import define, field
+
 from agent.fs.platform import sync_folder
+from agent.fs.syscalls import closing_fd, with_path
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_root(path: str) -> int:
-    """A descriptor of the root folder; links on the way to it are the operator's choice and are followed.
+    """Return a descriptor of the root folder; symbolic links in its own path are the operator's and followed.
 
     Raises:
-        OSError: it cannot be opened, or is not a folder.
+        OSError: the path cannot be opened, or is not a folder.
     """
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def make_root(path: str) -> None:
-    """Make this folder, and those above it, where missing; it is durable in its parent.
+    """Create this folder and its missing parents; its entry in the parent is durable.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be created.
     """
     parent = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(path):
         if not os.path.isdir(parent):
             make_root(parent)
-        with suppress(FileExistsError):  # somebody was faster
+        with suppress(FileExistsError):  # another process was faster
             os.mkdir(path)
-    # Also when it was there: whoever made it may have been killed before he came to this.
+    # An existing folder is synced too: its creator may have been killed before the sync.
     with suppress(PermissionError), closing_fd(open_root(parent)) as above:
         sync_folder(above)
 
 
 def open_folder(root_fd: int, relative_folder: str, *, create: bool) -> int:
-    """A descriptor of a folder below the root ("": the root itself).
+    """Return a descriptor of a folder below the root ("" is the root itself).
 
-    `create`: missing folders are made, each durable in its parent before anything is put into it.
+    With `create` missing folders are made. Each is durable in its parent before anything is created in it.
 
     Raises:
         ValueError: the path could lead out of the root.
-        OSError: it cannot be opened or made.
+        OSError: the folder cannot be opened or created.
     """
     names = _names(relative_folder) if relative_folder else []
     with with_path(relative_folder):
@@ -56,62 +58,35 @@ def open_folder(root_fd: int, relative_folder: str, *, create: bool) -> int:
 
 
 def open_at(root_fd: int, relative: str, flags: int, mode: int = 0o666) -> int:
-    """A descriptor of a file below the root, opened as open(2) would with `flags`.
+    """Return a descriptor of a file below the root, opened as open(2) does with `flags`.
 
-    Without O_NONBLOCK in them a named pipe blocks.
+    Pass O_NONBLOCK, or opening a named pipe blocks.
 
     Raises:
         ValueError: the path could lead out of the root.
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
     with parent(root_fd, relative) as (folder, name):
         return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
 
 
 def stat_at(root_fd: int, relative: str) -> os.stat_result:
-    """What stands at this path below the root; a link is itself.
+    """Return the status of this path below the root, of a symbolic link itself.
 
     Raises:
         ValueError: the path could lead out of the root.
-        OSError: nothing stands there, or it cannot be asked.
+        OSError: the path does not exist, or stat failed.
     """
     with parent(root_fd, relative) as (folder, name):
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
 
-def fsync_parents(root_fd: int, relative: str) -> None:
-    """Make the name of what stands at this path below the root durable, and all folders on the way to it.
-
-    Raises:
-        ValueError: the path could lead out of the root.
-        OSError: nothing stands there, or a folder could not be stored.
-    """
-    _names(relative)
-    fsync_folders(root_fd, {relative.rpartition("/")[0]})
-
-
-def fsync_folders(root_fd: int, folders: Iterable[str]) -> None:
-    """Make durable what stands in these folders below the root ("": the root itself), and the way to them.
-
-    Raises:
-        ValueError: a path could lead out of the root.
-        OSError: there is no such folder, or it could not be stored.
-    """
-    ways: set[tuple[str, ...]] = set()
-    for folder in folders:
-        names = _names(folder) if folder else []
-        ways.update(tuple(names[:depth]) for depth in range(len(names) + 1))
-    for way in sorted(ways, key=len):
-        with with_path("/".join(way)), closing_fd(_descend(root_fd, way, create=False)) as descriptor:
-            sync_folder(descriptor)
-
-
 def unlink_at(root_fd: int, relative: str) -> None:
-    """Remove a file below the root, durably; a link is itself.
+    """Remove a file, or a symbolic link itself, below the root durably.
 
     Raises:
         ValueError: the path could lead out of the root.
-        OSError: it cannot be removed.
+        OSError: the file cannot be removed.
     """
     with parent(root_fd, relative) as (folder, name):
         os.unlink(name, dir_fd=folder)
@@ -120,11 +95,11 @@ def unlink_at(root_fd: int, relative: str) -> None:
 
 @contextmanager
 def parent(root_fd: int, relative: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
-    """The folder that holds this path, open, and the name in it; `create` as in `open_folder`.
+    """Yield a descriptor of this path's folder and the last name; `create` as in `open_folder`.
 
     Raises:
         ValueError: the path could lead out of the root.
-        OSError: the folder cannot be opened or made.
+        OSError: the folder cannot be opened or created.
     """
     *folders, name = _names(relative)
     with with_path(relative):
@@ -133,6 +108,62 @@ def parent(root_fd: int, relative: str, *, create: bool = False) -> Iterator[tup
             return
         with closing_fd(_descend(root_fd, folders, create=create)) as folder:
             yield folder, name
+
+
+def fsync_parents(root_fd: int, relative: str) -> None:
+    """Make this path's entry durable, and those of all folders that lead to it.
+
+    Raises:
+        ValueError: the path could lead out of the root.
+        OSError: a folder does not exist or could not be stored.
+    """
+    _names(relative)
+    _fsync_folders(root_fd, {relative.rpartition("/")[0]})
+
+
+@define(eq=False)
+class DirSync:
+    """Makes entries below an open root durable: one by one, or inside `batched` each folder only once."""
+
+    root: int
+    _batched_folders: set[str] | None = field(default=None, init=False)  # None outside `batched`
+
+    def sync(self, path: str) -> None:
+        """As `fsync_parents`; inside `batched` the entry is durable when that block ends.
+
+        Raises:
+            ValueError: the path could lead out of the root.
+            OSError: a folder does not exist or could not be stored.
+        """
+        if self._batched_folders is None:
+            fsync_parents(self.root, path)
+        else:
+            self._batched_folders.add(path.rpartition("/")[0])
+
+    @contextmanager
+    def batched(self) -> Iterator[None]:
+        """Sync each folder once when the block ends; no folder is synced if the block raises.
+
+        Raises:
+            OSError: a folder does not exist or could not be stored.
+        """
+        folders = self._batched_folders = set()
+        try:
+            yield
+        finally:
+            self._batched_folders = None
+        _fsync_folders(self.root, folders)
+
+
+def _fsync_folders(root_fd: int, folders: Iterable[str]) -> None:
+    """Sync these folders and all above them up to the root ("" is the root itself), parents first."""
+    paths: set[tuple[str, ...]] = set()
+    for folder in folders:
+        names = _names(folder) if folder else []
+        paths.update(tuple(names[:depth]) for depth in range(len(names) + 1))
+    for path in sorted(paths, key=len):
+        with with_path("/".join(path)), closing_fd(_descend(root_fd, path, create=False)) as descriptor:
+            sync_folder(descriptor)
 
 
 def _names(relative: str) -> list[str]:
@@ -146,15 +177,15 @@ def _descend(root_fd: int, names: Sequence[str], *, create: bool) -> int:
     folder = os.open(".", _FOLDER, dir_fd=root_fd)
     for name in names:
         with closing_fd(folder):
-            folder = _made(folder, name) if create else os.open(name, _FOLDER, dir_fd=folder)
+            folder = _open_or_create(folder, name) if create else os.open(name, _FOLDER, dir_fd=folder)
     return folder
 
 
-def _made(parent: int, name: str) -> int:
+def _open_or_create(parent: int, name: str) -> int:
     try:
         return os.open(name, _FOLDER, dir_fd=parent)
     except FileNotFoundError:
-        with suppress(FileExistsError):  # another worker was faster, but may not have come to the sync yet
+        with suppress(FileExistsError):  # another worker was faster, but may not have synced the parent yet
             os.mkdir(name, dir_fd=parent)
         sync_folder(parent)
         return os.open(name, _FOLDER, dir_fd=parent)

@@ -5,8 +5,8 @@ from typing import Literal
 from attrs import frozen
 
 from agent.config.sections import Route
-from agent.messages.dispatcher import DestinationState
-from agent.model.source_file import FileVersion, UnreadableFolder
+from agent.messages.dispatcher import DestinationState, SourceState
+from agent.model.source_file import FileVersion
 from agent.model.transfer import Delivery, Status
 
 
@@ -55,18 +55,6 @@ class CounterIncremented:
 
     what: Literal["verify_failure", "retry_local", "retry_outage", "watch_overflow"]
     route: str
-
-
-@frozen
-class SourceState:
-    """A source as the last whole scan found it; `error` None means readable, but for these folders in it."""
-
-    route: str
-    error: str | None
-    free_bytes: int | None
-    at: float
-    unreadable: tuple[UnreadableFolder, ...] = ()
-    began_s: float = 0.0  # of the scan; the clock's beginning where it found nothing out
 
 
 @frozen

@@ -6,7 +6,7 @@ from attrs import frozen
 from agent.config.sections import DestinationPlan
 from agent.messages.broadcaster import CounterIncremented, StatusEvent
 from agent.messages.copier_pool import CopierPoolInbox
-from agent.messages.dispatcher import SchedulerInput
+from agent.messages.dispatcher import Command, CommandResult, SchedulerInput
 from agent.messages.storage_monitor import ProbeNow
 from agent.messages.upload_manager import UploadManagerInbox
 from agent.model.views import Feed, Snapshot
@@ -21,7 +21,18 @@ class ConnectDestination:
     storage_monitor: trio.MemorySendChannel[ProbeNow]
 
 
-DispatcherInbox = ConnectDestination | SchedulerInput
+@frozen
+class AskScheduler:
+    """A command of the operator; the scheduler answers with what it did or why not.
+
+    `answer` has room for one message; it is sent after the status changes that follow from the command.
+    """
+
+    command: Command
+    answer: trio.MemorySendChannel[CommandResult]
+
+
+DispatcherInbox = ConnectDestination | AskScheduler | SchedulerInput
 
 
 @frozen

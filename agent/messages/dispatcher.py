@@ -1,16 +1,21 @@
-"""What the dispatcher hears: of files, of copies, of storage, and from the operator."""
+"""Messages to the dispatcher: from trackers, copies, storage monitors, watchers and the operator."""
+
+import enum
 
 from attrs import frozen
 
 from agent.config.sections import DestinationPlan, Route
 from agent.model.errors import Fault, OutageReason
-from agent.model.source_file import FileVersion
+from agent.model.source_file import FileVersion, UnreadableFolder
 from agent.model.transfer import Delivery, PriorResult
 
 
 @frozen
 class Ready:
-    """`prior_result`: why it may not have to be transferred again; perhaps of another state of the file."""
+    """A file is complete.
+
+    `prior_result`: how an earlier transfer of it ended, perhaps of another state of the file.
+    """
 
     file: FileVersion
     at: float
@@ -19,7 +24,7 @@ class Ready:
 
 @frozen
 class Growing:
-    """It grows as a recording does, and may be copied meanwhile; said again each time it has grown."""
+    """A file grows as a recording does and may be copied meanwhile; sent again each time it has grown."""
 
     file: FileVersion
     at: float
@@ -27,7 +32,7 @@ class Growing:
 
 @frozen
 class Gone:
-    """What was announced is no longer so: the file left the source, or it `changed` and is watched afresh."""
+    """A file that was announced has left the source, or it has `changed` and is tracked afresh."""
 
     file: FileVersion
     at: float
@@ -51,7 +56,7 @@ class TailIdle:
 
 @frozen
 class Interrupted:
-    """The copy stopped through no fault of the file's; `fault` None: we stopped it ourselves."""
+    """A copy stopped, and the file is not at fault; `fault` None: we stopped it ourselves."""
 
     file: FileVersion
     fault: Fault | None
@@ -61,7 +66,7 @@ class Interrupted:
 
 @frozen
 class AttemptFailed:
-    """An attempt ended with the file's own fault."""
+    """An attempt ended with a fault of the file itself."""
 
     file: FileVersion
     fault: Fault
@@ -70,7 +75,7 @@ class AttemptFailed:
 
 @frozen
 class Aborted:
-    """A given-up or cancelled transfer has been put away: journaled, its partial removed."""
+    """A transfer that was given up or cancelled is cleaned up: journaled, its partial removed."""
 
     file: FileVersion
     at: float
@@ -78,14 +83,14 @@ class Aborted:
 
 @frozen
 class MessageBatch:
-    """What one sender says of many files at once, so that the line is looked through once for all of them."""
+    """Messages about many files, so that free slots are filled once after all of them."""
 
     messages: tuple[Ready | Growing | Gone | Delivered | Interrupted | AttemptFailed, ...]
 
 
 @frozen
 class BytesWritten:
-    """How far a running copy is, for the free-space gate; may be dropped."""
+    """How far a running copy is, for the account of free space; may be dropped."""
 
     file_id: str
     written_bytes: int
@@ -93,7 +98,7 @@ class BytesWritten:
 
 @frozen
 class DestinationState:
-    """A destination as of now; `reason` None means usable. `since_at` is when this state began.
+    """The state of a destination; `reason` None means usable. `since_at` is when this state began.
 
     `device` is the file system that was accepted there; None until one was.
     """
@@ -109,19 +114,30 @@ class DestinationState:
 
 
 @frozen
-class SourceChecked:
-    """What a scan of a whole source, begun at `began_s`, met; no `error`: the source can be read."""
+class SourceState:
+    """A source as a scan of all of it found it, which began at `began_s`; `error` None: it can be read.
+
+    `unreadable`: the first of the folders in it that cannot be listed.
+    """
 
     route: str
-    error: str
+    error: str | None
     began_s: float
+    at: float
+    free_bytes: int | None = None
+    unreadable: tuple[UnreadableFolder, ...] = ()
 
 
 @frozen
 class Retry:
-    """Try again: one failed file, or all of them (None)."""
+    """Try a failed file again."""
 
-    file_id: str | None
+    file_id: str
+
+
+@frozen
+class RetryAll:
+    """Try every failed file again."""
 
 
 @frozen
@@ -139,6 +155,22 @@ class ResumeRoute:
     route: str
 
 
+Command = Retry | RetryAll | Cancel | PauseRoute | ResumeRoute
+
+
+class Refusal(enum.Enum):
+    NOT_FOUND = "not found"
+    WRONG_STATE = "wrong state"
+
+
+@frozen
+class CommandResult:
+    """`detail`: what a command did, or why it did nothing; `refusal` None: it was carried out."""
+
+    detail: str
+    refusal: Refusal | None = None
+
+
 @frozen
 class AddDestination:
     """A destination that no configured route has."""
@@ -148,21 +180,21 @@ class AddDestination:
 
 @frozen
 class RemoveDestination:
-    """Nothing goes there any more: none of its routes is left."""
+    """None of its routes is left."""
 
     destination: str
 
 
 @frozen
 class AddRoute:
-    """A route that comes while the house runs; its lane is open."""
+    """A route of an upload job; its destination is known already."""
 
     route: Route
 
 
 @frozen
 class RemoveRoute:
-    """Stop its copies and put away what they leave; nothing more will be heard of its source."""
+    """Stop its copies and clean up their transfers; its watcher and tracker have ended already."""
 
     route: str
 
@@ -179,11 +211,7 @@ SchedulerInput = (
     | MessageBatch
     | BytesWritten
     | DestinationState
-    | SourceChecked
-    | Retry
-    | Cancel
-    | PauseRoute
-    | ResumeRoute
+    | SourceState
     | AddDestination
     | RemoveDestination
     | AddRoute

@@ -1,13 +1,13 @@
-"""What watchers and stability trackers say of a source, and hear."""
+"""Messages to a stability tracker."""
 
 from attrs import frozen
 
-from agent.model.source_file import ScannedFile, UnreadableFolder
+from agent.model.source_file import FileVersion, ScannedFile, UnreadableFolder
 
 
 @frozen
 class ScanChunk:
-    """A part of a whole scan that is under way; the stats lie between the scan's `began_s` and `ended_s`."""
+    """A part of a whole scan that is under way; all was read between `began_s` and `ended_s`."""
 
     entries: tuple[ScannedFile, ...]
     began_s: float
@@ -17,12 +17,11 @@ class ScanChunk:
 
 @frozen
 class ScanResult:
-    """What stands in a source: a level, not an edge.
+    """The files that are in a source: a level, not an edge.
 
-    `examined` is None for a whole scan, whose other entries have come in parts that began with it; otherwise
-    only these paths were looked at. What was looked at and has no entry is gone. `unreadable`: what could
-    not be
-    looked at; nothing is known of it and of what is below. The stats lie between `began_s` and `ended_s`.
+    `examined`: the only paths that were examined, or None for a whole scan, whose other entries came as
+    `ScanChunk`s with the same `began_s`. A path that was examined and has no entry is gone. Nothing is known
+    of `unreadable` folders and of what is below them. All was read between `began_s` and `ended_s`.
     """
 
     entries: tuple[ScannedFile, ...]
@@ -34,4 +33,12 @@ class ScanResult:
     unreadable: tuple[UnreadableFolder, ...] = ()
 
 
-TrackerInbox = ScanChunk | ScanResult
+@frozen
+class FilesRemoved:
+    """These files were delivered and their sources removed or archived, at the latest at `removed_s`."""
+
+    files: tuple[FileVersion, ...]
+    removed_s: float
+
+
+TrackerInbox = ScanChunk | ScanResult | FilesRemoved

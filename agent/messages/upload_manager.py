@@ -4,13 +4,12 @@ from attrs import frozen
 
 from agent.messages.broadcaster import (
     RouteRemoved,
-    SourceState,
     StatusChanged,
     StatusesChanged,
     TransferProgress,
     Untracked,
 )
-from agent.messages.dispatcher import DestinationState
+from agent.messages.dispatcher import DestinationState, SourceState
 
 
 @frozen

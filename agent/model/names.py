@@ -1,4 +1,4 @@
-"""Names: globs, temporary names, names that make way for a conflict."""
+"""File names: temporary names, conflict names, file ids and globs."""
 
 import hashlib
 import re
@@ -8,79 +8,81 @@ import xxhash
 
 from agent.model.source_file import FileVersion
 
-PROBE = "transfer-agent"  # the name part of a file that only proves that writing works
-NAME_MAX_BYTES = 255  # POSIX NAME_MAX on every file system we met; SMB counts 255 UTF-16 units, which is more
+PROBE = "transfer-agent"  # the name part of the file that a write probe creates
+NAME_MAX_BYTES = 255  # NAME_MAX of the usual file systems; SMB allows more, 255 UTF-16 units
 
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<mark>[0-9a-f]{8})(?P<proof>[0-9a-f]{8})\.partial", re.DOTALL)
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<id>[0-9a-f]{8})(?P<tag>[0-9a-f]{8})\.partial", re.DOTALL)
 _SPAN = re.compile(r"(?<![^/])\*\*(?:/|\Z)")
 _SET = re.compile(r"\[(?P<negation>[!^]?+)(?P<members>.[^\]]*)\]", re.DOTALL)
 _RANGE = re.compile(r"(.)(?:-(.))?", re.DOTALL)
 
 
 def byte_length(name: str) -> int:
-    """Length in bytes of a name as the file system stores it (PEP 383 surrogates are one byte each)."""
+    """Return the length in bytes as the file system stores the name; a PEP 383 surrogate is one byte."""
     return len(name.encode("utf-8", "surrogateescape"))
 
 
 def shortened(name: str, limit_bytes: int) -> str:
-    """The longest prefix of `name` that fits, never cutting inside a character."""
+    """Return the longest prefix of `name` that fits; no character is cut."""
     while byte_length(name) > limit_bytes:
         name = name[:-1]
     return name
 
 
 def split_path(path: str) -> tuple[str, str]:
-    """Folder (with its trailing slash, or empty) and name."""
+    """Split into the folder, empty or with its trailing slash, and the name."""
     folder, slash, name = path.rpartition("/")
     return folder + slash, name
 
 
 def file_id(route: str, path: str) -> str:
-    """Names a path on a route in commands and logs: 16 hexadecimal digits, the same after a restart."""
+    """Return the id of a path on a route, 16 hexadecimal digits; it is the same after a restart."""
     return xxhash.xxh64_hexdigest(f"{route}\0{path}".encode("utf-8", "surrogateescape"))
 
 
-def partial_path(identity: str, file: FileVersion, path: str, take: str) -> str:
-    """Where the bytes of `path` stand until they are published: `.<name>.<fingerprint>.partial` beside it.
+def partial_path(identity: str, file: FileVersion, path: str, nonce: str) -> str:
+    """Return the temporary name of `path` beside it, `.<name>.<fingerprint>.partial`.
 
-    The fingerprint's first half covers the source's identity and `take`, which differs from one fresh start
-    to the next: a resumed copy can never glue two sources together, and a name stuck on a share is not needed
-    again. Its second half proves, by the installation's `identity`, that the name is ours (`has_our_tag`).
+    The fingerprint is an id and a tag of 8 hexadecimal digits each. The id is a hash of the source file's
+    identity and `nonce`, which is new for every copy that starts from the beginning. So a resumed copy never
+    joins two sources, and a name that is stuck on a share is not reused. The tag is keyed with the
+    installation's `identity`: `has_our_tag` recognizes it.
     """
     folder, name = split_path(path)
     signature = file.signature
-    about = f"{file.route}\0{file.path}\0{signature.device}\0{signature.inode}\0{take}"
-    return _temporary(identity, folder, name, about)
+    hashed = f"{file.route}\0{file.path}\0{signature.device}\0{signature.inode}\0{nonce}"
+    return _temporary(identity, folder, name, hashed)
 
 
-def probe_path(identity: str, take: str) -> str:
-    """Where a destination's writability is tried: a temporary name of ours in its root."""
-    return _temporary(identity, "", PROBE, take)
+def probe_path(identity: str, nonce: str) -> str:
+    """Return the temporary name, in the destination's root, of the file that a write probe creates."""
+    return _temporary(identity, "", PROBE, nonce)
 
 
 def has_our_tag(identity: str, path: str) -> bool:
-    """Whether only this installation can have made up this temporary name, relative to the destination.
+    """Return whether this installation made this temporary name; `path` is relative to the destination.
 
-    A foreign name, even one of another installation, passes once in 2**32 times.
+    A foreign name, even of another installation, passes with a probability of 2**-32.
     """
     folder, name = split_path(path)
     found = _TEMPORARY.fullmatch(name)
-    return found is not None and found["proof"] == _proof(identity, folder, found["name"], found["mark"])
+    return found is not None and found["tag"] == _tag(identity, folder, found["name"], found["id"])
 
 
-def _temporary(identity: str, folder: str, name: str, about: str) -> str:
-    mark = xxhash.xxh64_hexdigest(about.encode("utf-8", "surrogateescape"))[:8]
+def _temporary(identity: str, folder: str, name: str, hashed: str) -> str:
+    temp_id = xxhash.xxh64_hexdigest(hashed.encode("utf-8", "surrogateescape"))[:8]
     name = shortened(name, NAME_MAX_BYTES - len("..0123456789abcdef.partial"))
-    return f"{folder}.{name}.{mark}{_proof(identity, folder, name, mark)}.partial"
+    return f"{folder}.{name}.{temp_id}{_tag(identity, folder, name, temp_id)}.partial"
 
 
-def _proof(identity: str, folder: str, name: str, mark: str) -> str:
-    about = f"{folder}\0{name}\0{mark}".encode("utf-8", "surrogateescape")
-    return hashlib.blake2b(about, digest_size=4, key=identity.encode()).hexdigest()
+def _tag(identity: str, folder: str, name: str, temp_id: str) -> str:
+    """Return a keyed hash (RFC 7693) over the temporary name, as 8 hexadecimal digits."""
+    tagged = f"{folder}\0{name}\0{temp_id}".encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(tagged, digest_size=4, key=identity.encode()).hexdigest()
 
 
 def conflict_path(path: str, number: int) -> str:
-    """The `number`-th choice for a taken name: clip.mxf, clip_1.mxf, clip_2.mxf ... (0: the name)."""
+    """Return the `number`-th name to try when a name is taken: clip.mxf, clip_1.mxf, clip_2.mxf ..."""
     if number == 0:
         return path
     folder, name = split_path(path)
@@ -93,18 +95,18 @@ def conflict_path(path: str, number: int) -> str:
         tail = f"_{number}"
         stem, room = name, NAME_MAX_BYTES - len(tail)
     short = shortened(stem, room)
-    if short + tail == name:  # a name that was shortened for this number before
+    if short + tail == name:  # the name itself is one that was shortened for this number
         short = short[:-1]
     return f"{folder}{short}{tail}"
 
 
 def compile_globs(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """A test whether a relative path matches any of the globs.
+    """Return a test whether a relative path matches any of the globs, with the rules of gitignore.
 
-    As in gitignore: a pattern without a slash is matched against the name at any depth, one with a slash
-    against the whole path; one that ends with a slash means all that is below such a folder. `*`, `?` and
-    sets `[...]` stop at slashes, `**` in place of a folder spans any number of them. Letter case is ignored,
-    because cameras write C0001.MXF and people write *.mxf.
+    A pattern without a slash matches the name at any depth, one with a slash the whole path. A pattern that
+    ends with a slash matches everything below such a folder. `*`, `?` and sets `[...]` stop at slashes; `**`
+    as a path element spans any number of folders. Letter case is ignored, because cameras write C0001.MXF
+    and people write *.mxf.
     """
     sources = [_regex(pattern) for pattern in patterns]
     if not sources:
@@ -139,7 +141,7 @@ def _next_part(pattern: str, at: int) -> tuple[str, int]:
 
 
 def _set(members: str, *, negated: bool) -> str:
-    """One character but a slash; a range from high to low is empty."""
+    """Translate a set: one character other than a slash; a range from high to low is empty."""
     ranges = [(low, high or low) for low, high in _RANGE.findall(members)]
     items = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in ranges if low <= high)
     if negated:
@@ -148,7 +150,7 @@ def _set(members: str, *, negated: bool) -> str:
 
 
 def file_filter(include: Iterable[str], exclude: Iterable[str]) -> Callable[[str], bool]:
-    """Whether a route wants the file with this relative path."""
+    """Return a test whether a route wants the file with this relative path."""
     include = tuple(include)
     wanted = compile_globs(include) if include else None
     unwanted = compile_globs(exclude)

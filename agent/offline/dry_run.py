@@ -15,7 +15,7 @@ EXAMINED_AT_ONCE = 200  # a close look takes a while, and between two of them th
 async def lines(config: Config) -> list[str]:
     """One line for each file that a route wants, and one for what cannot be read."""
     found: list[str] = []
-    async with WorkerPool.open(config.agent.claims_file) as workers:
+    async with WorkerPool.open(config.agent.partial_locks_file) as workers:
         for route in config.routes:
             try:
                 found += await _dry_run_route(route, workers)

@@ -31,7 +31,7 @@ def run(config: Config, since_at: float | None, route: str | None, tell: Tell) -
 async def _verify(config: Config, since_at: float | None, route: str | None, tell: Tell) -> VerifyReport:
     # The journal is a local file and nothing else runs on this loop: it is read without a thread.
     audit = VerifyReport()
-    async with WorkerPool.open(config.agent.claims_file) as workers:
+    async with WorkerPool.open(config.agent.partial_locks_file) as workers:
         with Deliveries.open(config.agent.state_dir, since_at, route) as deliveries:
             plans = {plan.destination: plan for plan in config.destinations()}
             mounts = deliveries.mount_points()

@@ -115,52 +115,33 @@ class Followed(CopyEnd):
 
 
 @frozen
-class ContentArrived(CopyEnd):
-    """The content is at the destination, verified to `level`; `digest` is its xxh3_128."""
-
-    digest: bytes
-    level: VerifyLevel
-
-
-@frozen
-class Copied(ContentArrived):
-    """It stands in the partial.
-
-    `resumed_bytes` were there from an earlier attempt; `patched_blocks` had been there with other content;
-    `repaired_blocks` arrived altered at first.
-    """
-
-    read_bytes: int
-    resumed_bytes: int
-    repaired_blocks: int
-    patched_blocks: int = 0
-
-
-@frozen
-class AlreadyPresent(ContentArrived):
-    """It stands at `name` already."""
-
-    name: str
-
-
-@frozen
-class PublishedWhole(ContentArrived):
-    """It has been published as a whole, at `name`; `already_present`: not by this request."""
-
-    name: str
-    already_present: bool
-
-
-@frozen
 class Published:
-    """The content stands at `name`; `already_present`: it was not this request that put it there.
+    """The content has this name; `already_present`: another request or somebody else put it there.
 
-    `level`: verified by reading it back there; None: it was not.
+    `level`: verified by reading it back under that name; None: it was not.
     """
 
     name: str
     already_present: bool
     level: VerifyLevel | None = None
+
+
+@frozen
+class Copied(CopyEnd):
+    """The content is at the destination, verified to `level`; `digest` is its xxh3_128.
+
+    `published`: it has its name already, since the content was there before or the destination takes such a
+    file only as a whole; None: it is in the partial. `resumed_bytes` were there from an earlier attempt,
+    `patched_blocks` had other content there, `repaired_blocks` arrived altered at first.
+    """
+
+    digest: bytes
+    level: VerifyLevel
+    read_bytes: int
+    resumed_bytes: int
+    repaired_blocks: int
+    patched_blocks: int = 0
+    published: Published | None = None
 
 
 VerifyVerdict = Literal["verified", "altered", "missing", "unreadable"]
@@ -177,21 +158,35 @@ class VerifyResult:
 
 @frozen
 class SourceRemoved:
-    """`kept_because` says why the source was left standing, None: it is gone."""
+    """`kept_because`: the reason why the source was kept; None: it is gone."""
 
     kept_because: str | None
 
 
 @frozen
 class NotBatchable:
-    """It is not as plain as the others of its request: nothing was done, carry it alone."""
+    """Nothing was done for this file: it needs a copy of its own."""
 
 
 @frozen
-class BatchResult:
-    """What became of each, in the order in which they were asked for."""
+class CopiedFiles:
+    """One result for each file of the request, in its order."""
 
-    results: tuple[Copied | NotBatchable | Published | SourceRemoved | Fault, ...]
+    results: tuple[Copied | NotBatchable | Fault, ...]
+
+
+@frozen
+class PublishedFiles:
+    """One result for each file of the request, in its order."""
+
+    results: tuple[Published | Fault, ...]
+
+
+@frozen
+class RemovedSources:
+    """One result for each file of the request, in its order."""
+
+    results: tuple[SourceRemoved | Fault, ...]
 
 
 @frozen
@@ -234,12 +229,10 @@ Reply = (
     | TrustedBlocks
     | Followed
     | Copied
-    | AlreadyPresent
-    | PublishedWhole
-    | Published
     | VerifyResult
-    | SourceRemoved
-    | BatchResult
+    | CopiedFiles
+    | PublishedFiles
+    | RemovedSources
     | SourceExists
     | OrphansFound
     | FolderResolved

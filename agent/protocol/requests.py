@@ -139,19 +139,36 @@ class FollowFile:
 
 
 @frozen
-class PublishFile:
-    """Give the verified partial its name without replacing anything. Streams Copying, ends with Published.
+class CopySmallFiles:
+    """Copy small files of one source whole into their partials at one destination. Ends with CopiedFiles.
 
-    `read_back`: that could not be done before, so it is done under the name.
+    No attempt was made for any of them before.
     """
 
-    destination: DestinationRef
+    files: tuple[CopyFile, ...]
+
+
+@frozen
+class PartialToPublish:
+    """A verified partial and the name that its file is to have.
+
+    `read_back`: verify the content under its name, since it could not be read back before.
+    """
+
     partial: str
     name: str
-    conflict: ConflictMode
     size_bytes: int
     digest: bytes
     read_back: bool = False
+
+
+@frozen
+class PublishFiles:
+    """Give each verified partial its name without replacing anything. Ends with PublishedFiles."""
+
+    destination: DestinationRef
+    conflict: ConflictMode
+    files: tuple[PartialToPublish, ...]
 
 
 @frozen
@@ -165,38 +182,21 @@ class VerifyFile:
 
 
 @frozen
-class RemoveSource:
-    """Delete, keep or archive the source if it is still what was delivered. Ends with SourceSettled."""
+class SourceToRemove:
+    """A source and the signature of what was delivered."""
 
-    source: str
     path: str
     signature: Signature
+
+
+@frozen
+class RemoveSources:
+    """Delete, keep or archive each source if it is still what was delivered. Ends with RemovedSources."""
+
+    source: str
     after: AfterMode
     archive: str | None
-
-
-@frozen
-class CopyBatchRequest:
-    """Copy and verify small files to one place, none of which was begun before. Ends with Outcomes.
-
-    Of each: Copied, Declined or a Fault.
-    """
-
-    requests: tuple[CopyFile, ...]
-
-
-@frozen
-class PublishBatchRequest:
-    """Publish them. Ends with Outcomes; of each: Published or a Fault."""
-
-    requests: tuple[PublishFile, ...]
-
-
-@frozen
-class RemoveBatchRequest:
-    """Let go of sources below one root. Ends with Outcomes; of each: SourceSettled or a Fault."""
-
-    requests: tuple[RemoveSource, ...]
+    files: tuple[SourceToRemove, ...]
 
 
 @frozen
@@ -244,12 +244,10 @@ Request = (
     | FindDestination
     | CopyFile
     | FollowFile
-    | PublishFile
+    | CopySmallFiles
+    | PublishFiles
+    | RemoveSources
     | VerifyFile
-    | RemoveSource
-    | CopyBatchRequest
-    | PublishBatchRequest
-    | RemoveBatchRequest
     | LookUpSource
     | DiscardPartial
     | FindOrphans

@@ -55,6 +55,7 @@ class RouteWiring:
     broadcaster: trio.MemorySendChannel[BroadcasterInbox]
     mounts: dict[str, str]
     _routes: dict[str, dict[str, Route]] = field(factory=dict, init=False)
+    _trackers: dict[str, trio.MemorySendChannel[TrackerInbox]] = field(factory=dict, init=False)
 
     def route_of(self, job: UploadJob) -> UploadRoute:
         return upload_route(job, self.config.uploads)
@@ -70,6 +71,7 @@ class RouteWiring:
 
     def remove_route(self, route: Route) -> None:
         del self._routes[route.destination][route.name]
+        self._trackers.pop(route.name).close()
 
     def start_destination(self, nursery: trio.Nursery, plan: DestinationPlan) -> ConnectDestination:
         """The pool of copies and the monitor of a destination."""
@@ -79,7 +81,9 @@ class RouteWiring:
         doubts_in, doubts_out = trio.open_memory_channel[ProbeNow](1)
         routes = self._routes.setdefault(place, {})
         inbox, facts = self.inbox, self.broadcaster
-        pool = copier_pool.CopierPool(plan, routes, self.journal, self.workers, inbox.clone(), facts.clone())
+        pool = copier_pool.CopierPool(
+            plan, routes, self._trackers, self.journal, self.workers, inbox.clone(), facts.clone()
+        )
         nursery.start_soon(copier_pool.run, lane_out, pool)
         reach = AvailabilityTracker(place, plan.marker is not None, plan.probe_s, self.mounts.get(place))
         nursery.start_soon(
@@ -94,6 +98,7 @@ class RouteWiring:
         """
         scans_in, scans_out = trio.open_memory_channel[TrackerInbox](0)
         watcher_in, watcher_out = trio.open_memory_channel[WatcherInbox](WATCHER_CAPACITY)
+        self._trackers[route.name] = scans_in.clone()
         inbox, facts = self.inbox, self.broadcaster
         rule = StabilityTracker(route)
         looks, orders = watcher_in.clone(), inbox.clone()

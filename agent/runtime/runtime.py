@@ -82,7 +82,7 @@ class Runtime:
 
         async with (
             JournalClient.open(config.agent.state_dir, tell) as ledger,
-            WorkerPool.open(config.agent.claims_file) as workers,
+            WorkerPool.open(config.agent.partial_locks_file) as workers,
         ):
             reloads_in, reloads_out = trio.open_memory_channel[Reload](1)
             view = StatusModel()

@@ -1,7 +1,10 @@
-"""Growth simulator: writes files the way recorders, encoders, copiers and network clients do.
+"""The growth simulator writes files the way recorders, encoders, copiers and network clients do.
 
-It is no part of the service. What is written is decided first, without touching anything: a form lays a
-container out as its writers leave it (`forms`), habits say how a writer behaves (`habits`), a manner is a
-known pair of both (`manners`), and a `Run` turns them into steps in the order of time. `Player` carries the
-steps out on a folder, and knows by itself what must stand there in the end, whatever has become of it since.
+It is no part of the service. The steps are planned first, without touching the file system:
+
+- `containers` lays out a container as its writers leave it, `WriterOptions` say how a writer behaves, and a
+  `Profile` is a known pair of both.
+- A `Run` turns them into steps in the order of time.
+- A `Player` performs the steps in a folder. It computes the expected content of each file from the steps
+  alone, so the result holds even if a file has been moved meanwhile.
 """

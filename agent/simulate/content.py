@@ -1,8 +1,8 @@
-"""What stands in a simulated file, described instead of held: 10 GB take no more memory than 10 KB.
+"""The content of a simulated file, described instead of held: 10 GB take no more memory than 10 KB.
 
-A content is a rope of pieces. Noise is reproducible at any offset: every 64 KiB are a slice of one tile of
-random bytes, chosen by seed and place and marked with both, so that no two are alike and none can stand in
-the wrong place unnoticed.
+A content is a rope of pieces. Noise is reproducible at any offset: each block of 64 KiB is a slice of one
+tile of random bytes. Seed and block number choose the slice and are written at its start. So no two blocks
+are equal, and a block at the wrong offset always shows.
 """
 
 from bisect import bisect_right
@@ -24,7 +24,7 @@ PACKET_BYTES = 188
 
 @frozen
 class Noise:
-    """`length` bytes of the endless noise that belongs to `seed`, from `start` on."""
+    """`length` bytes of the endless noise of `seed`, beginning at `start`."""
 
     seed: str
     start: int
@@ -42,7 +42,7 @@ class Noise:
 
 @frozen
 class Packets(Noise):
-    """Noise as a transport stream: ISO/IEC 13818-1 §2.4.3.2, packets of 188 bytes with a header of four."""
+    """Noise as a transport stream (ISO/IEC 13818-1 §2.4.3.2): packets of 188 bytes with a header of four."""
 
     def read(self) -> bytes:
         first = self.start // PACKET_BYTES
@@ -51,14 +51,14 @@ class Packets(Noise):
         packets = bytearray(Noise(self.seed, at, count * PACKET_BYTES).read())
         counters = bytes(0x10 | number & 0xF for number in range(first, first + count))
         header = (b"\x47" * count, b"\x01" * count, b"\x00" * count, counters)  # sync, PID 0x100, counter
-        for place, column in enumerate(header):
-            packets[place::PACKET_BYTES] = column
+        for offset, column in enumerate(header):
+            packets[offset::PACKET_BYTES] = column
         return bytes(packets[self.start - at :][: self.length])
 
 
 @frozen
 class Zeros:
-    """Zero bytes: a hole, or space that nobody has written yet."""
+    """Zero bytes: a hole, or allocated space that has not been written yet."""
 
     length: int
 
@@ -74,7 +74,7 @@ Piece = bytes | Noise | Zeros
 
 @frozen(eq=False)
 class Content:
-    """Pieces, one behind the other."""
+    """Pieces, one after the other."""
 
     pieces: tuple[Piece, ...]
     _ends: tuple[int, ...] = field(init=False, repr=False)
@@ -88,7 +88,7 @@ class Content:
         return self._ends[-1] if self._ends else 0
 
     def cut(self, start: int, end: int) -> "Content":
-        """The bytes from `start` up to `end`, both inside."""
+        """The bytes from `start` up to `end`, both within the content."""
         pieces = []
         at = bisect_right(self._ends, start)
         while start < end:
@@ -99,13 +99,16 @@ class Content:
         return Content(tuple(pieces))
 
     def patched(self, offset: int, other: "Content") -> "Content":
-        """With `other` at `offset`, which is not behind the end; it may reach beyond it."""
+        """A copy with `other` written at `offset`.
+
+        `offset` is at most the size; `other` may reach beyond the end.
+        """
         rest = min(self.size_bytes, offset + other.size_bytes)
         behind = self.cut(rest, self.size_bytes)
         return Content((*self.cut(0, offset).pieces, *other.pieces, *behind.pieces))
 
     def windows(self) -> Iterator[bytes]:
-        """All bytes, at most a mebibyte at a time."""
+        """All bytes, at most 1 MiB at a time."""
         for start in range(0, self.size_bytes, WINDOW_BYTES):
             yield self.cut(start, min(start + WINDOW_BYTES, self.size_bytes)).read()
 
@@ -121,16 +124,16 @@ class Content:
 
 @define
 class Rope:
-    """A content in the making, part after part."""
+    """Builds a content by appending pieces."""
 
-    at: int = 0
+    size_bytes: int = 0
     _pieces: list[Piece] = field(factory=list)
 
     def add(self, *pieces: Piece) -> int:
-        """Where the first of these begins."""
-        begin = self.at
+        """Append pieces; returns the offset of the first of them."""
+        begin = self.size_bytes
         self._pieces += pieces
-        self.at += sum(map(length_of, pieces))
+        self.size_bytes += sum(map(length_of, pieces))
         return begin
 
     def content(self) -> Content:

@@ -1,4 +1,4 @@
-"""What the folder holds after the steps so far, without looking at it."""
+"""The expected content of the folder after the steps so far, computed without reading it."""
 
 from bisect import bisect_right
 
@@ -10,7 +10,7 @@ from agent.simulate.steps import Allocate, Create, Remove, Rename, Truncate, Wri
 
 @define
 class _Image:
-    """One file that changes: pieces, and where each begins."""
+    """One changing file: its pieces, and the offset of each."""
 
     size_bytes: int = 0
     _starts: list[int] = field(factory=list)
@@ -51,14 +51,14 @@ class _Image:
         self.size_bytes += length_of(piece)
 
     def _clear(self, start: int, end: int) -> int:
-        """Take out what stands from `start` up to `end`; the place in the lists where it stood."""
+        """Remove the pieces from `start` up to `end`; returns their index in the lists."""
         first = self._split(start)
         last = self._split(end)
         del self._starts[first:last], self._pieces[first:last]
         return first
 
     def _split(self, at: int) -> int:
-        """Let a piece begin at `at`; its place in the lists."""
+        """Split so that a piece begins at `at`; returns its index in the lists."""
         if at >= self.size_bytes:
             return len(self._starts)
         index = bisect_right(self._starts, at) - 1
@@ -74,16 +74,16 @@ class _Image:
 
 
 def _joined(last: Piece, piece: Piece) -> Noise | None:
-    """One piece of both, where noise goes on: thousands of writes need no thousands of pieces."""
+    """Both as one piece if the noise continues: thousands of writes then need only one piece."""
     if not isinstance(last, Noise) or not isinstance(piece, Noise) or type(last) is not type(piece):
         return None
-    goes_on = (last.seed, last.start + last.length) == (piece.seed, piece.start)
-    return last.cut(0, last.length + piece.length) if goes_on else None
+    continues = (last.seed, last.start + last.length) == (piece.seed, piece.start)
+    return last.cut(0, last.length + piece.length) if continues else None
 
 
 @define
 class ExpectedState:
-    """The files that the steps made, by path."""
+    """The files that the steps have made, by path."""
 
     _images: dict[str, _Image] = field(factory=dict)
 

@@ -1,4 +1,4 @@
-"""Recordings by the real ffmpeg, at the speed of real time: not deterministic, but the genuine article."""
+"""Recordings by the real ffmpeg in real time: playable files, but not the same bytes in every run."""
 
 import contextlib
 import hashlib
@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 
 from attrs import define, field, frozen
 
-from agent.simulate.journal import Line, stamp
+from agent.simulate.step_log import Line, stamp
 
 PREFIX = "ffmpeg:"
 _PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25")
 _SOUND = ("-f", "lavfi", "-i", "anoisesrc=sample_rate=48000")
-_LOOK_S = 0.05
+_POLL_S = 0.05
 _GRACE_S = 5.0
 
 
@@ -47,13 +47,13 @@ CONTAINERS = {
 }
 
 
-class RecordingFailed(Exception):  # noqa: N818  an answer, for people
-    """ffmpeg is missing, or gave up; says why and what to do."""
+class RecordingFailed(Exception):  # noqa: N818  an answer for the user
+    """ffmpeg is missing or failed; the text says why and what to do."""
 
 
 @frozen
-class Take:
-    """One recording: a path relative to the folder, when it begins, and how long it lasts."""
+class PlannedRecording:
+    """One recording: path relative to the folder, start and duration."""
 
     path: str
     start_s: float
@@ -62,28 +62,28 @@ class Take:
 
 @define
 class _Running:
-    take: Take
+    recording: PlannedRecording
     process: "subprocess.Popen[bytes]"
     fd: int | None = None
 
 
 @define
-class Recorders:
-    """Records several takes, each by a process of its own; `tell` hears of each beginning and each end."""
+class FfmpegRecorder:
+    """Makes recordings, each with its own ffmpeg process. Calls `report` when one starts and when it ends."""
 
     folder: str
     container: str
     rate_bytes_s: int
-    tell: Callable[[Line], None]
+    report: Callable[[Line], None]
     paced: bool = True
     _running: list[_Running] = field(factory=list, init=False)
 
-    def record(self, takes: list[Take]) -> None:
-        """To the end of the last; however this ends, no process stays.
+    def record(self, recordings: list[PlannedRecording]) -> None:
+        """Make all recordings; no process is left running however this ends.
 
         Raises:
-            Failed: there is no ffmpeg, or it gave up.
-            OSError: what the file system says.
+            RecordingFailed: ffmpeg is missing or failed.
+            OSError: the file system's error.
         """
         program = shutil.which("ffmpeg")
         if program is None:
@@ -91,25 +91,25 @@ class Recorders:
                 f"ffmpeg is not installed, and {PREFIX}{self.container} needs it: install it,"
                 " or choose one of the simulator's own containers, which need nothing"
             )
-        waiting, begin_s = sorted(takes, key=lambda take: take.start_s), time.monotonic()
+        waiting, begin_s = sorted(recordings, key=lambda recording: recording.start_s), time.monotonic()
         try:
             while waiting or self._running:
                 while waiting and time.monotonic() >= begin_s + waiting[0].start_s:
                     self._start(program, waiting.pop(0))
-                self._look()
-                time.sleep(_LOOK_S)
+                self._check()
+                time.sleep(_POLL_S)
         finally:
             self._stop()
 
-    def _start(self, program: str, take: Take) -> None:
-        target = os.path.join(self.folder, take.path)
+    def _start(self, program: str, recording: PlannedRecording) -> None:
+        target = os.path.join(self.folder, recording.path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        command = [program, *self._arguments(take.duration_s), f"file:{target}"]
-        process = subprocess.Popen(  # noqa: S603  our own words and a path
+        command = [program, *self._arguments(recording.duration_s), f"file:{target}"]
+        process = subprocess.Popen(  # noqa: S603  our own arguments and a path
             command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
-        self._running.append(_Running(take, process))
-        self.tell({"time": stamp(datetime.now(UTC)), "op": "create", "path": take.path})
+        self._running.append(_Running(recording, process))
+        self.report({"time": stamp(datetime.now(UTC)), "op": "create", "path": recording.path})
 
     def _arguments(self, duration_s: float) -> list[str]:
         made = CONTAINERS[self.container]
@@ -119,30 +119,32 @@ class Recorders:
         rate = ("-b:v", str(self.rate_bytes_s * 8)) if made.has_picture else ()
         return ["-nostdin", "-loglevel", "error", *picture, *pace, *_SOUND, *limits, *made.arguments, *rate]
 
-    def _look(self) -> None:
-        """Hold on to each file, for whoever watches the folder may take it away the moment it is closed."""
+    def _check(self) -> None:
+        """Open each file early: the agent may move it away as soon as ffmpeg has closed it."""
         for running in self._running.copy():
             ended = running.process.poll() is not None
             if running.fd is None:
                 with contextlib.suppress(FileNotFoundError):
-                    running.fd = os.open(os.path.join(self.folder, running.take.path), os.O_RDONLY)
+                    running.fd = os.open(os.path.join(self.folder, running.recording.path), os.O_RDONLY)
             if ended:
                 self._running.remove(running)
                 self._end(running)
 
     def _end(self, running: _Running) -> None:
-        _, said = running.process.communicate()
+        _, stderr = running.process.communicate()
         if running.fd is None or running.process.returncode:
             if running.fd is not None:
                 os.close(running.fd)
-            reason = said.decode(errors="replace").strip().rpartition("\n")[2] or "it wrote no file"
-            raise RecordingFailed(f"ffmpeg gave up on {running.take.path}: {reason}")
+            reason = stderr.decode(errors="replace").strip().rpartition("\n")[2] or "it wrote no file"
+            raise RecordingFailed(f"ffmpeg failed on {running.recording.path}: {reason}")
         closed = stamp(datetime.now(UTC))
         with os.fdopen(running.fd, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = os.fstat(file.fileno()).st_size
-        self.tell({"time": closed, "op": "close", "path": running.take.path})
-        self.tell({"time": closed, "op": "result", "path": running.take.path, "size": size, "sha256": digest})
+        self.report({"time": closed, "op": "close", "path": running.recording.path})
+        self.report(
+            {"time": closed, "op": "result", "path": running.recording.path, "size": size, "sha256": digest}
+        )
 
     def _stop(self) -> None:
         for running in self._running:

@@ -1,4 +1,4 @@
-"""Carries steps out on a folder, at their time or as fast as it can. Blocking."""
+"""Performs steps in a folder, at their time or as fast as possible. Blocking."""
 
 import ctypes
 import errno
@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from attrs import define, field
 
-from agent.fs.libc import function, with_path
+from agent.fs.syscalls import c_function, with_path
 from agent.simulate.content import Content
 from agent.simulate.expected_state import ExpectedState
 from agent.simulate.steps import (
@@ -28,11 +28,11 @@ from agent.simulate.steps import (
 )
 
 _KEEP_SIZE = 1  # linux/falloc.h
-_fallocate = function("fallocate", ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_fallocate = c_function("fallocate", ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
 @define
-class _Held:
+class _OpenFile:
     """A file that is open for writing."""
 
     fd: int
@@ -69,30 +69,33 @@ class _Held:
 
 @define
 class Player:
-    """`tell` hears of each step once it is done. Existing files are never written to."""
+    """Calls `on_step` after each step. Never writes to an existing file.
+
+    `paced`: each step waits for its time; else as fast as possible.
+    """
 
     folder: str
-    tell: Callable[[WriteStep], None]
+    on_step: Callable[[WriteStep], None]
     paced: bool = True
-    _held: dict[str, _Held] = field(factory=dict, init=False)
-    _replica: ExpectedState = field(factory=ExpectedState, init=False)
+    _open_files: dict[str, _OpenFile] = field(factory=dict, init=False)
+    _expected: ExpectedState = field(factory=ExpectedState, init=False)
 
     def check_free(self, paths: Iterable[str]) -> None:
-        """Whether files can be made under these names.
+        """Check that no file has one of these names.
 
         Raises:
-            FileExistsError: one is taken.
+            FileExistsError: one exists.
         """
         for path in map(self._real, paths):
             if os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
 
     def play(self, steps: Iterable[WriteStep]) -> None:
-        """To the end; what is open is closed however it ends.
+        """Perform all steps; open files are closed however this ends.
 
         Raises:
-            FileExistsError: a name is taken.
-            OSError: what the file system says, with the path.
+            FileExistsError: the name of a new file exists.
+            OSError: the file system's error, with the path.
         """
         begin_s = time.monotonic()
         try:
@@ -100,20 +103,20 @@ class Player:
                 if self.paced:
                     time.sleep(max(0.0, begin_s + step.at_s - time.monotonic()))
                 with with_path(self._real(step.to if isinstance(step, Rename) else step.path)):
-                    self._do(step)
-                self._replica.apply(step)
-                self.tell(step)
+                    self._apply(step)
+                self._expected.apply(step)
+                self.on_step(step)
         finally:
-            for held in self._held.values():
+            for file in self._open_files.values():
                 with suppress(OSError):
-                    held.close()
-            self._held.clear()
+                    file.close()
+            self._open_files.clear()
 
-    def standing(self) -> dict[str, Content]:
-        """What has been made so far, by path, as it was written; whatever became of it since."""
-        return self._replica.contents()
+    def expected_contents(self) -> dict[str, Content]:
+        """The expected content by path, computed from the steps: the files may have been moved since."""
+        return self._expected.contents()
 
-    def _do(self, step: WriteStep) -> None:
+    def _apply(self, step: WriteStep) -> None:
         match step:
             case Create():
                 os.makedirs(os.path.dirname(self._real(step.path)), exist_ok=True)
@@ -121,32 +124,32 @@ class Player:
             case Open():
                 self._open(step.path, 0)
             case Close():
-                self._held.pop(step.path).close()
+                self._open_files.pop(step.path).close()
             case Rename():
                 self._rename(step)
             case Remove():
                 os.unlink(self._real(step.path))
             case Stamp():
                 then_ns = time.time_ns() - round(step.age_s * 1e9)
-                os.utime(self._held[step.path].fd, ns=(then_ns, then_ns))
+                os.utime(self._open_files[step.path].fd, ns=(then_ns, then_ns))
             case _:
                 self._change(step)
 
     def _change(self, step: WriteStep) -> None:
-        held = self._held[step.path]
+        file = self._open_files[step.path]
         match step:
             case Write():
-                held.write(step)
+                file.write(step)
             case Allocate():
-                held.allocate(step)
+                file.allocate(step)
             case Truncate():
-                os.ftruncate(held.fd, step.length)
+                os.ftruncate(file.fd, step.length)
             case Sync():
-                held.sync()
+                file.sync()
 
-    def _open(self, path: str, how: int) -> None:
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | how
-        self._held[path] = _Held(os.open(self._real(path), flags, 0o644))
+    def _open(self, path: str, extra_flags: int) -> None:
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | extra_flags
+        self._open_files[path] = _OpenFile(os.open(self._real(path), flags, 0o644))
 
     def _rename(self, step: Rename) -> None:
         if not step.replacing:

@@ -1,4 +1,4 @@
-"""The manners: writers as they are met in the field, each a container and a set of habits."""
+"""Profiles: writers as they are found in the field, each a container and a set of options."""
 
 from attrs import field, frozen
 
@@ -8,12 +8,12 @@ from agent.simulate.options import WriterOptions
 
 @frozen
 class Profile:
-    """`models` says in one line which real writers behave so."""
+    """`models` names, in one line, the real writers that behave this way."""
 
     name: str
     models: str
     container: str
-    habits: WriterOptions = field(factory=WriterOptions)
+    options: WriterOptions = field(factory=WriterOptions)
 
 
 _COPY = WriterOptions(copies=True)
@@ -189,7 +189,7 @@ COPIES = (
 ODD = (
     Profile(
         "stall",
-        "a recorder that stands still for 8 s twice (SIGSTOP, full buffer), file open",
+        "a recorder that stalls for 8 s twice (SIGSTOP, full buffer), file open",
         "mxf-op1a",
         WriterOptions(pause_at=(0.3, 0.7)),
     ),
@@ -210,7 +210,7 @@ ODD = (
     ),
     Profile(
         "shrink",
-        "an aborted recorder: cut to a quarter, another take goes on from there",
+        "an aborted recorder: cut to a quarter, then continued with other bytes",
         "raw",
         WriterOptions(shrink_at=0.6),
     ),
@@ -223,7 +223,7 @@ ODD = (
     ),
     Profile(
         "hole",
-        "a lost range: complete to the eye, a hole in the middle",
+        "a lost range: looks complete, a hole in the middle",
         "mp4-faststart",
         WriterOptions(copies=True, hole_at=0.5),
     ),
@@ -283,4 +283,4 @@ ODD = (
     ),
 )
 
-PROFILES = {manner.name: manner for manner in (*RECORDERS, *COPIES, *ODD)}
+PROFILES = {profile.name: profile for profile in (*RECORDERS, *COPIES, *ODD)}

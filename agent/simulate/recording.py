@@ -1,4 +1,7 @@
-"""A recording: what a writer appends, and what it then overwrites. The forms make them."""
+"""A recording: the stream that a writer appends, and the edits that overwrite parts of it.
+
+`containers` makes them.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +14,7 @@ _LEAST_TAIL_BYTES = 1024
 
 
 class TooSmall(Exception):  # noqa: N818  an answer to the size asked for
-    """The form does not fit into the size; `least_bytes` does."""
+    """The container needs at least `least_bytes`."""
 
     def __init__(self, least_bytes: int) -> None:
         super().__init__(least_bytes)
@@ -19,7 +22,7 @@ class TooSmall(Exception):  # noqa: N818  an answer to the size asked for
 
 
 class TooLarge(Exception):  # noqa: N818  likewise
-    """The form cannot hold so much; `most_bytes` it can."""
+    """The container holds at most `most_bytes`."""
 
     def __init__(self, most_bytes: int) -> None:
         super().__init__(most_bytes)
@@ -27,10 +30,10 @@ class TooLarge(Exception):  # noqa: N818  likewise
 
 
 @frozen
-class Material:
-    """What a form is made of: whose noise, how large the file becomes, how fast it is recorded.
+class RecordingSpec:
+    """The recording asked for: seed of its noise, size of the file, rate of the recorder.
 
-    `period_s` and `tail_bytes` stand for the form's own when they are not 0.
+    `period_s` and `tail_bytes` replace the container's own values unless they are 0.
     """
 
     seed: str
@@ -40,19 +43,19 @@ class Material:
     tail_bytes: int = 0
 
     def period_bytes(self, own_s: float) -> int:
-        """What is recorded in a period; less in a short file, so that it shows three periods at least."""
+        """Bytes recorded in one period; fewer in a short file, so that it has at least three periods."""
         period_s = self.period_s or own_s
         return max(_LEAST_PERIOD_BYTES, min(round(period_s * self.rate_bytes_s), self.size_bytes // 4))
 
-    def tail(self, own_bytes: int) -> int:
-        """How long what is appended at close is.: a kilobyte at least."""
+    def index_bytes(self, own_bytes: int) -> int:
+        """Size of the index that is appended at close: 1 KiB at least."""
         return max(self.tail_bytes, _LEAST_TAIL_BYTES) if self.tail_bytes else own_bytes
 
-    def room(self, overhead_bytes: int) -> int:
-        """What is left for sound and picture.
+    def media_bytes(self, overhead_bytes: int) -> int:
+        """Bytes left for sound and picture.
 
         Raises:
-            TooSmall: less than a kilobyte.
+            TooSmall: less than 1 KiB is left.
         """
         least = overhead_bytes + 1024
         if self.size_bytes < least:
@@ -62,7 +65,7 @@ class Material:
 
 @frozen
 class Edit:
-    """Once `after` bytes have been appended, `content` is put at `offset`, inside the file or at its end."""
+    """After `after` appended bytes, `content` is written at `offset`, which is at most the size."""
 
     after: int
     offset: int
@@ -75,14 +78,14 @@ def _in_order(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
 
 @frozen
 class Recording:
-    """`stream` as it is appended; `edits` in the order they are made; `head_bytes` are written at once."""
+    """`stream` is appended, `edits` are made in order; the first `head_bytes` are written in one write."""
 
     stream: Content
     edits: tuple[Edit, ...] = field(default=(), converter=_in_order)
     head_bytes: int = 0
 
     def finished(self) -> Content:
-        """The file once the writer has closed it. What an edit put ahead of the tail was overwritten."""
+        """The file after its close. The stream overwrites an edit made ahead of the tail."""
         content = self.stream
         for edit in self.edits:
             end = edit.offset + edit.content.size_bytes
@@ -96,11 +99,11 @@ class Recording:
         return content
 
 
-ContainerWriter = Callable[[Material], Recording]
+ContainerWriter = Callable[[RecordingSpec], Recording]
 
 
 def shares(total: int, each: int) -> Iterator[int]:
-    """Parts of `each` bytes that sum up to `total`; the last is larger by what is left over."""
+    """Parts of `each` bytes that sum up to `total`; the last part takes the remainder."""
     count = max(1, total // each)
     for _ in range(count - 1):
         yield each

@@ -1,4 +1,4 @@
-"""A run: so many files in one manner, their names, and all their steps in the order of time."""
+"""A run: several files of one profile, their names, and all their steps in the order of time."""
 
 import heapq
 import posixpath
@@ -9,14 +9,14 @@ from typing import Any
 from attrs import evolve, frozen
 
 from agent.config.units import format_size
-from agent.simulate.containers import FORMS, suffix
+from agent.simulate.containers import CONTAINERS, suffix
 from agent.simulate.content import literal
 from agent.simulate.options import IncompatibleOptions, WriterOptions, check
 from agent.simulate.overwrites import patched
 from agent.simulate.profiles import PROFILES
-from agent.simulate.recording import Material, Recording, TooLarge, TooSmall
+from agent.simulate.recording import Recording, RecordingSpec, TooLarge, TooSmall
 from agent.simulate.steps import WriteStep
-from agent.simulate.writer_plan import WriterJob
+from agent.simulate.writer_plan import SimulatedFile
 from agent.simulate.writing import steps
 
 _SIDECAR = b'<?xml version="1.0" encoding="UTF-8"?>\n<NonRealTimeMeta><Clip name="%s"/></NonRealTimeMeta>\n'
@@ -24,13 +24,13 @@ _SIDECAR = b'<?xml version="1.0" encoding="UTF-8"?>\n<NonRealTimeMeta><Clip name
 
 @frozen
 class Run:
-    """What is asked for; the same run has the same steps, byte for byte.
+    """The same run always has the same steps and the same bytes.
 
-    `name` may begin with folders; `every_s` lies between the beginnings of two files (0: all at once).
+    `name` may begin with folders. `every_s` is the time between the starts of two files (0: all at once).
     """
 
     container: str
-    habits: WriterOptions
+    options: WriterOptions
     name: str = "clip"
     size_bytes: int = 200_000_000
     rate_bytes_s: int = 20_000_000
@@ -39,54 +39,54 @@ class Run:
     seed: int = 1
 
     @classmethod
-    def of(cls, manner: str, **details: Any) -> "Run":  # noqa: ANN401  whatever a run has
-        """A run of a manner by its name, as the field knows it unless `details` say otherwise."""
-        known = PROFILES[manner]
-        return evolve(cls(known.container, known.habits), **details)
+    def from_profile(cls, profile: str, **details: Any) -> "Run":  # noqa: ANN401  any field of a run
+        """A run of the profile with this name; `details` replace fields of the run."""
+        known = PROFILES[profile]
+        return evolve(cls(known.container, known.options), **details)
 
-    def jobs(self) -> Iterator[WriterJob]:
-        """One for each file.
+    def files(self) -> Iterator[SimulatedFile]:
+        """The files to write.
 
         Raises:
-            Unfitting: the container cannot be made so, or the habits do not go together.
+            IncompatibleOptions: the container cannot have this size, or the options contradict each other.
         """
-        check(self.habits, self.container)
+        check(self.options, self.container)
         for number in range(1, self.count + 1):
-            yield from self._take(number)
+            yield from self._group(number)
 
     def steps(self) -> Iterator[WriteStep]:
-        """Everything that happens to the folder.
+        """All steps of all files, in the order of time.
 
         Raises:
-            Unfitting: as `jobs`, before the first step.
+            IncompatibleOptions: as `files`, before the first step.
         """
-        return in_order(list(self.jobs()))
+        return in_order(list(self.files()))
 
     def stem(self, number: int) -> str:
-        """The name of a file without what members and container add; numbered when there are several."""
+        """A file's name without member and suffix; numbered when there are several files."""
         return self.name if self.count == 1 else f"{self.name}-{number:04}"
 
-    def _take(self, number: int) -> Iterator[WriterJob]:
+    def _group(self, number: int) -> Iterator[SimulatedFile]:
         stem = self.stem(number)
         start_s = (number - 1) * self.every_s
-        jobs = []
-        for place, member in enumerate(self.habits.members):
-            habits = evolve(self.habits, hold_s=self.habits.hold_s + place * self.habits.skew_s)
+        files = []
+        for position, member in enumerate(self.options.members):
+            options = evolve(self.options, hold_s=self.options.hold_s + position * self.options.skew_s)
             path = f"{stem}{member}.{suffix(self.container)}"
-            jobs.append(self._job(path, f"{self.seed}/{number}{member}", start_s, habits))
-        yield from jobs
-        if self.habits.sidecar:
-            yield self._sidecar(stem, jobs[-1])
+            files.append(self._file(path, f"{self.seed}/{number}{member}", start_s, options))
+        yield from files
+        if self.options.sidecar:
+            yield self._sidecar(stem, files[-1])
 
-    def _job(self, path: str, seed: str, start_s: float, habits: WriterOptions) -> WriterJob:
-        first = self._recording(seed, habits)
-        second = self._recording(f"{seed}/retake", habits) if habits.retakes else first
-        return WriterJob(path, seed, start_s, self.rate_bytes_s, first, second, habits)
+    def _file(self, path: str, seed: str, start_s: float, options: WriterOptions) -> SimulatedFile:
+        first = self._recording(seed, options)
+        second = self._recording(f"{seed}/retake", options) if options.has_second_recording else first
+        return SimulatedFile(path, seed, start_s, self.rate_bytes_s, first, second, options)
 
-    def _recording(self, seed: str, habits: WriterOptions) -> Recording:
-        material = Material(seed, self.size_bytes, self.rate_bytes_s, habits.period_s, habits.tail_bytes)
+    def _recording(self, seed: str, options: WriterOptions) -> Recording:
+        spec = RecordingSpec(seed, self.size_bytes, self.rate_bytes_s, options.period_s, options.tail_bytes)
         try:
-            recording = FORMS[self.container](material)
+            recording = CONTAINERS[self.container](spec)
         except TooSmall as error:
             least = format_size(-(-error.least_bytes // 1000) * 1000)
             raise IncompatibleOptions(f"{self.container} needs {least} at least: raise --size") from None
@@ -94,21 +94,21 @@ class Run:
             raise IncompatibleOptions(
                 f"{self.container} holds {error.most_bytes} bytes at most: lower --size"
             ) from None
-        if habits.copies:
+        if options.copies:
             recording = Recording(recording.finished())
-        return patched(recording, habits, material) if habits.patches else recording
+        return patched(recording, options, spec) if options.patches else recording
 
-    def _sidecar(self, stem: str, last: WriterJob) -> WriterJob:
-        """Written when the last member has been closed."""
+    def _sidecar(self, stem: str, last: SimulatedFile) -> SimulatedFile:
+        """The sidecar is written when the last member has been closed."""
         folder, name = posixpath.split(stem)
-        end_s = deque(steps(last), maxlen=1)[0].at_s + self.habits.skew_s
-        path = posixpath.join(folder, self.habits.sidecar.replace("{stem}", name))
+        end_s = deque(steps(last), maxlen=1)[0].at_s + self.options.skew_s
+        path = posixpath.join(folder, self.options.sidecar.replace("{stem}", name))
         recording = Recording(literal(_SIDECAR % name.encode("utf-8", "surrogateescape")))
-        return WriterJob(
+        return SimulatedFile(
             path, f"{last.seed}/sidecar", end_s, self.rate_bytes_s, recording, recording, WriterOptions()
         )
 
 
-def in_order(jobs: Iterable[WriterJob]) -> Iterator[WriteStep]:
-    """The steps of all of them, in the order of time."""
-    return heapq.merge(*map(steps, jobs), key=lambda step: step.at_s)
+def in_order(files: Iterable[SimulatedFile]) -> Iterator[WriteStep]:
+    """The steps of all files, in the order of time."""
+    return heapq.merge(*map(steps, files), key=lambda step: step.at_s)

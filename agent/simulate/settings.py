@@ -1,4 +1,4 @@
-"""Habits as people write them: "pause-at=50%", "hold=30s", "write=1MiB"."""
+"""Writer options as text: "pause-at=50%", "hold=30s", "write=1MiB"."""
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
@@ -13,15 +13,15 @@ _HINTS = get_type_hints(WriterOptions)
 _YES_NO = {"yes": True, "no": False}
 
 
-class BadSetting(ValueError):  # noqa: N818  an answer, for people
-    """A setting that does not exist, or a value it cannot have."""
+class BadSetting(ValueError):  # noqa: N818  an answer for the user
+    """An unknown setting, or a value that it cannot have."""
 
 
-def with_settings(habits: WriterOptions, settings: Iterable[str]) -> WriterOptions:
-    """The habits with "name=value" applied, one after the other.
+def with_settings(options: WriterOptions, settings: Iterable[str]) -> WriterOptions:
+    """The options after applying each "name=value" in order.
 
     Raises:
-        BadSetting: names the setting, the reason, and the nearest that exists.
+        BadSetting: names the setting, the reason, and the nearest known setting.
     """
     known = {spelled(attribute): attribute for attribute in fields(WriterOptions)}
     changes: dict[str, Any] = {}
@@ -37,13 +37,13 @@ def with_settings(habits: WriterOptions, settings: Iterable[str]) -> WriterOptio
             changes[known[name].name] = _parse(known[name].name, text)
         except ValueError as error:
             raise BadSetting(f"setting {name!r}: {error}") from None
-    return evolve(habits, **changes)
+    return evolve(options, **changes)
 
 
 def described() -> Iterator[tuple[str, str, str]]:
-    """Name, default and meaning of every setting."""
+    """Name, default and help of every setting."""
     for attribute in fields(WriterOptions):
-        yield spelled(attribute), _told(attribute.name, attribute.default), attribute.metadata["help"]
+        yield spelled(attribute), _format(attribute.name, attribute.default), attribute.metadata["help"]
 
 
 def spelled(attribute: "Attribute[Any]") -> str:
@@ -101,7 +101,7 @@ def _choice(words: dict[str, Any]) -> Callable[[str], object]:
     return chosen
 
 
-def _told(name: str, value: object) -> str:
+def _format(name: str, value: object) -> str:
     match value:
         case None:
             return "never"

@@ -1,4 +1,4 @@
-"""What a simulated writer does to a folder, one operation after the other, each at its time.
+"""The steps of a simulated writer: one file operation each, at its time.
 
 `at_s` counts from the start of the run. Paths are relative to the folder. Offsets and lengths are bytes.
 """
@@ -30,7 +30,7 @@ class Open(WriteStep):
 
 @frozen
 class Write(WriteStep):
-    """Put bytes at an offset; `mapped`: through a shared memory mapping of the file."""
+    """Write bytes at an offset; `mapped`: through a shared memory mapping of the file."""
 
     offset: int
     content: Content
@@ -39,7 +39,7 @@ class Write(WriteStep):
 
 @frozen
 class Allocate(WriteStep):
-    """Make room: the size at once, with storage (`fallocate`) or without (`truncate`), or storage alone."""
+    """Allocate size and storage (`fallocate`), size alone (`truncate`) or storage alone (`keep-size`)."""
 
     length: int
     way: Allocation
@@ -54,26 +54,26 @@ class Truncate(WriteStep):
 
 @frozen
 class Sync(WriteStep):
-    """Bring the file to stable storage."""
+    """Flush the file to stable storage (fsync)."""
 
 
 @frozen
 class Stamp(WriteStep):
-    """Set the times of the file to what they were `age_s` ago."""
+    """Set the file's times to `age_s` before now."""
 
     age_s: float
 
 
 @frozen
 class Close(WriteStep):
-    """Let go of the file; `crashed`: because the writer died."""
+    """Close the file; `crashed`: because the writer died."""
 
     crashed: bool = False
 
 
 @frozen
 class Rename(WriteStep):
-    """Give the file another name, and replace what has it if `replacing`."""
+    """Rename the file to `to`; `replacing`: over an existing file."""
 
     to: str
     replacing: bool = False
@@ -81,4 +81,4 @@ class Rename(WriteStep):
 
 @frozen
 class Remove(WriteStep):
-    """Take the name away."""
+    """Delete the file."""

@@ -1,6 +1,6 @@
-"""What runs inside a worker process: read a request, call the stores, stream the replies.
+"""What runs inside a worker process: read a request, work on the storage, stream the replies.
 
-Its one argument is the local file of claims (`agent.worker.destinations.partial_locks`).
+Its one argument is the local file of partial locks (`agent.worker.destinations.partial_locks`).
 
 Frames on both pipes: a 4-byte big-endian length, then a pickle (trusted: both ends are ours). From the
 worker: (is it the last reply, the reply or Fault). A thread owns standard input, so that the worker ends with
@@ -22,25 +22,26 @@ from typing import BinaryIO, assert_never
 from attrs import define, field
 
 from agent.fs import platform
-from agent.fs.platform import Publisher
+from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind
 from agent.protocol.replies import (
-    BatchResult,
     Blocked,
+    CopiedFiles,
     Finished,
     Heartbeat,
     OrphansFound,
     PathsChanged,
+    PublishedFiles,
+    RemovedSources,
     Reply,
     ScanBatch,
     ScanEnd,
     SourceExists,
-    SourceRemoved,
     Started,
 )
 from agent.protocol.requests import (
-    CopyBatchRequest,
     CopyFile,
+    CopySmallFiles,
     DestinationRef,
     DiscardPartial,
     ExamineSource,
@@ -51,37 +52,33 @@ from agent.protocol.requests import (
     LookUpSource,
     PrepareSource,
     ProbeDestination,
-    PublishBatchRequest,
-    PublishFile,
-    RemoveBatchRequest,
-    RemoveSource,
+    PublishFiles,
+    RemoveSources,
     Request,
     ResolveFolder,
     SourceFolder,
     VerifyFile,
     WatchSource,
 )
-from agent.worker.copy.batch import copy_batch, publish_batch, remove_batch
+from agent.worker.copy.batch import copy_small_files
 from agent.worker.copy.copy_file import copy_file
 from agent.worker.copy.io_side import IoSideTracker
-from agent.worker.copy.publish import publish_file
+from agent.worker.copy.publish import publish_files
 from agent.worker.copy.tail import follow_file
 from agent.worker.copy.verify import verify_file
 from agent.worker.destinations import factory
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
 from agent.worker.source import source_file
-from agent.worker.source.events import SourceEvents
-from agent.worker.source.examine import examine
-from agent.worker.source.remove import remove_source
-from agent.worker.source.scan import SourceListing, free_bytes, prepare, resolve_allowed_folder, wait_for
+from agent.worker.source.events import watch_source
+from agent.worker.source.remove import remove_sources
+from agent.worker.source.scan import examine, list_files
+from agent.worker.source.source_folder import free_bytes, prepare, resolve_allowed_folder, wait_for
 
 HEADER = struct.Struct(">I")
-SCAN_BATCH_FILES = (
-    500  # entries in a reply: a long listing shows that it is alive, and is dealt with in parts
-)
-BLOCKED_AFTER_S = 0.2  # after as long a silence a copy says whom it waits for
-HEARTBEAT_S = 0.25  # as often it is said that bytes move
+SCAN_BATCH_FILES = 500  # a long listing comes in parts, so that each shows that the worker is alive
+BLOCKED_AFTER_S = 0.2  # after such a silence a copy reports the side that it waits for
+HEARTBEAT_S = 0.25
 
 
 def read_frame(stream: BinaryIO) -> object | None:
@@ -110,7 +107,7 @@ class WorkerServer:
     _partial_locks: PartialLocks
     _publisher: Publisher = field(factory=Publisher)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
-    _copy: IoSideTracker | None = field(default=None, init=False)
+    _io_side: IoSideTracker | None = field(default=None, init=False)
     _sent_s: float = field(default=0.0, init=False)
 
     def serve(self, request: Request) -> None:
@@ -126,25 +123,25 @@ class WorkerServer:
         self._send(reply, is_last=False)
 
     def heartbeat(self) -> None:
-        """Bytes are on their way, from any thread; said now and then."""
+        """Bytes are on their way; called from any thread, sent at most every `HEARTBEAT_S`."""
         if time.monotonic() - self._sent_s >= HEARTBEAT_S:
             self.stream(Heartbeat())
 
     def report_blocked_side(self) -> None:
-        """For ever, for a thread of its own: say whom a copy waits for in which nothing moves."""
+        """For ever, for a thread of its own: report the side that a copy waits for in which nothing moves."""
         while True:
             time.sleep(BLOCKED_AFTER_S)
             self.report_if_blocked(time.monotonic())
 
     def report_if_blocked(self, now_s: float) -> None:
         with self._lock:
-            if self._copy is not None and now_s - self._sent_s >= BLOCKED_AFTER_S:
-                self._write(Blocked(self._copy.side()), is_last=False)
+            if self._io_side is not None and now_s - self._sent_s >= BLOCKED_AFTER_S:
+                self._write(Blocked(self._io_side.side()), is_last=False)
 
     def _send(self, reply: Reply | Fault, *, is_last: bool) -> None:
         with self._lock:
             if is_last:
-                self._copy = None  # under the lock: nothing may follow the last word
+                self._io_side = None  # under the lock: nothing may follow the last reply
             self._sent_s = time.monotonic()
             self._write(reply, is_last=is_last)
 
@@ -163,9 +160,9 @@ class WorkerServer:
             case ListSource(folder):
                 return self._list(folder)
             case ExamineSource(folder, paths, closely):
-                unseen: list[tuple[str, str]] = []
-                entries = tuple(examine(folder, paths, closely, unseen))
-                return ScanEnd(entries, tuple(unseen), free_bytes(folder.root))
+                unreadable: list[tuple[str, str]] = []
+                entries = tuple(examine(folder, paths, closely, unreadable))
+                return ScanEnd(entries, tuple(unreadable), free_bytes(folder.root))
             case WatchSource(root):
                 return self._listen(root)
             case ProbeDestination():
@@ -173,16 +170,22 @@ class WorkerServer:
             case FindDestination():
                 return factory.find(request, self.heartbeat)
             case CopyFile(destination=place, partial=partial):
-                self._copy = whereabouts = IoSideTracker()
-                with self._partial_locks.locked(place.root, partial), self._destination(place) as destination:
-                    return copy_file(request, destination, self.stream, whereabouts)
+                self._io_side = io_side = IoSideTracker()
+                with self._locked(place, [partial]) as destination:
+                    return copy_file(request, destination, self.stream, io_side)
             case FollowFile(destination=place, partial=partial):
-                self._copy = whereabouts = IoSideTracker()
-                with self._partial_locks.locked(place.root, partial), self._destination(place) as destination:
-                    return follow_file(request, destination, self.stream, whereabouts)
-            case PublishFile(destination=place, partial=partial):
-                with self._partial_locks.locked(place.root, partial), self._destination(place) as destination:
-                    return publish_file(request, destination, self.stream)
+                self._io_side = io_side = IoSideTracker()
+                with self._locked(place, [partial]) as destination:
+                    return follow_file(request, destination, self.stream, io_side)
+            case CopySmallFiles(files):
+                self._io_side = io_side = IoSideTracker()
+                with self._locked(files[0].destination, [file.partial for file in files]) as destination:
+                    return CopiedFiles(copy_small_files(request, destination, self.heartbeat, io_side))
+            case PublishFiles(destination=place, files=files):
+                with self._locked(place, [file.partial for file in files]) as destination:
+                    return PublishedFiles(publish_files(request, destination, self.heartbeat))
+            case RemoveSources():
+                return RemovedSources(remove_sources(request, self.heartbeat))
             case VerifyFile(destination=place):
                 with self._destination(place) as destination:
                     return verify_file(request, destination, self.stream)
@@ -195,17 +198,6 @@ class WorkerServer:
                     for paths in destination.find_orphans(identity, deep=deep):
                         self.stream(OrphansFound(paths))
                 return Finished()
-            case RemoveSource(root, path, signature, after, archive):
-                return SourceRemoved(remove_source(root, path, signature, after, archive))
-            case CopyBatchRequest(requests):
-                self._copy = whereabouts = IoSideTracker()
-                with self._together(requests) as destination:
-                    return BatchResult(copy_batch(requests, destination, self.heartbeat, whereabouts))
-            case PublishBatchRequest(requests):
-                with self._together(requests) as destination:
-                    return BatchResult(publish_batch(requests, destination, self.heartbeat))
-            case RemoveBatchRequest(requests):
-                return BatchResult(remove_batch(requests[0].source, requests, self.heartbeat))
             case LookUpSource(root, path):
                 return SourceExists(source_file.exists(root, path))
             case ResolveFolder(path, roots):
@@ -217,25 +209,24 @@ class WorkerServer:
         return factory.destination(place, self._publisher, self.heartbeat)
 
     @contextmanager
-    def _together(self, requests: Sequence[CopyFile] | Sequence[PublishFile]) -> Iterator[Destination]:
-        place = requests[0].destination
-        partials = [request.partial for request in requests]
+    def _locked(self, place: DestinationRef, partials: Sequence[str]) -> Iterator[Destination]:
+        """The destination, with the sole right to work on these partials."""
         with self._partial_locks.all_locked(place.root, partials), self._destination(place) as destination:
             yield destination
 
     def _list(self, folder: SourceFolder) -> ScanEnd:
-        listing = SourceListing(folder)
+        unreadable: list[tuple[str, str]] = []
         batch = []
-        for entry in listing.entries():
+        for entry in list_files(folder, unreadable):
             batch.append(entry)
             if len(batch) == SCAN_BATCH_FILES:
                 self.stream(ScanBatch(tuple(batch)))
                 batch = []
-        return ScanEnd(tuple(batch), tuple(listing.unreadable), free_bytes(folder.root))
+        return ScanEnd(tuple(batch), tuple(unreadable), free_bytes(folder.root))
 
     def _listen(self, root: str) -> Finished:
         wait_for(root)
-        with SourceEvents(root) as events:
+        with watch_source(root) as events:
             while events.active:
                 paths = events.wait(None)
                 if paths is not None:
@@ -258,11 +249,11 @@ def main() -> None:
     platform.prepare_process()
     requests: queue.Queue[Request] = queue.Queue()
     threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
-    desk = WorkerServer(sys.stdout.buffer, PartialLocks(sys.argv[1]))
-    desk.stream(Started())
-    threading.Thread(target=desk.report_blocked_side, daemon=True).start()
+    server = WorkerServer(sys.stdout.buffer, PartialLocks(sys.argv[1]))
+    server.stream(Started())
+    threading.Thread(target=server.report_blocked_side, daemon=True).start()
     while True:
-        desk.serve(requests.get())
+        server.serve(requests.get())
 
 
 if __name__ == "__main__":

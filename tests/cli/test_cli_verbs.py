@@ -170,12 +170,12 @@ def test_explain_tells_the_last_error(agent: Scripted, config: str) -> None:
         (["reload"], "POST /api/reload"),
     ],
 )
-def test_an_order_is_passed_on_and_success_is_silent(
+def test_a_command_is_passed_on_and_what_it_did_is_printed_harmlessly(
     words: list[str], order: str, agent: Scripted, config: str
 ) -> None:
     known(agent, A_FILE)
-    agent.answers[order] = (202, {"accepted": words[0]})
-    assert told("-c", config, *words) == ""
+    agent.answers[order] = (202, {"accepted": words[0], "result": f"{EVIL} is done"})
+    assert told("-c", config, *words) == f"{HARMLESS} is done\n"
     assert agent.asked[-1] == (order, None)
 
 

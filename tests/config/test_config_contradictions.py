@@ -23,9 +23,9 @@ def test_two_routes_may_not_share_a_name_in_any_case(tmp_path: Path) -> None:
         (routes(("x", "y"), ("y", "z")) + 'after = "archive:x"', '"a" and "b"'),
     ],
 )
-def test_routes_that_feed_each_other_in_a_circle_are_refused(tmp_path: Path, text: str, names: str) -> None:
+def test_routes_that_feed_each_other_in_a_cycle_are_refused(tmp_path: Path, text: str, names: str) -> None:
     (reason,) = reasons_of(tmp_path, text)
-    assert f"routes {names} chase each other: what one delivers, the next one picks up" in reason
+    assert f"routes {names} form a cycle: the next one picks up what one delivers" in reason
 
 
 def test_routes_may_form_a_chain_a_fan_and_a_diamond(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_source_that_is_a_file_is_refused(tmp_path: Path) -> None:
     assert reasons_of(tmp_path, ROUTE) == [f'route "mxf": source: "{tmp_path}/in" exists and is not a folder']
 
 
-def test_a_destination_is_never_asked_for_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_destination_is_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     for name in ("stat", "lstat", "open", "readlink", "scandir"):
         real: Callable[..., Any] = getattr(os, name)
@@ -98,7 +98,7 @@ def test_the_agents_own_files_are_kept_out_of_the_media(tmp_path: Path, text: st
     assert reasons_of(tmp_path, f"{text}\n{ROUTE}") == [reason.format(tmp_path)]
 
 
-def test_the_configuration_itself_must_not_stand_in_a_source(tmp_path: Path) -> None:
+def test_the_configuration_file_must_not_be_inside_a_source(tmp_path: Path) -> None:
     (reason,) = reasons_of(tmp_path, "[agent]\nstate_dir = '/elsewhere'\n" + routes((".", "/nas")))
     where = f'"{tmp_path}/agent.toml" lies inside the source of route "a"'
     assert reason == f'route "a": source: {where}: it would be delivered'
@@ -135,7 +135,7 @@ def test_a_token_file_without_a_token_is_refused_and_its_content_not_shown(
     assert reasons == [f"[web] token_file: names a file that {reason}"]
 
 
-def test_a_token_file_that_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+def test_a_token_file_that_is_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "secret")
     assert reasons_of(tmp_path, f'[web]\ntoken_file = "secret"\n{ROUTE}') == [
         "[web] token_file: must name a file"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.config.safe_realpath import Mounts, is_no_folder, spellings
+from agent.config.safe_realpath import RemoteMounts, exists_but_is_no_folder, path_and_realpath
 from agent.fs import mount_table
 from tests.config.configs import ROUTE, config_of, reasons_of
 
@@ -73,8 +73,8 @@ def test_nothing_at_or_below_a_mount_that_may_be_dead_is_touched(
     (tmp_path / "nas" / "link").symlink_to("elsewhere")
     mounted((kind, f"{tmp_path}/nas"))
     for path in (f"{tmp_path}/nas", f"{tmp_path}/nas/link/in"):
-        assert spellings(path) == {path}
-        assert not is_no_folder(path)
+        assert path_and_realpath(path) == {path}
+        assert not exists_but_is_no_folder(path)
     assert touched
     assert not [path for path in touched if path.startswith(f"{tmp_path}/nas")]
 
@@ -85,10 +85,10 @@ def test_a_local_file_system_is_asked(tmp_path: Path, mounted: Callable[..., Non
     (tmp_path / "disk" / "link").symlink_to("real")
     (tmp_path / "disk" / "file").touch()
     mounted((kind, f"{tmp_path}/disk"))
-    assert spellings(f"{tmp_path}/disk/link") == {f"{tmp_path}/disk/link", f"{tmp_path}/disk/real"}
-    assert is_no_folder(f"{tmp_path}/disk/file")
-    assert not is_no_folder(f"{tmp_path}/disk/link")
-    assert not is_no_folder(f"{tmp_path}/disk/missing")
+    assert path_and_realpath(f"{tmp_path}/disk/link") == {f"{tmp_path}/disk/link", f"{tmp_path}/disk/real"}
+    assert exists_but_is_no_folder(f"{tmp_path}/disk/file")
+    assert not exists_but_is_no_folder(f"{tmp_path}/disk/link")
+    assert not exists_but_is_no_folder(f"{tmp_path}/disk/missing")
 
 
 def test_a_link_is_followed_up_to_the_mount_and_not_into_it(
@@ -99,7 +99,7 @@ def test_a_link_is_followed_up_to_the_mount_and_not_into_it(
     (tmp_path / "links").mkdir()
     (tmp_path / "hop").symlink_to(f"{tmp_path}/nas/x/..")
     mounted(("nfs4", f"{tmp_path}/nas"))
-    assert spellings(f"{tmp_path}/in/day") == {f"{tmp_path}/in/day", f"{tmp_path}/nas/day"}
+    assert path_and_realpath(f"{tmp_path}/in/day") == {f"{tmp_path}/in/day", f"{tmp_path}/nas/day"}
     assert not [path for path in touched if path.startswith(f"{tmp_path}/nas")]
 
 
@@ -107,28 +107,28 @@ def test_a_local_disk_mounted_inside_a_share_lies_behind_the_share(
     tmp_path: Path, mounted: Callable[..., None]
 ) -> None:
     mounted(("nfs", f"{tmp_path}/nas"), ("ext4", f"{tmp_path}/nas/disk"))
-    assert Mounts.now().holds(f"{tmp_path}/nas/disk/in")
+    assert RemoteMounts.read().contains(f"{tmp_path}/nas/disk/in")
 
 
 def test_a_name_that_only_begins_like_a_mount_point_is_not_on_it(
     tmp_path: Path, mounted: Callable[..., None]
 ) -> None:
     mounted(("nfs", f"{tmp_path}/nas"), ("nfs", f"{tmp_path}/two\\040words\\134\\303\\244"))
-    assert not Mounts.now().holds(f"{tmp_path}/nas2")
-    assert not Mounts.now().holds(str(tmp_path))
-    assert Mounts.now().holds(f"{tmp_path}/two words\\ä/in")
+    assert not RemoteMounts.read().contains(f"{tmp_path}/nas2")
+    assert not RemoteMounts.read().contains(str(tmp_path))
+    assert RemoteMounts.read().contains(f"{tmp_path}/two words\\ä/in")
 
 
 def test_where_everything_is_a_share_everything_is_taken_as_written(mounted: Callable[..., None]) -> None:
     mounted(("nfs", "/"))
-    assert spellings("/proc/self/../in") == {"/proc/self/../in", "/proc/in"}
+    assert path_and_realpath("/proc/self/../in") == {"/proc/self/../in", "/proc/in"}
 
 
 def test_links_in_a_circle_come_to_an_end(tmp_path: Path, mounted: Callable[..., None]) -> None:
     mounted()
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    assert f"{tmp_path}/a/in" in spellings(f"{tmp_path}/a/in")
+    assert f"{tmp_path}/a/in" in path_and_realpath(f"{tmp_path}/a/in")
 
 
 def test_links_are_resolved_as_the_system_does(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_links_are_resolved_as_the_system_does(tmp_path: Path) -> None:
     (tmp_path / "abs").symlink_to(tmp_path / "up")
     (tmp_path / "dangling").symlink_to("real/gone/too")
     for path in ("up", "abs/deep", "dangling/in", "missing/in", "real/deep"):
-        assert os.path.realpath(tmp_path / path) in spellings(f"{tmp_path}/{path}")
+        assert os.path.realpath(tmp_path / path) in path_and_realpath(f"{tmp_path}/{path}")
 
 
 def test_without_a_table_of_mounts_links_are_resolved(
@@ -145,7 +145,7 @@ def test_without_a_table_of_mounts_links_are_resolved(
 ) -> None:
     monkeypatch.setattr(mount_table, "MOUNT_TABLE", f"{tmp_path}/none")
     (tmp_path / "in").symlink_to("real")
-    assert spellings(f"{tmp_path}/in") == {f"{tmp_path}/in", f"{tmp_path}/real"}
+    assert path_and_realpath(f"{tmp_path}/in") == {f"{tmp_path}/in", f"{tmp_path}/real"}
 
 
 def test_a_source_on_a_share_is_still_compared_as_it_is_written(

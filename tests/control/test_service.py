@@ -1,18 +1,28 @@
-"""Reception: what a visitor is told, and what becomes of a command."""
+"""Control: what a client gets as an answer, and what becomes of a command."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 import pytest
 import trio
-from attrs import frozen
+from attrs import field, frozen
 from trio.testing import MockClock
 
 from agent.control.errors import Conflict, InvalidConfig, NotFound, Unavailable
-from agent.control.service import SEND_TIMEOUT_S, Control
+from agent.control.service import COMMAND_TIMEOUT_S, SEND_TIMEOUT_S, Control
 from agent.control.uploads import UploadControl
-from agent.messages.channels import BroadcasterInbox, DispatcherInbox, GetSnapshot, Subscribe
-from agent.messages.dispatcher import Cancel, PauseRoute, ResumeRoute, Retry
+from agent.messages.channels import AskScheduler, BroadcasterInbox, DispatcherInbox, GetSnapshot, Subscribe
+from agent.messages.dispatcher import (
+    Cancel,
+    Command,
+    CommandResult,
+    PauseRoute,
+    Refusal,
+    ResumeRoute,
+    Retry,
+    RetryAll,
+)
 from agent.messages.runtime import Reload
 from agent.model.transfer import Status
 from agent.model.views import FileStatus, FileView, HistoryQuery, Snapshot, Update
@@ -21,8 +31,8 @@ from tests.fakes import FakeLedger
 from tests.samples import STATE, a_route_view
 
 UPDATE = Update(2, (), (), (), ())
-WAITING_FOR_PROOF = (Status.DISCOVERED, Status.GROWING, Status.HELD)
-ENDED = (Status.COMPLETED, Status.FAILED)
+DONE = CommandResult("done")
+UNKNOWN = CommandResult("no tracked file has the id 'f1'", Refusal.NOT_FOUND)
 
 
 def a_view(status: Status = Status.COPYING) -> FileView:
@@ -45,6 +55,7 @@ class House:
     reloads: trio.MemoryReceiveChannel[Reload]
     orders: trio.MemoryReceiveChannel[DispatcherInbox]
     ledger: FakeLedger
+    commands: list[Command] = field(factory=list)
 
     @classmethod
     def open(cls, reasons: Callable[[], tuple[str, ...]] = tuple, capacity: int = 8) -> Self:
@@ -68,10 +79,21 @@ class House:
                 fact.feed.send_nowait(news)
             fact.feed.close()
 
+    async def answer_commands(self, *results: CommandResult) -> None:
+        """As the dispatcher does; the diary shows when a command came."""
+        for result in results:
+            asked = await self.orders.receive()
+            assert isinstance(asked, AskScheduler)
+            self.commands.append(asked.command)
+            self.ledger.diary.append(type(asked.command).__name__)
+            asked.answer.send_nowait(result)
 
-def opened(nursery: trio.Nursery, snapshot: Snapshot = SNAPSHOT) -> House:
+
+def opened(nursery: trio.Nursery, snapshot: Snapshot = SNAPSHOT, *results: CommandResult) -> House:
+    """`results`: the scheduler's answers to the next commands."""
     house = House.open()
     nursery.start_soon(house.receive_visitors, snapshot)
+    nursery.start_soon(house.answer_commands, *results)
     return house
 
 
@@ -111,17 +133,30 @@ async def test_history_and_metrics_are_handed_through() -> None:
     assert house.desk.render_metrics() == b"metrics"
 
 
-async def test_a_pause_is_in_the_journal_before_it_is_ordered(nursery: trio.Nursery) -> None:
-    house = opened(nursery)
-    await house.desk.pause("mxf")
+async def test_a_pause_is_in_the_journal_before_the_scheduler_gets_it(nursery: trio.Nursery) -> None:
+    house = opened(nursery, SNAPSHOT, DONE, DONE)
+    assert await house.desk.pause("mxf") == "done"
     assert house.ledger.paused_routes == {"mxf"}
-    assert await house.orders.receive() == PauseRoute("mxf")
-    await house.desk.resume("mxf")
+    assert await house.desk.resume("mxf") == "done"
     assert house.ledger.paused_routes == set()
-    assert await house.orders.receive() == ResumeRoute("mxf")
+    assert house.commands == [PauseRoute("mxf"), ResumeRoute("mxf")]
+    assert house.ledger.diary == ["set_paused", "PauseRoute", "set_paused", "ResumeRoute"]
 
 
-async def test_a_route_that_nobody_knows_cannot_be_paused_or_resumed(nursery: trio.Nursery) -> None:
+async def test_the_journal_and_the_scheduler_get_pauses_and_resumes_in_the_same_order(
+    nursery: trio.Nursery,
+) -> None:
+    house = opened(nursery, SNAPSHOT, *[DONE] * 6)
+    async with trio.open_nursery() as clients:
+        for command in [house.desk.pause, house.desk.resume] * 3:
+            clients.start_soon(command, "mxf")
+    assert len(house.commands) == 6
+    assert house.ledger.diary[::2] == ["set_paused"] * 6
+    last = house.commands[-1]
+    assert house.ledger.paused_routes == ({"mxf"} if isinstance(last, PauseRoute) else set())
+
+
+async def test_a_route_that_does_not_exist_can_be_neither_paused_nor_resumed(nursery: trio.Nursery) -> None:
     house = opened(nursery)
     for command in (house.desk.pause, house.desk.resume):
         with pytest.raises(NotFound, match="no route is named 'wav'"):
@@ -129,48 +164,84 @@ async def test_a_route_that_nobody_knows_cannot_be_paused_or_resumed(nursery: tr
     assert house.ledger.diary == []
 
 
-async def test_a_failed_file_is_pardoned_and_tried_again(nursery: trio.Nursery) -> None:
-    house = opened(nursery, a_snapshot(Status.FAILED))
-    await house.desk.retry("f1")
+async def test_a_route_that_is_removed_meanwhile_leaves_no_pause_in_the_journal(
+    nursery: trio.Nursery,
+) -> None:
+    house = opened(nursery, SNAPSHOT, CommandResult("no route is named 'mxf'", Refusal.NOT_FOUND))
+    with pytest.raises(NotFound, match="no route is named 'mxf'"):
+        await house.desk.pause("mxf")
+    assert house.ledger.paused_routes == set()
+
+
+async def test_a_failure_is_cleared_in_the_journal_before_the_file_is_tried_again(
+    nursery: trio.Nursery,
+) -> None:
+    house = opened(nursery, a_snapshot(Status.FAILED), DONE)
+    assert await house.desk.retry("f1") == "done"
     assert house.ledger.pardoned == [("mxf", "a.mxf")]
-    assert await house.orders.receive() == Retry("f1")
+    assert house.commands == [Retry("f1")]
+    assert house.ledger.diary == ["clear_failure", "Retry"]
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.FAILED])
 async def test_only_a_failed_file_can_be_tried_again(nursery: trio.Nursery, status: Status) -> None:
-    house = opened(nursery, a_snapshot(status))
+    house = opened(nursery, a_snapshot(status), DONE)
     with pytest.raises(Conflict, match=f"a.mxf is {status.value}: only a Failed file can be retried"):
         await house.desk.retry("f1")
     assert house.ledger.diary == []
 
 
-async def test_all_failed_files_can_be_tried_again_at_once() -> None:
-    house = House.open()
-    await house.desk.retry_all()
-    assert await house.orders.receive() == Retry(None)
+async def test_a_retry_of_a_file_that_has_meanwhile_gone_is_not_accepted(nursery: trio.Nursery) -> None:
+    house = opened(nursery, a_snapshot(Status.FAILED), UNKNOWN)
+    with pytest.raises(NotFound, match="no tracked file has the id 'f1'"):
+        await house.desk.retry("f1")
+    assert house.commands == [Retry("f1")]
 
 
-@pytest.mark.parametrize("status", [status for status in Status if status not in WAITING_FOR_PROOF + ENDED])
-async def test_a_file_under_way_can_be_cancelled(nursery: trio.Nursery, status: Status) -> None:
-    house = opened(nursery, a_snapshot(status))
-    await house.desk.cancel("f1")
-    assert await house.orders.receive() == Cancel("f1")
+async def test_a_retry_of_a_file_that_another_client_has_retried_is_a_conflict(
+    nursery: trio.Nursery,
+) -> None:
+    why = "a.mxf is InQueue: only a Failed file can be retried"
+    house = opened(nursery, a_snapshot(Status.FAILED), CommandResult(why, Refusal.WRONG_STATE))
+    with pytest.raises(Conflict, match=why):
+        await house.desk.retry("f1")
 
 
-@pytest.mark.parametrize("status", WAITING_FOR_PROOF + ENDED)
-async def test_where_nothing_is_under_way_there_is_nothing_to_cancel(
+async def test_all_failed_files_can_be_tried_again_at_once(nursery: trio.Nursery) -> None:
+    house = opened(nursery, SNAPSHOT, CommandResult("failed files queued again: 3"))
+    assert await house.desk.retry_all() == "failed files queued again: 3"
+    assert house.commands == [RetryAll()]
+
+
+async def test_a_cancel_is_answered_by_the_scheduler_alone(nursery: trio.Nursery) -> None:
+    why = "a.mxf is Failed: there is nothing to cancel"
+    house = opened(nursery, SNAPSHOT, DONE, CommandResult(why, Refusal.WRONG_STATE))
+    assert await house.desk.cancel("f1") == "done"
+    with pytest.raises(Conflict, match=why):
+        await house.desk.cancel("f1")
+    assert house.commands == [Cancel("f1")] * 2
+
+
+@pytest.mark.parametrize(
+    "status", [Status.DISCOVERED, Status.GROWING, Status.HELD, Status.READY, Status.COMPLETED]
+)
+async def test_a_cancel_of_a_file_that_the_scheduler_has_not_yet_or_no_longer_says_how_it_is(
     nursery: trio.Nursery, status: Status
 ) -> None:
-    house = opened(nursery, a_snapshot(status))
+    house = opened(nursery, a_snapshot(status), UNKNOWN)
     with pytest.raises(Conflict, match=f"a.mxf is {status.value}: there is nothing to cancel"):
         await house.desk.cancel("f1")
 
 
-async def test_a_file_that_nobody_tracks_can_be_neither_retried_nor_cancelled(nursery: trio.Nursery) -> None:
-    house = opened(nursery)
+async def test_a_file_that_is_not_tracked_can_be_neither_retried_nor_cancelled(
+    nursery: trio.Nursery,
+) -> None:
+    unknown = CommandResult("no tracked file has the id 'f2'", Refusal.NOT_FOUND)
+    house = opened(nursery, SNAPSHOT, unknown)
     for command in (house.desk.retry, house.desk.cancel):
         with pytest.raises(NotFound, match="no tracked file has the id 'f2'"):
             await command("f2")
+    assert house.commands == [Cancel("f2")]
 
 
 async def test_a_journal_that_cannot_be_used_just_now_means_come_back(nursery: trio.Nursery) -> None:
@@ -188,13 +259,31 @@ async def test_a_journal_that_cannot_be_used_just_now_means_come_back(nursery: t
     assert house.orders.statistics().current_buffer_used == 0
 
 
-async def test_between_two_generations_commands_have_to_come_back(nursery: trio.Nursery) -> None:
-    house = opened(nursery)
+async def test_while_no_dispatcher_runs_every_command_has_to_come_back(nursery: trio.Nursery) -> None:
+    house = House.open()
+    nursery.start_soon(house.receive_visitors, a_snapshot(Status.FAILED))
     house.desk.connect(None)
-    with pytest.raises(Unavailable):
-        await house.desk.pause("mxf")
+    for command in (
+        partial(house.desk.pause, "mxf"),
+        partial(house.desk.resume, "mxf"),
+        partial(house.desk.retry, "f1"),
+        house.desk.retry_all,
+        partial(house.desk.cancel, "f1"),
+    ):
+        with pytest.raises(Unavailable):
+            await command()
+    assert house.ledger.diary == []
     with pytest.raises(trio.EndOfChannel):
         await house.orders.receive()
+
+
+async def test_a_command_that_a_dispatcher_takes_and_never_answers_has_to_come_back(
+    autojump_clock: MockClock,
+) -> None:
+    house = House.open()
+    with pytest.raises(Unavailable):
+        await house.desk.retry_all()
+    assert autojump_clock.current_time() == COMMAND_TIMEOUT_S
 
 
 async def test_a_dispatcher_that_takes_nothing_is_not_waited_for_long(autojump_clock: MockClock) -> None:

@@ -28,7 +28,7 @@ import alembic.util  # noqa: F401
 import trio
 from attrs import Factory, define, field, frozen
 
-from agent.fs.libc import function
+from agent.fs.syscalls import c_function
 from agent.runtime import once
 from agent.worker import server
 from agent.worker.server import frame, read_frame
@@ -43,7 +43,7 @@ WORKERS_END_S = 20.0
 HUNG = 1000
 PATH_MAX_BYTES = 4096
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_prctl = function("prctl", ctypes.c_int, ctypes.c_ulong)
+_prctl = c_function("prctl", ctypes.c_int, ctypes.c_ulong)
 
 
 @frozen

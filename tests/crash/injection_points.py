@@ -16,14 +16,12 @@ from agent.journal.journal import Journal
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES
 from agent.protocol.replies import Checkpoint, Reply
 from agent.protocol.requests import (
-    CopyBatchRequest,
     CopyFile,
+    CopySmallFiles,
     DiscardPartial,
     ProbeDestination,
-    PublishBatchRequest,
-    PublishFile,
-    RemoveBatchRequest,
-    RemoveSource,
+    PublishFiles,
+    RemoveSources,
     Request,
 )
 from agent.worker import server
@@ -39,11 +37,9 @@ POLL_S = 0.001
 
 REQUESTS: dict[type, str] = {
     CopyFile: "copy",
-    CopyBatchRequest: "copy",
-    PublishFile: "publish",
-    PublishBatchRequest: "publish",
-    RemoveSource: "settle",
-    RemoveBatchRequest: "settle",
+    CopySmallFiles: "copy",
+    PublishFiles: "publish",
+    RemoveSources: "settle",
     DiscardPartial: "discard",
     ProbeDestination: "probe",
 }

@@ -13,14 +13,12 @@ from agent.model.errors import Side, classify
 from agent.protocol.requests import DestinationRef
 from agent.worker import server
 from agent.worker.copy import batch, copy_file, engine, pipeline, reader, tail, verify
-from agent.worker.copy.batch import remove_batch
 from agent.worker.copy.reader import read_exactly
 from agent.worker.destinations import folder
 from agent.worker.destinations.folder import FolderDestination, destination_faults
 from agent.worker.source import remove, source_file
-from agent.worker.source.examine import examine
-from agent.worker.source.remove import remove_source
-from agent.worker.source.scan import SourceListing
+from agent.worker.source.remove import remove_sources
+from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import open_at, open_same_file, open_source
 from tests.flow.fault_script import ENVIRONMENT, FileTroubles
 from tests.worker.copy.faulty import FaultyDestination
@@ -62,7 +60,7 @@ def spoil(troubles: FileTroubles) -> None:
                 with troubles.around(operation):
                     return call(*values, **named)
             except OSError as error:
-                raise source_file.own_fault(error) if own else classify(error, Side.SOURCE) from error
+                raise source_file.source_fault(error) if own else classify(error, Side.SOURCE) from error
 
         return spoilt
 
@@ -72,8 +70,8 @@ def spoil(troubles: FileTroubles) -> None:
         (folder, "probe", destination_side("probe", folder.probe)),
         (folder, "find", destination_side("probe", folder.find)),
         (os, "pwrite", lambda fd, data, offset: pwrite(fd, troubles.cut(data), offset)),
-        (SourceListing, "entries", source_side("list", SourceListing.entries, own=True)),
-        (source_file, "examine", source_side("examine", examine, own=True)),
+        (server, "list_files", source_side("list", list_files, own=True)),
+        (server, "examine", source_side("examine", examine, own=True)),
         (source_file, "exists", source_side("look_up", source_file.exists, own=True)),
         (copy_file, "open_source", source_side("source_open", open_source)),
         (remove, "open_at", source_side("source_open", open_at)),
@@ -82,8 +80,7 @@ def spoil(troubles: FileTroubles) -> None:
         (reader, "read_exactly", source_side("source_read", read_exactly)),
         (batch, "read_exactly", source_side("source_read", read_exactly)),
         (tail, "open_same_file", source_side("source_open", open_same_file)),
-        (server, "remove_source", source_side("settle", remove_source, own=True)),
-        (server, "remove_batch", source_side("settle", remove_batch, own=True)),
+        (server, "remove_sources", source_side("settle", remove_sources, own=True)),
     ]
     for owner, name, stand_in in patches:
         replace(owner, name, stand_in)

@@ -188,7 +188,7 @@ def test_a_lease_refused_for_want_of_a_delegation_is_not_taken_for_a_writer(
 def test_processes_that_end_while_they_are_looked_at_are_passed_over() -> None:
     gone = Path("/proc/4194305/fd/1")  # above the largest process number there can be
     assert leases._descriptors(gone.parents[1]) == []
-    assert leases._link(gone) is None
+    assert leases._link_target(gone) is None
     assert not leases._is_for_writing(gone)
 
 

@@ -6,8 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from agent.fs import platform
-from agent.fs.platform import PUBLISH_STRATEGIES, Publisher, PublishStrategy
+from agent.fs.publisher import PUBLISH_STRATEGIES, Publisher, PublishStrategy
 
 CONTENT = b"verified"
 
@@ -28,12 +27,12 @@ def _refusing(number: int) -> Callable[..., None]:
     return step
 
 
-def _only(way: PublishStrategy) -> Publisher:
-    return Publisher([(name, step) for name, step in PUBLISH_STRATEGIES if name == way])
+def _only(strategy: PublishStrategy) -> Publisher:
+    return Publisher([(name, step) for name, step in PUBLISH_STRATEGIES if name == strategy])
 
 
-def _ways_seen_by(publisher: Publisher, folder: int) -> list[str]:
-    """Publish once more and record which ways were tried."""
+def _strategies_tried_by(publisher: Publisher, folder: int) -> list[str]:
+    """Publish once more and record which strategies were tried."""
     tried: list[str] = []
 
     def watched(
@@ -45,26 +44,26 @@ def _ways_seen_by(publisher: Publisher, folder: int) -> list[str]:
 
         return trying
 
-    publisher._ways = tuple((name, watched(name, step)) for name, step in publisher._ways)
+    publisher._strategies = tuple((name, watched(name, step)) for name, step in publisher._strategies)
     publisher.publish("partial", "again.mxf", folder)
     return tried
 
 
-@pytest.mark.parametrize("way", ["rename", "link", "placeholder"])
-def test_each_way_moves_the_content_to_the_free_name(
-    way: PublishStrategy, folder: int, tmp_path: Path
+@pytest.mark.parametrize("strategy", ["rename", "link", "placeholder"])
+def test_each_strategy_moves_the_content_to_the_free_name(
+    strategy: PublishStrategy, folder: int, tmp_path: Path
 ) -> None:
     inode = (tmp_path / "partial").stat().st_ino
-    assert _only(way).publish("partial", "clip.mxf", folder) == way
+    assert _only(strategy).publish("partial", "clip.mxf", folder) == strategy
     assert (tmp_path / "clip.mxf").read_bytes() == CONTENT
     assert (tmp_path / "clip.mxf").stat().st_ino == inode
     assert [entry.name for entry in tmp_path.iterdir()] == ["clip.mxf"]
 
 
-@pytest.mark.parametrize("way", ["rename", "link", "placeholder"])
+@pytest.mark.parametrize("strategy", ["rename", "link", "placeholder"])
 @pytest.mark.parametrize("taken_by", ["file", "empty file", "folder", "dangling link"])
-def test_no_way_replaces_what_is_there(
-    way: PublishStrategy, taken_by: str, folder: int, tmp_path: Path
+def test_no_strategy_replaces_what_is_there(
+    strategy: PublishStrategy, taken_by: str, folder: int, tmp_path: Path
 ) -> None:
     target = tmp_path / "clip.mxf"
     match taken_by:
@@ -78,27 +77,27 @@ def test_no_way_replaces_what_is_there(
             target.symlink_to("nowhere")
     before = target.lstat()
     with pytest.raises(FileExistsError) as taken:
-        _only(way).publish("partial", "clip.mxf", folder)
+        _only(strategy).publish("partial", "clip.mxf", folder)
     assert taken.value.filename == "clip.mxf"
     assert (target.lstat().st_ino, target.lstat().st_size) == (before.st_ino, before.st_size)
     assert (tmp_path / "partial").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("name", [b"\xff", b"a\nb", b"-n", b"n" * 255])
-@pytest.mark.parametrize("way", ["rename", "link", "placeholder"])
+@pytest.mark.parametrize("strategy", ["rename", "link", "placeholder"])
 def test_any_legal_name_can_be_published(
-    way: PublishStrategy, name: bytes, folder: int, tmp_path: Path
+    strategy: PublishStrategy, name: bytes, folder: int, tmp_path: Path
 ) -> None:
-    _only(way).publish("partial", os.fsdecode(name), folder)
+    _only(strategy).publish("partial", os.fsdecode(name), folder)
     assert os.listdir(os.fsencode(tmp_path)) == [name]
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM])
-def test_where_one_way_is_not_supported_the_next_is_taken_and_remembered(number: int, folder: int) -> None:
+def test_where_one_strategy_is_unsupported_the_next_is_used_and_remembered(number: int, folder: int) -> None:
     publisher = Publisher([("rename", _refusing(number)), *PUBLISH_STRATEGIES[1:]])
     assert publisher.publish("partial", "clip.mxf", folder) == "link"
     os.rename("clip.mxf", "partial", src_dir_fd=folder, dst_dir_fd=folder)
-    assert _ways_seen_by(publisher, folder) == ["link"]
+    assert _strategies_tried_by(publisher, folder) == ["link"]
 
 
 def test_what_works_is_remembered_for_each_device(folder: int) -> None:
@@ -107,18 +106,18 @@ def test_what_works_is_remembered_for_each_device(folder: int) -> None:
     with TemporaryDirectory(dir="/dev/shm") as place:  # another device than the disk's
         Path(place, "partial").touch()
         other = os.open(place, os.O_RDONLY)
-        assert _ways_seen_by(publisher, other) == ["rename", "link"]
+        assert _strategies_tried_by(publisher, other) == ["rename", "link"]
         os.close(other)
 
 
-def test_a_way_that_fails_for_another_reason_is_not_worked_around(folder: int, tmp_path: Path) -> None:
+def test_a_strategy_that_fails_for_another_reason_is_not_worked_around(folder: int, tmp_path: Path) -> None:
     publisher = Publisher([("rename", _refusing(errno.EIO)), *PUBLISH_STRATEGIES[1:]])
     with pytest.raises(OSError, match=r"Input/output error: 'clip\.mxf'"):
         publisher.publish("partial", "clip.mxf", folder)
     assert [entry.name for entry in tmp_path.iterdir()] == ["partial"]
 
 
-def test_when_no_way_works_the_last_error_is_told(folder: int) -> None:
+def test_when_no_strategy_works_the_last_error_is_raised(folder: int) -> None:
     publisher = Publisher([("rename", _refusing(errno.EINVAL)), ("link", _refusing(errno.EPERM))])
     with pytest.raises(PermissionError):
         publisher.publish("partial", "clip.mxf", folder)
@@ -131,7 +130,7 @@ def test_publishing_stays_in_one_folder(names: tuple[str, str], folder: int) -> 
 
 
 def test_a_publisher_renames_where_the_file_system_can(folder: int, tmp_path: Path) -> None:
-    assert platform.Publisher().publish("partial", "clip.mxf", folder) == "rename"
+    assert Publisher().publish("partial", "clip.mxf", folder) == "rename"
     assert (tmp_path / "clip.mxf").read_bytes() == CONTENT
 
 

@@ -10,13 +10,13 @@ from agent.model.multipart import (
     MultipartRef,
     PartLayout,
     bound_name,
-    mark_of,
-    parse,
+    fingerprint_of,
+    parse_reference,
 )
 
 TIB_BLOCKS = 1024 * 1024
 LARGEST_FILE_BLOCKS = 5 * TIB_BLOCKS
-MARK = "0123456789abcdef"
+FINGERPRINT = "0123456789abcdef"
 
 wanted = st.integers(5, LARGEST_PART_BLOCKS)
 blocks = st.integers(0, LARGEST_FILE_BLOCKS - 1)
@@ -58,9 +58,9 @@ def test_an_empty_file_has_no_parts() -> None:
 
 @given(names, tables, ids)
 def test_what_is_remembered_of_an_upload_is_complete(name: str, parts: PartLayout, upload_id: str) -> None:
-    upload = MultipartRef(name, MARK, parts, upload_id)
-    assert parse(upload.reference()) == upload
-    assert mark_of(upload.reference()) == MARK
+    upload = MultipartRef(name, FINGERPRINT, parts, upload_id)
+    assert parse_reference(upload.reference()) == upload
+    assert fingerprint_of(upload.reference()) == FINGERPRINT
     assert bound_name(upload.reference(), "other") == name
 
 
@@ -68,17 +68,19 @@ def test_what_is_remembered_of_an_upload_is_complete(name: str, parts: PartLayou
 def test_so_are_those_that_were_under_way_before_it(
     name: str, parts: PartLayout, others: tuple[str, ...]
 ) -> None:
-    upload = MultipartRef(name, MARK, parts, known_ids=others)
-    assert parse(upload.reference()) == upload
-    assert upload.with_id("id") == MultipartRef(name, MARK, parts, "id")
+    upload = MultipartRef(name, FINGERPRINT, parts, known_ids=others)
+    assert parse_reference(upload.reference()) == upload
+    assert upload.with_id("id") == MultipartRef(name, FINGERPRINT, parts, "id")
 
 
-@pytest.mark.parametrize("partial", ["clip.mxf", f"day/.clip.mxf.{MARK}.partial", f"clip.mxf/{MARK}/8/id"])
+@pytest.mark.parametrize(
+    "partial", ["clip.mxf", f"day/.clip.mxf.{FINGERPRINT}.partial", f"clip.mxf/{FINGERPRINT}/8/id"]
+)
 def test_a_temporary_name_is_no_upload(partial: str) -> None:
-    assert parse(partial) is None
+    assert parse_reference(partial) is None
     assert bound_name(partial, "other") == "other"
 
 
-def test_the_mark_is_the_fingerprint_of_a_temporary_name() -> None:
-    assert mark_of(f"day/.clip.mxf.{MARK}.partial") == MARK
-    assert mark_of("clip.mxf") == ""
+def test_the_fingerprint_is_that_of_the_temporary_name() -> None:
+    assert fingerprint_of(f"day/.clip.mxf.{FINGERPRINT}.partial") == FINGERPRINT
+    assert fingerprint_of("clip.mxf") == ""

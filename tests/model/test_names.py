@@ -133,8 +133,8 @@ def test_a_route_without_globs_wants_everything(path: str) -> None:
 
 
 @given(PATHS, st.text("0123456789abcdef", min_size=1))
-def test_a_partial_stands_beside_the_name_and_fits(path: str, take: str) -> None:
-    partial = partial_path(IDENTITY, a_file(path), path, take)
+def test_a_partial_stands_beside_the_name_and_fits(path: str, nonce: str) -> None:
+    partial = partial_path(IDENTITY, a_file(path), path, nonce)
     folder, name = split_path(partial)
     assert folder == split_path(path)[0]
     assert byte_length(name) <= NAME_MAX_BYTES
@@ -144,9 +144,9 @@ def test_a_partial_stands_beside_the_name_and_fits(path: str, take: str) -> None
 
 
 @given(PATHS, st.sets(st.text(max_size=8), min_size=2, max_size=5))
-def test_distinct_takes_have_distinct_partials(path: str, takes: set[str]) -> None:
+def test_distinct_nonces_have_distinct_partials(path: str, nonces: set[str]) -> None:
     file = a_file(path)
-    assert len({partial_path(IDENTITY, file, path, take) for take in takes}) == len(takes)
+    assert len({partial_path(IDENTITY, file, path, nonce) for nonce in nonces}) == len(nonces)
 
 
 IDENTITIES = st.text("0123456789abcdef", min_size=32, max_size=32)
@@ -158,10 +158,10 @@ FOREIGN = st.one_of(
 
 
 @given(IDENTITIES, PATHS, st.text(max_size=8))
-def test_a_temporary_name_proves_that_it_is_ours(identity: str, path: str, take: str) -> None:
-    assert has_our_tag(identity, partial_path(identity, a_file(path), path, take))
-    assert has_our_tag(identity, probe_path(identity, take))
-    assert split_path(probe_path(identity, take))[0] == ""
+def test_a_temporary_name_proves_that_it_is_ours(identity: str, path: str, nonce: str) -> None:
+    assert has_our_tag(identity, partial_path(identity, a_file(path), path, nonce))
+    assert has_our_tag(identity, probe_path(identity, nonce))
+    assert split_path(probe_path(identity, nonce))[0] == ""
 
 
 @given(st.sets(IDENTITIES, min_size=2, max_size=2), PATHS)

@@ -56,7 +56,7 @@ def test_it_mirrors_its_backing_folder(mount: FaultMount) -> None:
 
 
 def test_it_counts_as_a_network_file_system_with_cached_pages(mount: FaultMount) -> None:
-    assert linux.file_system(str(mount.path)) == "fuse"
+    assert linux.is_network(str(mount.path))
     (mount.path / "a").write_bytes(b"x" * 4096)
     with (mount.path / "a").open("r+b") as file, mmap.mmap(file.fileno(), 4096) as memory:
         memory[:5] = b"hello"
@@ -69,8 +69,8 @@ def test_a_rename_that_must_not_replace_does_not(mount: FaultMount) -> None:
     folder = os.open(mount.path, os.O_RDONLY)
     try:
         with pytest.raises(FileExistsError):
-            linux.rename_exclusively("a", "b", folder)
-        linux.rename_exclusively("a", "c", folder)
+            linux.move_exclusively("a", folder, "b", folder)
+        linux.move_exclusively("a", folder, "c", folder)
     finally:
         os.close(folder)
     assert {path.name: path.read_bytes() for path in mount.backing.iterdir()} == {"b": b"b", "c": b"a"}

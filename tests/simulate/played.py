@@ -1,4 +1,4 @@
-"""Runs played as fast as possible, and what was to be seen of them."""
+"""Plays runs as fast as possible and collects their steps and expected files."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ class OnDisk:
         return os.pread(self.fd, length, offset)
 
 
-def verdict(path: Path) -> ContainerState:
+def container_state(path: Path) -> ContainerState:
     fd = os.open(path, os.O_RDONLY)
     try:
         return judge(OnDisk(fd, os.fstat(fd).st_size)).container
@@ -38,11 +38,11 @@ def verdict(path: Path) -> ContainerState:
 
 @define
 class Played:
-    """A run that has been played in `folder`, step by step."""
+    """A run that has been played in `folder`: its steps, and digest and size of each expected file."""
 
     folder: Path
     steps: list[WriteStep] = field(factory=list)
-    standing: dict[str, str] = field(factory=dict)
+    expected: dict[str, str] = field(factory=dict)
     sizes: dict[str, int] = field(factory=dict)
 
     def files(self) -> dict[str, Path]:
@@ -53,31 +53,33 @@ class Played:
         return [step for step in self.steps if isinstance(step, kinds)]
 
     def ops(self) -> list[str]:
-        """What was done, each run of the same operation told once."""
+        """The names of the steps, without repetitions."""
         names = [type(step).__name__ for step in self.steps]
-        return [name for place, name in enumerate(names) if not place or names[place - 1] != name]
+        return [name for index, name in enumerate(names) if not index or names[index - 1] != name]
 
 
-def a_run(manner: str, **details: Any) -> Run:  # noqa: ANN401  whatever a run has
-    return Run.of(manner, **{"size_bytes": SIZE_BYTES, "rate_bytes_s": RATE_BYTES_S, "seed": 7} | details)
+def a_run(profile: str, **details: Any) -> Run:  # noqa: ANN401  any field of a run
+    return Run.from_profile(
+        profile, **{"size_bytes": SIZE_BYTES, "rate_bytes_s": RATE_BYTES_S, "seed": 7} | details
+    )
 
 
-def play(folder: Path, run: Run, look: Callable[[WriteStep], None] = lambda _: None) -> Played:
+def play(folder: Path, run: Run, on_step: Callable[[WriteStep], None] = lambda _: None) -> Played:
     played = Played(folder)
 
-    def tell(step: WriteStep) -> None:
+    def note(step: WriteStep) -> None:
         played.steps.append(step)
-        look(step)
+        on_step(step)
 
-    player = Player(str(folder), tell, paced=False)
+    player = Player(str(folder), note, paced=False)
     player.play(run.steps())
-    for path, content in player.standing().items():
-        played.standing[path], played.sizes[path] = content.sha256(), content.size_bytes
+    for path, content in player.expected_contents().items():
+        played.expected[path], played.sizes[path] = content.sha256(), content.size_bytes
     return played
 
 
 def rewrites(steps: list[WriteStep]) -> Iterator[tuple[int, int, int]]:
-    """What was written where bytes stood already: the size then, offset, length."""
+    """Each write over existing bytes: file size at that time, offset, length."""
     size = 0
     for step in steps:
         if isinstance(step, Write):

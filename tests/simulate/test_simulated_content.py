@@ -1,4 +1,4 @@
-"""Contents that are described, not held; and the replica that knows what a folder must hold."""
+"""Contents that are described, not held, and the expected state of a folder."""
 
 import pytest
 from hypothesis import given
@@ -59,11 +59,11 @@ CHANGES = st.one_of(
 
 
 @given(st.lists(CHANGES, max_size=12))
-def test_the_replica_holds_what_a_file_would_hold_after_any_changes(changes: list[WriteStep]) -> None:
-    replica, plain = ExpectedState(), bytearray()
-    replica.apply(Create(0, PATH))
+def test_the_expected_state_equals_a_real_file_after_any_changes(changes: list[WriteStep]) -> None:
+    expected, plain = ExpectedState(), bytearray()
+    expected.apply(Create(0, PATH))
     for step in changes:
-        replica.apply(step)
+        expected.apply(step)
         match step:
             case Write():
                 plain.extend(bytes(max(0, step.offset - len(plain))))
@@ -72,11 +72,11 @@ def test_the_replica_holds_what_a_file_would_hold_after_any_changes(changes: lis
                 plain = plain[: step.length] + bytes(max(0, step.length - len(plain)))
             case Allocate() if step.way == "truncate":
                 plain += bytes(max(0, step.length - len(plain)))
-        assert replica.contents()[PATH].read() == plain
+        assert expected.contents()[PATH].read() == plain
 
 
-def test_the_replica_follows_names() -> None:
-    replica = ExpectedState()
+def test_the_expected_state_follows_renames_and_removals() -> None:
+    expected = ExpectedState()
     for step in (Create(0, "a"), Create(0, "b"), Rename(0, "a", "c"), Remove(0, "b")):
-        replica.apply(step)
-    assert list(replica.contents()) == ["c"]
+        expected.apply(step)
+    assert list(expected.contents()) == ["c"]

@@ -14,7 +14,7 @@ import pytest
 from agent.model.source_file import ContainerState
 from agent.simulate.ffmpeg import CONTAINERS
 from tests.cli.cli_agents import PATIENCE_S, invoke, told
-from tests.simulate.played import verdict
+from tests.simulate.played import container_state
 
 QUICK = ("--rate", "unlimited", "--duration", "200ms")
 
@@ -31,7 +31,7 @@ def test_ffmpeg_records_every_container_it_is_asked_for(container: str, tmp_path
     assert {line["path"] for line in (created, closed, result)} == {file.name}
     assert result["size"] == file.stat().st_size
     assert result["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert verdict(file) is (ContainerState.UNKNOWN if container == "ts" else ContainerState.CLOSED)
+    assert container_state(file) is (ContainerState.UNKNOWN if container == "ts" else ContainerState.CLOSED)
 
 
 def test_it_records_several_in_real_time(tmp_path: Path) -> None:
@@ -56,18 +56,18 @@ def test_it_records_several_in_real_time(tmp_path: Path) -> None:
     ]
 
 
-def test_it_says_so_when_there_is_no_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ffmpeg_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     result = invoke("simulate", str(tmp_path), "--container", "ffmpeg:mxf", *QUICK)
     assert result.exit_code == 1
     assert "ffmpeg is not installed, and ffmpeg:mxf needs it: install it, or choose one of" in result.stderr
 
 
-def test_it_says_why_ffmpeg_gave_up_and_leaves_what_stands_there_alone(tmp_path: Path) -> None:
+def test_it_reports_why_ffmpeg_failed_and_leaves_an_existing_file_alone(tmp_path: Path) -> None:
     (tmp_path / "clip.mxf").write_bytes(b"footage")
     result = invoke("simulate", str(tmp_path), "--container", "ffmpeg:mxf", *QUICK)
     assert result.exit_code == 1
-    assert "ffmpeg gave up on clip.mxf" in result.stderr
+    assert "ffmpeg failed on clip.mxf" in result.stderr
     assert "exists" in result.stderr
     assert (tmp_path / "clip.mxf").read_bytes() == b"footage"
 
@@ -78,7 +78,7 @@ def test_ffmpeg_that_writes_nothing_is_reported(tmp_path: Path, monkeypatch: pyt
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     result = invoke("simulate", str(tmp_path), "--container", "ffmpeg:mxf", *QUICK)
-    assert (result.exit_code, result.stderr) == (1, "ffmpeg gave up on clip.mxf: it wrote no file\n")
+    assert (result.exit_code, result.stderr) == (1, "ffmpeg failed on clip.mxf: it wrote no file\n")
 
 
 def test_when_interrupted_ffmpeg_closes_its_file_and_is_gone(tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_when_interrupted_ffmpeg_closes_its_file_and_is_gone(tmp_path: Path) -> 
             assert time.monotonic() < deadline_s
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=PATIENCE_S)
+        stdout, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
-    assert json.loads(said.splitlines()[-1])["op"] == "interrupted"
-    assert verdict(tmp_path / "clip.mov") is ContainerState.CLOSED
+    assert json.loads(stdout.splitlines()[-1])["op"] == "interrupted"
+    assert container_state(tmp_path / "clip.mov") is ContainerState.CLOSED
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if mentions(path, str(tmp_path))]
 
 

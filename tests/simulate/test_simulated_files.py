@@ -1,4 +1,4 @@
-"""For every manner: what stands in the folder at the end is what the simulator says, byte for byte."""
+"""For every profile: the files at the end are what the simulator computed, byte for byte."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from agent.model.source_file import ContainerState
-from agent.simulate.containers import FORMS
+from agent.simulate.containers import CONTAINERS
 from agent.simulate.content import literal
 from agent.simulate.profiles import COPIES, ODD, PROFILES, RECORDERS
-from agent.simulate.recording import Edit, Material, Recording, TooLarge, TooSmall
+from agent.simulate.recording import Edit, Recording, RecordingSpec, TooLarge, TooSmall
 from agent.simulate.steps import WriteStep
-from tests.simulate.played import RATE_BYTES_S, SIZE_BYTES, a_run, play, verdict
+from tests.simulate.played import RATE_BYTES_S, SIZE_BYTES, a_run, container_state, play
 
 NEVER_COMPLETE = {"fragmented-live", "matroska-live", "ts", "hls", "append"}
 # Index and head come early: the container says "closed" while bytes are missing.
@@ -24,103 +24,105 @@ SAYS_OPEN = {
 }
 
 
-@pytest.mark.parametrize("manner", PROFILES)
-def test_the_files_at_the_end_are_what_the_simulator_says(manner: str, tmp_path: Path) -> None:
-    played = play(tmp_path, a_run(manner))
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_files_at_the_end_are_as_the_simulator_expects(profile: str, tmp_path: Path) -> None:
+    played = play(tmp_path, a_run(profile))
     files = played.files()
     assert {path: hashlib.sha256(file.read_bytes()).hexdigest() for path, file in files.items()} == (
-        played.standing
+        played.expected
     )
     assert {path: file.stat().st_size for path, file in files.items()} == played.sizes
 
 
-@pytest.mark.parametrize("manner", PROFILES)
-def test_the_same_seed_does_the_same_steps_and_another_writes_other_bytes(manner: str) -> None:
-    assert told(a_run(manner).steps()) == told(a_run(manner).steps())
-    assert told(a_run(manner).steps()) != told(a_run(manner, seed=8).steps())
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_same_seed_does_the_same_steps_and_another_writes_other_bytes(profile: str) -> None:
+    assert described(a_run(profile).steps()) == described(a_run(profile).steps())
+    assert described(a_run(profile).steps()) != described(a_run(profile, seed=8).steps())
 
 
-def told(steps: Iterable[WriteStep]) -> list[object]:
+def described(steps: Iterable[WriteStep]) -> list[object]:
     return [(type(s), s.at_s, s.path, getattr(getattr(s, "content", None), "pieces", None)) for s in steps]
 
 
-@pytest.mark.parametrize("manner", PROFILES)
-def test_steps_come_in_the_order_of_time(manner: str) -> None:
-    times = [step.at_s for step in a_run(manner, count=3, every_s=0.5).steps()]
+@pytest.mark.parametrize("profile", PROFILES)
+def test_steps_come_in_the_order_of_time(profile: str) -> None:
+    times = [step.at_s for step in a_run(profile, count=3, every_s=0.5).steps()]
     assert times == sorted(times)
 
 
-@pytest.mark.parametrize("name", [manner.name for manner in RECORDERS])
+@pytest.mark.parametrize("name", [profile.name for profile in RECORDERS])
 def test_a_recorder_ends_with_the_file_its_container_calls_finished(name: str, tmp_path: Path) -> None:
     run = a_run(name)
-    (job,) = run.jobs()
-    finished = job.recording.finished()
-    assert list(play(tmp_path, run).standing.values()) == [finished.sha256()]
+    (file,) = run.files()
+    finished = file.recording.finished()
+    assert list(play(tmp_path, run).expected.values()) == [finished.sha256()]
 
 
-@pytest.mark.parametrize("name", [manner.name for manner in RECORDERS])
+@pytest.mark.parametrize("name", [profile.name for profile in RECORDERS])
 def test_a_container_is_closed_at_the_end_and_never_before(name: str, tmp_path: Path) -> None:
-    said: list[ContainerState] = []
+    states: list[ContainerState] = []
 
-    def look(step: WriteStep) -> None:
+    def judge_file(step: WriteStep) -> None:
         path = tmp_path / step.path
         if path.exists() and 0 < path.stat().st_size < 0.9 * SIZE_BYTES:
-            said.append(verdict(path))
+            states.append(container_state(path))
 
     run = a_run(name)
-    (file,) = play(tmp_path, run, look).files().values()
-    assert verdict(file) == (ContainerState.UNKNOWN if name in NEVER_COMPLETE else ContainerState.CLOSED)
-    assert ContainerState.CLOSED not in said
+    (file,) = play(tmp_path, run, judge_file).files().values()
+    assert container_state(file) == (
+        ContainerState.UNKNOWN if name in NEVER_COMPLETE else ContainerState.CLOSED
+    )
+    assert ContainerState.CLOSED not in states
     if run.container in SAYS_OPEN:
-        assert set(said) == {ContainerState.OPEN}
+        assert set(states) == {ContainerState.OPEN}
 
 
-@pytest.mark.parametrize("name", [manner.name for manner in COPIES])
+@pytest.mark.parametrize("name", [profile.name for profile in COPIES])
 def test_a_copy_is_closed_when_whole_and_only_an_index_in_front_says_so_before(
     name: str, tmp_path: Path
 ) -> None:
-    said: list[ContainerState] = []
+    states: list[ContainerState] = []
 
-    def look(step: WriteStep) -> None:
+    def judge_file(step: WriteStep) -> None:
         path = tmp_path / step.path
         if path.exists() and path.stat().st_size:
-            said.append(verdict(path))
+            states.append(container_state(path))
 
-    (file,) = play(tmp_path, a_run(name), look).files().values()
-    assert verdict(file) is ContainerState.CLOSED
-    early = ContainerState.CLOSED in said[: len(said) // 2]
+    (file,) = play(tmp_path, a_run(name), judge_file).files().values()
+    assert container_state(file) is ContainerState.CLOSED
+    early = ContainerState.CLOSED in states[: len(states) // 2]
     assert early is (name in TOO_EARLY) or name in BY_CHANCE
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("size_bytes", [4_300_000, 5_000_001, 33_333_333])
-def test_a_form_fills_the_size_that_is_asked_for(form: str, size_bytes: int) -> None:
-    recording = FORMS[form](Material("7/1", size_bytes, RATE_BYTES_S))
+def test_a_container_fills_the_size_that_is_asked_for(container: str, size_bytes: int) -> None:
+    recording = CONTAINERS[container](RecordingSpec("7/1", size_bytes, RATE_BYTES_S))
     assert 0 <= size_bytes - recording.finished().size_bytes < 188
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_form_says_how_much_it_needs(form: str, tmp_path: Path) -> None:
-    if form == "raw":
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_container_says_how_many_bytes_it_needs(container: str, tmp_path: Path) -> None:
+    if container == "raw":
         return
     with pytest.raises(TooSmall) as refused:
-        FORMS[form](Material("7/1", 100, RATE_BYTES_S))
-    recording = FORMS[form](Material("7/1", refused.value.least_bytes, RATE_BYTES_S))
+        CONTAINERS[container](RecordingSpec("7/1", 100, RATE_BYTES_S))
+    recording = CONTAINERS[container](RecordingSpec("7/1", refused.value.least_bytes, RATE_BYTES_S))
     path = tmp_path / "least"
     path.write_bytes(recording.finished().read())
-    assert verdict(path) in {ContainerState.CLOSED, ContainerState.UNKNOWN}
+    assert container_state(path) in {ContainerState.CLOSED, ContainerState.UNKNOWN}
 
 
 @pytest.mark.parametrize(
-    "form", ["wav", "bwf", "avi", "rf64", "mxf-rdd9", "mov-robust", "mkv-backpatching", "ts"]
+    "container", ["wav", "bwf", "avi", "rf64", "mxf-rdd9", "mov-robust", "mkv-backpatching", "ts"]
 )
-def test_a_form_holds_ten_gigabytes_without_taking_their_memory(form: str) -> None:
-    material = Material("7/1", 10_000_000_000, 50_000_000)
-    if form in {"wav", "bwf", "avi"}:
+def test_a_container_of_ten_gigabytes_takes_little_memory(container: str) -> None:
+    spec = RecordingSpec("7/1", 10_000_000_000, 50_000_000)
+    if container in {"wav", "bwf", "avi"}:
         with pytest.raises(TooLarge):
-            FORMS[form](material)
+            CONTAINERS[container](spec)
         return
-    content = FORMS[form](material).finished()
+    content = CONTAINERS[container](spec).finished()
     assert content.size_bytes > 9_999_999_000
     assert len(content.pieces) < 20_000
 
@@ -132,6 +134,6 @@ def test_an_edit_ahead_of_the_tail_is_overwritten_by_what_follows() -> None:
     assert recording.finished().read() == b"01ab45678xyz"
 
 
-def test_every_kind_of_writer_has_a_manner_with_a_name_of_its_own() -> None:
+def test_every_profile_has_its_own_name_and_every_container_a_recorder() -> None:
     assert len(PROFILES) == len(RECORDERS) + len(COPIES) + len(ODD)
-    assert {manner.container for manner in RECORDERS} == set(FORMS)
+    assert {profile.container for profile in RECORDERS} == set(CONTAINERS)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from agent.simulate.containers import FORMS
+from agent.simulate.containers import CONTAINERS
 from agent.simulate.options import IncompatibleOptions, WriterOptions
-from agent.simulate.recording import Material
+from agent.simulate.recording import RecordingSpec
 from agent.simulate.runs import Run
 from agent.simulate.settings import with_settings
 from agent.simulate.steps import (
@@ -32,9 +32,9 @@ from tests.simulate.played import RATE_BYTES_S, SIZE_BYTES, a_run, play, rewrite
 DAY_S = 86_400
 
 
-def steps_of(manner: str, *settings: str, **details: Any) -> list[WriteStep]:  # noqa: ANN401  as a_run
-    run = a_run(manner, **details)
-    return list(evolve(run, habits=with_settings(run.habits, settings)).steps())
+def steps_of(profile: str, *settings: str, **details: Any) -> list[WriteStep]:  # noqa: ANN401  as a_run
+    run = a_run(profile, **details)
+    return list(evolve(run, options=with_settings(run.options, settings)).steps())
 
 
 def only(steps: list[WriteStep], *kinds: type[WriteStep]) -> list[WriteStep]:
@@ -45,18 +45,18 @@ def appended(steps: list[WriteStep]) -> list[Write]:
     return [step for step in steps if isinstance(step, Write)]
 
 
-# What is rewritten behind the tail
+# Edits behind the tail
 
 
 @pytest.mark.parametrize(
-    "manner", ["mxf-single-pass", "fragmented", "fragmented-live", "matroska-live", "ts", "append", "cp"]
+    "profile", ["mxf-single-pass", "fragmented", "fragmented-live", "matroska-live", "ts", "append", "cp"]
 )
-def test_some_writers_never_go_back(manner: str) -> None:
-    assert list(rewrites(steps_of(manner))) == []
+def test_some_writers_never_go_back(profile: str) -> None:
+    assert list(rewrites(steps_of(profile))) == []
 
 
 @pytest.mark.parametrize(
-    ("manner", "parts"),
+    ("profile", "parts"),
     [
         ("mov", [4]),
         ("mp4", [4]),
@@ -66,8 +66,8 @@ def test_some_writers_never_go_back(manner: str) -> None:
         ("matroska", [8, 128, 8]),
     ],
 )
-def test_others_fill_in_a_few_bytes_at_close(manner: str, parts: list[int]) -> None:
-    assert [length for _, _, length in rewrites(steps_of(manner))] == parts
+def test_others_fill_in_a_few_bytes_at_close(profile: str, parts: list[int]) -> None:
+    assert [length for _, _, length in rewrites(steps_of(profile))] == parts
 
 
 def test_a_mov_gets_its_size_before_its_moov() -> None:
@@ -77,7 +77,7 @@ def test_a_mov_gets_its_size_before_its_moov() -> None:
 
 
 def test_a_mov_beyond_four_gigabytes_gets_sixteen_bytes() -> None:
-    recording = FORMS["mov"](Material("7/1", 5_000_000_000, RATE_BYTES_S))
+    recording = CONTAINERS["mov"](RecordingSpec("7/1", 5_000_000_000, RATE_BYTES_S))
     assert [(edit.offset, edit.content.size_bytes) for edit in recording.edits] == [(24, 16)]
 
 
@@ -90,10 +90,10 @@ def test_an_mxf_gets_its_header_and_the_footers_place_in_every_partition_at_clos
 
 
 @pytest.mark.parametrize(
-    ("manner", "reach"), [("mxf-as11", 4_200_000), ("mxf-avid", 262_144), ("mxf-part", 22_528)]
+    ("profile", "reach"), [("mxf-as11", 4_200_000), ("mxf-avid", 262_144), ("mxf-part", 22_528)]
 )
-def test_some_mxf_writers_rewrite_much(manner: str, reach: int) -> None:
-    changed = [(offset, length) for _, offset, length in rewrites(steps_of(manner, "write=8MiB"))]
+def test_some_mxf_writers_rewrite_much(profile: str, reach: int) -> None:
+    changed = [(offset, length) for _, offset, length in rewrites(steps_of(profile, "write=8MiB"))]
     assert changed[0][0] == 0
     assert reach <= sum(changed[0]) <= reach + 200
 
@@ -104,7 +104,7 @@ def test_an_mxf_header_can_be_rewritten_while_recording() -> None:
     assert heads == sorted(heads)
 
 
-def test_a_provisional_footer_stands_at_the_tail_until_essence_overwrites_it() -> None:
+def test_a_provisional_footer_is_at_the_tail_until_essence_overwrites_it() -> None:
     steps = steps_of("mxf-headroom")
     overwritten = [offset for size, offset, _ in rewrites(steps) if size < SIZE_BYTES and offset > 1_000_000]
     footers = [s for s in appended(steps) if b"\x0d\x01\x02\x01\x01\x04\x02\x00" in s.content.read()[:20]]
@@ -112,10 +112,10 @@ def test_a_provisional_footer_stands_at_the_tail_until_essence_overwrites_it() -
     assert len(footers) >= 3
 
 
-@pytest.mark.parametrize("manner", ["faststart", "matroska-cues-front"])
-def test_the_whole_file_is_moved_back_at_close_in_the_same_inode(manner: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("profile", ["faststart", "matroska-cues-front"])
+def test_the_whole_file_is_moved_back_at_close_in_the_same_inode(profile: str, tmp_path: Path) -> None:
     inodes = set()
-    played = play(tmp_path, a_run(manner), lambda step: inodes.add((tmp_path / step.path).stat().st_ino))
+    played = play(tmp_path, a_run(profile), lambda step: inodes.add((tmp_path / step.path).stat().st_ino))
     assert sum(length for _, _, length in rewrites(played.steps)) > 0.99 * SIZE_BYTES
     assert len(inodes) == 1
 
@@ -146,18 +146,18 @@ def test_patches_of_files_without_structure_can_be_placed_at_will() -> None:
 
 
 @pytest.mark.parametrize(
-    ("manner", "kind"), [("mov", b"moov"), ("matroska", b"\x1c\x53\xbb\x6b"), ("avi", b"idx1")]
+    ("profile", "kind"), [("mov", b"moov"), ("matroska", b"\x1c\x53\xbb\x6b"), ("avi", b"idx1")]
 )
-def test_what_is_appended_at_close_can_be_made_longer(manner: str, kind: bytes) -> None:
-    (job,) = evolve(a_run(manner), habits=WriterOptions(tail_bytes=500_000)).jobs()
-    assert job.recording.finished().size_bytes == SIZE_BYTES
-    stream = job.recording.stream.read()
+def test_what_is_appended_at_close_can_be_made_longer(profile: str, kind: bytes) -> None:
+    (file,) = evolve(a_run(profile), options=WriterOptions(tail_bytes=500_000)).files()
+    assert file.recording.finished().size_bytes == SIZE_BYTES
+    stream = file.recording.stream.read()
     assert 499_990 <= SIZE_BYTES - stream.rindex(kind) <= 500_020
 
 
 def test_the_footer_of_an_mxf_can_be_made_longer() -> None:
-    (job,) = evolve(a_run("mxf-d10"), habits=WriterOptions(tail_bytes=500_000)).jobs()
-    footer_at = int.from_bytes(job.recording.edits[-1].content.read())
+    (file,) = evolve(a_run("mxf-d10"), options=WriterOptions(tail_bytes=500_000)).files()
+    footer_at = int.from_bytes(file.recording.edits[-1].content.read())
     assert 500_000 <= SIZE_BYTES - footer_at <= 500_400
 
 
@@ -187,9 +187,9 @@ def test_a_resumed_upload_is_closed_for_four_seconds() -> None:
     assert opened.at_s - first.at_s == pytest.approx(4)
 
 
-@pytest.mark.parametrize(("manner", "bytes_before"), [("slow-start", 0), ("head-first", 44)])
-def test_a_recording_can_begin_late(manner: str, bytes_before: int) -> None:
-    steps = steps_of(manner)
+@pytest.mark.parametrize(("profile", "bytes_before"), [("slow-start", 0), ("head-first", 44)])
+def test_a_recording_can_begin_late(profile: str, bytes_before: int) -> None:
+    steps = steps_of(profile)
     before = sum(step.content.size_bytes for step in appended(steps) if step.at_s < 10)
     assert before == bytes_before
     assert isinstance(steps[0], Create)
@@ -212,28 +212,28 @@ def test_the_file_is_held_open_after_the_last_byte() -> None:
 
 
 @pytest.mark.parametrize(
-    ("manner", "size_at_once", "storage_at_once"),
+    ("profile", "size_at_once", "storage_at_once"),
     [("smb-eof-first", True, False), ("fallocate", True, True), ("rsync-preallocate", False, True)],
 )
-def test_room_is_made_first(manner: str, size_at_once: bool, storage_at_once: bool, tmp_path: Path) -> None:
+def test_room_is_made_first(profile: str, size_at_once: bool, storage_at_once: bool, tmp_path: Path) -> None:
     seen: list[os.stat_result] = []
 
-    def look(step: WriteStep) -> None:
+    def note(step: WriteStep) -> None:
         if isinstance(step, Allocate):
             seen.append((tmp_path / step.path).stat())
 
-    play(tmp_path, a_run(manner), look)
+    play(tmp_path, a_run(profile), note)
     (at_first,) = seen
     assert (at_first.st_size == SIZE_BYTES) is size_at_once
     assert (at_first.st_blocks * 512 >= SIZE_BYTES) is storage_at_once
 
 
 @pytest.mark.parametrize(
-    ("manner", "order"),
+    ("profile", "order"),
     [("interleaved", [0, 6, 12, 18, 1, 7]), ("tail-first", [22, 0, 1, 2, 3, 4])],
 )
-def test_a_copy_is_filled_in_another_order(manner: str, order: list[int]) -> None:
-    assert [step.offset // 262_144 for step in appended(steps_of(manner))][:6] == order
+def test_a_copy_is_filled_in_another_order(profile: str, order: list[int]) -> None:
+    assert [step.offset // 262_144 for step in appended(steps_of(profile))][:6] == order
 
 
 def test_a_copy_in_any_order_writes_every_byte_once() -> None:
@@ -265,22 +265,22 @@ def test_rsync_writes_under_a_hidden_name_sets_times_and_renames(tmp_path: Path)
 def test_a_file_renamed_over_an_older_one_is_another_inode(tmp_path: Path) -> None:
     inodes: list[int] = []
 
-    def look(_: WriteStep) -> None:
+    def note(_: WriteStep) -> None:
         if (tmp_path / "clip.mov").exists():
             inodes.append((tmp_path / "clip.mov").stat().st_ino)
 
-    play(tmp_path, a_run("rename-over"), look)
+    play(tmp_path, a_run("rename-over"), note)
     assert len(set(inodes)) == 2
 
 
 def test_old_times_are_set(tmp_path: Path) -> None:
     ages: dict[str, list[float]] = {}
-    for manner in ("cp-preserve", "smb-eof-first", "times-while-writing", "cp"):
-        folder = tmp_path / manner
+    for profile in ("cp-preserve", "smb-eof-first", "times-while-writing", "cp"):
+        folder = tmp_path / profile
         folder.mkdir()
         age_of: list[float] = []
-        play(folder, a_run(manner), lambda s, f=folder, a=age_of: a.append(age(f / s.path)))  # type: ignore[misc]
-        ages[manner] = age_of
+        play(folder, a_run(profile), lambda s, f=folder, a=age_of: a.append(age(f / s.path)))  # type: ignore[misc]
+        ages[profile] = age_of
     assert ages["cp-preserve"][-1] == pytest.approx(2 * DAY_S, abs=60)
     assert max(ages["cp-preserve"][:-2]) < 60
     assert (ages["smb-eof-first"][2] > DAY_S, ages["smb-eof-first"][3] > DAY_S) == (True, False)
@@ -335,28 +335,28 @@ def test_a_crash_at_the_very_end_has_all_bytes_and_no_rewrite() -> None:
 def test_a_file_can_shrink_and_go_on_with_other_bytes(tmp_path: Path) -> None:
     sizes: list[int] = []
     played = play(tmp_path, a_run("shrink"), lambda s: sizes.append((tmp_path / s.path).stat().st_size))
-    cut = next(place for place, step in enumerate(played.steps) if isinstance(step, Truncate))
+    cut = next(index for index, step in enumerate(played.steps) if isinstance(step, Truncate))
     assert sizes[cut - 1 : cut + 1] == [3_600_000, 1_500_000]
     assert sizes[-1] == SIZE_BYTES
     whole = (tmp_path / "clip.bin").read_bytes()
-    first_take = next(iter(a_run("append").jobs())).recording.stream.read()
-    assert whole[:1_500_000] == first_take[:1_500_000]
-    assert whole[1_500_000:3_600_000] != first_take[1_500_000:3_600_000]
+    first = next(iter(a_run("append").files())).recording.stream.read()
+    assert whole[:1_500_000] == first[:1_500_000]
+    assert whole[1_500_000:3_600_000] != first[1_500_000:3_600_000]
 
 
 @pytest.mark.parametrize(
-    ("manner", "ops"), [("restart", [Truncate]), ("restart-new", [Close, Remove, Create])]
+    ("profile", "ops"), [("restart", [Truncate]), ("restart-new", [Close, Remove, Create])]
 )
-def test_a_recorder_can_begin_again(manner: str, ops: list[type[WriteStep]], tmp_path: Path) -> None:
-    played = play(tmp_path, a_run(manner))
+def test_a_recorder_can_begin_again(profile: str, ops: list[type[WriteStep]], tmp_path: Path) -> None:
+    played = play(tmp_path, a_run(profile))
     assert [type(step) for step in played.steps if not isinstance(step, Write)] == [Create, *ops, Close]
-    take_two = next(iter(a_run(manner).jobs())).retake.finished()
-    assert played.standing == {"clip.mov": take_two.sha256()}
+    second = next(iter(a_run(profile).files())).second.finished()
+    assert played.expected == {"clip.mov": second.sha256()}
 
 
-def test_rewrites_of_the_second_take_are_made_behind_a_cut(tmp_path: Path) -> None:
+def test_edits_of_the_second_recording_are_made_behind_a_cut(tmp_path: Path) -> None:
     run = a_run("gstreamer-matroska")
-    cut = evolve(run, habits=with_settings(run.habits, ["shrink-at=80%", "shrink-to=10%"]))
+    cut = evolve(run, options=with_settings(run.options, ["shrink-at=80%", "shrink-to=10%"]))
     played = play(tmp_path, cut)
     assert played.sizes == {"clip.mkv": SIZE_BYTES}
 
@@ -376,13 +376,13 @@ def test_a_mapped_file_is_never_written_to_but_changes(tmp_path: Path) -> None:
     assert all(step.mapped for step in appended(steps))
     assert isinstance(steps[1], Allocate)
     run = a_run("mmap")
-    synced = evolve(run, habits=evolve(run.habits, sync=True))
-    assert play(tmp_path, synced).standing == play_again(tmp_path / "again", run)
+    synced = evolve(run, options=evolve(run.options, sync=True))
+    assert play(tmp_path, synced).expected == play_again(tmp_path / "again", run)
 
 
 def play_again(folder: Path, run: Run) -> dict[str, str]:
     folder.mkdir()
-    return play(folder, run).standing
+    return play(folder, run).expected
 
 
 def test_temporary_names_differ_by_seed_and_only_by_seed() -> None:
@@ -390,7 +390,7 @@ def test_temporary_names_differ_by_seed_and_only_by_seed() -> None:
     assert first == again != other
 
 
-# What no writer can do
+# Refused options
 
 
 @pytest.mark.parametrize(
@@ -406,10 +406,10 @@ def test_temporary_names_differ_by_seed_and_only_by_seed() -> None:
         (["write=0"], "mov", "1 at least"),
     ],
 )
-def test_habits_that_do_not_go_together_are_refused_with_the_way_out(
+def test_options_that_contradict_each_other_are_refused_with_the_way_out(
     settings: list[str], container: str, way_out: str
 ) -> None:
-    run = a_run("mov", container=container, habits=with_settings(WriterOptions(), settings))
+    run = a_run("mov", container=container, options=with_settings(WriterOptions(), settings))
     with pytest.raises(IncompatibleOptions, match=way_out):
         run.steps()
 

@@ -1,4 +1,4 @@
-"""Habits as people write them."""
+"""Writer options as text."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from agent.simulate.settings import BadSetting, described, spelled, with_setting
         ("patch-list=0+6144,1MB+4KiB", "patch_list", ((0, 6144), (1_000_000, 4096))),
     ],
 )
-def test_a_setting_changes_one_habit(text: str, name: str, value: object) -> None:
+def test_a_setting_changes_one_option(text: str, name: str, value: object) -> None:
     changed = with_settings(WriterOptions(), [text])
     assert getattr(changed, name) == value
     others = [field.name for field in fields(WriterOptions) if field.name != name]
@@ -61,23 +61,28 @@ def test_a_bad_setting_is_refused_with_its_name_and_the_reason(text: str, reason
         with_settings(WriterOptions(), [text])
 
 
-def test_every_habit_has_a_setting_of_its_own_with_a_meaning() -> None:
+def test_every_option_has_its_own_setting_with_a_meaning() -> None:
     names = [spelled(field) for field in fields(WriterOptions)]
     assert len(set(names)) == len(names)
     assert [name for name, _, _ in described()] == names
     assert all(meaning for _, _, meaning in described())
 
 
-def test_defaults_are_told_in_the_words_that_set_them() -> None:
-    told = {name: default for name, default, _ in described()}
-    assert (told["write"], told["pause"], told["copies"], told["crash-at"]) == ("256KiB", "8s", "no", "never")
-    readable = [f"{name}={default}" for name, default in told.items() if default not in ("", "never")]
+def test_defaults_are_printed_in_the_form_that_sets_them() -> None:
+    defaults = {name: default for name, default, _ in described()}
+    assert (defaults["write"], defaults["pause"], defaults["copies"], defaults["crash-at"]) == (
+        "256KiB",
+        "8s",
+        "no",
+        "never",
+    )
+    readable = [f"{name}={default}" for name, default in defaults.items() if default not in ("", "never")]
     assert with_settings(WriterOptions(), readable) == WriterOptions()
 
 
-def test_the_manual_names_every_manner_and_every_setting_as_they_are() -> None:
+def test_the_manual_names_every_profile_and_every_setting_as_they_are() -> None:
     manual = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
-    for manner in PROFILES.values():
-        assert f"| `{manner.name}` | {manner.models} | `{manner.container}` |\n" in manual
+    for profile in PROFILES.values():
+        assert f"| `{profile.name}` | {profile.models} | `{profile.container}` |\n" in manual
     for name, default, meaning in described():
         assert f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |\n" in manual

@@ -49,7 +49,7 @@ NOT_REWRITTEN = {
 
 
 def batches() -> list[list[str]]:
-    """All manners, those of each kind spread over all batches."""
+    """All profiles, those of each kind spread over all batches."""
     names = list(PROFILES)
     count = -(-len(names) // AT_ONCE)
     return [names[first::count] for first in range(count)]
@@ -71,20 +71,20 @@ def test_there_are_enough_profiles_to_prove_anything() -> None:
     assert NOT_FOLLOWED - {"xdcam-groupM01"} | NOT_REWRITTEN <= set(PROFILES)
 
 
-@pytest.mark.parametrize("manners", batches(), ids=lambda manners: manners[0])
+@pytest.mark.parametrize("profiles", batches(), ids=lambda profiles: profiles[0])
 def test_every_profile_arrives_byte_identical_and_growing_files_are_copied_while_they_grow(
-    agent: Agent, manners: list[str]
+    agent: Agent, profiles: list[str]
 ) -> None:
     agent.configure(**GROWING | {"workers": AT_ONCE})
     agent.start()
-    runs = [quick(PROFILES[name]) for name in manners]
+    runs = [quick(PROFILES[name]) for name in profiles]
 
     def is_followed(path: str) -> bool:
         return not grows(path) or has_arrived_in_part(agent, path)
 
     with Writers.at_work(agent.source, runs, is_followed) as writers:
         expected = writers.finish()
-        assert len(expected) + len(writers.crashed) >= len(manners)
+        assert len(expected) + len(writers.crashed) >= len(profiles)
         wait_for_all(agent, expected)
     for path in writers.crashed:
         agent.wait_for(path, "Held")

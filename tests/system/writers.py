@@ -1,4 +1,4 @@
-"""Writers at work on an agent's source: the simulator's manners in a thread, and what must come of them."""
+"""Writers at work on an agent's source: the simulator's profiles in a thread, and what must come of them."""
 
 import hashlib
 import threading
@@ -14,7 +14,7 @@ from agent.simulate.player import Player
 from agent.simulate.profiles import Profile
 from agent.simulate.runs import Run, in_order
 from agent.simulate.steps import Write, WriteStep
-from agent.simulate.writer_plan import WriterJob
+from agent.simulate.writer_plan import SimulatedFile
 from tests.system.agents import PATIENCE_S, Agent
 
 SIZE_BYTES = 20_000_000
@@ -29,7 +29,7 @@ GROWING: dict[str, Any] = {
     "workers": 8,
     "stall_timeout": "60s",
 }
-# The manners' own pauses are those of the field, too long to be waited for here.
+# The profiles' own pauses are those of the field, too long to be waited for here.
 QUICK: dict[str, dict[str, Any]] = {
     "stall": {"pause_s": 3.0},
     "slow-start": {"start_delay_s": 1.5},
@@ -42,11 +42,11 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 
-def quick(manner: Profile, **details: Any) -> Run:  # noqa: ANN401  whatever a run has
-    """A short recording in this manner, with the periods and pauses that belong to its length."""
-    habits = evolve(manner.habits, **{"period_s": 1.0, **QUICK.get(manner.name, {})})
-    words = {"name": manner.name, "size_bytes": SIZE_BYTES, "rate_bytes_s": RATE_BYTES_S, "seed": 7}
-    return Run(manner.container, habits, **{**words, **details})
+def quick(profile: Profile, **details: Any) -> Run:  # noqa: ANN401  whatever a run has
+    """A short recording in this profile, with the periods and pauses that belong to its length."""
+    options = evolve(profile.options, **{"period_s": 1.0, **QUICK.get(profile.name, {})})
+    words = {"name": profile.name, "size_bytes": SIZE_BYTES, "rate_bytes_s": RATE_BYTES_S, "seed": 7}
+    return Run(profile.container, options, **{**words, **details})
 
 
 @define(eq=False)
@@ -58,7 +58,7 @@ class Writers:
     """
 
     folder: Path
-    jobs: list[WriterJob]
+    jobs: list[SimulatedFile]
     is_followed: Callable[[str], bool]
     seen: set[str] = field(factory=set, init=False)
     crashed: set[str] = field(factory=set, init=False)
@@ -77,7 +77,7 @@ class Writers:
         cls, folder: Path, runs: Iterable[Run], is_followed: Callable[[str], bool] = lambda _: True
     ) -> Iterator["Writers"]:
         """The thread has ended when the block is left."""
-        writers = cls(folder, [job for run in runs for job in run.jobs()], is_followed)
+        writers = cls(folder, [job for run in runs for job in run.files()], is_followed)
         writers._thread.start()
         try:
             yield writers
@@ -91,7 +91,7 @@ class Writers:
         assert not self._thread.is_alive()
         if self._error is not None:
             raise self._error
-        standing = self._player.standing()
+        standing = self._player.expected_contents()
         return {path: content.sha256() for path, content in standing.items() if path not in self.crashed}
 
     def _play(self) -> None:

@@ -207,27 +207,28 @@ class FakeDesk:
         self._answer()
         return b"transfer_agent_websocket_clients 0.0\n"
 
-    async def pause(self, route: str) -> None:
-        self._take("pause", route)
+    async def pause(self, route: str) -> str:
+        return self._take("pause", route)
 
-    async def resume(self, route: str) -> None:
-        self._take("resume", route)
+    async def resume(self, route: str) -> str:
+        return self._take("resume", route)
 
-    async def retry(self, file_id: str) -> None:
-        self._take("retry", file_id)
+    async def retry(self, file_id: str) -> str:
+        return self._take("retry", file_id)
 
-    async def retry_all(self) -> None:
-        self._take("retry_all")
+    async def retry_all(self) -> str:
+        return self._take("retry_all")
 
-    async def cancel(self, file_id: str) -> None:
-        self._take("cancel", file_id)
+    async def cancel(self, file_id: str) -> str:
+        return self._take("cancel", file_id)
 
-    async def reload(self) -> None:
-        self._take("reload")
+    async def reload(self) -> str:
+        return self._take("reload")
 
-    def _take(self, *order: str) -> None:
+    def _take(self, *order: str) -> str:
         self._answer()
         self.orders.append(order)
+        return " ".join(("done:", *order))
 
     def _answer(self) -> None:
         if self.refusal is not None:

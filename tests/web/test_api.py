@@ -167,6 +167,7 @@ async def test_commands_are_handed_to_the_desk(path: str, order: tuple[str, ...]
     answer = await client_of(desk).post(path)
     body = await answer.get_json()
     assert (answer.status_code, desk.orders) == (202, [order])
+    assert body.pop("result") == " ".join(("done:", *order))
     assert body == {"accepted": order[0].removesuffix("_all")} | (
         {"subject": order[1]} if len(order) > 1 else {}
     )

@@ -24,6 +24,8 @@ from agent.protocol.replies import (
     PathsChanged,
     Probed,
     Published,
+    PublishedFiles,
+    RemovedSources,
     Reply,
     ScanBatch,
     ScanEnd,
@@ -84,8 +86,10 @@ def test_a_file_is_led_from_its_source_to_its_destination(ground: Ground) -> Non
     (ground.source / "clip.mxf").write_bytes(b"content")
     *_, copied = ask(ground.copy())
     assert isinstance(copied, Copied)
-    assert ask(ground.publish(b"content")) == [Published("clip.mxf", already_present=False)]
-    assert ask(ground.settle()) == [SourceRemoved(None)]
+    assert ask(ground.publish(b"content"))[-1] == PublishedFiles(
+        (Published("clip.mxf", already_present=False),)
+    )
+    assert ask(ground.remove())[-1] == RemovedSources((SourceRemoved(None),))
     assert ask(LookUpSource(str(ground.source), "clip.mxf")) == [SourceExists(exists=False)]
     assert ground.arrived() == {"clip.mxf": b"content"}
 
@@ -164,9 +168,10 @@ def test_every_legal_name_arrives_unchanged_with_its_time_and_its_twin(ground: G
         partial = partial_path(IDENTITY, known, entry.path, "take")
         *_, copied = ask(ground.copy(entry.path, partial=partial))
         assert isinstance(copied, Copied)
-        order = ground.publish(os.fsencode(entry.path), entry.path, partial=partial)
-        assert ask(order) == [Published(entry.path, already_present=False)]
-        assert ask(ground.settle(entry.path)) == [SourceRemoved(None)]
+        request = ground.publish(os.fsencode(entry.path), entry.path, partial=partial)
+        published = Published(entry.path, already_present=False)
+        assert ask(request)[-1] == PublishedFiles((published,))
+        assert ask(ground.remove(entry.path))[-1] == RemovedSources((SourceRemoved(None),))
     assert sorted(os.listdir(here)) == [b"unfinished.tmp", b"\xfe folder"]
     for number, path in enumerate(paths):
         with open(there + b"/" + path, "rb") as file:
@@ -242,7 +247,7 @@ def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pyt
             assert timeout_s is None
             return self._found.pop()
 
-    monkeypatch.setattr(server, "SourceEvents", Events)
+    monkeypatch.setattr(server, "watch_source", Events)
     assert ask(WatchSource("/")) == [
         PathsChanged(("clip.mxf",), 3, complete=False),
         PathsChanged((), 3, complete=False),
@@ -289,29 +294,29 @@ def said_by(output: BytesIO) -> list[Reply | Fault]:
 
 def test_a_copy_in_which_nothing_moves_says_whom_it_waits_for() -> None:
     output = BytesIO()
-    desk = WorkerServer(output, PartialLocks(os.devnull))
-    desk._copy = whereabouts = IoSideTracker()
-    desk.report_if_blocked(now_s=BLOCKED_AFTER_S)
+    worker = WorkerServer(output, PartialLocks(os.devnull))
+    worker._io_side = whereabouts = IoSideTracker()
+    worker.report_if_blocked(now_s=BLOCKED_AFTER_S)
     with whereabouts.at_source():
-        desk.report_if_blocked(now_s=BLOCKED_AFTER_S)
+        worker.report_if_blocked(now_s=BLOCKED_AFTER_S)
     assert said_by(output) == [Blocked(Side.DESTINATION), Blocked(Side.SOURCE)]
 
 
 def test_a_copy_that_has_just_said_something_says_no_more() -> None:
     output = BytesIO()
-    desk = WorkerServer(output, PartialLocks(os.devnull))
-    desk._copy = IoSideTracker()
-    desk.stream(Copying(1, 1))
-    desk.report_if_blocked(time.monotonic())
+    worker = WorkerServer(output, PartialLocks(os.devnull))
+    worker._io_side = IoSideTracker()
+    worker.stream(Copying(1, 1))
+    worker.report_if_blocked(time.monotonic())
     assert said_by(output) == [Copying(1, 1)]
 
 
 def test_nothing_follows_the_last_word_of_a_copy(ground: Ground) -> None:
     (ground.source / "clip.mxf").write_bytes(b"content")
     output = BytesIO()
-    desk = WorkerServer(output, PartialLocks(os.devnull))
-    desk.serve(ground.copy())
-    desk.report_if_blocked(time.monotonic() + 60.0)
+    worker = WorkerServer(output, PartialLocks(os.devnull))
+    worker.serve(ground.copy())
+    worker.report_if_blocked(time.monotonic() + 60.0)
     assert isinstance(said_by(output)[-1], Copied)
 
 

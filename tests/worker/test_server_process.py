@@ -15,7 +15,15 @@ from typing import cast
 import pytest
 
 from agent.model.errors import Fault
-from agent.protocol.replies import Copied, Published, Reply, SourceExists, SourceRemoved, Started
+from agent.protocol.replies import (
+    Copied,
+    PublishedFiles,
+    RemovedSources,
+    Reply,
+    SourceExists,
+    SourceRemoved,
+    Started,
+)
 from agent.protocol.requests import LookUpSource, Request
 from agent.worker.server import frame, read_frame
 from tests.worker.copy.folders import PARTIAL, Ground
@@ -114,8 +122,8 @@ def test_the_source_goes_last_after_everything_else_is_safe(ground: Ground, tmp_
         "strace", "-f", "-y", "-s", "0", "-e", "signal=none", "-o", str(log), "-e", TRACED
     ) as started:
         assert isinstance(ask_process(started, ground.copy()), Copied)
-        assert isinstance(ask_process(started, ground.publish(b"content")), Published)
-        assert ask_process(started, ground.settle()) == SourceRemoved(None)
+        assert isinstance(ask_process(started, ground.publish(b"content")), PublishedFiles)
+        assert ask_process(started, ground.remove()) == RemovedSources((SourceRemoved(None),))
         assert started.stdin is not None
         started.stdin.close()
         started.wait()

@@ -80,9 +80,9 @@ class Metrics:
             case ActorCrashed(actor):
                 self._restarts.labels(actor).inc()
             case GenerationStarted(routes):
-                self._begin_at_zero(route.label for route in routes)
+                self._begin_at_zero(route.metrics_label for route in routes)
             case RouteAdded(opened):
-                self._begin_at_zero((opened.label,))
+                self._begin_at_zero((opened.metrics_label,))
 
     def clients(self, number: int) -> None:
         self._clients.set(number)
@@ -107,7 +107,7 @@ class Metrics:
     def _label(self, route: str) -> str:
         """All upload jobs have one, so that their number does not matter."""
         board = self._view.routes.get(route)
-        return board.route.label if board else route
+        return board.route.metrics_label if board else route
 
     def _begin_at_zero(self, routes: Iterable[str]) -> None:
         """A rate needs the zero before the first event."""
@@ -146,7 +146,7 @@ class _Gauges(Collector):
             if file.status in PENDING:
                 first_at[file.route] = min(first_at[file.route], file.discovered_at)
         boards = self._view.routes
-        return ((boards[route].route.label, None, self.at - at) for route, at in first_at.items())
+        return ((boards[route].route.metrics_label, None, self.at - at) for route, at in first_at.items())
 
 
 def _sum(one: float, other: float) -> float:
@@ -175,11 +175,15 @@ def _each(boards: Iterable[RouteStatus], figure: Callable[[RouteStatus], float |
     for board in boards:
         value = figure(board)
         if value is not None:
-            yield board.route.label, None, value
+            yield board.route.metrics_label, None, value
 
 
 def _by_status(boards: Iterable[RouteStatus]) -> Iterator[Sample]:
-    return ((board.route.label, status.value, board.counts[status]) for board in boards for status in Status)
+    return (
+        (board.route.metrics_label, status.value, board.counts[status])
+        for board in boards
+        for status in Status
+    )
 
 
 def _up(board: RouteStatus) -> float:
@@ -194,4 +198,4 @@ def _outages(boards: Iterable[RouteStatus]) -> Iterator[Sample]:
     for board in boards:
         now = board.storage.reason if board.storage else None
         for reason in OutageReason:
-            yield board.route.label, reason.value, float(reason is now)
+            yield board.route.metrics_label, reason.value, float(reason is now)

@@ -5,8 +5,7 @@ from collections import Counter, deque
 from attrs import asdict, define, field
 
 from agent.config.sections import Route
-from agent.messages.broadcaster import SourceState
-from agent.messages.dispatcher import DestinationState
+from agent.messages.dispatcher import DestinationState, SourceState
 from agent.model.transfer import Status
 from agent.model.views import FileView, Outage, RouteView
 

@@ -20,14 +20,13 @@ from agent.messages.broadcaster import (
     RouteAdded,
     RouteRemoved,
     RouteState,
-    SourceState,
     StatusChanged,
     StatusesChanged,
     StatusEvent,
     TransferProgress,
     Untracked,
 )
-from agent.messages.dispatcher import DestinationState
+from agent.messages.dispatcher import DestinationState, SourceState
 from agent.model.source_file import FileVersion, signature_from_bytes
 from agent.model.transfer import Status
 from agent.model.views import Event, FileStatus, FileView, Snapshot, Update

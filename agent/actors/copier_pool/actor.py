@@ -1,7 +1,8 @@
 """The copier pool of one destination: a task, a cancel scope and a worker process for each running copy."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar, assert_never
 
@@ -30,6 +31,7 @@ from agent.messages.copier_pool import (
     RecoverDestination,
 )
 from agent.messages.dispatcher import Aborted, BytesWritten, Delivered, Interrupted, MessageBatch, TailIdle
+from agent.messages.stability_tracker import FilesRemoved, TrackerInbox
 from agent.model.errors import Fault, FaultKind
 from agent.protocol.requests import DestinationRef
 from agent.worker_pool import WorkerPool
@@ -41,7 +43,7 @@ E = TypeVar("E", bound=TransferTask)
 
 @define(eq=False)
 class CopierPool:
-    """The running tasks of one destination by file id, and what they need.
+    """The running tasks of one destination by file id, and what they need. `trackers`: inboxes by route.
 
     `trusted_blocks`: how many blocks of a followed partial were verified since the destination last came
     back.
@@ -49,6 +51,7 @@ class CopierPool:
 
     plan: DestinationPlan
     routes: Mapping[str, Route]
+    trackers: Mapping[str, trio.MemorySendChannel[TrackerInbox]]
     journal: JournalClient
     workers: WorkerPool
     dispatcher: trio.MemorySendChannel[DispatcherInbox]
@@ -66,9 +69,9 @@ class CopierPool:
             await self.recovered.wait()
             outcome = await _outcome(errand, work, is_copy=isinstance(order, Copy))
         del self.scopes[order.file.id]
-        await self.dispatcher.send(
-            outcome or Interrupted(order.file, None, errand.verified_bytes, time.time())
-        )
+        outcome = outcome or Interrupted(order.file, None, errand.verified_bytes, time.time())
+        await self.dispatcher.send(outcome)
+        await self._report_removed(order.file.route, [outcome])
 
     async def run_batch(self, order: CopyBatch, scope: trio.CancelScope) -> None:
         """As `run_task`, for files that have one place together."""
@@ -79,7 +82,17 @@ class CopierPool:
             await lot.deliver()
         for file in order.files:
             del self.scopes[file.id]
-        await self.dispatcher.send(MessageBatch(lot.outcomes()))
+        outcomes = lot.outcomes()
+        await self.dispatcher.send(MessageBatch(outcomes))
+        await self._report_removed(route.name, outcomes)
+
+    async def _report_removed(self, route: str, outcomes: Sequence[Outcome]) -> None:
+        """The tracker of the route drops files whose source is gone; no scan has to find that out."""
+        delivered = (each for each in outcomes if isinstance(each, Delivered) and not each.delivery.kept)
+        files = tuple(each.file for each in delivered)
+        if files and route in self.trackers:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # the route has been removed
+                await self.trackers[route].send(FilesRemoved(files, trio.current_time()))
 
     async def recover(self, device: int, scope: trio.CancelScope, done: trio.Event) -> None:
         """Copies wait only for its first half."""

@@ -31,16 +31,24 @@ from agent.model.names import partial_path
 from agent.model.source_file import FileVersion
 from agent.model.transfer import Delivery, TransferResult, VerifyLevel
 from agent.model.views import HistoryResult
-from agent.protocol.replies import BatchResult, Copied, NotBatchable, Published, SourceRemoved
+from agent.protocol.replies import (
+    Copied,
+    CopiedFiles,
+    NotBatchable,
+    Published,
+    PublishedFiles,
+    RemovedSources,
+    SourceRemoved,
+)
 from agent.protocol.requests import (
     Bandwidth,
-    CopyBatchRequest,
     CopyFile,
+    CopySmallFiles,
     DestinationRef,
-    PublishBatchRequest,
-    PublishFile,
-    RemoveBatchRequest,
-    RemoveSource,
+    PartialToPublish,
+    PublishFiles,
+    RemoveSources,
+    SourceToRemove,
 )
 
 ATTEMPT = 1  # whatever was tried before is carried alone
@@ -86,12 +94,10 @@ class VerifiedFile:
     def intent(self) -> tuple[int, str, str, VerifyLevel]:
         return self.begun.transfer_id, self.begun.name, self.hash, self.copied.level
 
-    def publish_request(self) -> PublishFile:
-        return PublishFile(
-            destination=self.begun.destination,
+    def to_publish(self) -> PartialToPublish:
+        return PartialToPublish(
             partial=self.begun.partial,
             name=self.begun.name,
-            conflict=self.begun.route.conflict,
             size_bytes=self.begun.file.signature.size_bytes,
             digest=self.copied.digest,
         )
@@ -111,15 +117,8 @@ class PublishedFile:
     def publication(self) -> tuple[int, str, bool]:
         return self.verified.begun.transfer_id, self.published.name, self.published.already_present
 
-    def settle_request(self) -> RemoveSource:
-        route = self.verified.begun.route
-        return RemoveSource(
-            source=route.source,
-            path=self.file.path,
-            signature=self.file.signature,
-            after=route.after,
-            archive=route.archive,
-        )
+    def to_remove(self) -> SourceToRemove:
+        return SourceToRemove(self.file.path, self.file.signature)
 
 
 @frozen
@@ -193,7 +192,7 @@ class BatchTask:
 
     async def _begin(self) -> list[BegunFile]:
         """Those that the journal does not know yet."""
-        names = {file.path: self.route.below + file.path for file in self.files}
+        names = {file.path: self.route.key_prefix + file.path for file in self.files}
         partials = {self._partial(file, names[file.path]): file for file in self.files}
         source, destination = self.route.source, self.route.destination
         ids = await self.journal.lots.begin(partials, source, destination, self._began_at)
@@ -209,7 +208,9 @@ class BatchTask:
     async def _copy(self, begun: Sequence[BegunFile]) -> list[VerifiedFile]:
         if not begun:
             return []
-        answers = await self._ask(CopyBatchRequest(tuple(each.copy_request() for each in begun)))
+        answers = (
+            await self.worker.ask(CopySmallFiles(tuple(each.copy_request() for each in begun)), CopiedFiles)
+        ).results
         verified = []
         for each, answer in zip(begun, answers, strict=True):
             if isinstance(answer, Copied):
@@ -225,7 +226,9 @@ class BatchTask:
     async def _publish(self, verified: Sequence[VerifiedFile]) -> list[PublishedFile]:
         if not verified:
             return []
-        answers = await self._ask(PublishBatchRequest(tuple(each.publish_request() for each in verified)))
+        files = tuple(each.to_publish() for each in verified)
+        request = PublishFiles(self.destination, self.route.conflict, files)
+        answers = (await self.worker.ask(request, PublishedFiles)).results
         arrived = []
         for each, answer in zip(verified, answers, strict=True):
             if isinstance(answer, Published):
@@ -239,14 +242,15 @@ class BatchTask:
     async def _settle(self, arrived: Sequence[PublishedFile]) -> None:
         if not arrived:
             return
-        request = RemoveBatchRequest(tuple(each.settle_request() for each in arrived))
+        files = tuple(each.to_remove() for each in arrived)
+        request = RemoveSources(self.route.source, self.route.after, self.route.archive, files)
         try:
-            answers = await self._ask(request)
+            answers = (await self.worker.ask(request, RemovedSources)).results
         except Fault as fault:
             if fault.kind is not FaultKind.WORKER:
                 raise
             # It may have died after it had let go of some: that must be known before a scan sees them gone.
-            answers = await self._ask(request)
+            answers = (await self.worker.ask(request, RemovedSources)).results
         settled = []
         for each, answer in zip(arrived, answers, strict=True):
             if isinstance(answer, SourceRemoved):
@@ -289,11 +293,6 @@ class BatchTask:
     async def _count_failures(self, number: int) -> None:
         for _ in range(number):
             await self.notify(CounterIncremented("verify_failure", self.route.name))
-
-    async def _ask(
-        self, request: CopyBatchRequest | PublishBatchRequest | RemoveBatchRequest
-    ) -> tuple[Answer, ...]:
-        return (await self.worker.ask(request, BatchResult)).results
 
     @property
     def _about(self) -> dict[str, str]:

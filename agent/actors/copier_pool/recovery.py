@@ -14,13 +14,14 @@ from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import Transfer, TransferPhase
-from agent.protocol.replies import Finished, OrphansFound, Published, Reply, SourceExists
+from agent.protocol.replies import Finished, OrphansFound, PublishedFiles, Reply, SourceExists
 from agent.protocol.requests import (
     DestinationRef,
     DiscardPartial,
     FindOrphans,
     LookUpSource,
-    PublishFile,
+    PartialToPublish,
+    PublishFiles,
     Request,
 )
 from agent.worker_pool import OnReply, R, WorkerPool, ignore
@@ -90,7 +91,10 @@ class Recovery:
         name = transfer.name or transfer.path
         if transfer.phase is TransferPhase.VERIFIED:
             # All of it has arrived and the source is gone: what we hold may be the only copy.
-            published = await self._ask(_publication(transfer, self.destination, route), Published)
+            request = _publish_request(transfer, self.destination, route)
+            [published] = (await self._ask(request, PublishedFiles)).results
+            if isinstance(published, Fault):
+                raise published
             name = published.name
             await self.journal.mark_published(transfer.id, name, published.already_present)
         where = destination_path(transfer.destination, name)
@@ -169,13 +173,12 @@ def _about(transfer: Transfer) -> dict[str, str | int]:
     return line_fields(transfer.route, transfer.path, transfer.destination, transfer.id)
 
 
-def _publication(transfer: Transfer, place: DestinationRef, route: Route | None) -> PublishFile:
-    return PublishFile(
-        destination=place,
+def _publish_request(transfer: Transfer, destination: DestinationRef, route: Route | None) -> PublishFiles:
+    file = PartialToPublish(
         partial=transfer.partial,
         name=transfer.name or transfer.path,
-        conflict=route.conflict if route else "rename",
         size_bytes=transfer.signature.size_bytes,
         digest=bytes.fromhex((transfer.hash or "").removeprefix(HASH_PREFIX)),
         read_back=transfer.level in NOT_READ_BACK and (route is None or route.verify == "read_back"),
     )
+    return PublishFiles(destination, route.conflict if route else "rename", (file,))

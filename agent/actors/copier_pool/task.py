@@ -32,13 +32,12 @@ from agent.protocol.requests import (
     DiscardPartial,
     FollowFile,
     LookUpSource,
-    RemoveBatchRequest,
-    RemoveSource,
+    RemoveSources,
     Request,
 )
 from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 
-AT_SOURCE = (RemoveSource, RemoveBatchRequest, LookUpSource)
+AT_SOURCE = (RemoveSources, LookUpSource)
 
 
 @frozen
@@ -102,7 +101,9 @@ class TransferTask:
     trusted_blocks: dict[str, int] = field(factory=dict)
     verified_bytes: int = field(default=0, init=False)
     _transfer_id: int | None = field(default=None, init=False)
-    _name: str = field(init=False, default=Factory(lambda it: it.route.below + it.file.path, takes_self=True))
+    _name: str = field(
+        init=False, default=Factory(lambda it: it.route.key_prefix + it.file.path, takes_self=True)
+    )
 
     async def _open_or_resume(self, as_begun: FileVersion) -> tuple[Transfer, ResumeAction]:
         """What is remembered of the file, else what is begun now, for `as_begun`; and what comes next."""

@@ -14,17 +14,15 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import bound_name
 from agent.model.transfer import BLOCK_BYTES, Delivery, Status, Transfer, TransferPhase
 from agent.model.views import HistoryResult
-from agent.protocol.replies import (
-    AlreadyPresent,
-    ContentArrived,
-    Copied,
-    Copying,
-    Published,
-    PublishedWhole,
-    Reply,
-    SourceRemoved,
+from agent.protocol.replies import Copied, Copying, PublishedFiles, RemovedSources, Reply
+from agent.protocol.requests import (
+    Bandwidth,
+    CopyFile,
+    PartialToPublish,
+    PublishFiles,
+    RemoveSources,
+    SourceToRemove,
 )
-from agent.protocol.requests import Bandwidth, CopyFile, PublishFile, RemoveSource
 
 HASH_PREFIX = "xxh128:"
 NOT_READ_BACK = ("hash", "size")
@@ -64,33 +62,32 @@ class DeliverTask(TransferTask):
         if transfer.signature != self.file.signature:
             await self.journal.rebase(transfer.id, self.file.signature)
         digest = HASH_PREFIX + reply.digest.hex()
-        if isinstance(reply, AlreadyPresent | PublishedWhole):
-            already_there = isinstance(reply, AlreadyPresent) or reply.already_present
-            await self.journal.mark_verified(transfer.id, reply.name, digest, reply.level)
-            await self.journal.mark_published(transfer.id, reply.name, already_there)
+        if reply.published is not None:
+            name, already_there = reply.published.name, reply.published.already_present
+            await self.journal.mark_verified(transfer.id, name, digest, reply.level)
+            await self.journal.mark_published(transfer.id, name, already_there)
             return evolve(
                 transfer,
                 phase=TransferPhase.PUBLISHED,
-                name=reply.name,
+                name=name,
                 hash=digest,
                 level=reply.level,
                 already_present=already_there,
             )
-        if isinstance(reply, Copied):
-            for _ in range(reply.repaired_blocks):
-                await self.notify(CounterIncremented("verify_failure", self.route.name))
-            log.info(
-                "copied",
-                read_bytes=reply.read_bytes,
-                resumed_bytes=reply.resumed_bytes,
-                patched_blocks=reply.patched_blocks,
-                **self.log_context,
-            )
+        for _ in range(reply.repaired_blocks):
+            await self.notify(CounterIncremented("verify_failure", self.route.name))
+        log.info(
+            "copied",
+            read_bytes=reply.read_bytes,
+            resumed_bytes=reply.resumed_bytes,
+            patched_blocks=reply.patched_blocks,
+            **self.log_context,
+        )
         name = bound_name(transfer.partial, self._name)
         await self.journal.mark_verified(transfer.id, name, digest, reply.level)
         return evolve(transfer, phase=TransferPhase.VERIFIED, name=name, hash=digest, level=reply.level)
 
-    async def _copy_when_unlocked(self, transfer: Transfer) -> tuple[Transfer, ContentArrived]:
+    async def _copy_when_unlocked(self, transfer: Transfer) -> tuple[Transfer, Copied]:
         """Copy once no killed worker is at work on the partial any more, or else into a fresh one.
 
         Returns the transfer with the partial in which it arrived.
@@ -110,7 +107,7 @@ class DeliverTask(TransferTask):
         await self.journal.restart(transfer.id, afresh.partial)
         return await self._copy_into(afresh, proven=0)
 
-    async def _copy_into(self, transfer: Transfer, proven: int) -> tuple[Transfer, ContentArrived]:
+    async def _copy_into(self, transfer: Transfer, proven: int) -> tuple[Transfer, Copied]:
         self.verified_bytes = len(transfer.blocks) * BLOCK_BYTES
         request = CopyFile(
             source=self.route.source,
@@ -127,7 +124,7 @@ class DeliverTask(TransferTask):
             trusted_blocks=proven,
         )
         transfer, reply = await self._until_allocated(transfer, request, self._on_copy_reply)
-        if not isinstance(reply, ContentArrived):
+        if not isinstance(reply, Copied):
             raise Fault(FaultKind.WORKER, f"a copy ended with {type(reply).__name__}")
         return transfer, reply
 
@@ -146,17 +143,18 @@ class DeliverTask(TransferTask):
     async def _publish(self, transfer: Transfer) -> Transfer:
         if transfer.phase is TransferPhase.PUBLISHED or transfer.name is None or transfer.hash is None:
             return transfer
-        request = PublishFile(
-            destination=self.destination,
+        file = PartialToPublish(
             partial=transfer.partial,
             name=transfer.name,
-            conflict=self.route.conflict,
             size_bytes=self.file.signature.size_bytes,
             digest=bytes.fromhex(transfer.hash.removeprefix(HASH_PREFIX)),
             read_back=self.route.verify == "read_back" and transfer.level in NOT_READ_BACK,
         )
+        request = PublishFiles(self.destination, self.route.conflict, (file,))
         try:
-            reply = await self.worker.ask(request, Published)
+            [reply] = (await self.worker.ask(request, PublishedFiles)).results
+            if isinstance(reply, Fault):
+                raise reply
         except Fault as fault:
             taken = fault.kind is FaultKind.CONFLICT and self.route.conflict == "rename"
             if fault.kind is not FaultKind.CORRUPT and not taken:
@@ -178,13 +176,8 @@ class DeliverTask(TransferTask):
         )
 
     async def _remove_source(self, transfer: Transfer, attempts: int) -> Delivery:
-        request = RemoveSource(
-            source=self.route.source,
-            path=self.file.path,
-            signature=self.file.signature,
-            after=self.route.after,
-            archive=self.route.archive,
-        )
+        source = SourceToRemove(self.file.path, self.file.signature)
+        request = RemoveSources(self.route.source, self.route.after, self.route.archive, (source,))
         kept = await self._remove_or_keep(request)
         delivery = Delivery(
             destination_path=destination_path(self.route.destination, transfer.name or self._name),
@@ -208,12 +201,16 @@ class DeliverTask(TransferTask):
                 log.warning("delivered, but not in the history yet", error=str(trouble), **self.log_context)
         return delivery
 
-    async def _remove_or_keep(self, request: RemoveSource) -> str | None:
+    async def _remove_or_keep(self, request: RemoveSources) -> str | None:
         """None when the source is gone, else why it was kept."""
         try:
-            return (await self.worker.ask(request, SourceRemoved)).kept_because
+            reply = await self.worker.ask(request, RemovedSources)
         except Fault as fault:
             if fault.kind is not FaultKind.WORKER:
                 raise
-        # It may have died after it had let go of the source: that must be known before a scan sees it gone.
-        return (await self.worker.ask(request, SourceRemoved)).kept_because
+            # It may have died after the removal: that must be known before a scan finds the source gone.
+            reply = await self.worker.ask(request, RemovedSources)
+        [removed] = reply.results
+        if isinstance(removed, Fault):
+            raise removed
+        return removed.kept_because

@@ -1,67 +1,64 @@
-"""The dispatcher: spends the credits of every destination; the schedule decides, this actor only carries."""
+"""The dispatcher: receives, lets the scheduler decide, sends what it decided."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 
 import trio
 
-from agent.actors.dispatcher.job_table import SchedulerEvent
+from agent.actors.dispatcher.decisions import SchedulerDecisions
 from agent.actors.dispatcher.scheduler import Scheduler
-from agent.messages.broadcaster import StatusChanged, StatusesChanged
-from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox
+from agent.messages.channels import AskScheduler, BroadcasterInbox, ConnectDestination, DispatcherInbox
 from agent.messages.copier_pool import CopierPoolInbox
-from agent.messages.dispatcher import AddDestination, RemoveDestination
+from agent.messages.dispatcher import AddDestination, CommandResult, RemoveDestination
 from agent.messages.storage_monitor import ProbeNow
 
 
 async def run(
     inbox: trio.MemoryReceiveChannel[DispatcherInbox],
-    lanes: Mapping[str, trio.MemorySendChannel[CopierPoolInbox]],
+    copier_pools: Mapping[str, trio.MemorySendChannel[CopierPoolInbox]],
     monitors: Mapping[str, trio.MemorySendChannel[ProbeNow]],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
-    schedule: Scheduler,
+    scheduler: Scheduler,
 ) -> None:
-    """Receive, ask the schedule, send. `lanes` and `monitors` by destination."""
-    lanes, monitors = dict(lanes), dict(monitors)
+    """Runs until it is cancelled. `copier_pools` and `monitors` by destination."""
+    pools, monitors = dict(copier_pools), dict(monitors)
+
+    async def send(decisions: SchedulerDecisions) -> None:
+        for event in decisions.grouped_events():
+            await broadcaster.send(event)
+        for destination, command in decisions.commands:
+            pools[destination].send_nowait(command)  # it has room for what all slots can get
+        for destination, fault in decisions.probe_requests:
+            with suppress(trio.WouldBlock):  # never wait for a higher rank; one request is pending there
+                monitors[destination].send_nowait(ProbeNow(fault))
+
     async with AsyncExitStack() as ends:
-        for end in (inbox, broadcaster, *lanes.values(), *monitors.values()):
+        for end in (inbox, broadcaster, *pools.values(), *monitors.values()):
             await ends.enter_async_context(end)
+        await send(scheduler.take())
         while True:
-            effects = schedule.take()
-            for fact in _grouped(effects.events):
-                await broadcaster.send(fact)
-            for destination, order in effects.commands:
-                lanes[destination].send_nowait(order)  # credits: a lane cannot be full
-            for destination, fault in effects.probe_requests:
-                with suppress(trio.WouldBlock):  # never wait for a higher rank, which has one to look into
-                    monitors[destination].send_nowait(ProbeNow(fault))
             message: DispatcherInbox | None = None
-            with trio.move_on_at(schedule.due_s()):
+            with trio.move_on_at(scheduler.due_s()):
                 message = await inbox.receive()
+            if isinstance(message, AskScheduler):
+                result = scheduler.execute(message.command, trio.current_time(), time.time())
+                await send(scheduler.take())
+                _answer(message, result)
+                continue
             if isinstance(message, ConnectDestination):
                 destination = message.plan.destination
-                lanes[destination] = await ends.enter_async_context(message.copier_pool)
+                pools[destination] = await ends.enter_async_context(message.copier_pool)
                 monitors[destination] = await ends.enter_async_context(message.storage_monitor)
                 message = AddDestination(message.plan)
             elif isinstance(message, RemoveDestination):
-                await lanes.pop(message.destination).aclose()
+                await pools.pop(message.destination).aclose()
                 await monitors.pop(message.destination).aclose()
-            schedule.handle(message, trio.current_time(), time.time())
+            scheduler.handle(message, trio.current_time(), time.time())
+            await send(scheduler.take())
 
 
-def _grouped(facts: Iterable[SchedulerEvent]) -> Iterator[SchedulerEvent]:
-    """What follows one upon the other about files is told at once."""
-    moved: list[StatusChanged] = []
-    for fact in facts:
-        if isinstance(fact, StatusChanged):
-            moved.append(fact)
-            continue
-        yield from _one_message(moved)
-        moved = []
-        yield fact
-    yield from _one_message(moved)
-
-
-def _one_message(moved: list[StatusChanged]) -> list[StatusChanged] | list[StatusesChanged]:
-    return [StatusesChanged(tuple(moved))] if len(moved) > 1 else moved
+def _answer(asked: AskScheduler, result: CommandResult) -> None:
+    """After the status changes, so that a snapshot that is asked for next shows them."""
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.WouldBlock):  # the client has left
+        asked.answer.send_nowait(result)

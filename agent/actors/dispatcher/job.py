@@ -1,69 +1,98 @@
-"""One file between ready and delivered, as the scheduler keeps it."""
+"""One file on its way to the destination, from ready to delivered or failed."""
 
-import enum
+from attrs import define, evolve
 
-from attrs import define
-
+from agent.actors.dispatcher.transitions import (
+    COPY_WAITING,
+    GROWING,
+    RUNNING,
+    Effect,
+    JobEvent,
+    JobState,
+    transition,
+)
 from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged
+from agent.messages.dispatcher import Delivered
 from agent.model.source_file import FileVersion
-from agent.model.transfer import Status
+from agent.model.transfer import Delivery, PriorResult, Status
 
 MAX_SUSPICIONS = 2
 CANCELLED = "cancelled by the operator"
 
 
-class JobState(enum.Enum):
-    GROWING_IDLE = "idle"  # growing, and copied as far as it goes
-    GROWING_QUEUED = "trailing"  # growing, and to be followed further
-    QUEUED = "queued"
-    RUNNING = "running"
-    RETRYING = "retrying"
-    ABORTING = "putting away"  # to be abandoned, or being abandoned
-    FAILED = "failed"
-    REMOVED = "left"  # no longer tracked; the line may still hold it
-
-
 @define
 class Job:
-    """One file on its way. It keeps its `queue_number` through interruptions.
+    """It keeps its `queue_number` through interruptions.
 
-    `outage_count`: outages in a row without progress; files with fewer go first.
-
-    `superseded`: the source is no longer in the state that `file` says; `source_gone`: it is gone altogether.
-    `successor`: its next state is ready already. `arrived_bytes`: written by earlier attempts. `is_growing`:
-    it is still being written and only followed; `follow_failed`: following failed, so it waits for its end.
+    `waits_for_space`: it did not fit when its turn came. `successor`: the next state of the file, once this
+    job has ended. `arrived_bytes`: written by earlier attempts. `outage_count`: outages in a row without
+    progress; files with fewer go first. `verified_bytes`: at its last outage; -1 before the first.
     """
 
     file: FileVersion
     route: Route
     queue_number: int
-    state: JobState = JobState.QUEUED
+    state: JobState = JobState.NEW
     attempts: int = 0
-    is_growing: bool = False
-    follow_failed: bool = False
-    started: bool = False
-    cancelled: bool = False
-    cancel_reason: str = CANCELLED
-    superseded: bool = False
-    source_gone: bool = False
-    retry_wanted: bool = False
-    waits_for_space: bool = False
     error: str | None = None
     successor: FileVersion | None = None
+    waits_for_space: bool = False
     arrived_bytes: int = 0
-    verified_bytes: int = -1  # at the last outage it met; none yet
+    verified_bytes: int = -1
     outage_count: int = 0
     suspicions: int = 0
     deliveries_seen: int = 0
 
+    def on(
+        self, event: JobEvent, file: FileVersion | None = None, error: str | None = None
+    ) -> tuple[Effect, ...]:
+        """Enter the next state and change the job's own data; returns the effects that are left to do."""
+        found = transition(self.state, event)
+        self.state = found.next_state
+        return tuple(effect for effect in found.effects if not self._apply(effect, file, error))
+
+    def _apply(self, effect: Effect, file: FileVersion | None, error: str | None) -> bool:
+        """Returns whether this effect concerns the job's own data."""
+        match effect:
+            case Effect.UPDATE_FILE if file is not None:
+                self.file = file
+            case Effect.KEEP_SUCCESSOR:
+                self.successor = file
+            case Effect.DROP_SUCCESSOR:
+                self.successor = None
+            case Effect.COUNT_ATTEMPT:
+                self.attempts += 1
+            case Effect.SET_ERROR:
+                self.error = error
+            case Effect.CLEAR_ERROR:
+                self.error = None
+            case _:
+                return False
+        return True
+
     @property
     def missing_bytes(self) -> int:
-        """What is still to be written."""
+        """How many bytes are still to be written."""
         return self.file.signature.size_bytes - self.arrived_bytes
 
+    @property
+    def has_last_attempt(self) -> bool:
+        return self.attempts + 1 >= self.route.max_attempts
+
+    @property
+    def status(self) -> Status:
+        """As it is published, but for the pauses of queued files."""
+        if self.state in GROWING:
+            return Status.GROWING
+        if self.state is JobState.FOLLOWING_ENDED:
+            return Status.READY
+        if self.state in COPY_WAITING or self.state is JobState.RETRYING:
+            return Status.IN_QUEUE
+        return Status.COPYING if self.state in RUNNING else Status.FAILED
+
     def waiting(self, at: float, why_paused: str) -> StatusChanged:
-        """How visitors see it while it waits; `why_paused` is empty when nothing holds it up."""
+        """Its status while it is queued; `why_paused` is empty when only a slot is missing."""
         if why_paused:
             status, why = Status.PAUSED, why_paused
         elif self.waits_for_space:
@@ -88,12 +117,23 @@ class Job:
             self.file.id, Status.FAILED, at, self.file, why, attempts=self.attempts, error=self.error
         )
 
-    def suspect(self, verified_bytes: int, deliveries: int) -> bool:
-        """Whether this file keeps meeting an outage that others do not meet.
+    def delivered(self, message: Delivered) -> StatusChanged:
+        file, delivery = message.file, message.delivery
+        return StatusChanged(
+            file.id,
+            Status.COMPLETED,
+            message.at,
+            file,
+            "delivered",
+            attempts=self.attempts,
+            delivery=delivery,
+        )
 
-        An outage met again without having got any further is a setback, and if others were delivered in the
-        meantime a doubt; `deliveries` counts the destination's. Such a file must not pause its neighbours for
-        ever.
+    def is_suspect(self, verified_bytes: int, deliveries: int) -> bool:
+        """Count an outage; returns whether this file keeps meeting outages that others do not meet.
+
+        An outage without progress is a setback, and also a suspicion if others were delivered since the last
+        one; `deliveries` counts those of the destination. Such a file must not pause the others for ever.
         """
         if verified_bytes > self.verified_bytes:
             self.outage_count = self.suspicions = 0
@@ -102,3 +142,17 @@ class Job:
             self.suspicions += deliveries > self.deliveries_seen
         self.verified_bytes, self.deliveries_seen = verified_bytes, deliveries
         return self.suspicions >= MAX_SUSPICIONS
+
+
+def kept_before(file: FileVersion, prior: PriorResult) -> StatusChanged:
+    """The status of a file that an earlier transfer delivered without removing its source."""
+    delivery = None
+    if prior.destination_path and prior.verified_level and prior.hash:
+        size_bytes = file.signature.size_bytes
+        delivery = Delivery(
+            prior.destination_path, prior.verified_level, prior.hash, size_bytes, False, kept=True
+        )
+    shown = evolve(file, discovered_at=min(file.discovered_at, prior.ended_at))
+    return StatusChanged(
+        file.id, Status.COMPLETED, prior.ended_at, shown, "delivered before and kept", delivery=delivery
+    )

@@ -1,18 +1,38 @@
-"""Which file is carried next, and what becomes of one that did not arrive."""
+"""Which file is copied next, and what becomes of one that did not arrive.
+
+A message becomes an event of a job. The table in `transitions.py` gives the job its next state and the
+effects, which are carried out here. Then free slots are filled.
+"""
 
 from collections.abc import Iterable
+from itertools import count
 from typing import assert_never
 
-from attrs import define, evolve, field
+from attrs import define, field
 
-from agent.actors.dispatcher import dynamic_routes
+from agent.actors.dispatcher.commands import result_of, retried_by_all
+from agent.actors.dispatcher.decisions import SchedulerDecisions, SchedulerEvent
 from agent.actors.dispatcher.destination_queue import DestinationQueue
-from agent.actors.dispatcher.job import Job, JobState
-from agent.actors.dispatcher.job_table import JobTable, SchedulerDecisions
-from agent.actors.dispatcher.source_availability import SourceAvailability
+from agent.actors.dispatcher.job import CANCELLED, Job, kept_before
+from agent.actors.dispatcher.priority_queue import DelayedJobs
+from agent.actors.dispatcher.routes import RouteTable
+from agent.actors.dispatcher.transitions import (
+    ATTEMPTS_COUNT,
+    COPY_WAITING,
+    RUNNING,
+    Effect,
+    JobEvent,
+    JobState,
+)
 from agent.config.sections import Config
-from agent.messages.broadcaster import CounterIncremented, RouteState, StatusChanged, Untracked
-from agent.messages.copier_pool import CancelCopies, RecoverDestination
+from agent.messages.broadcaster import (
+    CounterIncremented,
+    RouteRemoved,
+    StatusChanged,
+    StatusesChanged,
+    Untracked,
+)
+from agent.messages.copier_pool import AbortTransfer, CancelCopies, CopierPoolInbox, RecoverDestination
 from agent.messages.dispatcher import (
     Aborted,
     AddDestination,
@@ -20,6 +40,8 @@ from agent.messages.dispatcher import (
     AttemptFailed,
     BytesWritten,
     Cancel,
+    Command,
+    CommandResult,
     Delivered,
     DestinationState,
     Gone,
@@ -32,339 +54,357 @@ from agent.messages.dispatcher import (
     RemoveRoute,
     ResumeRoute,
     Retry,
+    RetryAll,
     SchedulerInput,
-    SourceChecked,
+    SourceState,
     TailIdle,
 )
-from agent.model.errors import FaultKind
+from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import FileVersion
-from agent.model.transfer import Delivery, PriorResult, ResumePoint, Status
+from agent.model.transfer import PriorResult, ResumePoint
+
+STOPPED = "stopped: its upload job has ended"
 
 
 @define
 class Scheduler:
-    """All ready files of all routes. Feed it with `handle`, collect with `take`, wake it at `due_s`."""
+    """Give it messages with `handle` and commands with `execute`, collect with `take`, wake it at `due_s`."""
 
-    _interim: dict[tuple[str, str], ResumePoint]
-    roster: JobTable = field()
+    destinations: dict[str, DestinationQueue]
+    routes: RouteTable
+    _resume_points: dict[tuple[str, str], ResumePoint]
+    jobs: dict[str, Job] = field(factory=dict, init=False)
+    _delayed: DelayedJobs = field(factory=DelayedJobs, init=False)
+    _decisions: SchedulerDecisions = field(factory=SchedulerDecisions, init=False)
+    _queue_numbers: "count[int]" = field(factory=count, init=False)
+    _now_s: float = field(default=0.0, init=False)
+    _at: float = field(default=0.0, init=False)
 
     @classmethod
     def start(
-        cls,
-        config: Config,
-        paused: Iterable[str],
-        interim: Iterable[ResumePoint] = (),
+        cls, config: Config, paused: Iterable[str], resume_points: Iterable[ResumePoint] = ()
     ) -> "Scheduler":
         """Begin with what the journal remembers.
 
-        These are the routes that the operator paused, and how much of the interrupted files stands at the
-        destination.
+        These are the routes that the operator paused, and how much of the interrupted files had arrived.
         """
-        lanes = {plan.destination: DestinationQueue(plan) for plan in config.destinations()}
-        routes = {route.name: route for route in config.routes}
-        gates = {name: SourceAvailability() for name in routes}
-        schedule = cls(
-            {(item.route, item.path): item for item in interim},
-            JobTable(lanes, routes, gates, set(paused)),
+        scheduler = cls(
+            {plan.destination: DestinationQueue(plan) for plan in config.destinations()},
+            RouteTable(set(paused)),
+            {(point.route, point.path): point for point in resume_points},
         )
-        schedule.roster.tell(
-            *(RouteState(route.name, route.name in schedule.roster.paused) for route in config.routes)
-        )
-        return schedule
+        scheduler._publish(*map(scheduler.routes.add, config.routes))
+        return scheduler
 
     def take(self) -> SchedulerDecisions:
-        return self.roster.take()
+        """What was decided since the last call."""
+        decisions, self._decisions = self._decisions, SchedulerDecisions()
+        return decisions
 
     def due_s(self) -> float:
-        """When the next retry is due; infinity: none waits."""
-        return self.roster.due_s()
+        """When the next delay is over; infinity: none runs."""
+        return self._delayed.due_s()
 
     def handle(self, message: SchedulerInput | None, now_s: float, at: float) -> None:
         """Take in a message, or (None) the passing of time."""
-        self.roster.now_s, self.roster.at = now_s, at
+        self._now_s, self._at = now_s, at
         if message is not None:
-            self._dispatch(message)
-        self.roster.retry_what_is_due()
-        for lane in self.roster.lanes.values():
-            self.roster.fill(lane)
-        dynamic_routes.reap_removed(self.roster)
+            self._on_message(message)
+        self._go_on()
 
-    def _dispatch(self, message: SchedulerInput) -> None:  # noqa: C901, PLR0912  one line per message
+    def execute(self, command: Command, now_s: float, at: float) -> CommandResult:
+        """Carry out a command of the operator if it applies; the result says what it did or why not."""
+        result = result_of(command, self.jobs, self.routes)
+        if result.refusal is None:
+            self._now_s, self._at = now_s, at
+            self._on_command(command)
+            self._go_on()
+        return result
+
+    def _go_on(self) -> None:
+        for job in self._delayed.pop_due(self._now_s):
+            self._meet(job, JobEvent.DELAY_OVER)
+        for destination in self.destinations.values():
+            self._fill_slots(destination)
+        for route in self.routes.forget_removed(job.route.name for job in self.jobs.values()):
+            self._publish(RouteRemoved(route))
+
+    def _on_message(self, message: SchedulerInput) -> None:  # noqa: C901, PLR0912  one line per message
         match message:
-            case Ready(file, prior_result=memory):
-                self._ready(file, memory)
+            case Ready(file, prior_result=prior):
+                self._on_ready(file, prior)
             case Growing(file):
-                self._growing(file)
-            case Gone():
-                self._gone(message)
+                self._on_growing(file)
+            case Gone(file, changed=changed):
+                self._on_gone(file, changed=changed)
             case Delivered():
-                self._done(message)
+                self._on_delivered(message)
             case TailIdle(file):
-                self._caught_up(file)
+                self._meet(self._returned(file), JobEvent.TAIL_IDLE)
             case Interrupted():
-                self._interrupted(message)
-            case AttemptFailed():
-                self._failed(message)
-            case Aborted():
-                self._abandoned(message)
+                self._on_interrupted(message)
+            case AttemptFailed(file, fault):
+                self._attempt_failed(self._returned(file), fault)
+            case Aborted(file):
+                self._meet(self._returned(file), JobEvent.ABORTED)
             case MessageBatch(messages):
                 for each in messages:
-                    self._dispatch(each)
-            case BytesWritten():
-                self._advanced(message)
+                    self._on_message(each)
+            case BytesWritten(file_id, written_bytes):
+                self._on_bytes_written(file_id, written_bytes)
             case DestinationState():
-                self._storage(message)
-            case SourceChecked():
-                self._source(message)
-            case PauseRoute(route) if route in self.roster.routes:
-                self._pause(route)
-            case ResumeRoute(route) if route in self.roster.routes:
-                self._resume(route)
-            case PauseRoute() | ResumeRoute():
-                pass  # it has closed meanwhile
-            case Retry(file_id):
-                self._retry(file_id)
-            case Cancel(file_id):
-                self._cancel(file_id)
+                self._on_destination_state(message)
+            case SourceState(route):
+                if self.routes.sources[route].scanned(message, self._now_s):
+                    self._publish_route(route)
             case AddDestination(plan):
-                dynamic_routes.add_destination(self.roster, plan)
+                self.destinations[plan.destination] = DestinationQueue(plan)
             case RemoveDestination(destination):
-                dynamic_routes.remove_destination(self.roster, destination)
-            case AddRoute(opened):
-                dynamic_routes.add_route(self.roster, opened)
-            case RemoveRoute(route):
-                dynamic_routes.remove_route(self.roster, route)
+                del self.destinations[destination]
+            case AddRoute(route):
+                self._publish(self.routes.add(route))
+            case RemoveRoute(name):
+                self._remove_route(name)
             case _ as never:
                 assert_never(never)
 
-    # What the stability trackers say
+    def _on_command(self, command: Command) -> None:
+        match command:
+            case PauseRoute(route):
+                self.routes.paused.add(route)
+                self._publish(self.routes.state(route))
+                self._stop_route(route)
+                self._publish_route(route)
+            case ResumeRoute(route):
+                self.routes.paused.discard(route)
+                self._publish(self.routes.state(route))
+                self._publish_route(route)
+            case Retry(file_id):
+                self._meet(self.jobs[file_id], JobEvent.RETRY)
+            case RetryAll():
+                for job in retried_by_all(self.jobs):
+                    self._meet(job, JobEvent.RETRY)
+            case Cancel(file_id):
+                self._meet(self.jobs[file_id], JobEvent.CANCEL, error=CANCELLED)
+            case _ as never:
+                assert_never(never)
 
-    def _ready(self, file: FileVersion, memory: PriorResult | None = None) -> None:
-        job = self.roster.jobs.get(file.id)
-        if job is not None and job.is_growing and not job.superseded:
-            self._has_ended(job, file)
-            return
+    # Stability trackers
+
+    def _on_ready(self, file: FileVersion, prior: PriorResult | None = None) -> None:
+        job = self.jobs.get(file.id)
         if job is not None:
-            job.successor, job.source_gone = file, False
-            return
-        is_same = memory is not None and memory.signature == file.signature
-        if memory is not None and is_same and memory.result == "kept" and memory.error is None:
-            self.roster.tell(_kept_before(file, memory))
-            return
-        job = self._new_job(file)
-        if memory is not None and is_same:  # given up, perhaps after it had been delivered
-            job.state, job.attempts, job.error = JobState.FAILED, memory.attempts, memory.error
-            self.roster.tell(job.failed(self.roster.at))
+            self._meet(job, JobEvent.READY, file)
+        elif prior is None or prior.signature != file.signature:
+            self._queue(self._add_job(file, JobState.NEW))
+        elif prior.result == "kept" and prior.error is None:
+            self._publish(kept_before(file, prior))
+        else:  # given up, perhaps after it had been delivered
+            job = self._add_job(file, JobState.FAILED)
+            job.attempts, job.error = prior.attempts, prior.error
+            self._publish(job.failed(self._at))
+
+    def _on_growing(self, file: FileVersion) -> None:
+        job = self.jobs.get(file.id)
+        if job is not None:
+            self._meet(job, JobEvent.GREW, file)
         else:
-            self.roster.queue(job)
+            self._queue_follow(self._add_job(file, JobState.GROWING_NEW))
 
-    def _growing(self, file: FileVersion) -> None:
-        job = self.roster.jobs.get(file.id)
-        if job is None:
-            job = self._new_job(file)
-            job.state, job.is_growing = JobState.GROWING_IDLE, True
-        if job.is_growing and not job.superseded:
-            job.file = file
-            self.roster.follow(job)
+    def _on_gone(self, file: FileVersion, *, changed: bool) -> None:
+        job = self.jobs.get(file.id)
+        if job is not None:
+            self._meet(job, JobEvent.CHANGED if changed else JobEvent.GONE)
+        elif not changed:
+            self._publish(Untracked((file.id,)))
 
-    def _has_ended(self, job: Job, file: FileVersion) -> None:
-        """What was followed is complete: now all of it is compared and the rest copied."""
-        job.file, job.is_growing = file, False
-        if job.state is JobState.RUNNING:
-            self.roster.order(job.route.destination, CancelCopies((file.id,)))
-        else:
-            self.roster.queue(job)
-
-    def _new_job(self, file: FileVersion) -> Job:
-        route = self.roster.routes[file.route]
+    def _add_job(self, file: FileVersion, state: JobState) -> Job:
+        route = self.routes[file.route]
         arrived_bytes = self._arrived_bytes(file, route.destination)
-        job = Job(file, route, self.roster.next_ordinal(), arrived_bytes=arrived_bytes)
-        self.roster.add(job)
+        job = Job(file, route, next(self._queue_numbers), state, arrived_bytes=arrived_bytes)
+        self.jobs[file.id] = job
         return job
 
     def _arrived_bytes(self, file: FileVersion, destination: str) -> int:
-        """What an earlier run has brought of this file to the destination."""
-        interim = self._interim.pop((file.route, file.path), None)
-        if interim is None or interim.destination != destination:
+        """How much of this file an earlier run has copied to the destination."""
+        point = self._resume_points.pop((file.route, file.path), None)
+        if point is None or point.destination != destination:
             return 0
-        if not interim.signature.is_same_file(file.signature):
+        if not point.signature.is_same_file(file.signature):
             return 0
-        return min(interim.verified_bytes, file.signature.size_bytes)
+        return min(point.verified_bytes, file.signature.size_bytes)
 
-    def _gone(self, message: Gone) -> None:
-        job = self.roster.jobs.get(message.file.id)
+    # Copier pools
+
+    def _returned(self, file: FileVersion) -> Job:
+        """The job of a copy that came back; its slot is free again."""
+        job = self.jobs[file.id]
+        self._destination(job).returned(job)
+        return job
+
+    def _on_bytes_written(self, file_id: str, written_bytes: int) -> None:
+        job = self.jobs.get(file_id)
         if job is not None:
-            job.superseded, job.source_gone, job.successor = True, not message.changed, None
-            if job.state is JobState.RUNNING:
-                if job.is_growing:  # its writer may go on for hours in a file that has no name any more
-                    self.roster.order(job.route.destination, CancelCopies((job.file.id,)))
-                return  # the copy finds out by itself, and then it is clear what has arrived
-            if job.started and job.state in WAITING:
-                self.roster.put_away(job, error=None)
-            elif job.state is not JobState.ABORTING:
-                self._remove(job)
-        if not message.changed:
-            self.roster.tell(Untracked((message.file.id,)))
+            self._destination(job).space.advanced(file_id, written_bytes)
 
-    # What the copy tasks say
+    def _on_delivered(self, message: Delivered) -> None:
+        job = self._returned(message.file)
+        self._destination(job).deliveries += 1
+        self._publish(job.delivered(message))
+        self._meet(job, JobEvent.DELIVERED)
 
-    def _done(self, message: Delivered) -> None:
-        job = self.roster.returned(message.file)
-        self.roster.lane(job).deliveries += 1
-        fact = StatusChanged(
-            job.file.id,
-            Status.COMPLETED,
-            message.at,
-            message.file,
-            "delivered",
-            attempts=job.attempts,
-            delivery=message.delivery,
-        )
-        self.roster.tell(fact)
-        self._remove(job)
-
-    def _caught_up(self, file: FileVersion) -> None:
-        self._follow_later(self.roster.returned(file))
-
-    def _follow_later(self, job: Job) -> None:
-        """A copy that only followed has come back."""
-        if job.superseded:
-            self._end_early(job)
-        elif job.is_growing:
-            job.state = JobState.GROWING_IDLE  # the next growth wakes it
-        else:
-            self.roster.queue(job)
-
-    def _interrupted(self, message: Interrupted) -> None:
-        job = self.roster.returned(message.file)
-        fault = message.fault
-        doubted = False
-        if fault is not None and fault.kind is FaultKind.DESTINATION:
-            lane = self.roster.lane(job)
-            doubted = job.suspect(message.verified_bytes, lane.deliveries) and not job.is_growing
-            self.roster.close(lane, fault)
-            self.roster.tell(CounterIncremented("retry_outage", job.route.name))
-        elif fault is not None and fault.kind is FaultKind.SOURCE_OUTAGE:
-            self.roster.gates[job.route.name].close(fault.detail, self.roster.now_s)
-            self.roster.show_route(job.route.name)
-        if job.is_growing:
-            self._follow_later(job)
-        elif job.state is JobState.ABORTING:
-            if fault is None:
-                self.roster.lane(job).queue.push_abort(job)
+    def _on_interrupted(self, message: Interrupted) -> None:
+        job, fault = self._returned(message.file), message.fault
+        if fault is None:
+            self._meet(job, JobEvent.STOPPED)
+        elif fault.kind is FaultKind.DESTINATION:
+            destination = self._destination(job)
+            is_suspect = job.is_suspect(message.verified_bytes, destination.deliveries)
+            self._close_destination(destination, fault)
+            self._publish(CounterIncremented("retry_outage", job.route.name))
+            if is_suspect and job.state in ATTEMPTS_COUNT:
+                self._attempt_failed(job, fault)
             else:
-                self.roster.wake_later(job)
-        elif job.cancelled or job.superseded:
-            self._end_early(job)
-        elif fault is not None and doubted:
-            self.roster.attempt_failed(job, fault)
-        elif fault is not None and fault.kind in (FaultKind.JOURNAL, FaultKind.BUSY):
-            job.error = fault.detail
-            self.roster.wait_for_retry(job)
+                self._meet(job, JobEvent.OUTAGE)
+        elif fault.kind is FaultKind.SOURCE_OUTAGE:
+            self.routes.sources[job.route.name].failed(fault.detail, self._now_s)
+            self._publish_route(job.route.name)
+            self._meet(job, JobEvent.OUTAGE)
         else:
-            self.roster.queue(job)
+            self._meet(job, JobEvent.DELAYED, error=fault.detail)
 
-    def _failed(self, message: AttemptFailed) -> None:
-        job = self.roster.returned(message.file)
-        if job.is_growing:
-            job.follow_failed = True  # to follow is a favour: its attempts begin when it has ended
-            self._follow_later(job)
-        elif job.cancelled or job.superseded:
-            self._end_early(job)
-        else:
-            self.roster.attempt_failed(job, message.fault)
+    def _attempt_failed(self, job: Job, fault: Fault) -> None:
+        is_last = job.has_last_attempt or fault.kind is FaultKind.CONFLICT
+        event = JobEvent.GIVEN_UP if is_last else JobEvent.ATTEMPT_FAILED
+        self._meet(job, event, error=fault.detail)
 
-    def _abandoned(self, message: Aborted) -> None:
-        job = self.roster.returned(message.file)
-        if job.superseded or job.route.name in self.roster.closing:
-            self._remove(job)
+    # Destinations and routes
+
+    def _on_destination_state(self, state: DestinationState) -> None:
+        destination = self.destinations.get(state.destination)
+        if destination is None:
+            return  # removed while it was being probed
+        was_open = destination.storage.is_open
+        if not destination.probed(state):
             return
-        job.state = JobState.FAILED
-        if job.retry_wanted:
-            self.roster.start_over(job)
+        is_open = destination.storage.is_open
+        if is_open and not was_open:
+            self._command(state.destination, RecoverDestination(destination.storage.device))
+            self._publish_destination(state.destination)
+        elif was_open and not is_open:
+            self._stop_all(destination)
 
-    def _advanced(self, message: BytesWritten) -> None:
-        job = self.roster.jobs.get(message.file_id)
-        if job is not None:
-            self.roster.lane(job).advanced(message.file_id, message.written_bytes)
+    def _close_destination(self, destination: DestinationQueue, fault: Fault) -> None:
+        """A copy met an outage."""
+        was_open = destination.storage.is_open
+        destination.storage.failed(fault, self._now_s, self._at)
+        if was_open:
+            self._decisions.probe_requests.append((destination.plan.destination, fault))
+            self._stop_all(destination)
 
-    def _end_early(self, job: Job) -> None:
-        self.roster.put_away(job, error=None if job.superseded else job.cancel_reason)
-        if job.source_gone:
-            self.roster.tell(Untracked((job.file.id,)))
+    def _stop_all(self, destination: DestinationQueue) -> None:
+        if destination.space.running:
+            self._command(destination.plan.destination, CancelCopies())
+        self._publish_destination(destination.plan.destination)
 
-    def _remove(self, job: Job) -> None:
-        self.roster.leave(job)
-        if job.successor is not None:
-            self._ready(job.successor)
+    def _remove_route(self, name: str) -> None:
+        """End its jobs; the route is forgotten with the last of them."""
+        self.routes.removing.add(name)
+        self._stop_route(name)
+        for job in self._jobs_of(name):
+            self._meet(job, JobEvent.ROUTE_REMOVED, error=STOPPED)
 
-    # What the storage monitors and the watchers say
-
-    def _storage(self, state: DestinationState) -> None:
-        lane = self.roster.lanes.get(state.destination)
-        if lane is None:
-            return  # closed while it was being probed
-        was_open = lane.is_open
-        if not lane.probed(state):
-            return
-        lane.retry_blocked()
-        if lane.is_open and not was_open:
-            self.roster.order(state.destination, RecoverDestination(lane.device))
-            self.roster.show_lane(lane)
-        elif was_open and not lane.is_open:
-            self.roster.halt_all(lane)
-
-    def _source(self, reach: SourceChecked) -> None:
-        if self.roster.gates[reach.route].scanned(reach, self.roster.now_s):
-            self.roster.show_route(reach.route)
-
-    # What the operator says
-
-    def _pause(self, route: str) -> None:
-        self.roster.paused.add(route)
-        self.roster.tell(RouteState(route, paused=True))
-        jobs = [job for job in self.roster.jobs.values() if job.route.name == route]
-        running = tuple(job.file.id for job in jobs if job.state is JobState.RUNNING)
+    def _stop_route(self, name: str) -> None:
+        running = tuple(job.file.id for job in self._jobs_of(name) if job.state in RUNNING)
         if running:
-            self.roster.order(jobs[0].route.destination, CancelCopies(running))
-        self.roster.show_route(route)
+            self._command(self.routes[name].destination, CancelCopies(running))
 
-    def _resume(self, route: str) -> None:
-        self.roster.paused.discard(route)
-        self.roster.tell(RouteState(route, paused=False))
-        self.roster.show_route(route)
+    def _jobs_of(self, route: str) -> list[Job]:
+        return [job for job in self.jobs.values() if job.route.name == route]
 
-    def _retry(self, file_id: str | None) -> None:
-        for job in list(self.roster.jobs.values()) if file_id is None else self._one(file_id):
-            if job.state is JobState.FAILED:
-                self.roster.start_over(job)
-            elif job.state is JobState.ABORTING and job.error is not None:
-                job.retry_wanted = True
+    # Effects of the table
 
-    def _cancel(self, file_id: str) -> None:
-        for job in self._one(file_id):
-            if job.state is JobState.RUNNING:
-                job.cancelled = True
-                self.roster.order(job.route.destination, CancelCopies((file_id,)))
-            elif job.state in (JobState.QUEUED, JobState.RETRYING):
-                self.roster.put_away(job, error=job.cancel_reason)
+    def _meet(
+        self, job: Job, event: JobEvent, file: FileVersion | None = None, error: str | None = None
+    ) -> None:
+        for effect in job.on(event, file, error):
+            self._carry_out(effect, job)
 
-    def _one(self, file_id: str) -> list[Job]:
-        job = self.roster.jobs.get(file_id)
-        return [] if job is None else [job]
+    def _carry_out(self, effect: Effect, job: Job) -> None:  # noqa: C901  one line per effect
+        match effect:
+            case Effect.QUEUE:
+                self._queue(job)
+            case Effect.QUEUE_FOLLOW:
+                self._queue_follow(job)
+            case Effect.QUEUE_ABORT:
+                self._destination(job).queue.push_abort(job)
+            case Effect.STOP_COPY:
+                self._command(job.route.destination, CancelCopies((job.file.id,)))
+            case Effect.DELAY:
+                self._delayed.push(job, self._now_s + job.route.retry_delay_s)
+            case Effect.COUNT_RETRY:
+                self._publish(CounterIncremented("retry_local", job.route.name))
+            case Effect.TELL_RETRYING:
+                self._publish(job.retrying(self._at, self._at + job.route.retry_delay_s))
+            case Effect.TELL_FAILED:
+                self._publish(job.failed(self._at))
+            case Effect.TELL_UNTRACKED:
+                self._publish(Untracked((job.file.id,)))
+            case Effect.REMOVE:
+                del self.jobs[job.file.id]
+                if job.successor is not None:
+                    self._on_ready(job.successor)
+            case Effect.START_OVER:
+                self._queue(self._add_job(job.file, JobState.NEW))
 
+    def _queue(self, job: Job) -> None:
+        job.waits_for_space = False
+        self._destination(job).queue.push(job)
+        self._publish(self._waiting(job))
 
-WAITING = (JobState.GROWING_IDLE, JobState.GROWING_QUEUED, JobState.QUEUED, JobState.RETRYING)
+    def _queue_follow(self, job: Job) -> None:
+        job.waits_for_space = False
+        self._destination(job).follow_queue.push(job)
 
+    def _fill_slots(self, destination: DestinationQueue) -> None:
+        name, closed = destination.plan.destination, self.routes.closed()
+        while (started := destination.start_next(closed)) is not None:
+            job, command = started
+            self._command(name, command)
+            if not isinstance(command, AbortTransfer):
+                self._publish(job.copying(self._at))
+        while (follow := destination.start_next_follow(closed)) is not None:
+            self._command(name, follow)
+        newly_blocked, changed = destination.update_shortage(self.routes.paused, self._at)
+        self._publish(*map(self._waiting, newly_blocked))
+        self._publish_waiting(changed)
+        state = destination.state_to_publish()
+        if state is not None:
+            self._publish(state)
 
-def _kept_before(file: FileVersion, memory: PriorResult) -> StatusChanged:
-    delivery = None
-    if memory.destination_path and memory.verified_level and memory.hash:
-        size_bytes = file.signature.size_bytes
-        delivery = Delivery(
-            memory.destination_path, memory.verified_level, memory.hash, size_bytes, False, kept=True
-        )
-    shown = evolve(file, discovered_at=min(file.discovered_at, memory.ended_at))
-    return StatusChanged(
-        file.id, Status.COMPLETED, memory.ended_at, shown, "delivered before and kept", delivery=delivery
-    )
+    # Decisions
+
+    def _destination(self, job: Job) -> DestinationQueue:
+        return self.destinations[job.route.destination]
+
+    def _publish(self, *events: SchedulerEvent) -> None:
+        self._decisions.events += events
+
+    def _command(self, destination: str, command: CopierPoolInbox) -> None:
+        self._decisions.commands.append((destination, command))
+
+    def _waiting(self, job: Job) -> StatusChanged:
+        why_paused = self.routes.why_paused(job.route.name) or self._destination(job).why_paused(job)
+        return job.waiting(self._at, why_paused)
+
+    def _publish_waiting(self, jobs: Iterable[Job]) -> None:
+        """The status of queued files; running ones are published when they return."""
+        waiting = tuple(self._waiting(job) for job in jobs if job.state in COPY_WAITING)
+        if waiting:
+            self._publish(StatusesChanged(waiting))
+
+    def _publish_route(self, route: str) -> None:
+        self._publish_waiting(job for job in self.jobs.values() if job.route.name == route)
+
+    def _publish_destination(self, name: str) -> None:
+        self._publish_waiting(job for job in self.jobs.values() if job.route.destination == name)

@@ -1,6 +1,8 @@
 """The stability tracker of one route: hears what stands in the source, says what is ready."""
 
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import assert_never
 
 import trio
 from attrs import evolve
@@ -10,8 +12,8 @@ from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
-from agent.messages.dispatcher import Gone, Growing, MessageBatch, Ready
-from agent.messages.stability_tracker import TrackerInbox
+from agent.messages.dispatcher import Gone, Growing, MessageBatch, Ready, SourceState
+from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import Examine, WatcherInbox
 from agent.model.transfer import PriorResult
 
@@ -30,26 +32,43 @@ async def run(
     rule: StabilityTracker,
     ledger: JournalClient,
 ) -> None:
-    """Facts go out before orders, so that visitors never hear of a copy before they know the file."""
+    """Events go out before messages to the dispatcher: the page knows a file before it is copied."""
     async with inbox, watcher, dispatcher, broadcaster:
         while True:
-            scan: TrackerInbox | None = None
+            message: TrackerInbox | None = None
             with trio.move_on_at(rule.due_s()):
-                scan = await inbox.receive()
-            if scan is not None:
-                decisions = rule.scanned(scan)
-                for fact in decisions.events:
-                    await broadcaster.send(fact)
-                orders = await _with_prior_results(rule.route.name, decisions.messages, ledger)
-                for start in range(0, len(orders), BATCH_FILES):
-                    some = tuple(orders[start : start + BATCH_FILES])
-                    await dispatcher.send(MessageBatch(some) if len(some) > 1 else some[0])
+                message = await inbox.receive()
+            match message:
+                case FilesRemoved():
+                    rule.remove(message)
+                case ScanChunk() | ScanResult():
+                    await _report(rule, message, dispatcher, broadcaster, ledger)
+                case None:
+                    pass
+                case _ as never:
+                    assert_never(never)
             paths = await _due(rule)
             if paths:
-                try:
+                with suppress(trio.WouldBlock):  # never wait for a higher rank; due again after `scan_s`
                     watcher.send_nowait(Examine(paths))
-                except trio.WouldBlock:
-                    continue  # never wait for a higher rank; the rule asks again after the next scan
+
+
+async def _report(
+    rule: StabilityTracker,
+    scan: ScanChunk | ScanResult,
+    dispatcher: trio.MemorySendChannel[DispatcherInbox],
+    broadcaster: trio.MemorySendChannel[BroadcasterInbox],
+    ledger: JournalClient,
+) -> None:
+    decisions = rule.scanned(scan)
+    for event in decisions.events:
+        await broadcaster.send(event)
+        if isinstance(event, SourceState):
+            await dispatcher.send(event)
+    messages = await _with_prior_results(rule.route.name, decisions.messages, ledger)
+    for start in range(0, len(messages), BATCH_FILES):
+        some = tuple(messages[start : start + BATCH_FILES])
+        await dispatcher.send(MessageBatch(some) if len(some) > 1 else some[0])
 
 
 async def _due(rule: StabilityTracker) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from attrs import define, evolve, field, frozen
 
 from agent.actors.stability_tracker.growth import GrowthDetector
 from agent.actors.stability_tracker.recheck_queue import RecheckQueue
+from agent.actors.stability_tracker.removed_files import RemovedFiles
 from agent.config.sections import Route
-from agent.messages.broadcaster import SourceState, StatusChanged, StatusesChanged, Untracked
-from agent.messages.dispatcher import Gone, Growing, Ready
-from agent.messages.stability_tracker import ScanChunk, ScanResult
+from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
+from agent.messages.dispatcher import Gone, Growing, Ready, SourceState
+from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult
 from agent.model.names import file_id
 from agent.model.source_file import (
     ContainerState,
@@ -126,6 +127,7 @@ class StabilityTracker:
     route: Route
     _tracked: dict[str, TrackedFile] = field(factory=dict, init=False)
     _rechecks: RecheckQueue = field(factory=RecheckQueue, init=False)
+    _removed: RemovedFiles = field(factory=RemovedFiles, init=False)
     _scan: int = field(default=0, init=False)  # the number of the whole scan that began last
     _scan_began_s: float | None = field(default=None, init=False)  # None: it has ended
 
@@ -137,7 +139,10 @@ class StabilityTracker:
         if is_whole and self._scan_began_s != scan.began_s:
             self._scan_began_s = scan.began_s
             self._scan += 1
+        self._removed.forget_before(scan.began_s)
         for entry in scan.entries:
+            if self._removed and self._removed.is_removed(entry.path, entry.packed_signature):
+                continue
             item = self._seen(entry, scan, moved, orders)
             item.scan = self._scan if is_whole else item.scan
         facts: list[StatusesChanged | Untracked | SourceState] = [
@@ -146,6 +151,14 @@ class StabilityTracker:
         if isinstance(scan, ScanResult):
             facts += self._ended(scan, orders)
         return TrackerDecisions(tuple(facts), tuple(orders))
+
+    def remove(self, removed: FilesRemoved) -> None:
+        """Drop files whose source was removed after delivery; one with another signature is a new file."""
+        for file in removed.files:
+            item = self._tracked.get(file.path)
+            if item is not None and item.is_reported and item.packed_signature == file.packed_signature:
+                del self._tracked[file.path]
+                self._removed.add(file.path, file.packed_signature, removed.removed_s)
 
     def _ended(
         self, scan: ScanResult, orders: list[Ready | Growing | Gone]
@@ -159,7 +172,7 @@ class StabilityTracker:
         if scan.examined is None:
             self._scan_began_s = None
             unreadable = first_unreadable(scan.unreadable)
-            yield SourceState(self.route.name, None, scan.free_bytes, scan.at, unreadable, scan.began_s)
+            yield SourceState(self.route.name, None, scan.began_s, scan.at, scan.free_bytes, unreadable)
 
     def due_s(self) -> float:
         """When the next close look is wanted, on the monotonic clock; infinity: none is."""

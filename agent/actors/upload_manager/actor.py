@@ -21,14 +21,13 @@ from agent.log import get_logger
 from agent.messages.broadcaster import (
     RouteAdded,
     RouteRemoved,
-    SourceState,
     StatusChanged,
     StatusesChanged,
     TransferProgress,
     Untracked,
 )
 from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox, SubscribeEvents
-from agent.messages.dispatcher import AddRoute, DestinationState, RemoveDestination, RemoveRoute
+from agent.messages.dispatcher import AddRoute, DestinationState, RemoveDestination, RemoveRoute, SourceState
 from agent.messages.upload_manager import UploadEvent, UploadJobsChanged, UploadManagerInbox
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import FileVersion

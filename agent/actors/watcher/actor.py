@@ -9,9 +9,9 @@ from agent.actors.watcher.scan_planner import ScanPlanner, ScanTask
 from agent.actors.watcher.unreadable_folders import UnreadableChange, UnreadableFolders
 from agent.config.sections import Route
 from agent.log import get_logger
-from agent.messages.broadcaster import CounterIncremented, SourceState
+from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
-from agent.messages.dispatcher import SourceChecked
+from agent.messages.dispatcher import SourceState
 from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
@@ -59,12 +59,12 @@ async def run(
             seen = await eyes.look(task)
             error = _report(route, seen if isinstance(seen, str) else "", error)
             if isinstance(seen, str):
-                await broadcaster.send(SourceState(route.name, seen, None, time.time()))
-                await dispatcher.send(SourceChecked(route.name, seen, began_s))
+                state = SourceState(route.name, seen, began_s, time.time())
+                await broadcaster.send(state)
+                await dispatcher.send(state)
                 continue
             if task.paths is None:
                 agenda.scanned(eyes.files, seen.ended_s)
-                await dispatcher.send(SourceChecked(route.name, "", began_s))
                 _report_folders(route, unreadable.scanned(seen.unreadable))
             await scans.send(seen)
 

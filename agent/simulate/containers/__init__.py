@@ -1,13 +1,15 @@
-"""The containers the simulator can write, each in the way of its writers: valid frames around noise."""
+"""The containers that the simulator can write, each laid out as its writers do: valid frames around noise."""
 
 from agent.simulate.containers import isobmff, matroska, mxf, plain, riff
 from agent.simulate.recording import ContainerWriter
 
-FORMS: dict[str, ContainerWriter] = plain.FORMS | mxf.FORMS | isobmff.FORMS | matroska.FORMS | riff.FORMS
+CONTAINERS: dict[str, ContainerWriter] = (
+    plain.CONTAINERS | mxf.CONTAINERS | isobmff.CONTAINERS | matroska.CONTAINERS | riff.CONTAINERS
+)
 
 SUFFIXES = {"raw": "bin", "bwf": "wav", "rf64": "wav"}
 
 
-def suffix(form: str) -> str:
-    """The file-name extension of a form: what stands before its first dash, with few exceptions."""
-    return SUFFIXES.get(form, form.partition("-")[0])
+def suffix(container: str) -> str:
+    """The file-name extension of a container: the part before its first dash, with few exceptions."""
+    return SUFFIXES.get(container, container.partition("-")[0])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from agent.simulate.content import Noise, Piece, Rope, literal
-from agent.simulate.recording import ContainerWriter, Edit, Material, Recording, shares
+from agent.simulate.recording import ContainerWriter, Edit, Recording, RecordingSpec, shares
 
 _SEGMENT, _SEEK_HEAD, _INFO, _TRACKS = (
     bytes.fromhex(x) for x in ("18538067", "114d9b74", "1549a966", "1654ae6b")
@@ -39,7 +39,7 @@ def size_of(count: int) -> bytes:
 
 @frozen
 class _Head:
-    """All before the first cluster: the EBML header, and what the Segment begins with."""
+    """Everything before the first cluster: the EBML header and the beginning of the Segment."""
 
     document: bytes
     body: bytes
@@ -59,51 +59,55 @@ class _Head:
         return self.whole().index(_DURATION) + len(_DURATION) + 8
 
 
-def matroska(material: Material) -> Recording:
+def matroska(spec: RecordingSpec) -> Recording:
     """Segment of unknown size; at close the Cues are appended, then size, SeekHead and Duration filled in."""
     head = _head()
-    strip = Rope()
-    strip.add(head.whole())
-    strip.add(*_clusters(material, material.room(strip.at + material.tail(_CUES_BYTES))))
-    strip.add(_cues(material))
-    return Recording(strip.content(), _closing(head, strip.at, strip.at), len(head.whole()))
+    rope = Rope()
+    rope.add(head.whole())
+    rope.add(*_clusters(spec, spec.media_bytes(rope.size_bytes + spec.index_bytes(_CUES_BYTES))))
+    rope.add(_cues(spec))
+    return Recording(rope.content(), _closing(head, rope.size_bytes, rope.size_bytes), len(head.whole()))
 
 
-def cues_to_front(material: Material) -> Recording:
+def cues_to_front(spec: RecordingSpec) -> Recording:
     """At close all clusters are moved back, in the same file, and the Cues are put in front of them."""
     head = _head()
     start = len(head.whole())
-    strip = Rope()
-    strip.add(head.whole())
-    strip.add(*_clusters(material, material.room(start + material.tail(_CUES_BYTES))))
-    moved = Edit(strip.at, start + material.tail(_CUES_BYTES), strip.content().cut(start, strip.at))
-    cues = Edit(strip.at, start, literal(_cues(material)))
-    closing = _closing(head, strip.at, strip.at + material.tail(_CUES_BYTES))
-    return Recording(strip.content(), (moved, cues, *closing), start)
+    rope = Rope()
+    rope.add(head.whole())
+    rope.add(*_clusters(spec, spec.media_bytes(start + spec.index_bytes(_CUES_BYTES))))
+    moved = Edit(
+        rope.size_bytes, start + spec.index_bytes(_CUES_BYTES), rope.content().cut(start, rope.size_bytes)
+    )
+    cues = Edit(rope.size_bytes, start, literal(_cues(spec)))
+    closing = _closing(head, rope.size_bytes, rope.size_bytes + spec.index_bytes(_CUES_BYTES))
+    return Recording(rope.content(), (moved, cues, *closing), start)
 
 
-def live(material: Material) -> Recording:
-    """Nothing is ever filled in: neither sizes nor Cues."""
+def live(spec: RecordingSpec) -> Recording:
+    """Sizes and Cues are never filled in."""
     head = _head().whole()
-    strip = Rope()
-    strip.add(head)
-    strip.add(*_clusters(material, material.room(len(head))))
-    return Recording(strip.content(), head_bytes=len(head))
+    rope = Rope()
+    rope.add(head)
+    rope.add(*_clusters(spec, spec.media_bytes(len(head))))
+    return Recording(rope.content(), head_bytes=len(head))
 
 
-def backpatching(material: Material) -> Recording:
-    """As `matroska`, and each cluster's size is filled in when it ends: a cluster behind the tail."""
+def backpatching(spec: RecordingSpec) -> Recording:
+    """As `matroska`; each cluster's size is filled in when it ends, one cluster behind the tail."""
     head = _head()
-    strip = Rope()
-    strip.add(head.whole())
+    rope = Rope()
+    rope.add(head.whole())
     edits = []
-    room = material.room(strip.at + material.tail(_CUES_BYTES))
-    for share in _shares(material, room):
-        at = strip.at
-        strip.add(*_cluster(material, at, share, known=False))
-        edits.append(Edit(strip.at, at + 4, literal(size_of(share - 12))))
-    strip.add(_cues(material))
-    return Recording(strip.content(), (*edits, *_closing(head, strip.at, strip.at)), len(head.whole()))
+    room = spec.media_bytes(rope.size_bytes + spec.index_bytes(_CUES_BYTES))
+    for share in _shares(spec, room):
+        at = rope.size_bytes
+        rope.add(*_cluster(spec, at, share, known=False))
+        edits.append(Edit(rope.size_bytes, at + 4, literal(size_of(share - 12))))
+    rope.add(_cues(spec))
+    return Recording(
+        rope.content(), (*edits, *_closing(head, rope.size_bytes, rope.size_bytes)), len(head.whole())
+    )
 
 
 def _head() -> _Head:
@@ -125,30 +129,30 @@ def _closing(head: _Head, after: int, size_bytes: int) -> tuple[Edit, ...]:
     )
 
 
-def _cues(material: Material) -> bytes:
-    return element(_CUES, element(_VOID, bytes(material.tail(_CUES_BYTES) - 4 - 8 - 9)))
+def _cues(spec: RecordingSpec) -> bytes:
+    return element(_CUES, element(_VOID, bytes(spec.index_bytes(_CUES_BYTES) - 4 - 8 - 9)))
 
 
-def _shares(material: Material, total: int) -> Iterator[int]:
-    return shares(total, material.period_bytes(_CLUSTER_S))
+def _shares(spec: RecordingSpec, total: int) -> Iterator[int]:
+    return shares(total, spec.period_bytes(_CLUSTER_S))
 
 
-def _clusters(material: Material, total: int) -> Iterator[Piece]:
+def _clusters(spec: RecordingSpec, total: int) -> Iterator[Piece]:
     at = 0
-    for share in _shares(material, total):
-        yield from _cluster(material, at, share, known=True)
+    for share in _shares(spec, total):
+        yield from _cluster(spec, at, share, known=True)
         at += share
 
 
-def _cluster(material: Material, at: int, total: int, *, known: bool) -> Iterator[Piece]:
+def _cluster(spec: RecordingSpec, at: int, total: int, *, known: bool) -> Iterator[Piece]:
     """A cluster of `total` bytes with one block; its size is unknown at first unless `known`."""
     block = total - _CLUSTER_HEAD_BYTES
     size = size_of(total - 12) if known else _UNKNOWN
     yield _CLUSTER + size + _TIMESTAMP + b"\x88" + (at // 1000).to_bytes(8) + _SIMPLE_BLOCK + size_of(block)
-    yield Noise(material.seed, at, block)
+    yield Noise(spec.seed, at, block)
 
 
-FORMS: dict[str, ContainerWriter] = {
+CONTAINERS: dict[str, ContainerWriter] = {
     "mkv": matroska,
     "mkv-cues-front": cues_to_front,
     "mkv-backpatching": backpatching,

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from agent.simulate.content import Noise, Rope, literal
-from agent.simulate.recording import ContainerWriter, Edit, Material, Recording, shares
+from agent.simulate.recording import ContainerWriter, Edit, Recording, RecordingSpec, shares
 
 HEADER, BODY, FOOTER = 2, 3, 4
 OPEN_INCOMPLETE, CLOSED_INCOMPLETE, CLOSED_COMPLETE = 1, 2, 4
@@ -51,11 +51,11 @@ class _PartitionPack:
     body_sid: int = 0
 
     def pack(self) -> bytes:
-        places = (self.this, self.previous, self.footer, self.metadata_bytes, self.index_bytes)
+        offsets = (self.this, self.previous, self.footer, self.metadata_bytes, self.index_bytes)
         value = b"".join(
             (
                 bytes.fromhex("0001000300000001"),  # version 1.3, no alignment grid
-                *(place.to_bytes(8) for place in places),
+                *(offset.to_bytes(8) for offset in offsets),
                 int(bool(self.index_bytes)).to_bytes(4),
                 self.body_offset.to_bytes(8),
                 self.body_sid.to_bytes(4),
@@ -70,88 +70,97 @@ class _PartitionPack:
 
 
 @frozen
-class _Kind:
-    """How one family of writers lays its files out."""
+class _Layout:
+    """The layout of one family of writers.
+
+    `partition_s`: length of a body partition, None: one for all. `headroom_s`: interval of provisional
+    footers.
+    """
 
     header: _PartitionPack
-    partition_s: float | None = 10  # a new body partition so often; None: one for all
+    partition_s: float | None = 10
     patches_bodies: bool = True
     rewrites_header_s: float | None = None
     headroom_s: float | None = None
     closed_header: _PartitionPack | None = None
 
 
-def _recording(kind: _Kind, material: Material) -> Recording:
+def _recording(layout: _Layout, spec: RecordingSpec) -> Recording:
     """Header, body partitions of frame-wrapped essence, footer with an index, random index pack."""
-    bodies = _bodies(kind, material)
-    end = len(_end(material, 0, [0] * bodies))
-    head = _PACK_BYTES + kind.header.metadata_bytes
-    essence = material.room(head + bodies * (_PACK_BYTES + _LEAST_ESSENCE_BYTES) + end)
+    bodies = _bodies(layout, spec)
+    end = len(_end(spec, 0, [0] * bodies))
+    head = _PACK_BYTES + layout.header.metadata_bytes
+    essence = spec.media_bytes(head + bodies * (_PACK_BYTES + _LEAST_ESSENCE_BYTES) + end)
     essence += bodies * _LEAST_ESSENCE_BYTES
-    strip = Rope()
-    places: list[int] = []
-    strip.add(kind.header.whole())
+    rope = Rope()
+    offsets: list[int] = []
+    rope.add(layout.header.whole())
     before = 0
     for share in shares(essence, essence // bodies):
-        previous = places[-1] if places else 0
-        body = _PartitionPack(BODY, CLOSED_COMPLETE, strip.at, previous, body_offset=before, body_sid=1)
-        places.append(strip.add(body.pack()))
-        strip.add(*_frames(material, strip.at, share))
+        previous = offsets[-1] if offsets else 0
+        body = _PartitionPack(
+            BODY, CLOSED_COMPLETE, rope.size_bytes, previous, body_offset=before, body_sid=1
+        )
+        offsets.append(rope.add(body.pack()))
+        rope.add(*_frames(spec, rope.size_bytes, share))
         before += share
-    footer_at = strip.add(_end(material, strip.at, places))
-    edits = [*_while_recording(kind, material, places), *_at_close(kind, places, footer_at, strip.at)]
-    return Recording(strip.content(), tuple(edits), head)
+    footer_at = rope.add(_end(spec, rope.size_bytes, offsets))
+    edits = [
+        *_while_recording(layout, spec, offsets),
+        *_at_close(layout, offsets, footer_at, rope.size_bytes),
+    ]
+    return Recording(rope.content(), tuple(edits), head)
 
 
-def _bodies(kind: _Kind, material: Material) -> int:
-    """One in a period, and one in a file too short for more."""
-    if not kind.partition_s:
+def _bodies(layout: _Layout, spec: RecordingSpec) -> int:
+    """The number of body partitions: one for each period, at least one."""
+    if not layout.partition_s:
         return 1
-    fitting = (material.size_bytes - kind.header.metadata_bytes) // _LEAST_PARTITION_BYTES
-    return max(1, min(fitting, material.size_bytes // material.period_bytes(kind.partition_s)))
+    fitting = (spec.size_bytes - layout.header.metadata_bytes) // _LEAST_PARTITION_BYTES
+    return max(1, min(fitting, spec.size_bytes // spec.period_bytes(layout.partition_s)))
 
 
-def _frames(material: Material, start: int, total: int) -> Iterator[bytes | Noise]:
-    """Essence KLVs, one a frame, of `total` bytes together."""
-    frame = min(max(material.rate_bytes_s // _FRAME_RATE, 4096), 4 << 20)
+def _frames(spec: RecordingSpec, start: int, total: int) -> Iterator[bytes | Noise]:
+    """Essence KLVs, one for each frame, `total` bytes together."""
+    frame = min(max(spec.rate_bytes_s // _FRAME_RATE, 4096), 4 << 20)
     for share in shares(total, frame):
         yield _PICTURE_KEY + b"\x83" + (share - 20).to_bytes(3)
-        yield Noise(material.seed, start, share - 20)
+        yield Noise(spec.seed, start, share - 20)
         start += share
 
 
-def _while_recording(kind: _Kind, material: Material, places: list[int]) -> Iterator[Edit]:
-    if kind.rewrites_header_s:
-        for at in range(places[0], material.size_bytes, material.period_bytes(kind.rewrites_header_s)):
-            duration = kind.header.whole()[:-8] + at.to_bytes(8)
+def _while_recording(layout: _Layout, spec: RecordingSpec, offsets: list[int]) -> Iterator[Edit]:
+    if layout.rewrites_header_s:
+        for at in range(offsets[0], spec.size_bytes, spec.period_bytes(layout.rewrites_header_s)):
+            duration = layout.header.whole()[:-8] + at.to_bytes(8)
             yield Edit(at, 0, literal(duration))
-    if kind.headroom_s:
+    if layout.headroom_s:
         # Provisional, so closed but incomplete: the next essence overwrites it.
-        for at in places[1:]:
-            before = [place for place in places if place < at]
-            yield Edit(at, at, literal(_end(material, at, before, CLOSED_INCOMPLETE)))
+        for at in offsets[1:]:
+            before = [offset for offset in offsets if offset < at]
+            yield Edit(at, at, literal(_end(spec, at, before, CLOSED_INCOMPLETE)))
 
 
-def _at_close(kind: _Kind, places: list[int], footer_at: int, end: int) -> Iterator[Edit]:
-    if kind.closed_header:
-        yield Edit(end, 0, literal(evolve(kind.closed_header, footer=footer_at).whole()))
-    if kind.patches_bodies:
-        yield from (Edit(end, at + _FOOTER_OFFSET_AT, literal(footer_at.to_bytes(8))) for at in places)
+def _at_close(layout: _Layout, offsets: list[int], footer_at: int, end: int) -> Iterator[Edit]:
+    if layout.closed_header:
+        yield Edit(end, 0, literal(evolve(layout.closed_header, footer=footer_at).whole()))
+    if layout.patches_bodies:
+        yield from (Edit(end, at + _FOOTER_OFFSET_AT, literal(footer_at.to_bytes(8))) for at in offsets)
 
 
-def _end(material: Material, at: int, bodies: list[int], state: int = CLOSED_COMPLETE) -> bytes:
+def _end(spec: RecordingSpec, at: int, bodies: list[int], state: int = CLOSED_COMPLETE) -> bytes:
     """Footer partition with an index table segment, and the random index pack."""
-    size = material.tail(_INDEX_BYTES)
+    size = spec.index_bytes(_INDEX_BYTES)
     pack = _PartitionPack(FOOTER, state, this=at, previous=bodies[-1], footer=at, index_bytes=size).pack()
     index = _INDEX_KEY + b"\x83" + (size - 20).to_bytes(3) + bytes(size - 20)
     entries = [(0, 0), *((1, body) for body in bodies), (0, at)]
-    table = b"".join(sid.to_bytes(4) + place.to_bytes(8) for sid, place in entries)
+    table = b"".join(sid.to_bytes(4) + offset.to_bytes(8) for sid, offset in entries)
     total = 20 + len(table) + 4
     return pack + index + _RANDOM_INDEX_KEY + b"\x83" + (total - 20).to_bytes(3) + table + total.to_bytes(4)
 
 
 def _metadata(size: int, state: int) -> bytes:
-    """Primer pack, a preface set, and fill up to `size` bytes; differs from state to state."""
+    """Primer pack, a preface set, and fill up to `size` bytes; its bytes differ by partition state."""
     primer = _PRIMER_KEY + b"\x83\x00\x00\x08" + bytes.fromhex("0000000000000012")
     version = bytes.fromhex("3b0500020103") + bytes.fromhex("3c0a0010") + bytes([state]) * 16
     preface = _PREFACE_KEY + b"\x83" + len(version).to_bytes(3) + version
@@ -159,40 +168,40 @@ def _metadata(size: int, state: int) -> bytes:
     return primer + preface + _FILL_KEY + b"\x83" + fill.to_bytes(3) + bytes([state]) * fill
 
 
-def _clip_wrapped(material: Material, *, growing: bool) -> Recording:
-    """Avid's kind: 262 KB of header, then all essence in one KLV, whose length is written at close.
+def _clip_wrapped(spec: RecordingSpec, *, growing: bool) -> Recording:
+    """Avid: 262 KB of header, then all essence in one KLV, whose length is written at close.
 
-    The growing flavour says "closed, complete" from the first byte, and calls its essence the footer.
+    The growing variant says "closed, complete" from the first byte and names its essence as the footer.
     """
-    end = len(_end(material, 0, [0]))
-    essence = material.room(_AVID_HEAD_BYTES + _PACK_BYTES + _HEAD_BYTES + end)
+    end = len(_end(spec, 0, [0]))
+    essence = spec.media_bytes(_AVID_HEAD_BYTES + _PACK_BYTES + _HEAD_BYTES + end)
     metadata = _AVID_HEAD_BYTES - _PACK_BYTES
-    footer_at = material.size_bytes - end
+    footer_at = spec.size_bytes - end
     closed = _PartitionPack(HEADER, CLOSED_COMPLETE, footer=footer_at, metadata_bytes=metadata)
-    first = evolve(closed, footer=_AVID_HEAD_BYTES) if growing else evolve(closed, state=1, footer=0)
+    first_header = evolve(closed, footer=_AVID_HEAD_BYTES) if growing else evolve(closed, state=1, footer=0)
     body = _PartitionPack(BODY, CLOSED_COMPLETE, this=_AVID_HEAD_BYTES, footer=footer_at, body_sid=1)
-    told = evolve(body, kind=FOOTER, state=CLOSED_INCOMPLETE) if growing else evolve(body, footer=0)
-    strip = Rope()
-    strip.add(first.whole(), told.pack())
-    length_at = strip.add(_PICTURE_KEY + b"\x88" + bytes(8)) + 16
-    strip.add(Noise(material.seed, strip.at, essence))
-    strip.add(_end(material, footer_at, [_AVID_HEAD_BYTES]))
+    first_body = evolve(body, kind=FOOTER, state=CLOSED_INCOMPLETE) if growing else evolve(body, footer=0)
+    rope = Rope()
+    rope.add(first_header.whole(), first_body.pack())
+    length_at = rope.add(_PICTURE_KEY + b"\x88" + bytes(8)) + 16
+    rope.add(Noise(spec.seed, rope.size_bytes, essence))
+    rope.add(_end(spec, footer_at, [_AVID_HEAD_BYTES]))
     edits = (
-        Edit(strip.at, 0, literal(closed.whole())),
-        Edit(strip.at, _AVID_HEAD_BYTES, literal(body.pack())),
-        Edit(strip.at, length_at, literal(b"\x88" + essence.to_bytes(8))),
+        Edit(rope.size_bytes, 0, literal(closed.whole())),
+        Edit(rope.size_bytes, _AVID_HEAD_BYTES, literal(body.pack())),
+        Edit(rope.size_bytes, length_at, literal(b"\x88" + essence.to_bytes(8))),
     )
-    return Recording(strip.content(), edits, length_at + 9)
+    return Recording(rope.content(), edits, length_at + 9)
 
 
-def _opened(metadata_bytes: int, **rules: Any) -> ContainerWriter:  # noqa: ANN401  rules of a _Kind
-    """A form whose header is open while it records, and closed with the footer's place at the end."""
+def _opened(metadata_bytes: int, **details: Any) -> ContainerWriter:  # noqa: ANN401  fields of a _Layout
+    """A header that is open while it records; at close it is complete and names the footer's offset."""
     header = _PartitionPack(HEADER, OPEN_INCOMPLETE, metadata_bytes=metadata_bytes)
-    kind = _Kind(header, closed_header=evolve(header, state=CLOSED_COMPLETE))
-    return partial(_recording, evolve(kind, **rules))
+    layout = _Layout(header, closed_header=evolve(header, state=CLOSED_COMPLETE))
+    return partial(_recording, evolve(layout, **details))
 
 
-FORMS: dict[str, ContainerWriter] = {
+CONTAINERS: dict[str, ContainerWriter] = {
     "mxf-op1a": _opened(6_144),
     "mxf-d10": _opened(5_120, partition_s=None),
     "mxf-rdd9": _opened(16_384, partition_s=10),
@@ -202,7 +211,7 @@ FORMS: dict[str, ContainerWriter] = {
     "mxf-headroom": _opened(8_192, headroom_s=10),
     "mxf-single-pass": partial(
         _recording,
-        _Kind(_PartitionPack(HEADER, OPEN_INCOMPLETE, metadata_bytes=8_192), None, patches_bodies=False),
+        _Layout(_PartitionPack(HEADER, OPEN_INCOMPLETE, metadata_bytes=8_192), None, patches_bodies=False),
     ),
     "mxf-avid": partial(_clip_wrapped, growing=False),
     "mxf-avid-growing": partial(_clip_wrapped, growing=True),

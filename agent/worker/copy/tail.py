@@ -11,7 +11,7 @@ from contextlib import closing
 
 from attrs import define, field
 
-from agent.fs.descriptors import closing_fd
+from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.replies import Followed, PartialAllocated, TrustedBlocks

@@ -1,1 +1,1 @@
-"""The destinations: one contract, a folder and an S3 bucket behind it."""
+"""The destinations: one contract (`base`), implemented by a folder and by an S3 bucket."""

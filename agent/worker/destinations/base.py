@@ -1,6 +1,33 @@
-"""The contract of a destination: what the copy engine needs of a place to deliver to.
+"""The contract that a destination backend implements for the copy engine.
 
-Every method raises Fault: DESTINATION with its reason for an outage, REFUSED for this one file.
+A worker opens a `Destination`, serves one request with it, and closes it. Offsets and sizes are in bytes;
+blocks have `BLOCK_BYTES`, only the last block of a file may be shorter.
+
+Copying one file calls, in this order:
+
+1. `Destination.allocate_partial`, until it returns the partial it was given. The agent journals every other
+   result before it asks again, so that no partial exists which the journal does not know.
+2. `Destination.open_partial`. The partial may hold content from an earlier attempt.
+3. To resume: `read_back` and `truncate` where the partial is readable, else `may_contain` and `matches`.
+4. For each window of blocks: `write` per write group, `flush`, and `matches` when the route verifies by
+   reading back. A write group that does not match is written, flushed and compared once more.
+5. For each checkpoint: `fsync_parents`, then the agent journals the verified blocks.
+6. `finalize`, `fsync_parents`, `close`.
+7. `Destination.publish`, in a later request, after the agent has journaled that the partial is verified.
+   A partial with `survives_request` False is published by the request that wrote it.
+8. Where a partial is not readable: `Destination.find` and `Existing.read_back` verify the published file.
+   `Destination.unpublish` removes it again if it was altered.
+
+An attempt may stop after any call. The next one starts at step 1, or at step 7 once the partial is verified.
+
+Durable means: it survives a power cut. Content is durable after `flush` or `finalize`, the partial's entry
+after `fsync_parents`, a published name after `publish`, a removal after `discard`.
+
+The engine calls `write` from one thread and `flush`, `matches`, `read_back` and repairing `write` calls from
+another. `Destination` methods are called from up to `calls_at_once` threads, each for another file.
+
+Every method raises Fault: DESTINATION with its reason for an outage, REFUSED when the backend cannot hold
+this one file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,87 +38,105 @@ from agent.model.transfer import VerifyLevel
 from agent.protocol.requests import ConflictMode, VerifyMode
 
 
-class Partial(Protocol):  # noqa: PLR0904  each is one step of a copy
-    """The bytes of one file before they are published; offsets in bytes, blocks of `BLOCK_BYTES`."""
+class Partial(Protocol):  # noqa: PLR0904  each method is one step of a copy
+    """The content of one file before it is published."""
 
     @property
     def survives_request(self) -> bool:
-        """Whether it outlives this request; one that does not has to be published by the same request."""
+        """Whether the partial exists after this request; else the same request has to publish it."""
         ...
 
     @property
     def is_readable(self) -> bool:
-        """Whether its bytes can be read back before they are published."""
+        """Whether `read_back` works before the partial is published."""
         ...
 
     @property
     def size_bytes(self) -> int:
-        """How far it reaches without a gap, verified or not."""
+        """The length of the content that starts at offset 0 and has no gap, verified or not."""
         ...
 
     def write_group(self, block: int) -> range:
-        """The blocks that can only be written together with this one; the end of the file may cut it."""
+        """Return the blocks that have to be written together with this one.
+
+        Groups are adjacent and do not overlap. The last group of a file ends with the file.
+        """
         ...
 
     def may_contain(self, block: int) -> bool:
-        """Whether something may stand there that nobody remembers; `matches` tells, and need not read it."""
+        """Return whether `matches` is worth a call for a block that the journal does not know.
+
+        Only True where `matches` compares without reading the content back.
+        """
         ...
 
     def truncate(self, size_bytes: int) -> None:
-        """What stands behind counts no more; nor does a unit that is cut by this."""
+        """Drop the content behind `size_bytes`, and each write group that this would cut."""
         ...
 
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:
-        """One unit, in place of what may have stood there. Returns before it is durable."""
+        """Write one write group, replacing earlier content. It is not durable yet."""
         ...
 
-    def flush(self, until: int) -> None:
-        """All that was written before this offset is durable, and as far as the storage says arrived as sent.
+    def flush(self, end: int) -> None:
+        """Make all content written before the offset `end` durable, and check what the storage reports of it.
 
-        Raises: Fault: CORRUPT: it does not arrive as it was sent.
+        Raises:
+            Fault: CORRUPT: the storage reports other content than was sent.
         """
         ...
 
     def matches(self, offset: int, blocks: Sequence[bytes]) -> bool:
-        """Whether the storage itself holds this unit: read back, or by what it says of it."""
+        """Return whether the storage holds this write group, read back or compared by its checksum."""
         ...
 
     def fsync_parents(self) -> None:
-        """From here on it is found again after a power cut, not only what was flushed into it."""
+        """Make the partial's entry durable, so that its content is found again after a power cut."""
         ...
 
     def read_back(self, offset: int, length: int) -> bytes:
-        """If `is_readable`: what the storage itself holds, past the client's cache where that can be had."""
+        """Read what the storage holds, past the client's cache where that is possible.
+
+        Only called when `is_readable`.
+        """
         ...
 
     def level(self, wanted: VerifyMode) -> VerifyLevel:
-        """How far what was written is verified, by all that could be done before publishing."""
+        """Return the level of verification that was reached before publishing, at most `wanted`."""
         ...
 
     def finalize(self, mtime_ns: int) -> None:
-        """Complete: modification time set where there is one, content and size durable."""
+        """Complete the partial: set the modification time where there is one, make content and size durable.
+
+        Raises:
+            Fault: CORRUPT: the storage reports other content than was sent.
+        """
         ...
 
     def close(self) -> None: ...
 
 
 class Existing(Protocol):
-    """A published file, to be compared; read back as a partial is."""
+    """A published file, opened for comparing and verifying."""
 
     @property
     def size_bytes(self) -> int: ...
 
-    def read_back(self, offset: int, length: int) -> bytes: ...
+    def read_back(self, offset: int, length: int) -> bytes:
+        """Read what the storage holds, past the client's cache where that is possible; empty at the end."""
+        ...
 
     @property
-    def read_back_level(self) -> VerifyLevel: ...
+    def read_back_level(self) -> VerifyLevel:
+        """The level of verification that the `read_back` calls so far have reached."""
+        ...
 
     def is_file(self, device: int, inode: int) -> bool:
-        """Whether it is this very file of the local machine, not a copy of it."""
+        """Return whether this is that very file of the local machine, and no copy of it."""
         ...
 
     def make_durable(self) -> None:
-        """Whoever wrote it: it and its name survive a power cut when this returns."""
+        """Make the content and the name durable, whoever wrote them."""
         ...
 
     def close(self) -> None: ...
@@ -102,60 +147,69 @@ class Destination(Protocol):
 
     @property
     def calls_at_once(self) -> int:
-        """How many calls for different files are worth having under way, from as many threads."""
+        """How many calls for different files are worth running in parallel, each from its own thread."""
         ...
 
     def durable_together(self) -> AbstractContextManager[None]:
-        """What is promised to be durable inside of it is so when it ends without an error, at less cost."""
+        """Delay syncing folders to the end of this block, where each folder is synced once for many files.
+
+        `fsync_parents`, `publish` and `make_durable` are then durable when the block ends without an error.
+        """
         ...
 
     def allocate_partial(
         self, partial: str, name: str, size_bytes: int | None, conflict: ConflictMode
     ) -> str:
-        """The partial under which these bytes (None: it grows) may be written, to become `name`.
+        """Return the partial to write this file into; `size_bytes` None: the file grows.
 
-        As long as it is another than what was asked with, it has to be remembered durably, and then be asked
-        with once more. So nothing is made that could not be found again.
+        A result other than `partial` has to be journaled. Then this is called again with the result, until
+        it returns its argument. A backend whose storage assigns names (as S3 does upload ids) creates
+        nothing that the journal could not find again.
 
-        Raises: Fault: CONFLICT: the name is taken.
+        Raises:
+            Fault: CONFLICT: the name is taken and `conflict` is "fail".
         """
         ...
 
     def open_partial(self, partial: str) -> Partial:
-        """The partial with this name, made if missing."""
+        """Open the partial that `allocate_partial` returned; it is created if missing."""
         ...
 
     def discard(self, partial: str) -> None:
-        """Remove the partial if it is there."""
+        """Remove the partial durably if it exists."""
         ...
 
     def publish(self, partial: str, name: str, size_bytes: int) -> None:
-        """Give the sealed partial this name, durably.
+        """Give the finalized partial of this size its name durably, without replacing anything.
+
+        May be repeated after a kill at any point.
 
         Raises:
             FileExistsError: the name is taken.
-            Fault: CONFLICT: the partial was reserved for another name and cannot be given this one.
+            Fault: CONFLICT: the partial was allocated for another name and cannot have this one.
+                CORRUPT: the partial is gone or incomplete.
         """
         ...
 
     def unpublish(self, partial: str, name: str) -> bool:
-        """Remove what has this name if it is provably this partial, published; whether it was.
+        """Remove the file `name` if it provably is this published partial, and return whether it was removed.
 
-        For what cannot be read back before: it may turn out altered afterwards.
+        Only needed where partials are not readable, because there a file can be found altered too late.
         """
         ...
 
     def exists(self, name: str) -> bool:
-        """Whether anything at all has this name, or is this partial."""
+        """Return whether anything has this name, or whether this partial exists."""
         ...
 
     def find(self, name: str) -> Existing | None:
-        """The file with this name; None when there is none that could be read."""
+        """Open the file with this name; None when there is no readable file."""
         ...
 
     def find_orphans(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
-        """Whatever bears a temporary name of this installation, `deep`: in every folder, else in the root.
+        """Yield the paths that carry a temporary name of this installation (`has_our_tag`).
 
-        An empty tuple now and then shows that the search goes on.
+        With `deep` all folders are searched, else the root only. An empty tuple now and then shows that
+        the search goes on.
         """
         ...

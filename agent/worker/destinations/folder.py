@@ -9,9 +9,10 @@ from typing import Self
 from attrs import define, field
 
 from agent.fs import platform, safe_open
-from agent.fs.descriptors import closing_fd
-from agent.fs.dir_sync import DirSync
-from agent.fs.platform import Publisher
+from agent.fs.page_cache import is_resident
+from agent.fs.publisher import Publisher
+from agent.fs.safe_open import DirSync
+from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, OutageReason, Side, classify
 from agent.model.names import split_path
 from agent.model.transfer import VerifyLevel
@@ -23,7 +24,7 @@ from agent.worker.source.source_file import READ_FLAGS
 
 @contextmanager
 def destination_faults() -> Iterator[None]:
-    """Operating system errors in this block are faults of the destination; a taken name stays what it is."""
+    """Raise each OSError of this block as a Fault of the destination; FileExistsError passes unchanged."""
     try:
         yield
     except FileExistsError:
@@ -32,17 +33,17 @@ def destination_faults() -> Iterator[None]:
         raise classify(error, Side.DESTINATION) from error
 
 
-@define  # noqa: PLR0904  a `Partial`
+@define  # noqa: PLR0904  implements `Partial`
 class OpenFile:
-    """A partial or a published file, by its descriptor."""
+    """Implements `Partial` and `Existing` over one descriptor."""
 
     survives_request = True
     is_readable = True
     _descriptor: int
     _dir_sync: DirSync
     _path: str
-    _got_past_cache: bool = field(default=True, init=False)
-    _is_anchored: bool = field(default=False, init=False)
+    _read_past_cache: bool = field(default=True, init=False)  # every read_back so far
+    _is_entry_durable: bool = field(default=False, init=False)
 
     @property
     def size_bytes(self) -> int:
@@ -51,7 +52,7 @@ class OpenFile:
 
     @property
     def read_back_level(self) -> VerifyLevel:
-        return "read_back" if self._got_past_cache else "read_back_cached"
+        return "read_back" if self._read_past_cache else "read_back_cached"
 
     def level(self, wanted: VerifyMode) -> VerifyLevel:
         return self.read_back_level if wanted == "read_back" else wanted
@@ -59,7 +60,7 @@ class OpenFile:
     def write_group(self, block: int) -> range:
         return range(block, block + 1)
 
-    def may_contain(self, block: int) -> bool:  # noqa: ARG002  to read what is not remembered is not worth it
+    def may_contain(self, block: int) -> bool:  # noqa: ARG002  comparing would read it back
         return False
 
     def truncate(self, size_bytes: int) -> None:
@@ -73,20 +74,20 @@ class OpenFile:
 
     def _write(self, offset: int, data: bytes) -> None:
         with destination_faults():
-            done = 0
-            while done < len(data):
-                done += os.pwrite(self._descriptor, data[done:] if done else data, offset + done)
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._descriptor, data[written:] if written else data, offset + written)
             platform.start_writeback(self._descriptor, offset, len(data))
 
-    def flush(self, until: int) -> None:  # noqa: ARG002  a file is synced as a whole
+    def flush(self, end: int) -> None:  # noqa: ARG002  a file is synced as a whole
         with destination_faults():
             platform.sync_data(self._descriptor)
 
     def fsync_parents(self) -> None:
-        if not self._is_anchored:
+        if not self._is_entry_durable:
             with destination_faults():
                 self._dir_sync.sync(self._path)
-            self._is_anchored = True
+            self._is_entry_durable = True
 
     def matches(self, offset: int, blocks: Sequence[bytes]) -> bool:
         data = b"".join(blocks)
@@ -95,8 +96,8 @@ class OpenFile:
     def read_back(self, offset: int, length: int) -> bytes:
         with destination_faults():
             platform.drop_cache(self._descriptor, offset, length)
-            if platform.is_resident(self._descriptor, offset, length):
-                self._got_past_cache = False
+            if is_resident(self._descriptor, offset, length):
+                self._read_past_cache = False
             parts: list[bytes] = []
             while length > 0 and (part := os.pread(self._descriptor, length, offset)):
                 parts.append(part)
@@ -120,14 +121,17 @@ class OpenFile:
             self._dir_sync.sync(self._path)
 
     def close(self) -> None:
-        # Behind SMB a full disk is only told at close(), so this too can be an outage.
+        # SMB may report a full disk only at close(), so this too can be an outage.
         with destination_faults():
             os.close(self._descriptor)
 
 
 @define
 class FolderDestination:
-    """The accepted folder, held open so that nothing can be mounted or unmounted between two of our steps."""
+    """A folder on the device that the storage monitor accepted.
+
+    It is held open, so that a mount or unmount between two calls cannot redirect them.
+    """
 
     _root: int
     _publisher: Publisher
@@ -138,17 +142,17 @@ class FolderDestination:
 
     @classmethod
     @contextmanager
-    def open(cls, place: DestinationRef, publisher: Publisher) -> Iterator[Self]:
-        """The folder, on the device that was accepted for it.
+    def open(cls, ref: DestinationRef, publisher: Publisher) -> Iterator[Self]:
+        """Open the folder, and check that it is on the accepted device.
 
         Raises:
-            Fault: DESTINATION, `unmounted` when the folder is on another device than it was.
+            Fault: DESTINATION, with reason UNMOUNTED when the folder is on another device.
         """
-        with closing_fd(_open_root(place.root)) as root:
+        with closing_fd(_open_root(ref.root)) as root:
             with destination_faults():
                 device = os.fstat(root).st_dev
-            if device != place.device:
-                raise Fault.outage(OutageReason.UNMOUNTED, f"another file system stands at {place.root}")
+            if device != ref.device:
+                raise Fault.outage(OutageReason.UNMOUNTED, f"another file system is mounted at {ref.root}")
             yield cls(root, publisher)
 
     @property
@@ -164,9 +168,9 @@ class FolderDestination:
     def allocate_partial(
         self,
         partial: str,
-        name: str,  # noqa: ARG002  any name will do
-        size_bytes: int | None,  # noqa: ARG002  likewise
-        conflict: ConflictMode,  # noqa: ARG002  likewise
+        name: str,  # noqa: ARG002  any partial fits any name
+        size_bytes: int | None,  # noqa: ARG002  as above
+        conflict: ConflictMode,  # noqa: ARG002  as above
     ) -> str:
         return partial
 
@@ -183,13 +187,13 @@ class FolderDestination:
         with destination_faults(), suppress(FileNotFoundError, NotADirectoryError):
             safe_open.unlink_at(self._root, partial)
 
-    def publish(self, partial: str, name: str, size_bytes: int) -> None:  # noqa: ARG002  it is as long as it is
+    def publish(self, partial: str, name: str, size_bytes: int) -> None:  # noqa: ARG002  the file has it
         with destination_faults():
             with safe_open.parent(self._root, partial) as (folder, source_name):
                 self._publisher.publish(source_name, split_path(name)[1], folder)
             self._dir_sync.sync(name)
 
-    def unpublish(self, partial: str, name: str) -> bool:  # noqa: ARG002  it was read back before
+    def unpublish(self, partial: str, name: str) -> bool:  # noqa: ARG002  partials are readable
         return False
 
     def find(self, name: str) -> OpenFile | None:
@@ -197,12 +201,11 @@ class FolderDestination:
             status = self._status(name)
             if status is None or not stat.S_ISREG(status.st_mode):
                 return None
-            with suppress(PermissionError):  # somebody else's: all it has in common with ours is the name
+            with suppress(PermissionError):  # a foreign file that we may not read
                 return self._opened(name, READ_FLAGS, create=False)
             return None
 
     def find_orphans(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
-        """What bears a temporary name of ours; see `OrphanScan`. Raises: Fault: DESTINATION."""
         with destination_faults():
             yield from OrphanScan(self._root, identity, deep).batches()
 
@@ -218,7 +221,9 @@ class FolderDestination:
 
 
 def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:
-    """Is the folder there and usable? A file named `try_writing`, gone afterwards, proves it; None: a look.
+    """Check that the folder exists and can be written to.
+
+    `try_writing`: the name of a file that is created, synced and removed to prove it; None: check only.
 
     Raises:
         Fault: DESTINATION, with the reason of the outage.
@@ -235,7 +240,7 @@ def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:
 
 
 def find(root: str, marker: str | None) -> Probed:
-    """Is the folder there? Enough for whoever only reads.
+    """Check that the folder exists, for reading only.
 
     Raises:
         Fault: DESTINATION, with the reason of the outage.
@@ -278,5 +283,5 @@ def _try_writing(folder: int, name: str) -> None:
             os.write(descriptor, b"probe")
             platform.sync_data(descriptor)
     finally:
-        with suppress(FileNotFoundError):  # a sweep was faster
+        with suppress(FileNotFoundError):  # a search for orphans was faster
             os.unlink(name, dir_fd=folder)

@@ -1,4 +1,4 @@
-"""Looks for temporary files of ours that the journal may not know, by what their names prove."""
+"""Find orphans: temporary files of this installation, recognized by the tag in their names."""
 
 import errno
 import os
@@ -8,21 +8,21 @@ from collections.abc import Iterator
 from attrs import define, field
 
 from agent.fs import safe_open
-from agent.fs.descriptors import closing_fd
+from agent.fs.syscalls import closing_fd
 from agent.model.names import has_our_tag
 
 REPORT_S = 0.25
-REPORTED_AT_ONCE = 1000  # paths
+BATCH_PATHS = 1000  # paths
 
-# Not for us to read, or gone since its parent was read, or something else by now.
-_PASSED_OVER = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+# The folder may not be read, is gone since its parent was listed, or is no folder any more.
+_SKIPPED_ERRORS = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 @define
 class OrphanScan:
-    """One walk below an open root: in the root folder alone, or `deep` through every folder below it.
+    """One search below an open root: in the root folder only, or `deep` in every folder below it.
 
-    It follows no link and stays on the root's file system.
+    It follows no symbolic link and stays on the root's file system.
     """
 
     _root: int
@@ -32,12 +32,12 @@ class OrphanScan:
     _reported_s: float = field(default=0.0, init=False)
 
     def batches(self) -> Iterator[tuple[str, ...]]:
-        """The paths found since the last batch; an empty one now and then shows that the walk goes on.
+        """Yield the paths found since the last batch, which may be none: this shows that the search goes on.
 
-        A folder below the root that cannot be read is passed over.
+        Folders below the root that cannot be read are skipped.
 
         Raises:
-            OSError: the root cannot be read, or the file system does not work.
+            OSError: the root cannot be read, or the file system fails.
         """
         folders = [""]
         device = os.fstat(self._root).st_dev
@@ -46,7 +46,7 @@ class OrphanScan:
             try:
                 yield from self._folder(folder, folders, device)
             except OSError as error:
-                if not folder or error.errno not in _PASSED_OVER:
+                if not folder or error.errno not in _SKIPPED_ERRORS:
                     raise
         yield tuple(self._found)
 
@@ -69,7 +69,7 @@ class OrphanScan:
 
     def _is_due(self) -> bool:
         now_s = time.monotonic()
-        if now_s - self._reported_s < REPORT_S and len(self._found) < REPORTED_AT_ONCE:
+        if now_s - self._reported_s < REPORT_S and len(self._found) < BATCH_PATHS:
             return False
         self._reported_s = now_s
         return True

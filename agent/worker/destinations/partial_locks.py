@@ -1,9 +1,9 @@
-"""A partial belongs to one worker at a time, even to one that was killed and has not died yet.
+"""Locks on partials across processes: one worker at a time, even if that worker was killed and still lives.
 
-A worker that is stuck in a dead mount outlives its kill signal, and what it was doing there (a write, a
-truncation) may still happen when the mount answers again: then nobody else may be at work on the same file.
-Whoever works on a partial therefore holds a byte of a local file, by a record lock (F_SETLK in fcntl(2)): the
-kernel lets go of it when the process has really gone, and not before, across restarts of the agent.
+A worker that is stuck in a hung mount outlives its kill signal. Its pending write or truncation may still
+happen when the mount responds again, so no other worker may use the same partial meanwhile. Each worker
+therefore locks one byte of a local file with a record lock (F_SETLK, fcntl(2)). The kernel releases it only
+when the process has exited, also across restarts of the agent.
 """
 
 import fcntl
@@ -16,22 +16,22 @@ from attrs import define, field
 
 from agent.model.errors import Fault, FaultKind
 
-_OFFSETS = 1 << 62  # what fits into a signed 64-bit file offset; the file itself stays empty
+_OFFSETS = 1 << 62  # fits into a signed 64-bit file offset; the file itself stays empty
 
 
 @define
 class PartialLocks:
-    """`path`: the local file that carries the locks, made at the first claim. For one thread of a process."""
+    """The locks of one process, for one thread. The first lock creates the local lock file `path`."""
 
     path: str
     _descriptor: int | None = field(default=None, init=False)
 
     @contextmanager
     def locked(self, root: str, partial: str) -> Iterator[None]:
-        """The sole right to work on this partial below this root.
+        """Hold the lock of this partial below this root until the block ends.
 
         Raises:
-            Fault: BUSY: another process holds it. WORKER: the file of locks cannot be used.
+            Fault: BUSY: another process holds the lock. WORKER: the lock file cannot be used.
         """
         offset = xxhash.xxh64_intdigest(f"{root}\0{partial}".encode("utf-8", "surrogateescape")) % _OFFSETS
         try:
@@ -48,10 +48,10 @@ class PartialLocks:
 
     @contextmanager
     def all_locked(self, root: str, partials: Iterable[str]) -> Iterator[None]:
-        """The sole right to all of these. Raises: Fault: as `locked`."""
-        with ExitStack() as claims:
+        """Hold the locks of all these partials. Raises: Fault: as `locked`."""
+        with ExitStack() as locks:
             for partial in partials:
-                claims.enter_context(self.locked(root, partial))
+                locks.enter_context(self.locked(root, partial))
             yield
 
     def _open(self) -> int:

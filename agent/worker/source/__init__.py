@@ -1,1 +1,1 @@
-"""The source side: scan, examine, watch for events, remove."""
+"""The source side: scan and examine files, watch for events, open a file unchanged, remove it."""

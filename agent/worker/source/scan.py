@@ -1,108 +1,121 @@
-"""Which folder does a path name, and is it one that may be read?"""
+"""Scan a source: list all its files, or examine some of them for evidence that they are finished."""
 
-import errno
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator
 
-from attrs import define, field
+from attrs import define
 
 from agent.fs import platform, safe_open
-from agent.fs.descriptors import closing_fd
-from agent.model.errors import Side, classify
+from agent.fs.syscalls import closing_fd
 from agent.model.names import file_filter
-from agent.model.source_file import ScannedFile
-from agent.model.text import is_inside
-from agent.protocol.replies import FolderResolved
+from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, WriterState
 from agent.protocol.requests import SourceFolder
-from agent.worker.source.source_file import open_root, root_fault, signature_of
+from agent.worker.source import containers
+from agent.worker.source.source_file import READ_FLAGS, signature_of
+from agent.worker.source.source_folder import open_root, root_fault
 
-ROOT_POLL_S = 0.2
-
-
-def prepare(root: str) -> None:
-    """Make the source folder if it is missing. Raises: Fault: SOURCE_OUTAGE."""
-    try:
-        os.makedirs(root, exist_ok=True)
-    except OSError as error:
-        raise root_fault(error) from error
+Unreadable = list[tuple[str, str]]  # paths that could not be listed or examined, with the reason
 
 
-def wait_for(root: str) -> None:
-    """Until the source folder is there, for as long as that takes."""
-    while not os.path.isdir(root):
-        time.sleep(ROOT_POLL_S)
+def list_files(source: SourceFolder, unreadable: Unreadable) -> Iterator[ScannedFile]:
+    """Yield every regular file that the route wants, in no particular order; symbolic links are not followed.
 
+    Folders that cannot be listed are appended to `unreadable`.
 
-def free_bytes(root: str) -> int:
-    """What another writer could still put there. Raises: Fault: SOURCE_OUTAGE."""
-    with closing_fd(open_root(root)) as descriptor:
+    Raises:
+        Fault: SOURCE_OUTAGE: the source folder itself cannot be listed.
+    """
+    wanted = file_filter(source.include, source.exclude)
+    folders = [""]
+    while folders:
+        folder = folders.pop()
         try:
-            return platform.free_bytes(descriptor)[0]
+            yield from _list_folder(source.root, folder, folders, wanted)
         except OSError as error:
-            raise root_fault(error) from error
+            if not folder:
+                raise root_fault(error) from error
+            if not isinstance(error, FileNotFoundError):  # moved away since its parent was listed
+                unreadable.append((folder, error.strerror or str(error)))
 
 
-@define
-class SourceListing:
-    """A walk over a source; `unreadable` gathers the folders that could not be listed, with the reason."""
-
-    source: SourceFolder
-    unreadable: list[tuple[str, str]] = field(factory=list, init=False)
-
-    def entries(self) -> Iterator[ScannedFile]:
-        """Every regular file that the route wants, in no particular order; links are not followed.
-
-        Raises:
-            Fault: SOURCE_OUTAGE: the source folder itself cannot be listed.
-        """
-        wanted = file_filter(self.source.include, self.source.exclude)
-        folders = [""]
-        while folders:
-            folder = folders.pop()
-            try:
-                yield from self._folder(folder, folders, wanted)
-            except OSError as error:
-                if not folder:
-                    raise root_fault(error) from error
-                if not isinstance(error, FileNotFoundError):  # moved away since its parent was read
-                    self.unreadable.append((folder, error.strerror or str(error)))
-
-    def _folder(
-        self, folder: str, folders: list[str], wanted: Callable[[str], bool]
-    ) -> Iterator[ScannedFile]:
-        with (
-            closing_fd(safe_open.open_root(self.source.root)) as root,
-            closing_fd(safe_open.open_folder(root, folder, create=False)) as descriptor,
-            os.scandir(descriptor) as items,
-        ):
-            for item in items:
-                path = f"{folder}/{item.name}" if folder else item.name
-                if item.is_dir(follow_symlinks=False):
-                    folders.append(path)
-                elif item.is_file(follow_symlinks=False) and wanted(path):
-                    yield from _entry(path, item)
+def _list_folder(
+    root: str, folder: str, folders: list[str], wanted: Callable[[str], bool]
+) -> Iterator[ScannedFile]:
+    """Yield the files of one folder; its subfolders are appended to `folders`."""
+    with (
+        closing_fd(safe_open.open_root(root)) as root_fd,
+        closing_fd(safe_open.open_folder(root_fd, folder, create=False)) as descriptor,
+        os.scandir(descriptor) as items,
+    ):
+        for item in items:
+            path = f"{folder}/{item.name}" if folder else item.name
+            if item.is_dir(follow_symlinks=False):
+                folders.append(path)
+            elif item.is_file(follow_symlinks=False) and wanted(path):
+                yield from _scanned(path, item)
 
 
-def _entry(path: str, item: "os.DirEntry[str]") -> Iterator[ScannedFile]:
+def _scanned(path: str, item: "os.DirEntry[str]") -> Iterator[ScannedFile]:
     try:
         yield ScannedFile(path, signature_of(item.stat(follow_symlinks=False)))
     except FileNotFoundError:
-        return  # moved away since the folder was read
+        return  # moved away since the folder was listed
 
 
-def resolve_allowed_folder(path: str, roots: tuple[str, ...]) -> FolderResolved:
-    """Symbolic links are resolved on both sides; a root that is not there allows nothing.
+def examine(
+    source: SourceFolder, paths: tuple[str, ...], closely: frozenset[str], unreadable: Unreadable
+) -> Iterator[ScannedFile]:
+    """Yield the current state of these files, with finish evidence for those in `closely`.
+
+    Paths that are missing, no regular file or not wanted by the route are left out. A file that cannot be
+    opened has unknown evidence. Paths whose stat fails are appended to `unreadable`.
 
     Raises:
-        Fault: SOURCE_GONE: there is no such folder; SOURCE or SOURCE_OUTAGE: that cannot be said.
+        Fault: SOURCE_OUTAGE: the source folder itself cannot be opened.
     """
+    wanted = file_filter(source.include, source.exclude)
+    with closing_fd(open_root(source.root)) as root:
+        for path in paths:
+            if wanted(path):
+                yield from _examined(root, path, closely, unreadable)
+
+
+def _examined(root: int, path: str, closely: frozenset[str], unreadable: Unreadable) -> Iterator[ScannedFile]:
     try:
-        found = os.path.realpath(path, strict=True)
-        if not stat.S_ISDIR(os.stat(found).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        status = safe_open.stat_at(root, path)
     except OSError as error:
-        raise classify(error, Side.SOURCE) from error
-    real = [os.path.realpath(root) for root in roots]
-    return FolderResolved(found, any(is_inside(found, root) for root in real))
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            unreadable.append((path, error.strerror or str(error)))
+        return
+    if not stat.S_ISREG(status.st_mode):
+        return
+    if path not in closely:
+        yield ScannedFile(path, signature_of(status))
+        return
+    try:
+        with closing_fd(safe_open.open_at(root, path, READ_FLAGS)) as descriptor:
+            yield ScannedFile(path, signature_of(os.fstat(descriptor)), finish_evidence(descriptor))
+    except OSError as error:
+        unknown = FinishEvidence(WriterState.UNKNOWN, ContainerState.UNKNOWN, error.strerror or str(error))
+        yield ScannedFile(path, signature_of(status), unknown)
+
+
+def finish_evidence(descriptor: int) -> FinishEvidence:
+    """Return whether a process writes to this open file, and the verdict on its container.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    writer = platform.open_writer(descriptor)
+    verdict = containers.judge(_FileReader(descriptor, os.fstat(descriptor).st_size))
+    return FinishEvidence(writer, verdict.container, verdict.detail)
+
+
+@define
+class _FileReader:
+    _descriptor: int
+    size_bytes: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        return os.pread(self._descriptor, length, offset)

@@ -1,13 +1,14 @@
-"""The source side: list it, look closely at a file, open one that has not changed."""
+"""One source file: open it, check that it has not changed, check that it exists."""
 
 import os
 
 from attrs import evolve
 
 from agent.fs import safe_open
-from agent.fs.descriptors import closing_fd
+from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.source_file import Signature
+from agent.worker.source.source_folder import open_root
 
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -16,41 +17,25 @@ def signature_of(status: os.stat_result) -> Signature:
     return Signature(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def open_root(root: str) -> int:
-    """A descriptor of the source folder. Raises: Fault: SOURCE_OUTAGE."""
-    try:
-        return safe_open.open_root(root)
-    except OSError as error:
-        raise root_fault(error) from error
-
-
-def root_fault(error: OSError) -> Fault:
-    """The source folder itself does not answer as it should: no file of it is at fault."""
-    return Fault(FaultKind.SOURCE_OUTAGE, classify(error, Side.SOURCE).detail)
-
-
-def own_fault(error: OSError) -> Fault:
-    """The fault of a source that is there but refuses, even if the error says that something is missing."""
+def source_fault(error: OSError) -> Fault:
+    """Map an error of a source file that exists: ENOENT counts as SOURCE, not as SOURCE_GONE."""
     fault = classify(error, Side.SOURCE)
     return evolve(fault, kind=FaultKind.SOURCE) if fault.kind is FaultKind.SOURCE_GONE else fault
 
 
 def open_source(root: str, path: str, expected: Signature) -> int:
-    """A descriptor of the file, which is still in the expected state.
+    """Return a descriptor of the file, after a check that it still has the expected signature.
 
     Raises:
-        Fault: SOURCE_GONE, SOURCE_CHANGED, SOURCE when it cannot be opened, SOURCE_OUTAGE.
+        Fault: SOURCE_GONE, SOURCE_CHANGED, SOURCE_OUTAGE, or SOURCE when the file cannot be opened.
     """
     with closing_fd(open_root(root)) as folder:
         return open_at(folder, path, expected)
 
 
 def open_at(folder: int, path: str, expected: Signature) -> int:
-    """As `open_source`, with the source folder open."""
-    try:
-        descriptor = safe_open.open_at(folder, path, READ_FLAGS)
-    except OSError as error:
-        raise classify(error, Side.SOURCE) from error
+    """As `open_source`, with a descriptor of the source folder."""
+    descriptor = _open(folder, path)
     try:
         check_unchanged_at(folder, path, descriptor, expected)
     except BaseException:
@@ -60,16 +45,13 @@ def open_at(folder: int, path: str, expected: Signature) -> int:
 
 
 def open_same_file(root: str, path: str, expected: Signature) -> int:
-    """A descriptor of the file with this device and inode, in whatever state it is.
+    """Return a descriptor of the file with the expected device and inode; it may have grown or changed.
 
     Raises:
-        Fault: SOURCE_GONE, SOURCE_CHANGED when another file has its place, SOURCE, SOURCE_OUTAGE.
+        Fault: SOURCE_GONE, SOURCE_CHANGED when another file is at this path, SOURCE, SOURCE_OUTAGE.
     """
     with closing_fd(open_root(root)) as folder:
-        try:
-            descriptor = safe_open.open_at(folder, path, READ_FLAGS)
-        except OSError as error:
-            raise classify(error, Side.SOURCE) from error
+        descriptor = _open(folder, path)
     try:
         is_same = signature_of(os.fstat(descriptor)).is_same_file(expected)
     except OSError as error:
@@ -82,7 +64,7 @@ def open_same_file(root: str, path: str, expected: Signature) -> int:
 
 
 def check_unchanged(root: str, path: str, descriptor: int, expected: Signature) -> None:
-    """The same state through the descriptor and through the path (promise S4).
+    """Check the signature through the open descriptor and through the path (promise S4).
 
     Raises:
         Fault: SOURCE_GONE, SOURCE_CHANGED or SOURCE_OUTAGE.
@@ -92,7 +74,7 @@ def check_unchanged(root: str, path: str, descriptor: int, expected: Signature) 
 
 
 def check_unchanged_at(folder: int, path: str, descriptor: int, expected: Signature) -> None:
-    """As `check_unchanged`, with the source folder open."""
+    """As `check_unchanged`, with a descriptor of the source folder."""
     try:
         by_path = safe_open.stat_at(folder, path)
         by_descriptor = os.fstat(descriptor)
@@ -103,12 +85,23 @@ def check_unchanged_at(folder: int, path: str, descriptor: int, expected: Signat
 
 
 def exists(root: str, path: str) -> bool:
-    """Whether anything stands at this path. Raises: Fault: SOURCE: that cannot be said."""
+    """Return whether this path exists, be it a symbolic link.
+
+    Raises:
+        Fault: SOURCE or SOURCE_OUTAGE when that is unknown.
+    """
     with closing_fd(open_root(root)) as folder:
         try:
             safe_open.stat_at(folder, path)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            raise own_fault(error) from error
+            raise source_fault(error) from error
     return True
+
+
+def _open(folder: int, path: str) -> int:
+    try:
+        return safe_open.open_at(folder, path, READ_FLAGS)
+    except OSError as error:
+        raise classify(error, Side.SOURCE) from error

@@ -9,8 +9,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from agent.actors.broadcaster import actor as broadcaster
 from agent.actors.broadcaster.metrics import Metrics
 from agent.actors.broadcaster.status_model import StatusModel
-from agent.messages.broadcaster import GenerationStarted, SourceState, StatusChanged
+from agent.messages.broadcaster import GenerationStarted, StatusChanged
 from agent.messages.channels import BroadcasterInbox, Subscribe, SubscribeEvents
+from agent.messages.dispatcher import SourceState
 from agent.messages.upload_manager import UploadManagerInbox
 from agent.model.transfer import Status
 from agent.model.views import Feed, Snapshot
@@ -67,7 +68,7 @@ async def test_what_may_be_about_an_upload_job_is_overheard_even_after_a_fall(
     first_in, first_out = trio.open_memory_channel[UploadManagerInbox](math.inf)
     second_in, second_out = trio.open_memory_channel[UploadManagerInbox](math.inf)
     discovered = StatusChanged(FILE.id, Status.DISCOVERED, 1.0, FILE)
-    unknown = SourceState("nobody", None, 1, 1.0)  # which no view can take in
+    unknown = SourceState("nobody", None, 0.0, 1.0)  # which no view can take in
     inbox_in, inbox_out = trio.open_memory_channel[BroadcasterInbox](8)
     for message in (GenerationStarted((ROUTE,), 1.0), SubscribeEvents(first_in), discovered, unknown):
         await inbox_in.send(message)

@@ -1,7 +1,7 @@
 from attrs import evolve
 
 from agent.actors.broadcaster.route_status import PENDING, SHOWN_RULES, RouteStatus
-from agent.messages.broadcaster import SourceState
+from agent.messages.dispatcher import SourceState
 from agent.model.errors import OutageReason
 from agent.model.source_file import UnreadableFolder
 from agent.model.transfer import Status
@@ -50,7 +50,7 @@ def test_the_storage_is_shown_with_its_outage() -> None:
 
 def test_a_source_counts_as_scanned_once_it_could_be_read() -> None:
     board = RouteStatus(ROUTE)
-    well = SourceState("mxf", None, 5, 1.0)
+    well = SourceState("mxf", None, 0.0, 1.0, 5)
     board.source_changed(evolve(well, error="permission denied", free_bytes=None))
     assert (board.scanned, board.view(1.0).source_error) == (False, "permission denied")
     board.source_changed(well)
@@ -62,9 +62,9 @@ def test_a_source_counts_as_scanned_once_it_could_be_read() -> None:
 def test_folders_that_cannot_be_read_are_shown_until_the_next_scan_can() -> None:
     board = RouteStatus(ROUTE)
     closed = (UnreadableFolder("day", "Permission denied"),)
-    board.source_changed(SourceState("mxf", None, 5, 1.0, closed))
+    board.source_changed(SourceState("mxf", None, 0.0, 1.0, 5, closed))
     assert board.view(1.0).unreadable_folders == closed
-    board.source_changed(SourceState("mxf", None, 5, 2.0))
+    board.source_changed(SourceState("mxf", None, 1.0, 2.0, 5))
     assert board.view(2.0).unreadable_folders == ()
 
 

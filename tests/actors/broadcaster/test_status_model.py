@@ -11,12 +11,12 @@ from agent.messages.broadcaster import (
     RouteAdded,
     RouteRemoved,
     RouteState,
-    SourceState,
     StatusChanged,
     StatusesChanged,
     TransferProgress,
     Untracked,
 )
+from agent.messages.dispatcher import SourceState
 from agent.model.source_file import FileVersion
 from agent.model.transfer import Status
 from agent.model.views import Event, FileStatus, FileView
@@ -232,7 +232,7 @@ def test_a_sweep_concerns_every_route_to_its_destination() -> None:
 
 def test_routes_tell_of_their_source_and_of_pauses() -> None:
     view = house()
-    view.apply(SourceState("mxf", "permission denied", None, 1.0))
+    view.apply(SourceState("mxf", "permission denied", 0.0, 1.0))
     view.apply(RouteState("mxf", paused=True))
     update = view.flush(1.0)
     assert update is not None

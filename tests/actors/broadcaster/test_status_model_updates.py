@@ -16,13 +16,13 @@ from agent.messages.broadcaster import (
     GenerationStarted,
     JournalState,
     RouteState,
-    SourceState,
     StatusChanged,
     StatusesChanged,
     StatusEvent,
     TransferProgress,
     Untracked,
 )
+from agent.messages.dispatcher import SourceState
 from agent.model.source_file import FileVersion
 from agent.model.transfer import Status
 from agent.model.views import Event, FileView, RouteView, Snapshot, Update
@@ -53,8 +53,8 @@ STEPS = st.one_of(
             usable(free_bytes=5),
             unusable(),
             unusable("/tape"),
-            SourceState("mxf", None, 5, 0.0),
-            SourceState("mov", "permission denied", None, 0.0),
+            SourceState("mxf", None, 0.0, 0.0, 5),
+            SourceState("mov", "permission denied", 0.0, 0.0),
             RouteState("mxf", paused=True),
             RouteState("mov", paused=False),
             ActorCrashed("watcher", "bug", 0.0, 1.0),

@@ -9,14 +9,23 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from agent.actors.copier_pool import actor as copier_pool
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.copier_pool import CopierPoolInbox, Copy
-from agent.protocol.replies import Checkpoint, Finished, Published, SourceExists, SourceRemoved
+from agent.messages.stability_tracker import TrackerInbox
+from agent.protocol.replies import (
+    Checkpoint,
+    Finished,
+    Published,
+    PublishedFiles,
+    RemovedSources,
+    SourceExists,
+    SourceRemoved,
+)
 from agent.protocol.requests import (
     CopyFile,
     DiscardPartial,
     FindOrphans,
     LookUpSource,
-    PublishFile,
-    RemoveSource,
+    PublishFiles,
+    RemoveSources,
 )
 from tests.actors.samples import COPIED, COPYING, DIGEST, FILE, PLAN
 from tests.fakes import FakeLedger, FakeWorkers, Says, lose_patience
@@ -35,6 +44,7 @@ class Bench:
     lane: trio.MemorySendChannel[CopierPoolInbox]
     outcomes: trio.MemoryReceiveChannel[DispatcherInbox]
     facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+    tracker: trio.MemoryReceiveChannel[TrackerInbox]
     ledger: FakeLedger
     workers: FakeWorkers
 
@@ -45,18 +55,21 @@ class Bench:
         ledger = ledger or FakeLedger()
         workers = FakeWorkers(clock, ledger.diary)
         workers.script(CopyFile, COPIED)
-        workers.script(PublishFile, Published("a.mxf", already_present=False))
-        workers.script(RemoveSource, SourceRemoved(None))
+        workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
+        workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
         workers.script(DiscardPartial, Finished())
         workers.script(FindOrphans, Finished())
         workers.script(LookUpSource, SourceExists(exists=True))
         lane_in, lane_out = trio.open_memory_channel[CopierPoolInbox](8)
         outcomes_in, outcomes_out = trio.open_memory_channel[DispatcherInbox](capacity)
         facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](64)
-        pool = copier_pool.CopierPool(PLAN, {"mxf": ROUTE}, ledger, workers, outcomes_in, facts_in)
+        tracker_in, tracker_out = trio.open_memory_channel[TrackerInbox](64)
+        pool = copier_pool.CopierPool(
+            PLAN, {"mxf": ROUTE}, {"mxf": tracker_in}, ledger, workers, outcomes_in, facts_in
+        )
         nursery.start_soon(lose_patience)
         nursery.start_soon(copier_pool.run, lane_out, pool)
-        return cls(lane_in, outcomes_out, facts_out, ledger, workers)
+        return cls(lane_in, outcomes_out, facts_out, tracker_out, ledger, workers)
 
     async def order(self, *messages: CopierPoolInbox) -> None:
         for message in messages:

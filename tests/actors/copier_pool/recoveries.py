@@ -8,8 +8,8 @@ from trio.testing import MockClock
 from agent.actors.copier_pool.recovery import AGAIN_PROBES, Recovery
 from agent.config.sections import Route
 from agent.model.transfer import Transfer
-from agent.protocol.replies import Finished, Published, SourceExists
-from agent.protocol.requests import DiscardPartial, FindOrphans, LookUpSource, PublishFile
+from agent.protocol.replies import Finished, Published, PublishedFiles, SourceExists
+from agent.protocol.requests import DiscardPartial, FindOrphans, LookUpSource, PublishFiles
 from tests.actors.samples import COPYING, PLACE, PLAN
 from tests.fakes import FakeLedger, FakeWorkers
 from tests.samples import ROUTE
@@ -27,7 +27,7 @@ class Bench:
         self.workers.script(LookUpSource, GONE)
         self.workers.script(DiscardPartial, Finished())
         self.workers.script(FindOrphans, Finished())
-        self.workers.script(PublishFile, Published("a.mxf", already_present=False))
+        self.workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
         self.routes = {route.name: route for route in routes}
 
     @property

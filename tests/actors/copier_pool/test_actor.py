@@ -6,17 +6,34 @@ from trio.testing import MockClock
 
 from agent.actors.copier_pool.task import NON_COUNTING
 from agent.messages.broadcaster import Recovered, TransferProgress
-from agent.messages.copier_pool import AbortTransfer, CancelCopies, Copy, RecoverDestination
+from agent.messages.copier_pool import AbortTransfer, CancelCopies, Copy, CopyBatch, RecoverDestination
 from agent.messages.dispatcher import AttemptFailed, BytesWritten, Delivered, Interrupted
+from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import BLOCK_BYTES
 from agent.model.views import HistoryResult
-from agent.protocol.replies import Copying, SourceExists
-from agent.protocol.requests import CopyFile, DiscardPartial, FindOrphans, LookUpSource
+from agent.protocol.replies import (
+    CopiedFiles,
+    Copying,
+    Published,
+    PublishedFiles,
+    RemovedSources,
+    SourceExists,
+    SourceRemoved,
+)
+from agent.protocol.requests import (
+    CopyFile,
+    CopySmallFiles,
+    DiscardPartial,
+    FindOrphans,
+    LookUpSource,
+    PublishFiles,
+    RemoveSources,
+)
 from tests.actors.copier_pool.pools import COPY, HELD_UP, ORPHAN, OTHER, Bench
 from tests.actors.samples import COPIED, FILE, PLAN, drained
 from tests.fakes import SILENCE, Ended, FakeLedger, Says
-from tests.samples import NAS, OUTAGE
+from tests.samples import NAS, OUTAGE, SOURCE_FAULT
 
 
 async def test_a_copy_waits_until_the_lane_was_swept(
@@ -215,3 +232,38 @@ async def test_a_lane_that_closes_lets_what_runs_come_to_its_end(
     assert isinstance(await bench.outcomes.receive(), Delivered)
     with pytest.raises(trio.EndOfChannel):
         await bench.outcomes.receive()
+
+
+async def test_the_tracker_learns_which_sources_are_gone(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    published, gone = Published("x", already_present=False), SourceRemoved(None)
+    bench.workers.script(CopySmallFiles, CopiedFiles((COPIED,) * 2))
+    bench.workers.script(PublishFiles, PublishedFiles((published,)), PublishedFiles((published,) * 2))
+    kept = SourceRemoved("it changed")
+    bench.workers.script(RemoveSources, RemovedSources((gone,)), RemovedSources((gone, kept)))
+    await bench.order(RecoverDestination(7), COPY)
+    await bench.order(CopyBatch((FILE, OTHER), 7))
+    assert drained(bench.tracker) == [FilesRemoved((FILE,), 0.0), FilesRemoved((FILE,), 0.0)]
+
+
+async def test_of_a_kept_source_and_of_a_failed_attempt_the_tracker_hears_nothing(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("it changed"),)))
+    await bench.order(RecoverDestination(7), COPY)
+    bench.workers.script(CopyFile, SOURCE_FAULT)
+    await bench.order(Copy(OTHER, 1, 7))
+    assert [type(outcome) for outcome in drained(bench.outcomes)] == [Delivered, AttemptFailed]
+    assert drained(bench.tracker) == []
+
+
+async def test_a_copy_that_outlives_the_tracker_of_its_route_is_reported_all_the_same(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    bench.tracker.close()
+    await bench.order(RecoverDestination(7), COPY)
+    assert [type(outcome) for outcome in drained(bench.outcomes)] == [Delivered]

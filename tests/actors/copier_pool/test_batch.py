@@ -16,8 +16,15 @@ from agent.model.errors import Fault, FaultKind, Side
 from agent.model.names import has_our_tag
 from agent.model.source_file import FileVersion
 from agent.model.transfer import TransferPhase
-from agent.protocol.replies import BatchResult, NotBatchable, Published, SourceRemoved
-from agent.protocol.requests import CopyBatchRequest, PublishBatchRequest, RemoveBatchRequest
+from agent.protocol.replies import (
+    CopiedFiles,
+    NotBatchable,
+    Published,
+    PublishedFiles,
+    RemovedSources,
+    SourceRemoved,
+)
+from agent.protocol.requests import CopySmallFiles, PublishFiles, RemoveSources
 from tests.actors.samples import COPIED as COPIED_WHOLE
 from tests.actors.samples import CORRUPT, HASH, PLACE
 from tests.fakes import Ended, FakeLedger, FakeWorkers, Says
@@ -29,11 +36,11 @@ PUBLISHED = tuple(Published(file.path, already_present=False) for file in FILES)
 GONE = SourceRemoved(None)
 ALL_STEPS = [
     "lots.begin",
-    "CopyBatchRequest",
+    "CopySmallFiles",
     "lots.mark_verified",
-    "PublishBatchRequest",
+    "PublishFiles",
     "lots.mark_published",
-    "RemoveBatchRequest",
+    "RemoveSources",
     "lots.finish",
 ]
 DIED = Fault(FaultKind.WORKER, "worker process 7 died")
@@ -51,9 +58,9 @@ class Bench:
 
     def __attrs_post_init__(self) -> None:
         self.workers = FakeWorkers(self.clock, self.ledger.diary)
-        self.workers.script(CopyBatchRequest, BatchResult((COPIED,) * 3))
-        self.workers.script(PublishBatchRequest, BatchResult(PUBLISHED))
-        self.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 3))
+        self.workers.script(CopySmallFiles, CopiedFiles((COPIED,) * 3))
+        self.workers.script(PublishFiles, PublishedFiles(PUBLISHED))
+        self.workers.script(RemoveSources, RemovedSources((GONE,) * 3))
 
     def lot(self) -> BatchTask:
         async def tell(fact: StatusChanged | TransferProgress | CounterIncremented) -> None:
@@ -66,6 +73,14 @@ class Bench:
         lot = self.lot()
         await lot.deliver()
         return lot.outcomes()
+
+    def meets(self, request_kind: type, fault: Fault) -> None:
+        """The second file has this fault when it is published, or when its source is removed."""
+        if request_kind is PublishFiles:
+            self.workers.script(PublishFiles, PublishedFiles((PUBLISHED[0], fault, PUBLISHED[2])))
+            self.workers.script(RemoveSources, RemovedSources((GONE,) * 2))
+        else:
+            self.workers.script(RemoveSources, RemovedSources((GONE, fault, GONE)))
 
     def step(self, file: FileVersion) -> TransferPhase | None:
         transfer = self.ledger.transfers.get((file.route, file.path))
@@ -105,11 +120,11 @@ async def test_every_step_is_in_the_journal_before_the_next_begins_for_anybody(b
 
 
 async def test_each_partial_is_journaled_under_a_name_of_ours(bench: Bench) -> None:
-    bench.workers.script(CopyBatchRequest, OUTAGE)
+    bench.workers.script(CopySmallFiles, OUTAGE)
     await bench.carried()
     [(_, request)] = bench.workers.asked
-    assert isinstance(request, CopyBatchRequest)
-    partials = [each.partial for each in request.requests]
+    assert isinstance(request, CopySmallFiles)
+    partials = [each.partial for each in request.files]
     assert partials == [transfer.partial for transfer in bench.ledger.transfers.values()]
     assert all(has_our_tag(IDENTITY, partial) for partial in partials)
     assert len(set(partials)) == 3
@@ -124,9 +139,9 @@ async def test_what_the_journal_knows_already_goes_back_to_be_carried_alone(benc
 
 
 async def test_what_is_declined_goes_back_and_the_others_are_delivered(bench: Bench) -> None:
-    bench.workers.script(CopyBatchRequest, BatchResult((COPIED, NotBatchable(), COPIED)))
-    bench.workers.script(PublishBatchRequest, BatchResult((PUBLISHED[0], PUBLISHED[2])))
-    bench.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 2))
+    bench.workers.script(CopySmallFiles, CopiedFiles((COPIED, NotBatchable(), COPIED)))
+    bench.workers.script(PublishFiles, PublishedFiles((PUBLISHED[0], PUBLISHED[2])))
+    bench.workers.script(RemoveSources, RemovedSources((GONE,) * 2))
     one, declined, another = await bench.carried()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
@@ -136,9 +151,9 @@ async def test_what_is_declined_goes_back_and_the_others_are_delivered(bench: Be
 
 @pytest.mark.parametrize("fault", [SOURCE_FAULT, CORRUPT])
 async def test_a_files_own_fault_fails_an_attempt_of_it_alone(bench: Bench, fault: Fault) -> None:
-    bench.workers.script(CopyBatchRequest, BatchResult((COPIED, fault, COPIED)))
-    bench.workers.script(PublishBatchRequest, BatchResult((PUBLISHED[0], PUBLISHED[2])))
-    bench.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 2))
+    bench.workers.script(CopySmallFiles, CopiedFiles((COPIED, fault, COPIED)))
+    bench.workers.script(PublishFiles, PublishedFiles((PUBLISHED[0], PUBLISHED[2])))
+    bench.workers.script(RemoveSources, RemovedSources((GONE,) * 2))
     one, failed, another = await bench.carried()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
@@ -149,34 +164,28 @@ async def test_a_files_own_fault_fails_an_attempt_of_it_alone(bench: Bench, faul
 
 
 async def test_what_arrived_altered_at_first_is_counted(bench: Bench) -> None:
-    bench.workers.script(CopyBatchRequest, BatchResult((COPIED, evolve(COPIED, repaired_blocks=1), COPIED)))
+    bench.workers.script(CopySmallFiles, CopiedFiles((COPIED, evolve(COPIED, repaired_blocks=1), COPIED)))
     await bench.carried()
     assert bench.told == [CounterIncremented("verify_failure", ROUTE.name)]
 
 
-@pytest.mark.parametrize("request_kind", [CopyBatchRequest, PublishBatchRequest, RemoveBatchRequest])
+@pytest.mark.parametrize("request_kind", [CopySmallFiles, PublishFiles, RemoveSources])
 async def test_an_outage_interrupts_all_that_are_not_delivered(bench: Bench, request_kind: type) -> None:
     bench.workers.script(request_kind, OUTAGE)
     outcomes = await bench.carried()
     assert all(isinstance(outcome, Interrupted) and outcome.fault == OUTAGE for outcome in outcomes)
     assert not bench.ledger.ended
     reached = {
-        CopyBatchRequest: TransferPhase.COPYING,
-        PublishBatchRequest: TransferPhase.VERIFIED,
-        RemoveBatchRequest: TransferPhase.PUBLISHED,
+        CopySmallFiles: TransferPhase.COPYING,
+        PublishFiles: TransferPhase.VERIFIED,
+        RemoveSources: TransferPhase.PUBLISHED,
     }
     assert {bench.step(file) for file in FILES} == {reached[request_kind]}
 
 
-@pytest.mark.parametrize("request_kind", [PublishBatchRequest, RemoveBatchRequest])
+@pytest.mark.parametrize("request_kind", [PublishFiles, RemoveSources])
 async def test_an_outage_that_one_file_meets_interrupts_that_one(bench: Bench, request_kind: type) -> None:
-    good = PUBLISHED[0] if request_kind is PublishBatchRequest else GONE
-    bench.workers.script(request_kind, BatchResult((good, OUTAGE, good)))
-    bench.workers.script(
-        RemoveBatchRequest, BatchResult((GONE,) * (2 if request_kind is PublishBatchRequest else 3))
-    )
-    if request_kind is RemoveBatchRequest:
-        bench.workers.script(RemoveBatchRequest, BatchResult((GONE, OUTAGE, GONE)))
+    bench.meets(request_kind, OUTAGE)
     one, interrupted, another = await bench.carried()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
@@ -184,13 +193,11 @@ async def test_an_outage_that_one_file_meets_interrupts_that_one(bench: Bench, r
     assert interrupted.fault == OUTAGE
 
 
-@pytest.mark.parametrize("request_kind", [PublishBatchRequest, RemoveBatchRequest])
+@pytest.mark.parametrize("request_kind", [PublishFiles, RemoveSources])
 async def test_other_trouble_of_one_file_is_found_out_again_when_it_is_carried_alone(
     bench: Bench, request_kind: type
 ) -> None:
-    good = PUBLISHED[0] if request_kind is PublishBatchRequest else GONE
-    bench.workers.script(RemoveBatchRequest, BatchResult((GONE,) * 2))
-    bench.workers.script(request_kind, BatchResult((good, SOURCE_FAULT, good)))
+    bench.meets(request_kind, SOURCE_FAULT)
     _, back, _ = await bench.carried()
     assert goes_back(back)
 
@@ -198,9 +205,9 @@ async def test_other_trouble_of_one_file_is_found_out_again_when_it_is_carried_a
 @pytest.mark.parametrize(
     ("request_kind", "kind"),
     [
-        (CopyBatchRequest, FaultKind.DESTINATION),
-        (PublishBatchRequest, FaultKind.DESTINATION),
-        (RemoveBatchRequest, FaultKind.SOURCE_OUTAGE),
+        (CopySmallFiles, FaultKind.DESTINATION),
+        (PublishFiles, FaultKind.DESTINATION),
+        (RemoveSources, FaultKind.SOURCE_OUTAGE),
     ],
 )
 async def test_whoever_does_not_answer_has_the_outage(
@@ -217,24 +224,24 @@ async def test_whoever_does_not_answer_has_the_outage(
 async def test_a_source_that_does_not_answer_while_it_is_read_has_the_outage(
     bench: Bench, autojump_clock: MockClock
 ) -> None:
-    bench.workers.script(CopyBatchRequest, Says(None, silent_side=Side.SOURCE))
+    bench.workers.script(CopySmallFiles, Says(None, silent_side=Side.SOURCE))
     assert kinds_of(await bench.carried()) == {FaultKind.SOURCE_OUTAGE}
     assert autojump_clock.current_time() == 30.0
 
 
-@pytest.mark.parametrize("request_kind", [CopyBatchRequest, PublishBatchRequest])
+@pytest.mark.parametrize("request_kind", [CopySmallFiles, PublishFiles])
 async def test_a_workers_death_costs_nobody_an_attempt(bench: Bench, request_kind: type) -> None:
     bench.workers.script(request_kind, DIED)
     assert all(map(goes_back, await bench.carried()))
 
 
 async def test_a_worker_that_died_over_the_sources_is_asked_again(bench: Bench) -> None:
-    bench.workers.script(RemoveBatchRequest, DIED, BatchResult((GONE,) * 3))
+    bench.workers.script(RemoveSources, DIED, RemovedSources((GONE,) * 3))
     assert all(isinstance(outcome, Delivered) for outcome in await bench.carried())
 
 
 async def test_a_source_that_changed_is_kept_and_that_is_said(bench: Bench) -> None:
-    bench.workers.script(RemoveBatchRequest, BatchResult((GONE, SourceRemoved("it was written to"), GONE)))
+    bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it was written to"), GONE)))
     _, kept, _ = await bench.carried()
     assert isinstance(kept, Delivered)
     assert kept.delivery.kept
@@ -243,7 +250,7 @@ async def test_a_source_that_changed_is_kept_and_that_is_said(bench: Bench) -> N
 
 async def test_what_the_route_keeps_is_no_error(bench: Bench) -> None:
     bench.route = evolve(ROUTE, after="keep")
-    bench.workers.script(RemoveBatchRequest, BatchResult((SourceRemoved("the route keeps its sources"),) * 3))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("the route keeps its sources"),) * 3))
     await bench.carried()
     assert {(end.result, end.error) for end in bench.ledger.ended} == {("kept", None)}
 
@@ -262,7 +269,7 @@ async def test_sources_that_are_gone_are_delivered_even_if_that_cannot_be_writte
     bench: Bench,
 ) -> None:
     bench.ledger.broken.add("lots.finish")
-    bench.workers.script(RemoveBatchRequest, BatchResult((GONE, SourceRemoved("it was written to"), GONE)))
+    bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it was written to"), GONE)))
     one, kept, another = await bench.carried()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
@@ -270,7 +277,7 @@ async def test_sources_that_are_gone_are_delivered_even_if_that_cannot_be_writte
 
 
 async def test_a_halt_sends_all_of_them_back(bench: Bench, nursery: trio.Nursery) -> None:
-    bench.workers.script(CopyBatchRequest, Says(BatchResult((COPIED,) * 3), took_s=5.0))
+    bench.workers.script(CopySmallFiles, Says(CopiedFiles((COPIED,) * 3), took_s=5.0))
     lot, scope = bench.lot(), trio.CancelScope()
 
     async def carry() -> None:
@@ -281,5 +288,5 @@ async def test_a_halt_sends_all_of_them_back(bench: Bench, nursery: trio.Nursery
     await wait_all_tasks_blocked()
     scope.cancel()
     await wait_all_tasks_blocked()
-    assert [type(request) for request in bench.workers.killed] == [CopyBatchRequest]
+    assert [type(request) for request in bench.workers.killed] == [CopySmallFiles]
     assert all(map(goes_back, lot.outcomes()))

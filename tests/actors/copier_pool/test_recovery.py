@@ -9,8 +9,8 @@ from trio.testing import MockClock
 
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import Transfer
-from agent.protocol.replies import Published
-from agent.protocol.requests import LookUpSource, PublishFile
+from agent.protocol.replies import Published, PublishedFiles
+from agent.protocol.requests import LookUpSource, PartialToPublish, PublishFiles
 from tests.actors.copier_pool.recoveries import GONE, OTHER, STANDS, Bench
 from tests.actors.samples import COPYING, CORRUPT, DIGEST, PLACE, PLAN, PUBLISHED, VERIFIED
 from tests.fakes import SILENCE, Ended
@@ -39,9 +39,10 @@ async def test_a_half_copied_file_without_a_source_leaves_only_a_partial_to_be_c
 
 async def test_what_had_arrived_is_published_even_without_its_source(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock, VERIFIED)
-    bench.workers.script(PublishFile, Published("a_1.mxf", already_present=False))
-    assert await bench.finish() == ["running", "LookUpSource", "PublishFile", "mark_published", "finish"]
-    assert bench.workers.asked[-1][1] == PublishFile(PLACE, VERIFIED.partial, "a.mxf", "rename", 100, DIGEST)
+    bench.workers.script(PublishFiles, PublishedFiles((Published("a_1.mxf", already_present=False),)))
+    assert await bench.finish() == ["running", "LookUpSource", "PublishFiles", "mark_published", "finish"]
+    file = PartialToPublish(VERIFIED.partial, "a.mxf", 100, DIGEST)
+    assert bench.workers.asked[-1][1] == PublishFiles(PLACE, "rename", (file,))
     assert bench.ledger.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
 
 
@@ -55,8 +56,8 @@ async def test_what_a_route_left_behind_that_is_no_longer_configured_is_swept_wi
     autojump_clock: MockClock,
 ) -> None:
     bench = Bench(autojump_clock, OTHER, VERIFIED, routes=())
-    assert await bench.finish() == ["running", "drop", "PublishFile", "mark_published", "finish"]
-    assert isinstance(request := bench.workers.asked[-1][1], PublishFile)
+    assert await bench.finish() == ["running", "drop", "PublishFiles", "mark_published", "finish"]
+    assert isinstance(request := bench.workers.asked[-1][1], PublishFiles)
     assert request.conflict == "rename"
 
 
@@ -64,9 +65,9 @@ async def test_a_route_that_refuses_conflicts_refuses_them_here_too_and_keeps_wh
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench(autojump_clock, VERIFIED, routes=(evolve(ROUTE, conflict="fail"),))
-    bench.workers.script(PublishFile, Fault(FaultKind.CONFLICT, "the name is taken"))
-    assert await bench.finish() == ["running", "LookUpSource", "PublishFile"]
-    assert isinstance(request := bench.workers.asked[-1][1], PublishFile)
+    bench.workers.script(PublishFiles, Fault(FaultKind.CONFLICT, "the name is taken"))
+    assert await bench.finish() == ["running", "LookUpSource", "PublishFiles"]
+    assert isinstance(request := bench.workers.asked[-1][1], PublishFiles)
     assert request.conflict == "fail"
     assert list(bench.ledger.transfers.values()) == [VERIFIED]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -76,7 +77,7 @@ async def test_what_vanished_at_both_ends_is_said_once_and_ends(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench(autojump_clock, VERIFIED)
-    bench.workers.script(PublishFile, CORRUPT)
+    bench.workers.script(PublishFiles, CORRUPT)
     await bench.finish()
     assert bench.ledger.ended == [Ended("a.mxf", "failed", 1, "arrived altered", None)]
     assert [record.levelname for record in caplog.records] == ["ERROR"]
@@ -93,8 +94,8 @@ async def test_one_transfer_in_trouble_does_not_keep_the_others_from_being_swept
 
 async def test_an_outage_ends_the_finishing_until_the_next_sweep(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock, VERIFIED, OTHER)
-    bench.workers.script(PublishFile, OUTAGE, Published("a.mxf", already_present=False))
-    assert await bench.finish() == ["running", "LookUpSource", "PublishFile"]
+    bench.workers.script(PublishFiles, OUTAGE, PublishedFiles((Published("a.mxf", already_present=False),)))
+    assert await bench.finish() == ["running", "LookUpSource", "PublishFiles"]
     await bench.finish()
     assert bench.ledger.transfers == {}
 
@@ -123,7 +124,7 @@ async def test_a_sweep_says_in_one_line_what_it_did(
     caplog.set_level(logging.INFO)
     third = evolve(VERIFIED, id=3, path="c.mxf", partial=".c.mxf.0.partial")
     bench = Bench(autojump_clock, PUBLISHED, OTHER, third)
-    bench.workers.script(PublishFile, Fault(FaultKind.CONFLICT, "the name is taken"))
+    bench.workers.script(PublishFiles, Fault(FaultKind.CONFLICT, "the name is taken"))
     await bench.sweep()
     [line] = bench.said(caplog, "swept")
     assert (line["destination"], line["finished"], line["removed"], line["left"]) == (NAS, 1, 1, 1)

@@ -20,13 +20,14 @@ from agent.model.names import has_our_tag
 from agent.model.storage import BandwidthStep
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Status, Transfer, TransferPhase
 from agent.protocol.replies import (
-    AlreadyPresent,
     BlockPatched,
     Checkpoint,
     Copying,
     Finished,
     Followed,
     Published,
+    PublishedFiles,
+    RemovedSources,
     Reply,
     SourceExists,
     SourceRemoved,
@@ -38,8 +39,10 @@ from agent.protocol.requests import (
     DiscardPartial,
     FollowFile,
     LookUpSource,
-    PublishFile,
-    RemoveSource,
+    PartialToPublish,
+    PublishFiles,
+    RemoveSources,
+    SourceToRemove,
 )
 from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, PLACE, PUBLISHED, VERIFIED
 from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
@@ -55,9 +58,9 @@ BEGIN = [
     "begin",
     "CopyFile",
     "mark_verified",
-    "PublishFile",
+    "PublishFiles",
     "mark_published",
-    "RemoveSource",
+    "RemoveSources",
     "finish",
 ]
 RESUME = ["find", *BEGIN[2:]]
@@ -78,8 +81,8 @@ class Bench:
     def __attrs_post_init__(self) -> None:
         self.workers = FakeWorkers(self.clock, self.ledger.diary)
         self.workers.script(CopyFile, COPIED)
-        self.workers.script(PublishFile, Published("a.mxf", already_present=False))
-        self.workers.script(RemoveSource, SourceRemoved(None))
+        self.workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
+        self.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
         self.workers.script(DiscardPartial, Finished())
 
     @property
@@ -139,7 +142,7 @@ async def test_every_step_is_in_the_journal_before_the_next_begins(bench: Bench)
 async def test_a_source_that_is_gone_has_been_delivered_whether_or_not_its_history_can_be_written(
     bench: Bench, kept: str | None
 ) -> None:
-    bench.workers.script(RemoveSource, SourceRemoved(kept))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved(kept),)))
     bench.ledger.broken.add("finish")
     if kept is None:
         assert not (await bench.carrying().deliver(1)).kept
@@ -159,8 +162,8 @@ async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None
     state, partial, pace = FILE.signature, COPYING.partial, Bandwidth(steps, shares=ROUTE.workers)
     assert [request for _, request in bench.workers.asked] == [
         CopyFile("/src", "a.mxf", state, PLACE, "a.mxf", partial, (), "hash", "fail", pace),
-        PublishFile(PLACE, partial, "a.mxf", "fail", 100, DIGEST),
-        RemoveSource("/src", "a.mxf", state, "archive", "/old"),
+        PublishFiles(PLACE, "fail", (PartialToPublish(partial, "a.mxf", 100, DIGEST),)),
+        RemoveSources("/src", "archive", "/old", (SourceToRemove("a.mxf", state),)),
     ]
 
 
@@ -187,14 +190,14 @@ async def test_an_interrupted_copy_goes_on_in_its_partial_from_its_verified_bloc
 async def test_what_was_verified_is_published_without_being_copied_again(bench: Bench) -> None:
     bench.remember(VERIFIED)
     await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "PublishFile", "mark_published", "RemoveSource", "finish"]
+    assert bench.diary == ["find", "PublishFiles", "mark_published", "RemoveSources", "finish"]
     assert bench.told == []
 
 
 async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Bench) -> None:
     bench.remember(PUBLISHED)
     delivery = await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "RemoveSource", "finish"]
+    assert bench.diary == ["find", "RemoveSources", "finish"]
     assert delivery.destination_path == f"{NAS}/a_1.mxf"
 
 
@@ -240,8 +243,8 @@ async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None
 
 
 async def test_content_that_stands_there_already_is_not_published_again(bench: Bench) -> None:
-    bench.workers.script(CopyFile, AlreadyPresent(DIGEST, "read_back", "a_2.mxf"))
-    bench.workers.script(RemoveSource, SourceRemoved(None))
+    bench.workers.script(CopyFile, evolve(COPIED, published=Published("a_2.mxf", already_present=True)))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
     delivery = await bench.carrying().deliver(1)
     assert bench.diary == [
         "find",
@@ -249,7 +252,7 @@ async def test_content_that_stands_there_already_is_not_published_again(bench: B
         "CopyFile",
         "mark_verified",
         "mark_published",
-        "RemoveSource",
+        "RemoveSources",
         "finish",
     ]
     assert (delivery.destination_path, delivery.already_present) == (f"{NAS}/a_2.mxf", True)
@@ -258,8 +261,8 @@ async def test_content_that_stands_there_already_is_not_published_again(bench: B
 
 async def test_a_name_that_was_taken_is_the_name_that_is_remembered(bench: Bench) -> None:
     bench.workers.script(CopyFile, COPIED)
-    bench.workers.script(PublishFile, Published("a_1.mxf", already_present=True))
-    bench.workers.script(RemoveSource, SOURCE_FAULT)
+    bench.workers.script(PublishFiles, PublishedFiles((Published("a_1.mxf", already_present=True),)))
+    bench.workers.script(RemoveSources, SOURCE_FAULT)
     with pytest.raises(Fault):
         await bench.carrying().deliver(1)
     left = bench.left
@@ -288,7 +291,7 @@ async def test_a_copy_that_reported_nothing_shows_verifying_all_the_same(bench: 
 
 async def test_each_repaired_block_counts_as_a_verify_failure(bench: Bench) -> None:
     bench.workers.script(CopyFile, evolve(COPIED, repaired_blocks=2))
-    bench.workers.script(PublishFile, SOURCE_FAULT)
+    bench.workers.script(PublishFiles, SOURCE_FAULT)
     with pytest.raises(Fault):
         await bench.carrying().deliver(1)
     assert bench.told.count(CounterIncremented("verify_failure", "mxf")) == 2
@@ -311,10 +314,10 @@ async def test_a_copy_that_arrives_corrupt_is_counted_and_can_be_resumed(
 
 async def test_a_partial_found_corrupt_at_publishing_is_left_for_a_fresh_one(bench: Bench) -> None:
     bench.remember(evolve(VERIFIED, blocks=(DIGEST,)))
-    bench.workers.script(PublishFile, CORRUPT)
+    bench.workers.script(PublishFiles, CORRUPT)
     with pytest.raises(Fault, match="altered"):
         await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "PublishFile", "restart"]
+    assert bench.diary == ["find", "PublishFiles", "restart"]
     left = bench.left
     assert (left.phase, left.blocks) == (TransferPhase.COPYING, ())
     assert left.partial != VERIFIED.partial
@@ -324,7 +327,7 @@ async def test_a_partial_found_corrupt_at_publishing_is_left_for_a_fresh_one(ben
 
 async def test_a_publication_that_meets_an_outage_is_tried_again_as_it_stands(bench: Bench) -> None:
     bench.remember(VERIFIED)
-    bench.workers.script(PublishFile, OUTAGE)
+    bench.workers.script(PublishFiles, OUTAGE)
     with pytest.raises(Fault):
         await bench.carrying().deliver(1)
     assert bench.left == VERIFIED
@@ -342,11 +345,11 @@ async def test_a_worker_that_dies_over_the_source_may_have_let_go_of_it_so_anoth
     bench: Bench,
 ) -> None:
     bench.remember(PUBLISHED)
-    bench.workers.script(RemoveSource, DIED, SourceRemoved(None))
+    bench.workers.script(RemoveSources, DIED, RemovedSources((SourceRemoved(None),)))
     assert not (await bench.carrying().deliver(1)).kept
-    assert bench.diary == ["find", "RemoveSource", "RemoveSource", "finish"]
+    assert bench.diary == ["find", "RemoveSources", "RemoveSources", "finish"]
     bench.remember(PUBLISHED)
-    bench.workers.script(RemoveSource, DIED, DIED)
+    bench.workers.script(RemoveSources, DIED, DIED)
     with pytest.raises(Fault, match="died"):
         await bench.carrying().deliver(1)
     assert bench.left == PUBLISHED
@@ -356,7 +359,7 @@ async def test_a_source_that_cannot_be_settled_in_time_is_an_outage_of_the_sourc
     bench: Bench, autojump_clock: MockClock
 ) -> None:
     bench.remember(PUBLISHED)
-    bench.workers.script(RemoveSource, SILENCE)
+    bench.workers.script(RemoveSources, SILENCE)
     with pytest.raises(Fault, match="source: nothing moved for 30 s") as caught:
         await bench.carrying().deliver(1)
     assert caught.value.kind is FaultKind.SOURCE_OUTAGE
@@ -370,7 +373,7 @@ async def test_a_source_that_stays_is_remembered_with_the_reason_unless_the_rout
 ) -> None:
     bench.remember(PUBLISHED)
     bench.route = evolve(ROUTE, after=after)
-    bench.workers.script(RemoveSource, SourceRemoved("a writer holds it open"))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("a writer holds it open"),)))
     delivery = await bench.carrying().deliver(3)
     assert delivery.kept
     assert bench.ledger.ended == [Ended("a.mxf", "kept", 3, error, f"{NAS}/a_1.mxf")]
@@ -454,8 +457,8 @@ async def test_after_the_stall_timeout_a_copy_begins_again_beside_a_partial_that
     assert (held.partial, held.digests) == (COPYING.partial, (DIGEST,))
     assert fresh.partial != COPYING.partial
     assert fresh.digests == ()
-    published = [request for _, request in bench.workers.asked if isinstance(request, PublishFile)]
-    assert [request.partial for request in published] == [fresh.partial]
+    published = [request for _, request in bench.workers.asked if isinstance(request, PublishFiles)]
+    assert [request.files[0].partial for request in published] == [fresh.partial]
     assert bench.ledger.diary.count("restart") == 1
     assert autojump_clock.current_time() == 30.0
 

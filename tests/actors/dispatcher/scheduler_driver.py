@@ -1,4 +1,4 @@
-"""A schedule, a simulated copier behind it, and what has to be true of every decision."""
+"""A scheduler, a simulated copier behind it, and what has to be true of every decision."""
 
 import math
 from collections import Counter as Tally
@@ -8,13 +8,22 @@ from typing import TypeVar
 from attrs import define, evolve, field
 
 from agent.actors.broadcaster.status_model import StatusModel
-from agent.actors.dispatcher.job import MAX_SUSPICIONS, Job, JobState
-from agent.actors.dispatcher.job_table import SchedulerDecisions
+from agent.actors.dispatcher.decisions import SchedulerDecisions
+from agent.actors.dispatcher.job import MAX_SUSPICIONS, Job
 from agent.actors.dispatcher.scheduler import Scheduler
+from agent.actors.dispatcher.transitions import ABORTING, COPY_WAITING, RUNNING, JobState
 from agent.config.sections import DestinationPlan
 from agent.messages.broadcaster import CounterIncremented, GenerationStarted, StatusChanged
 from agent.messages.copier_pool import AbortTransfer, CancelCopies, CopierPoolInbox, Copy, RecoverDestination
-from agent.messages.dispatcher import Aborted, Delivered, DestinationState, SchedulerInput, SourceChecked
+from agent.messages.dispatcher import (
+    Aborted,
+    Command,
+    CommandResult,
+    Delivered,
+    DestinationState,
+    SchedulerInput,
+    SourceState,
+)
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import FileVersion
 from agent.model.transfer import PriorResult, Status
@@ -112,7 +121,7 @@ class Case:
 
 
 class Dispatching:
-    """The schedule and all that is known of it from outside; `handle` checks each of its decisions."""
+    """The scheduler and all that is known of it from outside; `handle` checks each of its decisions."""
 
     def __init__(self, paused: set[str], ends: dict[tuple[str, str], str]) -> None:
         self.now_s = 0.0
@@ -130,8 +139,8 @@ class Dispatching:
         for (route, path), end in ends.items():
             file = a_file(path, route=route, version=0)
             self.memory[file.id] = kept_before(file) if end == "kept" else failed_before(file)
-        self.schedule = Scheduler.start(CONFIG, paused)
-        self.check(self.schedule.take(), {})
+        self.scheduler = Scheduler.start(CONFIG, paused)
+        self.check(self.scheduler.take(), {})
 
     # The copier and the places it copies to
 
@@ -153,12 +162,12 @@ class Dispatching:
         return self.cases.setdefault(id(job), Case(job))
 
     def came_back(self, file: FileVersion) -> Case:
-        case = self.case(self.schedule.roster.jobs[file.id])
+        case = self.case(self.scheduler.jobs[file.id])
         case.arrived_bytes = self.place(file).out.pop(file.id).written_bytes
         return case
 
     def ends_early(self, case: Case) -> bool:
-        if case.job.state is JobState.ABORTING:
+        if case.job.state in ABORTING:
             return True
         if case.withdrawn:
             return True
@@ -172,10 +181,10 @@ class Dispatching:
         self.handle(Delivered(file, a_delivery(file.signature.size_bytes), self.at))
 
     def put_away(self, file: FileVersion) -> None:
-        wanted = self.came_back(file).job.retry_wanted
+        wanted = self.came_back(file).job.state is JobState.ABORTING_TO_RETRY
         self.handle(Aborted(file, self.at))
-        job = self.schedule.roster.jobs.get(file.id)
-        assert not wanted or job is None or job.state in (JobState.QUEUED, JobState.RUNNING)
+        job = self.scheduler.jobs.get(file.id)
+        assert not wanted or (job is not None and job.state in (JobState.NEW, JobState.COPYING))
 
     def probe(self, state: DestinationState) -> None:
         place = self.places[state.destination]
@@ -193,7 +202,7 @@ class Dispatching:
             out.probed_bytes = out.written_bytes
         self.handle(state, halts)
 
-    def scanned(self, reach: SourceChecked) -> None:
+    def scanned(self, reach: SourceState) -> None:
         if reach.error:
             self.cannot_be_read(reach.route)
         elif reach.began_s > self.shut.get(reach.route, -math.inf):
@@ -213,8 +222,19 @@ class Dispatching:
     # What has to be true of every decision
 
     def handle(self, message: SchedulerInput | None, halts: dict[str, set[str] | None] | None = None) -> None:
-        self.schedule.handle(message, self.now_s, self.at)
-        self.check(self.schedule.take(), halts or {})
+        self.scheduler.handle(message, self.now_s, self.at)
+        self.check(self.scheduler.take(), halts or {})
+
+    def execute(self, command: Command, halts: dict[str, set[str] | None] | None = None) -> CommandResult:
+        """A command that is refused changes nothing."""
+        before = {job.file.id: job.state for job in self.scheduler.jobs.values()}
+        result = self.scheduler.execute(command, self.now_s, self.at)
+        decisions = self.scheduler.take()
+        if result.refusal is not None:
+            assert decisions == SchedulerDecisions()
+            assert before == {job.file.id: job.state for job in self.scheduler.jobs.values()}
+        self.check(decisions, halts or {})
+        return result
 
     def check(self, effects: SchedulerDecisions, halts: dict[str, set[str] | None]) -> None:
         self.check_facts(effects)
@@ -248,7 +268,7 @@ class Dispatching:
                 assert place.swept
                 assert place.has_credit()
                 assert all(order.file.id not in each.out for each in self.places.values())
-                case = self.case(self.schedule.roster.jobs[order.file.id])
+                case = self.case(self.scheduler.jobs[order.file.id])
                 assert case.job.file == order.file
                 place.out[order.file.id] = self.ordered(place, order, case, orders)
 
@@ -273,7 +293,7 @@ class Dispatching:
         ordered = {order.file.id for order in orders if isinstance(order, Copy)}
         jobs = (
             job
-            for job in self.schedule.roster.jobs.values()
+            for job in self.scheduler.jobs.values()
             if self.is_waiting(job, place) or job.file.id in ordered
         )
         cases = [case for case in map(self.case, jobs) if place.fits(self.missing_bytes(case))]
@@ -282,7 +302,7 @@ class Dispatching:
 
     def is_waiting(self, job: Job, place: Place) -> bool:
         here = job.route.name in place.plan.routes
-        return here and job.state is JobState.QUEUED and job.route.name not in self.paused | self.unreadable
+        return here and job.state in COPY_WAITING and job.route.name not in self.paused | self.unreadable
 
     @staticmethod
     def missing_bytes(case: Case) -> int:
@@ -290,13 +310,11 @@ class Dispatching:
 
     def check_nothing_idles(self, place: Place) -> None:
         """A free place on an open destination is used by whatever can use it."""
-        jobs = self.schedule.roster.jobs.values()
+        jobs = self.scheduler.jobs.values()
         if place.has_credit():
             waiting = [self.case(job) for job in jobs if self.is_waiting(job, place)]
             assert not [case for case in waiting if place.fits(self.missing_bytes(case))]
-            leaving = [
-                job for job in jobs if job.state is JobState.ABORTING and self.place(job.file) is place
-            ]
+            leaving = [job for job in jobs if job.state in ABORTING and self.place(job.file) is place]
             assert all(
                 job.file.id in place.out or self.case(job).not_away_before_s > self.now_s for job in leaving
             )
@@ -310,7 +328,7 @@ class Dispatching:
         for fact in effects.events:
             if not isinstance(fact, CounterIncremented):
                 self.view.apply(fact)
-        for job in self.schedule.roster.jobs.values():
+        for job in self.scheduler.jobs.values():
             case = self.case(job)
             if id(job) not in self.cases or job.error == "unreadable":
                 case.fails = True
@@ -322,7 +340,7 @@ class Dispatching:
     def check_shown(self, file_id: str, file: FileVersion) -> None:
         row = self.view._find(file_id)
         assert row is not None
-        job = self.schedule.roster.jobs.get(file_id)
+        job = self.scheduler.jobs.get(file_id)
         if job is None:
             assert self.delivered[file_id] == file
             assert row.status is Status.COMPLETED
@@ -334,14 +352,11 @@ class Dispatching:
             assert job.successor == file
 
     def status(self, job: Job) -> Status:
-        match job.state:
-            case JobState.QUEUED:
-                place = self.place(job.file)
-                lacks = job.waits_for_space and place.lacks(self.missing_bytes(self.case(job)))
-                paused = job.route.name in self.paused | self.unreadable or not place.is_open or lacks
-                return Status.PAUSED if paused else Status.IN_QUEUE
-            case JobState.RETRYING:
-                return Status.IN_QUEUE
-            case JobState.RUNNING:
-                return Status.COPYING
-        return Status.FAILED
+        if job.state in COPY_WAITING:
+            place = self.place(job.file)
+            lacks = job.waits_for_space and place.lacks(self.missing_bytes(self.case(job)))
+            paused = job.route.name in self.paused | self.unreadable or not place.is_open or lacks
+            return Status.PAUSED if paused else Status.IN_QUEUE
+        if job.state is JobState.RETRYING:
+            return Status.IN_QUEUE
+        return Status.COPYING if job.state in RUNNING else Status.FAILED

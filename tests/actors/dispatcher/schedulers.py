@@ -1,13 +1,14 @@
-"""What the tests of the schedule say to it, and how they read its answers."""
+"""What the tests of the scheduler say to it, and how they read its answers."""
 
 from attrs import evolve
 
-from agent.actors.dispatcher.job_table import SchedulerDecisions, SchedulerEvent
+from agent.actors.dispatcher.decisions import SchedulerDecisions, SchedulerEvent
 from agent.actors.dispatcher.scheduler import Scheduler
 from agent.messages.broadcaster import StatusChanged, StatusesChanged
 from agent.messages.copier_pool import CopierPoolInbox, Copy
 from agent.messages.dispatcher import (
     AttemptFailed,
+    Command,
     Delivered,
     DestinationState,
     Interrupted,
@@ -23,19 +24,24 @@ URGENT = evolve(ONE, name="urgent", priority=1)
 FILE, OTHER, THIRD = a_file("a.mxf"), a_file("b.mxf"), a_file("c.mxf")
 
 
-def tell(schedule: Scheduler, *messages: SchedulerInput | None, now_s: float = 0.0) -> SchedulerDecisions:
+def tell(
+    scheduler: Scheduler, *messages: SchedulerInput | Command | None, now_s: float = 0.0
+) -> SchedulerDecisions:
     """What follows from the last message."""
     for message in messages:
-        schedule.take()
-        schedule.handle(message, now_s, 1000.0 + now_s)
-    return schedule.take()
+        scheduler.take()
+        if isinstance(message, Command):
+            scheduler.execute(message, now_s, 1000.0 + now_s)
+        else:
+            scheduler.handle(message, now_s, 1000.0 + now_s)
+    return scheduler.take()
 
 
 def opened(*files: FileVersion, free_bytes: int | None = None, workers: int = 1) -> Scheduler:
-    """A schedule for one open destination, with these files ready."""
-    schedule = Scheduler.start(a_config(evolve(ONE, workers=workers), URGENT), ())
-    tell(schedule, usable(free_bytes=free_bytes), *(Ready(file, 1000.0) for file in files))
-    return schedule
+    """A scheduler for one open destination, with these files ready."""
+    scheduler = Scheduler.start(a_config(evolve(ONE, workers=workers), URGENT), ())
+    tell(scheduler, usable(free_bytes=free_bytes), *(Ready(file, 1000.0) for file in files))
+    return scheduler
 
 
 def orders(effects: SchedulerDecisions) -> list[CopierPoolInbox]:

@@ -6,18 +6,23 @@ from attrs import evolve, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors.dispatcher import actor as dispatcher
-from agent.actors.dispatcher.dynamic_routes import STOPPED
-from agent.actors.dispatcher.scheduler import Scheduler
+from agent.actors.dispatcher.scheduler import STOPPED, Scheduler
 from agent.messages.broadcaster import RouteState, StatusesChanged
-from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox
+from agent.messages.channels import AskScheduler, BroadcasterInbox, ConnectDestination, DispatcherInbox
 from agent.messages.copier_pool import AbortTransfer, CancelCopies, CopierPoolInbox, Copy, RecoverDestination
 from agent.messages.dispatcher import (
     Aborted,
     AddRoute,
     AttemptFailed,
+    Cancel,
+    Command,
+    CommandResult,
     Interrupted,
+    PauseRoute,
+    Refusal,
     RemoveDestination,
     RemoveRoute,
+    ResumeRoute,
 )
 from agent.messages.storage_monitor import ProbeNow
 from agent.model.transfer import Status
@@ -41,7 +46,7 @@ def dispatch(nursery: trio.Nursery, *, facts: int = 64) -> Ends:
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
     lanes = {place: trio.open_memory_channel[CopierPoolInbox](6) for place in (NAS, OTHER)}
     monitors = {place: trio.open_memory_channel[ProbeNow](1) for place in (NAS, OTHER)}
-    schedule = Scheduler.start(a_config(*ROUTES), paused=["wav"])
+    scheduler = Scheduler.start(a_config(*ROUTES), paused=["wav"])
     nursery.start_soon(lose_patience)
     nursery.start_soon(
         dispatcher.run,
@@ -49,7 +54,7 @@ def dispatch(nursery: trio.Nursery, *, facts: int = 64) -> Ends:
         {place: ends[0] for place, ends in lanes.items()},
         {place: ends[0] for place, ends in monitors.items()},
         facts_in,
-        schedule,
+        scheduler,
     )
     return Ends(
         inbox_in,
@@ -168,4 +173,35 @@ async def test_a_lane_that_comes_is_used_and_its_ends_are_closed_when_it_goes(
         await ends.inbox.send(last)
     assert [order async for order in lane_out] == []
     assert [doubt async for doubt in doubts_out] == []
+    assert autojump_clock.current_time() == 0
+
+
+def ask(ends: Ends, command: Command) -> trio.MemoryReceiveChannel[CommandResult]:
+    answer_in, answer_out = trio.open_memory_channel[CommandResult](1)
+    ends.inbox.send_nowait(AskScheduler(command, answer_in))
+    return answer_out
+
+
+async def test_a_command_is_answered_once_its_status_changes_are_sent(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = dispatch(nursery, facts=0)
+    for _ in ROUTES:
+        await ends.facts.receive()
+    answer = ask(ends, PauseRoute("mxf"))
+    await wait_all_tasks_blocked()
+    with pytest.raises(trio.WouldBlock):
+        answer.receive_nowait()
+    assert await ends.facts.receive() == RouteState("mxf", paused=True)
+    assert await answer.receive() == CommandResult("route mxf is paused; running copies being stopped: 0")
+    assert autojump_clock.current_time() == 0
+
+
+async def test_a_client_that_has_left_is_not_waited_for(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = dispatch(nursery)
+    ask(ends, ResumeRoute("wav")).close()
+    answer = ask(ends, Cancel("f0"))
+    assert await answer.receive() == CommandResult("no tracked file has the id 'f0'", Refusal.NOT_FOUND)
     assert autojump_clock.current_time() == 0

@@ -40,18 +40,18 @@ def all_ready(files: Iterable[FileVersion]) -> MessageBatch:
     return MessageBatch(tuple(Ready(file, 1.0) for file in files))
 
 
-def orders_of(schedule: Scheduler) -> list[CopierPoolInbox]:
-    return [order for _, order in schedule.take().commands]
+def orders_of(scheduler: Scheduler) -> list[CopierPoolInbox]:
+    return [order for _, order in scheduler.take().commands]
 
 
 def given_first(
     *files: FileVersion, routes: tuple[Route, ...] = (ONE,), free_bytes: int | None = None
 ) -> CopierPoolInbox:
     """The order that is given when all these are ready and the destination has been found usable."""
-    schedule = Scheduler.start(a_config(*routes), paused=())
-    schedule.handle(all_ready(files), 1.0, 1001.0)
-    schedule.handle(usable(NAS, 2.0, free_bytes), 2.0, 1002.0)
-    return orders_of(schedule)[1]  # behind the sweep
+    scheduler = Scheduler.start(a_config(*routes), paused=())
+    scheduler.handle(all_ready(files), 1.0, 1001.0)
+    scheduler.handle(usable(NAS, 2.0, free_bytes), 2.0, 1002.0)
+    return orders_of(scheduler)[1]  # behind the sweep
 
 
 def test_many_small_files_have_one_place_in_the_order_of_the_line() -> None:
@@ -60,11 +60,11 @@ def test_many_small_files_have_one_place_in_the_order_of_the_line() -> None:
 
 
 def test_only_the_first_of_them_is_shown_as_being_copied() -> None:
-    schedule = Scheduler.start(a_config(ONE), paused=())
-    schedule.handle(all_ready(map(small, range(MANY))), 1.0, 1001.0)
-    schedule.take()
-    schedule.handle(usable(), 2.0, 1002.0)
-    facts = [fact for fact in schedule.take().events if isinstance(fact, StatusChanged)]
+    scheduler = Scheduler.start(a_config(ONE), paused=())
+    scheduler.handle(all_ready(map(small, range(MANY))), 1.0, 1001.0)
+    scheduler.take()
+    scheduler.handle(usable(), 2.0, 1002.0)
+    facts = [fact for fact in scheduler.take().events if isinstance(fact, StatusChanged)]
     copying = [fact.file_id for fact in facts if fact.status is Status.COPYING]
     assert copying == [small(0).id]
 
@@ -112,30 +112,30 @@ def test_a_lot_is_of_one_route() -> None:
     ids=["bandwidth", "bucket"],
 )
 def test_where_more_than_a_folder_and_its_speed_matters_each_goes_alone(route: Route) -> None:
-    schedule = Scheduler.start(a_config(route), paused=())
-    schedule.handle(all_ready(map(small, range(MANY))), 1.0, 1001.0)
-    schedule.handle(usable(route.destination), 2.0, 1002.0)
-    assert isinstance(orders_of(schedule)[1], Copy)
+    scheduler = Scheduler.start(a_config(route), paused=())
+    scheduler.handle(all_ready(map(small, range(MANY))), 1.0, 1001.0)
+    scheduler.handle(usable(route.destination), 2.0, 1002.0)
+    assert isinstance(orders_of(scheduler)[1], Copy)
 
 
 @define
 class House:
-    """A schedule, and a copier that brings back what it was told to with the outcomes that are drawn."""
+    """A scheduler, and a copier that brings back what it was told to with the outcomes that are drawn."""
 
     workers: int
-    schedule: Scheduler = field(init=False)
+    scheduler: Scheduler = field(init=False)
     now_s: float = 1.0
     out: list[Copy | CopyBatch | AbortTransfer] = field(factory=list)
     tried: set[str] = field(factory=set)
     delivered: set[str] = field(factory=set)
 
     def __attrs_post_init__(self) -> None:
-        self.schedule = Scheduler.start(a_config(evolve(ONE, workers=self.workers)), paused=())
+        self.scheduler = Scheduler.start(a_config(evolve(ONE, workers=self.workers)), paused=())
 
     def handle(self, message: SchedulerInput) -> None:
         self.now_s += 1.0
-        self.schedule.handle(message, self.now_s, 1000.0 + self.now_s)
-        for order in orders_of(self.schedule):
+        self.scheduler.handle(message, self.now_s, 1000.0 + self.now_s)
+        for order in orders_of(self.scheduler):
             match order:
                 case Copy(file) | AbortTransfer(file):
                     self.out.append(order)
@@ -190,6 +190,6 @@ def test_whatever_becomes_of_a_lot_each_of_its_files_ends_delivered_or_failed(
             house.bring_back(which, kinds)
     while house.out:
         house.bring_back(0, [0])
-    failed = set(house.schedule.roster.jobs)
+    failed = set(house.scheduler.jobs)
     assert house.delivered | failed == {file.id for file in files}
     assert not house.delivered & failed

@@ -6,8 +6,7 @@ from attrs import define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.actors.dispatcher.dynamic_routes import STOPPED
-from agent.actors.dispatcher.scheduler import Scheduler
+from agent.actors.dispatcher.scheduler import STOPPED, Scheduler
 from agent.config.sections import Route, Uploads
 from agent.config.uploads import upload_route
 from agent.messages.broadcaster import RouteRemoved, RouteState, StatusChanged, Untracked
@@ -54,116 +53,116 @@ def guest_file(path: str) -> FileVersion:
 
 def hosting(*files: FileVersion, route: Route = GUEST, interim: Iterable[ResumePoint] = ()) -> Scheduler:
     """A guest route on an open destination of its own, with these files ready."""
-    schedule = Scheduler.start(CONFIG, (), interim)
-    tell(schedule, AddDestination(PLAN), AddRoute(route), usable(PLACE))
-    tell(schedule, *(Ready(file, 1000.0) for file in files))
-    return schedule
+    scheduler = Scheduler.start(CONFIG, (), interim)
+    tell(scheduler, AddDestination(PLAN), AddRoute(route), usable(PLACE))
+    tell(scheduler, *(Ready(file, 1000.0) for file in files))
+    return scheduler
 
 
-def is_gone(schedule: Scheduler) -> bool:
-    return GUEST.name not in schedule.roster.routes
+def is_gone(scheduler: Scheduler) -> bool:
+    return GUEST.name not in scheduler.routes
 
 
 def test_a_destination_that_comes_is_swept_like_any_other() -> None:
-    schedule = Scheduler.start(CONFIG, ())
-    tell(schedule, AddDestination(PLAN))
-    opened = tell(schedule, AddRoute(GUEST))
+    scheduler = Scheduler.start(CONFIG, ())
+    tell(scheduler, AddDestination(PLAN))
+    opened = tell(scheduler, AddRoute(GUEST))
     assert opened.events == [RouteState(GUEST.name, paused=False)]
-    assert tell(schedule, usable(PLACE)).commands == [(PLACE, RecoverDestination(7))]
+    assert tell(scheduler, usable(PLACE)).commands == [(PLACE, RecoverDestination(7))]
 
 
 def test_files_of_a_guest_are_copied_to_its_destination() -> None:
     file = guest_file("a.mxf")
-    schedule = hosting()
-    assert tell(schedule, Ready(file, 1.0)).commands == [(PLACE, Copy(file, 1, 7))]
+    scheduler = hosting()
+    assert tell(scheduler, Ready(file, 1.0)).commands == [(PLACE, Copy(file, 1, 7))]
 
 
 def test_a_guest_knows_what_earlier_runs_delivered_and_began() -> None:
     kept, begun = guest_file("kept.mxf"), guest_file("begun.mxf")
     interim = ResumePoint(GUEST.name, "begun.mxf", begun.signature, PLACE, 60)
-    schedule = hosting(interim=[interim])
-    assert tell(schedule, Ready(kept, 1.0, kept_before(kept))).commands == []
-    assert len(tell(schedule, Ready(begun, 1.0)).commands) == 1
-    assert schedule.roster.jobs[begun.id].arrived_bytes == 60
+    scheduler = hosting(interim=[interim])
+    assert tell(scheduler, Ready(kept, 1.0, kept_before(kept))).commands == []
+    assert len(tell(scheduler, Ready(begun, 1.0)).commands) == 1
+    assert scheduler.jobs[begun.id].arrived_bytes == 60
 
 
 def test_a_guest_with_nothing_under_way_leaves_at_once() -> None:
-    schedule = hosting()
-    assert tell(schedule, RemoveRoute(GUEST.name)).events == [RouteRemoved(GUEST.name)]
-    assert is_gone(schedule)
+    scheduler = hosting()
+    assert tell(scheduler, RemoveRoute(GUEST.name)).events == [RouteRemoved(GUEST.name)]
+    assert is_gone(scheduler)
 
 
 def test_a_running_copy_is_halted_and_put_away_before_its_route_leaves() -> None:
     file, waiting, third = guest_file("a.mxf"), guest_file("b.mxf"), guest_file("c.mxf")
-    schedule = hosting(file, waiting, third)
-    closing = tell(schedule, RemoveRoute(GUEST.name))
+    scheduler = hosting(file, waiting, third)
+    closing = tell(scheduler, RemoveRoute(GUEST.name))
     assert closing.commands == [(PLACE, CancelCopies((file.id, waiting.id)))]
     assert Untracked((third.id,)) in closing.events
-    back = tell(schedule, Interrupted(file, None, 0, 1.0))
+    back = tell(scheduler, Interrupted(file, None, 0, 1.0))
     assert back.commands == [(PLACE, AbortTransfer(file, 0, STOPPED, 7))]
     assert [fact.error for fact in back.events if isinstance(fact, StatusChanged)] == [STOPPED]
-    tell(schedule, Aborted(file, 1.0))
-    assert not is_gone(schedule)
-    assert tell(schedule, Delivered(waiting, a_delivery(), 1.0)).events[-1] == RouteRemoved(GUEST.name)
-    assert is_gone(schedule)
+    tell(scheduler, Aborted(file, 1.0))
+    assert not is_gone(scheduler)
+    assert tell(scheduler, Delivered(waiting, a_delivery(), 1.0)).events[-1] == RouteRemoved(GUEST.name)
+    assert is_gone(scheduler)
 
 
 def test_what_grows_is_put_away_too() -> None:
     file = guest_file("a.mxf")
-    schedule = hosting(route=evolve(GUEST, growing=True))
-    assert tell(schedule, Growing(file, 1.0)).commands == [(PLACE, Follow(file, 7))]
-    assert tell(schedule, RemoveRoute(GUEST.name)).commands == [(PLACE, CancelCopies((file.id,)))]
-    assert tell(schedule, Interrupted(file, None, 0, 1.0)).commands == [
+    scheduler = hosting(route=evolve(GUEST, growing=True))
+    assert tell(scheduler, Growing(file, 1.0)).commands == [(PLACE, Follow(file, 7))]
+    assert tell(scheduler, RemoveRoute(GUEST.name)).commands == [(PLACE, CancelCopies((file.id,)))]
+    assert tell(scheduler, Interrupted(file, None, 0, 1.0)).commands == [
         (PLACE, AbortTransfer(file, 0, STOPPED, 7))
     ]
-    tell(schedule, Aborted(file, 1.0))
-    assert is_gone(schedule)
+    tell(scheduler, Aborted(file, 1.0))
+    assert is_gone(scheduler)
 
 
 def test_a_guest_that_waits_for_an_outage_to_end_stays_until_it_is_put_away() -> None:
     file = guest_file("a.mxf")
-    schedule = hosting(file)
-    tell(schedule, Interrupted(file, OUTAGE, 0, 1.0))
-    tell(schedule, RemoveRoute(GUEST.name), now_s=1.0)
-    assert not is_gone(schedule)
-    back = tell(schedule, usable(PLACE, began_s=2.0), now_s=3.0)
+    scheduler = hosting(file)
+    tell(scheduler, Interrupted(file, OUTAGE, 0, 1.0))
+    tell(scheduler, RemoveRoute(GUEST.name), now_s=1.0)
+    assert not is_gone(scheduler)
+    back = tell(scheduler, usable(PLACE, began_s=2.0), now_s=3.0)
     assert (PLACE, AbortTransfer(file, 0, STOPPED, 7)) in back.commands
-    tell(schedule, Aborted(file, 1.0), now_s=3.0)
-    assert is_gone(schedule)
+    tell(scheduler, Aborted(file, 1.0), now_s=3.0)
+    assert is_gone(scheduler)
 
 
 def test_a_destination_without_routes_goes_and_a_late_probe_of_it_is_ignored() -> None:
-    schedule = hosting()
-    tell(schedule, RemoveRoute(GUEST.name), RemoveDestination(PLACE))
-    late = tell(schedule, usable(PLACE))
+    scheduler = hosting()
+    tell(scheduler, RemoveRoute(GUEST.name), RemoveDestination(PLACE))
+    late = tell(scheduler, usable(PLACE))
     assert (late.events, late.commands) == ([], [])
-    assert PLACE not in schedule.roster.lanes
+    assert PLACE not in scheduler.destinations
 
 
 def test_the_operator_may_pause_a_guest_but_not_one_that_has_left() -> None:
     file = guest_file("a.mxf")
-    schedule = hosting()
-    assert tell(schedule, PauseRoute(GUEST.name)).events == [RouteState(GUEST.name, paused=True)]
-    assert tell(schedule, Ready(file, 1.0)).commands == []
-    tell(schedule, RemoveRoute(GUEST.name))
+    scheduler = hosting()
+    assert tell(scheduler, PauseRoute(GUEST.name)).events == [RouteState(GUEST.name, paused=True)]
+    assert tell(scheduler, Ready(file, 1.0)).commands == []
+    tell(scheduler, RemoveRoute(GUEST.name))
     for order in (PauseRoute(GUEST.name), ResumeRoute(GUEST.name)):
-        assert tell(schedule, order).events == []
-    assert schedule.roster.paused == set()
+        assert tell(scheduler, order).events == []
+    assert scheduler.routes.paused == set()
 
 
 def test_configured_routes_go_on_beside_a_guest() -> None:
-    schedule = hosting(guest_file("a.mxf"))
-    tell(schedule, usable())
-    assert tell(schedule, Ready(FILE, 1.0)).commands == [(ONE.destination, Copy(FILE, 1, 7))]
-    closing = tell(schedule, RemoveRoute(GUEST.name))
+    scheduler = hosting(guest_file("a.mxf"))
+    tell(scheduler, usable())
+    assert tell(scheduler, Ready(FILE, 1.0)).commands == [(ONE.destination, Copy(FILE, 1, 7))]
+    closing = tell(scheduler, RemoveRoute(GUEST.name))
     assert [where for where, _ in closing.commands] == [PLACE]
 
 
 @define
 class Guesthouse:
-    """A schedule with one guest, and what it has ordered and told so far; `begun`: not yet put away."""
+    """A scheduler with one guest, and what it has ordered and told so far; `begun`: not yet put away."""
 
-    schedule: Scheduler = field(factory=hosting)
+    scheduler: Scheduler = field(factory=hosting)
     now_s: float = 0.0
     out: dict[str, Copy | AbortTransfer] = field(factory=dict)
     told: list[object] = field(factory=list)
@@ -171,7 +170,7 @@ class Guesthouse:
 
     def hear(self, message: SchedulerInput | None) -> None:
         self.now_s += 10.0
-        effects = tell(self.schedule, message, now_s=self.now_s)
+        effects = tell(self.scheduler, message, now_s=self.now_s)
         self.told += effects.events
         for where, order in effects.commands:
             assert where == PLACE
@@ -217,6 +216,6 @@ def test_whatever_its_files_are_at_a_guest_leaves_once_and_leaves_nothing(
         house.answer(how)
     assert house.told.count(RouteRemoved(GUEST.name)) == 1
     assert house.told[-1] == RouteRemoved(GUEST.name)
-    assert house.schedule.roster.jobs == {}
-    assert house.schedule.roster.lanes[PLACE].running == {}
+    assert house.scheduler.jobs == {}
+    assert house.scheduler.destinations[PLACE].space.running == {}
     assert house.begun == set()

@@ -1,7 +1,7 @@
 """Growing files are followed beside the finished ones, and copied to their end when that has come."""
 
-from agent.actors.dispatcher.job import JobState
 from agent.actors.dispatcher.scheduler import Scheduler
+from agent.actors.dispatcher.transitions import JobState
 from agent.messages.broadcaster import StatusChanged
 from agent.messages.copier_pool import AbortTransfer, CancelCopies, CopierPoolInbox, Copy, Follow
 from agent.messages.dispatcher import Aborted, Gone, Growing, PauseRoute, ResumeRoute, TailIdle
@@ -40,103 +40,103 @@ def followed(orders: list[CopierPoolInbox]) -> list[FileVersion]:
 
 
 def following() -> Scheduler:
-    schedule = opened(FILE)
-    assert orders(tell(schedule, growing())) == [Follow(NOW, 7)]
-    return schedule
+    scheduler = opened(FILE)
+    assert orders(tell(scheduler, growing())) == [Follow(NOW, 7)]
+    return scheduler
 
 
 def test_a_growing_file_takes_no_place_from_finished_ones_and_is_still_shown_as_growing() -> None:
-    schedule = opened(FILE, OTHER)
-    effects = tell(schedule, growing())
+    scheduler = opened(FILE, OTHER)
+    effects = tell(scheduler, growing())
     assert orders(effects) == [Follow(NOW, 7)]
     assert moved(effects, NOW) == []
-    assert copied(tell(schedule, done())) == [OTHER]
+    assert copied(tell(scheduler, done())) == [OTHER]
 
 
 def test_only_so_many_are_followed_at_a_time_and_the_next_one_when_one_rests() -> None:
-    schedule = following()
-    assert orders(tell(schedule, growing(MORE))) == []
-    assert followed(orders(tell(schedule, caught_up()))) == [MORE]
-    assert orders(tell(schedule, growing(LATER))) == []
-    assert followed(orders(tell(schedule, caught_up(MORE)))) == [LATER]
+    scheduler = following()
+    assert orders(tell(scheduler, growing(MORE))) == []
+    assert followed(orders(tell(scheduler, caught_up()))) == [MORE]
+    assert orders(tell(scheduler, growing(LATER))) == []
+    assert followed(orders(tell(scheduler, caught_up(MORE)))) == [LATER]
 
 
 def test_a_file_that_has_ended_is_copied_to_its_end_once_its_follower_has_stopped() -> None:
-    schedule = following()
-    tell(schedule, done())
-    assert orders(tell(schedule, ready(ENDED))) == [CancelCopies((NOW.id,))]
-    effects = tell(schedule, interrupted(None, NOW))
+    scheduler = following()
+    tell(scheduler, done())
+    assert orders(tell(scheduler, ready(ENDED))) == [CancelCopies((NOW.id,))]
+    effects = tell(scheduler, interrupted(None, NOW))
     assert orders(effects) == [Copy(ENDED, 1, 7)]
     assert [fact.status for fact in moved(effects, ENDED)] == [Status.IN_QUEUE, Status.COPYING]
 
 
 def test_a_follower_that_rests_when_the_end_comes_is_in_nobodys_way() -> None:
-    schedule = following()
-    tell(schedule, done(), caught_up())
-    assert orders(tell(schedule, ready(ENDED))) == [Copy(ENDED, 1, 7)]
+    scheduler = following()
+    tell(scheduler, done(), caught_up())
+    assert orders(tell(scheduler, ready(ENDED))) == [Copy(ENDED, 1, 7)]
 
 
 def test_an_end_that_comes_while_the_follower_reports_is_not_lost() -> None:
-    schedule = following()
-    tell(schedule, done(), ready(ENDED))
-    assert orders(tell(schedule, caught_up())) == [Copy(ENDED, 1, 7)]
+    scheduler = following()
+    tell(scheduler, done(), ready(ENDED))
+    assert orders(tell(scheduler, caught_up())) == [Copy(ENDED, 1, 7)]
 
 
 def test_an_outage_stops_a_follower_without_an_attempt_and_its_next_growth_goes_on() -> None:
-    schedule = following()
-    tell(schedule, interrupted(OUTAGE, NOW), interrupted(None, FILE), now_s=1.0)
-    tell(schedule, growing(LATER), now_s=2.0)
-    effects = tell(schedule, usable(began_s=3.0), now_s=3.0)
+    scheduler = following()
+    tell(scheduler, interrupted(OUTAGE, NOW), interrupted(None, FILE), now_s=1.0)
+    tell(scheduler, growing(LATER), now_s=2.0)
+    effects = tell(scheduler, usable(began_s=3.0), now_s=3.0)
     assert followed(orders(effects)) == [LATER]
-    assert schedule.roster.jobs[NOW.id].attempts == 0
+    assert scheduler.jobs[NOW.id].attempts == 0
 
 
 def test_a_file_that_cannot_be_followed_waits_for_its_end_and_then_has_all_its_attempts() -> None:
-    schedule = following()
-    tell(schedule, done(), failed(SOURCE_FAULT, NOW))
-    assert orders(tell(schedule, growing(LATER))) == []
-    assert orders(tell(schedule, ready(ENDED))) == [Copy(ENDED, 1, 7)]
-    assert moved(tell(schedule, failed(SOURCE_FAULT, ENDED)), ENDED)[-1].attempts == 1
+    scheduler = following()
+    tell(scheduler, done(), failed(SOURCE_FAULT, NOW))
+    assert orders(tell(scheduler, growing(LATER))) == []
+    assert orders(tell(scheduler, ready(ENDED))) == [Copy(ENDED, 1, 7)]
+    assert moved(tell(scheduler, failed(SOURCE_FAULT, ENDED)), ENDED)[-1].attempts == 1
 
 
 def test_a_followed_file_that_vanished_leaves_nothing_behind() -> None:
-    schedule = following()
-    tell(schedule, done(), caught_up())
-    [order] = orders(tell(schedule, Gone(LATER, 1000.0, changed=False)))
+    scheduler = following()
+    tell(scheduler, done(), caught_up())
+    [order] = orders(tell(scheduler, Gone(LATER, 1000.0, changed=False)))
     assert order == AbortTransfer(NOW, 0, None, 7)
-    tell(schedule, Aborted(NOW, 1000.0))
-    assert schedule.roster.jobs == {}
+    tell(scheduler, Aborted(NOW, 1000.0))
+    assert scheduler.jobs == {}
 
 
 def test_a_followed_file_that_was_replaced_is_put_away_and_followed_afresh() -> None:
-    schedule = following()
-    tell(schedule, done())
+    scheduler = following()
+    tell(scheduler, done())
     gone = Gone(NOW, 1000.0, changed=True)
-    assert orders(tell(schedule, gone)) == [CancelCopies((NOW.id,))]
-    assert orders(tell(schedule, growing(LATER))) == []
-    assert orders(tell(schedule, interrupted(None, NOW))) == [AbortTransfer(NOW, 0, None, 7)]
-    tell(schedule, Aborted(NOW, 1000.0))
-    assert orders(tell(schedule, growing(LATER))) == [Follow(LATER, 7)]
+    assert orders(tell(scheduler, gone)) == [CancelCopies((NOW.id,))]
+    assert orders(tell(scheduler, growing(LATER))) == []
+    assert orders(tell(scheduler, interrupted(None, NOW))) == [AbortTransfer(NOW, 0, None, 7)]
+    tell(scheduler, Aborted(NOW, 1000.0))
+    assert orders(tell(scheduler, growing(LATER))) == [Follow(LATER, 7)]
 
 
 def test_a_paused_route_follows_nothing() -> None:
-    schedule = following()
-    effects = tell(schedule, PauseRoute("mxf"))
+    scheduler = following()
+    effects = tell(scheduler, PauseRoute("mxf"))
     assert [set(order.file_ids or ()) for order in orders(effects) if isinstance(order, CancelCopies)] == [
         {FILE.id, NOW.id}
     ]
-    tell(schedule, interrupted(None, NOW), growing(LATER))
-    assert schedule.roster.jobs[NOW.id].state is JobState.GROWING_QUEUED
-    assert followed(orders(tell(schedule, ResumeRoute("mxf")))) == [LATER]
+    tell(scheduler, interrupted(None, NOW), growing(LATER))
+    assert scheduler.jobs[NOW.id].state is JobState.GROWING_QUEUED
+    assert followed(orders(tell(scheduler, ResumeRoute("mxf")))) == [LATER]
 
 
 def test_a_growing_file_that_does_not_fit_is_not_followed_until_it_does() -> None:
-    schedule = opened(free_bytes=50)
-    assert orders(tell(schedule, growing())) == []
-    assert followed(orders(tell(schedule, usable(free_bytes=500, began_s=1.0), now_s=1.0))) == [NOW]
+    scheduler = opened(free_bytes=50)
+    assert orders(tell(scheduler, growing())) == []
+    assert followed(orders(tell(scheduler, usable(free_bytes=500, began_s=1.0), now_s=1.0))) == [NOW]
 
 
 def test_nothing_is_said_of_a_growing_file_while_it_waits() -> None:
-    schedule = opened(free_bytes=50)
-    effects = tell(schedule, growing())
+    scheduler = opened(free_bytes=50)
+    effects = tell(scheduler, growing())
     assert [fact for fact in effects.events if isinstance(fact, StatusChanged)] == []

@@ -7,7 +7,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.actors.dispatcher.job import JobState
+from agent.actors.dispatcher.transitions import ABORTING, COPY_WAITING, RUNNING, JobState
 from agent.messages.broadcaster import StatusChanged
 from agent.messages.copier_pool import AbortTransfer, Copy
 from agent.messages.dispatcher import (
@@ -18,9 +18,11 @@ from agent.messages.dispatcher import (
     Interrupted,
     PauseRoute,
     Ready,
+    Refusal,
     ResumeRoute,
     Retry,
-    SourceChecked,
+    RetryAll,
+    SourceState,
 )
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import Status
@@ -41,7 +43,7 @@ SOURCE_OUTAGE = Fault(FaultKind.SOURCE_OUTAGE, "source: no answer")
 
 
 class House(Dispatching):
-    """The schedule among all that talks to it; steps pick `which` and `what` from what there is."""
+    """The scheduler among all that talks to it; steps pick `which` and `what` from what there is."""
 
     # What the stability trackers say
 
@@ -56,20 +58,20 @@ class House(Dispatching):
         for status in (Status.DISCOVERED, Status.READY):
             self.view.apply(StatusChanged(file.id, status, self.at, file, ""))
         self.announced[file.id] = file
-        memory = None if file.id in self.schedule.roster.jobs else self.memory.pop(file.id, None)
+        memory = None if file.id in self.scheduler.jobs else self.memory.pop(file.id, None)
         remembered = memory if memory is not None and memory.signature == file.signature else None
         if remembered is not None and remembered.result == "kept":
             self.delivered[file.id] = file
         self.handle(Ready(file, self.at, memory))
         if remembered is not None and remembered.result == "failed":
-            assert self.schedule.roster.jobs[file.id].state is JobState.FAILED
+            assert self.scheduler.jobs[file.id].state is JobState.FAILED
 
     def a_file_leaves(self, which: int, what: int) -> None:
         changed = what % 2 == 0
         for file in some(list(self.announced.values()), which):
             del self.announced[file.id]
-            if file.id in self.schedule.roster.jobs:
-                self.case(self.schedule.roster.jobs[file.id]).withdrawn = True
+            if file.id in self.scheduler.jobs:
+                self.case(self.scheduler.jobs[file.id]).withdrawn = True
             if changed:
                 again = evolve(file, signature=but(file.signature, mtime_ns=-1))
                 self.view.apply(StatusChanged(file.id, Status.GROWING, self.at, again, ""))
@@ -94,7 +96,7 @@ class House(Dispatching):
         for file in some(self.out(Copy, AbortTransfer), which):
             place, case = self.place(file), self.came_back(file)
             doubted = case.met_outage(verified_bytes, place.deliveries)
-            if case.job.state is JobState.ABORTING:
+            if case.job.state in ABORTING:
                 case.not_away_before_s = self.now_s + case.job.route.retry_delay_s
             elif not self.ends_early(case) and doubted:
                 case.attempt_failed(OUTAGE.kind, self.now_s)
@@ -112,7 +114,7 @@ class House(Dispatching):
         for file in some(self.out(Copy, AbortTransfer), which):
             case = self.came_back(file)
             due_s = self.now_s + case.job.route.retry_delay_s
-            if case.job.state is JobState.ABORTING:
+            if case.job.state in ABORTING:
                 case.not_away_before_s = due_s
             elif not self.ends_early(case):
                 case.not_before_s = due_s
@@ -151,7 +153,8 @@ class House(Dispatching):
 
     def a_source_is_scanned(self, which: int, what: int) -> None:
         route = one_of(CONFIG.routes, which).name
-        self.scanned(SourceChecked(route, "" if what % 3 else "source: no answer", self.now_s - what % 2))
+        error = None if what % 3 else "source: no answer"
+        self.scanned(SourceState(route, error, self.now_s - what % 2, at=1.0))
 
     # What the operator says, and time
 
@@ -159,33 +162,52 @@ class House(Dispatching):
         route = one_of(CONFIG.routes, which)
         self.paused.add(route.name)
         copies = {file.id for file in self.out(Copy) if file.route == route.name}
-        self.handle(PauseRoute(route.name), {route.destination: copies} if copies else {})
+        self.execute(PauseRoute(route.name), {route.destination: copies} if copies else {})
 
     def a_route_is_resumed(self, which: int, _what: int) -> None:
         route = one_of(CONFIG.routes, which).name
         self.paused.discard(route)
-        self.handle(ResumeRoute(route))
+        self.execute(ResumeRoute(route))
 
     def a_file_is_cancelled(self, which: int, _what: int) -> None:
         route, path = one_of(PLACES, which)
         file_id = a_file(path, route=route).id
-        job = self.schedule.roster.jobs.get(file_id)
+        job = self.scheduler.jobs.get(file_id)
         halts: dict[str, set[str] | None] = {}
-        if job is not None and job.state is JobState.RUNNING:
+        refusal = None
+        if job is not None and job.state in RUNNING:
             self.case(job).cancelled = True
             halts = {job.route.destination: {file_id}}
-        elif job is not None and job.state in (JobState.QUEUED, JobState.RETRYING):
+        elif job is not None and job.state in COPY_WAITING | {JobState.RETRYING}:
             self.case(job).fails = True
-        self.handle(Cancel(file_id), halts)
+        elif job is None or job.state is JobState.ABORTING_TO_REMOVE:
+            refusal = Refusal.NOT_FOUND
+        else:
+            refusal = Refusal.WRONG_STATE
+        assert self.execute(Cancel(file_id), halts).refusal is refusal
 
-    def failed_files_are_tried_again(self, which: int, what: int) -> None:
+    def a_failed_file_is_tried_again(self, which: int, _what: int) -> None:
         route, path = one_of(PLACES, which)
-        file_id = a_file(path, route=route).id if what % 4 else None
-        before = list(self.schedule.roster.jobs.values())
-        failed = [job for job in before if job.state is JobState.FAILED and file_id in (None, job.file.id)]
-        self.handle(Retry(file_id))
+        job = self.scheduler.jobs.get(a_file(path, route=route).id)
+        if job is None or job.state is JobState.ABORTING_TO_REMOVE:
+            refusal: Refusal | None = Refusal.NOT_FOUND
+        else:
+            is_failed = job.state in ABORTING | {JobState.FAILED}
+            refusal = None if is_failed else Refusal.WRONG_STATE
+        self.retry(Retry(a_file(path, route=route).id), refusal)
+
+    def all_failed_files_are_tried_again(self, _which: int, _what: int) -> None:
+        self.retry(RetryAll(), None)
+
+    def retry(self, command: Retry | RetryAll, refusal: Refusal | None) -> None:
+        failed = [
+            job
+            for job in self.scheduler.jobs.values()
+            if job.state is JobState.FAILED and getattr(command, "file_id", job.file.id) == job.file.id
+        ]
+        assert self.execute(command).refusal is refusal
         for job in failed:
-            assert self.schedule.roster.jobs[job.file.id].state in (JobState.QUEUED, JobState.RUNNING)
+            assert self.scheduler.jobs[job.file.id].state in (JobState.NEW, JobState.COPYING)
 
     def time_passes(self, which: int, _what: int) -> None:
         self.now_s += one_of([0.5, 5.0, 60.0], which)
@@ -197,8 +219,8 @@ class House(Dispatching):
             self.probe(usable(destination, self.now_s))
         for number, route in enumerate(CONFIG.routes):
             self.a_route_is_resumed(number, 0)
-            self.scanned(SourceChecked(route.name, "", self.now_s))
-        while self.schedule.due_s() < math.inf or self.out(Copy, AbortTransfer):
+            self.scanned(SourceState(route.name, None, self.now_s, at=1.0))
+        while self.scheduler.due_s() < math.inf or self.out(Copy, AbortTransfer):
             for file in self.out(AbortTransfer):
                 self.put_away(file)
             for file in self.out(Copy):
@@ -226,7 +248,8 @@ STEPS = st.tuples(
             House.a_route_is_paused,
             *2 * [House.a_route_is_resumed],
             House.a_file_is_cancelled,
-            House.failed_files_are_tried_again,
+            House.a_failed_file_is_tried_again,
+            House.all_failed_files_are_tried_again,
             *2 * [House.time_passes],
         ]
     ),
@@ -250,7 +273,7 @@ def test_whatever_happens_every_file_at_the_source_ends_delivered_or_failed(
     for step, which, what in steps:
         step(house, which, what)
     house.all_goes_well_again()
-    failed = house.schedule.roster.jobs
+    failed = house.scheduler.jobs
     assert all(job.state is JobState.FAILED for job in failed.values())
     assert all(house.announced[file_id] == job.file for file_id, job in failed.items())
     assert all(

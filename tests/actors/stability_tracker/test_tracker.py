@@ -9,8 +9,8 @@ from agent.actors.stability_tracker.tracker import (
     StabilityTracker,
     TrackerDecisions,
 )
-from agent.messages.broadcaster import SourceState, StatusChanged, StatusesChanged, Untracked
-from agent.messages.dispatcher import Gone, Ready
+from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
+from agent.messages.dispatcher import Gone, Ready, SourceState
 from agent.messages.stability_tracker import ScanChunk, ScanResult
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, UnreadableFolder, WriterState
 from agent.model.transfer import Status
@@ -204,13 +204,13 @@ def test_a_file_that_could_not_be_asked_for_has_not_vanished_either() -> None:
 
 def test_folders_that_cannot_be_listed_are_shown() -> None:
     rule = StabilityTracker(ROUTE)
-    state = SourceState("mxf", None, 5, 1001.0, (CLOSED_FOLDER,), 1.0)
+    state = SourceState("mxf", None, 1.0, 1001.0, 5, (CLOSED_FOLDER,))
     assert rule.scanned(a_scan(began_s=1.0, unseen=(CLOSED_FOLDER,))).events == (state,)
 
 
 def test_a_whole_scan_says_that_the_source_can_be_read() -> None:
     rule = StabilityTracker(ROUTE)
-    assert rule.scanned(a_scan(began_s=1.0)).events == (SourceState("mxf", None, 5, 1001.0, (), 1.0),)
+    assert rule.scanned(a_scan(began_s=1.0)).events == (SourceState("mxf", None, 1.0, 1001.0, 5),)
     assert rule.scanned(a_scan(began_s=1.0, looked=())).events == ()
     assert rule.due_s() == math.inf
 

@@ -11,7 +11,8 @@ from agent.actors.stability_tracker.tracker import StabilityTracker, TrackerDeci
 from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
 from agent.messages.dispatcher import Gone, Ready
-from agent.messages.stability_tracker import ScanResult
+from agent.messages.stability_tracker import FilesRemoved, ScanResult
+from agent.model.names import file_id
 from agent.model.source_file import (
     ContainerState,
     FinishEvidence,
@@ -41,6 +42,7 @@ STEPS = st.one_of(
     st.tuples(st.just("scan"), SECONDS, st.booleans()),
     st.tuples(st.just("hint"), st.sets(ONE), SECONDS),
     st.tuples(st.just("look"), SECONDS),
+    st.tuples(st.just("deliver"), ONE, SECONDS, SECONDS),
 )
 
 TIMELINES = st.one_of(st.lists(STEPS), st.lists(STEPS, min_size=40, max_size=100))
@@ -55,9 +57,11 @@ class Recorder:
     writers: dict[str, WriterState] = field(factory=dict)
     now_s: float = 0.0
     version: int = 0
+    delivered: str | None = None  # whose source was removed during the last scan
 
     def step(self, step: tuple[object, ...]) -> ScanResult | None:
         """Whatever the step is, time passes on both sides of a look at the source."""
+        self.delivered = None
         match step:
             case ("write", str(path), int(size_bytes), ContainerState() as container):
                 self.version += 1
@@ -75,7 +79,21 @@ class Recorder:
             case ("look", float(seconds)):
                 paths_due = self.rule.due_paths(self.now_s)
                 return self._look(paths_due, frozenset(paths_due), seconds)
+            case ("deliver", str(path), float(before_s), float(after_s)):
+                return self._deliver(path, before_s, after_s)
         return None
+
+    def _deliver(self, path: str, before_s: float, after_s: float) -> ScanResult:
+        """A scan lists everything; meanwhile a file is delivered and its source removed."""
+        scan = self._look(None, frozenset(), before_s)
+        state, _ = self.files.get(path, (None, None))
+        item = self.rule._tracked.get(path)
+        if item is not None and item.is_reported and item.signature == state:
+            del self.files[path]
+            self.delivered = path
+            self.rule.remove(FilesRemoved((self.rule._file(item),), self.now_s))
+        self.now_s += after_s
+        return evolve(scan, ended_s=self.now_s, at=1000.0 + self.now_s)
 
     def _look(
         self, looked: tuple[str, ...] | None, closely: frozenset[str], took_s: float, hidden: bool = False
@@ -104,10 +122,15 @@ class Expectation:
     still: dict[str, tuple[Signature, float]] = field(factory=dict)
     announced: set[str] = field(factory=set)
 
-    def orders(self, scan: ScanResult) -> set[tuple[type, str, bool]]:
+    def orders(self, scan: ScanResult, delivered: str | None = None) -> set[tuple[type, str, bool]]:
+        """`delivered`: the scan still lists this file, whose source was removed: neither gone nor new."""
         told: set[tuple[type, str, bool]] = set()
         for entry in scan.entries:
-            told |= self._entry(entry, scan)
+            if entry.path != delivered:
+                told |= self._entry(entry, scan)
+        if delivered is not None:
+            self.announced.remove(delivered)
+            del self.still[delivered]
         for path in self._missing(scan):
             del self.still[path]
             if path in self.announced:
@@ -172,7 +195,7 @@ def test_a_file_is_ready_exactly_when_promise_s4_allows_it(
         scan = recorder.step(step)
         if scan is not None:
             decisions = recorder.rule.scanned(scan)
-            assert told_by(decisions) == expectation.orders(scan)
+            assert told_by(decisions) == expectation.orders(scan, recorder.delivered)
             assert len(decisions.messages) == len(told_by(decisions))
             assert all(
                 order.file.signature == expectation.still[order.file.path][0]
@@ -192,7 +215,9 @@ def test_visitors_always_know_every_file_in_its_present_state(
         if scan is None:
             continue
         decisions = recorder.rule.scanned(scan)
-        expectation.orders(scan)
+        expectation.orders(scan, recorder.delivered)
+        if recorder.delivered is not None:
+            del known[file_id(ROUTE.name, recorder.delivered)]  # the dispatcher shows that it is delivered
         for moved in moves(decisions):
             before = known.get(moved.file_id)
             assert before is None or evolve(moved, at=before.at) != before
@@ -201,8 +226,8 @@ def test_visitors_always_know_every_file_in_its_present_state(
         forgotten |= {
             each.file.id for each in decisions.messages if isinstance(each, Gone) and not each.changed
         }
-        for file_id in forgotten:
-            del known[file_id]
+        for each_id in forgotten:
+            del known[each_id]
         states = {moved.file.path: moved.file.signature for moved in known.values() if moved.file is not None}
         assert states == {path: signature for path, (signature, _) in expectation.still.items()}
         ready = {moved.file.path for moved in known.values() if moved.file and moved.status is Status.READY}
@@ -218,7 +243,7 @@ def test_a_file_left_alone_is_ready_in_the_end(route: Route, steps: list[tuple[o
             scan = recorder.step(step)
             if scan is not None:
                 recorder.rule.scanned(scan)
-                expectation.orders(scan)
+                expectation.orders(scan, recorder.delivered)
 
     take(*steps)
     take(*(("open", path, WriterState.NONE) for path in PATHS), ("scan", 0.0, False))

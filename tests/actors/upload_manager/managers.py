@@ -12,9 +12,10 @@ from agent.config.sections import DestinationPlan, Uploads
 from agent.config.uploads import UploadRoute, upload_route
 from agent.journal.database import JournalError
 from agent.journal.upload_client import UploadJournalClient
-from agent.messages.broadcaster import RouteRemoved, SourceState
+from agent.messages.broadcaster import RouteRemoved
 from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox, SubscribeEvents
 from agent.messages.copier_pool import CopierPoolInbox
+from agent.messages.dispatcher import SourceState
 from agent.messages.storage_monitor import ProbeNow
 from agent.messages.upload_manager import UploadManagerInbox
 from agent.model.upload import UploadFile, UploadJob, UploadState
@@ -36,7 +37,7 @@ def route_of(job: UploadJob) -> UploadRoute:
 
 
 def scanned(job: UploadJob, began_s: float) -> SourceState:
-    return SourceState(route_of(job).name, None, 5, 1.0, (), began_s)
+    return SourceState(route_of(job).name, None, began_s, 1.0, 5)
 
 
 class FakeUploadLedger(UploadJournalClient):

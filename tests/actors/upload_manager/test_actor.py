@@ -7,9 +7,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors.upload_manager.actor import RETRY_S, WRITE_EVERY_S
 from agent.actors.upload_manager.upload_job import GONE_AFTER_S
-from agent.messages.broadcaster import RouteAdded, SourceState, StatusChanged, StatusesChanged
+from agent.messages.broadcaster import RouteAdded, StatusChanged, StatusesChanged
 from agent.messages.channels import ConnectDestination
-from agent.messages.dispatcher import AddRoute, DestinationState, RemoveDestination, RemoveRoute
+from agent.messages.dispatcher import AddRoute, DestinationState, RemoveDestination, RemoveRoute, SourceState
 from agent.messages.upload_manager import UploadJobsChanged
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.transfer import Status
@@ -33,7 +33,7 @@ JOB, OTHER = a_job(), a_job("j2")
 ROUTE = route_of(JOB)
 PLACE = ROUTE.destination
 MOVED = a_file("a.mxf", route=ROUTE.name)
-UNREACHABLE = SourceState(ROUTE.name, "source: gone", None, 1.0)
+UNREACHABLE = SourceState(ROUTE.name, "source: gone", 0.0, 1.0)
 OUTAGE = DestinationState(PLACE, OutageReason.HUNG, "no answer", 1.0, 1.0, None, None, None)
 
 

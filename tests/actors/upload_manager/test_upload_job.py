@@ -16,8 +16,8 @@ from agent.actors.upload_manager.upload_job import (
 )
 from agent.config.sections import Uploads
 from agent.config.uploads import upload_route
-from agent.messages.broadcaster import SourceState, StatusChanged, TransferProgress, Untracked
-from agent.messages.dispatcher import DestinationState
+from agent.messages.broadcaster import StatusChanged, TransferProgress, Untracked
+from agent.messages.dispatcher import DestinationState, SourceState
 from agent.model.errors import OutageReason
 from agent.model.names import file_id
 from agent.model.source_file import FileVersion, Signature, UnreadableFolder
@@ -49,10 +49,10 @@ def delivered(file: FileVersion, name: str = "") -> StatusChanged:
 
 
 def scanned(began_s: float, unreadable: tuple[UnreadableFolder, ...] = ()) -> SourceState:
-    return SourceState(ROUTE.name, None, 5, 1.0, unreadable, began_s)
+    return SourceState(ROUTE.name, None, began_s, 1.0, 5, unreadable)
 
 
-UNREACHABLE = SourceState(ROUTE.name, "source: No such file or directory", None, 1.0)
+UNREACHABLE = SourceState(ROUTE.name, "source: No such file or directory", 0.0, 1.0)
 
 
 def upload_of(*facts: UploadJobEvent, at_s: float = 0.0) -> UploadJobTracker:

@@ -6,9 +6,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from agent.actors.watcher import actor as watcher
 from agent.config.sections import Route, Uploads
 from agent.config.uploads import upload_route
-from agent.messages.broadcaster import CounterIncremented, SourceState
+from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
-from agent.messages.dispatcher import SourceChecked
+from agent.messages.dispatcher import SourceState
 from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import Examine, WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
@@ -41,6 +41,11 @@ async def scanned(ends: Ends) -> ScanResult:
     scan = await ends.scans.receive()
     assert isinstance(scan, ScanResult)
     return scan
+
+
+def failures(ends: Ends) -> list[SourceState]:
+    """What the dispatcher was sent."""
+    return [message for message in drained(ends.reaches) if isinstance(message, SourceState)]
 
 
 def watch(nursery: trio.Nursery, workers: FakeWorkers, route: Route = A_ROUTE) -> Ends:
@@ -98,10 +103,7 @@ async def test_what_a_scan_has_seen_before_it_failed_is_passed_on(
     workers.script(ListSource, Says(UNREADABLE, (ScanBatch((an_entry("a"),)),)), EMPTY)
     ends = watch(nursery, workers)
     assert [type(await ends.scans.receive()) for _ in range(2)] == [ScanChunk, ScanResult]
-    assert [reach.error for reach in drained(ends.reaches) if isinstance(reach, SourceChecked)] == [
-        UNREADABLE.detail,
-        "",
-    ]
+    assert [state.error for state in failures(ends)] == [UNREADABLE.detail]
 
 
 @pytest.mark.parametrize(("growing", "rest_s"), [(False, 60.0), (True, 0.0)])
@@ -296,7 +298,7 @@ async def test_where_there_are_no_events_the_listener_ends_quietly(
     assert heard.hints.receive_nowait() == WatchStatus(active=False)
 
 
-async def test_the_dispatcher_hears_of_every_whole_scan_and_of_every_failure(
+async def test_the_dispatcher_and_the_page_learn_of_every_failure(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     workers = FakeWorkers(autojump_clock)
@@ -308,9 +310,10 @@ async def test_the_dispatcher_hears_of_every_whole_scan_and_of_every_failure(
     assert (await scanned(ends)).examined == ("a.mxf",)
     assert (await scanned(ends)).examined is None
     scan_s, silence_s = A_ROUTE.scan_s, A_ROUTE.stall_timeout_s
-    assert drained(ends.reaches) == [
-        SourceChecked("mxf", "", 0.0),
-        SourceChecked("mxf", UNREADABLE.detail, scan_s),
-        SourceChecked("mxf", "source: no answer within 30 s", 2 * scan_s),
-        SourceChecked("mxf", "", 2 * scan_s + silence_s),
+    states = failures(ends)
+    assert [(state.error, state.began_s) for state in states] == [
+        (UNREADABLE.detail, scan_s),
+        ("source: no answer within 30 s", 2 * scan_s),
     ]
+    assert drained(ends.facts) == states
+    assert autojump_clock.current_time() == 2 * scan_s + silence_s

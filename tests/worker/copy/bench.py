@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from agent.fs.descriptors import closing_fd
-from agent.fs.platform import Publisher
+from agent.fs.publisher import Publisher
+from agent.fs.syscalls import closing_fd
 from agent.model.transfer import DIGEST_BYTES, VerifyLevel
 from agent.protocol.replies import BlockPatched, Checkpoint, Copying, TrustedBlocks
 from agent.protocol.requests import Bandwidth, DestinationRef, VerifyMode

@@ -130,9 +130,9 @@ class FaultyPartial:
             first, *others = blocks
             self._inner.write(offset, [self._troubles.written(offset, first), *others])
 
-    def flush(self, until: int) -> None:
+    def flush(self, end: int) -> None:
         with self._troubles.around("flush"):
-            self._inner.flush(until)
+            self._inner.flush(end)
 
     def matches(self, offset: int, blocks: Sequence[bytes]) -> bool:
         data = b"".join(blocks)

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -10,19 +10,27 @@ import xxhash
 from attrs import frozen
 
 from agent.config.field_parsers import BUILT_IN_EXCLUDES
-from agent.fs.platform import Publisher
+from agent.fs.mount_table import mounts
+from agent.fs.platform import mount_point
+from agent.fs.publisher import Publisher
+from agent.model.errors import Fault
 from agent.model.source_file import Signature
 from agent.model.transfer import BLOCK_BYTES
+from agent.protocol.replies import Published
 from agent.protocol.requests import (
     Bandwidth,
     ConflictMode,
     CopyFile,
     DestinationRef,
-    PublishFile,
-    RemoveSource,
+    PartialToPublish,
+    PublishFiles,
+    RemoveSources,
     SourceFolder,
+    SourceToRemove,
     VerifyMode,
 )
+from agent.worker.copy.publish import publish_files
+from agent.worker.destinations.base import Destination
 from agent.worker.destinations.folder import FolderDestination
 from agent.worker.source.source_file import signature_of
 
@@ -84,18 +92,13 @@ class Ground:
         *,
         conflict: ConflictMode = "rename",
         partial: str = PARTIAL,
-    ) -> PublishFile:
-        return PublishFile(
-            destination=self.place,
-            partial=partial,
-            name=name,
-            conflict=conflict,
-            size_bytes=len(content),
-            digest=xxhash.xxh3_128_digest(content),
-        )
+    ) -> PublishFiles:
+        file = PartialToPublish(partial, name, len(content), xxhash.xxh3_128_digest(content))
+        return PublishFiles(self.place, conflict, (file,))
 
-    def settle(self, path: str = "clip.mxf") -> RemoveSource:
-        return RemoveSource(str(self.source), path, self.signature(path), "delete", None)
+    def remove(self, *paths: str) -> RemoveSources:
+        files = tuple(SourceToRemove(path, self.signature(path)) for path in paths or ("clip.mxf",))
+        return RemoveSources(str(self.source), "delete", None, files)
 
     def arrived(self) -> dict[str, bytes]:
         """Every file of the destination, with its content."""
@@ -104,6 +107,16 @@ class Ground:
             for path in sorted(self.nas.rglob("*"))
             if path.is_file()
         }
+
+
+def publish(
+    request: PublishFiles, destination: Destination, heartbeat: Callable[[], None] = lambda: None
+) -> Published:
+    """Publish one file. Raises: Fault: the file's own, or that of the request."""
+    [result] = publish_files(request, destination, heartbeat)
+    if isinstance(result, Fault):
+        raise result
+    return result
 
 
 def digests_of(content: bytes, block_bytes: int = BLOCK_BYTES) -> tuple[bytes, ...]:
@@ -139,3 +152,9 @@ def unprivileged() -> Iterator[None]:
     finally:
         if is_root:
             os.seteuid(0)
+
+
+def is_in_memory(path: Path) -> bool:
+    """Whether a tmpfs is mounted there, whose pages always stay in the page cache."""
+    here = mount_point(str(path))
+    return [mount.file_system for mount in mounts() if mount.point == here][-1] == "tmpfs"

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ import xxhash
 from agent.fs import platform, safe_open
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.protocol.replies import Copied, NotBatchable, Published, SourceRemoved
-from agent.protocol.requests import CopyFile, PublishFile
-from agent.worker.copy.batch import copy_batch, publish_batch, remove_batch
+from agent.protocol.requests import CopySmallFiles, PublishFiles
+from agent.worker.copy.batch import copy_small_files
 from agent.worker.copy.io_side import IoSideTracker
+from agent.worker.copy.publish import publish_files
 from agent.worker.destinations.base import Destination
+from agent.worker.source.remove import remove_sources
 from tests.worker.copy.faulty import FaultyDestination, Script
 from tests.worker.copy.folders import Ground, nothing_left_over
 
@@ -53,18 +56,21 @@ def hidden(name: str) -> str:
     return f"{folder}{slash}.{last}.0123456789abcdef.partial"
 
 
-def copies(ground: Ground, **wishes: object) -> list[CopyFile]:
-    return [ground.copy(name, partial=hidden(name), **wishes) for name in NAMES]  # type: ignore[arg-type]
+def copies(ground: Ground, **options: object) -> CopySmallFiles:
+    return CopySmallFiles(
+        tuple(ground.copy(name, partial=hidden(name), **options) for name in NAMES)  # type: ignore[arg-type]
+    )
 
 
-def publications(ground: Ground) -> list[PublishFile]:
-    return [ground.publish(CONTENTS[name], name, partial=hidden(name)) for name in NAMES]
+def publications(ground: Ground) -> PublishFiles:
+    files = [ground.publish(CONTENTS[name], name, partial=hidden(name)).files for name in NAMES]
+    return PublishFiles(ground.place, "rename", tuple(chain.from_iterable(files)))
 
 
 def copied(
-    ground: Ground, destination: Destination, moving: Callable[[], None] = lambda: None, **wishes: object
+    ground: Ground, destination: Destination, moving: Callable[[], None] = lambda: None, **options: object
 ) -> dict[str, Copied | NotBatchable | Fault]:
-    outcomes = copy_batch(copies(ground, **wishes), destination, moving, IoSideTracker())
+    outcomes = copy_small_files(copies(ground, **options), destination, moving, IoSideTracker())
     return dict(zip(NAMES, outcomes, strict=True))
 
 
@@ -118,10 +124,12 @@ def test_one_whose_name_is_taken_is_declined_and_nothing_is_done_for_it(
 def test_one_that_has_changed_or_gone_has_a_fault_of_its_own(
     ground: Ground, destination: Destination
 ) -> None:
-    requests = copies(ground)
+    request = copies(ground)
     (ground.source / "a.mxf").write_bytes(b"another take")
     (ground.source / "d.mxf").unlink()
-    outcomes = dict(zip(NAMES, copy_batch(requests, destination, lambda: None, IoSideTracker()), strict=True))
+    outcomes = dict(
+        zip(NAMES, copy_small_files(request, destination, lambda: None, IoSideTracker()), strict=True)
+    )
     assert fault_of(outcomes["a.mxf"]) is FaultKind.SOURCE_CHANGED
     assert fault_of(outcomes["d.mxf"]) is FaultKind.SOURCE_GONE
     assert isinstance(outcomes["day/b.mxf"], Copied)
@@ -187,24 +195,24 @@ def test_each_folder_is_durable_once_before_anything_is_said(
     copied(ground, destination)
     folders = [ground.nas, ground.nas / "day", ground.nas / "day" / "card"]
     assert synced == [str(folder) for folder in folders]
-    publish_batch(publications(ground), destination, lambda: None)
+    publish_files(publications(ground), destination, lambda: None)
     assert synced[3:] == [str(folder) for folder in folders]
 
 
 def test_a_source_that_cannot_be_opened_is_an_outage_of_the_source(
     ground: Ground, destination: Destination
 ) -> None:
-    requests = copies(ground)
+    request = copies(ground)
     ground.source.rename(ground.source.with_name("elsewhere"))
     with pytest.raises(Fault) as fault:
-        copy_batch(requests, destination, lambda: None, IoSideTracker())
+        copy_small_files(request, destination, lambda: None, IoSideTracker())
     assert fault.value.kind is FaultKind.SOURCE_OUTAGE
 
 
 def test_it_is_known_whose_answer_is_waited_for(ground: Ground, destination: Destination) -> None:
     whereabouts = IoSideTracker()
     sides: list[Side] = []
-    copy_batch(copies(ground), destination, lambda: sides.append(whereabouts.side()), whereabouts)
+    copy_small_files(copies(ground), destination, lambda: sides.append(whereabouts.side()), whereabouts)
     steps = [set(sides[at : at + len(NAMES)]) for at in range(0, len(sides), len(NAMES))]
     there, here = {Side.DESTINATION}, {Side.SOURCE}
     assert steps == [here, here, there, there, there]
@@ -215,7 +223,7 @@ def test_it_is_known_whose_answer_is_waited_for(ground: Ground, destination: Des
 
 def test_each_is_given_its_name(ground: Ground, destination: Destination) -> None:
     copied(ground, destination)
-    outcomes = publish_batch(publications(ground), destination, lambda: None)
+    outcomes = publish_files(publications(ground), destination, lambda: None)
     assert outcomes == tuple(Published(name, already_present=False) for name in NAMES)
     assert ground.arrived() == CONTENTS
 
@@ -223,7 +231,7 @@ def test_each_is_given_its_name(ground: Ground, destination: Destination) -> Non
 def test_one_whose_name_was_taken_meanwhile_makes_way(ground: Ground, destination: Destination) -> None:
     copied(ground, destination)
     (ground.nas / "d.mxf").write_bytes(b"other")
-    outcomes = publish_batch(publications(ground), destination, lambda: None)
+    outcomes = publish_files(publications(ground), destination, lambda: None)
     assert outcomes[-1] == Published("d_1.mxf", already_present=False)
     assert ground.arrived() == {**CONTENTS, "d.mxf": b"other", "d_1.mxf": CONTENTS["d.mxf"]}
 
@@ -233,7 +241,7 @@ def test_one_that_has_vanished_is_corrupt_and_the_others_are_published(
 ) -> None:
     copied(ground, destination)
     (ground.nas / hidden("a.mxf")).unlink()
-    vanished, *others = publish_batch(publications(ground), destination, lambda: None)
+    vanished, *others = publish_files(publications(ground), destination, lambda: None)
     assert fault_of(vanished) is FaultKind.CORRUPT
     assert all(isinstance(outcome, Published) for outcome in others)
 
@@ -248,26 +256,26 @@ def test_each_source_is_let_go_of_and_its_folder_made_durable_once(
     monkeypatch.setattr(
         safe_open, "sync_folder", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
     )
-    requests = [ground.settle(name) for name in NAMES]
-    assert remove_batch(str(ground.source), requests, lambda: None) == (SourceRemoved(None),) * len(NAMES)
+    request = ground.remove(*NAMES)
+    assert remove_sources(request, lambda: None) == (SourceRemoved(None),) * len(NAMES)
     assert [path for path in ground.source.rglob("*") if path.is_file()] == []
     folders = [ground.source, ground.source / "day", ground.source / "day" / "card"]
     assert synced == [str(folder) for folder in folders]
 
 
 def test_one_that_was_written_to_is_kept(ground: Ground) -> None:
-    requests = [ground.settle(name) for name in NAMES]
+    request = ground.remove(*NAMES)
     (ground.source / "a.mxf").write_bytes(b"another take")
-    kept, *others = remove_batch(str(ground.source), requests, lambda: None)
+    kept, *others = remove_sources(request, lambda: None)
     assert kept == SourceRemoved("it was written to after it had been copied")
     assert others == [SourceRemoved(None)] * (len(NAMES) - 1)
     assert (ground.source / "a.mxf").read_bytes() == b"another take"
 
 
 def test_one_that_is_held_open_has_a_fault_of_its_own(ground: Ground) -> None:
-    requests = [ground.settle(name) for name in NAMES]
+    request = ground.remove(*NAMES)
     with (ground.source / "a.mxf").open("ab"):
-        held, *others = remove_batch(str(ground.source), requests, lambda: None)
+        held, *others = remove_sources(request, lambda: None)
     assert fault_of(held) is FaultKind.SOURCE
     assert others == [SourceRemoved(None)] * (len(NAMES) - 1)
 
@@ -280,4 +288,4 @@ def test_a_removal_that_cannot_be_made_durable_is_said(
 
     monkeypatch.setattr(safe_open, "sync_folder", failing)
     with pytest.raises(Fault):
-        remove_batch(str(ground.source), [ground.settle(name) for name in NAMES], lambda: None)
+        remove_sources(ground.remove(*NAMES), lambda: None)

@@ -8,15 +8,14 @@ from tempfile import TemporaryDirectory
 import pytest
 import xxhash
 
-from agent.fs import platform, safe_open
+from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import BLOCK_BYTES, VerifyLevel
-from agent.protocol.replies import AlreadyPresent, BlockPatched, Checkpoint, Copied, Copying, TrustedBlocks
+from agent.protocol.replies import Copied, Published
 from agent.protocol.requests import CopyFile, VerifyMode
 from agent.worker.copy.copy_file import copy_file
-from agent.worker.copy.publish import publish_file
 from agent.worker.destinations.base import Destination
-from tests.worker.copy.folders import PARTIAL, Ground, digests_of, nothing_left_over
+from tests.worker.copy.folders import PARTIAL, Ground, digests_of, is_in_memory, nothing_left_over, publish
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs on every Linux
 CONTENT = b"".join(bytes([number]) * BLOCK_BYTES for number in range(2)) + b"tail"
@@ -97,7 +96,7 @@ def test_a_file_system_in_memory_never_claims_that_the_storage_was_asked(
 
 
 def test_on_a_disk_the_storage_is_asked(ground: Ground, destination: Destination) -> None:
-    if platform.file_system(str(ground.nas)) == "tmpfs":
+    if is_in_memory(ground.nas):
         pytest.skip("the temporary folder lies in memory")
     assert copied(ground.copy(), destination).level == "read_back"
 
@@ -168,9 +167,9 @@ def test_the_same_content_is_found_and_left_exactly_as_it_is(
     (ground.source / "clip.mxf").write_bytes(content)
     (ground.nas / "clip.mxf").write_bytes(content)
     before = (ground.nas / "clip.mxf").stat()
-    answer = copy_file(ground.copy(), destination, ignore)
-    assert isinstance(answer, AlreadyPresent)
-    assert (answer.name, answer.digest) == ("clip.mxf", xxhash.xxh3_128_digest(content))
+    answer = copied(ground.copy(), destination)
+    assert answer.published == Published("clip.mxf", already_present=True, level=answer.level)
+    assert answer.digest == xxhash.xxh3_128_digest(content)
     after = (ground.nas / "clip.mxf").stat()
     assert (after.st_ino, after.st_mtime_ns, after.st_ctime_ns) == (
         before.st_ino,
@@ -186,15 +185,14 @@ def test_the_same_content_is_found_under_a_name_that_made_way(
     (ground.nas / "clip.mxf").write_bytes(OTHER)
     (ground.nas / "clip_1.mxf").mkdir()
     (ground.nas / "clip_2.mxf").write_bytes(CONTENT)
-    answer = copy_file(ground.copy(), destination, ignore)
-    assert isinstance(answer, AlreadyPresent)
-    assert answer.name == "clip_2.mxf"
+    answer = copied(ground.copy(), destination)
+    assert answer.published == Published("clip_2.mxf", already_present=True, level=answer.level)
 
 
 def test_finding_it_leaves_no_partial_of_an_earlier_attempt(ground: Ground, destination: Destination) -> None:
     (ground.nas / "clip.mxf").write_bytes(CONTENT)
     (ground.nas / PARTIAL).write_bytes(b"unverified")
-    assert isinstance(copy_file(ground.copy(), destination, ignore), AlreadyPresent)
+    assert copied(ground.copy(), destination).published is not None
     assert ground.arrived() == {"clip.mxf": CONTENT}
 
 
@@ -212,8 +210,7 @@ def test_other_content_under_the_name_is_copied_anew(
     ground: Ground, destination: Destination, existing: bytes
 ) -> None:
     (ground.nas / "clip.mxf").write_bytes(existing)
-    reports: list[Copying | Checkpoint | BlockPatched | TrustedBlocks] = []
-    assert isinstance(copy_file(ground.copy(), destination, reports.append), Copied)
+    assert copied(ground.copy(), destination).published is None
     assert ground.arrived() == {"clip.mxf": existing, PARTIAL: CONTENT}
 
 
@@ -244,5 +241,5 @@ def test_two_names_of_one_source_file_are_two_deliveries(ground: Ground, destina
     (ground.source / "link.mxf").hardlink_to(ground.source / "clip.mxf")
     for name in ("clip.mxf", "link.mxf"):
         copied(ground.copy(name), destination)
-        publish_file(ground.publish(CONTENT, name), destination, ignore)
+        publish(ground.publish(CONTENT, name), destination)
     assert ground.arrived() == {"clip.mxf": CONTENT, "link.mxf": CONTENT}

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from agent.fs import platform
+from agent.fs import platform, safe_open
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES
 from agent.protocol.replies import (
-    AlreadyPresent,
     BlockPatched,
     Checkpoint,
     Copied,
@@ -19,12 +18,11 @@ from agent.protocol.replies import (
     Published,
     TrustedBlocks,
 )
-from agent.protocol.requests import CopyFile, PublishFile
+from agent.protocol.requests import CopyFile, PublishFiles
 from agent.worker.copy.copy_file import copy_file
-from agent.worker.copy.publish import publish_file
 from agent.worker.destinations.base import Destination
 from tests.worker.copy.faulty import FaultyDestination, Script
-from tests.worker.copy.folders import PARTIAL, Ground, nothing_left_over
+from tests.worker.copy.folders import PARTIAL, Ground, nothing_left_over, publish
 
 CONTENT = b"".join(bytes([number]) * BLOCK_BYTES for number in range(2)) + b"tail"
 OTHER = b"x" + CONTENT[1:]
@@ -63,64 +61,64 @@ def copied(request: CopyFile, destination: Destination) -> Copied:
 
 
 @pytest.fixture
-def sealed(ground: Ground, destination: Destination) -> PublishFile:
+def sealed(ground: Ground, destination: Destination) -> PublishFiles:
     """The order to publish a copy that stands in its partial."""
     copied(ground.copy(), destination)
     return ground.publish(CONTENT)
 
 
 def test_a_verified_partial_gets_its_name(
-    ground: Ground, destination: Destination, sealed: PublishFile
+    ground: Ground, destination: Destination, sealed: PublishFiles
 ) -> None:
-    assert publish_file(sealed, destination, ignore) == Published("clip.mxf", already_present=False)
+    assert publish(sealed, destination) == Published("clip.mxf", already_present=False)
     assert ground.arrived() == {"clip.mxf": CONTENT}
 
 
 def test_a_taken_name_makes_way_for_the_first_free_one(
-    ground: Ground, destination: Destination, sealed: PublishFile
+    ground: Ground, destination: Destination, sealed: PublishFiles
 ) -> None:
     (ground.nas / "clip.mxf").write_bytes(OTHER)
     (ground.nas / "clip_1.mxf").symlink_to("nowhere")
     (ground.nas / "clip_2.mxf").mkdir()
     (ground.nas / "clip_3.mxf").write_bytes(CONTENT + b"more")
-    assert publish_file(sealed, destination, ignore) == Published("clip_4.mxf", already_present=False)
+    assert publish(sealed, destination) == Published("clip_4.mxf", already_present=False)
     assert ground.arrived() == {"clip.mxf": OTHER, "clip_3.mxf": CONTENT + b"more", "clip_4.mxf": CONTENT}
     assert (ground.nas / "clip_1.mxf").readlink() == Path("nowhere")
 
 
 def test_a_route_that_refuses_conflicts_keeps_the_partial(
-    ground: Ground, destination: Destination, sealed: PublishFile
+    ground: Ground, destination: Destination, sealed: PublishFiles
 ) -> None:
     (ground.nas / "clip.mxf").write_bytes(OTHER)
     with pytest.raises(Fault) as fault:
-        publish_file(evolve(sealed, conflict="fail"), destination, ignore)
+        publish(evolve(sealed, conflict="fail"), destination)
     assert fault.value.kind is FaultKind.CONFLICT
     assert ground.arrived() == {"clip.mxf": OTHER, PARTIAL: CONTENT}
 
 
 def test_the_same_content_under_the_name_is_left_as_it_is_and_counts(
-    ground: Ground, destination: Destination, sealed: PublishFile
+    ground: Ground, destination: Destination, sealed: PublishFiles
 ) -> None:
     (ground.nas / "clip.mxf").write_bytes(CONTENT)
     before = (ground.nas / "clip.mxf").stat()
-    reports: list[Copying | Checkpoint | BlockPatched | TrustedBlocks] = []
-    published = publish_file(sealed, destination, reports.append)
+    heartbeats: list[None] = []
+    published = publish(sealed, destination, lambda: heartbeats.append(None))
     assert published == Published("clip.mxf", already_present=True, level=published.level)
     assert published.level in ("read_back", "read_back_cached")
     after = (ground.nas / "clip.mxf").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert ground.arrived() == {"clip.mxf": CONTENT}
-    assert reports == [Copying(len(CONTENT), number * BLOCK_BYTES) for number in range(3)]
+    assert len(heartbeats) >= 3, "one for each block that was read back"
 
 
 def test_what_somebody_else_put_there_is_made_durable_before_it_counts(
-    ground: Ground, destination: Destination, sealed: PublishFile, monkeypatch: pytest.MonkeyPatch
+    ground: Ground, destination: Destination, sealed: PublishFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
     monkeypatch.setattr(platform, "sync_file", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
     (ground.nas / "clip.mxf").write_bytes(CONTENT)
     for deliver in (
-        lambda: publish_file(sealed, destination, ignore),
+        lambda: publish(sealed, destination),
         lambda: copy_file(ground.copy(), destination, ignore),
     ):
         synced.clear()
@@ -128,28 +126,40 @@ def test_what_somebody_else_put_there_is_made_durable_before_it_counts(
         assert synced[:2] == [str(ground.nas / "clip.mxf"), str(ground.nas)]
 
 
-def test_publishing_may_be_repeated(ground: Ground, destination: Destination, sealed: PublishFile) -> None:
+def test_a_partial_that_is_not_needed_goes_only_after_the_name_is_durable(
+    ground: Ground, destination: Destination, sealed: PublishFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    had_partial: list[bool] = []
+    monkeypatch.setattr(
+        safe_open, "sync_folder", lambda _: had_partial.append((ground.nas / PARTIAL).exists())
+    )
+    (ground.nas / "clip.mxf").write_bytes(CONTENT)
+    publish(sealed, destination)
+    assert had_partial == [True, False]
+
+
+def test_publishing_may_be_repeated(ground: Ground, destination: Destination, sealed: PublishFiles) -> None:
     (ground.nas / "clip.mxf").write_bytes(OTHER)
-    publish_file(sealed, destination, ignore)
-    again = publish_file(sealed, destination, ignore)
+    publish(sealed, destination)
+    again = publish(sealed, destination)
     assert (again.name, again.already_present) == ("clip_1.mxf", True)
     assert ground.arrived() == {"clip.mxf": OTHER, "clip_1.mxf": CONTENT}
 
 
 def test_publishing_that_was_stopped_between_link_and_unlink_is_completed(
-    ground: Ground, destination: Destination, sealed: PublishFile
+    ground: Ground, destination: Destination, sealed: PublishFiles
 ) -> None:
     (ground.nas / "clip.mxf").hardlink_to(ground.nas / PARTIAL)
-    assert publish_file(sealed, destination, ignore).name == "clip.mxf"
+    assert publish(sealed, destination).name == "clip.mxf"
     assert ground.arrived() == {"clip.mxf": CONTENT}
 
 
 def test_a_partial_that_vanished_is_corrupt_and_nothing_is_published(
-    ground: Ground, destination: Destination, sealed: PublishFile
+    ground: Ground, destination: Destination, sealed: PublishFiles
 ) -> None:
     (ground.nas / PARTIAL).unlink()
     with pytest.raises(Fault) as fault:
-        publish_file(sealed, destination, ignore)
+        publish(sealed, destination)
     assert fault.value.kind is FaultKind.CORRUPT
     assert ground.arrived() == {}
 
@@ -157,7 +167,7 @@ def test_a_partial_that_vanished_is_corrupt_and_nothing_is_published(
 # Stopped anywhere
 
 
-def _deliver(ground: Ground, destination: Destination, known: list[bytes]) -> Published | AlreadyPresent:
+def _deliver(ground: Ground, destination: Destination, known: list[bytes]) -> Published:
     """One attempt; `known` is what the journal would hold, before and after."""
 
     def report(fact: Copying | Checkpoint | BlockPatched | TrustedBlocks) -> None:
@@ -167,9 +177,8 @@ def _deliver(ground: Ground, destination: Destination, known: list[bytes]) -> Pu
             ]
 
     answer = copy_file(ground.copy(digests=tuple(known)), destination, report)
-    if isinstance(answer, AlreadyPresent):
-        return answer
-    return publish_file(ground.publish(CONTENT), destination, report)
+    assert isinstance(answer, Copied)
+    return answer.published or publish(ground.publish(CONTENT), destination)
 
 
 def test_a_delivery_that_stops_at_any_operation_shows_no_half_file_and_ends_well_the_next_time(

@@ -16,6 +16,7 @@ from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.replies import Copying, VerifyResult
 from agent.protocol.requests import VerifyFile
 from agent.worker.copy.verify import verify_file
+from agent.worker.destinations import folder
 from agent.worker.destinations.folder import find
 from tests.worker.copy.faulty import FaultyDestination, Script, failing
 from tests.worker.copy.folders import Ground, nothing_left_over, unprivileged
@@ -63,7 +64,7 @@ def test_what_is_as_it_was_delivered_is_verified_past_the_cache(
 def test_what_the_cache_did_not_let_go_of_is_said_to_come_from_there(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(platform, "is_resident", lambda *_: True)
+    monkeypatch.setattr(folder, "is_resident", lambda *_: True)
     assert check(ground) == VerifyResult("verified", "", "read_back_cached")
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.fs import platform, safe_open
-from agent.fs.platform import Publisher
+from agent.fs import safe_open
+from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.transfer import VerifyLevel
 from agent.protocol.requests import DestinationRef
 from agent.worker.destinations.base import Destination, Partial
 from agent.worker.destinations.folder import FolderDestination
 from tests.worker.copy.faulty import failing
-from tests.worker.copy.folders import nothing_left_over, unprivileged
+from tests.worker.copy.folders import is_in_memory, nothing_left_over, unprivileged
 from tests.worker.destinations.contract import MTIME_NS, PARTIAL, DestinationContract, content_of, fill, put
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs on every Linux
@@ -44,7 +44,7 @@ class TestFolderOnDisk(DestinationContract):
 
     @pytest.fixture
     def level(self, tmp_path: Path) -> VerifyLevel:
-        return "read_back_cached" if platform.file_system(str(tmp_path)) == "tmpfs" else "read_back"
+        return "read_back_cached" if is_in_memory(tmp_path) else "read_back"
 
 
 class TestFolderInMemory(DestinationContract):
@@ -273,7 +273,7 @@ def test_what_was_found_there_is_made_durable_with_the_way_to_it(
     assert synced == WAY
 
 
-def test_a_partial_is_anchored_once_with_the_way_to_it(
+def test_the_entries_of_a_partial_are_synced_once(
     destination: FolderDestination, root: Path, synced: list[str]
 ) -> None:
     (root / "day 1" / "camera A").mkdir(parents=True)

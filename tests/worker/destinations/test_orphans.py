@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.fs import safe_open
-from agent.fs.platform import Publisher
+from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, OutageReason
 from agent.model.names import NAME_MAX_BYTES, partial_path, probe_path
 from agent.protocol.requests import DestinationRef
@@ -191,7 +191,7 @@ def test_a_long_search_shows_that_it_goes_on(tmp_path: Path, monkeypatch: pytest
 
 def test_many_strays_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orphans, "REPORT_S", 1e9)
-    monkeypatch.setattr(orphans, "REPORTED_AT_ONCE", 2)
+    monkeypatch.setattr(orphans, "BATCH_PATHS", 2)
     paths = {ours(f"{number}.mxf") for number in range(5)}
     put(tmp_path, *paths)
     assert [len(batch) for batch in batches(tmp_path)] == [2, 2, 1]

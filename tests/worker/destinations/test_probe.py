@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.fs import platform
-from agent.fs.platform import Publisher
+from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.protocol.requests import DestinationRef
 from agent.worker.destinations.folder import FolderDestination, probe

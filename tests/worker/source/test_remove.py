@@ -12,9 +12,9 @@ import pytest
 from agent.fs import platform, safe_open
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import Signature, WriterState
-from agent.protocol.requests import AfterMode
+from agent.protocol.requests import AfterMode, RemoveSources, SourceToRemove
 from agent.worker.source import remove
-from agent.worker.source.remove import remove_source
+from agent.worker.source.remove import remove_sources
 from agent.worker.source.source_file import signature_of
 from tests.worker.copy.folders import nothing_left_over
 
@@ -45,6 +45,17 @@ def clip(root: Path) -> Path:
 
 
 PATH = "day 1/clip.mxf"
+
+
+def remove_source(
+    root: str, path: str, expected: Signature, after: AfterMode, archive: str | None
+) -> str | None:
+    """None when the source is gone, else why it was kept. Raises: Fault."""
+    request = RemoveSources(root, after, archive, (SourceToRemove(path, expected),))
+    [result] = remove_sources(request, lambda: None)
+    if isinstance(result, Fault):
+        raise result
+    return result.kept_because
 
 
 def _now(clip: Path) -> Signature:

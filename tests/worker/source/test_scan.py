@@ -14,8 +14,9 @@ from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import ScannedFile, Signature
 from agent.protocol.requests import SourceFolder
-from agent.worker.source.scan import SourceListing, wait_for
+from agent.worker.source.scan import list_files
 from agent.worker.source.source_file import signature_of
+from agent.worker.source.source_folder import wait_for
 from tests.worker.copy.faulty import failing
 from tests.worker.copy.folders import nothing_left_over
 
@@ -53,7 +54,7 @@ def _folder(root: Path, *include: str) -> SourceFolder:
 
 
 def _paths(root: Path, *include: str) -> list[str]:
-    return sorted(entry.path for entry in SourceListing(_folder(root, *include)).entries())
+    return sorted(entry.path for entry in list_files(_folder(root, *include), []))
 
 
 def _now(root: Path, path: str) -> Signature:
@@ -64,12 +65,12 @@ def test_every_file_in_every_folder_is_listed_with_its_signature(root: Path) -> 
     (root / "day" / "card").mkdir(parents=True)
     for path in ("clip.mxf", "day/clip.mxf", "day/card/clip.mov"):
         (root / path).write_bytes(path.encode())
-    listing = SourceListing(_folder(root))
-    assert {entry.path: entry for entry in listing.entries()} == {
+    unreadable: list[tuple[str, str]] = []
+    assert {entry.path: entry for entry in list_files(_folder(root), unreadable)} == {
         path: ScannedFile(path, _now(root, path))
         for path in ("clip.mxf", "day/clip.mxf", "day/card/clip.mov")
     }
-    assert listing.unreadable == []
+    assert unreadable == []
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
@@ -123,24 +124,24 @@ def test_hard_links_are_files_like_any_other(root: Path) -> None:
 def test_a_folder_that_becomes_a_link_while_it_is_listed_is_not_followed(root: Path) -> None:
     (root / "clip.mxf").touch()
     (root / "folder").mkdir()
-    listing = SourceListing(_folder(root))
-    entries = listing.entries()
+    unreadable: list[tuple[str, str]] = []
+    entries = list_files(_folder(root), unreadable)
     first = next(entries)
     (root / "folder").rmdir()
     (root / "folder").symlink_to("../outside")
     assert [first.path, *(entry.path for entry in entries)] == ["clip.mxf"]
-    assert listing.unreadable == [("folder", os.strerror(errno.ENOTDIR))]
+    assert unreadable == [("folder", os.strerror(errno.ENOTDIR))]
 
 
 def test_a_folder_that_moves_away_while_its_parent_is_listed_is_not_called_unreadable(root: Path) -> None:
     (root / "clip.mxf").touch()
     (root / "folder").mkdir()
-    listing = SourceListing(_folder(root))
-    entries = listing.entries()
+    unreadable: list[tuple[str, str]] = []
+    entries = list_files(_folder(root), unreadable)
     next(entries)
     (root / "folder").rmdir()
     assert list(entries) == []
-    assert listing.unreadable == []
+    assert unreadable == []
 
 
 def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_listed(
@@ -156,15 +157,15 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_listed(
         return open_folder(root_fd, folder, create=create)
 
     monkeypatch.setattr(safe_open, "open_folder", refusing)
-    listing = SourceListing(_folder(root))
-    assert [entry.path for entry in listing.entries()] == ["clip.mxf"]
-    assert listing.unreadable == [("denied", "Permission denied")]
+    unreadable: list[tuple[str, str]] = []
+    assert [entry.path for entry in list_files(_folder(root), unreadable)] == ["clip.mxf"]
+    assert unreadable == [("denied", "Permission denied")]
 
 
 def test_a_file_that_goes_while_it_is_listed_is_passed_over(root: Path) -> None:
     (root / "one.mxf").touch()
     (root / "two.mxf").touch()
-    entries = SourceListing(_folder(root)).entries()
+    entries = list_files(_folder(root), [])
     first = next(entries)
     for path in root.iterdir():
         path.unlink()
@@ -189,6 +190,6 @@ def test_a_source_that_cannot_be_listed_is_a_fault(root: Path, monkeypatch: pyte
 
 def test_a_missing_source_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "late"
-    monkeypatch.setattr("agent.worker.source.scan.time.sleep", lambda _: root.mkdir())
+    monkeypatch.setattr("agent.worker.source.source_folder.time.sleep", lambda _: root.mkdir())
     wait_for(str(root))
     assert root.is_dir()

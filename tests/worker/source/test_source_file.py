@@ -13,9 +13,9 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import ContainerState, ScannedFile, Signature, WriterState
 from agent.protocol.requests import SourceFolder
 from agent.worker.source import source_file
-from agent.worker.source.examine import examine
-from agent.worker.source.scan import SourceListing, free_bytes, prepare
+from agent.worker.source.scan import examine
 from agent.worker.source.source_file import signature_of
+from agent.worker.source.source_folder import free_bytes, prepare
 from tests.worker.copy.faulty import failing
 from tests.worker.copy.folders import nothing_left_over
 
@@ -37,10 +37,6 @@ def root(tmp_path: Path) -> Path:
 
 def _folder(root: Path, *include: str) -> SourceFolder:
     return SourceFolder(str(root), include, BUILT_IN_EXCLUDES)
-
-
-def _paths(root: Path, *include: str) -> list[str]:
-    return sorted(entry.path for entry in SourceListing(_folder(root, *include)).entries())
 
 
 def _now(root: Path, path: str) -> Signature:

@@ -1,4 +1,4 @@
-"""One bucket of one S3 service: calls with limits on time and on patience."""
+"""Requests to one bucket of an S3 service, with retries and time limits."""
 
 import base64
 import mimetypes
@@ -20,35 +20,39 @@ from agent.worker.destinations.s3.errors import ObjectMissing
 from agent.worker.destinations.s3.request_body import RequestBody, md5_of
 
 TRIES = 4
-FIRST_WAIT_S = 0.25
+FIRST_RETRY_WAIT_S = 0.25
 KEY_BYTES = 1024  # S3's own limit
 READ_BYTES = 128 * 1024
-COMPLETE_S = 600.0  # a service may put large objects together for minutes
-PULSE_S = 0.25
-OWNER_TAG = "transfer-agent"  # the metadata key by which an object says which partial it was
+COMPLETE_S = 600.0  # a service may take minutes to assemble a large object
+BEAT_S = 0.25
+OWNER_TAG = "transfer-agent"  # the metadata key for the fingerprint of the partial that an object was
 
-Answer = dict[str, Any]
-Alive = Callable[[], None]
+Response = dict[str, Any]
+Beat = Callable[[], None]
 
 
 @define
 class S3Bucket:
-    """`prefix` is empty or ends in a slash. `alive` is called while bytes move, from any thread."""
+    """`prefix` is empty or ends with a slash. `beat` is called while bytes move, from any thread."""
 
     access: S3Access
     name: str
     prefix: str
-    alive: Alive
+    beat: Beat
 
     @classmethod
-    def at(cls, url: str, access: S3Access, alive: Alive) -> "S3Bucket":
-        """The bucket of s3://bucket/prefix."""
+    def at(cls, url: str, access: S3Access, beat: Beat) -> "S3Bucket":
+        """Return the bucket of the URL s3://bucket/prefix."""
         name, _, prefix = url.removeprefix("s3://").partition("/")
         prefix = prefix.rstrip("/")
-        return cls(access, name, f"{prefix}/" if prefix else "", alive)
+        return cls(access, name, f"{prefix}/" if prefix else "", beat)
 
     def key(self, path: str) -> str:
-        """Raises: Fault: REFUSED: a name that no key can hold."""
+        """Return the object key of this path.
+
+        Raises:
+            Fault: REFUSED: the path is no valid key.
+        """
         key = self.prefix + path
         try:
             length = len(key.encode())
@@ -66,91 +70,97 @@ class S3Bucket:
         tries: int = TRIES,
         body: Sequence[bytes] | None = None,
         **values: Any,  # noqa: ANN401  boto3's own
-    ) -> Answer:
-        """One request to the bucket, asked again for a while where that may help.
+    ) -> Response:
+        """Send one request and return the response; it is tried `tries` times while errors are retryable.
 
         Raises:
             Fault: DESTINATION, REFUSED or CORRUPT.
-            Missing: there is no such object or upload.
+            ObjectMissing: there is no such object or upload.
             FileExistsError: the name is taken.
         """
-        for again in range(tries):
+        for attempt in range(tries):
             if body is not None:
-                values["Body"] = RequestBody(body, self.alive)
+                values["Body"] = RequestBody(body, self.beat)
             try:
                 client = connect(self.access)
-                self.alive()  # for the first time, that took a while
-                answer: Answer = getattr(client, operation)(Bucket=self.name, **values)
+                self.beat()  # the first client of a process takes a while
+                response: Response = getattr(client, operation)(Bucket=self.name, **values)
             except errors.EXPECTED as error:
-                if again + 1 < tries and errors.is_retryable(error):
-                    _wait(again)
+                if attempt + 1 < tries and errors.is_retryable(error):
+                    _wait_before_retry(attempt)
                     continue
-                raise self._judged(error, operation) from None  # what it carries is for no log
-            self.alive()
-            return answer
+                raise self._mapped(error, operation) from None  # the original may carry credentials
+            self.beat()
+            return response
         raise AssertionError  # pragma: no cover  the last try returns or raises
 
-    def head(self, key: str) -> Answer | None:
-        """None: there is no such object."""
+    def head(self, key: str) -> Response | None:
+        """Return the object's metadata; None when there is no such object. Raises as `call`."""
         try:
             return self.call("head_object", Key=key)
         except ObjectMissing:
             return None
 
-    def put(self, key: str, blocks: Sequence[bytes], mark: str) -> None:
-        """A whole object where none was. Raises as `send`; Fault: REFUSED: the name is not to its liking."""
+    def put(self, key: str, blocks: Sequence[bytes], fingerprint: str) -> None:
+        """Create an object in one request if the key is free.
+
+        Raises as `send`; also Fault: REFUSED: the service does not accept the name.
+        """
         try:
-            self.send("put_object", blocks, Key=key, IfNoneMatch="*", **_description(key, mark))
+            self.send("put_object", blocks, Key=key, IfNoneMatch="*", **_metadata(key, fingerprint))
         except ObjectMissing:
             raise Fault(FaultKind.REFUSED, "s3: the service takes no object of this name") from None
 
     def send(self, operation: str, blocks: Sequence[bytes], **values: Any) -> str:  # noqa: ANN401  boto3's own
-        """A request with a body, sent once more if it arrives altered; the ETag that it got.
+        """Send a request with a body and return the ETag; it is sent once more if it arrives altered.
 
-        Raises as `call`; Fault: CORRUPT: it arrived altered twice.
+        Raises as `call`; also Fault: CORRUPT: the body arrived altered twice.
         """
         digest = md5_of(blocks)
         size_bytes = sum(map(len, blocks))
         values |= {"ContentLength": size_bytes, "ContentMD5": base64.b64encode(digest.digest()).decode()}
         for _ in range(2):
             try:
-                answer = self.call(operation, body=blocks, **values)
+                response = self.call(operation, body=blocks, **values)
             except Fault as fault:
                 if fault.kind is not FaultKind.CORRUPT:
                     raise
                 continue
-            etag = str(answer.get("ETag", "")).strip('"')
-            if etag == digest.hexdigest() or _is_opaque(answer):
+            etag = str(response.get("ETag", "")).strip('"')
+            if etag == digest.hexdigest() or _has_opaque_etag(response):
                 return etag
         raise Fault(FaultKind.CORRUPT, f"s3: {operation}: {size_bytes} bytes arrived altered, twice")
 
     def read(self, key: str, etag: str, offset: int) -> Iterator[bytes]:
-        """The object from this offset on, piece by piece, as long as it is still the same.
+        """Yield the object's content from this offset on, while its ETag is still `etag`.
 
         Raises as `call`.
         """
-        answer = self.call("get_object", Key=key, Range=f"bytes={offset}-", IfMatch=etag)
-        with closing(answer["Body"]) as body:
+        response = self.call("get_object", Key=key, Range=f"bytes={offset}-", IfMatch=etag)
+        with closing(response["Body"]) as body:
             while True:
                 try:
                     data: bytes = body.read(READ_BYTES)
                 except errors.EXPECTED as error:
-                    raise self._judged(error, "get_object") from None
+                    raise self._mapped(error, "get_object") from None
                 if not data:
                     return
-                self.alive()
+                self.beat()
                 yield data
 
-    def begin(self, key: str, mark: str) -> str:
-        """A new upload's id; asked once, since a lost answer leaves one behind. Raises as `call`."""
-        answer = self.call("create_multipart_upload", tries=1, Key=key, **_description(key, mark))
-        return str(answer["UploadId"])
+    def create_upload(self, key: str, fingerprint: str) -> str:
+        """Create an upload and return its id.
 
-    def complete(self, key: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> None:
-        """Make the object out of these parts, number and ETag of each, where none was. Raises as `call`."""
+        It is tried once, because a lost response leaves an upload behind. Raises as `call`.
+        """
+        response = self.call("create_multipart_upload", tries=1, Key=key, **_metadata(key, fingerprint))
+        return str(response["UploadId"])
+
+    def complete_upload(self, key: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> None:
+        """Create the object from these parts (number, ETag) if the key is free. Raises as `call`."""
         patient = evolve(self, access=evolve(self.access, timeout_s=max(self.access.timeout_s, COMPLETE_S)))
         chosen = [{"PartNumber": number, "ETag": etag} for number, etag in parts]
-        with heartbeat(self.alive, PULSE_S):
+        with heartbeat(self.beat, BEAT_S):
             patient.call(
                 "complete_multipart_upload",
                 Key=key,
@@ -159,8 +169,8 @@ class S3Bucket:
                 IfNoneMatch="*",
             )
 
-    def abort(self, key: str, upload_id: str) -> None:
-        """Remove the upload if it is there; parts that arrive meanwhile are removed too. Raises as `call`."""
+    def abort_upload(self, key: str, upload_id: str) -> None:
+        """Remove the upload if it exists, and parts that arrive meanwhile. Raises as `call`."""
         try:
             for _ in range(TRIES):
                 self.call("abort_multipart_upload", Key=key, UploadId=upload_id)
@@ -168,8 +178,8 @@ class S3Bucket:
         except ObjectMissing:
             return
 
-    def parts(self, key: str, upload_id: str) -> dict[int, tuple[int, str]]:
-        """Size and ETag of each part that has arrived. Raises as `call`."""
+    def list_parts(self, key: str, upload_id: str) -> dict[int, tuple[int, str]]:
+        """Return the size (bytes) and ETag of each stored part, by number. Raises as `call`."""
         found: dict[int, tuple[int, str]] = {}
         marker = 0
         while True:
@@ -180,14 +190,14 @@ class S3Bucket:
                 return found
             marker = page["NextPartNumberMarker"]
 
-    def uploads(self, key: str) -> list[str]:
-        """The ids of all uploads to this very key, anybody's. Raises as `call`."""
+    def list_uploads(self, key: str) -> list[str]:
+        """Return the ids of all uploads to exactly this key, foreign ones too. Raises as `call`."""
         found: list[str] = []
         markers: dict[str, Any] = {}
         while True:
             try:
                 page = self.call("list_multipart_uploads", Prefix=key, EncodingType="url", **markers)
-            except ObjectMissing:  # some say so of a bucket that has none
+            except ObjectMissing:  # some services answer so for a bucket without uploads
                 return found
             is_encoded = page.get("EncodingType") == "url"
             found += (
@@ -200,29 +210,31 @@ class S3Bucket:
                 return found
             markers = {name: str(value) for name, value in after.items() if value}
 
-    def _judged(self, error: Exception, operation: str) -> Exception:
-        judged = errors.map_error(error, operation)
-        if isinstance(judged, Fault) and judged.reason is OutageReason.DENIED:
-            connect.cache_clear()  # the next client looks for credentials afresh
-        return judged
+    def _mapped(self, error: Exception, operation: str) -> Exception:
+        mapped = errors.map_error(error, operation)
+        if isinstance(mapped, Fault) and mapped.reason is OutageReason.DENIED:
+            connect.cache_clear()  # the next client loads the credentials again
+        return mapped
 
 
-def owner_tag_in(answer: Answer) -> str:
-    """The mark that an object carries; some servers change the case of its name."""
-    return next((text for name, text in answer.get("Metadata", {}).items() if name.lower() == OWNER_TAG), "")
+def owner_tag_in(response: Response) -> str:
+    """Return the fingerprint in an object's metadata; some services change the case of its key."""
+    return next(
+        (text for name, text in response.get("Metadata", {}).items() if name.lower() == OWNER_TAG), ""
+    )
 
 
-def _description(key: str, mark: str) -> dict[str, Any]:
-    """What an object says of itself from the beginning."""
+def _metadata(key: str, fingerprint: str) -> dict[str, Any]:
+    """Return the metadata and content type with which an object is created."""
     kind, _ = mimetypes.guess_type(key, strict=False)
-    return {"Metadata": {OWNER_TAG: mark}, "ContentType": kind or "application/octet-stream"}
+    return {"Metadata": {OWNER_TAG: fingerprint}, "ContentType": kind or "application/octet-stream"}
 
 
-def _is_opaque(answer: Answer) -> bool:
-    """Encrypted with keys of its own, an object has an ETag that is no MD5."""
-    kind = str(answer.get("ServerSideEncryption", ""))
-    return kind.startswith("aws:kms") or "SSECustomerAlgorithm" in answer
+def _has_opaque_etag(response: Response) -> bool:
+    """Return whether the ETag is no MD5, as that of an object encrypted with its own keys."""
+    kind = str(response.get("ServerSideEncryption", ""))
+    return kind.startswith("aws:kms") or "SSECustomerAlgorithm" in response
 
 
-def _wait(again: int) -> None:
-    time.sleep(FIRST_WAIT_S * 2**again * random.uniform(0.5, 1.0))  # noqa: S311  no secret
+def _wait_before_retry(attempt: int) -> None:
+    time.sleep(FIRST_RETRY_WAIT_S * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311  jitter, no secret

@@ -1,6 +1,6 @@
-"""The client of an S3 service, one for each way of reaching one.
+"""The boto3 client of an S3 service, one per access configuration.
 
-Its own retries are off: a creation whose answer was lost must not be repeated unseen.
+boto3's own retries are off, because creating an upload must not be repeated unnoticed after a lost response.
 """
 
 import logging
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 CONNECTIONS = 8
 CONNECT_S = 10.0
 
-for _name in ("boto3", "botocore", "urllib3"):  # what they warn of is told by us, or is not worth a line
+for _name in ("boto3", "botocore", "urllib3"):  # we log their errors ourselves
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 @cache
 def connect(access: S3Access) -> "S3Client":
-    """A client for this process's threads; credentials come from the usual AWS places."""
+    """Return the client for all threads of this process; credentials come from the usual AWS sources."""
     config = Config(
         connect_timeout=min(access.timeout_s, CONNECT_S),
         read_timeout=access.timeout_s,
@@ -34,7 +34,7 @@ def connect(access: S3Access) -> "S3Client":
         max_pool_connections=CONNECTIONS,
         s3={
             "addressing_style": "path" if access.path_style else "auto",
-            "payload_signing_enabled": False,  # Content-MD5, which is signed, covers it at half the price
+            "payload_signing_enabled": False,  # the signed Content-MD5 covers it at half the cost
         },
     )
     session = boto3.session.Session()

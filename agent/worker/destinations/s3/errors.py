@@ -1,6 +1,6 @@
-"""What an S3 service, or the way to it, answers when something is wrong, in our words.
+"""Map the errors of boto3 and urllib3 to faults.
 
-Nothing that a service says of who we are is repeated: what is denied is told in words of our own alone.
+The message of a denied request is our own, because the service's may contain parts of the credentials.
 """
 
 import ssl
@@ -14,12 +14,12 @@ from agent.model.text import on_one_line
 DETAIL_CHARACTERS = 200
 
 
-class ObjectMissing(Exception):  # noqa: N818  an answer, not a mistake
-    """No such object, or no such upload."""
+class ObjectMissing(Exception):  # noqa: N818  a regular response
+    """There is no such object or upload."""
 
 
 def upload_lost() -> Fault:
-    """What had arrived has to be sent again."""
+    """Return the fault for an upload that is gone: all parts have to be sent again."""
     return Fault(FaultKind.CORRUPT, "s3: the multipart upload has vanished from the destination")
 
 
@@ -84,7 +84,7 @@ _BUSY = {
     "429",
     "503",
 }
-_PASSING = {
+_RETRYABLE = {
     *_BUSY,
     "InternalError",
     "OperationAborted",
@@ -94,7 +94,7 @@ _PASSING = {
     "502",
     "504",
 }
-_PASSING_STATUS = {429, 500, 502, 503, 504}
+_RETRYABLE_STATUS = {429, 500, 502, 503, 504}
 _TIMEOUTS = (boto.ConnectTimeoutError, boto.ReadTimeoutError, http.TimeoutError)
 _NO_CREDENTIALS = (
     boto.NoCredentialsError,
@@ -105,16 +105,16 @@ _NO_CREDENTIALS = (
     boto.ConfigParseError,
     boto.RefreshWithMFAUnsupportedError,
 )
-# While an answer is read, urllib3's own errors come through.
+# Reading a response's body raises urllib3's own errors.
 EXPECTED = (boto.BotoCoreError, boto.ClientError, http.HTTPError, OSError)
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether the same request may well succeed in a moment."""
+    """Return whether the same request may succeed in a moment."""
     if isinstance(error, boto.ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return code_of(error) in _PASSING or status in _PASSING_STATUS
-    if isinstance(error, boto.SSLError):  # so does TLS say as well that a connection broke
+        return code_of(error) in _RETRYABLE or status in _RETRYABLE_STATUS
+    if isinstance(error, boto.SSLError):  # a broken connection is an SSLError too
         return not isinstance(_innermost(error), ssl.SSLCertVerificationError)
     return isinstance(error, boto.HTTPClientError | http.HTTPError) and not isinstance(error, _TIMEOUTS)
 
@@ -124,9 +124,9 @@ def code_of(error: boto.ClientError) -> str:
 
 
 def map_error(error: Exception, operation: str) -> Exception:
-    """What to raise for it: a Fault, Missing, or FileExistsError for a name that is taken."""
+    """Return the exception to raise: a Fault, ObjectMissing, or FileExistsError for a taken name."""
     if isinstance(error, boto.ClientError):
-        return _answered(error, operation)
+        return _map_response(error, operation)
     if isinstance(error, _NO_CREDENTIALS):
         why = "no usable credentials are found in the usual AWS places"
         return Fault.outage(OutageReason.DENIED, f"s3: {why} ({type(error).__name__})")
@@ -137,10 +137,10 @@ def map_error(error: Exception, operation: str) -> Exception:
     return Fault.outage(OutageReason.UNREACHABLE, f"s3: {operation}: {_cause(error)}")
 
 
-def _answered(error: boto.ClientError, operation: str) -> Exception:
+def _map_response(error: boto.ClientError, operation: str) -> Exception:
     code = code_of(error)
-    said = f"s3: {operation}: {code}: {error.response.get('Error', {}).get('Message') or ''}"
-    detail = on_one_line(said[:DETAIL_CHARACTERS])
+    text = f"s3: {operation}: {code}: {error.response.get('Error', {}).get('Message') or ''}"
+    detail = on_one_line(text[:DETAIL_CHARACTERS])
     if code in _MISSING:
         return ObjectMissing(code)
     if code in _TAKEN:
@@ -163,7 +163,7 @@ def _fault(code: str, detail: str) -> Fault:
 
 
 def _cause(error: Exception) -> str:
-    """The innermost reason, without the addresses and queries that the outer ones carry."""
+    """Return the innermost reason; the outer errors contain addresses and queries."""
     inner = _innermost(error)
     if isinstance(inner, ssl.SSLCertVerificationError):
         return on_one_line(f"its certificate is not trusted: {inner.verify_message}")
@@ -175,11 +175,11 @@ def _cause(error: Exception) -> str:
 
 def _innermost(error: Exception) -> Exception:
     inner = getattr(error, "kwargs", {}).get("error", error)
-    while isinstance(reason := _within(inner), Exception):
+    while isinstance(reason := _inner_error(inner), Exception):
         inner = reason
     return inner if isinstance(inner, Exception) else error
 
 
-def _within(error: Exception) -> object:
-    """What TLS complains of is the only argument of the error that says that it does."""
+def _inner_error(error: Exception) -> object:
+    """Return the wrapped error; an SSLError of urllib3 has it as its only argument."""
     return error.args[0] if type(error) is http.SSLError else getattr(error, "reason", None)

@@ -1,4 +1,4 @@
-"""A published object, read from its start to its end."""
+"""Read a published object sequentially."""
 
 from collections.abc import Iterator
 
@@ -12,22 +12,22 @@ from agent.worker.destinations.s3.errors import ObjectMissing
 
 @define
 class ObjectReader:
-    """One request serves as many reads as follow upon each other."""
+    """Implements `Existing`; consecutive reads share one request."""
 
     bucket: S3Bucket
     key: str
     etag: str
     size_bytes: int
-    _pieces: "Iterator[bytes] | None" = field(default=None, init=False)
+    _stream: "Iterator[bytes] | None" = field(default=None, init=False)
     _at: int = field(default=0, init=False)
-    _ahead: bytes = field(default=b"", init=False)
+    _rest: bytes = field(default=b"", init=False)
 
     @property
     def read_back_level(self) -> VerifyLevel:
         return "read_back"
 
     def read_back(self, offset: int, length: int) -> bytes:
-        """Empty as well when the object is no longer the one that was found."""
+        """Empty also when the object has been replaced since it was found."""
         length = min(length, self.size_bytes - offset)
         if length <= 0:
             return b""
@@ -39,38 +39,38 @@ class ObjectReader:
         except (ObjectMissing, FileExistsError):
             return b""
 
-    def is_file(self, device: int, inode: int) -> bool:  # noqa: ARG002  it is no file of this machine
+    def is_file(self, device: int, inode: int) -> bool:  # noqa: ARG002  an object is no file of this machine
         return False
 
     def make_durable(self) -> None:
-        """It is, from the moment it can be seen."""
+        """Do nothing: an object that can be listed is durable."""
 
     def close(self) -> None:
-        self._pieces, self._ahead = None, b""
+        self._stream, self._rest = None, b""
 
     def _read(self, length: int) -> bytes:
-        taken: list[bytes] = [self._ahead]
-        have = len(self._ahead)
+        pieces: list[bytes] = [self._rest]
+        read_bytes = len(self._rest)
         failures = 0
-        while have < length:
+        while read_bytes < length:
             try:
-                piece = self._next(self._at + have)
+                piece = self._next(self._at + read_bytes)
             except Fault as fault:
                 failures += 1
                 if fault.reason is not OutageReason.UNREACHABLE or failures == TRIES:
                     raise
-                self._pieces = None
+                self._stream = None
                 continue
             if not piece:
                 break
-            taken.append(piece)
-            have += len(piece)
-        data = b"".join(taken)
-        self._ahead = data[length:]
+            pieces.append(piece)
+            read_bytes += len(piece)
+        data = b"".join(pieces)
+        self._rest = data[length:]
         self._at += min(length, len(data))
         return data[:length]
 
     def _next(self, offset: int) -> bytes:
-        if self._pieces is None:
-            self._pieces = self.bucket.read(self.key, self.etag, offset)
-        return next(self._pieces, b"")
+        if self._stream is None:
+            self._stream = self.bucket.read(self.key, self.etag, offset)
+        return next(self._stream, b"")

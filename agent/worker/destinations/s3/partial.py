@@ -1,4 +1,4 @@
-"""What stands of one file before it is published: an open multipart upload, or a small file in memory."""
+"""The two kinds of partial in a bucket: an open multipart upload, and a small file in memory."""
 
 import threading
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from agent.worker.destinations.s3.bucket import S3Bucket
 from agent.worker.destinations.s3.errors import ObjectMissing, upload_lost
 from agent.worker.destinations.s3.request_body import md5_of
 
-IN_FLIGHT = 4  # parts on their way at a time; the engine's windows bound how many more are in memory
-Stored = tuple[int, str]  # size in bytes, ETag
+IN_FLIGHT = 4  # parts sent in parallel; the engine's windows bound how many more are in memory
+StoredPart = tuple[int, str]  # size in bytes, ETag
 
 
 def _level(wanted: VerifyMode) -> VerifyLevel:
@@ -24,9 +24,10 @@ def _level(wanted: VerifyMode) -> VerifyLevel:
 
 @define
 class UploadPartial:
-    """A unit is a part. Its ETag is the MD5 of what arrived, so it says what cannot be read back yet.
+    """Implements `Partial`: a write group is a part of a multipart upload.
 
-    `stored`: the parts that have arrived, by number.
+    Parts cannot be read back, but a part's ETag is the MD5 of what the service stored. `stored` has the
+    valid parts by number.
     """
 
     survives_request = True
@@ -35,15 +36,15 @@ class UploadPartial:
     key: str
     upload_id: str
     parts: PartLayout
-    stored: dict[int, Stored]
-    _arrived: set[int] = field(init=False)  # at any time, whether it still counts or not
+    stored: dict[int, StoredPart]
+    _ever_stored: set[int] = field(init=False)  # also parts that were truncated since
     _pool: ThreadPoolExecutor = field(factory=lambda: ThreadPoolExecutor(IN_FLIGHT), init=False)
-    _free: threading.Semaphore = field(factory=lambda: threading.Semaphore(IN_FLIGHT), init=False)
+    _free_slots: threading.Semaphore = field(factory=lambda: threading.Semaphore(IN_FLIGHT), init=False)
     _sending: dict[int, Future[None]] = field(factory=dict, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
-    @_arrived.default
-    def _arrived_before(self) -> set[int]:
+    @_ever_stored.default
+    def _stored_before(self) -> set[int]:
         return set(self.stored)
 
     @property
@@ -71,23 +72,26 @@ class UploadPartial:
         number = self.parts.number(offset // BLOCK_BYTES)
         with self._lock:
             before = self._sending.get(number)
-        if before is not None:  # of two of one number the service keeps the one that comes later
+        if before is not None:  # of two uploads of one part the service keeps the later one
             before.result()
-        self._free.acquire()  # the pool's own queue has no limit, and each part is held in memory
+        self._free_slots.acquire()  # the pool's own queue has no limit, and each part is in memory
         sending = self._pool.submit(self._send, number, blocks)
-        sending.add_done_callback(lambda _: self._free.release())
+        sending.add_done_callback(lambda _: self._free_slots.release())
         with self._lock:
             self._sending[number] = sending
 
-    def flush(self, until: int) -> None:
+    def flush(self, end: int) -> None:
         with self._lock:
-            ours = [number for number in self._sending if self.parts.span(number).start * BLOCK_BYTES < until]
-            sent = [self._sending[number] for number in ours]
-        for each in sent:
-            each.result()
+            pending = {
+                number: sending
+                for number, sending in self._sending.items()
+                if self.parts.span(number).start * BLOCK_BYTES < end
+            }
+        for sending in pending.values():
+            sending.result()
         with self._lock:
-            for number, each in zip(ours, sent, strict=True):
-                if self._sending.get(number) is each:
+            for number, sending in pending.items():
+                if self._sending.get(number) is sending:
                     del self._sending[number]
 
     def matches(self, offset: int, blocks: Sequence[bytes]) -> bool:
@@ -97,19 +101,19 @@ class UploadPartial:
         return stored[1] == md5_of(blocks).hexdigest()
 
     def fsync_parents(self) -> None:
-        """Nothing to do: the journal names the upload, and the service keeps it."""
+        """Do nothing: the journal has the upload's id, and the service keeps the upload."""
 
-    def read_back(self, offset: int, length: int) -> bytes:  # noqa: ARG002  it is not readable
+    def read_back(self, offset: int, length: int) -> bytes:  # noqa: ARG002  not readable
         return b""
 
     def level(self, wanted: VerifyMode) -> VerifyLevel:
         return _level(wanted)
 
-    def finalize(self, mtime_ns: int) -> None:  # noqa: ARG002  an object has no modification time of its own
-        """Does the service list what we have sent? Raises: Fault: CORRUPT: it does not."""
+    def finalize(self, mtime_ns: int) -> None:  # noqa: ARG002  an object has no settable modification time
+        """Check that the service lists the parts as they were sent. Raises: Fault: CORRUPT: it does not."""
         self.flush(self.parts.span(MOST_PARTS).stop * BLOCK_BYTES)
         try:
-            listed = self.bucket.parts(self.key, self.upload_id)
+            listed = self.bucket.list_parts(self.key, self.upload_id)
         except ObjectMissing:
             raise upload_lost() from None
         altered = [number for number, each in self.stored.items() if listed.get(number) != each]
@@ -127,15 +131,15 @@ class UploadPartial:
         except ObjectMissing:
             raise upload_lost() from None
         except Fault as fault:
-            if fault.kind is FaultKind.REFUSED and number in self._arrived:
-                self._give_up()
+            if fault.kind is FaultKind.REFUSED and number in self._ever_stored:
+                self._restart_upload()
             raise
-        self._arrived.add(number)
+        self._ever_stored.add(number)
         self.stored[number] = (sum(map(len, blocks)), etag)
 
-    def _give_up(self) -> None:
-        """Some services keep no part apart: one that has arrived cannot be sent again."""
-        self.bucket.abort(self.key, self.upload_id)
+    def _restart_upload(self) -> None:
+        """Abort the upload, because some services cannot replace a stored part."""
+        self.bucket.abort_upload(self.key, self.upload_id)
         raise Fault(FaultKind.CORRUPT, "s3: the service replaces no part; the upload begins again")
 
     def _end(self, number: int) -> int:
@@ -144,47 +148,47 @@ class UploadPartial:
 
 @define
 class MemoryPartial:
-    """A file below the size of a part: sent as a whole when it is published."""
+    """Implements `Partial` for a file that fits into one part; publishing sends it in one request."""
 
     survives_request = False
     is_readable = False
-    most_blocks: int
+    max_blocks: int
     blocks: list[bytes] = field(factory=list, init=False)
 
     @property
     def size_bytes(self) -> int:
         return sum(map(len, self.blocks))
 
-    def write_group(self, block: int) -> range:  # noqa: ARG002  they all belong together
-        return range(self.most_blocks)
+    def write_group(self, block: int) -> range:  # noqa: ARG002  all blocks are one group
+        return range(self.max_blocks)
 
-    def may_contain(self, block: int) -> bool:  # noqa: ARG002  it does not last
+    def may_contain(self, block: int) -> bool:  # noqa: ARG002  nothing survives a request
         return False
 
     def truncate(self, size_bytes: int) -> None:
         if size_bytes < self.size_bytes:
             self.blocks = []
 
-    def write(self, offset: int, blocks: Sequence[bytes]) -> None:  # noqa: ARG002  there is one unit
+    def write(self, offset: int, blocks: Sequence[bytes]) -> None:  # noqa: ARG002  there is one group
         self.blocks = list(blocks)
 
-    def flush(self, until: int) -> None:
-        """Nothing to do: it does not last anyway."""
+    def flush(self, end: int) -> None:
+        """Do nothing: the content does not survive the request."""
 
-    def matches(self, offset: int, blocks: Sequence[bytes]) -> bool:  # noqa: ARG002  there is one unit
+    def matches(self, offset: int, blocks: Sequence[bytes]) -> bool:  # noqa: ARG002  there is one group
         return self.blocks == list(blocks)
 
     def fsync_parents(self) -> None:
-        """Nothing to do: it does not last anyway."""
+        """Do nothing: the content does not survive the request."""
 
-    def read_back(self, offset: int, length: int) -> bytes:  # noqa: ARG002  it is not readable
+    def read_back(self, offset: int, length: int) -> bytes:  # noqa: ARG002  not readable
         return b""
 
     def level(self, wanted: VerifyMode) -> VerifyLevel:
         return _level(wanted)
 
     def finalize(self, mtime_ns: int) -> None:
-        """Nothing to do: an object has no modification time of its own."""
+        """Do nothing: an object has no settable modification time."""
 
     def close(self) -> None:
-        """Nothing to do: it is still to be published."""
+        """Do nothing: the content is needed until it is published."""

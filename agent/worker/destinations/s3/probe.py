@@ -1,4 +1,4 @@
-"""Is a bucket there, and may we write into it?"""
+"""Check that a bucket exists and can be written to."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,18 +8,21 @@ from attrs import evolve
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.storage import S3Access
 from agent.protocol.replies import Probed
-from agent.worker.destinations.s3.bucket import Alive, S3Bucket
+from agent.worker.destinations.s3.bucket import Beat, S3Bucket
 from agent.worker.destinations.s3.errors import ObjectMissing
 
 
-def probe(root: str, marker: str | None, try_writing: str | None, access: S3Access, alive: Alive) -> Probed:
-    """Is the bucket there and usable? An object named `try_writing`, gone afterwards, proves it.
+def probe(root: str, marker: str | None, try_writing: str | None, access: S3Access, beat: Beat) -> Probed:
+    """Check that the bucket exists and can be written to.
 
-    Raises: Fault: DESTINATION, with the reason of the outage.
+    `try_writing`: the name of an object that is created and deleted to prove it; None: check only.
+
+    Raises:
+        Fault: DESTINATION, with the reason of the outage.
     """
-    found = find(root, marker, access, alive)
+    found = find(root, marker, access, beat)
     if try_writing is not None:
-        bucket = S3Bucket.at(root, access, alive)
+        bucket = S3Bucket.at(root, access, beat)
         key = bucket.key(try_writing)
         with _outages_only():
             version = bucket.call("put_object", body=[b"probe"], Key=key, ContentLength=5).get("VersionId")
@@ -28,19 +31,20 @@ def probe(root: str, marker: str | None, try_writing: str | None, access: S3Acce
     return found
 
 
-def find(root: str, marker: str | None, access: S3Access, alive: Alive) -> Probed:
-    """Is the bucket there? Enough for whoever only reads.
+def find(root: str, marker: str | None, access: S3Access, beat: Beat) -> Probed:
+    """Check that the bucket exists, for reading only.
 
-    Raises: Fault: DESTINATION, with the reason of the outage.
+    Raises:
+        Fault: DESTINATION, with the reason of the outage.
     """
-    bucket = S3Bucket.at(root, access, alive)
+    bucket = S3Bucket.at(root, access, beat)
     with _outages_only():
         try:
             bucket.call("head_bucket")
         except ObjectMissing:
             raise Fault.outage(OutageReason.UNMOUNTED, f"the bucket {bucket.name!r} does not exist") from None
         except Fault as fault:
-            if fault.reason is OutageReason.DENIED:  # an answer without a body does not say why
+            if fault.reason is OutageReason.DENIED:  # a response to HEAD has no body that gives the reason
                 bucket.call("list_objects_v2", Prefix=bucket.prefix, MaxKeys=1)
             raise
         if marker is not None and bucket.head(bucket.key(marker)) is None:
@@ -50,7 +54,7 @@ def find(root: str, marker: str | None, access: S3Access, alive: Alive) -> Probe
 
 @contextmanager
 def _outages_only() -> Iterator[None]:
-    """Whatever keeps a destination from being probed is an outage."""
+    """Raise every Fault of this block as an outage: nothing else can be wrong with a probe."""
     try:
         yield
     except Fault as fault:

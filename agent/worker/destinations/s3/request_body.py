@@ -1,4 +1,4 @@
-"""What is sent: blocks as one file, which can be sent again from its start."""
+"""The body of a request: blocks as one seekable file, so that it can be sent again."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from attrs import define, field
 
 
 def md5_of(blocks: Sequence[bytes]) -> "hashlib._Hash":
-    """Of all of them in a row: what a part's ETag is, and its Content-MD5 (RFC 1864)."""
+    """Return the MD5 of the concatenated blocks: a part's ETag and its Content-MD5 (RFC 1864)."""
     digest = hashlib.md5(usedforsecurity=False)
     for block in blocks:
         digest.update(block)
@@ -17,10 +17,10 @@ def md5_of(blocks: Sequence[bytes]) -> "hashlib._Hash":
 
 @define
 class RequestBody:
-    """Read by whoever sends it; each read shows that bytes move."""
+    """Read by the HTTP client; each read calls `_beat`, because it shows that bytes move."""
 
     _blocks: Sequence[bytes]
-    _alive: Callable[[], None]
+    _beat: Callable[[], None]
     _block: int = field(default=0, init=False)
     _at: int = field(default=0, init=False)
 
@@ -28,8 +28,8 @@ class RequestBody:
         return sum(map(len, self._blocks))
 
     def read(self, size: int = -1) -> memoryview | bytes:
-        """At most `size` bytes, none at the end."""
-        self._alive()
+        """Return at most `size` bytes, all of them if `size` is negative, none at the end."""
+        self._beat()
         if size < 0:
             rest = b"".join(self._blocks[self._block :])[self._at :]
             self._block, self._at = len(self._blocks), 0
@@ -47,7 +47,7 @@ class RequestBody:
         return sum(map(len, self._blocks[: self._block])) + self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """To an offset, as in a file; clients measure by seeking to the end."""
+        """Seek as in a file; HTTP clients seek to the end to measure the body."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: len(self)}[whence]
         left = base + offset
         for number, block in enumerate(self._blocks):

@@ -1,4 +1,4 @@
-"""What the simulator says it did: one object a step, and one for each file in the end."""
+"""The simulator's step log: one JSON object for each step, and a result for each file at the end."""
 
 from datetime import UTC, datetime
 
@@ -9,22 +9,22 @@ Line = dict[str, object]
 
 
 def line(step: WriteStep, at: datetime) -> Line:
-    """`time` is when it was done (RFC 3339, UTC), `at_s` when it was due, from the start of the run."""
-    told = {"time": stamp(at), "at_s": round(step.at_s, 6), "op": _op(step), "path": step.path}
+    """`time` is when the step was done (RFC 3339, UTC), `at_s` when it was due, from the start of the run."""
+    entry = {"time": stamp(at), "at_s": round(step.at_s, 6), "op": _op(step), "path": step.path}
     match step:
         case Write():
-            told |= {"offset": step.offset, "length": step.content.size_bytes}
+            entry |= {"offset": step.offset, "length": step.content.size_bytes}
         case Allocate() | Truncate():
-            told |= {"offset": 0, "length": step.length}
+            entry |= {"offset": 0, "length": step.length}
         case Rename():
-            told |= {"to": step.to}
+            entry |= {"to": step.to}
         case Stamp():
-            told |= {"age_s": step.age_s}
-    return told
+            entry |= {"age_s": step.age_s}
+    return entry
 
 
 def result(path: str, content: Content, at: datetime) -> Line:
-    """What was written to a file, all in all: computed, not read, for it may have been moved on since."""
+    """Size and digest of a file, computed from its steps: the file itself may have been moved since."""
     return {
         "time": stamp(at),
         "op": "result",

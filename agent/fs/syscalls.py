@@ -1,4 +1,4 @@
-"""C library functions that Python does not offer, and errors that say which file they are about."""
+"""Helpers around system calls: C functions without a Python binding, descriptors and error paths."""
 
 import ctypes
 import errno
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def function(name: str, *arguments: type, result: type = ctypes.c_int) -> Callable[..., int]:
-    """The C library function `name`, taking `arguments`; -1 becomes an OSError.
+def c_function(name: str, *arguments: type, result: type = ctypes.c_int) -> Callable[..., int]:
+    """Bind the C library function `name`, which takes `arguments`; a result of -1 becomes an OSError.
 
     Raises (when called):
-        OSError: what errno says; ENOSYS when the C library has no such function.
+        OSError: the call failed with this errno; ENOSYS when the C library has no such function.
     """
     call = getattr(_LIBC, name, None)
     if call is not None:
@@ -23,21 +23,30 @@ def function(name: str, *arguments: type, result: type = ctypes.c_int) -> Callab
     def checked(*values: object) -> int:
         if call is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-        answer: int = call(*values)
-        if answer == -1:
+        returned: int = call(*values)
+        if returned == -1:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
-        return answer
+        return returned
 
     return checked
 
 
 @contextmanager
 def with_path(path: str) -> Iterator[None]:
-    """Give every OSError from inside `path` as its file name."""
+    """Set `path` as the file name of every OSError raised inside this block."""
     try:
         yield
     except OSError as error:
         error.filename = path
         error.filename2 = None
         raise
+
+
+@contextmanager
+def closing_fd(descriptor: int) -> Iterator[int]:
+    """Close the descriptor when the block ends."""
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -6,7 +6,7 @@ import pytest
 
 from agent.model.errors import Fault, FaultKind
 from agent.protocol.replies import FolderResolved
-from agent.worker.source.scan import resolve_allowed_folder
+from agent.worker.source.source_folder import resolve_allowed_folder
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.fs import inotify
-from agent.worker.source.events import SourceEvents
+from agent.fs.inotify import InotifyEvents
 
 SOON_S = 0.01
 ENOUGH_S = 10.0
@@ -21,8 +21,8 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def events(root: Path) -> Iterator[SourceEvents]:
-    with SourceEvents(str(root)) as opened:
+def events(root: Path) -> Iterator[InotifyEvents]:
+    with InotifyEvents(str(root)) as opened:
         assert opened.active
         yield opened
 
@@ -34,23 +34,23 @@ def _failing(number: int) -> Callable[..., int]:
     return call
 
 
-def _touched(events: SourceEvents, wanted: set[str]) -> set[str]:
-    """All that is told until what is wanted is among it."""
-    told: set[str] = set()
-    while not wanted <= told:
+def _reported(events: InotifyEvents, wanted: set[str]) -> set[str]:
+    """Wait until all wanted paths were reported, and return every path reported until then."""
+    reported: set[str] = set()
+    while not wanted <= reported:
         paths = events.wait(ENOUGH_S)
-        assert paths, f"of {wanted} only {told} were told"
-        told |= set(paths)
-    return told
+        assert paths, f"of {wanted} only {reported} were reported"
+        reported |= set(paths)
+    return reported
 
 
-def test_nothing_is_told_while_nothing_happens(events: SourceEvents) -> None:
+def test_nothing_is_reported_while_nothing_happens(events: InotifyEvents) -> None:
     assert events.wait(SOON_S) is None
     assert events.wait(0) is None
 
 
-def test_a_file_is_told_when_it_begins_and_again_when_its_writer_closes_it(
-    events: SourceEvents, root: Path
+def test_a_file_is_reported_when_it_begins_and_again_when_its_writer_closes_it(
+    events: InotifyEvents, root: Path
 ) -> None:
     with (root / "day" / "clip.mxf").open("w") as clip:
         assert events.wait(ENOUGH_S) == ("day/clip.mxf",)
@@ -60,16 +60,18 @@ def test_a_file_is_told_when_it_begins_and_again_when_its_writer_closes_it(
     assert events.wait(ENOUGH_S) == ("day/clip.mxf",)
 
 
-def test_a_burst_is_told_once_in_the_order_it_came(events: SourceEvents, root: Path) -> None:
+def test_a_burst_is_reported_once_in_the_order_it_came(events: InotifyEvents, root: Path) -> None:
     for name in ("b.mxf", "a.mxf", "b.mxf"):
         (root / name).write_text(name)
     assert events.wait(ENOUGH_S) == ("b.mxf", "a.mxf")
     assert events.wait(0) is None
 
 
-def test_moves_and_deletions_are_told_by_both_names(events: SourceEvents, root: Path, tmp_path: Path) -> None:
+def test_moves_and_deletions_are_reported_by_both_names(
+    events: InotifyEvents, root: Path, tmp_path: Path
+) -> None:
     (root / "old.mxf").rename(root / "day" / "new.mxf")
-    assert _touched(events, {"old.mxf", "day/new.mxf"}) == {"old.mxf", "day/new.mxf"}
+    assert _reported(events, {"old.mxf", "day/new.mxf"}) == {"old.mxf", "day/new.mxf"}
     (root / "day" / "new.mxf").unlink()
     assert events.wait(ENOUGH_S) == ("day/new.mxf",)
     (tmp_path / "outside.mxf").touch()
@@ -77,17 +79,19 @@ def test_moves_and_deletions_are_told_by_both_names(events: SourceEvents, root: 
     assert events.wait(ENOUGH_S) == ("in.mxf",)
 
 
-def test_files_in_folders_made_meanwhile_are_told(events: SourceEvents, root: Path) -> None:
+def test_files_in_folders_made_meanwhile_are_reported(events: InotifyEvents, root: Path) -> None:
     deep = root / "day" / "one" / "two" / "three"
     deep.mkdir(parents=True)
     (deep / "clip.mxf").touch()
-    _touched(events, {"day/one/two/three/clip.mxf"})
+    _reported(events, {"day/one/two/three/clip.mxf"})
     assert events.wait(SOON_S) is None
     (deep / "later.mxf").touch()
-    _touched(events, {"day/one/two/three/later.mxf"})
+    _reported(events, {"day/one/two/three/later.mxf"})
 
 
-def test_the_content_of_a_tree_moved_in_is_told(events: SourceEvents, root: Path, tmp_path: Path) -> None:
+def test_the_content_of_a_tree_moved_in_is_reported(
+    events: InotifyEvents, root: Path, tmp_path: Path
+) -> None:
     tree = tmp_path / "card"
     (tree / "CLIPS001" / "A").mkdir(parents=True)
     (tree / "index.xml").touch()
@@ -95,11 +99,11 @@ def test_the_content_of_a_tree_moved_in_is_told(events: SourceEvents, root: Path
     (tree / "link.mxf").symlink_to("index.xml")
     os.mkfifo(tree / "pipe.mxf")
     tree.rename(root / "card")
-    assert _touched(events, {"card/index.xml"}) == {"card/index.xml", "card/CLIPS001/A/clip.mxf"}
+    assert _reported(events, {"card/index.xml"}) == {"card/index.xml", "card/CLIPS001/A/clip.mxf"}
 
 
-def test_after_a_folder_is_renamed_everything_is_to_be_looked_at_and_paths_are_right(
-    events: SourceEvents, root: Path
+def test_after_a_folder_is_renamed_a_scan_is_asked_for_and_paths_are_right(
+    events: InotifyEvents, root: Path
 ) -> None:
     (root / "day" / "sub").mkdir()
     assert events.wait(SOON_S) is None
@@ -109,39 +113,37 @@ def test_after_a_folder_is_renamed_everything_is_to_be_looked_at_and_paths_are_r
     assert events.wait(ENOUGH_S) == ("night/sub/clip.mxf",)
     (root / "day").mkdir()
     (root / "day" / "other.mxf").touch()
-    assert _touched(events, {"day/other.mxf"}) == {"day/other.mxf"}
+    assert _reported(events, {"day/other.mxf"}) == {"day/other.mxf"}
 
 
-def test_a_folder_moved_out_is_no_longer_listened_to(
-    events: SourceEvents, root: Path, tmp_path: Path
-) -> None:
+def test_a_folder_moved_out_is_no_longer_watched(events: InotifyEvents, root: Path, tmp_path: Path) -> None:
     (root / "day").rename(tmp_path / "away")
     assert events.wait(ENOUGH_S) == ()
     (tmp_path / "away" / "clip.mxf").touch()
     assert events.wait(SOON_S) is None
 
 
-def test_a_removed_folder_may_come_back(events: SourceEvents, root: Path) -> None:
+def test_a_removed_folder_may_come_back(events: InotifyEvents, root: Path) -> None:
     (root / "day").rmdir()
     assert events.wait(SOON_S) is None
     (root / "day").mkdir()
     (root / "day" / "clip.mxf").touch()
-    assert _touched(events, {"day/clip.mxf"}) == {"day/clip.mxf"}
+    assert _reported(events, {"day/clip.mxf"}) == {"day/clip.mxf"}
 
 
 def test_linked_folders_are_not_followed(root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "there.mxf").touch()
     (root / "before").symlink_to(tmp_path / "outside")
-    with SourceEvents(str(root)) as events:
+    with InotifyEvents(str(root)) as events:
         (root / "link").symlink_to(tmp_path / "outside")
-        assert _touched(events, {"link"}) == {"link"}
+        assert _reported(events, {"link"}) == {"link"}
         (tmp_path / "outside" / "secret.mxf").touch()
         assert events.wait(SOON_S) is None
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"two\nlines", b"-rf", b"n" * 255, "e\u0301".encode(), b" "])
-def test_any_legal_name_is_told_unchanged(events: SourceEvents, root: Path, name: bytes) -> None:
+def test_any_legal_name_is_reported_unchanged(events: InotifyEvents, root: Path, name: bytes) -> None:
     folder = os.fsencode(root) + b"/" + name
     os.mkdir(folder)
     assert events.wait(SOON_S) is None
@@ -150,7 +152,7 @@ def test_any_legal_name_is_told_unchanged(events: SourceEvents, root: Path, name
     assert events.wait(ENOUGH_S) == (os.fsdecode(name + b"/" + name),)
 
 
-def test_lost_events_mean_look_everywhere_and_listening_goes_on(events: SourceEvents, root: Path) -> None:
+def test_lost_events_ask_for_a_scan_and_watching_goes_on(events: InotifyEvents, root: Path) -> None:
     queue = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     here, there = str(root / "old.mxf"), str(root / "day" / "new.mxf")
     for _ in range(queue // 4 + 1):  # each round is four events
@@ -158,16 +160,16 @@ def test_lost_events_mean_look_everywhere_and_listening_goes_on(events: SourceEv
         os.rename(there, here)
     (root / "unseen").mkdir()  # its event is lost
     while (paths := events.wait(ENOUGH_S)) != ():
-        assert paths, "the loss was not told"
+        assert paths, "the loss was not reported"
     assert events.overflowed == 1
     (root / "unseen" / "clip.mxf").touch()
     assert events.wait(ENOUGH_S) == ("unseen/clip.mxf",)
 
 
-def test_a_root_that_is_gone_ends_the_listening(events: SourceEvents, root: Path) -> None:
+def test_a_root_that_is_gone_ends_the_watching(events: InotifyEvents, root: Path) -> None:
     (root / "old.mxf").unlink()
     (root / "day").rmdir()
-    assert _touched(events, {"old.mxf"}) == {"old.mxf"}
+    assert _reported(events, {"old.mxf"}) == {"old.mxf"}
     root.rmdir()
     assert events.wait(ENOUGH_S) == ()
     assert not events.active
@@ -175,19 +177,19 @@ def test_a_root_that_is_gone_ends_the_listening(events: SourceEvents, root: Path
     assert events.wait(SOON_S) is None
 
 
-def test_a_root_that_was_moved_away_ends_the_listening(events: SourceEvents, root: Path) -> None:
+def test_a_root_that_was_moved_away_ends_the_watching(events: InotifyEvents, root: Path) -> None:
     root.rename(root.with_name("away"))
     assert events.wait(ENOUGH_S) == ()
     assert not events.active
 
 
-def test_another_folder_in_the_place_of_a_linked_root_is_listened_to_instead(
+def test_another_folder_in_the_place_of_a_linked_root_is_watched_instead(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inotify, "_LOOK_AT_ROOT_S", SOON_S)
+    monkeypatch.setattr(inotify, "_ROOT_CHECK_S", SOON_S)
     (tmp_path / "mount").symlink_to(root)
     (tmp_path / "other").mkdir()
-    with SourceEvents(str(tmp_path / "mount")) as events:
+    with InotifyEvents(str(tmp_path / "mount")) as events:
         assert events.wait(3 * SOON_S) is None
         (tmp_path / "mount").unlink()
         (tmp_path / "mount").symlink_to(tmp_path / "other")
@@ -197,8 +199,8 @@ def test_another_folder_in_the_place_of_a_linked_root_is_listened_to_instead(
         assert events.wait(ENOUGH_S) == ("clip2.mxf",)
 
 
-def test_a_folder_that_cannot_be_watched_means_look_everywhere(
-    events: SourceEvents, root: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_that_cannot_be_watched_asks_for_a_scan(
+    events: InotifyEvents, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inotify, "_inotify_add_watch", _failing(errno.ENOSPC))
     (root / "one too many").mkdir()
@@ -220,11 +222,11 @@ def _only_so_many(watches: int, number: int) -> Callable[..., int]:
     return call
 
 
-def test_no_watch_left_for_a_folder_at_the_start_is_told_and_that_events_will_be_missing(
+def test_no_watch_left_for_a_folder_at_the_start_is_reported_and_that_events_will_be_missing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inotify, "_inotify_add_watch", _only_so_many(1, errno.ENOSPC))
-    with SourceEvents(str(root)) as events:
+    with InotifyEvents(str(root)) as events:
         assert events.active
         assert events.wait(SOON_S) == ()
         assert not events.complete
@@ -233,7 +235,7 @@ def test_no_watch_left_for_a_folder_at_the_start_is_told_and_that_events_will_be
 
 
 def test_no_watch_left_for_a_new_folder_means_that_events_will_be_missing_until_there_are_enough_again(
-    events: SourceEvents, root: Path, monkeypatch: pytest.MonkeyPatch
+    events: InotifyEvents, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     completeness = [events.complete]
     with monkeypatch.context() as patch:
@@ -246,26 +248,24 @@ def test_no_watch_left_for_a_new_folder_means_that_events_will_be_missing_until_
     assert [*completeness, events.complete] == [True, False, True]
 
 
-def test_a_folder_that_may_not_be_read_is_told_but_no_event_of_it_is_missed(
+def test_a_folder_that_may_not_be_read_is_reported_but_no_event_of_it_is_missed(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inotify, "_inotify_add_watch", _only_so_many(1, errno.EACCES))
-    with SourceEvents(str(root)) as events:
+    with InotifyEvents(str(root)) as events:
         assert events.wait(SOON_S) == ()
         assert events.complete
 
 
-def test_a_folder_gone_before_it_could_be_watched_is_nothing_to_tell(
-    events: SourceEvents, root: Path
-) -> None:
+def test_a_folder_gone_before_it_could_be_watched_is_not_reported(events: InotifyEvents, root: Path) -> None:
     for name in ("brief", "brief2"):
         (root / name).mkdir()
         (root / name).rmdir()
     assert events.wait(SOON_S) is None
 
 
-def test_a_root_that_vanishes_under_a_new_folder_ends_the_listening(
-    events: SourceEvents, root: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_root_that_vanishes_under_a_new_folder_ends_the_watching(
+    events: InotifyEvents, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "new").mkdir()
     monkeypatch.setattr("agent.fs.safe_open.open_root", _failing(errno.ENOENT))
@@ -285,7 +285,7 @@ def test_where_no_events_can_come_waiting_just_waits(
     root: Path, monkeypatch: pytest.MonkeyPatch, name: str, replacement: Callable[..., object]
 ) -> None:
     monkeypatch.setattr(inotify, name, replacement)
-    with SourceEvents(str(root)) as events:
+    with InotifyEvents(str(root)) as events:
         assert not events.active
         (root / "clip.mxf").touch()
         began_s = time.monotonic()
@@ -294,20 +294,20 @@ def test_where_no_events_can_come_waiting_just_waits(
 
 
 def test_a_missing_root_is_no_error(tmp_path: Path) -> None:
-    with SourceEvents(str(tmp_path / "missing")) as events:
+    with InotifyEvents(str(tmp_path / "missing")) as events:
         assert not events.active
 
 
-def test_an_unmounted_root_ends_as_a_lost_one(events: SourceEvents) -> None:
+def test_an_unmounted_root_ends_as_a_lost_one(events: InotifyEvents) -> None:
     watch = next(iter(events._folders))
     burst = inotify._Burst()
-    events._take(inotify._InotifyEvent(watch, inotify._UNMOUNT, ""), burst)
-    assert burst.lost
+    events._add(inotify._InotifyEvent(watch, inotify._UNMOUNT, ""), burst)
+    assert burst.must_rearm
 
 
 def test_leaving_closes_every_descriptor(root: Path) -> None:
     before = os.listdir("/proc/self/fd")
-    with SourceEvents(str(root)) as events:
+    with InotifyEvents(str(root)) as events:
         (root / "more").mkdir()
         events.wait(SOON_S)
     assert os.listdir("/proc/self/fd") == before

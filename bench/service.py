@@ -28,7 +28,7 @@ def running(ground: Ground, **route: object) -> Iterator[Agent]:
         yield agent
         agent.stop()
     finally:
-        agent.end()
+        agent.clean_up()
 
 
 def move_in(ground: Ground) -> None:

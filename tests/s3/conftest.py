@@ -95,4 +95,4 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
     made = Agent(tmp_path)
     made.source.mkdir()
     yield made
-    made.end()
+    made.clean_up()

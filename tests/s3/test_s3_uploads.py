@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 import urllib.error
 import urllib.request
@@ -16,7 +15,7 @@ from attrs import define, evolve
 from tests.flow.running_agents import write_files
 from tests.s3 import quick_agent
 from tests.s3.servers import PART_BYTES, TestBucket
-from tests.system.agents import PATIENCE_S, Agent
+from tests.system.agents import TIMEOUT_S, Agent
 
 FOLDERS = ("", "day1", "day1/card a", "day2/deep/er", "caf\u00e9")
 LONG = os.urandom(6 * PART_BYTES)
@@ -59,7 +58,7 @@ class Uploader(Agent):
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -102,7 +101,7 @@ def uploader(tmp_path: Path, whole: TestBucket) -> Iterator[Uploader]:
     try:
         yield agent
     finally:
-        agent.end()
+        agent.clean_up()
 
 
 def open_uploads(bucket: TestBucket) -> list[tuple[str, str]]:
@@ -156,8 +155,7 @@ def test_a_job_whose_agent_is_killed_goes_on_and_sends_nothing_twice(
     job = uploader.upload(whole)
     for share in (0.2, 0.6):
         uploader.wait_for_files(job, int(share * len(files)))
-        uploader.signal(signal.SIGKILL)
-        uploader.wait()
+        uploader.kill()
         uploader.start()
     ended = uploader.wait_for_state(job, "COMPLETED")
     states = {each["state"] for each in uploader.job_files(job).values()}

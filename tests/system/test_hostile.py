@@ -1,4 +1,4 @@
-"""Whatever visitors do to the web server, it answers the next one, and the transfer that runs goes on."""
+"""Whatever clients send to the web server, it answers the next one, and the running transfer goes on."""
 
 import socket
 import struct
@@ -9,14 +9,14 @@ from tests.web.hostile import FRAMES, REQUESTS, upgrade
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST
 
 
-def hurl(address: tuple[str, int], data: bytes, *, abruptly: bool) -> None:
-    with socket.create_connection(address, timeout=10) as visitor:
+def send(address: tuple[str, int], data: bytes, *, abruptly: bool) -> None:
+    with socket.create_connection(address, timeout=10) as client:
         try:
-            visitor.sendall(data)
+            client.sendall(data)
         except OSError:
             return  # the server was faster
         if abruptly:
-            visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 def test_hostile_clients_harm_neither_the_server_nor_a_running_transfer(agent: Agent) -> None:
@@ -30,7 +30,7 @@ def test_hostile_clients_harm_neither_the_server_nor_a_running_transfer(agent: A
     assert len(inputs) >= 50
     for data in inputs:
         for abruptly in (False, True):
-            hurl((host, int(port)), data, abruptly=abruptly)
+            send((host, int(port)), data, abruptly=abruptly)
             assert agent.status("/livez") == 200
     agent.wait_for("under-fire.mxf", "Completed")
     assert (agent.nas / "under-fire.mxf").read_bytes() == content

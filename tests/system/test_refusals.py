@@ -1,4 +1,4 @@
-"""What cannot work is refused at the start, in clear lines, with nothing touched."""
+"""A configuration that cannot work is refused at the start, in clear lines, and nothing is changed."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.system.agents import Agent
 
 
 def refusal(agent: Agent) -> tuple[int, list[str]]:
-    done = agent.say("run")
+    done = agent.run_command("run")
     return done.returncode, done.stderr.strip().splitlines()
 
 

@@ -1,8 +1,8 @@
-"""The log: a line for each event, through structlog and a queue, so that a slow disk never holds up the loop.
+"""The log: one line for each event, written by a thread so that a slow disk never blocks the event loop.
 
-JSON lines carry `time` (RFC 3339, UTC), `level`, `event`, `logger` and whatever was bound; records of other
-libraries come in the same form. What needs the caller's context or exception is done at the call site: on the
-other side of the queue both are gone.
+JSON lines carry `time` (RFC 3339, UTC), `level`, `event`, `logger` and the bound fields. Records of other
+libraries have the same form. Context and exception are added at the call site: that thread no longer has
+them.
 """
 
 import json
@@ -27,15 +27,15 @@ Level = Literal["debug", "info", "warning", "error"]
 Style = Literal["auto", "text", "json"]
 
 QUEUE_CAPACITY = 10_000
-PATIENCE_S = 2.0
-OURS = ("agent", "web")
+CLOSE_TIMEOUT_S = 2.0
+OWN_LOGGERS = ("agent", "web")
 
 _FIRST = ("time", "level", "event", "logger")
 _BARE = re.compile(r'[^\s"=]+')
 
 
 class _LogEvent(dict[str, Any]):
-    """An event that is complete and ready for the queue."""
+    """A complete event, ready for the queue."""
 
 
 def _pack(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[tuple[_LogEvent], dict[str, Any]]:
@@ -64,31 +64,33 @@ structlog.configure(
 
 
 def get_logger(name: str) -> BoundLogger:
-    """The logger of a module; give it `__name__`."""
+    """The logger of a module; `name` is its `__name__`."""
     return structlog.stdlib.get_logger(name)
 
 
 @define(eq=False)
 class LogHandle:
-    """Ends one configuration of the log."""
+    """Closes one configuration of the log."""
 
-    _inlet: "_LogQueueHandler"
-    _listener: QueueListener
-    _outputs: list[logging.Handler]
+    queue_handler: "_LogQueueHandler"
+    listener: QueueListener
+    outputs: list[logging.Handler]
 
     def close(self) -> None:
-        """Write what waits, for `PATIENCE_S` at the most; a second call does nothing."""
+        """Write the queued lines, for `CLOSE_TIMEOUT_S` at most; a second call does nothing."""
         if self not in _active:
             return
         _active.remove(self)
-        logging.getLogger().removeHandler(self._inlet)
-        end = threading.Thread(target=self._end, name="log closer", daemon=True)  # a dead disk may keep it
-        end.start()
-        end.join(PATIENCE_S)
+        logging.getLogger().removeHandler(self.queue_handler)
+        thread = threading.Thread(
+            target=self._drain, name="log closer", daemon=True
+        )  # a dead disk may block it
+        thread.start()
+        thread.join(CLOSE_TIMEOUT_S)
 
-    def _end(self) -> None:
-        self._listener.stop()
-        for output in self._outputs:
+    def _drain(self) -> None:
+        self.listener.stop()
+        for output in self.outputs:
             output.close()
 
 
@@ -98,44 +100,50 @@ _active: list[LogHandle] = []
 def configure(
     *, level: Level, style: Style, file: str | None, max_size_bytes: int, keep: int, stderr: TextIO
 ) -> LogHandle:
-    """Log to `stderr`, and to `file` beside it; what was configured before is closed (see `LogHandle.close`).
+    """Log to `stderr` and, if given, to `file`; close the previous configuration (see `LogHandle.close`).
 
-    "auto" is text on a terminal and JSON everywhere else. The file becomes `file.1` before it exceeds
-    `max_size_bytes`, and so on up to `file.<keep>`. Of other libraries only "warning" and above is heard:
-    the rest is chatter, and their debug lines may tell secrets.
+    "auto" is text on a terminal and JSON elsewhere. The file is renamed to `file.1` before it exceeds
+    `max_size_bytes`, and so on up to `file.<keep>`. Other libraries are logged from "warning" on only: their
+    debug lines may contain secrets.
 
     Raises:
-        OSError: the file cannot be opened; the log goes on as before.
+        OSError: the file cannot be opened; the previous configuration stays.
     """
+    outputs = _outputs(style, file, max_size_bytes, keep, stderr)
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handle = LogHandle(_LogQueueHandler(records), QueueListener(records, *outputs), outputs)
+    root = logging.getLogger()
+    root.addHandler(handle.queue_handler)  # before the previous one is removed, so that no line is lost
+    for previous in tuple(_active):
+        previous.close()
+    _active.append(handle)
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    root.setLevel(max(threshold, logging.WARNING))
+    for name in OWN_LOGGERS:
+        logging.getLogger(name).setLevel(threshold)
+    handle.listener.start()
+    return handle
+
+
+def _outputs(
+    style: Style, file: str | None, max_size_bytes: int, keep: int, stderr: TextIO
+) -> list[logging.Handler]:
     stream = logging.StreamHandler(stderr)
     stream.setFormatter(_LineFormatter(text=style == "text" or (style == "auto" and stderr.isatty())))
-    outputs: list[logging.Handler] = [stream]
-    if file is not None:
-        outputs.append(_RotatingFile(file, max_size_bytes, keep, beside=stream))
-        outputs[1].setFormatter(_LineFormatter(text=style == "text"))
-    waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    inlet = _LogQueueHandler(waiting)
-    listener = QueueListener(waiting, *outputs)
-    root = logging.getLogger()
-    root.addHandler(inlet)  # before the old one goes, so that no line falls between them
-    for before in tuple(_active):
-        before.close()
-    _active.append(closer := LogHandle(inlet, listener, outputs))
-    wanted = logging.getLevelNamesMapping()[level.upper()]
-    root.setLevel(max(wanted, logging.WARNING))
-    for name in OURS:
-        logging.getLogger(name).setLevel(wanted)
-    listener.start()
-    return closer
+    if file is None:
+        return [stream]
+    rotating = _RotatingFile(file, max_size_bytes, keep, stderr=stream)
+    rotating.setFormatter(_LineFormatter(text=style == "text"))
+    return [stream, rotating]
 
 
 class _LogQueueHandler(QueueHandler):
-    """Takes records at the call site; when the outputs do not keep up, lines are left out and counted."""
+    """Queues records at the call site; if the outputs are too slow, lines are dropped and counted."""
 
-    def __init__(self, waiting: "queue.SimpleQueue[logging.LogRecord]") -> None:
-        super().__init__(waiting)
-        self._waiting = waiting
-        self._left_out = 0
+    def __init__(self, records: "queue.SimpleQueue[logging.LogRecord]") -> None:
+        super().__init__(records)
+        self._records = records
+        self._dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         if isinstance(record.msg, _LogEvent):
@@ -144,24 +152,24 @@ class _LogQueueHandler(QueueHandler):
         return _record(record.name, record.levelno, event)
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        if self._waiting.qsize() >= QUEUE_CAPACITY:
-            self._left_out += 1
+        if self._records.qsize() >= QUEUE_CAPACITY:
+            self._dropped += 1
             return
-        if self._left_out:
-            event = {"event": "log lines left out, the outputs are too slow", "count": self._left_out}
-            self._waiting.put(_record(__name__, logging.WARNING, event))
-            self._left_out = 0
-        self._waiting.put(record)
+        if self._dropped:
+            event = {"event": "log lines left out, the outputs are too slow", "count": self._dropped}
+            self._records.put(_record(__name__, logging.WARNING, event))
+            self._dropped = 0
+        self._records.put(record)
 
 
 class _RotatingFile(RotatingFileHandler):
-    """The rotating file. When it cannot be written, `beside` says so, once until it can again."""
+    """The rotating file. If it cannot be written, this is reported once on `stderr` until it works again."""
 
-    def __init__(self, file: str, max_size_bytes: int, keep: int, *, beside: logging.Handler) -> None:
+    def __init__(self, file: str, max_size_bytes: int, keep: int, *, stderr: logging.Handler) -> None:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).open("a").close()  # fails now if it must; the open file comes with the first line
+        Path(file).open("a").close()  # fails now if it must; logging opens the file with the first line
         super().__init__(file, maxBytes=max_size_bytes, backupCount=keep, encoding="utf-8", delay=True)
-        self._beside = beside
+        self._stderr = stderr
         self._failed = self._was_failing = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -172,19 +180,19 @@ class _RotatingFile(RotatingFileHandler):
         self._failed = True
         if not self._was_failing:
             event = {"event": "the log file cannot be written", "file": self.baseFilename, "exc_info": True}
-            self._beside.handle(_record(__name__, logging.ERROR, event))
+            self._stderr.handle(_record(__name__, logging.ERROR, event))
 
 
 def _record(name: str, level: int, event: dict[str, Any]) -> logging.LogRecord:
-    """A record that is as complete as one from our own loggers."""
+    """A record that is as complete as one from the agent's own loggers."""
     event |= {"level": logging.getLevelName(level).lower(), "logger": name}
-    for step in _COMPLETE:
-        event = cast("dict[str, Any]", step(None, "", event))
+    for processor in _COMPLETE:
+        event = cast("dict[str, Any]", processor(None, "", event))
     return logging.LogRecord(name, level, "", 0, _LogEvent(event), None, None)
 
 
 class _LineFormatter(logging.Formatter):
-    """One line for each event, as text for people or as JSON for machines."""
+    """One line for each event, as text or as JSON."""
 
     def __init__(self, *, text: bool) -> None:
         super().__init__()
@@ -209,15 +217,17 @@ def _text(event: _LogEvent) -> str:
 
 
 def _traceback(stacks: list[dict[str, Any]]) -> str:
-    """An exception on one line: what, where (innermost last), what it came from, what is in a group."""
-    told = []
+    """An exception on one line: type, text, frames (innermost last), members of a group, then its cause."""
+    texts = []
     for stack in stacks:
         where = " > ".join(
             f"{Path(frame['filename']).name}:{frame['lineno']} {frame['name']}" for frame in stack["frames"]
         )
         inner = "; ".join(_traceback(member) for member in stack["exceptions"])
-        told.append(f"{stack['exc_type']}: {stack['exc_value']} ({where})" + (f" [{inner}]" if inner else ""))
-    return " from ".join(told)
+        texts.append(
+            f"{stack['exc_type']}: {stack['exc_value']} ({where})" + (f" [{inner}]" if inner else "")
+        )
+    return " from ".join(texts)
 
 
 def _value(value: object) -> str:

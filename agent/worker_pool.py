@@ -1,7 +1,7 @@
-"""The Trio side of worker processes: start, ask, stream replies, deadline, kill.
+"""The Trio side of worker processes: start them, send requests, stream replies, time out, kill.
 
-Cancelling a question kills the worker that works on it. A killed worker may be stuck in the kernel for as
-long as a mount does not answer, so no question waits for it: it is remembered and reaped when it has gone.
+Cancelling a request kills its worker. A killed worker may be stuck in the kernel for as long as a mount does
+not respond, so nothing waits for it. The pool keeps it in a list until it has exited.
 """
 
 import os
@@ -23,8 +23,8 @@ from agent.protocol.requests import Request
 from agent.worker.server import HEADER, frame
 
 MAX_IDLE = 4
-EXIT_WAIT_S = 0.5  # for killed workers to be gone; one that is stuck in a dead mount is left behind
-START_S = 60.0
+EXIT_WAIT_S = 0.5  # for killed workers to exit; one that is stuck in a hung mount is left behind
+START_TIMEOUT_S = 60.0
 MAX_UNKILLABLE = 3
 UNKILLABLE_POLL_S = 0.25
 PACKAGE_PARENT = str(Path(__file__).parents[1])
@@ -37,9 +37,10 @@ async def ignore(_: Reply) -> None:
 
 
 class StallTimeout(trio.TooSlowError):
-    """A worker said nothing for too long, and has been killed.
+    """A worker sent no reply for too long, and its request is given up.
 
-    `side`: whom it waited for, where it could say so. `worker`: as long as it has not ended, it is stuck.
+    `side`: the side of the copy that blocked, if the worker reported it. `worker`: the worker, which is
+    killed; while it has not exited it is unkillable.
     """
 
     def __init__(self, side: Side | None = None, worker: "WorkerProcess | None" = None) -> None:
@@ -50,17 +51,21 @@ class StallTimeout(trio.TooSlowError):
 
 @define(eq=False)
 class WorkerProcess:
-    """One process; `is_idle` while it waits for a request."""
+    """One worker process; `is_idle` while it waits for a request."""
 
     _process: trio.Process
     is_idle: bool = field(default=False, init=False)
     _buffer: bytearray = field(factory=bytearray, init=False)
 
     @classmethod
-    async def start(cls, claims: str) -> Self:
-        """A new process. Raises: Fault: WORKER: it cannot be started."""
-        # -P: a folder named "agent" where somebody happens to stand must not be taken for ours.
-        command = [sys.executable, "-P", "-m", "agent.worker.server", claims]
+    async def start(cls, lock_path: str) -> Self:
+        """Start a process, with the local file of the partial locks.
+
+        Raises:
+            Fault: WORKER: it cannot be started.
+        """
+        # -P: a folder named "agent" in the working directory must not shadow this package.
+        command = [sys.executable, "-P", "-m", "agent.worker.server", lock_path]
         paths = os.pathsep.join(filter(None, [PACKAGE_PARENT, os.environ.get("PYTHONPATH")]))
         try:
             process = await trio.lowlevel.open_process(
@@ -74,49 +79,54 @@ class WorkerProcess:
         return cls(process)
 
     async def wait_ready(self) -> None:
-        """On a busy machine a start takes its time, which is nobody's silence. Raises: Fault: WORKER."""
+        """Wait for the reply Started, because a slow start on a busy machine is no stall.
+
+        Raises:
+            Fault: WORKER: the process exited, or did not start in time.
+        """
         if self.is_idle:
             return
         try:
-            with trio.fail_after(START_S):
-                await self._next()
+            with trio.fail_after(START_TIMEOUT_S):
+                await self._receive()
         except trio.TooSlowError as error:
-            raise Fault(FaultKind.WORKER, f"a worker process did not start in {START_S:g} s") from error
+            detail = f"a worker process did not start in {START_TIMEOUT_S:g} s"
+            raise Fault(FaultKind.WORKER, detail) from error
         self.is_idle = True
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    async def ask(self, request: Request, *, silence_s: float, on_reply: OnReply = ignore) -> Reply:
-        """The last reply; the streamed ones go to `on_reply` as they come.
+    async def ask(self, request: Request, *, stall_timeout_s: float, on_reply: OnReply = ignore) -> Reply:
+        """Send a request and return the last reply; `on_reply` is called with each streamed one.
 
         Raises:
-            Fault: the worker's answer, or WORKER when it has died.
-            Silence: nothing was heard for `silence_s`, or only that it waits.
+            Fault: the worker's reply, or WORKER when it has exited.
+            StallTimeout: no reply but Blocked came for `stall_timeout_s`.
         """
         self.is_idle = False
-        side: Side | None = None
+        blocked_side: Side | None = None
         try:
-            with trio.fail_after(silence_s):
+            with trio.fail_after(stall_timeout_s):
                 await self._stdin.send_all(frame(request))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise self._died() from error
+            raise self._exited_fault() from error
         except trio.TooSlowError as error:
             raise StallTimeout(worker=self) from error
-        patience_s = trio.current_time() + silence_s
+        deadline_s = trio.current_time() + stall_timeout_s
         while True:
             try:
-                with trio.fail_at(patience_s):
-                    is_last, reply = await self._next()
+                with trio.fail_at(deadline_s):
+                    is_last, reply = await self._receive()
             except trio.TooSlowError as error:
-                raise StallTimeout(side, self) from error
+                raise StallTimeout(blocked_side, self) from error
             if isinstance(reply, Blocked):
-                side = reply.side
+                blocked_side = reply.side
                 continue
             if not is_last:
                 await on_reply(reply)  # type: ignore[arg-type]
-                patience_s = trio.current_time() + silence_s
+                deadline_s = trio.current_time() + stall_timeout_s
                 continue
             self.is_idle = True
             if isinstance(reply, Fault):
@@ -124,7 +134,7 @@ class WorkerProcess:
             return reply
 
     def kill(self) -> None:
-        """Kill without waiting."""
+        """Kill the process without waiting for its exit."""
         self.is_idle = False
         self._process.kill()
 
@@ -146,63 +156,63 @@ class WorkerProcess:
     def _stdout(self) -> trio.abc.ReceiveStream:
         return cast("trio.abc.ReceiveStream", self._process.stdout)
 
-    async def _next(self) -> tuple[bool, Reply | Fault]:
-        (length,) = HEADER.unpack(await self._exactly(HEADER.size))
-        return cast("tuple[bool, Reply | Fault]", pickle.loads(await self._exactly(length)))  # noqa: S301  our child
+    async def _receive(self) -> tuple[bool, Reply | Fault]:
+        (length,) = HEADER.unpack(await self._receive_exactly(HEADER.size))
+        return cast("tuple[bool, Reply | Fault]", pickle.loads(await self._receive_exactly(length)))  # noqa: S301  our child
 
-    async def _exactly(self, length: int) -> bytes:
+    async def _receive_exactly(self, length: int) -> bytes:
         while len(self._buffer) < length:
             data = await self._stdout.receive_some()
             if not data:
-                raise self._died()
+                raise self._exited_fault()
             self._buffer += data
         taken = bytes(self._buffer[:length])
         del self._buffer[:length]
         return taken
 
-    def _died(self) -> Fault:
+    def _exited_fault(self) -> Fault:
         return Fault(FaultKind.WORKER, f"worker process {self.pid} died (exit status {self._process.poll()})")
 
 
 @define(eq=False)
 class UnkillableWorkers:
-    """Those of one asker's workers that were killed for their silence and have not died yet.
+    """The killed workers of one caller that have not exited yet.
 
-    Each of them is one more process in the kernel's hands; a few prove as much as a thousand.
+    A caller that keeps sending requests to a hung mount would leave a stuck process behind for each.
     """
 
     _workers: list[WorkerProcess] = field(factory=list, init=False)
 
-    def add(self, silence: StallTimeout) -> None:
-        if silence.worker is not None:
-            self._workers.append(silence.worker)
+    def add(self, stall: StallTimeout) -> None:
+        if stall.worker is not None:
+            self._workers.append(stall.worker)
 
     async def wait_until_few(self) -> None:
-        """Wait until there are so few of them that it makes sense to ask again."""
-        while len(self._living()) >= MAX_UNKILLABLE:  # noqa: ASYNC110  no event says that a process has gone
+        """Wait until fewer than `MAX_UNKILLABLE` are left."""
+        while len(self._remaining()) >= MAX_UNKILLABLE:  # noqa: ASYNC110  there is no event for the exit of a process
             await trio.sleep(UNKILLABLE_POLL_S)
         await trio.lowlevel.checkpoint()
 
-    def _living(self) -> list[WorkerProcess]:
+    def _remaining(self) -> list[WorkerProcess]:
         self._workers = [worker for worker in self._workers if not worker.has_exited()]
         return self._workers
 
 
 @define(eq=False)
 class WorkerPool:
-    """Keeps idle workers for the next question and remembers the killed ones until they are gone.
+    """Keeps idle workers for the next request, and killed ones until they have exited.
 
-    `claims`: the local file by which workers keep out of each other's partials.
+    `lock_path`: the local file of the partial locks.
     """
 
-    claims: str
+    lock_path: str
     _idle: list[WorkerProcess] = field(factory=list, init=False)
     _killed: list[WorkerProcess] = field(factory=list, init=False)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, claims: str) -> AsyncIterator[Self]:
-        workers = cls(claims)
+    async def open(cls, lock_path: str) -> AsyncIterator[Self]:
+        workers = cls(lock_path)
         try:
             yield workers
         finally:
@@ -214,18 +224,18 @@ class WorkerPool:
 
     @property
     def none_unkillable(self) -> bool:
-        """Whether no killed worker is left that might still carry out the system call it was in."""
+        """Whether no killed worker is left that may still complete the system call it was in."""
         self._reap()
         return not self._killed
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[WorkerProcess]:
-        """A worker for this block alone; killed if the block is left while a question is open.
+        """Yield a worker for this block; it is killed if the block ends while a request is open.
 
         Raises:
-            Fault: WORKER: none can be started.
+            Fault: WORKER: no worker can be started.
         """
-        worker = await self._take()
+        worker = await self._idle_or_new()
         try:
             await worker.wait_ready()
             yield worker
@@ -235,27 +245,27 @@ class WorkerPool:
             else:
                 await self._discard(worker)
 
-    async def _take(self) -> WorkerProcess:
-        """An idle one that still lives, or a new one: nobody pays for a death that came before."""
+    async def _idle_or_new(self) -> WorkerProcess:
+        """Return an idle worker that has not exited, or a new one."""
         self._reap()
         while self._idle:
             worker = self._idle.pop()
             if not worker.has_exited():
                 return worker
             await self._discard(worker)
-        return await WorkerProcess.start(self.claims)
+        return await WorkerProcess.start(self.lock_path)
 
     async def ask(
-        self, request: Request, expected: type[R], *, silence_s: float, on_reply: OnReply = ignore
+        self, request: Request, expected: type[R], *, stall_timeout_s: float, on_reply: OnReply = ignore
     ) -> R:
-        """Ask any worker.
+        """Send a request to any worker and return its last reply, of type `expected`.
 
         Raises:
-            Fault: the worker's answer, or WORKER when it has died or none can be started.
-            Silence: nothing was heard for `silence_s`; the worker has been killed.
+            Fault: the worker's reply, or WORKER when it has exited or none can be started.
+            StallTimeout: no reply but Blocked came for `stall_timeout_s`; the worker has been killed.
         """
         async with self.acquire() as worker:
-            reply = await worker.ask(request, silence_s=silence_s, on_reply=on_reply)
+            reply = await worker.ask(request, stall_timeout_s=stall_timeout_s, on_reply=on_reply)
         if not isinstance(reply, expected):
             raise Fault(FaultKind.WORKER, f"{type(request).__name__} was answered by {type(reply).__name__}")
         return reply

@@ -1,1 +1,1 @@
-"""Measurements, run by hand: `make bench-growing`."""
+"""Benchmarks, run by hand: `make bench` and `make bench-growing`."""

@@ -1,4 +1,4 @@
-"""All measurements, or those that are named: `make bench BENCH="s3 10000x64KiB --rounds 5"`."""
+"""Runs all measurements, or the named ones: `make bench BENCH="s3 10000x64KiB --rounds 5"`."""
 
 import os
 import signal
@@ -9,65 +9,65 @@ from contextlib import suppress
 
 import click
 
-from bench.goals import pronounce, verdicts
-from bench.needs import CannotMeasure, needed, program
+from bench.goals import print_verdicts, verdicts
 from bench.plan import AS_PLANNED, Measurement, chosen, plan
-from bench.report import machine, note, say
+from bench.report import emit, machine, progress
+from bench.requirements import CannotMeasure, program, require
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option(
-    "--rounds", default=AS_PLANNED, show_default=True, help="Subjects run by turns, so often at most."
+    "--rounds", default=AS_PLANNED, show_default=True, help="Rounds at most; the subjects run by turns."
 )
-@click.option("--small", is_flag=True, help="A fiftieth of everything: to see whether it works.")
+@click.option("--small", is_flag=True, help="A fiftieth of everything, to check that it works.")
 @click.option(
-    "--list", "only_list", is_flag=True, help="Name them, their groups and minutes; measure nothing."
+    "--list", "only_list", is_flag=True, help="List names, groups and minutes, and measure nothing."
 )
 def main(names: tuple[str, ...], rounds: int, small: bool, only_list: bool) -> None:
-    """Print tables, as Markdown, for measurements and groups with these NAMES; without any for all."""
+    """Print Markdown tables for the measurements and groups with these NAMES; without names for all."""
     try:
         wanted = chosen(plan(small=small), names)
     except KeyError as unknown:
         raise click.BadParameter(f"{unknown}: try --list", param_hint="NAMES") from None
     if only_list:
-        note("\n".join(f"{each.group:8} {each.name:16} {each.minutes:4g} min" for each in wanted))
+        progress("\n".join(f"{each.group:8} {each.name:16} {each.minutes:4g} min" for each in wanted))
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # neither mounts nor processes stay behind
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, too
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # our program starts as it does for everybody
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # runs the cleanup of mounts and processes
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also when started in the background
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the agent starts as it does for users
     try:
-        needed("mkfs.ext4", "losetup", "mount")
-    except CannotMeasure as obstacle:
-        note(f"cannot measure: {obstacle}")
+        require("mkfs.ext4", "losetup", "mount")
+    except CannotMeasure as error:
+        progress(f"cannot measure: {error}")
         sys.exit(1)
     machine(*_versions())
     if small:
-        say("A fiftieth of everything: whether it works, not how fast.\n")
-    done = [_is_done(each, rounds, small=small) for each in wanted]
-    sys.exit(not all(done))
+        emit("A fiftieth of everything: this shows that it works, not how fast.\n")
+    measured = [_measured(each, rounds, small=small) for each in wanted]
+    sys.exit(not all(measured))
 
 
 def _versions() -> Iterator[tuple[str, str]]:
-    """The commands that say them; what is missing is told where it is needed."""
+    """The commands that print the versions; a measurement reports a missing program itself."""
     for name, word in (("rsync", "--version"), ("rclone", "version"), ("aws", "--version")):
         with suppress(CannotMeasure):
             yield program(name), word
 
 
-def _is_done(measurement: Measurement, rounds: int, *, small: bool) -> bool:
-    """One that cannot be measured here does not keep the others from it."""
-    note(f"{measurement.name} ...")
+def _measured(measurement: Measurement, rounds: int, *, small: bool) -> bool:
+    """Run one measurement; False if it cannot be measured here, so that the others still run."""
+    progress(f"{measurement.name} ...")
     began_s = time.monotonic()
     try:
         figures = measurement.run(measurement.rounds(rounds))
-    except CannotMeasure as obstacle:
-        say(f"## {measurement.name}: cannot be measured here\n\n{obstacle}\n")
+    except CannotMeasure as error:
+        emit(f"## {measurement.name}: cannot be measured here\n\n{error}\n")
         return False
-    found = verdicts(measurement.name, figures)  # a small one has to bring its figures, too
+    found = verdicts(measurement.name, figures)  # a small run needs its figures, too
     if not small:
-        pronounce(found)
-    note(f"{measurement.name}: {(time.monotonic() - began_s) / 60:.1f} min")
+        print_verdicts(found)
+    progress(f"{measurement.name}: {(time.monotonic() - began_s) / 60:.1f} min")
     return True
 
 

@@ -1,12 +1,12 @@
-"""What is aimed at (the facts, section 4.5), and whether a measurement has reached it."""
+"""The goals of docs/performance.md, and whether a measurement has met them."""
 
 from collections.abc import Sequence
 
 from attrs import frozen
 
-from bench.moving import net_of, safe_of
-from bench.ours import HASH, READ_BACK
+from bench.comparison import net_of, safe_of
 from bench.report import Figures, table
+from bench.transfer_agent import HASH, READ_BACK
 
 DISKS = ("1x4GiB", "10x1GiB")
 LINKS = ("link-1Gbit", "link-4Gbit")
@@ -16,7 +16,7 @@ SAFE = (safe_of("rsync"), safe_of("rclone"))
 
 @frozen
 class Goal:
-    """For the measurements named: `figure` at most `limit`, or, with `at_least`, not below it."""
+    """For these measurements `figure` is at most `limit`, or with `at_least` not below it."""
 
     measurements: tuple[str, ...]
     figure: str
@@ -24,8 +24,8 @@ class Goal:
     unit: str = ""
     at_least: bool = False
 
-    def is_met(self, seen: float) -> bool:
-        return seen >= self.limit if self.at_least else seen <= self.limit
+    def is_met(self, measured: float) -> bool:
+        return measured >= self.limit if self.at_least else measured <= self.limit
 
     @property
     def words(self) -> str:
@@ -44,28 +44,32 @@ GOALS = (
     Goal(("waiting-10000",), "idle, of one processor", 0.5, " %"),
     Goal(("waiting-100000",), "idle, of one processor", 3, " %"),
     Goal(("waiting-1000000",), "resident memory, program and workers", 600, " MB"),
-    Goal(("pages",), "copied with 200 visitors, of that without", 0.95, at_least=True),
-    Goal(("pages",), "news with 200 visitors, p99 of their age", 0.5, " s"),
+    Goal(("pages",), "copied with 200 clients, of that without", 0.95, at_least=True),
+    Goal(("pages",), "updates with 200 clients, p99 of their age", 0.5, " s"),
 )
 
 
 @frozen
 class Verdict:
     goal: Goal
-    seen: float
+    measured: float
 
     @property
     def words(self) -> str:
-        return "met" if self.goal.is_met(self.seen) else "**missed**"
+        return "met" if self.goal.is_met(self.measured) else "**missed**"
 
 
 def verdicts(measurement: str, figures: Figures) -> list[Verdict]:
-    """For each of its goals. Raises: KeyError: the measurement did not bring the figure of a goal."""
+    """One verdict for each goal of this measurement.
+
+    Raises:
+        KeyError: the measurement has not returned the figure of a goal.
+    """
     return [Verdict(goal, figures[goal.figure]) for goal in GOALS if measurement in goal.measurements]
 
 
-def pronounce(found: Sequence[Verdict]) -> None:
-    """Print them, if there are any, each with what was seen."""
+def print_verdicts(found: Sequence[Verdict]) -> None:
+    """Print a table of the verdicts, if there are any."""
     if found:
-        rows = ([each.goal.words, f"{each.seen:.3g}{each.goal.unit}", each.words] for each in found)
-        table(("goal", "seen", "verdict"), rows)
+        rows = ([each.goal.words, f"{each.measured:.3g}{each.goal.unit}", each.words] for each in found)
+        table(("goal", "measured", "verdict"), rows)

@@ -1,10 +1,10 @@
 """How much earlier does a growing file arrive when it is followed?
 
-A recording goes onto a share that is slower than its source, once with `growing = true` and once copied
-when it has ended, by turns in the same run, with the same verification and the same `stable`. The share is
-the FUSE file system of the tests, in memory behind one slow line for reads and writes together: a NAS at 1
-GbE (110 MB/s each way) and a recorder of 87 MB/s, both divided by four so that this machine is not what
-limits. Needs root.
+A recording goes onto a share that is slower than its source: once with `growing = true`, once copied after
+its end. Both run by turns, with the same verification and the same `stable`. The share is the FUSE file
+system of the tests, in memory behind one slow link for reads and writes together. It models a NAS at 1 GbE
+(110 MB/s each way) and a recorder of 87 MB/s, both divided by four so that the machine is not the limit.
+Needs root.
 """
 
 import math
@@ -15,31 +15,34 @@ import click
 
 from agent.config.units import parse_size
 from agent.simulate.ffmpeg import CONTAINERS
-from bench.needs import needed
 from bench.recording import Outcome, Setting, measure
-from bench.report import Figures, note, say, table
+from bench.report import Figures, emit, progress, table
+from bench.requirements import require
 from bench.rounds import Rounds
 
-AT_ONCE = 3  # recordings by ffmpeg: the encoder needs the processors
+AT_ONCE = 3  # recordings by ffmpeg; more would need more processors
 MB = 1_000_000
 RATE_BYTES_S, LINK_BYTES_S = 22 * MB, 55 * MB
 STABLE_S = 3.0
 
 
 @click.command()
-@click.option("--size", default="600MB", show_default=True, help="Of the long recording.")
-@click.option("--rate", default=f"{RATE_BYTES_S}", show_default=True, help="Of its recorder, a second.")
+@click.option("--size", default="600MB", show_default=True, help="Size of the long recording.")
+@click.option("--rate", default=f"{RATE_BYTES_S}", show_default=True, help="Bytes a second of its recorder.")
 @click.option(
-    "--link", default=f"{LINK_BYTES_S}", show_default=True, help="Reads and writes of the share, a second."
+    "--link",
+    default=f"{LINK_BYTES_S}",
+    show_default=True,
+    help="Bytes a second of the share, reads and writes together.",
 )
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--stable", default=STABLE_S, show_default=True, help="Seconds, for both ways.")
+@click.option("--stable", default=STABLE_S, show_default=True, help="Seconds, for both.")
 @click.option("--ffmpeg/--no-ffmpeg", default=True, show_default=True)
 @click.option("--ffmpeg-duration", default="20s", show_default=True)
 def main(
     size: str, rate: str, link: str, rounds: int, stable: float, ffmpeg: bool, ffmpeg_duration: str
 ) -> None:
-    """Print two tables, as they stand in docs/growing.md."""
+    """Print the two tables of docs/growing.md."""
     setting = Setting(stable, parse_size(link))
     follow(setting, parse_size(size), parse_size(rate), Rounds(rounds, math.inf))
     if ffmpeg:
@@ -47,9 +50,9 @@ def main(
 
 
 def growing(size_bytes: int, rounds: Rounds) -> Figures:
-    """Print how a recording of this size arrives, both ways."""
-    needed("fusermount3")
-    say(f"## growing: a recording of {_mb(size_bytes)}, {_mb(RATE_BYTES_S)}/s\n")
+    """Measure a recording of this size, followed and after its end."""
+    require("fusermount3")
+    emit(f"## growing: a recording of {_mb(size_bytes)}, {_mb(RATE_BYTES_S)}/s\n")
     return follow(Setting(STABLE_S, LINK_BYTES_S), size_bytes, RATE_BYTES_S, rounds)
 
 
@@ -63,11 +66,11 @@ def follow(setting: Setting, size_bytes: int, rate_bytes_s: int, rounds: Rounds)
             lags_s[follows].append(outcome.lag_s - setting.stable_s)
             way = "followed" if follows else "after its end"
             rows.append([str(number + 1), way, *_cells(setting, outcome)])
-            note(f"growing, round {number + 1}: {way}: {outcome.lag_s:.2f} s")
+            progress(f"growing, round {number + 1}: {way}: {outcome.lag_s:.2f} s")
     table(("round", "way", "lag", "net of `stable`", "copied while it grew", "copied after its end"), rows)
     followed_s, after_s = (statistics.median(lags_s[follows]) for follows in (True, False))
     share = followed_s / after_s
-    say(f"Median, net of `stable`: {followed_s:.2f} s against {after_s:.2f} s: {share:.2f} of it.\n")
+    emit(f"Median, net of `stable`: {followed_s:.2f} s against {after_s:.2f} s: {share:.2f} of it.\n")
     return {"lag, of that of a copy after its end": share}
 
 

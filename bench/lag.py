@@ -1,4 +1,4 @@
-"""How long after its close one small file is being copied, and delivered."""
+"""The lag of one small file: from its close to the start of its copy, and to its delivery."""
 
 import os
 import sqlite3
@@ -7,9 +7,10 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from bench.ground import Ground
-from bench.processes import until
-from bench.report import Figures, percentile, say, table
+from bench.disk_pair import DiskPair
+from bench.process_usage import until
+from bench.report import Figures, emit, percentile, table
+from bench.transfer_agent import configured
 from tests.system.agents import Agent
 
 STABLE_S = 1.0
@@ -18,23 +19,21 @@ PAUSE_S = 0.1
 
 
 def lag(files: int) -> Figures:
-    """Print how long it took, file after file, none of them at the same time as another."""
-    with Ground.of(1 << 28) as ground:
-        ground.masters.mkdir()
-        ground.set_up()
-        agent = Agent(ground.home)
-        places = {"source": str(ground.source), "destination": str(ground.destination)}
-        agent.configure(**places, stable=f"{STABLE_S}s", scan="10s", probe="5s")
+    """Measure this many files, one after the other."""
+    with DiskPair.of(1 << 28) as disks:
+        disks.originals.mkdir()
+        disks.prepare()
+        agent = configured(disks, stable=f"{STABLE_S}s")
         try:
             agent.start()
-            _one(ground.source / "first.bin")  # by which time everything has started
-            paths = [ground.source / f"take{number:03}.bin" for number in range(files)]
+            _one(disks.source / "first.bin")  # after which everything has started
+            paths = [disks.source / f"take{number:03}.bin" for number in range(files)]
             closed = {path.name: _one(path) for path in paths}
             agent.stop()
         finally:
             agent.clean_up()
         started, delivered = _started(agent), _delivered(agent)
-    say(f"## lag: {files} files of {SIZE_BYTES >> 10} KiB, one after the other, `stable` {STABLE_S:g} s\n")
+    emit(f"## lag: {files} files of {SIZE_BYTES >> 10} KiB, one after the other, `stable` {STABLE_S:g} s\n")
     rows = (("close to copy started", started), ("close to delivered", delivered))
     figures = [(name, [at[path] - closed[path] - STABLE_S for path in closed]) for name, at in rows]
     head = ("beside `stable`", "median", "p90", "longest")
@@ -44,7 +43,7 @@ def lag(files: int) -> Figures:
 
 
 def _one(path: Path) -> float:
-    """Write it and wait until it has gone; when it was closed."""
+    """Write the file and wait until it has been moved; returns when it was closed."""
     content = os.urandom(SIZE_BYTES)
     path.write_bytes(content)
     closed_at = time.time()

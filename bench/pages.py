@@ -1,64 +1,66 @@
-"""What visitors of the page cost: copies with none, one, 50 and 200 of them watching."""
+"""The cost of page clients: copies while 0, 1, 50 and 200 clients watch."""
 
 import statistics
 
 from attrs import define, field
 
-from bench.ground import Ground
-from bench.ours import moving_s
-from bench.processes import until
-from bench.report import Figures, note, percentile, ratios, say, spread, table
+from bench.disk_pair import DiskPair
+from bench.process_usage import until
+from bench.report import Figures, emit, percentile, progress, ratios, spread, table
 from bench.rounds import Rounds
-from bench.service import all_gone, move_in, running, visited
-from bench.works import Work
+from bench.service import all_gone, move_in, running, watched_by
+from bench.transfer_agent import moving_s
+from bench.workload import Workload
 
-CROWDS = (0, 1, 50, 200)
+CLIENT_COUNTS = (0, 1, 50, 200)
 
 
 @define
-class Crowd:
-    """What was seen with so many visitors: bytes a second, ages of news, how often one was sent away."""
+class Observed:
+    """Figures for one number of clients: bytes a second, ages of updates, closed connections."""
 
     rates_bytes_s: list[float] = field(factory=list)
     lags_s: list[float] = field(factory=list)
     closed: int = 0
 
-    def share(self, others: "Crowd") -> list[float]:
+    def share(self, others: "Observed") -> list[float]:
         return ratios(self.rates_bytes_s, others.rates_bytes_s)
 
 
-def pages(work: Work, rounds: Rounds) -> Figures:
-    """Print throughput and the age of news for each crowd."""
-    crowds = {count: Crowd() for count in CROWDS}
-    with Ground.of(work.disk_bytes) as ground:
-        work.write(ground.masters)
+def pages(workload: Workload, rounds: Rounds) -> Figures:
+    """Measure throughput and the age of updates for each number of clients."""
+    observed = {count: Observed() for count in CLIENT_COUNTS}
+    with DiskPair.of(workload.disk_bytes) as disks:
+        workload.write(disks.originals)
         for number in rounds:
-            for count, crowd in crowds.items():
-                _once(ground, work, count, crowd)
-                note(f"pages, round {number + 1}: {count} visitors: {crowd.rates_bytes_s[-1] / 1e6:.1f} MB/s")
-    alone, largest = crowds[0], crowds[CROWDS[-1]]
+            for count, seen in observed.items():
+                _once(disks, workload, count, seen)
+                progress(
+                    f"pages, round {number + 1}: {count} clients: {seen.rates_bytes_s[-1] / 1e6:.1f} MB/s"
+                )
+    alone, largest = observed[0], observed[CLIENT_COUNTS[-1]]
     turns = len(alone.rates_bytes_s)
-    say(f"## pages: {work.count} files, {work.total_bytes / 1e6:,.0f} MB, rounds: {turns}\n")
-    head = ("visitors", "copied", "of that without visitors", "news, median age", "p99", "sent away")
-    table(head, [_row(count, crowd, alone) for count, crowd in crowds.items()])
-    say("Of 50 and of 200 visitors one never reads. Visitors run on the same machine.\n")
+    emit(f"## pages: {workload.count} files, {workload.total_bytes / 1e6:,.0f} MB, rounds: {turns}\n")
+    head = ("clients", "copied", "of that without clients", "updates, median age", "p99", "closed")
+    table(head, [_row(count, seen, alone) for count, seen in observed.items()])
+    emit("Of 50 and of 200 clients one never reads. The clients run on the same machine.\n")
     return {
-        f"copied with {CROWDS[-1]} visitors, of that without": statistics.median(largest.share(alone)),
-        f"news with {CROWDS[-1]} visitors, p99 of their age": percentile(largest.lags_s, 0.99),
+        f"copied with {CLIENT_COUNTS[-1]} clients, of that without": statistics.median(largest.share(alone)),
+        f"updates with {CLIENT_COUNTS[-1]} clients, p99 of their age": percentile(largest.lags_s, 0.99),
     }
 
 
-def _once(ground: Ground, work: Work, count: int, crowd: Crowd) -> None:
-    ground.set_up()
-    with running(ground, workers=2) as agent, visited(agent.url, count) as seen:
-        move_in(ground)
-        until(lambda: all_gone(ground), every_s=0.5)
-    crowd.rates_bytes_s.append(work.total_bytes / moving_s(agent))
-    crowd.lags_s += seen["lags_s"]
-    crowd.closed += seen["closed"]
+def _once(disks: DiskPair, workload: Workload, count: int, seen: Observed) -> None:
+    disks.prepare()
+    with running(disks, workers=2) as agent, watched_by(agent.url, count) as figures:
+        move_in(disks)
+        until(lambda: all_gone(disks), every_s=0.5)
+    seen.rates_bytes_s.append(workload.total_bytes / moving_s(agent))
+    seen.lags_s += figures["lags_s"]
+    seen.closed += figures["closed"]
 
 
-def _row(count: int, crowd: Crowd, alone: Crowd) -> list[str]:
-    rate = statistics.median(crowd.rates_bytes_s)
-    ages = [f"{percentile(crowd.lags_s, share):.2f} s" if crowd.lags_s else "" for share in (0.5, 0.99)]
-    return [str(count), f"{rate / 1e6:.1f} MB/s", spread(crowd.share(alone), ""), *ages, str(crowd.closed)]
+def _row(count: int, seen: Observed, alone: Observed) -> list[str]:
+    rate = statistics.median(seen.rates_bytes_s)
+    ages = [f"{percentile(seen.lags_s, share):.2f} s" if seen.lags_s else "" for share in (0.5, 0.99)]
+    return [str(count), f"{rate / 1e6:.1f} MB/s", spread(seen.share(alone), ""), *ages, str(seen.closed)]

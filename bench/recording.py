@@ -1,4 +1,4 @@
-"""One measured recording: an agent, a slow share, a writer, and how long after its close a file arrives."""
+"""One measured recording: an agent, a slow share, a writer, and the lag of the file."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from tests.mounts.mounts import FaultMount
 from tests.system.agents import Agent
 from tests.system.writers import copied, sha256
 
-SHARED_MEMORY = "/dev/shm"  # noqa: S108  what limits the share is its line, not a disk of this machine
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  the link limits the share, not a disk of this machine
 
 
 @frozen
 class Setting:
-    """`link_bytes_s`: what reads and writes of the share have together; None: as fast as it goes."""
+    """`link_bytes_s`: rate of the share, reads and writes together; None: no limit."""
 
     stable_s: float
     link_bytes_s: float | None
@@ -32,7 +32,7 @@ class Setting:
 class Outcome:
     """`lag_s`: from the writer's last close to the log line `delivered`. Sizes in bytes.
 
-    `early_bytes` had been copied when the file ended, and were still right; `patched_blocks` were not.
+    `early_bytes` had been copied before the file ended and were still valid; `patched_blocks` were not.
     """
 
     path: str
@@ -47,16 +47,16 @@ class Outcome:
 
 
 def measure(setting: Setting, growing: bool, simulations: Iterable[tuple[str, ...]]) -> list[Outcome]:
-    """The words of each simulation are those of the verb `simulate` behind its folder; all run at once.
+    """Record and deliver; each simulation is a list of arguments of the verb `simulate`. All run at once.
 
     Raises:
-        AssertionError: something did not arrive, or not as it was written.
+        AssertionError: a file has not arrived, or not as it was written.
     """
     with _agent(setting, growing) as agent, ExitStack() as ended:
         writers = [ended.enter_context(_simulation(agent, words)) for words in simulations]
-        told = [line for writer in writers for line in _journal(agent, writer)]
-        closed = {line["path"]: _time(line) for line in told if line["op"] == "close"}
-        results = {line["path"]: line for line in told if line["op"] == "result"}
+        lines = [line for writer in writers for line in _step_log(agent, writer)]
+        closed = {line["path"]: _time(line) for line in lines if line["op"] == "close"}
+        results = {line["path"]: line for line in lines if line["op"] == "result"}
         agent.wait_until(lambda: len(agent.events("delivered")) == len(results))
         delivered = {event["file"]: _time(event) for event in agent.events("delivered")}
         for path, result in results.items():
@@ -107,19 +107,19 @@ def _simulation(agent: Agent, words: tuple[str, ...]) -> Iterator["subprocess.Po
             writer.kill()
 
 
-def _journal(agent: Agent, writer: "subprocess.Popen[str]") -> Iterator[dict[str, Any]]:
-    """What a writer says. What it has closed is read from the disk again: few recordings fit a cache."""
+def _step_log(agent: Agent, writer: "subprocess.Popen[str]") -> Iterator[dict[str, Any]]:
+    """The step log of a writer. Drops each closed file from the cache: few real recordings fit into one."""
     assert writer.stdout is not None
     for text in writer.stdout:
         line = json.loads(text)
         if line["op"] == "close":
             with suppress(FileNotFoundError):
-                _forget(agent.source / line["path"])
+                _drop_cache(agent.source / line["path"])
         yield line
     assert writer.wait() == 0
 
 
-def _forget(path: Path) -> None:
+def _drop_cache(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What a measurement says: Markdown on standard output."""
+"""The report: Markdown on standard output."""
 
 import os
 import platform
@@ -8,36 +8,36 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-Figures = dict[str, float]  # what a measurement has seen, by the names that goals use
+Figures = dict[str, float]  # results of a measurement, by the names that goals use
 
 
-def say(text: str = "") -> None:
+def emit(text: str = "") -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def note(text: str) -> None:
-    """How far it has come: not part of the report."""
+def progress(text: str) -> None:
+    """Progress on standard error, not part of the report."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    say(f"| {' | '.join(head)} |")
-    say("|" + "---|" * len(head))
+    emit(f"| {' | '.join(head)} |")
+    emit("|" + "---|" * len(head))
     for row in rows:
-        say(f"| {' | '.join(row)} |")
-    say()
+        emit(f"| {' | '.join(row)} |")
+    emit()
 
 
 def spread(values: Sequence[float], unit: str = "s") -> str:
-    """The median, and the smallest and largest beside it."""
+    """The median, with the smallest and the largest value."""
     median = f"{statistics.median(values):.2f} {unit}".rstrip()
     return median if len(values) == 1 else f"{median} ({min(values):.2f} to {max(values):.2f})"
 
 
 def ratios(some: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Round by round, how many times the other."""
+    """The ratio for each round."""
     return [mine / theirs for mine, theirs in zip(some, others, strict=True)]
 
 
@@ -47,18 +47,18 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def machine(*programs: Sequence[str]) -> None:
-    """What it ran on; `programs`: commands whose first line of output is their version."""
+    """Print the machine; `programs` are commands whose first line of output is their version."""
     memory_kib = int(_field(Path("/proc/meminfo").read_text(), "MemTotal").split()[0])
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-    say(
+    emit(
         f"Machine: {os.cpu_count()} processors ({_field(Path('/proc/cpuinfo').read_text(), 'model name')}), "
-        f"{memory_kib / (1 << 20):.0f} GiB, load {load} when it began; Linux {platform.release()}, "
+        f"{memory_kib / (1 << 20):.0f} GiB, load {load} at the start; Linux {platform.release()}, "
         f"Python {platform.python_version()}."
     )
     for command in programs:
         version = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        say(f"{version.splitlines()[0]}.")
-    say()
+        emit(f"{version.splitlines()[0]}.")
+    emit()
 
 
 def load() -> str:

@@ -1,4 +1,4 @@
-"""How often subjects take their turns, so that the whole run ends in time."""
+"""The rounds of a measurement, as many as its time allows."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,14 +8,14 @@ from attrs import field, frozen
 
 @frozen
 class Rounds:
-    """At most `count`, one at least; none is begun that would probably end `limit_s` after they were made."""
+    """At most `count` rounds, at least one. No round starts that would probably end later than `limit_s`."""
 
     count: int
     limit_s: float
     _clock: Callable[[], float] = time.monotonic
-    _made_s: float = field(init=False)
+    _created_s: float = field(init=False)
 
-    @_made_s.default
+    @_created_s.default
     def _now(self) -> float:
         return self._clock()
 
@@ -23,7 +23,7 @@ class Rounds:
         """The number of each round, from 0."""
         before_s, longest_s = self._clock(), 0.0
         for number in range(self.count):
-            if number > 0 and before_s - self._made_s + longest_s > self.limit_s:
+            if number > 0 and before_s - self._created_s + longest_s > self.limit_s:
                 return
             yield number
             now_s = self._clock()

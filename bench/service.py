@@ -1,4 +1,4 @@
-"""The real program as a service, with visitors of its page, while files come in."""
+"""The agent as a service, with page clients, while files arrive."""
 
 import json
 import os
@@ -9,20 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench.ground import Ground
+from bench.disk_pair import DiskPair
+from bench.transfer_agent import configured
 from tests.system.agents import Agent
 
-SETTLE_S = 2.0  # for the last news
+LAST_UPDATES_S = 2.0  # time for the last updates
 
 
 @contextmanager
-def running(ground: Ground, **route: object) -> Iterator[Agent]:
-    """Started on an empty source; at the end stopped. What was in the source waits for `move_in`."""
-    ground.source.rename(ground.near.path / "incoming")
-    ground.source.mkdir()
-    agent = Agent(ground.home)
-    places = {"source": str(ground.source), "destination": str(ground.destination)}
-    agent.configure(**places, stable="1s", scan="10s", probe="5s", **route)
+def running(disks: DiskPair, **route: object) -> Iterator[Agent]:
+    """The agent, started on an empty source and stopped at the end; `move_in` brings the files back."""
+    disks.source.rename(disks.near.path / "incoming")
+    disks.source.mkdir()
+    agent = configured(disks, stable="1s", **route)
     try:
         agent.start()
         yield agent
@@ -31,34 +30,34 @@ def running(ground: Ground, **route: object) -> Iterator[Agent]:
         agent.clean_up()
 
 
-def move_in(ground: Ground) -> None:
-    """Everything into the source, each file as a whole."""
-    incoming = ground.near.path / "incoming"
+def move_in(disks: DiskPair) -> None:
+    """Rename all files into the source."""
+    incoming = disks.near.path / "incoming"
     for path in list(incoming.iterdir()):
-        path.rename(ground.source / path.name)
+        path.rename(disks.source / path.name)
     incoming.rmdir()
 
 
-def all_gone(ground: Ground) -> bool:
-    with os.scandir(ground.source) as items:
+def all_gone(disks: DiskPair) -> bool:
+    with os.scandir(disks.source) as items:
         return next(items, None) is None
 
 
 @contextmanager
-def visited(url: str, count: int) -> Iterator[dict[str, Any]]:
-    """They watch during the block; what they have seen (`bench.visitors`) is filled in at its end."""
+def watched_by(url: str, count: int) -> Iterator[dict[str, Any]]:
+    """Clients watch during the block; their figures (`bench.page_clients`) are filled in at its end."""
     seen: dict[str, Any] = {"lags_s": [], "longest_pause_s": 0.0, "closed": 0}
     if count == 0:
         yield seen
         return
-    command = [sys.executable, "-m", "bench.visitors", url, str(count)]
+    command = [sys.executable, "-m", "bench.page_clients", url, str(count)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdin is not None
             assert process.stdout.readline() == "ready\n"
             yield seen
-            time.sleep(SETTLE_S)
+            time.sleep(LAST_UPDATES_S)
             process.stdin.close()
             seen |= json.loads(process.stdout.read())
         finally:

@@ -1,4 +1,4 @@
-"""Ways of moving everything: what they are called, what they promise, how long they took."""
+"""Subjects: ways of moving everything, with their guarantees and run times."""
 
 import subprocess
 import time
@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from bench.ground import Ground
-from bench.needs import program
+from bench.disk_pair import DiskPair
+from bench.requirements import program
 
 
 @frozen
-class Took:
-    """`s`: the whole program, from start to end. `net_s`: without start and waiting, where that is known."""
+class RunTime:
+    """`s`: the whole program, from start to end. `net_s`: without start and waiting, if known."""
 
     s: float
     net_s: float | None = None
@@ -24,14 +24,14 @@ class Took:
 
 @frozen
 class Subject:
-    """One way. `verified`, `synced`: what holds when it has ended."""
+    """One way of moving. `verified`, `synced`: its guarantees when it has ended."""
 
     name: str
     verified: str
     synced: str
-    move: Callable[[Ground], Took]
-    equal: bool = False  # as safe as reading back from the storage before the source goes
-    ours: bool = False
+    move: Callable[[DiskPair], RunTime]
+    is_as_safe: bool = False  # as safe as reading back from the storage before the source goes
+    is_ours: bool = False
     needs: tuple[str, ...] = ()
 
     @property
@@ -40,21 +40,21 @@ class Subject:
         return self.name.split()[0]
 
 
-def told(name: str, *words: str) -> str:
-    """What a program says. Raises: AssertionError: it fails."""
+def output_of(name: str, *words: str) -> str:
+    """Run a program; its standard output. Raises: AssertionError: it fails."""
     command = [program(name), *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"{name} {' '.join(words)}: {done.stderr[-2000:]}"
     return done.stdout
 
 
-def timed(*steps: Callable[[Ground], None]) -> Callable[[Ground], Took]:
-    """One after the other."""
+def timed(*steps: Callable[[DiskPair], None]) -> Callable[[DiskPair], RunTime]:
+    """Run these steps one after the other and time them."""
 
-    def move(ground: Ground) -> Took:
+    def move(disks: DiskPair) -> RunTime:
         began_s = time.monotonic()
         for step in steps:
-            step(ground)
-        return Took(time.monotonic() - began_s)
+            step(disks)
+        return RunTime(time.monotonic() - began_s)
 
     return move

@@ -1,69 +1,69 @@
-"""Everything into a bucket: an S3 server on loopback that keeps it on the other disk."""
+"""Moves into a bucket: an S3 server on loopback that stores it on the other disk."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.ground import Ground
-from bench.moving import Course
-from bench.ours import name_of, once
-from bench.peers import remove
-from bench.subjects import Subject, Took, timed, told
-from bench.works import Work
+from bench.comparison import Comparison
+from bench.disk_pair import DiskPair
+from bench.other_tools import remove
+from bench.subjects import RunTime, Subject, output_of, timed
+from bench.transfer_agent import name_of, once
+from bench.workload import Workload
 from tests.s3.servers import credentials, rclone
 
 BUCKET = "bench"
-ARRIVAL = Path("data", BUCKET)  # where the server keeps it
+ARRIVAL = Path("data", BUCKET)  # the folder in which the server stores it
 REGION = "us-east-1"
 MD5, READ_BACK = "MD5 of each part, by the server", "all, read back from the server"
 UNSYNCED = "nothing: the server does not sync"
-Step = Callable[[Ground, str], None]  # with the server's address
+Step = Callable[[DiskPair, str], None]  # also gets the server's address
 
 
 @contextmanager
-def _served(ground: Ground) -> Iterator[str]:
-    """The server's address, with its keys in the environment."""
-    with credentials(), rclone(ground.destination) as server:
-        (ground.destination / ARRIVAL).mkdir()
+def _served(disks: DiskPair) -> Iterator[str]:
+    """A running server; yields its address. Its keys are in the environment."""
+    with credentials(), rclone(disks.destination) as server:
+        (disks.destination / ARRIVAL).mkdir()
         yield server.url
 
 
-def _upload(*steps: Step) -> Callable[[Ground], Took]:
-    """One after the other, and the source is removed; start and end of the server do not count."""
+def _upload(*steps: Step) -> Callable[[DiskPair], RunTime]:
+    """Run these steps and remove the source; start and end of the server are not timed."""
 
-    def move(ground: Ground) -> Took:
-        with _served(ground) as url:
-            return timed(*(lambda ground, step=step: step(ground, url) for step in steps), remove)(ground)
+    def move(disks: DiskPair) -> RunTime:
+        with _served(disks) as url:
+            return timed(*(lambda disks, step=step: step(disks, url) for step in steps), remove)(disks)
 
     return move
 
 
 def _rclone(verb: str, *options: str) -> Step:
-    def run(ground: Ground, url: str) -> None:
+    def run(disks: DiskPair, url: str) -> None:
         words = ("--config", "", "--s3-provider", "Rclone", "--s3-env-auth", "--s3-endpoint", url)
-        told("rclone", *words, verb, *options, str(ground.source), f":s3:{BUCKET}")
+        output_of("rclone", *words, verb, *options, str(disks.source), f":s3:{BUCKET}")
 
     return run
 
 
-def _aws(ground: Ground, url: str) -> None:
+def _aws(disks: DiskPair, url: str) -> None:
     words = ("--endpoint-url", url, "--region", REGION, "s3", "cp", "--recursive", "--only-show-errors")
-    told("aws", *words, str(ground.source), f"s3://{BUCKET}/")
+    output_of("aws", *words, str(disks.source), f"s3://{BUCKET}/")
 
 
-def _ours(verify: str, workers: int) -> Subject:
-    def move(ground: Ground) -> Took:
-        with _served(ground) as url:
+def _agent(verify: str, workers: int) -> Subject:
+    def move(disks: DiskPair) -> RunTime:
+        with _served(disks) as url:
             more = ("[s3]", f'endpoint_url = "{url}"', f'region = "{REGION}"', "path_style = true")
-            return once(ground, f"s3://{BUCKET}", verify, workers, *more)
+            return once(disks, f"s3://{BUCKET}", verify, workers, *more)
 
     return Subject(
         name_of(verify, workers),
         READ_BACK if verify == "read_back" else MD5,
         f"the journal; of the rest {UNSYNCED}",
         move,
-        equal=verify == "read_back",
-        ours=True,
+        is_as_safe=verify == "read_back",
+        is_ours=True,
     )
 
 
@@ -74,19 +74,19 @@ SUBJECTS = (
         READ_BACK,
         UNSYNCED,
         _upload(_rclone("copy"), _rclone("check", "--download")),
-        equal=True,
+        is_as_safe=True,
         needs=("rclone",),
     ),
     Subject(
         "aws s3 cp --recursive, rm",
-        "nothing: its CRC32 is not looked at by this server",
+        "nothing: this server does not check its CRC32",
         UNSYNCED,
         _upload(_aws),
         needs=("aws",),
     ),
-    *(_ours(verify, workers) for verify, workers in (("hash", 2), ("read_back", 2), ("read_back", 4))),
+    *(_agent(verify, workers) for verify, workers in (("hash", 2), ("read_back", 2), ("read_back", 4))),
 )
 
 
-def uploads(work: Work) -> Course:
-    return Course(work, SUBJECTS, arrival=ARRIVAL)
+def uploads(workload: Workload) -> Comparison:
+    return Comparison(workload, SUBJECTS, arrival=ARRIVAL)

@@ -1,4 +1,4 @@
-"""Many files that are known and wait: restart, idling, memory, and what a visitor has to wait for."""
+"""Many known files that wait: restart, idling, memory, and the answer times of the page."""
 
 import json
 import os
@@ -13,55 +13,54 @@ import trio
 from attrs import define, field, frozen
 
 from agent.worker.source.source_file import signature_of
-from bench.ground import INODE_BYTES, Ground
-from bench.processes import PATIENCE_S, cpu_s, family, resident_bytes, until
-from bench.report import Figures, note, say, spread, table
+from bench.disk_pair import INODE_BYTES, DiskPair
+from bench.page_clients import first_message
+from bench.process_usage import PATIENCE_S, cpu_s, process_tree, resident_bytes, until
+from bench.report import Figures, emit, progress, spread, table
 from bench.rounds import Rounds
-from bench.visitors import first_message
+from bench.transfer_agent import configured
 from tests.system.agents import Agent
 
-SIZE_BYTES = 1 << 20  # of each, as one hole: what matters is how many there are
+SIZE_BYTES = 1 << 20  # of each file, as one hole: only their number matters
 IN_A_FOLDER = 10_000
-SETTLE_S = 12.0
+FIRST_SCAN_S = 12.0
 ROUTE = "mxf"
 COLUMNS = (
     *("transfer_id", "route", "path", "file_path", "signature", "destination", "discovered_at", "started_at"),
-    *("ended_at", "result", "destination_path", "verified_level", "hash", "attempts", "settles"),
+    *("ended_at", "result", "destination_path", "verified_level", "hash", "attempts", "suppresses_retry"),
 )
 
 
 @define
 class Starts:
-    """Of each: seconds until the first `/api/status`, and until all files were known."""
+    """For each start: seconds until `/api/status` answers, and until all files are known."""
 
     answered_s: list[float] = field(factory=list)
     scanned_s: list[float] = field(factory=list)
 
 
 def waiting(name: str, count: int, watch_s: float, rounds: Rounds) -> Figures:
-    """Print what it takes to have so many files waiting. Idling is watched for `watch_s`."""
-    with Ground.of(count * (INODE_BYTES + 512)) as ground:
-        ground.masters.mkdir()
-        ground.set_up()
-        agent = Agent(ground.home)
-        places = {"source": str(ground.source), "destination": str(ground.destination)}
-        agent.configure(**places, stable="48h", scan="10s", probe="5s", after="keep")
-        note(f"{name}: {count} files are made")
-        paths = list(_make(ground.source, count))
+    """Measure starts, idling for `watch_s`, memory and answer times with `count` waiting files."""
+    with DiskPair.of(count * (INODE_BYTES + 512)) as disks:
+        disks.originals.mkdir()
+        disks.prepare()
+        agent = configured(disks, stable="48h", after="keep")
+        progress(f"{name}: {count} files are made")
+        paths = list(_make(disks.source, count))
         cold, warm = Starts(), Starts()
         try:
             _start(agent, count, cold)
             agent.stop()
-            _fill_journal(agent, ground, paths)
+            _fill_journal(agent, disks, paths)
             for number in rounds:
                 if number > 0:
                     agent.stop()
-                ground.near.forget()
+                disks.near.drop_cache()
                 _start(agent, count, warm)
-                note(f"{name}: start {number + 1}: {warm.scanned_s[-1]:.1f} s")
+                progress(f"{name}: start {number + 1}: {warm.scanned_s[-1]:.1f} s")
             idle = _idle(agent, watch_s)
-            say(f"## {name}: {count:,} files wait, restarts: {len(warm.scanned_s)}\n")
-            table(("what", "figure"), [*_starts(cold, warm), *idle.rows(), *_visits(agent)])
+            emit(f"## {name}: {count:,} files wait, restarts: {len(warm.scanned_s)}\n")
+            table(("what", "figure"), [*_starts(cold, warm), *idle.rows(), *_answer_times(agent)])
             agent.stop()
         finally:
             agent.clean_up()
@@ -79,21 +78,21 @@ def _make(source: Path, count: int) -> Iterator[str]:
         yield path
 
 
-def _fill_journal(agent: Agent, ground: Ground, paths: list[str]) -> None:
-    """As if each had been delivered and kept once: that is what a start has to read."""
+def _fill_journal(agent: Agent, disks: DiskPair, paths: list[str]) -> None:
+    """Add history as if each file had been delivered and kept: a start has to read it."""
     marks = ", ".join("?" * len(COLUMNS))
     with closing(sqlite3.connect(agent.home / "state" / "journal.db")) as journal, journal:
-        rows = (_row(ground, number, path) for number, path in enumerate(paths, 1))
-        journal.executemany(f"INSERT INTO history ({', '.join(COLUMNS)}) VALUES ({marks})", rows)  # noqa: S608  ours
+        rows = (_row(disks, number, path) for number, path in enumerate(paths, 1))
+        journal.executemany(f"INSERT INTO history ({', '.join(COLUMNS)}) VALUES ({marks})", rows)  # noqa: S608  fixed columns
 
 
-def _row(ground: Ground, number: int, path: str) -> tuple[object, ...]:
-    """What stands in the journal of a file that was kept, in the order of `COLUMNS`."""
+def _row(disks: DiskPair, number: int, path: str) -> tuple[object, ...]:
+    """The journal's row of a file that was kept, in the order of `COLUMNS`."""
     name, now_at = os.fsencode(path), time.time()
-    signature = " ".join(map(str, signature_of(os.stat(ground.source / path)).numbers))
-    places = [os.fsencode(folder) + b"/" + name for folder in (ground.source, ground.destination)]
+    signature = " ".join(map(str, signature_of(os.stat(disks.source / path)).numbers))
+    places = [os.fsencode(folder) + b"/" + name for folder in (disks.source, disks.destination)]
     ended = (now_at, "kept", places[1], "read_back", f"xxh128:{number:032x}", 1, True)
-    beginning = (number, ROUTE, name, places[0], signature, os.fsencode(ground.destination), now_at, now_at)
+    beginning = (number, ROUTE, name, places[0], signature, os.fsencode(disks.destination), now_at, now_at)
     return (*beginning, *ended)
 
 
@@ -121,7 +120,7 @@ def _starts(cold: Starts, warm: Starts) -> list[list[str]]:
 
 @frozen
 class Idle:
-    """Of the program and of its workers: percent of one processor, and megabytes."""
+    """Percent of one processor and megabytes, each for the program and for its workers."""
 
     shares: tuple[float, float]
     memory: tuple[float, float]
@@ -143,8 +142,8 @@ class Idle:
 
 
 def _idle(agent: Agent, watch_s: float) -> Idle:
-    time.sleep(SETTLE_S)
-    workers = family(agent.pid)[1:]
+    time.sleep(FIRST_SCAN_S)
+    workers = process_tree(agent.pid)[1:]
     groups = ([agent.pid], workers)
     before_s = [cpu_s(pids) for pids in groups]
     time.sleep(watch_s)
@@ -155,9 +154,10 @@ def _idle(agent: Agent, watch_s: float) -> Idle:
     return Idle((main, others), (memory[0], memory[1]), len(workers))
 
 
-def _visits(agent: Agent) -> list[list[str]]:
+def _answer_times(agent: Agent) -> list[list[str]]:
     rows = [
-        _visit(agent, path) for path in ("/api/status", "/api/files", "/api/files?limit=100", "/api/routes")
+        _answer_time(agent, path)
+        for path in ("/api/status", "/api/files", "/api/files?limit=100", "/api/routes")
     ]
     began_s = time.monotonic()
     length = trio.run(first_message, agent.url)
@@ -166,7 +166,7 @@ def _visits(agent: Agent) -> list[list[str]]:
     return rows
 
 
-def _visit(agent: Agent, path: str) -> list[str]:
+def _answer_time(agent: Agent, path: str) -> list[str]:
     began_s = time.monotonic()
     with urllib.request.urlopen(agent.url + path, timeout=PATIENCE_S) as answer:  # noqa: S310  our own
         body = answer.read()

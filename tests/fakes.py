@@ -47,8 +47,8 @@ async def lose_patience() -> None:
     raise AssertionError("nobody moves any more")
 
 
-async def _fall_silent(silence_s: float, side: Side | None) -> None:
-    await trio.sleep(silence_s)
+async def _fall_silent(stall_timeout_s: float, side: Side | None) -> None:
+    await trio.sleep(stall_timeout_s)
     raise StallTimeout(side)
 
 
@@ -56,7 +56,7 @@ class FakeWorkers(WorkerPool):
     """Answers each kind of request from its script; the last line of a script is said again and again."""
 
     def __init__(self, clock: MockClock, diary: list[str] | None = None) -> None:
-        super().__init__(claims="")
+        super().__init__(lock_path="")
         self.clock = clock
         self.diary: list[str] = [] if diary is None else diary
         self.asked: list[tuple[float, Request]] = []
@@ -71,7 +71,7 @@ class FakeWorkers(WorkerPool):
         return [at_s for at_s, request in self.asked if isinstance(request, kind)]
 
     async def ask(
-        self, request: Request, expected: type[R], *, silence_s: float, on_reply: OnReply = ignore
+        self, request: Request, expected: type[R], *, stall_timeout_s: float, on_reply: OnReply = ignore
     ) -> R:
         self.asked.append((self.clock.current_time(), request))
         self.diary.append(type(request).__name__)
@@ -82,7 +82,7 @@ class FakeWorkers(WorkerPool):
             for reply in line.streamed:
                 await on_reply(reply)
             if line.last is None:
-                await _fall_silent(silence_s, line.silent_side)
+                await _fall_silent(stall_timeout_s, line.silent_side)
         except BaseException:
             self.killed.append(request)
             raise

@@ -39,7 +39,7 @@ def logging_to(
     stream: io.StringIO, *, style: Style = "json", level: Level = "info", file: Path | None = None
 ) -> Iterator[None]:
     """Configured within the block; after it everything is written and logging as it was before."""
-    loggers = [logging.getLogger(name) for name in (None, *log.OURS)]
+    loggers = [logging.getLogger(name) for name in (None, *log.OWN_LOGGERS)]
     levels = [logger.level for logger in loggers]
     path = str(file) if file else None
     closer = configure(level=level, style=style, file=path, max_size_bytes=SIZE_BYTES, keep=2, stderr=stream)

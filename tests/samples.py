@@ -69,11 +69,11 @@ def a_view(file: FileVersion, status: Status, source: str = "/src") -> FileView:
 
 
 def shown_as(view: FileView, **changes: Any) -> FileView:  # noqa: ANN401  whatever a view or its course has
-    """This view, with some of its attributes or of its course's changed."""
+    """This view, with some of its attributes or of its current status's changed."""
     own = {
         name: changes.pop(name) for name in ("id", "path", "signature", "discovered_at") if name in changes
     }
-    return evolve(view, course=evolve(view.course, **changes), **own)
+    return evolve(view, current=evolve(view.current, **changes), **own)
 
 
 def a_state(size_bytes: int = 100, version: int = 1) -> Signature:

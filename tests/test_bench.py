@@ -1,34 +1,36 @@
-"""What the benchmark makes of what it has seen: ratios, rounds, verdicts."""
+"""The arithmetic of the benchmark: ratios, rounds, verdicts."""
 
 import pytest
 from attrs import evolve, frozen
 
-from bench.goals import GOALS, Goal, Verdict, pronounce, verdicts
-from bench.ground import Ground
-from bench.moving import Course, _compared, net_of, safe_of
+from agent.journal.schema import history
+from bench.comparison import Comparison, _compared, net_of, safe_of
+from bench.disk_pair import DiskPair
+from bench.goals import GOALS, Goal, Verdict, print_verdicts, verdicts
 from bench.plan import Measurement, chosen, plan
 from bench.report import percentile, ratios, spread
 from bench.rounds import Rounds
-from bench.subjects import Subject, Took
-from bench.works import KIB, Work
+from bench.subjects import RunTime, Subject
+from bench.waiting import COLUMNS
+from bench.workload import KIB, Workload
 
 HOUR_MINUTES = 60
 
 
-def no_move(_ground: Ground) -> Took:
+def no_move(_ground: DiskPair) -> RunTime:
     raise AssertionError
 
 
 CP = Subject("cp -r", "nothing", "nothing", no_move)
-RSYNC = Subject("rsync --fsync", "all", "each file", no_move, equal=True)
-OURS = Subject("transfer-agent", "all", "each file", no_move, equal=True, ours=True)
+RSYNC = Subject("rsync --fsync", "all", "each file", no_move, is_as_safe=True)
+OURS = Subject("transfer-agent", "all", "each file", no_move, is_as_safe=True, is_ours=True)
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
     assert ratios([1.0, 6.0], [2.0, 3.0]) == [0.5, 2.0]
 
 
-def test_a_lost_round_is_not_overlooked() -> None:
+def test_a_missing_round_is_an_error() -> None:
     with pytest.raises(ValueError, match="longer"):
         ratios([1.0], [2.0, 3.0])
 
@@ -43,19 +45,19 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert [percentile(values, share) for share in (0.0, 0.5, 0.99, 1.0)] == [1.0, 51.0, 100.0, 100.0]
 
 
-def test_ours_is_compared_net_and_a_peer_whole() -> None:
-    course = Course(Work("some", 1, KIB), (CP, RSYNC, OURS))
+def test_the_agent_is_compared_by_its_net_time_and_a_tool_by_its_whole_time() -> None:
+    comparison = Comparison(Workload("some", 1, KIB), (CP, RSYNC, OURS))
     took = {
-        CP.name: [Took(2.0), Took(4.0)],
-        RSYNC.name: [Took(8.0), Took(10.0)],
-        OURS.name: [Took(4.0, 1.0), Took(6.0, 2.0)],
+        CP.name: [RunTime(2.0), RunTime(4.0)],
+        RSYNC.name: [RunTime(8.0), RunTime(10.0)],
+        OURS.name: [RunTime(4.0, 1.0), RunTime(6.0, 2.0)],
     }
-    assert course.head == [
+    assert comparison.head == [
         *("subject", "took", "of cp", "net", "net, of cp", "of rsync as safe", "verified", "synced")
     ]
-    assert _compared(course, CP, took) == {"of cp": [1.0, 1.0]}
-    assert _compared(course, RSYNC, took) == {"of cp": [4.0, 2.5], safe_of("rsync"): [1.0, 1.0]}
-    assert _compared(course, OURS, took) == {
+    assert _compared(comparison, CP, took) == {"of cp": [1.0, 1.0]}
+    assert _compared(comparison, RSYNC, took) == {"of cp": [4.0, 2.5], safe_of("rsync"): [1.0, 1.0]}
+    assert _compared(comparison, OURS, took) == {
         "of cp": [2.0, 1.5],
         net_of("cp"): [0.5, 0.5],
         safe_of("rsync"): [0.125, 0.2],
@@ -64,16 +66,16 @@ def test_ours_is_compared_net_and_a_peer_whole() -> None:
 
 @frozen
 class Clock:
-    """Each look at it is so much later than the one before."""
+    """Returns the next of these times at each call."""
 
-    steps_s: list[float]
+    times_s: list[float]
 
     def __call__(self) -> float:
-        return self.steps_s.pop(0)
+        return self.times_s.pop(0)
 
 
 @pytest.mark.parametrize(
-    ("limit_s", "looks_s", "rounds"),
+    ("limit_s", "times_s", "rounds"),
     [
         (100.0, [0.0, 0.0, 10.0, 20.0, 30.0], 3),
         (29.0, [0.0, 0.0, 10.0, 20.0], 2),  # a third would end at 30
@@ -82,12 +84,12 @@ class Clock:
         (1.0, [0.0, 0.0, 50.0], 1),  # never none
     ],
 )
-def test_no_round_is_begun_that_would_end_too_late(limit_s: float, looks_s: list[float], rounds: int) -> None:
-    assert list(Rounds(3, limit_s, Clock(looks_s))) == list(range(rounds))
+def test_no_round_starts_that_would_end_too_late(limit_s: float, times_s: list[float], rounds: int) -> None:
+    assert list(Rounds(3, limit_s, Clock(times_s))) == list(range(rounds))
 
 
 @pytest.mark.parametrize(
-    ("at_least", "seen", "words"),
+    ("at_least", "measured", "words"),
     [
         (False, 0.5, "met"),
         (False, 0.51, "**missed**"),
@@ -95,22 +97,22 @@ def test_no_round_is_begun_that_would_end_too_late(limit_s: float, looks_s: list
         (True, 0.49, "**missed**"),
     ],
 )
-def test_a_limit_itself_is_still_met(at_least: bool, seen: float, words: str) -> None:
+def test_a_limit_itself_is_still_met(at_least: bool, measured: float, words: str) -> None:
     goal = Goal(("some",), "figure", 0.5, " s", at_least=at_least)
-    assert Verdict(goal, seen).words == words
+    assert Verdict(goal, measured).words == words
 
 
-def test_each_goal_of_a_measurement_gets_a_line_with_what_was_seen(
+def test_each_goal_of_a_measurement_gets_a_line_with_the_measured_value(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    pronounce(verdicts("lag", {"close to copy started, beside `stable`, p90": 0.42}))
+    print_verdicts(verdicts("lag", {"close to copy started, beside `stable`, p90": 0.42}))
     assert capsys.readouterr().out.splitlines()[2:3] == [
         "| close to copy started, beside `stable`, p90: at most 0.3 s | 0.42 s | **missed** |"
     ]
 
 
 def test_a_measurement_without_goals_is_not_judged(capsys: pytest.CaptureFixture[str]) -> None:
-    pronounce(verdicts("1000x1-4096B", {}))
+    print_verdicts(verdicts("1000x1-4096B", {}))
     assert capsys.readouterr().out == ""
 
 
@@ -148,3 +150,8 @@ def test_more_rounds_than_planned_may_take_longer() -> None:
     minute = evolve(lag, minutes=1.0)
     assert [minute.rounds(count).limit_s for count in (1, 3, 6)] == [60.0, 60.0, 120.0]
     assert evolve(minute, after=0.5).rounds(6).limit_s == 60.0
+
+
+def test_the_history_that_a_measurement_adds_has_the_columns_of_the_journal() -> None:
+    required = {column.name for column in history.columns if not column.nullable} - {"id"}
+    assert required <= set(COLUMNS) <= {column.name for column in history.columns}

@@ -12,7 +12,7 @@ from agent.log import Style, get_logger
 from tests.log_streams import Terminal, events, logging_to
 
 
-def test_a_json_line_has_time_level_event_logger_and_what_was_bound() -> None:
+def test_a_json_line_has_time_level_event_logger_and_the_bound_fields() -> None:
     out = io.StringIO()
     with logging_to(out):
         get_logger("agent.copier").bind(route="mxf").info("delivered", file="a.mxf", size_bytes=7)
@@ -44,7 +44,7 @@ def test_auto_is_text_on_a_terminal_only(style: Style, stream: io.StringIO, *, i
     assert stream.getvalue().startswith("{") is is_json
 
 
-def test_a_text_line_is_for_people() -> None:
+def test_a_text_line_has_time_level_event_fields_and_logger() -> None:
     out = io.StringIO()
     with logging_to(out, style="text"):
         get_logger("agent.x").warning(
@@ -74,7 +74,7 @@ def test_no_file_name_breaks_a_line_or_its_encoding(style: Style, name: str, tmp
         assert line.isprintable()
 
 
-def test_values_that_are_not_json_are_told_as_text() -> None:
+def test_values_that_are_not_json_are_logged_as_text() -> None:
     class Reason(enum.Enum):
         HUNG = "hung"
 
@@ -121,7 +121,7 @@ def test_an_exception_in_text_is_on_the_same_line_with_its_cause_and_its_group()
             fail()
         except OSError as error:
             get_logger("agent").error("failed", exc_info=error)
-        get_logger("agent").info("told", exception="in words")
+        get_logger("agent").info("reported", exception="in words")
     first, second = out.getvalue().splitlines()
     assert 'exception="OSError: gone (test_log.py:' in first
     assert " fail) from ExceptionGroup: many (2 sub-exceptions) (test_log.py:" in first

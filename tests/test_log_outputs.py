@@ -24,7 +24,7 @@ def test_lines_below_the_level_are_not_written(level: Level) -> None:
     assert [event["event"] for event in events(out)] == LEVELS[LEVELS.index(level) :]
 
 
-def test_other_libraries_are_heard_from_warning_on() -> None:
+def test_other_libraries_are_logged_from_warning_on() -> None:
     out = io.StringIO()
     with logging_to(out, level="debug"):
         logging.getLogger("botocore.auth").info("authorization: %s", "secret")
@@ -38,7 +38,7 @@ def test_the_file_gets_json_unless_text_is_asked_for(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "made" / "agent.log").read_text())["event"] == "hello"
 
 
-def test_the_file_rotates_before_it_exceeds_its_size_and_keeps_so_many(tmp_path: Path) -> None:
+def test_the_file_rotates_before_it_exceeds_its_size_and_keeps_a_number_of_files(tmp_path: Path) -> None:
     with logging_to(io.StringIO(), file=tmp_path / "agent.log"):
         for number in range(5):
             get_logger("agent").info(str(number), filler="x" * (SIZE_BYTES * 2 // 3))
@@ -63,9 +63,9 @@ def record(event: str) -> logging.LogRecord:
 
 def test_a_file_that_cannot_be_written_is_reported_once_until_it_can_again(tmp_path: Path) -> None:
     out, file = io.StringIO(), tmp_path / "agent.log"
-    beside = logging.StreamHandler(out)
-    beside.setFormatter(log._LineFormatter(text=False))
-    handler = log._RotatingFile(str(file), SIZE_BYTES, 2, beside=beside)
+    stderr = logging.StreamHandler(out)
+    stderr.setFormatter(log._LineFormatter(text=False))
+    handler = log._RotatingFile(str(file), SIZE_BYTES, 2, stderr=stderr)
     handler.setFormatter(log._LineFormatter(text=False))
 
     def break_it() -> None:
@@ -86,29 +86,29 @@ def test_a_file_that_cannot_be_written_is_reported_once_until_it_can_again(tmp_p
     assert len(events(out)) == 2
 
 
-def test_lines_beyond_the_capacity_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_beyond_the_capacity_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "QUEUE_CAPACITY", 2)
-    waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    inlet = log._LogQueueHandler(waiting)
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = log._LogQueueHandler(records)
 
-    def taken() -> list[dict[str, Any]]:
-        return [cast("dict[str, Any]", waiting.get_nowait().msg) for _ in range(waiting.qsize())]
+    def queued() -> list[dict[str, Any]]:
+        return [cast("dict[str, Any]", records.get_nowait().msg) for _ in range(records.qsize())]
 
     for name in ("one", "two", "three", "four"):
-        inlet.handle(record(name))
-    assert [event["event"] for event in taken()] == ["one", "two"]
-    inlet.handle(record("five"))
-    notice, five = taken()
+        handler.handle(record(name))
+    assert [event["event"] for event in queued()] == ["one", "two"]
+    handler.handle(record("five"))
+    notice, five = queued()
     assert (notice["level"], notice["logger"], notice["count"]) == ("warning", "agent.log", 2)
     assert five["event"] == "five"
-    inlet.handle(record("six"))
-    assert [event["event"] for event in taken()] == ["six"]
+    handler.handle(record("six"))
+    assert [event["event"] for event in queued()] == ["six"]
 
 
-def test_an_output_that_takes_nothing_holds_nobody_up(
+def test_an_output_that_blocks_does_not_block_the_caller(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(log, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(log, "CLOSE_TIMEOUT_S", 0.0)
     out = Jammed()
     with logging_to(out, file=tmp_path / "agent.log"):
         get_logger("agent").info("one")
@@ -122,7 +122,7 @@ def test_an_output_that_takes_nothing_holds_nobody_up(
     assert [event["event"] for event in events(out)] == ["one", "two"]
 
 
-def test_configuring_again_loses_no_line_and_ends_the_former_one() -> None:
+def test_configuring_again_loses_no_line_and_closes_the_previous_configuration() -> None:
     first, second = io.StringIO(), io.StringIO()
     logger = get_logger("agent")
     with logging_to(first):
@@ -130,7 +130,7 @@ def test_configuring_again_loses_no_line_and_ends_the_former_one() -> None:
         with logging_to(second, style="text", level="debug"):
             assert [event["event"] for event in events(first)] == ["one"]
             logger.debug("two")
-    logger.error("nobody listens any more")
+    logger.error("after the close")
     assert len(events(first)) == 1
     assert " two " in second.getvalue()
     assert len(second.getvalue().splitlines()) == 1

@@ -14,7 +14,7 @@ import pytest
 import trio
 from attrs import evolve
 
-from agent import worker_pool as workers_module
+from agent import worker_pool
 from agent.model.errors import Fault, FaultKind, Side
 from agent.protocol.replies import Blocked, Checkpoint, Copied, Copying, Finished, Reply, SourceExists
 from agent.protocol.requests import CopyFile, LookUpSource, PrepareSource
@@ -36,7 +36,7 @@ LONG_S = 60.0
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine even a killed process takes its time."""
-    monkeypatch.setattr(workers_module, "EXIT_WAIT_S", LONG_S)
+    monkeypatch.setattr(worker_pool, "EXIT_WAIT_S", LONG_S)
 
 
 @pytest.fixture
@@ -76,13 +76,13 @@ def is_running(pid: int) -> bool:
 
 
 async def ask(workers: WorkerPool) -> SourceExists:
-    return await workers.ask(LOOK_UP, SourceExists, silence_s=LONG_S)
+    return await workers.ask(LOOK_UP, SourceExists, stall_timeout_s=LONG_S)
 
 
-# Answers
+# Replies
 
 
-async def test_a_question_is_answered(workers: WorkerPool) -> None:
+async def test_a_request_is_answered(workers: WorkerPool) -> None:
     assert await ask(workers) == SourceExists(exists=True)
 
 
@@ -92,40 +92,40 @@ async def test_streamed_replies_come_before_the_last_one_or_are_ignored(
     clip = f"{copy.source}/{copy.path}"
     os.truncate(clip, 3 << 20)
     short = evolve(copy, signature=signature_of(os.stat(clip)))
-    heard: list[Reply] = []
+    streamed: list[Reply] = []
 
-    async def hear(reply: Reply) -> None:
+    async def collect(reply: Reply) -> None:
         await trio.lowlevel.checkpoint()
-        heard.append(reply)
+        streamed.append(reply)
 
-    first = await workers.ask(short, Copied, silence_s=LONG_S, on_reply=hear)
-    again = await workers.ask(short, Copied, silence_s=LONG_S)
+    first = await workers.ask(short, Copied, stall_timeout_s=LONG_S, on_reply=collect)
+    again = await workers.ask(short, Copied, stall_timeout_s=LONG_S)
     assert first == again
-    assert {type(reply) for reply in heard} == {Copying, Checkpoint}
+    assert {type(reply) for reply in streamed} == {Copying, Checkpoint}
 
 
 async def test_a_fault_is_raised_here_and_its_worker_goes_on(workers: WorkerPool, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     async with workers.acquire() as worker:
         with pytest.raises(Fault) as fault:
-            await worker.ask(PrepareSource(str(tmp_path / "file")), silence_s=LONG_S)
+            await worker.ask(PrepareSource(str(tmp_path / "file")), stall_timeout_s=LONG_S)
         assert fault.value.kind is FaultKind.SOURCE_OUTAGE
         assert worker.is_idle
-        assert await worker.ask(LOOK_UP, silence_s=LONG_S) == SourceExists(exists=True)
+        assert await worker.ask(LOOK_UP, stall_timeout_s=LONG_S) == SourceExists(exists=True)
 
 
-async def test_an_answer_of_the_wrong_kind_is_a_fault(workers: WorkerPool) -> None:
+async def test_a_reply_of_the_wrong_type_is_a_fault(workers: WorkerPool) -> None:
     with pytest.raises(Fault, match="LookUpSource was answered by SourceExists") as fault:
-        await workers.ask(LOOK_UP, Finished, silence_s=LONG_S)
+        await workers.ask(LOOK_UP, Finished, stall_timeout_s=LONG_S)
     assert fault.value.kind is FaultKind.WORKER
 
 
-# Keeping
+# Reuse
 
 
-async def test_an_idle_worker_is_asked_again(workers: WorkerPool) -> None:
+async def test_an_idle_worker_is_used_again(workers: WorkerPool) -> None:
     async with workers.acquire() as first:
-        await first.ask(LOOK_UP, silence_s=LONG_S)
+        await first.ask(LOOK_UP, stall_timeout_s=LONG_S)
     async with workers.acquire() as again:
         assert again is first
 
@@ -135,17 +135,17 @@ async def test_two_at_a_time_have_a_worker_each(workers: WorkerPool) -> None:
         assert one.pid != other.pid
 
 
-async def test_no_more_workers_are_kept_than_are_worth_it(workers: WorkerPool) -> None:
-    borrowed = [workers.acquire() for _ in range(MAX_IDLE + 1)]
-    pids = [(await one.__aenter__()).pid for one in borrowed]
+async def test_no_more_than_max_idle_workers_are_kept(workers: WorkerPool) -> None:
+    acquired = [workers.acquire() for _ in range(MAX_IDLE + 1)]
+    pids = [(await one.__aenter__()).pid for one in acquired]
     with watched(pids[-1]) as end:
-        for one in borrowed:
+        for one in acquired:
             await one.__aexit__(None, None, None)
         assert end.poll(LONG_S * 1000)
     assert [worker.pid for worker in workers._idle] == pids[:-1]
 
 
-async def test_a_worker_that_died_while_it_was_idle_costs_nobody_anything(workers: WorkerPool) -> None:
+async def test_a_worker_that_died_while_idle_is_replaced_unnoticed(workers: WorkerPool) -> None:
     async with workers.acquire() as worker:
         pid = worker.pid
     os.kill(pid, signal.SIGKILL)
@@ -171,7 +171,7 @@ async def test_a_stopped_worker_delays_nothing() -> None:
 
 
 async def test_a_worker_that_will_not_die_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers_module, "EXIT_WAIT_S", 0.0)
+    monkeypatch.setattr(worker_pool, "EXIT_WAIT_S", 0.0)
     monkeypatch.setattr(WorkerProcess, "kill", lambda _: None)
     with trio.fail_after(LONG_S):
         async with WorkerPool.open(os.devnull) as workers, workers.acquire() as worker:
@@ -183,7 +183,7 @@ async def test_a_worker_that_will_not_die_is_left_behind(monkeypatch: pytest.Mon
 # Death
 
 
-async def test_a_worker_that_dies_at_work_is_a_fault_and_is_not_asked_again(
+async def test_a_worker_that_dies_at_work_is_a_fault_and_is_not_used_again(
     workers: WorkerPool, copy: CopyFile
 ) -> None:
     async def kill(_: Reply) -> None:
@@ -193,18 +193,18 @@ async def test_a_worker_that_dies_at_work_is_a_fault_and_is_not_asked_again(
     async with workers.acquire() as worker:
         pid = worker.pid
         with pytest.raises(Fault, match=f"worker process {pid} died") as fault:
-            await worker.ask(copy, silence_s=LONG_S, on_reply=kill)
+            await worker.ask(copy, stall_timeout_s=LONG_S, on_reply=kill)
     assert fault.value.kind is FaultKind.WORKER
     assert workers._idle == []
     assert await ask(workers) == SourceExists(exists=True)
 
 
-async def test_a_question_to_a_dead_worker_is_a_fault(workers: WorkerPool) -> None:
+async def test_a_request_to_a_dead_worker_is_a_fault(workers: WorkerPool) -> None:
     async with workers.acquire() as worker:
         os.kill(worker.pid, signal.SIGKILL)
         await worker.wait_exited()
         with pytest.raises(Fault, match="died") as fault:
-            await worker.ask(LOOK_UP, silence_s=LONG_S)
+            await worker.ask(LOOK_UP, stall_timeout_s=LONG_S)
     assert fault.value.kind is FaultKind.WORKER
 
 
@@ -217,7 +217,7 @@ async def test_a_worker_that_cannot_be_started_is_a_fault(
     assert fault.value.kind is FaultKind.WORKER
 
 
-async def test_cancelling_a_question_kills_its_worker(workers: WorkerPool, copy: CopyFile) -> None:
+async def test_cancelling_a_request_kills_its_worker(workers: WorkerPool, copy: CopyFile) -> None:
     scope = trio.CancelScope()
 
     async def cancel(_: Reply) -> None:
@@ -226,7 +226,7 @@ async def test_cancelling_a_question_kills_its_worker(workers: WorkerPool, copy:
 
     with scope:
         async with workers.acquire() as worker:
-            await worker.ask(copy, silence_s=LONG_S, on_reply=cancel)
+            await worker.ask(copy, stall_timeout_s=LONG_S, on_reply=cancel)
     assert scope.cancelled_caught
     with watched(worker.pid) as end:
         assert end.poll(LONG_S * 1000)
@@ -236,21 +236,21 @@ async def test_cancelling_a_question_kills_its_worker(workers: WorkerPool, copy:
 
 async def test_killed_workers_are_remembered_until_they_are_gone(workers: WorkerPool) -> None:
     async with workers.acquire() as worker:
-        worker.is_idle = False  # a question is open
+        worker.is_idle = False  # a request is open
     assert workers._killed == [worker]
     await worker.wait_exited()
     await ask(workers)
     assert workers._killed == []
 
 
-async def test_workers_are_quiet_once_the_killed_ones_are_gone(
+async def test_none_is_unkillable_once_the_killed_workers_have_exited(
     workers: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = [workers.none_unkillable]
     with monkeypatch.context() as immortal:
         immortal.setattr(WorkerProcess, "kill", lambda _: None)
         async with workers.acquire() as worker:
-            worker.is_idle = False  # a question is open
+            worker.is_idle = False  # a request is open
         os.kill(worker.pid, signal.SIGSTOP)
         seen.append(workers.none_unkillable)
     worker.kill()
@@ -258,60 +258,60 @@ async def test_workers_are_quiet_once_the_killed_ones_are_gone(
     assert [*seen, workers.none_unkillable] == [True, False, True]
 
 
-# Silence
+# Stall timeout
 
 
-async def test_a_worker_that_falls_silent_is_killed(workers: WorkerPool) -> None:
+async def test_a_worker_that_sends_nothing_is_killed(workers: WorkerPool) -> None:
     async with workers.acquire() as worker:
         pid = worker.pid
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(trio.TooSlowError):
-        await workers.ask(LOOK_UP, SourceExists, silence_s=0.05)
+        await workers.ask(LOOK_UP, SourceExists, stall_timeout_s=0.05)
     with watched(pid) as end:
         assert end.poll(LONG_S * 1000)
 
 
-async def test_a_worker_that_does_not_even_listen_is_silent_too(workers: WorkerPool) -> None:
+async def test_a_worker_that_does_not_read_its_request_stalls_too(workers: WorkerPool) -> None:
     async with workers.acquire() as worker:
         os.kill(worker.pid, signal.SIGSTOP)
         long = LookUpSource("/", "n" * (1 << 20))  # more than a pipe holds
         with pytest.raises(trio.TooSlowError):
-            await worker.ask(long, silence_s=0.05)
+            await worker.ask(long, stall_timeout_s=0.05)
 
 
-async def test_a_worker_that_only_says_whom_it_waits_for_is_silent(
+async def test_a_worker_that_only_reports_its_blocked_side_stalls(
     workers: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = [Blocked(Side.SOURCE), Blocked(Side.DESTINATION)]
+    replies = [Blocked(Side.SOURCE), Blocked(Side.DESTINATION)]
 
-    async def say(_: WorkerProcess) -> tuple[bool, Reply]:
-        if not said:
+    async def receive(_: WorkerProcess) -> tuple[bool, Reply]:
+        if not replies:
             await trio.sleep_forever()
-        return False, said.pop(0)
+        return False, replies.pop(0)
 
-    monkeypatch.setattr(WorkerProcess, "_next", say)
+    monkeypatch.setattr(WorkerProcess, "_receive", receive)
     async with workers.acquire() as worker:
-        with pytest.raises(StallTimeout) as silence:
-            await worker.ask(LOOK_UP, silence_s=0.05)
-        assert (silence.value.side, silence.value.worker) == (Side.DESTINATION, worker)
+        with pytest.raises(StallTimeout) as stall:
+            await worker.ask(LOOK_UP, stall_timeout_s=0.05)
+        assert (stall.value.side, stall.value.worker) == (Side.DESTINATION, worker)
 
 
-async def test_who_has_a_few_stuck_workers_waits_until_one_of_them_has_gone(workers: WorkerPool) -> None:
+async def test_a_caller_with_a_few_unkillable_workers_waits_until_one_has_exited(workers: WorkerPool) -> None:
     stuck = UnkillableWorkers()
-    async with AsyncExitStack() as borrowed:
-        living = [await borrowed.enter_async_context(workers.acquire()) for _ in range(MAX_UNKILLABLE)]
+    async with AsyncExitStack() as acquired:
+        living = [await acquired.enter_async_context(workers.acquire()) for _ in range(MAX_UNKILLABLE)]
         for worker in living:
             await stuck.wait_until_few()
             stuck.add(StallTimeout(worker=worker))
-        with trio.move_on_after(0.01) as patience:
+        with trio.move_on_after(0.01) as waiting:
             await stuck.wait_until_few()
-        assert patience.cancelled_caught
+        assert waiting.cancelled_caught
         living[-1].kill()
         with trio.fail_after(LONG_S):
             await stuck.wait_until_few()
 
 
-# The agent's own end
+# The end of the agent
 
 AGENT = """
 import os, pickle, sys, trio
@@ -324,7 +324,7 @@ async def main():
         async def started(reply):
             print(idle.pid, busy.pid, flush=True)
             await trio.sleep_forever()
-        await busy.ask(request, silence_s=60, on_reply=started)
+        await busy.ask(request, stall_timeout_s=60, on_reply=started)
 
 trio.run(main)
 """

@@ -57,10 +57,10 @@ class FileQuery:
 
     def _includes(self, file: FileView, wanted: str) -> bool:
         return (
-            self.status in (None, file.status)
-            and self.route in (None, file.route)
+            self.status in (None, file.current.status)
+            and self.route in (None, file.current.route)
             and (self.after is None or _mark(file) > self.after)
-            and (not wanted or wanted in searchable(f"{file.path}\n{file.route}"))
+            and (not wanted or wanted in searchable(f"{file.path}\n{file.current.route}"))
         )
 
 
@@ -84,7 +84,7 @@ def find(path: str, files: Iterable[FileView]) -> FileView:
 def status_body(files: Iterable[FileView]) -> schemas.StatusBody:
     by_status = defaultdict[Status, list[FileView]](list)
     for file in files:
-        by_status[file.status].append(file)
+        by_status[file.current.status].append(file)
     running = sorted(by_status[Status.COPYING] + by_status[Status.VERIFYING], key=_began_at)
     waiting = [
         file for status, some in by_status.items() if status not in (*IN_PROGRESS, *ENDED) for file in some
@@ -96,11 +96,15 @@ def status_body(files: Iterable[FileView]) -> schemas.StatusBody:
         "pendingFiles": pending,
         "inProgress": progresses[0] if progresses else None,
         "recentlyCompleted": [
-            {"file": file.path, "completedAt": serializers.rfc3339(file.completed_at)}
+            {"file": file.path, "completedAt": serializers.rfc3339(file.current.completed_at)}
             for file in _in_order(by_status[Status.COMPLETED], _ended_before)
         ],
         "failedFiles": [
-            {"file": file.path, "error": file.error or "", "failedAt": serializers.rfc3339(file.completed_at)}
+            {
+                "file": file.path,
+                "error": file.current.error or "",
+                "failedAt": serializers.rfc3339(file.current.completed_at),
+            }
             for file in _in_order(by_status[Status.FAILED], _ended_before)
         ],
     }
@@ -113,18 +117,18 @@ def _in_progress(file: FileView) -> schemas.InProgress:
     return {
         "file": file.path,
         "progressPercentage": int(serializers.progress(file)),
-        "status": file.status.value,
+        "status": file.current.status.value,
         "startTime": serializers.rfc3339(_began_at(file)),
     }
 
 
 def _began_at(file: FileView) -> float:
-    return file.discovered_at if file.started_at is None else file.started_at
+    return file.discovered_at if file.current.started_at is None else file.current.started_at
 
 
 def _ended_before(file: FileView) -> float:
     """Sorts the latest first."""
-    return 0.0 if file.completed_at is None else -file.completed_at
+    return 0.0 if file.current.completed_at is None else -file.current.completed_at
 
 
 def _in_order(files: list[FileView], key: Callable[[FileView], query.FileMark | float]) -> Iterator[FileView]:

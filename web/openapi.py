@@ -35,6 +35,8 @@ class Operation:
 
 
 _ACCEPTED = {202: schemas.Accepted}
+_ROUTE_COMMAND = {**_ACCEPTED, 404: schemas.ProblemBody}
+_FILE_COMMAND = {**_ROUTE_COMMAND, 409: schemas.ProblemBody}
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", "/"): Operation("The page; JSON where that is preferred", {200: schemas.Alive}),
     ("get", "/api/status"): Operation("What waits, runs, and ended", {200: schemas.StatusBody}),
@@ -57,10 +59,10 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", "/api/explain"): Operation(
         "Why a file is or is not moving", {200: schemas.LiveFile, 404: schemas.ProblemBody}, ("path",)
     ),
-    ("post", "/api/routes/{name}/pause"): Operation("Start no more transfers on this route", _ACCEPTED),
-    ("post", "/api/routes/{name}/resume"): Operation("Go on with this route", _ACCEPTED),
-    ("post", "/api/files/{file_id}/retry"): Operation("Try a failed file again", _ACCEPTED),
-    ("post", "/api/files/{file_id}/cancel"): Operation("Give a file up", _ACCEPTED),
+    ("post", "/api/routes/{name}/pause"): Operation("Start no more transfers on this route", _ROUTE_COMMAND),
+    ("post", "/api/routes/{name}/resume"): Operation("Go on with this route", _ROUTE_COMMAND),
+    ("post", "/api/files/{file_id}/retry"): Operation("Try a failed file again", _FILE_COMMAND),
+    ("post", "/api/files/{file_id}/cancel"): Operation("Give a file up", _FILE_COMMAND),
     ("post", "/api/retry"): Operation("Try all failed files again", _ACCEPTED),
     ("post", "/api/reload"): Operation(
         "Read the configuration again", {202: schemas.Accepted, 422: schemas.ProblemBody}

@@ -67,31 +67,31 @@ def rfc3339(at: float | None) -> str | None:
 
 def progress(file: FileView) -> float:
     """Copied part of the file in percent, 0.0 to 100.0."""
-    if file.status is Status.COMPLETED:
+    if file.current.status is Status.COMPLETED:
         return 100.0
     if file.size_bytes == 0:
         return 0.0
-    return round(min(100.0, 100.0 * file.copied_bytes / file.size_bytes), 1)
+    return round(min(100.0, 100.0 * file.current.copied_bytes / file.size_bytes), 1)
 
 
 def file_entry(file: FileView) -> schemas.FileEntry:
     return {
         "file_path": file.file_path,
-        "status": file.status.value,
+        "status": file.current.status.value,
         "file_size": file.size_bytes,
         "last_write_time": rfc3339(file.mtime_at),
         "copy_progress": progress(file),
-        "retry_count": file.attempts,
-        "error_message": file.error,
+        "retry_count": file.current.attempts,
+        "error_message": file.current.error,
         "id": file.id,
-        "route": file.route,
-        "destination_path": file.destination_path,
-        "bytes_verified": file.verified_bytes,
-        "verified_level": file.verified_level,
-        "hash": file.hash,
+        "route": file.current.route,
+        "destination_path": file.current.destination_path,
+        "bytes_verified": file.current.verified_bytes,
+        "verified_level": file.current.verified_level,
+        "hash": file.current.hash,
         "discovered_at": rfc3339(file.discovered_at),
-        "started_at": rfc3339(file.started_at),
-        "completed_at": rfc3339(file.completed_at),
+        "started_at": rfc3339(file.current.started_at),
+        "completed_at": rfc3339(file.current.completed_at),
     }
 
 
@@ -99,9 +99,9 @@ def live_file(file: FileView) -> schemas.LiveFile:
     return {
         **file_entry(file),
         "path": file.path,
-        "bytes_copied": file.copied_bytes,
-        "why": file.why,
-        "until": rfc3339(file.until_at),
+        "bytes_copied": file.current.copied_bytes,
+        "why": file.current.why,
+        "until": rfc3339(file.current.until_at),
     }
 
 

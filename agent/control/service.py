@@ -119,9 +119,11 @@ class Control:
         self._require_dispatcher()
         async with self._journaled_commands:
             file = await self._find(file_id)
-            if file.status is not Status.FAILED:
-                raise Conflict(f"{file.path} is {file.status.value}: only a Failed file can be retried")
-            await journaled(self._journal.clear_failure(file.route, file.path))
+            if file.current.status is not Status.FAILED:
+                raise Conflict(
+                    f"{file.path} is {file.current.status.value}: only a Failed file can be retried"
+                )
+            await journaled(self._journal.clear_failure(file.current.route, file.path))
             return await self._execute(Retry(file_id))
 
     async def retry_all(self) -> str:
@@ -140,7 +142,7 @@ class Control:
             return await self._execute(Cancel(file_id))
         except NotFound:  # the scheduler knows no file that is not ready yet, or delivered
             file = await self._find(file_id)
-            why = f"{file.path} is {file.status.value}: there is nothing to cancel"
+            why = f"{file.path} is {file.current.status.value}: there is nothing to cancel"
             raise Conflict(why) from None
 
     async def reload(self) -> str:

@@ -128,7 +128,7 @@ class UploadControl:
         roots = config.uploads.roots
         try:
             found = await self._workers.ask(
-                ResolveFolder(path, roots), FolderResolved, silence_s=FOLDER_TIMEOUT_S
+                ResolveFolder(path, roots), FolderResolved, stall_timeout_s=FOLDER_TIMEOUT_S
             )
         except StallTimeout:
             raise StorageTimeout(f"source_folder: no answer within {FOLDER_TIMEOUT_S:g} s") from None
@@ -152,7 +152,7 @@ class UploadControl:
         plan = config.plan([upload_route(job, config.uploads)])
         request = ProbeDestination(plan.destination, plan.marker, None, plan.s3)
         try:
-            await self._workers.ask(request, Probed, silence_s=plan.probe_timeout_s)
+            await self._workers.ask(request, Probed, stall_timeout_s=plan.probe_timeout_s)
         except StallTimeout:
             raise StorageTimeout(f"destination_bucket: no answer within {plan.probe_timeout_s:g} s") from None
         except Fault as fault:

@@ -51,12 +51,20 @@ class GetSnapshot:
 
 @frozen
 class SubscribeEvents:
-    """The upload manager asks for every event that may concern a job, in order.
+    """The upload manager asks for every event that may be about a job, in order.
 
-    The channel has no bound and the manager only notes what arrives, so the broadcaster never waits.
+    The first ones are the states of all destinations. The channel has no bound and the manager only notes
+    what arrives, so the broadcaster never waits.
     """
 
-    tap: trio.MemorySendChannel[UploadManagerInbox]
+    events: trio.MemorySendChannel[UploadManagerInbox]
 
 
-BroadcasterInbox = StatusEvent | CounterIncremented | Subscribe | GetSnapshot | SubscribeEvents
+@frozen
+class UnsubscribeEvents:
+    """No upload job is left: the manager needs no more events."""
+
+
+BroadcasterInbox = (
+    StatusEvent | CounterIncremented | Subscribe | GetSnapshot | SubscribeEvents | UnsubscribeEvents
+)

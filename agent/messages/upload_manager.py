@@ -14,7 +14,7 @@ from agent.messages.dispatcher import DestinationState, SourceState
 
 @frozen
 class UploadJobsChanged:
-    """Upload jobs were added or stopped: the journal knows which."""
+    """Upload jobs were added or stopped; the journal says which."""
 
 
 UploadEvent = (

@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by what to do about it: the kind carries the instruction."""
+"""Faults: expected failures, classified by how the agent reacts to them."""
 
 import enum
 import errno
@@ -24,33 +24,33 @@ class OutageReason(enum.Enum):
 
 
 class FaultKind(enum.Enum):
-    """The instruction: whose fault it is decides who waits and whether an attempt is counted."""
+    """The cause of a failure; it decides what pauses and whether the file's attempt counts."""
 
-    SOURCE = "source"  # the file's own fault: counts an attempt
-    SOURCE_GONE = "source_gone"  # vanished: counts an attempt, and the next scan forgets it
-    SOURCE_CHANGED = "source_changed"  # written to while we read: it has to become stable again
-    CONFLICT = "conflict"  # the name is taken and the route says fail: no attempt will help
-    CORRUPT = "corrupt"  # arrived altered: counts an attempt
-    REFUSED = "refused"  # the destination cannot hold this one file (its name, its size): counts an attempt
-    DESTINATION = "destination"  # an outage: the destination waits, no attempt is counted
-    SOURCE_OUTAGE = "source_outage"  # nothing of the source can be read: its route waits, no attempt counted
-    WORKER = "worker"  # a worker process died or broke the protocol: counts an attempt
-    BUSY = "busy"  # a killed worker has not let go yet: wait, no attempt is counted
-    JOURNAL = "journal"  # our own memory cannot be written: wait, no attempt is counted
+    SOURCE = "source"  # this file cannot be read or removed: the attempt counts
+    SOURCE_GONE = "source_gone"  # the file is gone: the attempt counts, and the next scan drops the file
+    SOURCE_CHANGED = "source_changed"  # the file changed during the copy: it has to become stable again
+    CONFLICT = "conflict"  # the name is taken and on_conflict is "fail": no retry will help
+    CORRUPT = "corrupt"  # the content arrived altered: the attempt counts
+    REFUSED = "refused"  # the destination cannot hold this file (name, size): the attempt counts
+    DESTINATION = "destination"  # an outage: the destination pauses, the attempt does not count
+    SOURCE_OUTAGE = "source_outage"  # an outage of the source: its route pauses, the attempt does not count
+    WORKER = "worker"  # a worker process exited or broke the protocol: the attempt counts
+    BUSY = "busy"  # a killed worker still has the partial locked: wait, the attempt does not count
+    JOURNAL = "journal"  # the journal cannot be written: wait, the attempt does not count
 
 
 class Side(enum.Enum):
-    """On which side of a copy a system call failed."""
+    """The side of a copy on which a system call failed or blocks."""
 
     SOURCE = "source"
     DESTINATION = "destination"
 
 
 @frozen
-class Fault(Exception):  # noqa: N818  a fault is a fact that may also be raised
-    """An expected failure, raised in stores and sent across rooms as a value.
+class Fault(Exception):  # noqa: N818  also sent as a value
+    """An expected failure; it is raised, and also sent between processes and actors as a value.
 
-    `reason` is set exactly when `kind` is DESTINATION. `detail` is one line for people.
+    `reason` is set exactly when `kind` is DESTINATION. `detail` is one line for the operator.
     """
 
     kind: FaultKind
@@ -110,11 +110,11 @@ _REFUSALS = {
 
 
 def classify(error: OSError, side: Side) -> Fault:
-    """The fault an operating system error stands for.
+    """Map an operating system error to a fault.
 
-    ENOENT on the destination means that a folder we had just made or opened is gone, hence `unmounted`;
-    an error number without an entry counts as `io_error`, never as the file's own fault, because pausing
-    is the mistake that loses nothing.
+    ENOENT at the destination means that a folder we had just created or opened is gone: UNMOUNTED. An
+    unknown error number counts as the outage IO_ERROR, not as a fault of the file, because a needless pause
+    loses nothing.
     """
     detail = _describe(error, side)
     if side is Side.SOURCE:
@@ -131,13 +131,13 @@ def _source_kind(error: OSError) -> FaultKind:
 
 
 def _describe(error: OSError, side: Side) -> str:
-    what = error.strerror or str(error)
+    message = error.strerror or str(error)
     name = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, (str, bytes)) else ""
-    return on_one_line(f"{side.value}: {what}{name}")
+    return on_one_line(f"{side.value}: {message}{name}")
 
 
 def first_error(error: BaseException) -> BaseException:
-    """The error itself, or the first one in a group of them."""
+    """Return the error itself, or the first one in nested exception groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

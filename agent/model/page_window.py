@@ -46,10 +46,10 @@ def _groups(files: Iterable[FileView], limit: int) -> tuple[_Files, ...]:
     """The first of each group, at most `limit`. A paused file is under way only if its copy had begun."""
     by_status = defaultdict[Status, _Files](list)
     for file in files:
-        by_status[file.status].append(file)
+        by_status[file.current.status].append(file)
     paused = by_status[Status.PAUSED]
-    by_status[Status.PAUSED] = [file for file in paused if file.started_at is None]
-    active = [file for file in paused if file.started_at is not None]
+    by_status[Status.PAUSED] = [file for file in paused if file.current.started_at is None]
+    active = [file for file in paused if file.current.started_at is not None]
     active += by_status[Status.COPYING] + by_status[Status.VERIFYING]
     waiting = (
         file for status in WAITING_STATUSES for file in nsmallest(limit, by_status[status], key=_found_at)
@@ -63,8 +63,8 @@ def _groups(files: Iterable[FileView], limit: int) -> tuple[_Files, ...]:
 
 
 def _began_at(file: FileView) -> float:
-    return file.started_at or 0.0
+    return file.current.started_at or 0.0
 
 
 def _ended_at(file: FileView) -> float:
-    return file.completed_at or 0.0
+    return file.current.completed_at or 0.0

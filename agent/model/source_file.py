@@ -1,4 +1,4 @@
-"""A file of a source: its signature, the evidence that it is finished, and one state of it on one route."""
+"""A source file: its signature, the evidence that it is finished, and one version of it on a route."""
 
 import enum
 import struct
@@ -6,38 +6,34 @@ from typing import Self
 
 from attrs import field, frozen
 
-_USUAL = struct.Struct("=qQqqq")
-
-
-_FAR = struct.Struct("=qQqqIqI")  # times that need more than 64 bits, in seconds and nanoseconds
-
-
+_COMPACT = struct.Struct("=qQqqq")
+_WIDE = struct.Struct("=qQqqIqI")  # for times that do not fit into 64 bits of nanoseconds
 _SECOND_NS = 10**9
 
 
 class Signature(bytes):
-    """What makes one state of a file different from another (promise S4).
+    """Identifies one version of a file: device, inode, size, mtime and ctime (promise S4).
 
-    Five numbers in one string of bytes: there may be millions of them, and a scan compares them all.
+    The numbers are packed into bytes, because there may be millions of signatures and a scan compares all.
     """
 
     __slots__ = ()
 
     def __new__(cls, device: int, inode: int, size_bytes: int, mtime_ns: int, ctime_ns: int) -> Self:
         try:
-            packed = _USUAL.pack(device, inode, size_bytes, mtime_ns, ctime_ns)
+            packed = _COMPACT.pack(device, inode, size_bytes, mtime_ns, ctime_ns)
         except struct.error:
             times = (*divmod(mtime_ns, _SECOND_NS), *divmod(ctime_ns, _SECOND_NS))
-            packed = _FAR.pack(device, inode, size_bytes, *times)
+            packed = _WIDE.pack(device, inode, size_bytes, *times)
         return super().__new__(cls, packed)
 
     @property
     def numbers(self) -> tuple[int, int, int, int, int]:
-        """Device, inode, size in bytes, mtime and ctime in nanoseconds."""
-        if len(self) == _USUAL.size:
-            device, inode, size_bytes, mtime_ns, ctime_ns = _USUAL.unpack(self)
+        """Return device, inode, size in bytes, mtime and ctime in nanoseconds."""
+        if len(self) == _COMPACT.size:
+            device, inode, size_bytes, mtime_ns, ctime_ns = _COMPACT.unpack(self)
             return device, inode, size_bytes, mtime_ns, ctime_ns
-        device, inode, size_bytes, mtime_s, mtime_ns, ctime_s, ctime_ns = _FAR.unpack(self)
+        device, inode, size_bytes, mtime_s, mtime_ns, ctime_s, ctime_ns = _WIDE.unpack(self)
         return device, inode, size_bytes, mtime_s * _SECOND_NS + mtime_ns, ctime_s * _SECOND_NS + ctime_ns
 
     @property
@@ -57,11 +53,11 @@ class Signature(bytes):
         return self.numbers[3]
 
     def is_same_file(self, other: "Signature") -> bool:
-        """Whether both are states of one file, not of two that had one name."""
+        """Return whether both are versions of one file, not of two files with one name."""
         return self.numbers[:2] == other.numbers[:2]
 
     def placeholder(self) -> "Signature":
-        """Of this file, but a state in which it will never be found: what was copied before its end."""
+        """Return a signature of this file that no version has; a growing file is journaled under it."""
         return Signature(*self.numbers[:4], ctime_ns=-1)
 
     def __repr__(self) -> str:
@@ -71,13 +67,13 @@ class Signature(bytes):
         return signature_from_bytes, (bytes(self),)
 
 
-def signature_from_bytes(state: bytes) -> Signature:
-    """The signature that these are the bytes of: plain ones are what is kept of millions of files."""
-    return bytes.__new__(Signature, state)
+def signature_from_bytes(packed: bytes) -> Signature:
+    """Return the signature with these packed bytes; large collections keep plain bytes to save memory."""
+    return bytes.__new__(Signature, packed)
 
 
 class WriterState(enum.Enum):
-    """What the operating system says about open writers."""
+    """Whether a process has the file open for writing, as the operating system reports it."""
 
     NONE = "none"
     OPEN = "open"
@@ -85,7 +81,7 @@ class WriterState(enum.Enum):
 
 
 class ContainerState(enum.Enum):
-    """What the file's own structure says about its end."""
+    """Whether the file is complete, judged by its container structure."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -95,7 +91,7 @@ class ContainerState(enum.Enum):
 
 @frozen
 class FinishEvidence:
-    """What a close look at one file, in one state, found."""
+    """The result of examining one version of a file."""
 
     writer: WriterState
     container: ContainerState
@@ -104,7 +100,7 @@ class FinishEvidence:
 
 @frozen
 class ScannedFile:
-    """One file as a scan saw it; `evidence` only where a look was asked for."""
+    """One file as a scan found it; `evidence` only if the file was examined closely."""
 
     path: str
     packed_signature: bytes = field(converter=bytes, alias="signature")
@@ -115,13 +111,13 @@ class ScannedFile:
         return signature_from_bytes(self.packed_signature)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Scans pass these from process to process by the 100,000: attrs' own way takes twice as long."""
+        """Scans send 100,000s of these between processes; attrs' own pickling takes twice as long."""
         return ScannedFile, (self.path, self.packed_signature, self.evidence)
 
 
 @frozen
 class UnreadableFolder:
-    """A folder of a source, relative to it, that cannot be listed, and why."""
+    """A folder, relative to its source, that cannot be listed, with the reason."""
 
     folder: str
     reason: str
@@ -129,7 +125,7 @@ class UnreadableFolder:
 
 @frozen(weakref_slot=False)
 class FileVersion:
-    """One file in one state on one route."""
+    """One version of a file on one route."""
 
     id: str
     route: str

@@ -1,11 +1,11 @@
-"""How an object store is reached, and how fast a copy may go."""
+"""Access to an object store, and the steps of a bandwidth timetable."""
 
 from attrs import frozen
 
 
 @frozen
 class BandwidthStep:
-    """From this minute of the day (0 to 1439, local time) on so many bytes a second; None: no limit."""
+    """The limit (bytes per second; None: no limit) from this minute of the day on (0 to 1439, local time)."""
 
     minute_of_day: int
     limit_bytes_s: int | None
@@ -13,9 +13,9 @@ class BandwidthStep:
 
 @frozen
 class S3Access:
-    """How an s3:// destination is reached; empty texts leave the choice to the usual AWS places.
+    """The access to an s3:// destination; an empty text leaves the value to the usual AWS configuration.
 
-    An answer that takes longer than `timeout_s` is none.
+    A response that takes longer than `timeout_s` counts as missing.
     """
 
     endpoint_url: str

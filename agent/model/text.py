@@ -1,4 +1,4 @@
-"""Names, paths and sizes as text: how they are shown, and which path lies inside which folder."""
+"""Text helpers: names and sizes for display, and whether a path lies inside a folder."""
 
 import re
 
@@ -8,17 +8,17 @@ UNIT_STEP = 1024
 
 
 def on_one_line(text: str) -> str:
-    r"""Line breaks, terminal codes and undecodable bytes of file names are shown as `\n`, `\udcff`."""
+    r"""Escape line breaks, terminal codes and undecodable bytes as `\n`, `\udcff`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def as_unicode(text: str) -> str:
-    """Each byte that is not UTF-8 (a surrogate, PEP 383) is shown as U+FFFD."""
+    """Replace each byte that is not UTF-8 (a surrogate, PEP 383) with U+FFFD."""
     return _SURROGATES.sub("\ufffd", text)
 
 
 def is_inside(path: str, folder: str) -> bool:
-    """Whether the path is the folder or lies below it; both are absolute and free of `..` and links."""
+    """Return whether the path is the folder or lies below it; both are absolute, without `..` and links."""
     return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
 
 

@@ -12,9 +12,9 @@ from agent.model.upload import UploadFile, UploadFileState, UploadJob
 
 @frozen(weakref_slot=False)
 class FileStatus:
-    """How a file stands and how far its transfer has come, or how it ended.
+    """The status of a file, and how far its transfer has come or how it ended.
 
-    `source` is the route's. `error` and `why` are one line of text each.
+    `source` is the route's folder. `error` and `why` are one line of text each.
     """
 
     route: str
@@ -33,27 +33,23 @@ class FileStatus:
     hash: str | None = None
 
 
-@frozen(weakref_slot=False)  # noqa: PLR0904  properties: one for each field of a file
+@frozen(weakref_slot=False)
 class FileView:
-    """One file as visitors see it.
+    """One file as clients see it: the only source of a file's row, in JSON, metrics and logic alike.
 
-    There may be a million of them, most of which wait: all that wait alike share one course, and what can be
-    worked out is not kept.
+    Of a million files most wait. Files that wait for the same reason share one `current` object, and what the
+    signature tells is not stored again: both keep a row small.
     """
 
     id: str
     path: str
     packed_signature: bytes = field(converter=bytes, alias="signature")
     discovered_at: float
-    course: FileStatus
-
-    @property
-    def route(self) -> str:
-        return self.course.route
+    current: FileStatus
 
     @property
     def file_path(self) -> str:
-        return f"{self.course.source}/{self.path}"
+        return f"{self.current.source}/{self.path}"
 
     @property
     def size_bytes(self) -> int:
@@ -62,54 +58,6 @@ class FileView:
     @property
     def mtime_at(self) -> float:
         return signature_from_bytes(self.packed_signature).mtime_ns / 1e9
-
-    @property
-    def status(self) -> Status:
-        return self.course.status
-
-    @property
-    def why(self) -> str:
-        return self.course.why
-
-    @property
-    def until_at(self) -> float | None:
-        return self.course.until_at
-
-    @property
-    def copied_bytes(self) -> int:
-        return self.course.copied_bytes
-
-    @property
-    def verified_bytes(self) -> int:
-        return self.course.verified_bytes
-
-    @property
-    def attempts(self) -> int:
-        return self.course.attempts
-
-    @property
-    def error(self) -> str | None:
-        return self.course.error
-
-    @property
-    def started_at(self) -> float | None:
-        return self.course.started_at
-
-    @property
-    def completed_at(self) -> float | None:
-        return self.course.completed_at
-
-    @property
-    def destination_path(self) -> str | None:
-        return self.course.destination_path
-
-    @property
-    def verified_level(self) -> VerifyLevel | None:
-        return self.course.verified_level
-
-    @property
-    def hash(self) -> str | None:
-        return self.course.hash
 
 
 @frozen

@@ -34,14 +34,14 @@ async def _dry_run_route(route: Route, workers: WorkerPool) -> list[str]:
         await trio.lowlevel.checkpoint()
         paths.extend(entry.path for entry in getattr(reply, "entries", ()))
 
-    silence_s = route.stall_timeout_s
-    end = await workers.ask(ListSource(source), ScanEnd, silence_s=silence_s, on_reply=hear)
+    stall_timeout_s = route.stall_timeout_s
+    end = await workers.ask(ListSource(source), ScanEnd, stall_timeout_s=stall_timeout_s, on_reply=hear)
     paths = sorted((*paths, *(entry.path for entry in end.entries)))
     found = [f"{route.name}: would not see into {route.source}/{path}: {why}" for path, why in end.unreadable]
     for start in range(0, len(paths), EXAMINED_AT_ONCE):
         some = tuple(paths[start : start + EXAMINED_AT_ONCE])
         request = ExamineSource(source, some, frozenset(some))
-        examined = await workers.ask(request, ScanEnd, silence_s=silence_s)
+        examined = await workers.ask(request, ScanEnd, stall_timeout_s=stall_timeout_s)
         found += [_line(route, entry) for entry in examined.entries]
     return found
 

@@ -56,7 +56,7 @@ class DestinationVerifier:
 
     reach: AvailabilityTracker
     marker: str | None
-    silence_s: float
+    stall_timeout_s: float
     s3: S3Access | None
     workers: WorkerPool
     trouble: str = field(default="", init=False)
@@ -71,7 +71,7 @@ class DestinationVerifier:
         request = FindDestination(self.destination, self.marker, self.s3)
         began_s = trio.current_time()
         try:
-            probed = await self.workers.ask(request, Probed, silence_s=self.silence_s)
+            probed = await self.workers.ask(request, Probed, stall_timeout_s=self.stall_timeout_s)
         except (Fault, trio.TooSlowError) as error:
             self._stop(error)
             return
@@ -88,7 +88,7 @@ class DestinationVerifier:
             digest=bytes.fromhex(record.hash.removeprefix(HASH_PREFIX)),
         )
         try:
-            return await self.workers.ask(request, VerifyResult, silence_s=self.silence_s)
+            return await self.workers.ask(request, VerifyResult, stall_timeout_s=self.stall_timeout_s)
         except (Fault, trio.TooSlowError) as error:
             if isinstance(error, Fault) and error.kind is not FaultKind.DESTINATION:
                 return VerifyResult("unreadable", str(error))
@@ -99,7 +99,7 @@ class DestinationVerifier:
         if isinstance(error, Fault):
             self.trouble = f"{error.reason.value}: {error}" if error.reason else str(error)
         else:
-            self.trouble = f"{OutageReason.HUNG.value}: no answer in {self.silence_s:g} s"
+            self.trouble = f"{OutageReason.HUNG.value}: no answer in {self.stall_timeout_s:g} s"
 
 
 async def _compare(

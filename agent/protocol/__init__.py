@@ -1,5 +1,5 @@
-"""What the agent asks a worker process, and what comes back. No behaviour.
+"""The protocol between the agent and its worker processes: requests and replies, without behaviour.
 
-A request is answered by any number of streamed replies and one last one, or by a Fault.
-Paths are relative to the root beside them, with "/" between folders and surrogates for undecodable bytes.
+A worker answers a request with any number of streamed replies, then one last reply or a Fault. Paths are
+relative to the root beside them, with "/" between folders and surrogates for undecodable bytes (PEP 383).
 """

@@ -1,4 +1,4 @@
-"""What a worker process answers."""
+"""Replies of a worker process."""
 
 from typing import Literal
 
@@ -11,17 +11,22 @@ from agent.model.transfer import VerifyLevel
 
 @frozen
 class Started:
-    """The first thing a worker says: from now on its silence has a meaning."""
+    """The first frame of a worker: it is ready, and from now on missing replies count as a stall."""
 
 
 @frozen
 class ScanBatch:
+    """Some of a source's files, streamed."""
+
     entries: tuple[ScannedFile, ...]
 
 
 @frozen
 class ScanEnd:
-    """The end of a scan. `unreadable`: paths that could not be listed or examined, with the reason."""
+    """The end of a scan, with the last files.
+
+    `unreadable`: paths that could not be listed or examined, with the reason.
+    """
 
     entries: tuple[ScannedFile, ...]
     unreadable: tuple[tuple[str, str], ...]
@@ -30,9 +35,9 @@ class ScanEnd:
 
 @frozen
 class PathsChanged:
-    """Paths that something happened to; empty: look everywhere. `overflows` counts lost queues so far.
+    """Paths that changed; an empty tuple asks for a full scan. `overflows`: how often events were lost.
 
-    `complete`: events come from every folder that can be read.
+    `complete`: every readable folder is watched.
     """
 
     paths: tuple[str, ...]
@@ -42,7 +47,7 @@ class PathsChanged:
 
 @frozen
 class Probed:
-    """`device` is 0 and the sizes are None where there is no such thing, as in an object store."""
+    """The destination is usable. An object store has no device (0) and no sizes (None)."""
 
     device: int
     mount_point: str
@@ -52,39 +57,42 @@ class Probed:
 
 @frozen
 class Copying:
+    """The progress of a copy, streamed."""
+
     copied_bytes: int
     verified_bytes: int
 
 
 @frozen
 class Blocked:
-    """Nothing has moved since the last reply; on this side the worker waits for an answer."""
+    """Nothing has moved since the last reply: the worker waits for a system call on this side."""
 
     side: Side
 
 
 @frozen
 class Heartbeat:
-    """Bytes are on their way; how many is said when they have arrived."""
+    """Bytes are moving; how many follows with the next other reply."""
 
 
 @frozen
 class CopyEnd:
-    """What a copy may end with."""
+    """The base of all last replies of a copy."""
 
 
 @frozen
 class PartialAllocated(CopyEnd):
-    """Nothing was copied yet: remember this name of the partial durably, then ask again with it."""
+    """Nothing is copied yet: journal this partial, then send the request again with it."""
 
     partial: str
 
 
 @frozen
 class Checkpoint:
-    """These blocks are durable at the destination and, where the route asks for it, verified.
+    """These consecutive blocks are durable at the destination and, if the route verifies, verified.
 
-    `past_cache`: so far nothing was read back from the client's cache.
+    `digests`: the concatenated digests of the blocks. `past_cache`: no block was read back from the client's
+    cache so far.
     """
 
     first_block: int
@@ -94,7 +102,7 @@ class Checkpoint:
 
 @frozen
 class BlockPatched:
-    """This block has been written again, verified; others around it stay as they are known."""
+    """This block was written again and verified; the journaled digests of other blocks stay valid."""
 
     block: int
     digest: bytes
@@ -102,14 +110,14 @@ class BlockPatched:
 
 @frozen
 class TrustedBlocks:
-    """So many of the blocks that were said to be proven are so still, now that the partial is open."""
+    """How many of the request's trusted blocks the opened partial still contains."""
 
     blocks: int
 
 
 @frozen
 class Followed(CopyEnd):
-    """So many blocks stand at the destination."""
+    """The follower has stopped; this many blocks are verified at the destination."""
 
     blocks: int
 
@@ -149,7 +157,10 @@ VerifyVerdict = Literal["verified", "altered", "missing", "unreadable"]
 
 @frozen
 class VerifyResult:
-    """What became of a published file; `detail`: what differs or is in the way; `level`: how it was read."""
+    """The verdict on a published file.
+
+    `detail`: the difference or the error. `level`: the level of verification that was reached.
+    """
 
     verdict: VerifyVerdict
     detail: str = ""
@@ -191,19 +202,21 @@ class RemovedSources:
 
 @frozen
 class SourceExists:
+    """Whether the path exists."""
+
     exists: bool
 
 
 @frozen
 class OrphansFound:
-    """Temporary files of ours, running transfers' among them; empty: none so far, and still looking."""
+    """Temporary files of this installation, also those of running transfers; empty: the search goes on."""
 
     paths: tuple[str, ...]
 
 
 @frozen
 class FolderResolved:
-    """`path` is the folder's own, without symbolic links; `is_allowed`: it lies below one of the roots."""
+    """`path` is the folder with its symbolic links resolved; `is_allowed`: it lies below one of the roots."""
 
     path: str
     is_allowed: bool
@@ -211,7 +224,7 @@ class FolderResolved:
 
 @frozen
 class Finished:
-    pass
+    """The request is done; there is no result."""
 
 
 Reply = (

@@ -1,4 +1,4 @@
-"""What a worker process is asked to do."""
+"""Requests to a worker process."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ ConflictMode = Literal["rename", "fail"]
 
 @frozen
 class SourceFolder:
-    """A source and which of its files count."""
+    """A source folder, and the globs that choose its files."""
 
     root: str
     include: tuple[str, ...]
@@ -23,9 +23,9 @@ class SourceFolder:
 
 @frozen
 class DestinationRef:
-    """A destination: a folder on the device that the storage monitor has accepted, or an s3:// URL.
+    """A destination: a folder on the device that the storage monitor accepted, or an s3:// URL.
 
-    `s3`: how to reach the latter; None: it is a folder.
+    `s3`: the access to the bucket; None for a folder.
     """
 
     root: str
@@ -35,21 +35,21 @@ class DestinationRef:
 
 @frozen
 class PrepareSource:
-    """Make the source folder if it is missing. Ends with Finished."""
+    """Create the source folder if it is missing. Ends with Finished."""
 
     root: str
 
 
 @frozen
 class ListSource:
-    """Stat everything that counts. Streams Listed, ends with ListingEnd."""
+    """List all files of the source. Streams ScanBatch, ends with ScanEnd."""
 
     source: SourceFolder
 
 
 @frozen
 class ExamineSource:
-    """Stat these paths, and look `closely` at some: open writers, container. Ends with ListingEnd."""
+    """Stat these paths, and collect finish evidence for those in `closely`. Ends with ScanEnd."""
 
     source: SourceFolder
     paths: tuple[str, ...]
@@ -58,16 +58,16 @@ class ExamineSource:
 
 @frozen
 class WatchSource:
-    """Stream Touched for ever, where the platform can; ends with Finished when it cannot."""
+    """Watch the source. Streams PathsChanged without end; Finished when there can be no events."""
 
     root: str
 
 
 @frozen
 class ProbeDestination:
-    """Is the destination there, on its mount, writable? Answered by Probed.
+    """Check that the destination is mounted and writable. Ends with Probed.
 
-    `try_writing`: the name of a file to prove it with, which is gone afterwards; None: only look.
+    `try_writing`: the name of a file that is created and removed to prove it; None: check only.
     """
 
     root: str
@@ -78,7 +78,7 @@ class ProbeDestination:
 
 @frozen
 class FindDestination:
-    """Is the destination there, to be read? Answered by Probed."""
+    """Check that the destination exists, for reading only. Ends with Probed."""
 
     root: str
     marker: str | None
@@ -87,7 +87,7 @@ class FindDestination:
 
 @frozen
 class Bandwidth:
-    """How fast a copy may go: the route's timetable (empty: no limit), divided among `shares` copies."""
+    """The bandwidth limit of a copy: the route's timetable (empty: no limit), divided by `shares` copies."""
 
     steps: tuple[BandwidthStep, ...] = ()
     shares: int = 1
@@ -95,12 +95,11 @@ class Bandwidth:
 
 @frozen
 class CopyFile:
-    """Copy and verify into the partial. Streams Copying and Checkpoint, ends with an Arrived, or Reserved.
+    """Copy and verify into the partial. Streams Copying and Checkpoint, ends with a CopyEnd.
 
-    `digests` are those of the blocks that the journal believes in; they are read back before being trusted.
-    `source_changed`: the source has changed since they were taken, so that each of its blocks is compared
-    with them;
-    of the first `trusted_blocks` it is certain that they stand at the destination.
+    `digests`: the journaled digests of the first blocks; these blocks are read back before they are trusted.
+    `source_changed`: the source has changed since then, so each of its blocks is compared with `digests`.
+    The first `trusted_blocks` blocks were verified in this session and are not read back again.
     """
 
     source: str
@@ -119,10 +118,10 @@ class CopyFile:
 
 @frozen
 class FollowFile:
-    """Copy what a writer has left behind of a growing file, until it stops growing for a while.
+    """Copy the part of a growing file that its writer has finished, until it stops growing for a while.
 
-    `signature` only says which file it is (device, inode). Streams Proven first, then Copying, Checkpoint and
-    Patch, ends with Followed, or Reserved. The rest as in CopyFile.
+    `signature` only identifies the file (device, inode). Streams TrustedBlocks first, then Copying,
+    Checkpoint and BlockPatched. Ends with Followed or PartialAllocated. All other fields as in CopyFile.
     """
 
     source: str
@@ -173,7 +172,7 @@ class PublishFiles:
 
 @frozen
 class VerifyFile:
-    """Read a published file back and compare it with the record. Streams Copying, ends with Checked."""
+    """Read a published file back and compare it with the record. Streams Copying, ends with VerifyResult."""
 
     destination: DestinationRef
     name: str
@@ -201,7 +200,7 @@ class RemoveSources:
 
 @frozen
 class LookUpSource:
-    """Does this path still exist? Ends with Presence."""
+    """Check whether this path still exists. Ends with SourceExists."""
 
     source: str
     path: str
@@ -209,7 +208,7 @@ class LookUpSource:
 
 @frozen
 class DiscardPartial:
-    """Remove a partial of ours, if it is there. Ends with Finished."""
+    """Remove a partial if it exists. Ends with Finished."""
 
     destination: DestinationRef
     partial: str
@@ -217,9 +216,9 @@ class DiscardPartial:
 
 @frozen
 class FindOrphans:
-    """Find files whose names prove that they are `identity`'s: in the root, or `deep` in every folder below.
+    """Find temporary files of the installation `identity`: in the root, or `deep` in every folder below it.
 
-    Streams Strays, ends with Finished.
+    Streams OrphansFound, ends with Finished.
     """
 
     destination: DestinationRef
@@ -229,7 +228,7 @@ class FindOrphans:
 
 @frozen
 class ResolveFolder:
-    """Is this absolute path a folder, and below one of `roots`? Answered by FolderFound."""
+    """Check that this absolute path is a folder below one of `roots`. Ends with FolderResolved."""
 
     path: str
     roots: tuple[str, ...]

@@ -40,7 +40,11 @@ def exit_code(snapshot: Snapshot, at: float) -> int | None:
     if not snapshot.routes or not all(_is_known(route) for route in snapshot.routes):
         return None  # there is always a route; none is known before the house has been set up
     routes = {route.name: route for route in snapshot.routes}
-    if any(_may_move(file, routes[file.route], at) for file in snapshot.files if file.route in routes):
+    if any(
+        _may_move(file, routes[file.current.route], at)
+        for file in snapshot.files
+        if file.current.route in routes
+    ):
         return None
     return _exit_code(snapshot)
 
@@ -51,19 +55,19 @@ def _is_known(route: RouteView) -> bool:
 
 
 def _may_move(file: FileView, route: RouteView, at: float) -> bool:
-    if file.status in MOVING:
+    if file.current.status in MOVING:
         return True
-    if file.status is Status.PAUSED:
+    if file.current.status is Status.PAUSED:
         held_up = route.outage is not None or route.paused or route.source_error is not None
         return not held_up  # the dispatcher has not heard of the end yet
-    if file.status not in WAITING or file.size_bytes == 0:
+    if file.current.status not in WAITING or file.size_bytes == 0:
         return False
     return at < file.discovered_at + _patience_s(route) or _is_about_to_be_judged(file, at)
 
 
 def _is_about_to_be_judged(file: FileView, at: float) -> bool:
     """A close look is due and has not been answered: that can take its time where there are many files."""
-    return file.until_at is not None and file.until_at <= at < file.until_at + LATE_S
+    return file.current.until_at is not None and file.current.until_at <= at < file.current.until_at + LATE_S
 
 
 def _patience_s(route: RouteView) -> float:
@@ -73,7 +77,7 @@ def _patience_s(route: RouteView) -> float:
 
 
 def _exit_code(snapshot: Snapshot) -> int:
-    statuses = {file.status for file in snapshot.files}
+    statuses = {file.current.status for file in snapshot.files}
     if Status.FAILED in statuses:
         return EXIT_FAILED
     is_unread = any(route.source_error is not None for route in snapshot.routes)

@@ -47,4 +47,10 @@ def _log_state(house: Runtime) -> None:
             "state", route=route.name, counts=route.counts, outage=str(route.outage), paused=route.paused
         )
     for file in snapshot.files:
-        log.info("state", route=file.route, file=file.path, status=file.status.value, why=file.why)
+        log.info(
+            "state",
+            route=file.current.route,
+            file=file.path,
+            status=file.current.status.value,
+            why=file.current.why,
+        )

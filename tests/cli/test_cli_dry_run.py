@@ -105,9 +105,9 @@ def told_when(
     """What a rehearsal says when workers answer so; a listing begins with the file `early`."""
 
     async def ask(
-        _: WorkerPool, request: Request, expected: type, *, silence_s: float, on_reply: OnReply = ignore
+        _: WorkerPool, request: Request, expected: type, *, stall_timeout_s: float, on_reply: OnReply = ignore
     ) -> ScanEnd:
-        assert (expected, silence_s) == (ScanEnd, 30.0)
+        assert (expected, stall_timeout_s) == (ScanEnd, 30.0)
         await on_reply(ScanBatch((entry("early"),)))
         answer = answers.get(type(request), ScanEnd((), (), 0))
         if isinstance(answer, Exception):

@@ -206,13 +206,13 @@ def answered(
     asked: list[tuple[str, float]] = []
 
     async def ask(
-        _: WorkerPool, request: Request, expected: type, *, silence_s: float, on_reply: OnReply = ignore
+        _: WorkerPool, request: Request, expected: type, *, stall_timeout_s: float, on_reply: OnReply = ignore
     ) -> Reply:
         del expected, on_reply
         await trio.lowlevel.checkpoint()
         assert isinstance(request, VerifyFile | FindDestination)
         key = request.name if isinstance(request, VerifyFile) else request.root.rpartition("/")[2]
-        asked.append((key, silence_s))
+        asked.append((key, stall_timeout_s))
         usual = VerifyResult("verified") if isinstance(request, VerifyFile) else Probed(1, "/", 5, 5)
         answer = answers.get(key, usual)
         if isinstance(answer, Exception):

@@ -68,9 +68,11 @@ class AgentForks:
     def fork_agent(self, folder: Path) -> int:
         return self._fork({"role": "agent", "folder": str(folder), "address": self.address})
 
-    def fork_worker(self, folder: Path, claims: str) -> ForkedWorker:
+    def fork_worker(self, folder: Path, lock_path: str) -> ForkedWorker:
         (stdin_out, stdin_in), (stdout_out, stdout_in) = os.pipe(), os.pipe()
-        pid = self._fork({"role": "worker", "folder": str(folder), "claims": claims}, (stdin_out, stdout_in))
+        pid = self._fork(
+            {"role": "worker", "folder": str(folder), "lock_path": lock_path}, (stdin_out, stdout_in)
+        )
         os.close(stdin_out)
         os.close(stdout_in)
         stdin, stdout = trio.lowlevel.FdStream(stdin_in), trio.lowlevel.FdStream(stdout_out)
@@ -115,7 +117,7 @@ def _become(message: Mapping[str, str], pipes: list[int]) -> NoReturn:
         if message["role"] == "agent":
             Path(EXIT_CODE).write_text(str(_run_agent(folder, AgentForks(message["address"]))))
         else:
-            _run_worker(folder, message["claims"])
+            _run_worker(folder, message["lock_path"])
     except BaseException:  # noqa: BLE001  whatever it is, the loop of the forks is not where it may go
         traceback.print_exc()
     os._exit(1)
@@ -123,7 +125,7 @@ def _become(message: Mapping[str, str], pipes: list[int]) -> NoReturn:
 
 def _run_agent(folder: Path, forks: AgentForks) -> int:
     async def open_process(command: list[str], **_: object) -> Any:  # noqa: ANN401  the part of it that the agent uses
-        return forks.fork_worker(folder, claims=command[-1])
+        return forks.fork_worker(folder, lock_path=command[-1])
 
     faulty_worker.replace(trio.lowlevel, "open_process", open_process)
     for module in (transfer, task, follow, journal):
@@ -141,12 +143,12 @@ def _run_agent(folder: Path, forks: AgentForks) -> int:
         log_handle.close()
 
 
-def _run_worker(folder: Path, claims: str) -> None:
+def _run_worker(folder: Path, lock_path: str) -> None:
     with (folder / WORKERS).open("a") as pids:
         pids.write(f"{os.getpid()}\n")
     faulty_worker.shrink_blocks()
     faulty_worker.spoil(FileTroubles(folder / SCRIPT))
-    sys.argv[1:] = [claims]
+    sys.argv[1:] = [lock_path]
     server.main()
 
 

@@ -71,11 +71,11 @@ class ClientView:
         return self.routes[route].source_error if route in self.routes else None
 
     def all_have(self, status: Status) -> bool:
-        return all(file.status is status for file in self.files.values())
+        return all(file.current.status is status for file in self.files.values())
 
     def status(self, path: str) -> Status | None:
         file = self.find(path)
-        return file.status if file else None
+        return file.current.status if file else None
 
 
 @define

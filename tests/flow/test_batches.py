@@ -61,7 +61,7 @@ async def test_many_small_files_are_each_delivered_once(tmp_path: Path, lots: li
     assert contents(tmp_path / "nas") == MANY
     assert contents(tmp_path / "source") == {}
     assert max(lots) > MAX_UNBATCHED
-    assert all(file.started_at is not None and file.hash for file in view.files.values())
+    assert all(file.current.started_at is not None and file.current.hash for file in view.files.values())
 
 
 @pytest.mark.parametrize("operation", ["open_partial", "seal", "read_back", "together", "publish"])
@@ -81,7 +81,7 @@ async def test_an_outage_in_the_middle_of_a_batch_costs_no_attempt_and_no_file(
     outage = view.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.IO_ERROR
-    assert {file.attempts for file in after.files.values()} == {0}
+    assert {file.current.attempts for file in after.files.values()} == {0}
     assert contents(tmp_path / "nas") == MANY
     assert max(lots) > MAX_UNBATCHED
 
@@ -160,7 +160,9 @@ async def test_a_cancelled_file_of_a_batch_stays_and_the_others_are_delivered(
         faults.heal()
         await agent.until(lambda view: view.status(path) is Status.FAILED)
         await agent.until(
-            lambda view: sum(file.status is Status.COMPLETED for file in view.files.values()) == len(MANY) - 1
+            lambda view: (
+                sum(file.current.status is Status.COMPLETED for file in view.files.values()) == len(MANY) - 1
+            )
         )
     assert contents(tmp_path / "source") == {path: MANY[path]}
     assert contents(tmp_path / "nas") == {name: content for name, content in MANY.items() if name != path}

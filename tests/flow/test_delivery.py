@@ -39,8 +39,11 @@ async def test_a_tree_arrives_with_its_names_contents_and_times_and_leaves_the_s
     assert (tmp_path / "nas/clip.mxf").stat().st_mtime_ns == 1_234_567_890_123_456_789
     clip = view.find("clip.mxf")
     assert clip is not None
-    assert clip.destination_path == f"{tmp_path}/nas/clip.mxf"
-    assert clip.verified_level in ("read_back", "read_back_cached")  # tmpfs has no storage behind its cache
+    assert clip.current.destination_path == f"{tmp_path}/nas/clip.mxf"
+    assert clip.current.verified_level in (
+        "read_back",
+        "read_back_cached",
+    )  # tmpfs has no storage behind its cache
 
 
 async def test_a_delivered_file_is_in_history_and_metrics(tmp_path: Path) -> None:
@@ -51,7 +54,7 @@ async def test_a_delivered_file_is_in_history_and_metrics(tmp_path: Path) -> Non
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
         [row] = (await agent.control.history(HistoryQuery())).rows
         exposition = agent.control.render_metrics().decode()
-    assert (row.path, row.result, row.hash, row.attempts) == ("clip.mxf", "delivered", file.hash, 1)
+    assert (row.path, row.result, row.hash, row.attempts) == ("clip.mxf", "delivered", file.current.hash, 1)
     assert 'transfer_agent_files_total{result="delivered",route="mxf"} 1.0' in exposition
     assert 'transfer_agent_bytes_total{route="mxf"} 7.0' in exposition
 
@@ -60,7 +63,7 @@ async def test_another_file_of_that_name_is_left_alone_and_ours_gets_the_next_na
     write_files(tmp_path / "nas", {"clip.mxf": b"other"})
     async with running_with_clip(tmp_path, b"ours!") as agent:
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
-    assert file.destination_path == f"{tmp_path}/nas/clip_1.mxf"
+    assert file.current.destination_path == f"{tmp_path}/nas/clip_1.mxf"
     assert contents(tmp_path / "nas") == {"clip.mxf": b"other", "clip_1.mxf": b"ours!"}
     assert contents(tmp_path / "source") == {}
 
@@ -69,7 +72,7 @@ async def test_the_same_content_under_that_name_counts_as_delivered(tmp_path: Pa
     write_files(tmp_path / "nas", {"clip.mxf": b"same"})
     async with running_with_clip(tmp_path, b"same") as agent:
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
-    assert file.destination_path == f"{tmp_path}/nas/clip.mxf"
+    assert file.current.destination_path == f"{tmp_path}/nas/clip.mxf"
     assert contents(tmp_path / "nas") == {"clip.mxf": b"same"}
     assert contents(tmp_path / "source") == {}
 
@@ -78,8 +81,8 @@ async def test_where_conflicts_fail_a_taken_name_needs_no_second_attempt(tmp_pat
     write_files(tmp_path / "nas", {"clip.mxf": b"other"})
     async with running_with_clip(tmp_path, b"ours!", conflict="fail") as agent:
         file = await agent.until_file("clip.mxf", Status.FAILED)
-    assert file.attempts == 1
-    assert "exists at the destination with other content" in str(file.error)
+    assert file.current.attempts == 1
+    assert "exists at the destination with other content" in str(file.current.error)
     assert contents(tmp_path / "nas") == {"clip.mxf": b"other"}
     assert contents(tmp_path / "source") == {"clip.mxf": b"ours!"}
 
@@ -91,7 +94,7 @@ async def test_a_kept_source_is_delivered_once_and_after_a_restart_not_again(tmp
     async with running(tmp_path) as agent:
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
         rows = (await agent.control.history(HistoryQuery())).rows
-    assert file.why == "delivered before and kept"
+    assert file.current.why == "delivered before and kept"
     assert [row.result for row in rows] == ["kept"]
     assert contents(tmp_path / "source") == {"clip.mxf": b"content"}
     assert contents(tmp_path / "nas") == {}

@@ -91,7 +91,7 @@ async def test_an_outage_interrupts_without_an_attempt_and_the_file_arrives_when
     async with running(tmp_path) as agent:
         for number, name in names.items():
             file = await delivered_after_an_outage(agent, faults, name, operation, number)
-            assert (file.attempts, file.error) == (0, None)
+            assert (file.current.attempts, file.current.error) == (0, None)
     assert contents(tmp_path / "nas") == dict.fromkeys(names.values(), CONTENT)
     assert contents(tmp_path / "source") == {}
 
@@ -106,7 +106,7 @@ async def test_an_outage_during_the_comparison_with_an_existing_file_costs_no_at
     async with running(tmp_path) as agent:
         for number, name in names.items():
             file = await delivered_after_an_outage(agent, faults, name, operation, number)
-            assert (file.attempts, file.error) == (0, None)
+            assert (file.current.attempts, file.current.error) == (0, None)
     assert contents(tmp_path / "nas") == dict.fromkeys(names.values(), CONTENT)
     assert contents(tmp_path / "source") == {}
 
@@ -118,7 +118,7 @@ async def test_an_operation_that_was_done_although_an_error_came_back_is_not_don
     faults.add(operation, number=errno.EIO, late=True, times=1)
     async with running_with_clip(tmp_path, CONTENT, max_attempts=1) as agent:
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
-    assert (file.attempts, faults.struck()) == (0, 1)
+    assert (file.current.attempts, faults.struck()) == (0, 1)
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
 
@@ -135,7 +135,7 @@ async def test_a_destination_that_hangs_is_an_outage_and_the_file_arrives_when_i
         )
         faults.heal()
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
 
@@ -186,8 +186,8 @@ async def test_a_source_that_cannot_be_read_costs_its_attempts_and_the_others_go
         faults.add(operation, number=number)
         write_files(tmp_path / "source", {"clip.mxf": CONTENT})
         file = await agent.until_file("clip.mxf", Status.FAILED)
-        assert file.attempts == 3
-        assert str(file.error).startswith("source: ")
+        assert file.current.attempts == 3
+        assert str(file.current.error).startswith("source: ")
         await eventually(lambda: contents(tmp_path / "nas") == {})
         faults.heal()
         write_files(tmp_path / "source", {"other.mxf": b"other"})
@@ -228,7 +228,7 @@ async def test_a_source_that_fails_once_resumes_at_the_last_verified_block(
     faults.add("source_read", number=errno.EIO, first=18, times=1)
     async with running_with_clip(tmp_path, CONTENT, max_attempts=2) as agent:
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
-    assert file.attempts == 1
+    assert file.current.attempts == 1
     assert len(CONTENT) <= faults.written_bytes() < len(CONTENT) + 9 * SMALL_BLOCK_BYTES
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
@@ -248,7 +248,7 @@ async def test_a_delivered_file_whose_source_cannot_be_removed_fails_and_can_be_
     faults.add("settle", number=errno.EROFS)
     async with running_with_clip(tmp_path, CONTENT, max_attempts=2) as agent:
         file = await agent.until_file("clip.mxf", Status.FAILED)
-        assert file.attempts == 2
+        assert file.current.attempts == 2
         assert contents(tmp_path / "source") == contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
         faults.heal()
         await agent.control.retry(file.id)
@@ -269,7 +269,7 @@ async def test_a_source_that_could_not_be_removed_still_fails_after_a_restart_un
     faults.heal()
     async with running(tmp_path) as agent:
         file = await agent.until_file("clip.mxf", Status.FAILED)
-        assert "Read-only file system" in str(file.error)
+        assert "Read-only file system" in str(file.current.error)
         await agent.control.retry_all()
         await agent.until_file("clip.mxf", Status.COMPLETED)
         await eventually(lambda: contents(tmp_path / "source") == {})
@@ -287,7 +287,7 @@ async def test_a_bit_that_flipped_once_is_repaired(
     async with running_with_clip(tmp_path, CONTENT, max_attempts=1) as agent:
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
         exposition = agent.control.render_metrics().decode()
-    assert (file.attempts, faults.struck()) == (0, 1)
+    assert (file.current.attempts, faults.struck()) == (0, 1)
     assert 'transfer_agent_verify_failures_total{route="mxf"} 1.0' in exposition
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
@@ -300,7 +300,7 @@ async def test_a_bit_that_flips_always_fails_the_file_names_the_block_and_leaves
     async with running_with_clip(tmp_path, CONTENT, max_attempts=2) as agent:
         file = await agent.until_file("clip.mxf", Status.FAILED)
         await eventually(lambda: contents(tmp_path / "nas") == {})
-    assert file.attempts == 2
-    assert "(bytes " in str(file.error)
-    assert str(file.error).endswith("reads back altered, twice")
+    assert file.current.attempts == 2
+    assert "(bytes " in str(file.current.error)
+    assert str(file.current.error).endswith("reads back altered, twice")
     assert contents(tmp_path / "source") == {"clip.mxf": CONTENT}

@@ -138,7 +138,7 @@ async def test_an_outage_in_the_middle_of_a_recording_is_survived(tmp_path: Path
         await recorder.write_until(is_followed(tmp_path, followed))
         recorder.close()
         file = await agent.until_file("live.ts", Status.COMPLETED)
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert contents(tmp_path / "nas") == {"live.ts": bytes(recorder.content)}
 
 

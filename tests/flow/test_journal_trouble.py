@@ -67,7 +67,7 @@ async def test_a_copy_whose_journal_is_damaged_starts_over_and_is_delivered(
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
         view = await agent.until(lambda view: bool(damaged_events(view)))
         snapshot = await agent.control.snapshot()
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert contents(tmp_path / "nas")["clip.mxf"] == LONG
     assert contents(tmp_path / "source") == {}
     assert (tmp_path / "state" / "journal.db.damaged-1").exists()
@@ -163,7 +163,7 @@ async def test_no_source_is_removed_before_its_delivery_is_in_the_journal(
         trouble = (await agent.control.snapshot()).journal_error
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
     assert trouble == "the journal cannot be used: database or disk is full"
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert stood == [True] * 3 if step != "finish" else [False]  # its delivery is written down already
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
     assert contents(tmp_path / "source") == {}

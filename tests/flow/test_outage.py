@@ -40,8 +40,8 @@ async def test_files_wait_for_a_missing_destination_which_is_not_created(
     assert outage is not None
     assert outage.reason is OutageReason.UNMOUNTED
     assert "does not exist: mount the share, or make the folder" in outage.detail
-    assert waiting.why.startswith("outage: unmounted: ")
-    assert file.attempts == 0
+    assert waiting.current.why.startswith("outage: unmounted: ")
+    assert file.current.attempts == 0
     assert [view.outage for view in after.routes] == [None]
     assert contents(tmp_path / "nas") == {"clip.mxf": b"content"}
 
@@ -57,7 +57,7 @@ async def test_a_copy_that_an_outage_interrupts_goes_on_without_an_attempt_count
         copy_hold.release()
         (tmp_path / "away").rename(tmp_path / "nas")
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
 
 

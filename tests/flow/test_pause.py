@@ -30,7 +30,7 @@ async def test_files_of_a_paused_route_wait_until_it_is_resumed(tmp_path: Path) 
         await agent.control.pause("mxf")
         write_files(tmp_path / "source", {"clip.mxf": b"content"})
         file = await agent.until_file("clip.mxf", Status.PAUSED)
-        assert file.why == PAUSED
+        assert file.current.why == PAUSED
         assert contents(tmp_path / "nas") == {}
         await agent.control.resume("mxf")
         view = await agent.until(lambda view: view.status("clip.mxf") is Status.COMPLETED)
@@ -60,11 +60,11 @@ async def test_a_pause_stops_what_runs_and_it_goes_on_where_it_was(
         await copy_hold.until_checkpoint()
         await agent.control.pause("mxf")
         file = await agent.until_file("clip.mxf", Status.PAUSED)
-        assert (file.why, file.attempts) == (PAUSED, 0)
+        assert (file.current.why, file.current.attempts) == (PAUSED, 0)
         copy_hold.release()
         await agent.control.resume("mxf")
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
 
 
@@ -74,9 +74,9 @@ async def test_a_cancelled_copy_fails_leaves_no_partial_and_can_be_retried(
     async with running_with_clip(tmp_path, LONG) as agent:
         await copy_hold.until_checkpoint()
         file_id = await agent.file_id("clip.mxf")
-        await agent.control.cancel(file_id)
+        assert await agent.control.cancel(file_id) == "the copy of clip.mxf is being stopped"
         file = await agent.until_file("clip.mxf", Status.FAILED)
-        assert file.error == CANCELLED
+        assert file.current.error == CANCELLED
         with pytest.raises(Conflict, match="nothing to cancel"):
             await agent.control.cancel(file_id)
         await eventually(lambda: contents(tmp_path / "nas") == {})
@@ -84,6 +84,8 @@ async def test_a_cancelled_copy_fails_leaves_no_partial_and_can_be_retried(
         copy_hold.release()
         await agent.control.retry(file_id)
         await agent.until_file("clip.mxf", Status.COMPLETED)
+        with pytest.raises(Conflict, match="is Completed: there is nothing to cancel"):
+            await agent.control.cancel(file_id)
         rows = (await agent.control.history(HistoryQuery())).rows
     assert [(row.result, row.error) for row in rows] == [("delivered", None), ("failed", CANCELLED)]
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
@@ -96,7 +98,7 @@ async def test_a_failed_file_stays_failed_after_a_restart_until_someone_retries_
     (tmp_path / "nas/clip.mxf").unlink()
     async with running(tmp_path) as agent:
         file = await agent.until_file("clip.mxf", Status.FAILED)
-        assert "other content" in str(file.error)
+        assert "other content" in str(file.current.error)
         await agent.control.retry_all()
         await agent.until_file("clip.mxf", Status.COMPLETED)
     assert contents(tmp_path / "nas") == {"clip.mxf": b"ours!"}

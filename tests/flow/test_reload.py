@@ -95,5 +95,5 @@ async def test_a_running_copy_goes_on_from_its_checkpoint_under_the_new_configur
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
     [copied] = log_lines(caplog, "copied")
     assert (copied["resumed_bytes"], copied["read_bytes"]) == (WINDOW_BYTES, 1)
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}

@@ -219,7 +219,7 @@ async def test_a_folder_that_may_not_be_read_any_more_ends_its_job(
 ) -> None:
     async with uploading(tmp_path, {"day/long.mxf": LONG}, "day") as (uploads, job):
         await copy_hold.until_checkpoint()
-        config = tmp_path / "uploads.agent.toml"
+        config = tmp_path / "agent.toml"
         config.write_text(config.read_text().replace(f"{tmp_path}/media", f"{tmp_path}/elsewhere"))
         await uploads.agent.control.reload()
         ended = await uploads.until_state(job, UploadState.FAILED)
@@ -289,11 +289,15 @@ async def test_all_jobs_to_one_bucket_share_its_workers(tmp_path: Path, copy_hol
         added = [await uploads.add("a"), await uploads.add("b")]
         ready = ("Copying", "Verifying", "InQueue")
         view = await agent.until(
-            lambda view: len(view.files) == 4 and all(f.status.value in ready for f in view.files.values())
+            lambda view: (
+                len(view.files) == 4 and all(f.current.status.value in ready for f in view.files.values())
+            )
         )
         await copy_hold.until_checkpoint()
         with trio.move_on_after(0.3):
-            await agent.until(lambda view: sum(f.status is Status.COPYING for f in view.files.values()) > 2)
+            await agent.until(
+                lambda view: sum(f.current.status is Status.COPYING for f in view.files.values()) > 2
+            )
             raise AssertionError(view)
         copy_hold.release()
         for job in added:

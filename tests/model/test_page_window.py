@@ -34,10 +34,10 @@ def files(status: Status, count: int, *, begun: bool = False) -> list[FileView]:
 
 def group_of(file: FileView) -> str:
     """As the page groups them."""
-    if file.status in ENDED:
-        return file.status.value
-    has_begun = file.status is Status.PAUSED and file.started_at is not None
-    return "active" if has_begun or file.status not in WAITING_STATUSES else "waiting"
+    if file.current.status in ENDED:
+        return file.current.status.value
+    has_begun = file.current.status is Status.PAUSED and file.current.started_at is not None
+    return "active" if has_begun or file.current.status not in WAITING_STATUSES else "waiting"
 
 
 FILES = st.lists(
@@ -68,7 +68,7 @@ def test_it_is_full_or_shows_all_and_each_group_has_a_fair_part(known: list[File
 @given(FILES, st.integers(1, 50))
 def test_of_those_waiting_the_first_in_the_pages_order_are_shown(known: list[FileView], limit: int) -> None:
     def place(file: FileView) -> tuple[int, float, str]:
-        return WAITING_STATUSES.index(file.status), file.discovered_at, file.id
+        return WAITING_STATUSES.index(file.current.status), file.discovered_at, file.id
 
     waiting = sorted((file for file in known if group_of(file) == "waiting"), key=place)
     shown = [file for file in select(known, limit) if group_of(file) == "waiting"]
@@ -86,14 +86,14 @@ def test_what_is_under_way_failed_and_completed_is_not_crowded_out_by_100_000_wa
     ]
     shown = select([*files(Status.IN_QUEUE, 400), *few, *files(Status.DISCOVERED, 400)], 100)
     assert {file.id for file in few} <= {file.id for file in shown}
-    assert sum(file.status is Status.IN_QUEUE for file in shown) == 100 - len(few)
+    assert sum(file.current.status is Status.IN_QUEUE for file in shown) == 100 - len(few)
 
 
 def test_of_many_that_have_ended_the_latest_are_shown() -> None:
     known = [*files(Status.FAILED, 50), *files(Status.COMPLETED, 50), *files(Status.IN_QUEUE, 50)]
-    ended = [file for file in select(known, 30) if file.status in ENDED]
-    assert Counter(file.status for file in ended) == {Status.FAILED: 10, Status.COMPLETED: 10}
-    assert {file.completed_at for file in ended} == {float(at) for at in range(40, 50)}
+    ended = [file for file in select(known, 30) if file.current.status in ENDED]
+    assert Counter(file.current.status for file in ended) == {Status.FAILED: 10, Status.COMPLETED: 10}
+    assert {file.current.completed_at for file in ended} == {float(at) for at in range(40, 50)}
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ async def test_a_passing_fault_of_the_service_costs_no_attempt(
     trouble = line_to.proxy.add(operation, effect, error=error)
     view = await delivered(tmp_path, line_to, {"clip.mxf": LARGE})
     assert trouble.struck == 1
-    assert [file.attempts for file in view.files.values()] == [0]
+    assert [file.current.attempts for file in view.files.values()] == [0]
 
 
 @pytest.mark.parametrize("effect", ["cut", "lose", "spoil"])
@@ -94,7 +94,7 @@ async def test_a_service_that_throttles_for_long_is_an_outage_that_ends_by_itsel
     outage = view.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.UNREACHABLE
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert line.bucket.objects() == {"clip.mxf": LARGE}
     assert line.bucket.uploads() == []
 
@@ -111,7 +111,7 @@ async def test_a_service_that_hangs_is_an_outage_and_blocks_nobody(tmp_path: Pat
     outage = view.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.HUNG
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert moto_line.bucket.objects() == {"clip.mxf": LARGE}
     assert moto_line.bucket.uploads() == []
 
@@ -121,7 +121,7 @@ async def test_a_service_may_take_its_time_to_complete_an_upload(
 ) -> None:
     moto_line.proxy.add("complete_multipart_upload", "call", action=lambda: time.sleep(8))
     view = await delivered(tmp_path, moto_line, {"clip.mxf": LARGE}, stall_timeout="5s")
-    assert [file.attempts for file in view.files.values()] == [0]
+    assert [file.current.attempts for file in view.files.values()] == [0]
     assert moto_line.proxy.count("create_multipart_upload") == 1
     assert moto_line.proxy.count("complete_multipart_upload") == 1
     assert log_lines(caplog, "interrupted") == []

@@ -98,7 +98,7 @@ async def test_a_missing_bucket_is_an_outage_until_it_is_created(tmp_path: Path,
     outage = view.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.UNMOUNTED
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert bucket.objects() == {"clip.mxf": LARGE}
 
 

@@ -53,7 +53,7 @@ async def test_a_connection_that_breaks_is_made_anew_without_an_outage(
     async with running(tmp_path) as agent:
         file = await agent.until_file("clip.mxf", Status.COMPLETED)
     assert trouble.struck == 1
-    assert file.attempts == 0
+    assert file.current.attempts == 0
     assert log_lines(caplog, "outage") == []
     assert tls_line.bucket.objects() == {"clip.mxf": CONTENT}
 

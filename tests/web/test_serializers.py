@@ -101,7 +101,7 @@ def test_the_live_feed_adds_the_relative_path_and_what_the_file_waits_for() -> N
     assert serializers.live_file(held) == {
         **serializers.file_entry(held),
         "path": "day1/a.mxf",
-        "bytes_copied": held.copied_bytes,
+        "bytes_copied": held.current.copied_bytes,
         "why": "its container is open",
         "until": "2026-01-01T00:00:00.000Z",
     }

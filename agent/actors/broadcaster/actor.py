@@ -1,7 +1,11 @@
-"""The broadcaster: takes in every fact, and tells every visitor what changed; it waits for none of them."""
+"""The broadcaster: applies every event to the status model and sends what changed to every subscriber.
+
+It waits for none of them.
+"""
 
 import math
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 import trio
@@ -10,37 +14,56 @@ from attrs import define, field
 from agent.actors.broadcaster.metrics import Metrics
 from agent.actors.broadcaster.status_model import StatusModel
 from agent.messages.broadcaster import CounterIncremented, GenerationStarted, RouteRemoved, StatusEvent
-from agent.messages.channels import BroadcasterInbox, GetSnapshot, Subscribe, SubscribeEvents
+from agent.messages.channels import (
+    BroadcasterInbox,
+    GetSnapshot,
+    Subscribe,
+    SubscribeEvents,
+    UnsubscribeEvents,
+)
+from agent.messages.dispatcher import DestinationState
 from agent.messages.upload_manager import UploadEvent, UploadManagerInbox
 from agent.model.views import Feed, Snapshot
 
 UPDATE_EVERY_S = 0.25
-MAX_UPDATE_S = 0.33  # so that hardly any news are half a second old when they arrive
-PER_SUBSCRIBER_S = 0.0024  # a message takes some 60 us of the processor: all of them a fortieth of it
+MAX_UPDATE_S = 0.33  # so that hardly any update is half a second old when it arrives
+PER_SUBSCRIBER_S = 0.0024  # sending one takes some 60 us of the processor: all of them a fortieth of it
 
 
 @define(eq=False)
 class EventTap:
-    """Through it the keeper of upload jobs overhears what may be about one; it outlives a broadcaster."""
+    """Passes events on to the upload manager while it is subscribed; it outlives a restarted broadcaster."""
 
     _channel: trio.MemorySendChannel[UploadManagerInbox] | None = None
 
-    def connect(self, channel: trio.MemorySendChannel[UploadManagerInbox]) -> None:
-        if self._channel is not None:
-            self._channel.close()  # that of the generation before
+    def connect(
+        self, channel: trio.MemorySendChannel[UploadManagerInbox], now: Iterable[DestinationState]
+    ) -> None:
+        """Pass on the states of `now`, and every event from then on."""
+        self.disconnect()
         self._channel = channel
+        for state in now:
+            self.publish(state)
 
-    def publish(self, fact: StatusEvent) -> None:
-        if self._channel is not None and isinstance(fact, UploadEvent):
-            with suppress(trio.BrokenResourceError):  # its generation has ended
-                self._channel.send_nowait(fact)
+    def disconnect(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def publish(self, event: StatusEvent) -> None:
+        if self._channel is not None and isinstance(event, UploadEvent):
+            try:
+                self._channel.send_nowait(event)
+            except trio.BrokenResourceError:  # the manager's generation has ended
+                self.disconnect()
 
 
 @define(eq=False)
 class Subscribers:
-    """The live feeds; one that is full is closed, and its visitor comes back for a fresh snapshot.
+    """The live feeds; one that is full is closed, and its subscriber reconnects for a fresh snapshot.
 
-    `snapshot` is for all who come before the next update, which follows on it whatever has happened since.
+    `snapshot` serves all who subscribe before the next update, which follows on it whatever has happened
+    since.
     """
 
     metrics: Metrics
@@ -48,9 +71,9 @@ class Subscribers:
     snapshot: Snapshot | None = field(default=None, init=False)
     feeds: list[trio.MemorySendChannel[Feed]] = field(factory=list, init=False)
 
-    def publish(self, news: Feed) -> None:
+    def publish(self, message: Feed) -> None:
         for feed in tuple(self.feeds):
-            self._publish_one(feed, news)
+            self._publish_one(feed, message)
 
     def add(self, feed: trio.MemorySendChannel[Feed], view: StatusModel) -> None:
         self.snapshot = self.snapshot or view.snapshot(time.time())
@@ -58,9 +81,9 @@ class Subscribers:
         self.metrics.clients(len(self.feeds))
         self._publish_one(feed, self.snapshot)
 
-    def _publish_one(self, feed: trio.MemorySendChannel[Feed], news: Feed) -> None:
+    def _publish_one(self, feed: trio.MemorySendChannel[Feed], message: Feed) -> None:
         try:
-            feed.send_nowait(news)
+            feed.send_nowait(message)
         except (trio.WouldBlock, trio.BrokenResourceError):
             self.remove(feed)
 
@@ -75,7 +98,7 @@ class Subscribers:
 
     @property
     def pause_s(self) -> float:
-        """From one update to the next: the more visitors, the fewer."""
+        """From one update to the next: the more subscribers, the longer."""
         return min(MAX_UPDATE_S, max(UPDATE_EVERY_S, len(self.feeds) * PER_SUBSCRIBER_S))
 
 
@@ -83,55 +106,57 @@ async def run(
     inbox: trio.MemoryReceiveChannel[BroadcasterInbox],
     view: StatusModel,
     metrics: Metrics,
-    ear: EventTap | None = None,
+    tap: EventTap | None = None,
 ) -> None:
-    """Until every sender is gone; then the last news go out and the feeds are closed."""
-    audience = Subscribers(metrics, ear or EventTap())
+    """Until every sender is closed; then the last update goes out and the feeds are closed."""
+    subscribers = Subscribers(metrics, tap or EventTap())
     flush_s = math.inf
     async with inbox:
         try:
             while True:
                 with trio.move_on_at(flush_s):
-                    _take_in(await inbox.receive(), view, audience)
-                    flush_s = min(flush_s, trio.current_time() + audience.pause_s)
+                    _take_in(await inbox.receive(), view, subscribers)
+                    flush_s = min(flush_s, trio.current_time() + subscribers.pause_s)
                 if trio.current_time() >= flush_s:
-                    flush_s = _flush(view, audience)
+                    flush_s = _flush(view, subscribers)
         except trio.EndOfChannel:
-            _flush(view, audience)
+            _flush(view, subscribers)
         finally:
-            audience.close()
+            subscribers.close()
 
 
-def _take_in(fact: BroadcasterInbox, view: StatusModel, audience: Subscribers) -> None:
-    match fact:
+def _take_in(message: BroadcasterInbox, view: StatusModel, subscribers: Subscribers) -> None:
+    match message:
         case Subscribe(feed):
-            audience.add(feed, view)
+            subscribers.add(feed, view)
         case GetSnapshot(answer):
-            with suppress(trio.WouldBlock, trio.BrokenResourceError):  # who asked has gone
+            with suppress(trio.WouldBlock, trio.BrokenResourceError):  # the client has given up
                 answer.send_nowait(view.snapshot(time.time()))
-        case SubscribeEvents(channel):
-            audience.tap.connect(channel)
+        case SubscribeEvents(events):
+            subscribers.tap.connect(events, view.destination_states())
+        case UnsubscribeEvents():
+            subscribers.tap.disconnect()
         case GenerationStarted() | RouteRemoved():
-            _flush(view, audience)
-            _apply(fact, view, audience)
-            view.flush(time.time())  # routes may be gone, which an update cannot say: a snapshot does
-            audience.publish(view.snapshot(time.time()))
+            _flush(view, subscribers)
+            _apply(message, view, subscribers)
+            view.flush(time.time())  # an update cannot remove routes: a snapshot does
+            subscribers.publish(view.snapshot(time.time()))
         case CounterIncremented():
-            audience.metrics.count(fact)
+            subscribers.metrics.count(message)
         case _:
-            _apply(fact, view, audience)
+            _apply(message, view, subscribers)
 
 
-def _apply(fact: StatusEvent, view: StatusModel, audience: Subscribers) -> None:
-    audience.tap.publish(fact)
-    audience.metrics.count(fact)
-    view.apply(fact)
+def _apply(event: StatusEvent, view: StatusModel, subscribers: Subscribers) -> None:
+    subscribers.tap.publish(event)
+    subscribers.metrics.count(event)
+    view.apply(event)
 
 
-def _flush(view: StatusModel, audience: Subscribers) -> float:
-    """Tell the news; when to look again: rates fall even when nothing happens."""
+def _flush(view: StatusModel, subscribers: Subscribers) -> float:
+    """Send what changed; when to flush again, since rates fall even when nothing happens."""
     update = view.flush(time.time())
-    audience.snapshot = None
+    subscribers.snapshot = None
     if update is not None:
-        audience.publish(update)
-    return trio.current_time() + audience.pause_s if update is not None else math.inf
+        subscribers.publish(update)
+    return trio.current_time() + subscribers.pause_s if update is not None else math.inf

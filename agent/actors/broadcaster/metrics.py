@@ -94,13 +94,15 @@ class Metrics:
 
     def _ended(self, fact: StatusChanged, result: str) -> None:
         file = self._view.files.get(fact.file_id)
-        if file is None or file.status in (Status.READY, fact.status):
+        if file is None or file.current.status in (Status.READY, fact.status):
             return  # it ended in an earlier run; the journal has only reminded us
-        label = self._label(file.route)
+        label = self._label(file.current.route)
         self._files.labels(label, result).inc()
         if fact.delivery is not None:
             self._bytes.labels(label).inc(fact.delivery.size_bytes)
-            started_at = fact.delivery.started_at if file.started_at is None else file.started_at
+            started_at = (
+                fact.delivery.started_at if file.current.started_at is None else file.current.started_at
+            )
             if started_at is not None:
                 self._duration.labels(label).observe(max(0.0, fact.at - started_at))
 
@@ -143,8 +145,8 @@ class _Gauges(Collector):
     def _oldest(self) -> Iterator[Sample]:
         first_at = dict.fromkeys(self._view.routes, self.at)
         for file in self._view.files.values():
-            if file.status in PENDING:
-                first_at[file.route] = min(first_at[file.route], file.discovered_at)
+            if file.current.status in PENDING:
+                first_at[file.current.route] = min(first_at[file.current.route], file.discovered_at)
         boards = self._view.routes
         return ((boards[route].route.metrics_label, None, self.at - at) for route, at in first_at.items())
 

@@ -79,13 +79,13 @@ class RouteStatus:
     last_arrival_at: float | None = None
 
     def add(self, file: FileView) -> None:
-        self.counts[file.status] += 1
-        if file.status in PENDING:
+        self.counts[file.current.status] += 1
+        if file.current.status in PENDING:
             self.queue_bytes += file.size_bytes
 
     def remove(self, file: FileView) -> None:
-        self.counts[file.status] -= 1
-        if file.status in PENDING:
+        self.counts[file.current.status] -= 1
+        if file.current.status in PENDING:
             self.queue_bytes -= file.size_bytes
 
     def source_changed(self, source: SourceState) -> None:

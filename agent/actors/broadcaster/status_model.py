@@ -100,6 +100,11 @@ class StatusModel:
             case _ as never:
                 assert_never(never)
 
+    def destination_states(self) -> tuple[DestinationState, ...]:
+        """The present state of every destination that was probed."""
+        boards = self.routes.values()
+        return tuple({board.storage.destination: board.storage for board in boards if board.storage}.values())
+
     def snapshot(self, at: float) -> Snapshot:
         """All that is known as of the last flush and the facts since; the next update follows on it.
 
@@ -140,8 +145,8 @@ class StatusModel:
         self.files.clear()
         self.routes = {route.name: RouteStatus(route) for route in fact.routes}
         for file in self._recent.values():
-            if file.route in self.routes:
-                self.routes[file.route].add(file)
+            if file.current.route in self.routes:
+                self.routes[file.current.route].add(file)
         self._stale_routes = set(self.routes)
 
     def _add_route(self, route: Route) -> None:
@@ -155,8 +160,8 @@ class StatusModel:
 
     def _remove_route(self, route: str) -> None:
         """Those of its files that have ended stay among the recent ones."""
-        self._removed.update(file.id for file in self.files.values() if file.route == route)
-        self.files = {file.id: file for file in self.files.values() if file.route != route}
+        self._removed.update(file.id for file in self.files.values() if file.current.route == route)
+        self.files = {file.id: file for file in self.files.values() if file.current.route != route}
         del self.routes[route]
         self._stale_routes.discard(route)
 
@@ -170,7 +175,7 @@ class StatusModel:
             return  # forgotten in the meantime
         if before is None and fact.status is not Status.COMPLETED:
             self._rename_previous(fact.file_id)
-        board = self.routes[before.route if before else fact.file.route]  # type: ignore[union-attr]
+        board = self.routes[before.current.route if before else fact.file.route]  # type: ignore[union-attr]
         if before is not None:
             board.remove(before)
         else:
@@ -178,7 +183,7 @@ class StatusModel:
         after = _moved(before or _first_seen(fact.file, board), fact)  # type: ignore[arg-type]
         board.add(after)
         self._mark_changed(after.id, board)
-        if after.status is Status.COMPLETED:
+        if after.current.status is Status.COMPLETED:
             self.files.pop(after.id, None)
             self._complete(after)
         else:
@@ -207,29 +212,29 @@ class StatusModel:
         surplus = len(self._recent) - RECENT_FILES
         if surplus <= 0:
             return
-        for old in nsmallest(surplus, self._recent.values(), key=lambda file: file.completed_at or 0):
+        for old in nsmallest(surplus, self._recent.values(), key=lambda file: file.current.completed_at or 0):
             del self._recent[old.id]
             self._removed.add(old.id)
-            if old.route in self.routes:
-                self.routes[old.route].remove(old)
-                self._stale_routes.add(old.route)
+            if old.current.route in self.routes:
+                self.routes[old.current.route].remove(old)
+                self._stale_routes.add(old.current.route)
 
     def _forget(self, file_id: str) -> None:
         file = self.files.pop(file_id, None)
         if file is not None:
-            self.routes[file.route].remove(file)
+            self.routes[file.current.route].remove(file)
             self._removed.add(file_id)
-            self._stale_routes.add(file.route)
+            self._stale_routes.add(file.current.route)
 
     def _progress(self, fact: TransferProgress) -> None:
         file = self.files.get(fact.file_id)
         if file is None:
             return
-        board = self.routes[file.route]
-        board.rate.add(max(0, fact.copied_bytes - file.copied_bytes), fact.at)
+        board = self.routes[file.current.route]
+        board.rate.add(max(0, fact.copied_bytes - file.current.copied_bytes), fact.at)
         copied, verified = fact.copied_bytes, fact.verified_bytes
-        course = evolve(file.course, copied_bytes=copied, verified_bytes=verified)
-        self.files[file.id] = evolve(file, course=course)
+        course = evolve(file.current, copied_bytes=copied, verified_bytes=verified)
+        self.files[file.id] = evolve(file, current=course)
         self._mark_changed(file.id, board)
 
 
@@ -261,10 +266,10 @@ def _in_state(view: FileView, state: bytes) -> FileStatus:
     """What still holds of its course now that the file is in this state."""
     before, after = signature_from_bytes(view.packed_signature), signature_from_bytes(state)
     if view.packed_signature == state or before.numbers[SHOWN] == after.numbers[SHOWN]:
-        return view.course
-    if view.status is Status.GROWING and after.size_bytes >= view.copied_bytes:
-        return view.course  # what was copied stays so
-    return FileStatus(view.route, view.course.source, view.status, view.why)
+        return view.current
+    if view.current.status is Status.GROWING and after.size_bytes >= view.current.copied_bytes:
+        return view.current  # what was copied stays so
+    return FileStatus(view.current.route, view.current.source, view.current.status, view.current.why)
 
 
 def _file_status(before: FileStatus, fact: StatusChanged) -> FileStatus:

@@ -1,7 +1,7 @@
 """The copier pool of one destination: a task, a cancel scope and a worker process for each running copy."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar, assert_never
@@ -13,13 +13,13 @@ from agent.actors.copier_pool.abort import AbortTask
 from agent.actors.copier_pool.batch import BatchTask
 from agent.actors.copier_pool.follow import FollowTask
 from agent.actors.copier_pool.recovery import Recovery
-from agent.actors.copier_pool.task import Outcome, TransferTask, WorkerClient, outcome_of
+from agent.actors.copier_pool.task import Notification, Outcome, TransferTask, WorkerClient, outcome_of
 from agent.actors.copier_pool.transfer import DeliverTask
 from agent.config.sections import DestinationPlan, Route
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
-from agent.messages.broadcaster import CounterIncremented, Recovered, StatusChanged, TransferProgress
+from agent.messages.broadcaster import Recovered, TransferProgress
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.copier_pool import (
     AbortTransfer,
@@ -56,6 +56,7 @@ class CopierPool:
     workers: WorkerPool
     dispatcher: trio.MemorySendChannel[DispatcherInbox]
     broadcaster: trio.MemorySendChannel[BroadcasterInbox]
+    nursery: trio.Nursery = field(init=False)
     scopes: dict[str, trio.CancelScope] = field(factory=dict, init=False)
     recovery_scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     recovered: trio.Event = field(factory=trio.Event, init=False)
@@ -69,9 +70,9 @@ class CopierPool:
             await self.recovered.wait()
             outcome = await _outcome(errand, work, is_copy=isinstance(order, Copy))
         del self.scopes[order.file.id]
-        outcome = outcome or Interrupted(order.file, None, errand.verified_bytes, time.time())
-        await self.dispatcher.send(outcome)
-        await self._report_removed(order.file.route, [outcome])
+        await self.dispatcher.send(
+            outcome or Interrupted(order.file, None, errand.verified_bytes, time.time())
+        )
 
     async def run_batch(self, order: CopyBatch, scope: trio.CancelScope) -> None:
         """As `run_task`, for files that have one place together."""
@@ -82,17 +83,7 @@ class CopierPool:
             await lot.deliver()
         for file in order.files:
             del self.scopes[file.id]
-        outcomes = lot.outcomes()
-        await self.dispatcher.send(MessageBatch(outcomes))
-        await self._report_removed(route.name, outcomes)
-
-    async def _report_removed(self, route: str, outcomes: Sequence[Outcome]) -> None:
-        """The tracker of the route drops files whose source is gone; no scan has to find that out."""
-        delivered = (each for each in outcomes if isinstance(each, Delivered) and not each.delivery.kept)
-        files = tuple(each.file for each in delivered)
-        if files and route in self.trackers:
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # the route has been removed
-                await self.trackers[route].send(FilesRemoved(files, trio.current_time()))
+        await self.dispatcher.send(MessageBatch(lot.outcomes()))
 
     async def recover(self, device: int, scope: trio.CancelScope, done: trio.Event) -> None:
         """Copies wait only for its first half."""
@@ -140,7 +131,10 @@ class CopierPool:
     def _destination_ref(self, device: int) -> DestinationRef:
         return DestinationRef(self.plan.destination, device, self.plan.s3)
 
-    async def _notify(self, fact: StatusChanged | TransferProgress | CounterIncremented) -> None:
+    async def _notify(self, fact: Notification) -> None:
+        if isinstance(fact, FilesRemoved):
+            self.nursery.start_soon(self._report_removed, fact)  # no copy waits for a tracker
+            return
         if not isinstance(fact, TransferProgress):
             await self.broadcaster.send(fact)
             return
@@ -153,10 +147,18 @@ class CopierPool:
             except trio.WouldBlock:
                 await trio.lowlevel.checkpoint()
 
+    async def _report_removed(self, removed: FilesRemoved) -> None:
+        """The tracker of the route drops the files, so that no scan has to find them gone."""
+        tracker = self.trackers.get(removed.files[0].route)
+        if tracker is not None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # the route has been removed
+                await tracker.send(removed)
+
 
 async def run(lane: trio.MemoryReceiveChannel[CopierPoolInbox], pool: CopierPool) -> None:
     """Start, halt and sweep as the dispatcher orders; its tasks report to it themselves."""
     async with lane, pool.dispatcher, pool.broadcaster, trio.open_nursery() as nursery:
+        pool.nursery = nursery
         async for message in lane:
             match message:
                 case Copy() | Follow() | AbortTransfer():

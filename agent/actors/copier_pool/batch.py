@@ -26,6 +26,7 @@ from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented
 from agent.messages.dispatcher import AttemptFailed, Delivered, Interrupted
+from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import partial_path
 from agent.model.source_file import FileVersion
@@ -264,6 +265,9 @@ class BatchTask:
     async def _finish(self, settled: Sequence[RemovedFile]) -> None:
         if not settled:
             return
+        removed = tuple(each.arrived.file for each in settled if each.kept is None)
+        if removed:
+            await self.notify(FilesRemoved(removed, trio.current_time()))
         try:
             await self.journal.lots.finish([each.ending(time.time()) for each in settled])
         except JournalError as trouble:

@@ -153,8 +153,8 @@ class Recovery:
             await self.journal.add_orphans(self.plan.destination, reply.paths)
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
-        silence_s = self.plan.stall_timeout_s
-        return await self.workers.ask(request, expected, silence_s=silence_s, on_reply=on_reply)
+        stall_timeout_s = self.plan.stall_timeout_s
+        return await self.workers.ask(request, expected, stall_timeout_s=stall_timeout_s, on_reply=on_reply)
 
     def _interrupted(self, error: Exception) -> None:
         log.warning("sweep interrupted", destination=self.plan.destination, error=str(error) or "no answer")

@@ -13,6 +13,7 @@ from agent.journal.client import JournalClient
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
 from agent.messages.dispatcher import Aborted, AttemptFailed, Delivered, Interrupted, TailIdle
+from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import partial_path
 from agent.model.source_file import FileVersion
@@ -51,7 +52,7 @@ class WorkerClient:
         """Raises: Fault: any kind."""
         try:
             return await self.workers.ask(
-                request, expected, silence_s=self.stall_timeout_s, on_reply=on_reply
+                request, expected, stall_timeout_s=self.stall_timeout_s, on_reply=on_reply
             )
         except StallTimeout as silence:
             detail = f"nothing moved for {self.stall_timeout_s:g} s"
@@ -81,7 +82,8 @@ def outcome_of(file: FileVersion, fault: Fault, verified_bytes: int) -> Interrup
 log = get_logger(__name__)
 
 
-Notify = Callable[[StatusChanged | TransferProgress | CounterIncremented], Awaitable[None]]
+Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved
+Notify = Callable[[Notification], Awaitable[None]]
 
 
 @define

@@ -10,6 +10,7 @@ from agent.actors.copier_pool.task import TransferTask, destination_path
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
+from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import bound_name
 from agent.model.transfer import BLOCK_BYTES, Delivery, Status, Transfer, TransferPhase
@@ -193,6 +194,8 @@ class DeliverTask(TransferTask):
         at = time.time()
         # The source is gone: a halt that comes now must not hide that the file has been delivered.
         with trio.CancelScope(shield=True):
+            if kept is None:
+                await self.notify(FilesRemoved((self.file,), trio.current_time()))
             try:
                 await self.journal.finish(transfer.id, result, attempts, error, at, delivery.destination_path)
             except JournalError as trouble:

@@ -72,7 +72,7 @@ async def _probe(
     request = ProbeDestination(plan.destination, plan.marker, try_writing, plan.s3)
     began_s = trio.current_time()
     try:
-        probed = await workers.ask(request, Probed, silence_s=plan.probe_timeout_s)
+        probed = await workers.ask(request, Probed, stall_timeout_s=plan.probe_timeout_s)
     except StallTimeout as silence:
         stuck.add(silence)
         detail = f"no answer within {plan.probe_timeout_s:g} s"

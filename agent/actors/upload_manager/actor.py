@@ -1,7 +1,8 @@
-"""The keeper of upload jobs: each is a route that comes when it is asked for, and goes when it has ended.
+"""The upload manager: each upload job is a route that is added when it starts and removed when it has ended.
 
-The journal says which jobs there are; what becomes of their files is overheard from what visitors are told.
-The loop waits for nobody, so the broadcaster need not either; tasks of a job may send up, like copy tasks.
+The journal says which jobs there are. While any runs, the broadcaster passes on the events that may be
+about one. The loop waits for nobody, so the broadcaster need not either; a job's task may send up, like a
+copy task.
 """
 
 import time
@@ -26,7 +27,13 @@ from agent.messages.broadcaster import (
     TransferProgress,
     Untracked,
 )
-from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox, SubscribeEvents
+from agent.messages.channels import (
+    BroadcasterInbox,
+    ConnectDestination,
+    DispatcherInbox,
+    SubscribeEvents,
+    UnsubscribeEvents,
+)
 from agent.messages.dispatcher import AddRoute, DestinationState, RemoveDestination, RemoveRoute, SourceState
 from agent.messages.upload_manager import UploadEvent, UploadJobsChanged, UploadManagerInbox
 from agent.model.errors import Fault, FaultKind
@@ -42,15 +49,15 @@ log = get_logger(__name__)
 
 
 class RouteManager(Protocol):
-    """What a house can set up while it runs."""
+    """Adds and removes routes and destinations of the generation that runs."""
 
     def route_of(self, job: UploadJob) -> UploadRoute: ...
     def plan_of(self, route: UploadRoute) -> DestinationPlan: ...
     def has_route_for(self, destination: str) -> bool:
-        """Whether a configured route has a lane there, which jobs then share."""
+        """Whether a configured route has its copier pool there, which jobs then share."""
 
     def add_route(self, route: UploadRoute) -> None:
-        """From now on its transfers are known at its destination, and no sweep takes them for orphans."""
+        """From now on its transfers are known at its destination: recovery takes none for an orphan."""
 
     def remove_route(self, route: UploadRoute) -> None: ...
     def start_destination(self, nursery: trio.Nursery, plan: DestinationPlan) -> ConnectDestination: ...
@@ -59,19 +66,20 @@ class RouteManager(Protocol):
 
 @define(eq=False)
 class RunningUpload:
-    """A job under way: `watching` holds its watcher, `left` says that none of its copies is left."""
+    """A job under way: `watch_scope` ends its watcher, `removed` is set once none of its copies is left."""
 
     upload: UploadJobTracker
-    watching: trio.CancelScope = field(factory=trio.CancelScope)
-    left: trio.Event = field(factory=trio.Event)
-    writing: trio.Lock = field(factory=trio.Lock)
+    watch_scope: trio.CancelScope = field(factory=trio.CancelScope)
+    removed: trio.Event = field(factory=trio.Event)
+    write_lock: trio.Lock = field(factory=trio.Lock)
     being_examined: bool = False
 
 
 @define(eq=False)
 class UploadManager:
-    """The jobs by route name, and what they need. `roots`: where jobs may read."""
+    """The jobs by route name. `events` leads to the manager's own inbox, `roots`: where jobs may read."""
 
+    events: trio.MemorySendChannel[UploadManagerInbox]
     routes: RouteManager
     journal: JournalClient
     workers: WorkerPool
@@ -80,30 +88,30 @@ class UploadManager:
     broadcaster: trio.MemorySendChannel[BroadcasterInbox]
     nursery: trio.Nursery
     jobs: dict[str, RunningUpload] = field(factory=dict, init=False)
-    _closed: set[str] = field(factory=set, init=False)
+    _cleaned: set[str] = field(factory=set, init=False)  # ids
     _storage: dict[str, DestinationState] = field(factory=dict, init=False)
-    _busy: Counter[str] = field(factory=Counter, init=False)
+    _jobs_at: Counter[str] = field(factory=Counter, init=False)  # by destination
     _woken: trio.Event = field(factory=trio.Event, init=False)
     _changed: trio.Event = field(factory=trio.Event, init=False)
 
-    def on_event(self, fact: UploadEvent) -> None:
-        """Note it; whatever follows is done by tasks."""
-        if isinstance(fact, StatusesChanged):
-            for each in fact.moved:
+    def on_event(self, event: UploadEvent) -> None:
+        """Take in an event; what follows from it is done by tasks."""
+        if isinstance(event, StatusesChanged):
+            for each in event.moved:
                 self.on_event(each)
             return
-        if isinstance(fact, DestinationState):
-            self._storage[fact.destination] = fact
-        for kept in self._affected(fact):
-            if isinstance(fact, RouteRemoved):
-                kept.left.set()
+        if isinstance(event, DestinationState):
+            self._storage[event.destination] = event
+        for running in self._affected(event):
+            if isinstance(event, RouteRemoved):
+                running.removed.set()
             else:
-                kept.upload.on_event(fact, trio.current_time(), time.time())
-                self._check(kept)
+                running.upload.on_event(event, trio.current_time(), time.time())
+                self._check(running)
 
-    def _affected(self, fact: UploadJobEvent | RouteRemoved) -> Iterable[RunningUpload]:
-        """One job where the fact names its route, so that a scan of 100,000 files costs what it has to."""
-        match fact:
+    def _affected(self, event: UploadJobEvent | RouteRemoved) -> Iterable[RunningUpload]:
+        """One job where the event names its route: a scan of 100,000 files does not go to all of them."""
+        match event:
             case (
                 StatusChanged(file=FileVersion(route=route)) | SourceState(route=route) | RouteRemoved(route)
             ):
@@ -115,7 +123,7 @@ class UploadManager:
         self._woken.set()
 
     async def reconcile(self) -> None:
-        """For ever: whenever jobs were added or stopped, make it so."""
+        """For ever: start and stop what the journal says, whenever jobs were added or stopped."""
         while True:
             await self._woken.wait()
             self._woken = trio.Event()
@@ -128,74 +136,86 @@ class UploadManager:
                 self._woken.set()
 
     async def write_changes(self) -> None:
-        """For ever: what has become of the jobs, into the journal."""
+        """For ever: write the state of the jobs into the journal."""
         while True:
             await self._changed.wait()
             self._changed = trio.Event()
-            for kept in tuple(self.jobs.values()):
-                if not await self._write_one(kept):
+            for running in tuple(self.jobs.values()):
+                if not await self._write_one(running):
                     self._changed.set()
             await trio.sleep(WRITE_EVERY_S)
 
     async def _start(self, job: UploadJob) -> None:
         route = self.routes.route_of(job)
-        kept = self.jobs.get(route.name)
-        if kept is not None:
+        running = self.jobs.get(route.name)
+        if running is not None:
             if job.state.is_end:
-                kept.upload.stop(job.error or "", time.time())
-                self._check(kept)
+                running.upload.stop(job.error or "", time.time())
+                self._check(running)
             return
-        if job.id in self._closed:
-            return  # since it was read
+        if job.id in self._cleaned:
+            return  # since the jobs were read
         upload = UploadJobTracker.resumed(job, route, await self.journal.uploads.files(job.id))
         if route.destination in self._storage:
             upload.on_event(self._storage[route.destination], trio.current_time(), time.time())
-        self.jobs[route.name] = kept = RunningUpload(upload)
-        self.nursery.start_soon(self._run, kept)
+        is_first = not self.jobs
+        self.jobs[route.name] = running = RunningUpload(upload)  # from now on nobody unsubscribes
+        if is_first:
+            await self.broadcaster.send(SubscribeEvents(self.events.clone()))
+        self.nursery.start_soon(self._run, running)
 
-    async def _run(self, kept: RunningUpload) -> None:
+    async def _run(self, running: RunningUpload) -> None:
         """A job from its beginning to its end."""
-        upload = kept.upload
+        upload = running.upload
         route, job = upload.route, upload.job
-        place = route.destination
-        self._busy[place] += 1
-        if self._busy[place] == 1 and not self.routes.has_route_for(place):
-            await self.dispatcher.send(
-                self.routes.start_destination(self.nursery, self.routes.plan_of(route))
-            )
+        await self._open_destination(route)
         if not upload.has_ended:
-            await self._watch_route(kept)
-        while not await self._is_cleaned_up(kept):  # noqa: ASYNC110  the sweep tells nobody
+            await self._watch_route(running)
+        while not await self._is_cleaned_up(running):  # noqa: ASYNC110  recovery sends nothing to the manager
             await trio.sleep(RETRY_S)
-        self._closed.add(job.id)
+        self._cleaned.add(job.id)
         del self.jobs[route.name]
-        self._busy[place] -= 1
-        if not self._busy[place] and not self.routes.has_route_for(place):
-            self._storage.pop(place, None)
-            await self.dispatcher.send(RemoveDestination(place))
+        if not self.jobs:
+            self._storage.clear()  # the next subscription begins with the state of every destination
+            await self.broadcaster.send(UnsubscribeEvents())
+        await self._close_destination(route)
         log.info("upload job closed", upload_id=job.id)
 
-    async def _watch_route(self, kept: RunningUpload) -> None:
-        """Visitors hear of the route first and last; in between its files are moved like any others."""
-        upload, route = kept.upload, kept.upload.route
+    async def _open_destination(self, route: UploadRoute) -> None:
+        place = route.destination
+        self._jobs_at[place] += 1
+        if self._jobs_at[place] == 1 and not self.routes.has_route_for(place):
+            plan = self.routes.plan_of(route)
+            await self.dispatcher.send(self.routes.start_destination(self.nursery, plan))
+
+    async def _close_destination(self, route: UploadRoute) -> None:
+        place = route.destination
+        self._jobs_at[place] -= 1
+        if not self._jobs_at[place] and not self.routes.has_route_for(place):
+            self._storage.pop(place, None)
+            await self.dispatcher.send(RemoveDestination(place))
+
+    async def _watch_route(self, running: RunningUpload) -> None:
+        """The page learns of the route first; from then on its files are transferred like any others."""
+        upload, route = running.upload, running.upload.route
         log.info("upload job begins", upload_id=upload.job.id, source=route.source, to=route.destination)
         self.routes.add_route(route)
         await self.broadcaster.send(RouteAdded(route))
         await self.dispatcher.send(AddRoute(route))
-        self._begin_examination(kept)
-        with kept.watching:
-            async with trio.open_nursery() as watching:
-                self.routes.watch(watching, route)
+        self._begin_examination(running)
+        with running.watch_scope:
+            async with trio.open_nursery() as nursery:
+                self.routes.watch(nursery, route)
         job = upload.job
         log.info("upload job ends", upload_id=job.id, state=job.state.value, error=job.error)
         await self.dispatcher.send(RemoveRoute(route.name))
-        await kept.left.wait()
+        await running.removed.wait()
         self.routes.remove_route(route)
 
-    async def _is_cleaned_up(self, kept: RunningUpload) -> bool:
-        """Whether nothing that its copies had begun stands in the bucket any more; the sweep removes it."""
-        upload, route = kept.upload, kept.upload.route
-        if not await self._write_one(kept):
+    async def _is_cleaned_up(self, running: RunningUpload) -> bool:
+        """Whether its copies have left no partial in the bucket; recovery removes them."""
+        upload, route = running.upload, running.upload.route
+        if not await self._write_one(running):
             return False
         try:
             await self.journal.uploads.add_orphans(route.name)
@@ -207,78 +227,81 @@ class UploadManager:
             return False
         return True
 
-    async def _write_one(self, kept: RunningUpload) -> bool:
-        """Whether all that was known of it is written down; nothing may overtake what cannot be."""
-        async with kept.writing:
-            if not kept.upload.is_dirty:
+    async def _write_one(self, running: RunningUpload) -> bool:
+        """Whether all that is known of the job is in the journal; writes of one job keep their order."""
+        upload = running.upload
+        async with running.write_lock:
+            if not upload.is_dirty:
                 return True
-            changes = kept.upload.drain(time.time())
+            changes = upload.drain(time.time())
             try:
                 known = await self.journal.uploads.upsert(changes.job, changes.files, changes.gone)
             except JournalError:
-                kept.upload.requeue(changes)
+                upload.requeue(changes)
                 return False
             if not known:
-                kept.upload.write_all()
-            return not kept.upload.is_dirty
+                upload.write_all()
+            return not upload.is_dirty
 
-    def _check(self, kept: RunningUpload) -> None:
-        upload = kept.upload
+    def _check(self, running: RunningUpload) -> None:
+        upload = running.upload
         if upload.is_dirty:
             self._changed.set()
         if upload.has_ended:
-            kept.watching.cancel()
+            running.watch_scope.cancel()
         elif upload.is_suspect(trio.current_time()):
-            self._begin_examination(kept)
+            self._begin_examination(running)
 
-    def _begin_examination(self, kept: RunningUpload) -> None:
-        if not kept.being_examined:
-            kept.being_examined = True
-            self.nursery.start_soon(self._examine, kept)
+    def _begin_examination(self, running: RunningUpload) -> None:
+        if not running.being_examined:
+            running.being_examined = True
+            self.nursery.start_soon(self._examine, running)
 
-    async def _examine(self, kept: RunningUpload) -> None:
-        """Its folder may have gone, or may not be read under a new configuration."""
-        upload = kept.upload
-        silence_s = upload.route.stall_timeout_s
+    async def _examine(self, running: RunningUpload) -> None:
+        """End the job if its folder is gone, or may not be read under a new configuration."""
+        upload = running.upload
+        stall_timeout_s = upload.route.stall_timeout_s
         reason = ""
         try:
             request = ResolveFolder(upload.route.source, self.roots)
-            found = await self.workers.ask(request, FolderResolved, silence_s=silence_s)
+            found = await self.workers.ask(request, FolderResolved, stall_timeout_s=stall_timeout_s)
         except Fault as fault:
             if fault.kind is FaultKind.SOURCE_GONE and upload.is_suspect(trio.current_time()):
                 reason = f"the source folder is gone: {fault.detail}"
         except StallTimeout:
-            pass  # an outage, which the job shows
+            pass  # an outage, which the page shows
         else:
             if not found.is_allowed or found.path != upload.route.source:
                 reason = "the source folder does not lie below one of the [uploads] roots any more"
         if reason:
             upload.stop(reason, time.time())
-            self._check(kept)
-        kept.being_examined = False
+            self._check(running)
+        running.being_examined = False
 
 
 async def run(
-    ear: trio.MemorySendChannel[UploadManagerInbox],
+    events: trio.MemorySendChannel[UploadManagerInbox],
     inbox: trio.MemoryReceiveChannel[UploadManagerInbox],
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
-    crew: RouteManager,
-    ledger: JournalClient,
+    routes: RouteManager,
+    journal: JournalClient,
     workers: WorkerPool,
     roots: tuple[str, ...],
 ) -> None:
-    """Take up what the journal says is unfinished, and whatever is asked for from then on."""
-    async with inbox, dispatcher, broadcaster, trio.open_nursery() as nursery:
-        keeper = UploadManager(crew, ledger, workers, roots, dispatcher, broadcaster, nursery)
-        await broadcaster.send(SubscribeEvents(ear))
-        nursery.start_soon(keeper.reconcile)
-        nursery.start_soon(keeper.write_changes)
-        keeper.wake()
+    """Resume the jobs that the journal says are unfinished, and start those that are added from then on.
+
+    `events` is a send end of `inbox`, for the broadcaster.
+    """
+    async with events, inbox, dispatcher, broadcaster, trio.open_nursery() as nursery:
+        manager = UploadManager(events, routes, journal, workers, roots, dispatcher, broadcaster, nursery)
+        nursery.start_soon(manager.reconcile)
+        nursery.start_soon(manager.write_changes)
+        manager.wake()
         async for message in inbox:
             match message:
                 case UploadJobsChanged():
-                    keeper.wake()
+                    manager.wake()
                 case (
                     StatusChanged()
                     | StatusesChanged()
@@ -288,6 +311,6 @@ async def run(
                     | SourceState()
                     | RouteRemoved()
                 ):
-                    keeper.on_event(message)
+                    manager.on_event(message)
                 case _ as never:
                     assert_never(never)

@@ -120,7 +120,7 @@ async def watch_events(
         while True:
             try:
                 request = WatchSource(route.source)
-                await workers.ask(request, Finished, silence_s=float("inf"), on_reply=hear)
+                await workers.ask(request, Finished, stall_timeout_s=float("inf"), on_reply=hear)
             except Fault as fault:
                 log.warning("no events from the source, scanning goes on", route=route.name, error=str(fault))
                 overflows, complete = 0, True
@@ -198,10 +198,10 @@ class SourceScanner:
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
         """Raises: Fault: silence is one too."""
-        silence_s = self._route.stall_timeout_s
+        timeout_s = self._route.stall_timeout_s
         try:
-            return await self._workers.ask(request, expected, silence_s=silence_s, on_reply=on_reply)
+            return await self._workers.ask(request, expected, stall_timeout_s=timeout_s, on_reply=on_reply)
         except StallTimeout as silence:
             self._stuck.add(silence)
-            detail = f"source: no answer within {silence_s:g} s"
+            detail = f"source: no answer within {timeout_s:g} s"
             raise Fault(FaultKind.SOURCE_OUTAGE, detail) from silence

@@ -1,1 +1,1 @@
-"""The copy: read, write, read back, publish; the tail of a growing file; many small files at once."""
+"""Copying: read, write, read back, publish; the tail of a growing file; many small files at once."""

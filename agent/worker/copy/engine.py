@@ -28,10 +28,10 @@ class CopyEngine:
     progress: CopyProgress
     _content: "xxhash.xxh3_128" = field(factory=xxhash.xxh3_128, init=False)
 
-    def copy(self, believed: tuple[bytes, ...]) -> tuple[bytes, VerifyLevel]:
-        """Copy from the first block that is not proven to be there already.
+    def copy(self, journaled: tuple[bytes, ...]) -> tuple[bytes, VerifyLevel]:
+        """Copy from the first block that is not at the destination yet.
 
-        `believed`: the digests of this source's first blocks, as far as they were copied before.
+        `journaled`: the digests of this source's first blocks, as far as they were copied before.
 
         Returns the xxh3_128 digest of the whole content and the level of verification that was reached.
 
@@ -39,29 +39,29 @@ class CopyEngine:
             Fault: SOURCE, SOURCE_OUTAGE, SOURCE_CHANGED, DESTINATION, REFUSED or CORRUPT.
         """
         if not self.partial.is_readable:
-            return self.reconcile(believed, 0)
-        first_block = self._resume(believed)
+            return self.reconcile(journaled, 0)
+        first_block = self._resume(journaled)
         reader = BlockReader(self.source, self.progress, self.bandwidth, self.partial)
         return self._transfer(reader, first_block, first_block)
 
-    def reconcile(self, believed: tuple[bytes, ...], proven: int) -> tuple[bytes, VerifyLevel]:
-        """Copy a source that has changed since the digests were taken: what is still the same stays.
+    def reconcile(self, journaled: tuple[bytes, ...], trusted: int) -> tuple[bytes, VerifyLevel]:
+        """Copy a source that has changed since the digests were taken; blocks that are still the same stay.
 
-        Every block of the source is read and compared. `proven`: so many of the believed blocks are known to
-        stand at the destination; of the others that is found out.
+        Every block of the source is read and compared. `trusted`: so many of the journaled blocks are known
+        to be at the destination; the others are read back.
 
         Returns and raises as `copy`.
         """
-        self._forget_what_was_read()
-        believed = believed[: self.size_bytes // BLOCK_BYTES]
+        self._drop_source_cache()
+        journaled = journaled[: self.size_bytes // BLOCK_BYTES]
         if self.partial.size_bytes > self.size_bytes:
             self.partial.truncate(self.size_bytes)
-        proven = clamp_trusted(self.partial, proven)
-        reader = BlockReader(self.source, self.progress, self.bandwidth, self.partial, believed, proven)
-        return self._transfer(reader, 0, len(believed))
+        trusted = clamp_trusted(self.partial, trusted)
+        reader = BlockReader(self.source, self.progress, self.bandwidth, self.partial, journaled, trusted)
+        return self._transfer(reader, 0, len(journaled))
 
-    def _forget_what_was_read(self) -> None:
-        """A follower has read these pages before; on a share, another machine may have written them since."""
+    def _drop_source_cache(self) -> None:
+        """Pages were cached while the file grew; on a share, another machine may have written them since."""
         try:
             if platform.is_network(self.source):
                 platform.drop_cache(self.source, 0, self.size_bytes)
@@ -88,20 +88,20 @@ class CopyEngine:
         if (arrived_bytes := self.partial.size_bytes) != self.size_bytes:
             raise Fault(FaultKind.CORRUPT, f"{arrived_bytes} bytes arrived instead of {self.size_bytes}")
 
-    def _resume(self, believed: tuple[bytes, ...]) -> int:
-        """Read back what an earlier attempt left; how many blocks of it are what the journal says."""
-        proven = 0
-        for digest in believed[: min(self.partial.size_bytes, self.size_bytes) // BLOCK_BYTES]:
-            data = self.partial.read_back(proven * BLOCK_BYTES, BLOCK_BYTES)
+    def _resume(self, journaled: tuple[bytes, ...]) -> int:
+        """Read back the blocks of an earlier attempt. Returns how many are as the journal has them."""
+        intact = 0
+        for digest in journaled[: min(self.partial.size_bytes, self.size_bytes) // BLOCK_BYTES]:
+            data = self.partial.read_back(intact * BLOCK_BYTES, BLOCK_BYTES)
             if len(data) != BLOCK_BYTES or xxhash.xxh3_128_digest(data) != digest:
                 break
             self._content.update(data)
-            proven += 1
-            self.progress.copied_bytes = self.progress.verified_bytes = proven * BLOCK_BYTES
-            self.progress.kept_bytes = proven * BLOCK_BYTES
+            intact += 1
+            self.progress.copied_bytes = self.progress.verified_bytes = intact * BLOCK_BYTES
+            self.progress.kept_bytes = intact * BLOCK_BYTES
             self.progress.report_if_due()
-        self.partial.truncate(proven * BLOCK_BYTES)
-        return proven
+        self.partial.truncate(intact * BLOCK_BYTES)
+        return intact
 
     def _windows(self, reader: BlockReader, first_block: int) -> Iterator[Window]:
         began_s = time.monotonic()

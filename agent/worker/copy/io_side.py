@@ -1,4 +1,4 @@
-"""On which side a copy is at work: asked by another thread when nothing moves any more."""
+"""The side that a copy waits for; another thread asks when nothing moves any more."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ class HasBusy(Protocol):
 
 @define
 class IoSideTracker:
-    """Whatever is not marked as a call to the source counts as the destination's."""
+    """Every call that is not marked as one to the source counts as one to the destination."""
 
     _at_source: bool = field(default=False, init=False)
     _stages: tuple[HasBusy, ...] = field(default=(), init=False)
@@ -34,7 +34,7 @@ class IoSideTracker:
         self._stages = stages
 
     def side(self) -> Side:
-        """Whose answer is waited for; while both are, the destination's."""
+        """The side whose answer is waited for; while both are, the destination."""
         if self._at_source and not any(stage.is_busy for stage in self._stages):
             return Side.SOURCE
         return Side.DESTINATION

@@ -26,11 +26,11 @@ Report = Callable[[Copying | Checkpoint | BlockPatched | TrustedBlocks], None]
 
 
 class BlockAction(enum.Enum):
-    """What a block needs at the destination, the most first."""
+    """The work that a block needs at the destination, the most first."""
 
     WRITE = "write"
-    CHECK = "check"  # it should stand there already: read it back, and write it if it does not
-    NOTHING = "nothing"  # it does stand there
+    CHECK = "check"  # it should be there already: read it back, and write it if it is not
+    NOTHING = "nothing"  # it is there
 
 
 @frozen
@@ -60,9 +60,9 @@ Window = list[Block]  # consecutive blocks, at least one
 
 @define
 class CopyProgress:
-    """What happened so far; each field is written by one stage alone.
+    """Progress of one copy; each field is written by one stage alone.
 
-    `kept_bytes` stood at the destination before; `patched_blocks` had other content there.
+    `kept_bytes` were at the destination before; `patched_blocks` had other content there.
     """
 
     report: Report
@@ -85,13 +85,13 @@ class CopyProgress:
             self.report(Copying(*figures))
 
     def report_alive(self) -> None:
-        """Report although nothing has moved: this silence is meant and no stall."""
+        """Report although nothing has moved: the copy pauses on purpose and is no stall."""
         self.report(Copying(self.copied_bytes, self.verified_bytes))
 
 
 @define
 class Pipeline:
-    """Two threads behind whoever reads the source, none for a `single` window.
+    """Two threads behind the reader of the source, none for a `single` window.
 
     `known_blocks`: so many digests are in the journal.
     """
@@ -124,7 +124,7 @@ class Pipeline:
         self._writing.put(window)
 
     def finish(self) -> None:
-        """Work off all that was put, and report what was verified, also after a failure."""
+        """Process all windows that were put, and report what was verified, also after a failure."""
         self._writing.finish()
         self._verifying.finish()
         self.checkpoint()
@@ -146,41 +146,43 @@ class Pipeline:
             self._unreported = []
 
     def _write(self, window: Window) -> None:
-        for unit in self._units(window):
-            if unit[0].action is BlockAction.WRITE:
-                self._write_unit(unit)
-            self.progress.copied_bytes = max(self.progress.copied_bytes, unit[-1].end)
+        for group in self._groups(window):
+            if group[0].action is BlockAction.WRITE:
+                self._write_group(group)
+            self.progress.copied_bytes = max(self.progress.copied_bytes, group[-1].end)
             self.progress.report_if_due()
         self._verifying.put(window)
 
-    def _units(self, window: Window) -> Iterator[Window]:
+    def _groups(self, window: Window) -> Iterator[Window]:
         first = 0
         while first < len(window):
             after = first + self.partial.write_group(window[first].number).stop - window[first].number
             yield window[first:after]
             first = after
 
-    def _write_unit(self, unit: Window) -> None:
-        self.partial.write(unit[0].offset, [block.data for block in unit])
+    def _write_group(self, group: Window) -> None:
+        self.partial.write(group[0].offset, [block.data for block in group])
 
     def _verify(self, window: Window) -> None:
-        units = list(self._units(window))
-        stale = [unit for unit in units if unit[0].action is BlockAction.CHECK and not self._matches(unit)]
-        for unit in stale:
-            self._write_unit(unit)
-        fresh = [unit for unit in units if unit[0].action is BlockAction.WRITE] + stale
+        groups = list(self._groups(window))
+        stale = [
+            group for group in groups if group[0].action is BlockAction.CHECK and not self._matches(group)
+        ]
+        for group in stale:
+            self._write_group(group)
+        fresh = [group for group in groups if group[0].action is BlockAction.WRITE] + stale
         if fresh:
             self.partial.flush(window[-1].end)
         if self.verify == "read_back" and self.partial.is_readable:
-            for unit in fresh:
-                self._verify_unit(unit)
+            for group in fresh:
+                self._verify_group(group)
         self.progress.verified_bytes = max(self.progress.verified_bytes, window[-1].end)
         self.progress.report_if_due()
-        self._note(window)
+        self._record(window)
         if time.monotonic() - self._checkpoint_s >= REPORT_S:
             self.checkpoint()
 
-    def _note(self, window: Window) -> None:
+    def _record(self, window: Window) -> None:
         """Only whole blocks are worth resuming from; a short last one is copied again."""
         for block in window:
             if block.number >= self.known_blocks + len(self._unreported):
@@ -190,15 +192,15 @@ class Pipeline:
                 self.progress.patched_blocks += 1
                 self.progress.report(BlockPatched(block.number, block.digest))
 
-    def _verify_unit(self, unit: Window) -> None:
-        if self._matches(unit):
+    def _verify_group(self, group: Window) -> None:
+        if self._matches(group):
             return
-        self._write_unit(unit)
-        self.partial.flush(unit[-1].end)
-        if not self._matches(unit):
-            where = f"bytes {unit[0].offset} to {unit[-1].end - 1}"
-            raise Fault(FaultKind.CORRUPT, f"block {unit[0].number} ({where}) reads back altered, twice")
+        self._write_group(group)
+        self.partial.flush(group[-1].end)
+        if not self._matches(group):
+            where = f"bytes {group[0].offset} to {group[-1].end - 1}"
+            raise Fault(FaultKind.CORRUPT, f"block {group[0].number} ({where}) reads back altered, twice")
         self.progress.repaired_blocks += 1
 
-    def _matches(self, unit: Window) -> bool:
-        return self.partial.matches(unit[0].offset, [block.data for block in unit])
+    def _matches(self, group: Window) -> bool:
+        return self.partial.matches(group[0].offset, [block.data for block in group])

@@ -18,8 +18,7 @@ from agent.worker.destinations.base import Partial
 class BlockReader:
     """One open source, on its way into `partial`.
 
-    `journaled_digests`: the digests of blocks that should stand at the destination; the first `trusted` of
-    them do.
+    `journaled_digests`: of the blocks that should be at the destination; the first `trusted` of them are.
     """
 
     source: int
@@ -30,7 +29,7 @@ class BlockReader:
     trusted: int = 0
 
     def window(self, first_block: int, size_bytes: int) -> Window:
-        """The next blocks below `size_bytes`, in whole units.
+        """The next blocks below `size_bytes`, in whole write groups.
 
         Raises:
             Fault: SOURCE, SOURCE_OUTAGE, or SOURCE_CHANGED when the source ends before that.
@@ -42,19 +41,19 @@ class BlockReader:
         return window
 
     def _write_group(self, first_block: int, size_bytes: int) -> Window:
-        """One unit, of which all has to be done that has to be done with any block of it."""
+        """One write group; the most that any of its blocks needs is done with all of them."""
         end = self.partial.write_group(first_block).stop
         blocks = [
             self._block(number, min(BLOCK_BYTES, size_bytes - number * BLOCK_BYTES))
             for number in range(first_block, min(end, -(-size_bytes // BLOCK_BYTES)))
         ]
-        todos = {block.action for block in blocks}
-        if end * BLOCK_BYTES > size_bytes:  # it may have been longer when it was proven
-            todos.add(BlockAction.CHECK)
-        todo = next(each for each in BlockAction if each in todos)
-        if todo is not BlockAction.WRITE:
+        actions = {block.action for block in blocks}
+        if end * BLOCK_BYTES > size_bytes:  # it may have been longer when it was verified
+            actions.add(BlockAction.CHECK)
+        action = next(each for each in BlockAction if each in actions)
+        if action is not BlockAction.WRITE:
             self.progress.kept_bytes += sum(len(block.data) for block in blocks)
-        return [block if block.action is todo else evolve(block, action=todo) for block in blocks]
+        return [block if block.action is action else evolve(block, action=action) for block in blocks]
 
     def _block(self, number: int, length: int) -> Block:
         with self.progress.io_side.at_source():
@@ -71,7 +70,7 @@ class BlockReader:
         return BlockAction.NOTHING if number < self.trusted else BlockAction.CHECK
 
     def throttle(self, moved_bytes: int, took_s: float) -> None:
-        """Wait for as long as the limit of this time of day asks for."""
+        """Wait for as long as the bandwidth limit of this time of day demands."""
         now = time.localtime()
         limit_bytes_s = bandwidth.limit_bytes_s(self.bandwidth, now.tm_hour * 60 + now.tm_min)
         if limit_bytes_s is not None:
@@ -84,15 +83,15 @@ class BlockReader:
             self.progress.report_alive()
 
 
-def clamp_trusted(partial: Partial, proven: int) -> int:
-    """How many blocks are still proven now that the partial is open: none that it is too short for.
+def clamp_trusted(partial: Partial, trusted: int) -> int:
+    """How many trusted blocks the open partial is still long enough for.
 
-    Whoever removed it since, or cut it, would leave a hole in a file that has the right size in the end.
+    If it was removed or cut since, trusting more would leave a hole in a file of the right size.
 
     Raises:
         Fault: DESTINATION.
     """
-    return min(proven, partial.size_bytes // BLOCK_BYTES)
+    return min(trusted, partial.size_bytes // BLOCK_BYTES)
 
 
 def read_exactly(source: int, offset: int, length: int) -> bytes:

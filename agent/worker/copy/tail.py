@@ -1,7 +1,7 @@
 """Follows a file that is still being written: its tail is copied as it comes, a step behind the writer.
 
-Provisional: most recorders rewrite parts that were there before, above all the head when they close. Only
-`Engine.revise`, once the file has ended, says what the content is.
+Provisional: most recorders rewrite earlier parts, above all the head when they close. Only
+`CopyEngine.reconcile`, once the file has ended, decides what the content is.
 """
 
 import errno
@@ -22,27 +22,27 @@ from agent.worker.copy.reader import BlockReader, clamp_trusted
 from agent.worker.destinations.base import Destination, Partial
 from agent.worker.source.source_file import open_same_file
 
-# Muxers go back over what they have just written: 2.6 MB behind the tail was seen, in every second.
+# Muxers rewrite what they have just written: up to 2.6 MB behind the tail was measured, every second.
 HEADROOM_BYTES = 8 * BLOCK_BYTES
 POLL_S = 0.25
 IDLE_S = 10.0  # no growth for this long: let another file be followed
 
 
 def follow_file(
-    request: FollowFile, destination: Destination, report: Report, whereabouts: IoSideTracker
+    request: FollowFile, destination: Destination, report: Report, io_side: IoSideTracker
 ) -> Followed | PartialAllocated:
     """Raises: Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT or CONFLICT."""
-    tally = CopyProgress(report, whereabouts)
-    with whereabouts.at_source():
+    progress = CopyProgress(report, io_side)
+    with io_side.at_source():
         opened = open_same_file(request.source, request.path, request.signature)
     with closing_fd(opened) as source:
         exact = destination.allocate_partial(request.partial, request.name, None, request.conflict)
         if exact != request.partial:
             return PartialAllocated(exact)
         with closing(destination.open_partial(exact)) as partial:
-            proven = clamp_trusted(partial, request.trusted_blocks)
-            reader = BlockReader(source, tally, request.bandwidth, partial, request.digests, proven)
-            return Followed(TailFollower(reader, partial, request.verify, tally).run())
+            trusted = clamp_trusted(partial, request.trusted_blocks)
+            reader = BlockReader(source, progress, request.bandwidth, partial, request.digests, trusted)
+            return Followed(TailFollower(reader, partial, request.verify, progress).run())
 
 
 @define
@@ -56,7 +56,7 @@ class TailFollower:
     _grown_s: float = field(factory=time.monotonic, init=False)
 
     def run(self) -> int:
-        """Until the source has not grown for `IDLE_S`; how many blocks stand at the destination then.
+        """Copy until the source has not grown for `IDLE_S`. Returns how many blocks are at the destination.
 
         Raises:
             Fault: SOURCE*, SOURCE_CHANGED when it became shorter; DESTINATION, REFUSED, CORRUPT.
@@ -68,7 +68,7 @@ class TailFollower:
         pipeline = Pipeline(self.partial, self.verify, self.progress, known_blocks)
         try:
             while not pipeline.has_failed:
-                followed_to = self._settled_blocks(block)
+                followed_to = self._finished_blocks(block)
                 if block < followed_to:
                     block = self._follow(pipeline, block, followed_to)
                 elif not self._wait(pipeline):
@@ -86,7 +86,7 @@ class TailFollower:
         return window[-1].number + 1
 
     def _wait(self, pipeline: Pipeline) -> bool:
-        """For more to be written. While the storage is at work, only it may say that something moves."""
+        """Wait for growth. While the pipeline is busy, only its own reports show that something moves."""
         if not pipeline.is_busy:
             if time.monotonic() - self._grown_s >= IDLE_S:
                 return False
@@ -95,8 +95,8 @@ class TailFollower:
         time.sleep(POLL_S)
         return True
 
-    def _settled_blocks(self, block: int) -> int:
-        """How many blocks the writer has left behind: whole units, without holes, well before the end."""
+    def _finished_blocks(self, block: int) -> int:
+        """How many blocks the writer has finished: whole write groups without holes, well before the end."""
         try:
             with self.progress.io_side.at_source():
                 size_bytes = os.fstat(self.reader.source).st_size
@@ -105,12 +105,12 @@ class TailFollower:
             raise classify(error, Side.SOURCE) from error
         if size_bytes < block * BLOCK_BYTES:
             raise Fault(FaultKind.SOURCE_CHANGED, "the source became shorter while it was being followed")
-        settled = min(end_bytes, size_bytes - HEADROOM_BYTES) // BLOCK_BYTES
-        return max(block, self.partial.write_group(settled).start)
+        finished = min(end_bytes, size_bytes - HEADROOM_BYTES) // BLOCK_BYTES
+        return max(block, self.partial.write_group(finished).start)
 
 
 def _first_hole(source: int, offset: int, size_bytes: int) -> int:
-    """Where what was written so far ends: files made to their full size first are holes at the beginning."""
+    """The end of the data written so far: files created at full size begin as one hole."""
     if offset >= size_bytes:
         return size_bytes
     try:

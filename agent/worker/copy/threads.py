@@ -1,4 +1,4 @@
-"""Threads in a row, each handing on to the next."""
+"""Threads of a pipeline, each passing items to the next."""
 
 import queue
 import threading
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @define
 class PipelineThread(Generic[T]):
-    """A thread that works off items; after a failure it only drains its queue, so nobody waits for it."""
+    """A thread that processes items; after a failure it only drains its queue, so that `put` never blocks."""
 
     _work: Callable[[T], None]
     _items: "queue.Queue[T | None]" = field(factory=lambda: queue.Queue(IN_FLIGHT), init=False)
@@ -27,14 +27,14 @@ class PipelineThread(Generic[T]):
 
     @property
     def is_busy(self) -> bool:
-        """Whether there is something that was put and is not worked off yet."""
+        """Whether an item was put and is not processed yet."""
         return self._items.unfinished_tasks > 0
 
     def put(self, item: T) -> None:
         self._items.put(item)
 
     def finish(self) -> None:
-        """Wait until all is worked off; `error` is what the stage met."""
+        """Wait until all items are processed; `error` is the first failure."""
         self._items.put(None)
         self._thread.join()
 
@@ -50,7 +50,7 @@ class PipelineThread(Generic[T]):
 
 @define
 class InlineStage(Generic[T]):
-    """In the place of a stage: whoever puts an item does the work, where a thread would cost more than it."""
+    """A stage without a thread, where one would cost more than the work: `put` processes the item."""
 
     _work: Callable[[T], None]
     is_busy: bool = field(default=False, init=False)
@@ -64,12 +64,12 @@ class InlineStage(Generic[T]):
                 self.error = error
 
     def finish(self) -> None:
-        """All is worked off."""
+        """All items are processed already."""
 
 
 @contextmanager
 def heartbeat(beat: Callable[[], None], every_s: float) -> Iterator[None]:
-    """While this block waits for something on purpose, `beat` is called again and again."""
+    """Call `beat` every `every_s` seconds while this block runs."""
     over = threading.Event()
 
     def beats() -> None:

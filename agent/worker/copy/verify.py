@@ -1,4 +1,4 @@
-"""Whether a published file is still what was delivered."""
+"""Check that a published file is still what was delivered."""
 
 from contextlib import closing
 
@@ -13,7 +13,7 @@ from agent.worker.destinations.base import Destination, Existing
 
 
 def verify_file(request: VerifyFile, destination: Destination, report: Report) -> VerifyResult:
-    """Read the file back and compare size and hash; whatever keeps it from being read is a verdict too."""
+    """Read the file back and compare size and hash; one that cannot be read has a verdict too."""
     try:
         existing = destination.find(request.name)
         if existing is None:
@@ -30,14 +30,14 @@ def _not_found(name: str, destination: Destination) -> VerifyResult:
     return VerifyResult("missing")
 
 
-def _compared(request: VerifyFile, existing: Existing, tally: CopyProgress) -> VerifyResult:
+def _compared(request: VerifyFile, existing: Existing, progress: CopyProgress) -> VerifyResult:
     if (size_bytes := existing.size_bytes) != request.size_bytes:
         return VerifyResult("altered", f"size: {size_bytes} bytes instead of {request.size_bytes}")
     content = xxhash.xxh3_128()
     for offset in range(0, size_bytes, BLOCK_BYTES):
         content.update(existing.read_back(offset, min(BLOCK_BYTES, size_bytes - offset)))
-        tally.copied_bytes = tally.verified_bytes = min(offset + BLOCK_BYTES, size_bytes)
-        tally.report_if_due()
+        progress.copied_bytes = progress.verified_bytes = min(offset + BLOCK_BYTES, size_bytes)
+        progress.report_if_due()
     if content.digest() != request.digest:
         return VerifyResult(
             "altered",

@@ -4,19 +4,20 @@ import math
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors.broadcaster import actor as broadcaster
 from agent.actors.broadcaster.metrics import Metrics
 from agent.actors.broadcaster.status_model import StatusModel
 from agent.messages.broadcaster import GenerationStarted, StatusChanged
-from agent.messages.channels import BroadcasterInbox, Subscribe, SubscribeEvents
+from agent.messages.channels import BroadcasterInbox, Subscribe, SubscribeEvents, UnsubscribeEvents
 from agent.messages.dispatcher import SourceState
 from agent.messages.upload_manager import UploadManagerInbox
 from agent.model.transfer import Status
 from agent.model.views import Feed, Snapshot
 from tests.actors.samples import FILE
-from tests.samples import ROUTE
+from tests.samples import ROUTE, unusable
 
 
 async def visited(
@@ -59,7 +60,23 @@ def clients(metrics: Metrics) -> bytes:
     return figure.removeprefix(name)
 
 
-async def test_what_may_be_about_an_upload_job_is_overheard_even_after_a_fall(
+async def test_the_upload_manager_gets_the_states_of_destinations_and_then_events_until_it_unsubscribes(
+    autojump_clock: MockClock,
+) -> None:
+    view = StatusModel()
+    events_in, events_out = trio.open_memory_channel[UploadManagerInbox](math.inf)
+    discovered = StatusChanged(FILE.id, Status.DISCOVERED, 1.0, FILE)
+    ready = evolve(discovered, status=Status.READY)
+    async with trio.open_nursery() as nursery:
+        started = (GenerationStarted((ROUTE, evolve(ROUTE, name="mov")), 1.0), unusable(), discovered)
+        subscribed = (SubscribeEvents(events_in), ready, UnsubscribeEvents(), discovered)
+        await visited(nursery, view, Metrics(view, "1.0"), *started, *subscribed)
+        nursery.cancel_scope.cancel()
+    assert [event async for event in events_out] == [unusable(), ready]
+    assert autojump_clock.current_time() == 0
+
+
+async def test_what_may_be_about_an_upload_job_is_passed_on_even_after_a_crash(
     autojump_clock: MockClock,
 ) -> None:
     view = StatusModel()
@@ -84,6 +101,7 @@ async def test_what_may_be_about_an_upload_job_is_overheard_even_after_a_fall(
         await wait_all_tasks_blocked()
         assert second_out.receive_nowait() == discovered
         second_out.close()  # its generation has ended
-        await inbox_in.send(discovered)
+        for _ in range(2):
+            await inbox_in.send(discovered)
         inbox_in.close()
     assert autojump_clock.current_time() == 0

@@ -49,7 +49,7 @@ def test_a_file_is_shown_from_first_sight() -> None:
         path="a.mxf",
         signature=FILE.signature,
         discovered_at=1.0,
-        course=FileStatus("mxf", "/src", Status.DISCOVERED, "must stay unchanged", until_at=15.0),
+        current=FileStatus("mxf", "/src", Status.DISCOVERED, "must stay unchanged", until_at=15.0),
     )
     row = view.files[FILE.id]
     assert (row.file_path, row.size_bytes, row.mtime_at) == ("/src/a.mxf", 100, 1.0)
@@ -63,16 +63,19 @@ def test_what_a_fact_does_not_say_stays_as_it_was_except_the_deadline() -> None:
     )
     view.apply(StatusChanged(FILE.id, Status.VERIFYING, 6.0))
     row = view.files[FILE.id]
-    assert (row.status, row.why, row.until_at) == (Status.VERIFYING, "waits", None)
-    assert (row.attempts, row.error) == (1, "unreadable")
+    assert (row.current.status, row.current.why, row.current.until_at) == (Status.VERIFYING, "waits", None)
+    assert (row.current.attempts, row.current.error) == (1, "unreadable")
 
 
 def test_an_error_is_shown_until_the_attempts_begin_afresh() -> None:
     view = house()
     view.apply(StatusChanged(FILE.id, Status.FAILED, 5.0, FILE, attempts=3, error="unreadable"))
-    assert (view.files[FILE.id].error, view.files[FILE.id].completed_at) == ("unreadable", 5.0)
+    assert (view.files[FILE.id].current.error, view.files[FILE.id].current.completed_at) == (
+        "unreadable",
+        5.0,
+    )
     view.apply(StatusChanged(FILE.id, Status.IN_QUEUE, 6.0, FILE, attempts=0))
-    assert view.files[FILE.id].error is None
+    assert view.files[FILE.id].current.error is None
 
 
 def test_another_state_of_a_file_begins_afresh() -> None:
@@ -82,8 +85,13 @@ def test_another_state_of_a_file_begins_afresh() -> None:
     view.apply(StatusChanged(FILE.id, Status.FAILED, 5.0, FILE, attempts=3, error="unreadable"))
     row = move(view, Status.GROWING, at=6.0, file=a_file(size_bytes=200, version=2))
     assert (row.size_bytes, row.mtime_at, row.discovered_at) == (200, 2.0, 1.0)
-    assert (row.copied_bytes, row.verified_bytes, row.attempts, row.error) == (0, 0, 0, None)
-    assert (row.started_at, row.completed_at) == (None, None)
+    assert (
+        row.current.copied_bytes,
+        row.current.verified_bytes,
+        row.current.attempts,
+        row.current.error,
+    ) == (0, 0, 0, None)
+    assert (row.current.started_at, row.current.completed_at) == (None, None)
 
 
 def test_what_was_copied_of_a_growing_file_stays_so_while_it_grows() -> None:
@@ -91,18 +99,22 @@ def test_what_was_copied_of_a_growing_file_stays_so_while_it_grows() -> None:
     move(view, Status.GROWING)
     view.apply(TransferProgress(FILE.id, 50, 20, 4.5))
     row = move(view, Status.GROWING, at=6.0, file=a_file(size_bytes=200, version=2))
-    assert (row.size_bytes, row.copied_bytes, row.verified_bytes) == (200, 50, 20)
+    assert (row.size_bytes, row.current.copied_bytes, row.current.verified_bytes) == (200, 50, 20)
     row = move(view, Status.GROWING, at=7.0, file=a_file(size_bytes=49, version=3))
-    assert (row.size_bytes, row.copied_bytes) == (49, 0)
+    assert (row.size_bytes, row.current.copied_bytes) == (49, 0)
 
 
 def test_a_delivery_is_shown_whole() -> None:
     view = house()
     move(view, Status.COPYING, at=4.0)
     row = move(view, Status.COMPLETED, at=5.0)
-    assert (row.started_at, row.completed_at) == (4.0, 5.0)
-    assert (row.copied_bytes, row.verified_bytes, row.error) == (100, 100, None)
-    assert (row.destination_path, row.verified_level, row.hash) == (f"{NAS}/a.mxf", "read_back", HASH)
+    assert (row.current.started_at, row.current.completed_at) == (4.0, 5.0)
+    assert (row.current.copied_bytes, row.current.verified_bytes, row.current.error) == (100, 100, None)
+    assert (row.current.destination_path, row.current.verified_level, row.current.hash) == (
+        f"{NAS}/a.mxf",
+        "read_back",
+        HASH,
+    )
     assert FILE.id not in view.files
     assert view.routes["mxf"].counts[Status.COMPLETED] == 1
 
@@ -110,14 +122,14 @@ def test_a_delivery_is_shown_whole() -> None:
 def test_a_delivery_of_which_nothing_is_known_any_more_is_shown_without() -> None:
     view = house()
     view.apply(StatusChanged(FILE.id, Status.COMPLETED, 5.0, FILE))
-    assert view.snapshot(5.0).files[0].destination_path is None
+    assert view.snapshot(5.0).files[0].current.destination_path is None
 
 
 def test_a_copy_that_begins_again_has_not_ended() -> None:
     view = house()
     move(view, Status.FAILED, at=4.0)
     row = move(view, Status.COPYING, at=5.0)
-    assert (row.started_at, row.completed_at) == (5.0, None)
+    assert (row.current.started_at, row.current.completed_at) == (5.0, None)
 
 
 def test_progress_moves_the_figures_and_the_rate() -> None:
@@ -126,7 +138,7 @@ def test_progress_moves_the_figures_and_the_rate() -> None:
     view.apply(TransferProgress(FILE.id, 50, 20, 2.0))
     view.apply(TransferProgress(FILE.id, 40, 20, 2.5))  # begun again from the last verified block
     view.apply(TransferProgress("unknown", 40, 20, 2.5))
-    assert (view.files[FILE.id].copied_bytes, view.files[FILE.id].verified_bytes) == (40, 20)
+    assert (view.files[FILE.id].current.copied_bytes, view.files[FILE.id].current.verified_bytes) == (40, 20)
     assert view.routes["mxf"].rate.bytes_s(3.0) == 10.0
 
 
@@ -161,7 +173,7 @@ def test_the_row_of_a_delivery_stays_when_the_same_path_arrives_again() -> None:
     move(view, Status.DISCOVERED, at=3.0)
     move(view, Status.COMPLETED, at=4.0)
     rows = view.snapshot(5.0).files
-    assert [(row.id, row.completed_at) for row in rows] == [(f"{FILE.id}.1", 2.0), (FILE.id, 4.0)]
+    assert [(row.id, row.current.completed_at) for row in rows] == [(f"{FILE.id}.1", 2.0), (FILE.id, 4.0)]
 
 
 def test_the_last_hundred_deliveries_are_shown() -> None:
@@ -375,4 +387,4 @@ def test_files_that_wait_alike_share_all_but_their_names_and_states() -> None:
         view.apply(StatusChanged(file.id, Status.DISCOVERED, 1.0, file, "must stay unchanged", until_at=9.0))
         view.apply(StatusChanged(file.id, Status.IN_QUEUE, 2.0, file, f"waits{''}", attempts=0))
         assert view.files[file.id].packed_signature is file.packed_signature
-    assert len({id(row.course) for row in view.files.values()}) == 1
+    assert len({id(row.current) for row in view.files.values()}) == 1

@@ -175,9 +175,9 @@ class House:
     def check_figures(self) -> None:
         assert len(self.view._recent) <= FEW_FILES
         for name, board in self.view.routes.items():
-            rows = [row for row in self.view.snapshot(self.now_at).files if row.route == name]
-            assert board.view(self.now_at).counts == Tally(row.status.value for row in rows)
-            assert board.queue_bytes == sum(row.size_bytes for row in rows if row.status in PENDING)
+            rows = [row for row in self.view.snapshot(self.now_at).files if row.current.route == name]
+            assert board.view(self.now_at).counts == Tally(row.current.status.value for row in rows)
+            assert board.queue_bytes == sum(row.size_bytes for row in rows if row.current.status in PENDING)
 
 
 @given(st.one_of(st.lists(STEPS), st.lists(STEPS, min_size=30, max_size=80)))

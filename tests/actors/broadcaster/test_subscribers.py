@@ -72,7 +72,7 @@ async def test_a_visitor_gets_a_snapshot_of_all_that_is_known_and_then_numbered_
     feed = await bench.visit()
     snapshot = await feed.receive()
     assert isinstance(snapshot, Snapshot)
-    assert [file.status for file in snapshot.files] == [Status.DISCOVERED]
+    assert [file.current.status for file in snapshot.files] == [Status.DISCOVERED]
     assert [route.name for route in snapshot.routes] == ["mxf"]
     for number, paused in enumerate((True, False, True)):
         await bench.tell(RouteState("mxf", paused))
@@ -96,7 +96,7 @@ async def test_no_more_than_four_updates_leave_in_a_second_and_progress_is_told_
     assert autojump_clock.current_time() == pytest.approx(2)
     seen = []
     while feed.statistics().current_buffer_used:
-        seen += [file.copied_bytes for file in (await update(feed)).changed]
+        seen += [file.current.copied_bytes for file in (await update(feed)).changed]
     assert len(seen) in (4, 5)  # the first one may leave at the beginning of the second
     assert seen == sorted(seen)
     assert seen[-1] == BEATS - 1
@@ -127,7 +127,7 @@ async def test_all_visitors_hear_the_same_and_who_comes_later_begins_with_a_fres
     assert updates[0] is updates[1]
     assert [isinstance(news, Snapshot) for news in snapshots] == [True, True]
     assert snapshots[1].seq + 1 == updates[1].seq
-    assert [file.status for file in updates[0].changed] == [Status.COPYING]
+    assert [file.current.status for file in updates[0].changed] == [Status.COPYING]
     assert autojump_clock.current_time() == pytest.approx(broadcaster.UPDATE_EVERY_S)
 
 
@@ -159,13 +159,13 @@ async def test_a_glance_shows_this_moment_and_nobody_stays(
     answers_in, answers_out = trio.open_memory_channel[Snapshot](1)
     for fact in (FOUND, COPYING):
         await bench.tell(fact, GetSnapshot(answers_in))
-        assert [file.status for file in (await answers_out.receive()).files] == [fact.status]
+        assert [file.current.status for file in (await answers_out.receive()).files] == [fact.status]
     assert exposed_clients(bench.metrics) == 1
     await bench.tell(GetSnapshot(answers_in), GetSnapshot(answers_in))  # who asks twice and does not listen
     answers_out.close()
     await bench.tell(GetSnapshot(answers_in))
     assert autojump_clock.current_time() == 0
-    assert [file.status for file in (await update(feed)).changed] == [Status.COPYING]
+    assert [file.current.status for file in (await update(feed)).changed] == [Status.COPYING]
 
 
 async def test_a_visitor_that_does_not_keep_up_is_let_go_and_the_others_go_on(

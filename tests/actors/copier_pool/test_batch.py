@@ -8,10 +8,11 @@ from attrs import define, evolve, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors.copier_pool.batch import BatchTask
-from agent.actors.copier_pool.task import WorkerClient
+from agent.actors.copier_pool.task import Notification, WorkerClient
 from agent.config.sections import Route
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
 from agent.messages.dispatcher import AttemptFailed, Delivered, Interrupted
+from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, Side
 from agent.model.names import has_our_tag
 from agent.model.source_file import FileVersion
@@ -55,6 +56,7 @@ class Bench:
     ledger: FakeLedger = field(factory=FakeLedger)
     workers: FakeWorkers = field(init=False)
     told: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
+    removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
 
     def __attrs_post_init__(self) -> None:
         self.workers = FakeWorkers(self.clock, self.ledger.diary)
@@ -63,9 +65,12 @@ class Bench:
         self.workers.script(RemoveSources, RemovedSources((GONE,) * 3))
 
     def lot(self) -> BatchTask:
-        async def tell(fact: StatusChanged | TransferProgress | CounterIncremented) -> None:
+        async def tell(fact: Notification) -> None:
             await trio.lowlevel.checkpoint()
-            self.told.append(fact)
+            if isinstance(fact, FilesRemoved):
+                self.removed.append((fact.files, self.ledger.diary[-1]))
+            else:
+                self.told.append(fact)
 
         return BatchTask(FILES, self.route, PLACE, self.ledger, WorkerClient(self.workers, 30.0), tell)
 
@@ -117,6 +122,14 @@ async def test_every_step_is_in_the_journal_before_the_next_begins_for_anybody(b
         assert (delivery.level, delivery.size_bytes) == ("read_back", file.signature.size_bytes)
         assert (delivery.already_present, delivery.kept) == (False, False)
         assert delivery.started_at is not None
+
+
+async def test_the_tracker_learns_of_removed_sources_before_the_journal_and_of_kept_ones_never(
+    bench: Bench,
+) -> None:
+    bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it changed"), GONE)))
+    await bench.carried()
+    assert bench.removed == [((FILES[0], FILES[2]), "RemoveSources")]
 
 
 async def test_each_partial_is_journaled_under_a_name_of_ours(bench: Bench) -> None:

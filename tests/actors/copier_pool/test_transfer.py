@@ -10,13 +10,15 @@ from trio.testing import MockClock
 
 from agent.actors.copier_pool.abort import AbortTask
 from agent.actors.copier_pool.follow import FollowTask
-from agent.actors.copier_pool.task import TransferTask, WorkerClient
+from agent.actors.copier_pool.task import Notification, TransferTask, WorkerClient
 from agent.actors.copier_pool.transfer import BUSY_RETRY_S, DeliverTask
 from agent.config.sections import Route
 from agent.journal.database import JournalError
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
+from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import has_our_tag
+from agent.model.source_file import FileVersion
 from agent.model.storage import BandwidthStep
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Status, Transfer, TransferPhase
 from agent.protocol.replies import (
@@ -77,6 +79,7 @@ class Bench:
     ledger: FakeLedger = field(factory=FakeLedger)
     workers: FakeWorkers = field(init=False)
     told: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
+    removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
 
     def __attrs_post_init__(self) -> None:
         self.workers = FakeWorkers(self.clock, self.ledger.diary)
@@ -105,9 +108,12 @@ class Bench:
         return transfer
 
     def errand(self, kind: type[E]) -> E:
-        async def tell(fact: StatusChanged | TransferProgress | CounterIncremented) -> None:
+        async def tell(fact: Notification) -> None:
             await trio.lowlevel.checkpoint()
-            self.told.append(fact)
+            if isinstance(fact, FilesRemoved):
+                self.removed.append((fact.files, self.diary[-1]))
+            else:
+                self.told.append(fact)
 
         return kind(FILE, self.route, PLACE, self.ledger, WorkerClient(self.workers, 30.0), tell)
 
@@ -192,6 +198,18 @@ async def test_what_was_verified_is_published_without_being_copied_again(bench: 
     await bench.carrying().deliver(1)
     assert bench.diary == ["find", "PublishFiles", "mark_published", "RemoveSources", "finish"]
     assert bench.told == []
+
+
+async def test_the_tracker_learns_of_a_removed_source_before_the_journal_and_of_a_kept_one_never(
+    bench: Bench,
+) -> None:
+    bench.remember(VERIFIED)
+    await bench.carrying().deliver(1)
+    assert bench.removed == [((FILE,), "RemoveSources")]
+    bench.remember(VERIFIED)
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("it changed"),)))
+    await bench.carrying().deliver(1)
+    assert len(bench.removed) == 1
 
 
 async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Bench) -> None:

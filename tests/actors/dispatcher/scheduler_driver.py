@@ -55,9 +55,9 @@ def some(choices: Sequence[T], which: int) -> list[T]:
 
 @define
 class Out:
-    """An order that the simulated copier carries out."""
+    """A command that the simulated copier pool carries out."""
 
-    order: Copy | AbortTransfer
+    command: Copy | AbortTransfer
     size_bytes: int
     written_bytes: int
     probed_bytes: int
@@ -70,7 +70,7 @@ class Place:
 
     plan: DestinationPlan
     is_open: bool = False
-    swept: bool = False
+    recovered: bool = False
     distrusted_until_s: float = -math.inf
     free_bytes: int | None = None
     deliveries: int = 0
@@ -89,7 +89,7 @@ class Place:
 
 @define
 class Case:
-    """What has to be true of one job, from all that was told about it."""
+    """The expected data of one job, from all that was sent about it."""
 
     job: Job
     attempts: int = 0
@@ -97,13 +97,13 @@ class Case:
     not_away_before_s: float = -math.inf
     arrived_bytes: int = 0
     cancelled: bool = False
-    withdrawn: bool = False
+    superseded: bool = False
     fails: bool = False
     times_failed: int = 0
     verified_bytes: int = -1
     deliveries_seen: int = 0
     setbacks: int = 0
-    doubts: int = 0
+    suspicions: int = 0
 
     def attempt_failed(self, kind: FaultKind, now_s: float) -> None:
         self.attempts += 1
@@ -115,9 +115,9 @@ class Case:
     def met_outage(self, verified_bytes: int, deliveries: int) -> bool:
         further, alone = verified_bytes > self.verified_bytes, deliveries == self.deliveries_seen
         self.setbacks = 0 if further else self.setbacks + 1
-        self.doubts = 0 if further else self.doubts + (not alone)
+        self.suspicions = 0 if further else self.suspicions + (not alone)
         self.verified_bytes, self.deliveries_seen = verified_bytes, deliveries
-        return self.doubts >= MAX_SUSPICIONS
+        return self.suspicions >= MAX_SUSPICIONS
 
 
 class Dispatching:
@@ -135,10 +135,10 @@ class Dispatching:
         self.paused = set(paused)
         self.shut: dict[str, float] = {}
         self.unreadable: set[str] = set()
-        self.memory: dict[str, PriorResult] = {}
+        self.prior_results: dict[str, PriorResult] = {}
         for (route, path), end in ends.items():
             file = a_file(path, route=route, version=0)
-            self.memory[file.id] = kept_before(file) if end == "kept" else failed_before(file)
+            self.prior_results[file.id] = kept_before(file) if end == "kept" else failed_before(file)
         self.scheduler = Scheduler.start(CONFIG, paused)
         self.check(self.scheduler.take(), {})
 
@@ -153,7 +153,7 @@ class Dispatching:
 
     def out(self, *kinds: type[Copy | AbortTransfer]) -> list[FileVersion]:
         outs = [out for place in self.places.values() for out in place.out.values()]
-        return [out.order.file for out in outs if isinstance(out.order, kinds)]
+        return [out.command.file for out in outs if isinstance(out.command, kinds)]
 
     def halted(self) -> list[FileVersion]:
         return [file for file in self.out(Copy, AbortTransfer) if self.place(file).out[file.id].halted]
@@ -169,7 +169,7 @@ class Dispatching:
     def ends_early(self, case: Case) -> bool:
         if case.job.state in ABORTING:
             return True
-        if case.withdrawn:
+        if case.superseded:
             return True
         case.fails = case.fails or case.cancelled
         return case.cancelled
@@ -180,7 +180,7 @@ class Dispatching:
         self.delivered[file.id] = file
         self.handle(Delivered(file, a_delivery(file.signature.size_bytes), self.at))
 
-    def put_away(self, file: FileVersion) -> None:
+    def abort_returns(self, file: FileVersion) -> None:
         wanted = self.came_back(file).job.state is JobState.ABORTING_TO_RETRY
         self.handle(Aborted(file, self.at))
         job = self.scheduler.jobs.get(file.id)
@@ -192,7 +192,7 @@ class Dispatching:
         if state.reason is not None:
             halts = self.closed(place)
         elif state.began_s > place.distrusted_until_s:
-            place.swept = place.swept and place.is_open
+            place.recovered = place.recovered and place.is_open
             place.is_open = True
         else:
             self.handle(state)
@@ -216,7 +216,7 @@ class Dispatching:
     @staticmethod
     def closed(place: Place) -> dict[str, set[str] | None]:
         """Which halts have to follow from this place being closed: all that runs, but only once."""
-        was_open, place.is_open, place.swept = place.is_open, False, False
+        was_open, place.is_open, place.recovered = place.is_open, False, False
         return {place.plan.destination: None} if was_open and place.out else {}
 
     # What has to be true of every decision
@@ -236,61 +236,61 @@ class Dispatching:
         self.check(decisions, halts or {})
         return result
 
-    def check(self, effects: SchedulerDecisions, halts: dict[str, set[str] | None]) -> None:
-        self.check_facts(effects)
+    def check(self, decisions: SchedulerDecisions, halts: dict[str, set[str] | None]) -> None:
+        self.check_events(decisions)
         for destination, place in self.places.items():
-            orders = [order for where, order in effects.commands if where == destination]
-            assert len(orders) <= 2 * place.plan.workers + 2
-            self.check_halts(destination, orders, halts)
-            while orders:
-                self.check_order(place, orders)
-                del orders[0]
+            commands = [command for where, command in decisions.commands if where == destination]
+            assert len(commands) <= 2 * place.plan.workers + 2
+            self.check_halts(destination, commands, halts)
+            while commands:
+                self.check_command(place, commands)
+                del commands[0]
             self.check_nothing_idles(place)
 
     def check_halts(
-        self, destination: str, orders: list[CopierPoolInbox], halts: dict[str, set[str] | None]
+        self, destination: str, commands: list[CopierPoolInbox], halts: dict[str, set[str] | None]
     ) -> None:
-        found = [order.file_ids for order in orders if isinstance(order, CancelCopies)]
+        found = [command.file_ids for command in commands if isinstance(command, CancelCopies)]
         expected = [halts[destination]] if destination in halts else []
         assert [None if ids is None else set(ids) for ids in found] == expected
 
-    def check_order(self, place: Place, orders: list[CopierPoolInbox]) -> None:
-        match orders[0]:
+    def check_command(self, place: Place, commands: list[CopierPoolInbox]) -> None:
+        match commands[0]:
             case RecoverDestination(device):
                 assert place.is_open
-                assert not place.swept
+                assert not place.recovered
                 assert device == 7
-                place.swept = True
+                place.recovered = True
             case CancelCopies(file_ids):
                 for file_id in place.out if file_ids is None else file_ids:
                     place.out[file_id].halted = True
-            case Copy() | AbortTransfer() as order:
-                assert place.swept
+            case Copy() | AbortTransfer() as command:
+                assert place.recovered
                 assert place.has_credit()
-                assert all(order.file.id not in each.out for each in self.places.values())
-                case = self.case(self.scheduler.jobs[order.file.id])
-                assert case.job.file == order.file
-                place.out[order.file.id] = self.ordered(place, order, case, orders)
+                assert all(command.file.id not in each.out for each in self.places.values())
+                case = self.case(self.scheduler.jobs[command.file.id])
+                assert case.job.file == command.file
+                place.out[command.file.id] = self.ordered(place, command, case, commands)
 
     def ordered(
-        self, place: Place, order: Copy | AbortTransfer, case: Case, orders: list[CopierPoolInbox]
+        self, place: Place, command: Copy | AbortTransfer, case: Case, commands: list[CopierPoolInbox]
     ) -> Out:
-        if isinstance(order, AbortTransfer):
-            assert (order.error is not None) is case.fails
-            assert order.attempts == case.job.attempts
-            assert case.fails or case.withdrawn
+        if isinstance(command, AbortTransfer):
+            assert (command.error is not None) is case.fails
+            assert command.attempts == case.job.attempts
+            assert case.fails or case.superseded
             assert self.now_s >= case.not_away_before_s
-            return Out(order, 0, 0, 0)
+            return Out(command, 0, 0, 0)
         assert self.now_s >= case.not_before_s
-        assert order.attempt == case.attempts + 1 <= case.job.route.max_attempts
-        assert not case.withdrawn
-        assert self.announced[order.file.id] == order.file
-        assert case.job is self.next_in_line(place, orders)
-        return Out(order, order.file.signature.size_bytes, case.arrived_bytes, case.arrived_bytes)
+        assert command.attempt == case.attempts + 1 <= case.job.route.max_attempts
+        assert not case.superseded
+        assert self.announced[command.file.id] == command.file
+        assert case.job is self.next_in_line(place, commands)
+        return Out(command, command.file.signature.size_bytes, case.arrived_bytes, case.arrived_bytes)
 
-    def next_in_line(self, place: Place, orders: list[CopierPoolInbox]) -> Job:
-        """Of all that waited when the first of these orders was given: the one whose turn it was."""
-        ordered = {order.file.id for order in orders if isinstance(order, Copy)}
+    def next_in_line(self, place: Place, commands: list[CopierPoolInbox]) -> Job:
+        """Of all that waited when the first of these commands was given: the one whose turn it was."""
+        ordered = {command.file.id for command in commands if isinstance(command, Copy)}
         jobs = (
             job
             for job in self.scheduler.jobs.values()
@@ -319,15 +319,15 @@ class Dispatching:
                 job.file.id in place.out or self.case(job).not_away_before_s > self.now_s for job in leaving
             )
 
-    def check_facts(self, effects: SchedulerDecisions) -> None:
+    def check_events(self, decisions: SchedulerDecisions) -> None:
         failed = Tally(
-            fact.file_id
-            for fact in effects.events
-            if isinstance(fact, StatusChanged) and fact.status is Status.FAILED
+            event.file_id
+            for event in decisions.events
+            if isinstance(event, StatusChanged) and event.status is Status.FAILED
         )
-        for fact in effects.events:
-            if not isinstance(fact, CounterIncremented):
-                self.view.apply(fact)
+        for event in decisions.events:
+            if not isinstance(event, CounterIncremented):
+                self.view.apply(event)
         for job in self.scheduler.jobs.values():
             case = self.case(job)
             if id(job) not in self.cases or job.error == "unreadable":
@@ -343,11 +343,11 @@ class Dispatching:
         job = self.scheduler.jobs.get(file_id)
         if job is None:
             assert self.delivered[file_id] == file
-            assert row.status is Status.COMPLETED
-        elif not self.case(job).withdrawn:
+            assert row.current.status is Status.COMPLETED
+        elif not self.case(job).superseded:
             assert job.file == file
-            assert row.status is self.status(job)
-            assert row.attempts == job.attempts
+            assert row.current.status is self.status(job)
+            assert row.current.attempts == job.attempts
         else:
             assert job.successor == file
 

@@ -1,4 +1,4 @@
-"""What the tests of the scheduler say to it, and how they read its answers."""
+"""Schedulers for tests, messages to them, and the parts of their decisions."""
 
 from attrs import evolve
 
@@ -24,10 +24,10 @@ URGENT = evolve(ONE, name="urgent", priority=1)
 FILE, OTHER, THIRD = a_file("a.mxf"), a_file("b.mxf"), a_file("c.mxf")
 
 
-def tell(
+def decide(
     scheduler: Scheduler, *messages: SchedulerInput | Command | None, now_s: float = 0.0
 ) -> SchedulerDecisions:
-    """What follows from the last message."""
+    """The decisions that follow from the last message."""
     for message in messages:
         scheduler.take()
         if isinstance(message, Command):
@@ -40,28 +40,28 @@ def tell(
 def opened(*files: FileVersion, free_bytes: int | None = None, workers: int = 1) -> Scheduler:
     """A scheduler for one open destination, with these files ready."""
     scheduler = Scheduler.start(a_config(evolve(ONE, workers=workers), URGENT), ())
-    tell(scheduler, usable(free_bytes=free_bytes), *(Ready(file, 1000.0) for file in files))
+    decide(scheduler, usable(free_bytes=free_bytes), *(Ready(file, 1000.0) for file in files))
     return scheduler
 
 
-def orders(effects: SchedulerDecisions) -> list[CopierPoolInbox]:
-    return [order for _, order in effects.commands]
+def commands(decisions: SchedulerDecisions) -> list[CopierPoolInbox]:
+    return [command for _, command in decisions.commands]
 
 
-def copied(effects: SchedulerDecisions) -> list[FileVersion]:
-    return [order.file for order in orders(effects) if isinstance(order, Copy)]
+def copied(decisions: SchedulerDecisions) -> list[FileVersion]:
+    return [command.file for command in commands(decisions) if isinstance(command, Copy)]
 
 
-def moved(effects: SchedulerDecisions, file: FileVersion = FILE) -> list[StatusChanged]:
-    """What visitors hear of this file."""
-    facts: list[SchedulerEvent] = []
-    for fact in effects.events:
-        facts += fact.moved if isinstance(fact, StatusesChanged) else [fact]
-    return [fact for fact in facts if isinstance(fact, StatusChanged) and fact.file_id == file.id]
+def changes_of(decisions: SchedulerDecisions, file: FileVersion = FILE) -> list[StatusChanged]:
+    """The published status changes of this file."""
+    events: list[SchedulerEvent] = []
+    for event in decisions.events:
+        events += event.moved if isinstance(event, StatusesChanged) else [event]
+    return [event for event in events if isinstance(event, StatusChanged) and event.file_id == file.id]
 
 
-def storage(effects: SchedulerDecisions) -> list[DestinationState]:
-    return [fact for fact in effects.events if isinstance(fact, DestinationState)]
+def published_states(decisions: SchedulerDecisions) -> list[DestinationState]:
+    return [event for event in decisions.events if isinstance(event, DestinationState)]
 
 
 def failed(fault: Fault = SOURCE_FAULT, file: FileVersion = FILE) -> AttemptFailed:

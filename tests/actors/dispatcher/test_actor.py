@@ -36,75 +36,75 @@ ROUTES = (ROUTE, evolve(ROUTE, name="wav", source="/src2", destination=OTHER))
 @frozen
 class Ends:
     inbox: trio.MemorySendChannel[DispatcherInbox]
-    lanes: Mapping[str, trio.MemoryReceiveChannel[CopierPoolInbox]]
-    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
-    doubts: Mapping[str, trio.MemoryReceiveChannel[ProbeNow]]
+    pools: Mapping[str, trio.MemoryReceiveChannel[CopierPoolInbox]]
+    events: trio.MemoryReceiveChannel[BroadcasterInbox]
+    probe_requests: Mapping[str, trio.MemoryReceiveChannel[ProbeNow]]
 
 
-def dispatch(nursery: trio.Nursery, *, facts: int = 64) -> Ends:
+def dispatch(nursery: trio.Nursery, *, events: int = 64) -> Ends:
     inbox_in, inbox_out = trio.open_memory_channel[DispatcherInbox](64)
-    facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
-    lanes = {place: trio.open_memory_channel[CopierPoolInbox](6) for place in (NAS, OTHER)}
+    events_in, events_out = trio.open_memory_channel[BroadcasterInbox](events)
+    pools = {place: trio.open_memory_channel[CopierPoolInbox](6) for place in (NAS, OTHER)}
     monitors = {place: trio.open_memory_channel[ProbeNow](1) for place in (NAS, OTHER)}
     scheduler = Scheduler.start(a_config(*ROUTES), paused=["wav"])
     nursery.start_soon(lose_patience)
     nursery.start_soon(
         dispatcher.run,
         inbox_out,
-        {place: ends[0] for place, ends in lanes.items()},
+        {place: ends[0] for place, ends in pools.items()},
         {place: ends[0] for place, ends in monitors.items()},
-        facts_in,
+        events_in,
         scheduler,
     )
     return Ends(
         inbox_in,
-        {place: ends[1] for place, ends in lanes.items()},
-        facts_out,
+        {place: ends[1] for place, ends in pools.items()},
+        events_out,
         {place: ends[1] for place, ends in monitors.items()},
     )
 
 
-async def test_visitors_hear_at_once_which_routes_are_paused(
+async def test_the_paused_routes_are_published_at_the_start(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ends = dispatch(nursery)
-    assert await ends.facts.receive() == RouteState("mxf", paused=False)
-    assert await ends.facts.receive() == RouteState("wav", paused=True)
+    assert await ends.events.receive() == RouteState("mxf", paused=False)
+    assert await ends.events.receive() == RouteState("wav", paused=True)
     assert autojump_clock.current_time() == 0
 
 
-async def test_each_order_goes_into_the_lane_of_its_destination(
+async def test_each_command_goes_to_the_copier_pool_of_its_destination(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ends = dispatch(nursery)
     await ends.inbox.send(usable(OTHER))
-    assert await ends.lanes[OTHER].receive() == RecoverDestination(7)
+    assert await ends.pools[OTHER].receive() == RecoverDestination(7)
     await ends.inbox.send(usable(NAS))
-    assert await ends.lanes[NAS].receive() == RecoverDestination(7)
+    assert await ends.pools[NAS].receive() == RecoverDestination(7)
     await ends.inbox.send(ready(a_file("a")))
-    assert await ends.lanes[NAS].receive() == Copy(a_file("a"), 1, 7)
+    assert await ends.pools[NAS].receive() == Copy(a_file("a"), 1, 7)
     with pytest.raises(trio.WouldBlock):
-        ends.lanes[OTHER].receive_nowait()
+        ends.pools[OTHER].receive_nowait()
     assert autojump_clock.current_time() == 0
 
 
-async def test_facts_are_told_before_the_orders_that_follow_from_them(
+async def test_events_are_published_before_the_commands_that_follow_from_them(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    ends = dispatch(nursery, facts=0)
+    ends = dispatch(nursery, events=0)
     for _ in ROUTES:
-        await ends.facts.receive()
+        await ends.events.receive()
     await ends.inbox.send(usable(NAS))
-    assert await ends.facts.receive() == usable(NAS)
-    assert await ends.lanes[NAS].receive() == RecoverDestination(7)
+    assert await ends.events.receive() == usable(NAS)
+    assert await ends.pools[NAS].receive() == RecoverDestination(7)
     await ends.inbox.send(ready(a_file("a")))
     await wait_all_tasks_blocked()
     with pytest.raises(trio.WouldBlock):
-        ends.lanes[NAS].receive_nowait()
-    fact = await ends.facts.receive()
-    assert isinstance(fact, StatusesChanged)
-    assert [moved.status for moved in fact.moved] == [Status.IN_QUEUE, Status.COPYING]
-    assert isinstance(await ends.lanes[NAS].receive(), Copy)
+        ends.pools[NAS].receive_nowait()
+    event = await ends.events.receive()
+    assert isinstance(event, StatusesChanged)
+    assert [moved.status for moved in event.moved] == [Status.IN_QUEUE, Status.COPYING]
+    assert isinstance(await ends.pools[NAS].receive(), Copy)
     assert autojump_clock.current_time() == 0
 
 
@@ -114,24 +114,26 @@ async def test_a_failed_attempt_is_repeated_when_its_time_has_come(
     ends = dispatch(nursery)
     await ends.inbox.send(usable(NAS))
     await ends.inbox.send(ready(a_file("a")))
-    assert [type(await ends.lanes[NAS].receive()) for _ in range(2)] == [RecoverDestination, Copy]
+    assert [type(await ends.pools[NAS].receive()) for _ in range(2)] == [RecoverDestination, Copy]
     await ends.inbox.send(AttemptFailed(a_file("a"), SOURCE_FAULT, at=1.0))
-    assert await ends.lanes[NAS].receive() == Copy(a_file("a"), 2, 7)
+    assert await ends.pools[NAS].receive() == Copy(a_file("a"), 2, 7)
     assert autojump_clock.current_time() == ROUTE.retry_delay_s
 
 
-async def test_a_dispatcher_that_ends_closes_every_lane(autojump_clock: MockClock) -> None:
+async def test_a_dispatcher_that_ends_closes_the_channel_of_every_copier_pool(
+    autojump_clock: MockClock,
+) -> None:
     with pytest.RaisesGroup(trio.EndOfChannel):
         async with trio.open_nursery() as nursery:
             ends = dispatch(nursery)
             ends.inbox.close()
-    for lane in ends.lanes.values():
+    for pool in ends.pools.values():
         with pytest.raises(trio.EndOfChannel):
-            await lane.receive()
+            await pool.receive()
     assert autojump_clock.current_time() == 0
 
 
-async def test_a_monitor_hears_of_an_outage_that_a_copy_met_and_is_never_waited_for(
+async def test_a_monitor_is_asked_to_probe_after_an_outage_that_a_copy_met_and_is_never_waited_for(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ends = dispatch(nursery)
@@ -143,36 +145,36 @@ async def test_a_monitor_hears_of_an_outage_that_a_copy_met_and_is_never_waited_
         await ends.inbox.send(Interrupted(file, OUTAGE, 0, 1000.0))
         await ends.inbox.send(usable(began_s=began_s))
     await wait_all_tasks_blocked()
-    assert ends.doubts[NAS].receive_nowait() == ProbeNow(OUTAGE)
+    assert ends.probe_requests[NAS].receive_nowait() == ProbeNow(OUTAGE)
     with pytest.raises(trio.WouldBlock):
-        ends.doubts[NAS].receive_nowait()
+        ends.probe_requests[NAS].receive_nowait()
 
 
-async def test_a_lane_that_comes_is_used_and_its_ends_are_closed_when_it_goes(
+async def test_a_destination_that_is_added_is_used_and_its_channels_are_closed_when_it_is_removed(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ends = dispatch(nursery)
-    guest = evolve(ROUTE, name="guest", destination="/guest")
-    lane_in, lane_out = trio.open_memory_channel[CopierPoolInbox](6)
-    doubts_in, doubts_out = trio.open_memory_channel[ProbeNow](1)
-    plan = a_config(ROUTE).plan([guest])
-    file = a_file("a", route="guest")
+    dynamic = evolve(ROUTE, name="dynamic", destination="/dynamic")
+    pool_in, pool_out = trio.open_memory_channel[CopierPoolInbox](6)
+    probes_in, probes_out = trio.open_memory_channel[ProbeNow](1)
+    plan = a_config(ROUTE).plan([dynamic])
+    file = a_file("a", route="dynamic")
     for message in (
-        ConnectDestination(plan, lane_in, doubts_in),
-        AddRoute(guest),
-        usable("/guest"),
+        ConnectDestination(plan, pool_in, probes_in),
+        AddRoute(dynamic),
+        usable("/dynamic"),
         ready(file),
     ):
         await ends.inbox.send(message)
-    assert [await lane_out.receive() for _ in range(2)] == [RecoverDestination(7), Copy(file, 1, 7)]
-    await ends.inbox.send(RemoveRoute("guest"))
-    assert await lane_out.receive() == CancelCopies((file.id,))
+    assert [await pool_out.receive() for _ in range(2)] == [RecoverDestination(7), Copy(file, 1, 7)]
+    await ends.inbox.send(RemoveRoute("dynamic"))
+    assert await pool_out.receive() == CancelCopies((file.id,))
     await ends.inbox.send(Interrupted(file, None, 0, 1.0))
-    assert await lane_out.receive() == AbortTransfer(file, 0, STOPPED, 7)
-    for last in (Aborted(file, 1.0), RemoveDestination("/guest")):
+    assert await pool_out.receive() == AbortTransfer(file, 0, STOPPED, 7)
+    for last in (Aborted(file, 1.0), RemoveDestination("/dynamic")):
         await ends.inbox.send(last)
-    assert [order async for order in lane_out] == []
-    assert [doubt async for doubt in doubts_out] == []
+    assert [command async for command in pool_out] == []
+    assert [request async for request in probes_out] == []
     assert autojump_clock.current_time() == 0
 
 
@@ -185,14 +187,14 @@ def ask(ends: Ends, command: Command) -> trio.MemoryReceiveChannel[CommandResult
 async def test_a_command_is_answered_once_its_status_changes_are_sent(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    ends = dispatch(nursery, facts=0)
+    ends = dispatch(nursery, events=0)
     for _ in ROUTES:
-        await ends.facts.receive()
+        await ends.events.receive()
     answer = ask(ends, PauseRoute("mxf"))
     await wait_all_tasks_blocked()
     with pytest.raises(trio.WouldBlock):
         answer.receive_nowait()
-    assert await ends.facts.receive() == RouteState("mxf", paused=True)
+    assert await ends.events.receive() == RouteState("mxf", paused=True)
     assert await answer.receive() == CommandResult("route mxf is paused; running copies being stopped: 0")
     assert autojump_clock.current_time() == 0
 

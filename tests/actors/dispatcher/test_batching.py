@@ -1,4 +1,4 @@
-"""Which small files are carried together, and that each of them ends delivered or failed all the same."""
+"""Which small files are copied in one batch; each of them ends delivered or failed all the same."""
 
 from collections.abc import Iterable
 
@@ -40,21 +40,21 @@ def all_ready(files: Iterable[FileVersion]) -> MessageBatch:
     return MessageBatch(tuple(Ready(file, 1.0) for file in files))
 
 
-def orders_of(scheduler: Scheduler) -> list[CopierPoolInbox]:
-    return [order for _, order in scheduler.take().commands]
+def commands_of(scheduler: Scheduler) -> list[CopierPoolInbox]:
+    return [command for _, command in scheduler.take().commands]
 
 
 def given_first(
     *files: FileVersion, routes: tuple[Route, ...] = (ONE,), free_bytes: int | None = None
 ) -> CopierPoolInbox:
-    """The order that is given when all these are ready and the destination has been found usable."""
+    """The command that is given when all these are ready and the destination has been found usable."""
     scheduler = Scheduler.start(a_config(*routes), paused=())
     scheduler.handle(all_ready(files), 1.0, 1001.0)
     scheduler.handle(usable(NAS, 2.0, free_bytes), 2.0, 1002.0)
-    return orders_of(scheduler)[1]  # behind the sweep
+    return commands_of(scheduler)[1]  # after the recovery
 
 
-def test_many_small_files_have_one_place_in_the_order_of_the_line() -> None:
+def test_many_small_files_take_one_slot_in_the_order_of_the_queue() -> None:
     files = [small(number) for number in range(MANY)]
     assert given_first(*files) == CopyBatch(tuple(files[:MAX_BATCH_FILES]), 7)
 
@@ -64,41 +64,41 @@ def test_only_the_first_of_them_is_shown_as_being_copied() -> None:
     scheduler.handle(all_ready(map(small, range(MANY))), 1.0, 1001.0)
     scheduler.take()
     scheduler.handle(usable(), 2.0, 1002.0)
-    facts = [fact for fact in scheduler.take().events if isinstance(fact, StatusChanged)]
-    copying = [fact.file_id for fact in facts if fact.status is Status.COPYING]
+    events = [event for event in scheduler.take().events if isinstance(event, StatusChanged)]
+    copying = [event.file_id for event in events if event.status is Status.COPYING]
     assert copying == [small(0).id]
 
 
-def test_a_few_are_carried_one_by_one() -> None:
+def test_a_few_are_copied_one_by_one() -> None:
     assert given_first(*(small(number) for number in range(MAX_UNBATCHED))) == Copy(small(0), 1, 7)
     assert isinstance(given_first(*(small(number) for number in range(MAX_UNBATCHED + 1))), CopyBatch)
 
 
 @pytest.mark.parametrize("size_bytes", [SMALL_BYTES, SMALL_BYTES + 1])
 def test_a_large_one_goes_alone(size_bytes: int) -> None:
-    order = given_first(*(small(number, size_bytes) for number in range(MANY)))
-    assert isinstance(order, CopyBatch) is (size_bytes == SMALL_BYTES)
+    command = given_first(*(small(number, size_bytes) for number in range(MANY)))
+    assert isinstance(command, CopyBatch) is (size_bytes == SMALL_BYTES)
 
 
-def test_together_they_are_no_more_than_a_worker_holds_in_memory() -> None:
-    order = given_first(*(small(number, SMALL_BYTES) for number in range(MANY)))
-    assert isinstance(order, CopyBatch)
-    assert sum(file.signature.size_bytes for file in order.files) == MAX_BATCH_BYTES
+def test_a_batch_is_no_larger_than_a_worker_holds_in_memory() -> None:
+    command = given_first(*(small(number, SMALL_BYTES) for number in range(MANY)))
+    assert isinstance(command, CopyBatch)
+    assert sum(file.signature.size_bytes for file in command.files) == MAX_BATCH_BYTES
 
 
-def test_together_they_are_no_more_than_there_is_room_for() -> None:
-    order = given_first(*(small(number) for number in range(MANY)), free_bytes=20_500)
-    assert isinstance(order, CopyBatch)
-    assert len(order.files) == 20
+def test_a_batch_is_no_larger_than_the_free_space() -> None:
+    command = given_first(*(small(number) for number in range(MANY)), free_bytes=20_500)
+    assert isinstance(command, CopyBatch)
+    assert len(command.files) == 20
 
 
-def test_one_that_is_large_ends_a_lot() -> None:
+def test_a_large_file_ends_a_batch() -> None:
     files = [small(number) for number in range(MANY)]
     files[20] = small(20, SMALL_BYTES + 1)
     assert given_first(*files) == CopyBatch(tuple(files[:20]), 7)
 
 
-def test_a_lot_is_of_one_route() -> None:
+def test_a_batch_is_of_one_route() -> None:
     files = [small(number, route=("mxf", "wav")[number >= 20]) for number in range(MANY)]
     assert given_first(*files, routes=(ONE, OTHER)) == CopyBatch(tuple(files[:20]), 7)
 
@@ -115,12 +115,12 @@ def test_where_more_than_a_folder_and_its_speed_matters_each_goes_alone(route: R
     scheduler = Scheduler.start(a_config(route), paused=())
     scheduler.handle(all_ready(map(small, range(MANY))), 1.0, 1001.0)
     scheduler.handle(usable(route.destination), 2.0, 1002.0)
-    assert isinstance(orders_of(scheduler)[1], Copy)
+    assert isinstance(commands_of(scheduler)[1], Copy)
 
 
 @define
-class House:
-    """A scheduler, and a copier that brings back what it was told to with the outcomes that are drawn."""
+class Simulation:
+    """A scheduler, and a copier pool whose copies return with the outcomes that are drawn."""
 
     workers: int
     scheduler: Scheduler = field(init=False)
@@ -135,23 +135,23 @@ class House:
     def handle(self, message: SchedulerInput) -> None:
         self.now_s += 1.0
         self.scheduler.handle(message, self.now_s, 1000.0 + self.now_s)
-        for order in orders_of(self.scheduler):
-            match order:
+        for command in commands_of(self.scheduler):
+            match command:
                 case Copy(file) | AbortTransfer(file):
-                    self.out.append(order)
+                    self.out.append(command)
                     self.tried.add(file.id)
                 case CopyBatch(files):
                     assert len(files) > MAX_UNBATCHED
                     assert not self.tried.intersection(file.id for file in files)
-                    self.out.append(order)
+                    self.out.append(command)
                     self.tried.update(file.id for file in files)
                 case CancelCopies():
                     pass  # each of them comes back in any case
         assert len(self.out) <= self.workers
 
-    def bring_back(self, which: int, kinds: list[int]) -> None:
-        order = self.out.pop(which % len(self.out))
-        match order:
+    def come_back(self, which: int, kinds: list[int]) -> None:
+        command = self.out.pop(which % len(self.out))
+        match command:
             case AbortTransfer(file):
                 self.handle(Aborted(file, 1.0))
             case Copy(file):
@@ -178,18 +178,18 @@ class House:
     st.lists(st.sampled_from([500, 5000, SMALL_BYTES, SMALL_BYTES + 1]), min_size=1, max_size=150),
     st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(0, 3), min_size=1, max_size=7)), max_size=30),
 )
-def test_whatever_becomes_of_a_lot_each_of_its_files_ends_delivered_or_failed(
+def test_whatever_becomes_of_a_batch_each_of_its_files_ends_delivered_or_failed(
     workers: int, sizes: list[int], returns: list[tuple[int, list[int]]]
 ) -> None:
-    house = House(workers)
+    simulation = Simulation(workers)
     files = [small(number, size_bytes) for number, size_bytes in enumerate(sizes)]
-    house.handle(all_ready(files))
-    house.handle(usable(NAS, house.now_s))
+    simulation.handle(all_ready(files))
+    simulation.handle(usable(NAS, simulation.now_s))
     for which, kinds in returns:
-        if house.out:
-            house.bring_back(which, kinds)
-    while house.out:
-        house.bring_back(0, [0])
-    failed = set(house.scheduler.jobs)
-    assert house.delivered | failed == {file.id for file in files}
-    assert not house.delivered & failed
+        if simulation.out:
+            simulation.come_back(which, kinds)
+    while simulation.out:
+        simulation.come_back(0, [0])
+    failed = set(simulation.scheduler.jobs)
+    assert simulation.delivered | failed == {file.id for file in files}
+    assert not simulation.delivered & failed

@@ -18,7 +18,7 @@ from agent.messages.dispatcher import (
 )
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import FileVersion
-from tests.actors.dispatcher.schedulers import FILE, OTHER, done, failed, opened, tell
+from tests.actors.dispatcher.schedulers import FILE, OTHER, decide, done, failed, opened
 from tests.samples import a_file, unusable
 
 CONFLICT = Fault(FaultKind.CONFLICT, "the name is taken")
@@ -40,7 +40,7 @@ def refused(scheduler: Scheduler, command: Command) -> CommandResult:
 
 def with_a_failed_file() -> Scheduler:
     scheduler = opened(FILE, OTHER)
-    tell(scheduler, failed(CONFLICT), Aborted(FILE, 1.0))
+    decide(scheduler, failed(CONFLICT), Aborted(FILE, 1.0))
     return scheduler
 
 
@@ -75,7 +75,7 @@ def test_a_failed_file_is_queued_again() -> None:
 
 def test_a_file_whose_failed_transfer_is_being_cleaned_up_is_queued_afterwards() -> None:
     scheduler = opened(FILE)
-    tell(scheduler, failed(CONFLICT))
+    decide(scheduler, failed(CONFLICT))
     for _ in range(2):
         result = answer(scheduler, Retry(FILE.id))
         assert result == CommandResult("a.mxf is queued again once its last transfer is cleaned up")
@@ -84,7 +84,7 @@ def test_a_file_whose_failed_transfer_is_being_cleaned_up_is_queued_afterwards()
 @pytest.mark.parametrize(("file", "status"), [(FILE, "Copying"), (OTHER, "InQueue"), (LIVE, "Growing")])
 def test_a_file_that_has_not_failed_is_not_retried(file: FileVersion, status: str) -> None:
     scheduler = opened(FILE, OTHER)
-    tell(scheduler, Growing(LIVE, 1.0))
+    decide(scheduler, Growing(LIVE, 1.0))
     assert refused(scheduler, Retry(file.id)) == CommandResult(
         f"{file.path} is {status}: only a Failed file can be retried", Refusal.WRONG_STATE
     )
@@ -92,19 +92,19 @@ def test_a_file_that_has_not_failed_is_not_retried(file: FileVersion, status: st
 
 def test_a_failed_file_that_has_gone_meanwhile_is_not_retried() -> None:
     scheduler = with_a_failed_file()
-    tell(scheduler, Gone(FILE, 1.0, changed=False))
+    decide(scheduler, Gone(FILE, 1.0, changed=False))
     assert refused(scheduler, Retry(FILE.id)).refusal is Refusal.NOT_FOUND
 
 
 def test_a_failed_file_that_changes_during_its_cleanup_is_not_retried_in_its_old_state() -> None:
     scheduler = opened(FILE)
-    tell(scheduler, failed(CONFLICT), Gone(FILE, 1.0, changed=True))
+    decide(scheduler, failed(CONFLICT), Gone(FILE, 1.0, changed=True))
     assert refused(scheduler, Retry(FILE.id)).refusal is Refusal.NOT_FOUND
 
 
 def test_a_retry_of_all_counts_those_that_it_retries() -> None:
     scheduler = with_a_failed_file()
-    tell(scheduler, failed(CONFLICT, OTHER))
+    decide(scheduler, failed(CONFLICT, OTHER))
     assert answer(scheduler, RetryAll()) == CommandResult("failed files queued again: 2")
     assert answer(opened(FILE), RetryAll()).detail == "no file has failed: there is nothing to retry"
 
@@ -113,7 +113,7 @@ def test_a_cancelled_copy_is_being_stopped_and_a_waiting_file_is_cancelled_at_on
     scheduler = opened(FILE, OTHER)
     assert answer(scheduler, Cancel(FILE.id)) == CommandResult("the copy of a.mxf is being stopped")
     assert answer(scheduler, Cancel(OTHER.id)) == CommandResult("b.mxf is cancelled")
-    tell(scheduler, unusable())
+    decide(scheduler, unusable())
     assert refused(scheduler, Cancel(OTHER.id)) == CommandResult(
         "b.mxf is Failed: there is nothing to cancel", Refusal.WRONG_STATE
     )
@@ -121,7 +121,7 @@ def test_a_cancelled_copy_is_being_stopped_and_a_waiting_file_is_cancelled_at_on
 
 def test_a_growing_file_cannot_be_cancelled() -> None:
     scheduler = opened()
-    tell(scheduler, Growing(LIVE, 1.0))
+    decide(scheduler, Growing(LIVE, 1.0))
     assert refused(scheduler, Cancel(LIVE.id)) == CommandResult(
         "live.mxf is Growing: there is nothing to cancel", Refusal.WRONG_STATE
     )
@@ -129,5 +129,5 @@ def test_a_growing_file_cannot_be_cancelled() -> None:
 
 def test_a_cancel_that_comes_after_the_delivery_finds_nothing() -> None:
     scheduler = opened(FILE)
-    tell(scheduler, done())
+    decide(scheduler, done())
     assert refused(scheduler, Cancel(FILE.id)).refusal is Refusal.NOT_FOUND

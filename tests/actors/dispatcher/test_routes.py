@@ -12,7 +12,7 @@ def scanned(began_s: float, error: str | None = None) -> SourceState:
     return SourceState("mxf", error, began_s, at=1.0)
 
 
-def test_a_source_that_cannot_be_listed_shuts_its_route_until_it_can() -> None:
+def test_a_source_that_cannot_be_listed_closes_its_route_until_it_can() -> None:
     source = SourceAvailability()
     assert source.is_available
     assert source.scanned(scanned(1.0, "source: no answer"), now_s=2.0)

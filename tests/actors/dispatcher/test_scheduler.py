@@ -13,70 +13,70 @@ from tests.actors.dispatcher.schedulers import (
     OTHER,
     THIRD,
     URGENT,
+    changes_of,
+    commands,
     copied,
+    decide,
     done,
     failed,
     interrupted,
-    moved,
     opened,
-    orders,
-    storage,
-    tell,
+    published_states,
 )
 from tests.samples import NAS, SOURCE_FAULT, a_config, a_delivery, a_file, unusable, usable
 
 
-def test_visitors_hear_at_the_start_which_routes_are_paused() -> None:
+def test_the_paused_routes_are_published_at_the_start() -> None:
     scheduler = Scheduler.start(a_config(ONE, URGENT), ["mxf"])
     assert scheduler.take().events == [RouteState("mxf", paused=True), RouteState("urgent", paused=False)]
     assert scheduler.due_s() == math.inf
 
 
-def test_nothing_is_ordered_before_the_destination_was_reached() -> None:
+def test_nothing_is_copied_before_the_destination_was_reached() -> None:
     scheduler = Scheduler.start(a_config(ONE), ())
-    effects = tell(scheduler, Ready(FILE, 1.0))
-    assert orders(effects) == []
-    assert [(fact.status, fact.why) for fact in moved(effects)] == [
+    decisions = decide(scheduler, Ready(FILE, 1.0))
+    assert commands(decisions) == []
+    assert [(event.status, event.why) for event in changes_of(decisions)] == [
         (Status.PAUSED, "the destination has not been reached yet")
     ]
 
 
-def test_an_opened_destination_is_swept_before_the_first_copy() -> None:
+def test_a_destination_that_opens_is_recovered_before_the_first_copy() -> None:
     scheduler = Scheduler.start(a_config(ONE), ())
-    effects = tell(scheduler, Ready(FILE, 1.0), usable(device=42))
-    assert effects.commands == [(NAS, RecoverDestination(42)), (NAS, Copy(FILE, attempt=1, device=42))]
-    assert [fact.status for fact in moved(effects)] == [Status.IN_QUEUE, Status.COPYING]
+    decisions = decide(scheduler, Ready(FILE, 1.0), usable(device=42))
+    assert decisions.commands == [(NAS, RecoverDestination(42)), (NAS, Copy(FILE, attempt=1, device=42))]
+    assert [event.status for event in changes_of(decisions)] == [Status.IN_QUEUE, Status.COPYING]
 
 
 def test_an_object_store_has_no_device() -> None:
     scheduler = Scheduler.start(a_config(ONE), ())
-    assert orders(tell(scheduler, usable(device=None))) == [RecoverDestination(0)]
+    assert commands(decide(scheduler, usable(device=None))) == [RecoverDestination(0)]
 
 
 def test_the_biggest_priority_goes_first_and_then_the_oldest() -> None:
     urgent = a_file(route="urgent")
     scheduler = opened(FILE, OTHER, THIRD, urgent)
-    assert copied(tell(scheduler, done())) == [urgent]
-    assert copied(tell(scheduler, done(urgent))) == [OTHER]
+    assert copied(decide(scheduler, done())) == [urgent]
+    assert copied(decide(scheduler, done(urgent))) == [OTHER]
 
 
-def test_an_interrupted_copy_keeps_its_place() -> None:
+def test_an_interrupted_copy_keeps_its_turn() -> None:
     scheduler = opened(FILE, OTHER)
-    tell(scheduler, unusable(began_s=1.0), interrupted(None), now_s=1.0)
-    assert copied(tell(scheduler, usable(began_s=2.0), now_s=2.0)) == [FILE]
+    decide(scheduler, unusable(began_s=1.0), interrupted(None), now_s=1.0)
+    assert copied(decide(scheduler, usable(began_s=2.0), now_s=2.0)) == [FILE]
 
 
-def test_a_delivery_is_told_with_what_was_reached() -> None:
-    effects = tell(opened(FILE), done())
-    assert effects.events == [
+def test_a_delivery_is_published_with_its_proof() -> None:
+    decisions = decide(opened(FILE), done())
+    assert decisions.events == [
         StatusChanged(FILE.id, Status.COMPLETED, 1.0, FILE, "delivered", attempts=0, delivery=a_delivery())
     ]
 
 
 def test_a_failed_attempt_is_repeated_after_the_delay() -> None:
     scheduler = opened(FILE)
-    effects = tell(scheduler, failed(), now_s=1.0)
-    assert effects.events == [
+    decisions = decide(scheduler, failed(), now_s=1.0)
+    assert decisions.events == [
         CounterIncremented("retry_local", "mxf"),
         StatusChanged(
             FILE.id,
@@ -90,92 +90,98 @@ def test_a_failed_attempt_is_repeated_after_the_delay() -> None:
         ),
     ]
     assert scheduler.due_s() == 6.0
-    assert orders(tell(scheduler, None, now_s=5.9)) == []
-    assert orders(tell(scheduler, None, now_s=6.0)) == [Copy(FILE, attempt=2, device=7)]
+    assert commands(decide(scheduler, None, now_s=5.9)) == []
+    assert commands(decide(scheduler, None, now_s=6.0)) == [Copy(FILE, attempt=2, device=7)]
 
 
-def test_the_last_attempt_gives_the_file_up_and_puts_its_transfer_away() -> None:
+def test_the_last_attempt_gives_the_file_up_and_aborts_its_transfer() -> None:
     scheduler = opened(FILE)
     for now_s in (0.0, 10.0):
-        tell(scheduler, failed(), None, now_s=now_s)
-        tell(scheduler, None, now_s=now_s + 5.0)
-    effects = tell(scheduler, failed(), now_s=20.0)
-    assert orders(effects) == [AbortTransfer(FILE, 3, SOURCE_FAULT.detail, 7)]
-    assert [(fact.status, fact.attempts, fact.error) for fact in moved(effects)] == [
+        decide(scheduler, failed(), None, now_s=now_s)
+        decide(scheduler, None, now_s=now_s + 5.0)
+    decisions = decide(scheduler, failed(), now_s=20.0)
+    assert commands(decisions) == [AbortTransfer(FILE, 3, SOURCE_FAULT.detail, 7)]
+    assert [(event.status, event.attempts, event.error) for event in changes_of(decisions)] == [
         (Status.FAILED, 3, SOURCE_FAULT.detail)
     ]
-    assert tell(scheduler, Aborted(FILE, 1.0), now_s=21.0) == SchedulerDecisions()
+    assert decide(scheduler, Aborted(FILE, 1.0), now_s=21.0) == SchedulerDecisions()
 
 
 def test_no_attempt_helps_against_a_conflict() -> None:
-    effects = tell(opened(FILE), failed(Fault(FaultKind.CONFLICT, "the name is taken")))
-    assert orders(effects) == [AbortTransfer(FILE, 1, "the name is taken", 7)]
+    decisions = decide(opened(FILE), failed(Fault(FaultKind.CONFLICT, "the name is taken")))
+    assert commands(decisions) == [AbortTransfer(FILE, 1, "the name is taken", 7)]
 
 
 def test_a_source_that_only_seemed_to_be_gone_is_tried_again() -> None:
     scheduler = opened(FILE)
-    tell(scheduler, failed(Fault(FaultKind.SOURCE_GONE, "source: No such file")))
-    assert copied(tell(scheduler, None, now_s=5.0)) == [FILE]
+    decide(scheduler, failed(Fault(FaultKind.SOURCE_GONE, "source: No such file")))
+    assert copied(decide(scheduler, None, now_s=5.0)) == [FILE]
 
 
 def test_a_source_that_is_gone_is_forgotten_and_what_arrived_of_it_removed() -> None:
     scheduler = opened(FILE)
-    tell(scheduler, failed(Fault(FaultKind.SOURCE_GONE, "source: No such file")))
-    effects = tell(scheduler, Gone(FILE, 1.0, changed=False))
-    assert orders(effects) == [AbortTransfer(FILE, 1, None, 7)]
-    assert effects.events == [Untracked((FILE.id,))]
-    assert tell(scheduler, Aborted(FILE, 1.0)) == SchedulerDecisions()
+    decide(scheduler, failed(Fault(FaultKind.SOURCE_GONE, "source: No such file")))
+    decisions = decide(scheduler, Gone(FILE, 1.0, changed=False))
+    assert commands(decisions) == [AbortTransfer(FILE, 1, None, 7)]
+    assert decisions.events == [Untracked((FILE.id,))]
+    assert decide(scheduler, Aborted(FILE, 1.0)) == SchedulerDecisions()
 
 
 def test_an_outage_that_a_copy_meets_pauses_its_destination_at_once() -> None:
     scheduler = opened(FILE, OTHER, THIRD, workers=2)
-    effects = tell(scheduler, interrupted(), now_s=1.0)
-    assert orders(effects) == [CancelCopies()]
-    assert CounterIncremented("retry_outage", "mxf") in effects.events
+    decisions = decide(scheduler, interrupted(), now_s=1.0)
+    assert commands(decisions) == [CancelCopies()]
+    assert CounterIncremented("retry_outage", "mxf") in decisions.events
     why = "outage: io_error: destination: Input/output error"
-    assert [(fact.status, fact.why, fact.attempts) for fact in moved(effects)] == [(Status.PAUSED, why, 0)]
-    assert [fact.status for fact in moved(effects, THIRD)] == [Status.PAUSED]
-    assert orders(tell(scheduler, interrupted(None, OTHER), now_s=1.0)) == []
-    assert orders(tell(scheduler, usable(began_s=1.0), now_s=2.0)) == []  # it began before the fault
-    effects = tell(scheduler, usable(began_s=1.1), now_s=2.0)
-    assert orders(effects) == [RecoverDestination(7), Copy(FILE, 1, 7), Copy(OTHER, 1, 7)]
+    assert [(event.status, event.why, event.attempts) for event in changes_of(decisions)] == [
+        (Status.PAUSED, why, 0)
+    ]
+    assert [event.status for event in changes_of(decisions, THIRD)] == [Status.PAUSED]
+    assert commands(decide(scheduler, interrupted(None, OTHER), now_s=1.0)) == []
+    assert commands(decide(scheduler, usable(began_s=1.0), now_s=2.0)) == []  # it began before the fault
+    decisions = decide(scheduler, usable(began_s=1.1), now_s=2.0)
+    assert commands(decisions) == [RecoverDestination(7), Copy(FILE, 1, 7), Copy(OTHER, 1, 7)]
 
 
 def test_an_outage_lasts_since_its_first_sign() -> None:
     scheduler = opened(FILE, OTHER, THIRD, workers=3)
     hung = Fault.outage(OutageReason.HUNG, "nothing moved")
-    first = tell(scheduler, interrupted(), now_s=1.0)
-    second = tell(scheduler, interrupted(hung, OTHER), now_s=2.0)  # the third still runs, and was halted
-    assert [(fact.reason, fact.since_at) for fact in storage(first)] == [(OutageReason.IO_ERROR, 1001.0)]
-    assert [(fact.reason, fact.since_at) for fact in storage(second)] == [(OutageReason.HUNG, 1001.0)]
-    assert CancelCopies() not in orders(second)
+    first = decide(scheduler, interrupted(), now_s=1.0)
+    second = decide(scheduler, interrupted(hung, OTHER), now_s=2.0)  # the third still runs, and was stopped
+    assert [(event.reason, event.since_at) for event in published_states(first)] == [
+        (OutageReason.IO_ERROR, 1001.0)
+    ]
+    assert [(event.reason, event.since_at) for event in published_states(second)] == [
+        (OutageReason.HUNG, 1001.0)
+    ]
+    assert CancelCopies() not in commands(second)
 
 
-def test_a_probe_that_fails_halts_what_runs_and_shows_why() -> None:
+def test_a_probe_that_fails_stops_what_runs_and_shows_why() -> None:
     scheduler = opened(FILE, OTHER)
-    effects = tell(scheduler, unusable())
-    assert orders(effects) == [CancelCopies()]
-    assert [fact.why for fact in moved(effects, OTHER)] == ["outage: hung: no answer"]
-    assert tell(scheduler, unusable()) == SchedulerDecisions()
+    decisions = decide(scheduler, unusable())
+    assert commands(decisions) == [CancelCopies()]
+    assert [event.why for event in changes_of(decisions, OTHER)] == ["outage: hung: no answer"]
+    assert decide(scheduler, unusable()) == SchedulerDecisions()
 
 
-def test_an_outage_without_copies_halts_nothing() -> None:
-    assert orders(tell(opened(), unusable())) == []
+def test_an_outage_without_copies_stops_nothing() -> None:
+    assert commands(decide(opened(), unusable())) == []
 
 
 def outages(scheduler: Scheduler, *verified_bytes: int) -> list[int | None]:
     """Meet one after the other, each time with another file delivered before; the attempts shown for each."""
     shown = []
     for begun_s, each in enumerate(verified_bytes, 10):
-        tell(scheduler, Ready(OTHER, 1.0), usable(began_s=begun_s), done(OTHER), now_s=begun_s)
-        shown += [fact.attempts for fact in moved(tell(scheduler, interrupted(verified_bytes=each)))]
+        decide(scheduler, Ready(OTHER, 1.0), usable(began_s=begun_s), done(OTHER), now_s=begun_s)
+        shown += [event.attempts for event in changes_of(decide(scheduler, interrupted(verified_bytes=each)))]
     return shown
 
 
 def set_back() -> Scheduler:
     """A file that has met two outages in a row, so that others go before it."""
     scheduler = opened(FILE)
-    tell(scheduler, interrupted(), usable(began_s=1.0), interrupted())
+    decide(scheduler, interrupted(), usable(began_s=1.0), interrupted())
     return scheduler
 
 
@@ -183,76 +189,78 @@ def test_an_outage_that_others_do_not_meet_counts_as_an_attempt_in_the_end() -> 
     assert outages(set_back(), 0, 0) == [0, 1]
 
 
-def test_a_file_that_gets_further_is_not_doubted_any_more() -> None:
+def test_a_file_that_makes_progress_is_no_longer_suspect() -> None:
     scheduler = set_back()
     assert outages(scheduler, 0, 1) == [0, 0]
-    tell(scheduler, usable(began_s=20.0), interrupted(verified_bytes=1))
+    decide(scheduler, usable(began_s=20.0), interrupted(verified_bytes=1))
     assert outages(scheduler, 1) == [0]
 
 
 def test_a_file_that_keeps_meeting_outages_lets_the_others_pass() -> None:
     scheduler = opened(FILE)
-    tell(scheduler, Ready(OTHER, 1.0), Ready(THIRD, 1.0))
-    assert copied(tell(scheduler, interrupted(), usable(began_s=1.0))) == [FILE]  # once may be bad luck
-    assert copied(tell(scheduler, interrupted(), usable(began_s=2.0), now_s=1.0)) == [OTHER]
-    assert copied(tell(scheduler, done(OTHER))) == [THIRD]
-    assert copied(tell(scheduler, done(THIRD))) == [FILE]
-    tell(scheduler, Ready(OTHER, 1.0), interrupted(verified_bytes=1), now_s=3.0)
-    assert copied(tell(scheduler, usable(began_s=4.0))) == [FILE]  # it got further
+    decide(scheduler, Ready(OTHER, 1.0), Ready(THIRD, 1.0))
+    assert copied(decide(scheduler, interrupted(), usable(began_s=1.0))) == [FILE]  # once may be bad luck
+    assert copied(decide(scheduler, interrupted(), usable(began_s=2.0), now_s=1.0)) == [OTHER]
+    assert copied(decide(scheduler, done(OTHER))) == [THIRD]
+    assert copied(decide(scheduler, done(THIRD))) == [FILE]
+    decide(scheduler, Ready(OTHER, 1.0), interrupted(verified_bytes=1), now_s=3.0)
+    assert copied(decide(scheduler, usable(began_s=4.0))) == [FILE]  # it got further
 
 
 def test_a_journal_that_cannot_be_written_is_waited_for_without_an_attempt() -> None:
     scheduler = opened(FILE)
     journal = Fault(FaultKind.JOURNAL, "journal: disk full")
-    effects = tell(scheduler, interrupted(journal))
-    assert [(fact.attempts, fact.error) for fact in moved(effects)] == [(0, "journal: disk full")]
-    assert orders(tell(scheduler, None, now_s=5.0)) == [Copy(FILE, 1, 7)]
-    tell(scheduler, Cancel(FILE.id), interrupted(None), now_s=6.0)
-    assert orders(tell(scheduler, interrupted(journal), now_s=6.0)) == []  # nor is it put away in a hot loop
-    assert orders(tell(scheduler, None, now_s=11.0)) == [
+    decisions = decide(scheduler, interrupted(journal))
+    assert [(event.attempts, event.error) for event in changes_of(decisions)] == [(0, "journal: disk full")]
+    assert commands(decide(scheduler, None, now_s=5.0)) == [Copy(FILE, 1, 7)]
+    decide(scheduler, Cancel(FILE.id), interrupted(None), now_s=6.0)
+    assert (
+        commands(decide(scheduler, interrupted(journal), now_s=6.0)) == []
+    )  # nor is it aborted in a hot loop
+    assert commands(decide(scheduler, None, now_s=11.0)) == [
         AbortTransfer(FILE, 0, "cancelled by the operator", 7)
     ]
 
 
 def test_a_file_that_does_not_fit_waits_and_a_smaller_one_passes() -> None:
     scheduler = opened(free_bytes=150, workers=2)
-    assert copied(tell(scheduler, Ready(FILE, 1.0))) == [FILE]
-    effects = tell(scheduler, Ready(OTHER, 1.0))
-    assert [fact.why for fact in moved(effects, OTHER)] == [
+    assert copied(decide(scheduler, Ready(FILE, 1.0))) == [FILE]
+    decisions = decide(scheduler, Ready(OTHER, 1.0))
+    assert [event.why for event in changes_of(decisions, OTHER)] == [
         "waits for a free place on the destination",
         "does not fit: needs 100 bytes",
     ]
     small = a_file("small.mxf", size_bytes=50)
-    assert copied(tell(scheduler, Ready(small, 1.0))) == [small]
-    assert tell(scheduler, done(small)).events[1:] == []  # told once that it does not fit
-    assert copied(tell(scheduler, usable(free_bytes=250))) == [OTHER]
+    assert copied(decide(scheduler, Ready(small, 1.0))) == [small]
+    assert decide(scheduler, done(small)).events[1:] == []  # published once that it does not fit
+    assert copied(decide(scheduler, usable(free_bytes=250))) == [OTHER]
 
 
 def test_what_a_running_copy_has_written_is_not_promised_again_once_a_probe_saw_it() -> None:
     scheduler = opened(FILE, OTHER, free_bytes=150, workers=2)
-    assert copied(tell(scheduler, BytesWritten(FILE.id, 80))) == []
-    assert copied(tell(scheduler, usable(free_bytes=70))) == []  # 20 are promised
-    assert copied(tell(scheduler, usable(free_bytes=120))) == [OTHER]
+    assert copied(decide(scheduler, BytesWritten(FILE.id, 80))) == []
+    assert copied(decide(scheduler, usable(free_bytes=70))) == []  # 20 are promised
+    assert copied(decide(scheduler, usable(free_bytes=120))) == [OTHER]
 
 
 def test_a_resumed_copy_needs_only_what_is_missing() -> None:
     scheduler = opened(FILE, free_bytes=100)
-    tell(scheduler, BytesWritten(FILE.id, 80), interrupted())
-    assert copied(tell(scheduler, usable(began_s=1.0, free_bytes=20))) == [FILE]
+    decide(scheduler, BytesWritten(FILE.id, 80), interrupted())
+    assert copied(decide(scheduler, usable(began_s=1.0, free_bytes=20))) == [FILE]
 
 
 def test_a_resumed_copy_promises_only_what_is_missing() -> None:
     scheduler = opened(FILE, free_bytes=120, workers=2)
-    tell(scheduler, BytesWritten(FILE.id, 80), interrupted(), Ready(OTHER, 1.0))
-    assert copied(tell(scheduler, usable(began_s=1.0, free_bytes=120))) == [FILE, OTHER]
+    decide(scheduler, BytesWritten(FILE.id, 80), interrupted(), Ready(OTHER, 1.0))
+    assert copied(decide(scheduler, usable(began_s=1.0, free_bytes=120))) == [FILE, OTHER]
 
 
 def test_a_copy_that_wrote_more_than_its_file_holds_makes_no_room() -> None:
     scheduler = opened(FILE, OTHER, free_bytes=150, workers=2)
-    assert copied(tell(scheduler, BytesWritten(FILE.id, 180), usable(free_bytes=50))) == []
+    assert copied(decide(scheduler, BytesWritten(FILE.id, 180), usable(free_bytes=50))) == []
 
 
-def test_putting_a_transfer_away_needs_no_space() -> None:
+def test_aborting_a_transfer_needs_no_space() -> None:
     scheduler = opened(FILE, OTHER, free_bytes=100, workers=2)
-    effects = tell(scheduler, failed(Fault(FaultKind.CONFLICT, "the name is taken")))
-    assert orders(effects) == [AbortTransfer(FILE, 1, "the name is taken", 7), Copy(OTHER, 1, 7)]
+    decisions = decide(scheduler, failed(Fault(FaultKind.CONFLICT, "the name is taken")))
+    assert commands(decisions) == [AbortTransfer(FILE, 1, "the name is taken", 7), Copy(OTHER, 1, 7)]

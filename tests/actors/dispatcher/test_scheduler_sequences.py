@@ -42,10 +42,10 @@ from tests.samples import OUTAGE, a_file, but, unusable, usable
 SOURCE_OUTAGE = Fault(FaultKind.SOURCE_OUTAGE, "source: no answer")
 
 
-class House(Dispatching):
+class Simulation(Dispatching):
     """The scheduler among all that talks to it; steps pick `which` and `what` from what there is."""
 
-    # What the stability trackers say
+    # Stability trackers
 
     def a_file_is_ready(self, which: int, what: int) -> None:
         route, path = one_of(PLACES, which)
@@ -58,12 +58,12 @@ class House(Dispatching):
         for status in (Status.DISCOVERED, Status.READY):
             self.view.apply(StatusChanged(file.id, status, self.at, file, ""))
         self.announced[file.id] = file
-        memory = None if file.id in self.scheduler.jobs else self.memory.pop(file.id, None)
-        remembered = memory if memory is not None and memory.signature == file.signature else None
-        if remembered is not None and remembered.result == "kept":
+        prior = None if file.id in self.scheduler.jobs else self.prior_results.pop(file.id, None)
+        same = prior if prior is not None and prior.signature == file.signature else None
+        if same is not None and same.result == "kept":
             self.delivered[file.id] = file
-        self.handle(Ready(file, self.at, memory))
-        if remembered is not None and remembered.result == "failed":
+        self.handle(Ready(file, self.at, prior))
+        if same is not None and same.result == "failed":
             assert self.scheduler.jobs[file.id].state is JobState.FAILED
 
     def a_file_leaves(self, which: int, what: int) -> None:
@@ -71,13 +71,13 @@ class House(Dispatching):
         for file in some(list(self.announced.values()), which):
             del self.announced[file.id]
             if file.id in self.scheduler.jobs:
-                self.case(self.scheduler.jobs[file.id]).withdrawn = True
+                self.case(self.scheduler.jobs[file.id]).superseded = True
             if changed:
                 again = evolve(file, signature=but(file.signature, mtime_ns=-1))
                 self.view.apply(StatusChanged(file.id, Status.GROWING, self.at, again, ""))
             self.handle(Gone(file, self.at, changed))
 
-    # What the copier says
+    # Copier pools
 
     def a_copy_arrives(self, which: int, _what: int) -> None:
         for file in some(self.out(Copy), which):
@@ -95,10 +95,10 @@ class House(Dispatching):
         verified_bytes = what // 8
         for file in some(self.out(Copy, AbortTransfer), which):
             place, case = self.place(file), self.came_back(file)
-            doubted = case.met_outage(verified_bytes, place.deliveries)
+            is_suspect = case.met_outage(verified_bytes, place.deliveries)
             if case.job.state in ABORTING:
                 case.not_away_before_s = self.now_s + case.job.route.retry_delay_s
-            elif not self.ends_early(case) and doubted:
+            elif not self.ends_early(case) and is_suspect:
                 case.attempt_failed(OUTAGE.kind, self.now_s)
             halts = self.closed(place)
             place.distrusted_until_s = self.now_s
@@ -125,9 +125,9 @@ class House(Dispatching):
             self.ends_early(self.came_back(file))
             self.handle(Interrupted(file, None, 0, self.at))
 
-    def a_transfer_is_put_away(self, which: int, _what: int) -> None:
+    def a_transfer_is_aborted(self, which: int, _what: int) -> None:
         for file in some(self.out(AbortTransfer), which):
-            self.put_away(file)
+            self.abort_returns(file)
 
     def a_copy_advances(self, which: int, what: int) -> None:
         for file in some(self.out(Copy), which):
@@ -140,7 +140,7 @@ class House(Dispatching):
         if file.id not in self.place(file).out:
             self.handle(BytesWritten(file.id, 10**9))
 
-    # What the storage monitors say
+    # Storage monitors
 
     def a_probe_succeeds(self, which: int, what: int) -> None:
         began_s = self.now_s - what % 2
@@ -149,14 +149,14 @@ class House(Dispatching):
     def a_probe_fails(self, which: int, _what: int) -> None:
         self.probe(unusable(one_of(list(self.places), which), self.now_s))
 
-    # What the watchers say
+    # Watchers
 
     def a_source_is_scanned(self, which: int, what: int) -> None:
         route = one_of(CONFIG.routes, which).name
         error = None if what % 3 else "source: no answer"
         self.scanned(SourceState(route, error, self.now_s - what % 2, at=1.0))
 
-    # What the operator says, and time
+    # The operator, and time
 
     def a_route_is_paused(self, which: int, _what: int) -> None:
         route = one_of(CONFIG.routes, which)
@@ -222,7 +222,7 @@ class House(Dispatching):
             self.scanned(SourceState(route.name, None, self.now_s, at=1.0))
         while self.scheduler.due_s() < math.inf or self.out(Copy, AbortTransfer):
             for file in self.out(AbortTransfer):
-                self.put_away(file)
+                self.abort_returns(file)
             for file in self.out(Copy):
                 self.done(file)
             self.time_passes(which=1, _what=0)
@@ -231,26 +231,26 @@ class House(Dispatching):
 STEPS = st.tuples(
     st.sampled_from(
         [
-            *3 * [House.a_file_is_ready],
-            House.a_file_leaves,
-            *2 * [House.a_copy_arrives],
-            *2 * [House.an_attempt_fails],
-            *2 * [House.an_order_meets_an_outage],
-            House.a_source_cannot_be_read,
-            House.an_order_is_held_up,
-            *2 * [House.a_halted_order_stops],
-            *2 * [House.a_transfer_is_put_away],
-            House.a_copy_advances,
-            House.an_old_figure_arrives,
-            *5 * [House.a_probe_succeeds],
-            House.a_probe_fails,
-            *2 * [House.a_source_is_scanned],
-            House.a_route_is_paused,
-            *2 * [House.a_route_is_resumed],
-            House.a_file_is_cancelled,
-            House.a_failed_file_is_tried_again,
-            House.all_failed_files_are_tried_again,
-            *2 * [House.time_passes],
+            *3 * [Simulation.a_file_is_ready],
+            Simulation.a_file_leaves,
+            *2 * [Simulation.a_copy_arrives],
+            *2 * [Simulation.an_attempt_fails],
+            *2 * [Simulation.an_order_meets_an_outage],
+            Simulation.a_source_cannot_be_read,
+            Simulation.an_order_is_held_up,
+            *2 * [Simulation.a_halted_order_stops],
+            *2 * [Simulation.a_transfer_is_aborted],
+            Simulation.a_copy_advances,
+            Simulation.an_old_figure_arrives,
+            *5 * [Simulation.a_probe_succeeds],
+            Simulation.a_probe_fails,
+            *2 * [Simulation.a_source_is_scanned],
+            Simulation.a_route_is_paused,
+            *2 * [Simulation.a_route_is_resumed],
+            Simulation.a_file_is_cancelled,
+            Simulation.a_failed_file_is_tried_again,
+            Simulation.all_failed_files_are_tried_again,
+            *2 * [Simulation.time_passes],
         ]
     ),
     st.integers(0, 11),
@@ -267,15 +267,16 @@ STEPS = st.tuples(
 def test_whatever_happens_every_file_at_the_source_ends_delivered_or_failed(
     paused: set[str],
     ends: dict[tuple[str, str], str],
-    steps: list[tuple[Callable[[House, int, int], None], int, int]],
+    steps: list[tuple[Callable[[Simulation, int, int], None], int, int]],
 ) -> None:
-    house = House(paused, ends)
+    simulation = Simulation(paused, ends)
     for step, which, what in steps:
-        step(house, which, what)
-    house.all_goes_well_again()
-    failed = house.scheduler.jobs
+        step(simulation, which, what)
+    simulation.all_goes_well_again()
+    failed = simulation.scheduler.jobs
     assert all(job.state is JobState.FAILED for job in failed.values())
-    assert all(house.announced[file_id] == job.file for file_id, job in failed.items())
+    assert all(simulation.announced[file_id] == job.file for file_id, job in failed.items())
     assert all(
-        house.delivered[file_id] == house.announced[file_id] for file_id in house.announced.keys() - failed
+        simulation.delivered[file_id] == simulation.announced[file_id]
+        for file_id in simulation.announced.keys() - failed
     )

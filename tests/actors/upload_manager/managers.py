@@ -13,7 +13,7 @@ from agent.config.uploads import UploadRoute, upload_route
 from agent.journal.database import JournalError
 from agent.journal.upload_client import UploadJournalClient
 from agent.messages.broadcaster import RouteRemoved
-from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox, SubscribeEvents
+from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox
 from agent.messages.copier_pool import CopierPoolInbox
 from agent.messages.dispatcher import SourceState
 from agent.messages.storage_monitor import ProbeNow
@@ -44,13 +44,16 @@ class FakeUploadLedger(UploadJournalClient):
     """Jobs and files in memory; operations named in `broken` fail, once each time they are in it."""
 
     def __init__(self, *jobs: UploadJob) -> None:
-        self.__dict__.update(jobs={job.id: job for job in jobs}, rows={}, closed=[], left=[], broken=[])
+        self.__dict__.update(
+            jobs={job.id: job for job in jobs}, rows={}, closed=[], left=[], broken=[], delays_s={}
+        )
 
     jobs: dict[str, UploadJob]
     rows: dict[str, dict[str, UploadFile]]
     closed: list[str]
     left: list[str]
     broken: list[str]
+    delays_s: dict[str, float]
 
     async def needing_cleanup(self) -> tuple[UploadJob, ...]:
         await self._note("needing_cleanup")
@@ -58,6 +61,7 @@ class FakeUploadLedger(UploadJournalClient):
 
     async def files(self, upload_id: str) -> tuple[UploadFile, ...]:
         await self._note("files")
+        await trio.sleep(self.delays_s.get("files", 0.0))
         return tuple(self.rows.get(upload_id, {}).values())
 
     async def upsert(self, job: UploadJob, changed: Sequence[UploadFile], gone: Sequence[str]) -> bool:
@@ -102,13 +106,13 @@ class Finders(FakeWorkers):
     """Every folder is there and may be read, unless the script says otherwise."""
 
     async def ask(
-        self, request: Request, expected: type[R], *, silence_s: float, on_reply: OnReply = ignore
+        self, request: Request, expected: type[R], *, stall_timeout_s: float, on_reply: OnReply = ignore
     ) -> R:
         if isinstance(request, ResolveFolder) and ResolveFolder not in self._scripts:
             self.asked.append((self.clock.current_time(), request))
             await trio.lowlevel.checkpoint()
             return cast("R", FolderResolved(request.path, is_allowed=True))
-        return await super().ask(request, expected, silence_s=silence_s, on_reply=on_reply)
+        return await super().ask(request, expected, stall_timeout_s=stall_timeout_s, on_reply=on_reply)
 
 
 @define(eq=False)
@@ -191,7 +195,6 @@ async def keeper_of(
         upload_manager.run, ear, inbox, orders_in, facts_in, crew, ledger, workers, ("/media",)
     )
     await trio.testing.wait_all_tasks_blocked()
-    assert facts.receive_nowait() == SubscribeEvents(ear)
     return Kept(ledger, crew, workers, ear.clone(), orders, facts)
 
 

@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from agent.actors.upload_manager.actor import RETRY_S, WRITE_EVERY_S
 from agent.actors.upload_manager.upload_job import GONE_AFTER_S
 from agent.messages.broadcaster import RouteAdded, StatusChanged, StatusesChanged
-from agent.messages.channels import ConnectDestination
+from agent.messages.channels import ConnectDestination, SubscribeEvents, UnsubscribeEvents
 from agent.messages.dispatcher import AddRoute, DestinationState, RemoveDestination, RemoveRoute, SourceState
 from agent.messages.upload_manager import UploadJobsChanged
 from agent.model.errors import Fault, FaultKind, OutageReason
@@ -20,6 +20,7 @@ from tests.actors.samples import drained
 from tests.actors.upload_manager.managers import (
     CONFIG,
     FakeCrew,
+    Kept,
     a_job,
     keeper_of,
     route_of,
@@ -45,7 +46,8 @@ def opened(orders: list[object]) -> list[object]:
 async def test_a_job_is_opened_kept_and_closed(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     kept = await keeper_of(nursery, autojump_clock, JOB)
     assert opened(drained(kept.orders)) == [CONFIG.plan([ROUTE]), AddRoute(ROUTE)]
-    assert drained(kept.facts) == [RouteAdded(ROUTE)]
+    subscribed, added = drained(kept.facts)
+    assert (type(subscribed), added) == (SubscribeEvents, RouteAdded(ROUTE))
     assert (kept.crew.joined, kept.crew.watched) == ([ROUTE.name], [ROUTE.name])
     await kept.complete(JOB)
     assert kept.crew.watched == []
@@ -110,7 +112,8 @@ async def test_a_job_that_had_been_stopped_is_only_put_away(
 ) -> None:
     kept = await keeper_of(nursery, autojump_clock, stopped(JOB))
     assert [type(order) for order in drained(kept.orders)] == [ConnectDestination, RemoveDestination]
-    assert (drained(kept.facts), kept.ledger.uploads.closed) == ([], [JOB.id])
+    assert kept.ledger.uploads.closed == [JOB.id]
+    assert not any(isinstance(fact, RouteAdded) for fact in drained(kept.facts))
 
 
 async def test_a_job_is_closed_only_when_nothing_is_left_over_in_its_bucket(
@@ -211,3 +214,42 @@ async def test_only_a_folder_that_has_been_gone_for_long_ends_its_job(
     is_gone = isinstance(answer, Fault) and answer.kind is FaultKind.SOURCE_GONE
     assert kept.ledger.uploads.jobs[JOB.id].state.is_end is is_gone
     assert len(kept.workers.times(ResolveFolder)) == 2
+
+
+async def test_events_are_subscribed_to_only_while_jobs_run(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    kept = await keeper_of(nursery, autojump_clock)
+    assert subscriptions(kept) == []
+    for job in (JOB, OTHER):
+        kept.ledger.uploads.jobs[job.id] = job
+        await kept.hear(UploadJobsChanged())
+    assert subscriptions(kept) == [SubscribeEvents]
+    await kept.complete(JOB)
+    await kept.leaves(JOB)
+    assert subscriptions(kept) == []
+    await kept.complete(OTHER)
+    await kept.leaves(OTHER)
+    assert subscriptions(kept) == [UnsubscribeEvents]
+    again = a_job("j3")
+    kept.ledger.uploads.jobs[again.id] = again
+    await kept.hear(UploadJobsChanged())
+    assert subscriptions(kept) == [SubscribeEvents]
+
+
+async def test_a_job_that_starts_while_the_last_one_ends_is_subscribed(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    kept = await keeper_of(nursery, autojump_clock, JOB)
+    await kept.complete(JOB)
+    kept.ledger.uploads.jobs[OTHER.id] = OTHER
+    kept.ledger.uploads.delays_s["files"] = 1.0  # the other job is being read while this one ends
+    await kept.hear(UploadJobsChanged())
+    await kept.leaves(JOB)
+    await trio.sleep(2.0)
+    assert subscriptions(kept) == [SubscribeEvents, UnsubscribeEvents, SubscribeEvents]
+
+
+def subscriptions(kept: Kept) -> list[type]:
+    """What the broadcaster was sent since the last time, but for routes."""
+    return [type(fact) for fact in drained(kept.facts) if not isinstance(fact, RouteAdded)]

@@ -309,11 +309,11 @@ async def test_the_dispatcher_and_the_page_learn_of_every_failure(
     await ends.inbox.send(Examine(("a.mxf",)))
     assert (await scanned(ends)).examined == ("a.mxf",)
     assert (await scanned(ends)).examined is None
-    scan_s, silence_s = A_ROUTE.scan_s, A_ROUTE.stall_timeout_s
+    scan_s, stall_timeout_s = A_ROUTE.scan_s, A_ROUTE.stall_timeout_s
     states = failures(ends)
     assert [(state.error, state.began_s) for state in states] == [
         (UNREADABLE.detail, scan_s),
         ("source: no answer within 30 s", 2 * scan_s),
     ]
     assert drained(ends.facts) == states
-    assert autojump_clock.current_time() == 2 * scan_s + silence_s
+    assert autojump_clock.current_time() == 2 * scan_s + stall_timeout_s

@@ -1,4 +1,4 @@
-"""What a program and its workers take, as the kernel counts it."""
+"""Processor time and memory of a program and its workers, as the kernel counts them."""
 
 import os
 import time
@@ -10,23 +10,23 @@ PATIENCE_S = 3600.0
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def family(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """A process and its children."""
     return [pid, *(each for each in _all() if _stat(each)[1:2] == [str(pid)])]
 
 
 def cpu_s(pids: list[int]) -> float:
-    """Processor time they have used so far, user and system."""
+    """Processor time used so far, user and system."""
     return sum((int(words[11]) + int(words[12])) * TICK_S for pid in pids if (words := _stat(pid)))
 
 
 def resident_bytes(pid: int) -> int:
-    """What of it is in memory now, shared libraries included; 0: it is gone."""
+    """Resident memory, shared libraries included; 0 if the process has ended."""
     return _memory_bytes(pid, "VmRSS:")
 
 
 def peak_bytes(pid: int) -> int:
-    """The most that ever was."""
+    """The peak of the resident memory."""
     return _memory_bytes(pid, "VmHWM:")
 
 
@@ -43,7 +43,7 @@ def _all() -> Iterator[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields behind the name, from the state on; none: it is gone."""
+    """The fields after the name, from the state on; empty if the process has ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -52,8 +52,8 @@ def _stat(pid: int) -> list[str]:
 
 
 def until(holds: Callable[[], bool], *, every_s: float = 0.2) -> None:
-    """Raises: AssertionError: it does not hold even after `PATIENCE_S`."""
+    """Wait for the condition. Raises: AssertionError: not within `PATIENCE_S`."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not holds():
-        assert time.monotonic() < deadline_s, "it never came true"
+        assert time.monotonic() < deadline_s, "the condition never became true"
         time.sleep(every_s)

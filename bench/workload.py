@@ -1,4 +1,4 @@
-"""What there is to be carried: so many files of such a size, with a content that nothing can compress."""
+"""A workload: a number of files of a given size, with incompressible content."""
 
 import os
 import random
@@ -14,20 +14,20 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
 @frozen
-class Work:
-    """`count` files of `smallest_bytes` to `size_bytes`, the same ones each time."""
+class Workload:
+    """`count` files of `smallest_bytes` to `size_bytes`, the same in each run."""
 
     name: str
     count: int
     size_bytes: int
-    smallest_bytes: int | None = None  # as large as all the others
+    smallest_bytes: int | None = None  # None: all have `size_bytes`
 
     @property
     def sizes(self) -> list[int]:
         if self.smallest_bytes is None:
             return [self.size_bytes] * self.count
-        lots = random.Random(self.name)  # noqa: S311  harmless lots
-        return [lots.randint(self.smallest_bytes, self.size_bytes) for _ in range(self.count)]
+        rng = random.Random(self.name)  # noqa: S311  a benchmark, not a secret
+        return [rng.randint(self.smallest_bytes, self.size_bytes) for _ in range(self.count)]
 
     @property
     def total_bytes(self) -> int:
@@ -35,23 +35,23 @@ class Work:
 
     @property
     def disk_bytes(self) -> int:
-        """With what a file system needs for each file."""
+        """The total, and the space that a file system needs for each file."""
         return self.total_bytes + 8192 * self.count
 
-    def scaled(self, factor: float) -> "Work":
-        """Fewer files, or smaller ones where there are few."""
+    def scaled(self, factor: float) -> "Workload":
+        """Fewer files, or smaller files if there are few."""
         if self.count < FEW:
             return evolve(self, size_bytes=max(MIB, int(self.size_bytes * factor)))
         return evolve(self, count=max(2, int(self.count * factor)))
 
     def write(self, folder: Path) -> None:
-        """The files, and on the device."""
+        """Write the files and flush them to the device."""
         folder.mkdir()
-        lots = random.Random(1)  # noqa: S311  harmless lots
+        rng = random.Random(1)  # noqa: S311  a benchmark, not a secret
         for number, size_bytes in enumerate(self.sizes):
             with (folder / f"take{number:06}.bin").open("wb") as file:
                 for length in _lengths(size_bytes):
-                    file.write(lots.randbytes(length))
+                    file.write(rng.randbytes(length))
         os.sync()
 
 
@@ -62,7 +62,7 @@ def _lengths(size_bytes: int) -> Iterator[int]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """What stands in a folder: a digest for each name."""
+    """The digest of each file in a folder, by name."""
     return {path.name: _digest(path) for path in folder.iterdir()}
 
 
@@ -75,5 +75,5 @@ def _digest(path: Path) -> str:
 
 
 def names(folder: Path) -> dict[str, int]:
-    """What stands in a folder: a size for each name."""
+    """The size of each file in a folder, by name."""
     return {item.name: item.stat().st_size for item in os.scandir(folder)}

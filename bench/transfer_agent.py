@@ -1,4 +1,4 @@
-"""The real program: `transfer-agent run --once` on a configuration of its own."""
+"""The agent as a subject: `transfer-agent run --once` with its own configuration."""
 
 import json
 import sqlite3
@@ -7,8 +7,8 @@ import time
 from contextlib import closing
 from datetime import datetime
 
-from bench.ground import Ground
-from bench.subjects import Subject, Took
+from bench.disk_pair import DiskPair
+from bench.subjects import RunTime, Subject
 from tests.system.agents import Agent
 
 STABLE = "100ms"
@@ -22,34 +22,37 @@ def name_of(verify: str, workers: int) -> str:
     return f"transfer-agent, {verify}, {workers} workers"
 
 
-HASH, READ_BACK = name_of("hash", 2), name_of("read_back", 2)  # with as many workers as by default
+HASH, READ_BACK = name_of("hash", 2), name_of("read_back", 2)  # the default number of workers
 
 
 def subject(verify: str, workers: int) -> Subject:
-    """From disk to disk."""
+    """The agent, moving from disk to disk."""
     return Subject(
         name_of(verify, workers),
         "all, read back from the storage" if verify == "read_back" else "hashed while copying",
         "each file, its folder, the journal",
-        lambda ground: once(ground, str(ground.destination), verify, workers),
-        equal=verify == "read_back",
-        ours=True,
+        lambda disks: once(disks, str(disks.destination), verify, workers),
+        is_as_safe=verify == "read_back",
+        is_ours=True,
     )
 
 
-def once(ground: Ground, destination: str, verify: str, workers: int, *more: str) -> Took:
-    """`more`: lines for the end of the configuration. Raises: AssertionError: it fails."""
-    agent = Agent(ground.home)
-    agent.configure(
-        source=str(ground.source),
-        destination=destination,
-        stable=STABLE,
-        scan="10s",
-        probe="5s",
-        retry_delay="10s",
-        verify=verify,
-        workers=workers,
-    )
+def configured(disks: DiskPair, **route: object) -> Agent:
+    """An agent with one route from the source to the destination, unless `route` names another."""
+    agent = Agent(disks.home)
+    folders = {"source": str(disks.source), "destination": str(disks.destination)}
+    agent.configure(**{**folders, "scan": "10s", "probe": "5s"} | route)
+    return agent
+
+
+def once(disks: DiskPair, destination: str, verify: str, workers: int, *more: str) -> RunTime:
+    """Run the agent once; `more` are lines for the end of the configuration.
+
+    Raises:
+        AssertionError: it fails.
+    """
+    route = {"destination": destination, "verify": verify, "workers": workers, "retry_delay": "10s"}
+    agent = configured(disks, stable=STABLE, **route)
     with (agent.home / "agent.toml").open("a") as file:
         file.writelines(f"{line}\n" for line in more)
     began_s = time.monotonic()
@@ -57,11 +60,11 @@ def once(ground: Ground, destination: str, verify: str, workers: int, *more: str
         done = subprocess.run(agent.command("run", "--once"), check=False, stderr=log)
     took_s = time.monotonic() - began_s
     assert done.returncode == 0, agent.log()[-2000:]
-    return Took(took_s, moving_s(agent))
+    return RunTime(took_s, moving_s(agent))
 
 
 def moving_s(agent: Agent) -> float:
-    """From the first copy's begin to the last file's arrival."""
+    """Seconds from the start of the first copy to the last delivery."""
     with closing(sqlite3.connect(agent.home / "state" / "journal.db")) as journal:
         started_at = float(journal.execute("SELECT min(started_at) FROM history").fetchone()[0])
     *_, last = (line for line in agent.log().splitlines() if '"delivered"' in line)

@@ -1,4 +1,4 @@
-"""What a measurement cannot do without."""
+"""The requirements of a measurement: root, programs, space."""
 
 import os
 import shutil
@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 
-class CannotMeasure(Exception):  # noqa: N818  a state of affairs, not a mistake
-    """One line that says what is missing."""
+class CannotMeasure(Exception):  # noqa: N818  a property of the machine, not a bug
+    """A requirement is missing; the text names it."""
 
 
-def needed(*programs: str) -> None:
+def require(*programs: str) -> None:
     """Raises: CannotMeasure: not root, or one of these programs is missing."""
     missing = [program for program in programs if shutil.which(program) is None]
     if os.geteuid() != 0:
@@ -20,7 +20,7 @@ def needed(*programs: str) -> None:
 
 
 def program(name: str) -> str:
-    """Where it is: beside our interpreter (extra `bench`), or on the path. Raises: CannotMeasure."""
+    """Its path: beside the interpreter (extra `bench`) or in `PATH`. Raises: CannotMeasure: it is missing."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:

@@ -1,4 +1,4 @@
-"""Two file systems of their own, so that a copy crosses from one to the other and a cache can be dropped."""
+"""Two separate file systems, so that copies cross from one to the other and caches can be dropped."""
 
 import os
 import shutil
@@ -12,30 +12,30 @@ from typing import Self
 
 from attrs import define, field
 
-from bench.link import Line, in_pieces, throttled
-from bench.needs import CannotMeasure, needed
+from bench.link import Link, in_pieces, throttled
+from bench.requirements import CannotMeasure, require
 from tests.mounts.mounts import unmount
 
-INODE_BYTES = 4096  # of space to each inode: enough of them for small files
-RESERVE_BYTES = 512 << 20  # for the file system's own tables, a journal of ours, a log
-PROBE_S = 2  # of a line, to see what it gives
+INODE_BYTES = 4096  # of space for each inode: enough inodes for small files
+RESERVE_BYTES = 512 << 20  # for the file system's own tables, the agent's journal and log
+PROBE_S = 2  # of full rate, to check the link
 
 
 @define(eq=False)
 class Disk:
-    """An ext4 in an image file, past the cache of whatever the image lies on (direct I/O)."""
+    """An ext4 file system in an image file, with direct I/O: the image is not cached a second time."""
 
     path: Path
     image: Path
     _device: str = field(default="", init=False)
-    _line: Line | None = field(default=None, init=False)
+    _link: Link | None = field(default=None, init=False)
 
     @classmethod
     @contextmanager
-    def at(cls, folder: Path, name: str, size_bytes: int, line_bytes_s: int | None = None) -> Iterator[Self]:
-        """Made, mounted and, at the end, removed. The image is allocated, not sparse.
+    def at(cls, folder: Path, name: str, size_bytes: int, link_bytes_s: int | None = None) -> Iterator[Self]:
+        """Create and mount it; remove it at the end. The image is allocated, not sparse.
 
-        `line_bytes_s`: of the line in front of it, each way; None: as fast as it goes.
+        `link_bytes_s`: rate of the link in front of it in each direction; None: no limit.
         """
         disk = cls(folder / name, folder / f"{name}.image")
         disk.path.mkdir()
@@ -45,8 +45,8 @@ class Disk:
                 os.posix_fallocate(file.fileno(), 0, size_bytes)
             _run("mkfs.ext4", "-q", "-F", "-m", "0", "-i", str(INODE_BYTES), *_PLAIN, str(disk.image))
             disk._device = undo.enter_context(_loop(str(disk.image)))
-            if line_bytes_s is not None:
-                disk._line = undo.enter_context(throttled(disk._device, line_bytes_s))
+            if link_bytes_s is not None:
+                disk._link = undo.enter_context(throttled(disk._device, link_bytes_s))
                 disk._device = undo.enter_context(_loop(disk._device))
                 in_pieces(disk._device)
             disk.mount()
@@ -56,33 +56,33 @@ class Disk:
     def mount(self) -> None:
         _run("mount", self._device, str(self.path))
 
-    def forget(self) -> None:
-        """Everything is on the device, and nothing of it in a cache."""
+    def drop_cache(self) -> None:
+        """Write everything to the device and drop it from the cache, by unmounting and mounting."""
         unmount(self.path)
         self.mount()
 
     @contextmanager
-    def without_line(self) -> Iterator[None]:
-        """As fast as it goes, for what is not measured."""
-        if self._line is not None:
-            self._line.lift()
+    def without_limit(self) -> Iterator[None]:
+        """Without the limit of the link, for work that is not measured."""
+        if self._link is not None:
+            self._link.lift()
         yield
-        if self._line is not None:
-            self._line.limit()
+        if self._link is not None:
+            self._link.limit()
 
     def _detach(self) -> None:
         with suppress(OSError):
-            unmount(self.path, lazily=True)  # whoever is left in it, nothing stays behind
+            unmount(self.path, lazily=True)  # also if a process still uses it
 
     def rates(self, size_bytes: int) -> tuple[float, float]:
-        """Bytes a second of one plain file, written with a sync and read again cold."""
+        """Bytes a second of one plain file, written with fsync and read with a cold cache."""
         path, began_s = self.path / "rate", time.monotonic()
         with path.open("wb") as file:
             for _ in range(size_bytes // len(_ZEROES)):
                 file.write(_ZEROES)
             os.fsync(file.fileno())
         write_s = time.monotonic() - began_s
-        self.forget()
+        self.drop_cache()
         began_s = time.monotonic()
         with path.open("rb") as file:
             while file.read(len(_ZEROES)):
@@ -94,7 +94,7 @@ class Disk:
 
 @contextmanager
 def _loop(below: str) -> Iterator[str]:
-    """A loop device upon a file or another device."""
+    """A loop device on a file or another device."""
     command = ["losetup", "--find", "--show", "--direct-io=on", below]
     device = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     try:
@@ -104,26 +104,32 @@ def _loop(below: str) -> Iterator[str]:
 
 
 _ZEROES = bytes(1 << 20)
-_PLAIN = ("-E", "lazy_itable_init=0,lazy_journal_init=0")  # nothing is left to be done during a measurement
+_PLAIN = ("-E", "lazy_itable_init=0,lazy_journal_init=0")  # no initialisation is left for the measurement
 
 
 @define
-class Ground:
-    """Where everything is carried from and to. `home`: the agent's, on the disk of the source.
+class DiskPair:
+    """Source and destination of a measurement, on two disks.
 
-    `line_bytes_s`: between here and `far`, each way; None: no line.
+    `home` is the agent's, on the disk of the source.
+
+    `link_bytes_s`: rate of the link to `far` in each direction; None: no link.
     """
 
     near: Disk
     far: Disk
-    line_bytes_s: int | None = None
+    link_bytes_s: int | None = None
 
     @classmethod
     @contextmanager
-    def of(cls, size_bytes: int, line_bytes_s: int | None = None) -> Iterator[Self]:
-        """Room for so much on either side, below `$TMPDIR`. Raises: CannotMeasure: there is none."""
-        needed("mkfs.ext4", "losetup", "mount")
-        size_bytes += PROBE_S * (line_bytes_s or 0)
+    def of(cls, size_bytes: int, link_bytes_s: int | None = None) -> Iterator[Self]:
+        """Create both disks with room for `size_bytes` each, below `$TMPDIR`.
+
+        Raises:
+            CannotMeasure: there is not enough space.
+        """
+        require("mkfs.ext4", "losetup", "mount")
+        size_bytes += PROBE_S * (link_bytes_s or 0)
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
             folder = Path(name)
             wanted_bytes = 2 * (size_bytes + RESERVE_BYTES)
@@ -131,24 +137,23 @@ class Ground:
                 raise CannotMeasure(f"{wanted_bytes >> 30} GiB free in {folder.parent} (TMPDIR)")
             with (
                 Disk.at(folder, "near", size_bytes + RESERVE_BYTES) as near,
-                Disk.at(folder, "far", size_bytes + RESERVE_BYTES, line_bytes_s) as far,
+                Disk.at(folder, "far", size_bytes + RESERVE_BYTES, link_bytes_s) as far,
             ):
-                ground = cls(near, far, line_bytes_s)
-                yield ground
+                yield cls(near, far, link_bytes_s)
 
-    def terms(self) -> str:
-        """One sentence about the line, if there is one; a plain file is written and read for it."""
-        if self.line_bytes_s is None:
+    def link_note(self) -> str:
+        """One sentence about the link, if there is one. Writes and reads a plain file to measure it."""
+        if self.link_bytes_s is None:
             return ""
-        written, read = (rate / 1e6 for rate in self.far.rates(PROBE_S * self.line_bytes_s))
-        line = f"{self.line_bytes_s / 1e6:.0f} MB/s each way"
+        written, read = (each / 1e6 for each in self.far.rates(PROBE_S * self.link_bytes_s))
+        rate = f"{self.link_bytes_s / 1e6:.0f} MB/s each way"
         return (
-            f"The line: {line}; a plain file was written with {written:.0f} and read with {read:.0f} MB/s. "
+            f"The link: {rate}; a plain file was written with {written:.0f} and read with {read:.0f} MB/s. "
         )
 
     @property
-    def masters(self) -> Path:
-        return self.near.path / "masters"
+    def originals(self) -> Path:
+        return self.near.path / "originals"
 
     @property
     def source(self) -> Path:
@@ -162,15 +167,15 @@ class Ground:
     def destination(self) -> Path:
         return self.far.path / "destination"
 
-    def set_up(self) -> None:
-        """The source full (with links to the masters), the destination empty, both caches cold."""
+    def prepare(self) -> None:
+        """Fill the source with links to the originals, empty the destination, drop both caches."""
         for folder in (self.source, self.home, self.destination):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-        for master in self.masters.iterdir():
-            (self.source / master.name).hardlink_to(master)
-        self.near.forget()
-        self.far.forget()
+        for original in self.originals.iterdir():
+            (self.source / original.name).hardlink_to(original)
+        self.near.drop_cache()
+        self.far.drop_cache()
 
 
 def _run(*command: str) -> None:

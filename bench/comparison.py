@@ -14,10 +14,10 @@ from bench.report import Figures, emit, load, progress, ratios, spread, table
 from bench.requirements import program, require
 from bench.rounds import Rounds
 from bench.subjects import RunTime, Subject
-from bench.transfer_agent import HASH_SUBJECT, OURS, READ_BACK_SUBJECT, TIMES
+from bench.transfer_agent import AGENT_SUBJECTS, HASH_SUBJECT, READ_BACK_SUBJECT, TIMES
 from bench.workload import Workload, digests, names
 
-ALL = (*OTHER_TOOLS, *OURS)
+ALL = (*OTHER_TOOLS, *AGENT_SUBJECTS)
 LARGE = (*OTHER_TOOLS, HASH_SUBJECT, READ_BACK_SUBJECT)  # more workers do not help with a single file
 JUDGED = (CP, RSYNC_SAFE, RCLONE_SAFE, HASH_SUBJECT, READ_BACK_SUBJECT)  # the subjects that the goals name
 Times = dict[str, list[RunTime]]
@@ -70,31 +70,33 @@ def move(comparison: Comparison, rounds: Rounds) -> Figures:
     for name in {name for subject in comparison.subjects for name in subject.needs}:
         program(name)
     workload, began_s = comparison.workload, time.monotonic()
-    took: Times = {subject.name: [] for subject in comparison.subjects}
     with comparison.disks(workload.disk_bytes) as disks:
-        workload.write(disks.originals)
-        expected = digests(disks.originals)
-        for number in rounds:
-            for subject in comparison.subjects:
-                took[subject.name].append(
-                    _once(disks, comparison, subject, expected, compare_content=number == 0)
-                )
-                progress(
-                    f"{workload.name}, round {number + 1}: {subject.name}: {took[subject.name][-1].s:.2f} s"
-                )
+        took = _measure(disks, comparison, rounds)
         link_note = disks.link_note()
     turns = len(took[comparison.first.name])
-    emit(
-        f"## {workload.name}: {workload.count} files, {workload.total_bytes / 1e6:,.0f} MB, rounds: {turns}\n"
-    )
+    megabytes = f"{workload.total_bytes / 1e6:,.0f} MB"
+    emit(f"## {workload.name}: {workload.count} files, {megabytes}, rounds: {turns}\n")
     table(comparison.head, [_row(comparison, subject, took) for subject in comparison.subjects])
-    emit(f"{link_note}{TIMES} RunTime {time.monotonic() - began_s:.0f} s; load at its end {load()}.\n")
-    agents = (subject for subject in comparison.subjects if subject.is_ours)
+    emit(f"{link_note}{TIMES} Took {time.monotonic() - began_s:.0f} s; load at its end {load()}.\n")
     return {
         f"{subject.name}: {column}": statistics.median(shares)
-        for subject in agents
+        for subject in comparison.subjects
+        if subject.is_ours
         for column, shares in _compared(comparison, subject, took).items()
     }
+
+
+def _measure(disks: DiskPair, comparison: Comparison, rounds: Rounds) -> Times:
+    """All rounds; contents are compared in the first."""
+    comparison.workload.write(disks.originals)
+    expected = digests(disks.originals)
+    took: Times = {subject.name: [] for subject in comparison.subjects}
+    for number in rounds:
+        for subject in comparison.subjects:
+            run_time = _once(disks, comparison, subject, expected, compare_content=number == 0)
+            took[subject.name].append(run_time)
+            progress(f"{comparison.workload.name}, round {number + 1}: {subject.name}: {run_time.s:.2f} s")
+    return took
 
 
 def _once(

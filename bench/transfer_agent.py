@@ -72,4 +72,4 @@ def moving_s(agent: Agent) -> float:
 
 
 HASH_SUBJECT, READ_BACK_SUBJECT = subject("hash", 2), subject("read_back", 2)
-OURS = (HASH_SUBJECT, READ_BACK_SUBJECT, subject("read_back", 4))
+AGENT_SUBJECTS = (HASH_SUBJECT, READ_BACK_SUBJECT, subject("read_back", 4))

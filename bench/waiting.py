@@ -90,9 +90,9 @@ def _row(disks: DiskPair, number: int, path: str) -> tuple[object, ...]:
     """The journal's row of a file that was kept, in the order of `COLUMNS`."""
     name, now_at = os.fsencode(path), time.time()
     signature = " ".join(map(str, signature_of(os.stat(disks.source / path)).numbers))
-    places = [os.fsencode(folder) + b"/" + name for folder in (disks.source, disks.destination)]
-    ended = (now_at, "kept", places[1], "read_back", f"xxh128:{number:032x}", 1, True)
-    beginning = (number, ROUTE, name, places[0], signature, os.fsencode(disks.destination), now_at, now_at)
+    paths = [os.fsencode(folder) + b"/" + name for folder in (disks.source, disks.destination)]
+    ended = (now_at, "kept", paths[1], "read_back", f"xxh128:{number:032x}", 1, True)
+    beginning = (number, ROUTE, name, paths[0], signature, os.fsencode(disks.destination), now_at, now_at)
     return (*beginning, *ended)
 
 

@@ -1,30 +1,30 @@
-"""Workers and a journal for actors alone: scripted answers, and a diary of what they were told."""
+"""Workers and a journal for actors alone: scripted answers, and a diary of what was asked of them."""
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import trio
-from attrs import evolve, frozen
+from attrs import asdict, frozen
+from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, text
 from trio.testing import MockClock
 
-from agent.journal.batch_client import BatchJournalClient
+from agent.journal import blocks, database, schema, transfers
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
+from agent.journal.journal import Journal, Transaction
 from agent.model.errors import Fault, Side
-from agent.model.source_file import FileVersion, Signature
-from agent.model.transfer import (
-    PriorResult,
-    ResumePoint,
-    Transfer,
-    TransferPhase,
-    TransferResult,
-    VerifyLevel,
-)
-from agent.model.views import HistoryPage, HistoryQuery, HistoryResult
+from agent.model.source_file import FileVersion
+from agent.model.transfer import PriorResult, Transfer
+from agent.model.views import HistoryResult
 from agent.protocol.replies import Reply
 from agent.protocol.requests import Request
 from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 from tests.samples import IDENTITY, NAS
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @frozen
@@ -103,247 +103,135 @@ class Ended:
     where: str | None
 
 
-class FakeLedger(JournalClient):
-    """A journal in memory; operations named in `broken` fail."""
+def operation_name(operation: Callable[..., object]) -> str:
+    """As tests name it: `finish` for `transfers.finish`, with its noun for all others."""
+    noun = operation.__module__.rpartition(".")[2]
+    return operation.__name__ if noun == "transfers" else f"{noun}.{operation.__name__}"
 
-    def __init__(self, diary: list[str] | None = None, *transfers: Transfer) -> None:
+
+class FakeJournal(JournalClient):
+    """The real journal in memory, without threads. `calls`: the operations' names and arguments.
+
+    Operations named in `broken` fail, each in `fails_next` once, and
+    those in `delays_s` take so long. `orphans` and `scanned` can be
+    assigned.
+    """
+
+    def __init__(self, diary: list[str] | None = None, *running: Transfer) -> None:
+        path = Path("journal")
+        writer = database._connect(path, ("foreign_keys=ON",), "BEGIN IMMEDIATE", "memory")
+        with writer.begin():
+            schema.metadata.create_all(writer)
+        weakref.finalize(self, writer.close)
+        super().__init__(Journal(path, writer, writer), IDENTITY)
         self.diary: list[str] = [] if diary is None else diary
-        self.transfers = {(each.route, each.path): each for each in transfers}
-        self.identity = IDENTITY
-        self.ended: list[Ended] = []
-        self.left: list[tuple[str, str]] = []
-        self.searched: list[str] = [NAS]
-        self.mounts: dict[str, str] = {}
-        self.paused_routes: set[str] = set()
-        self.pardoned: list[tuple[str, str]] = []
+        self.calls: list[tuple[object, ...]] = []
         self.broken: set[str] = set()
-        self._ids = 1000
-        self.memories: dict[tuple[str, str], PriorResult] = {}
+        self.fails_next: list[str] = []
+        self.delays_s: dict[str, float] = {}
+        self.scanned = [NAS]
+        for transfer in running:
+            self.remember(transfer)
+
+    async def write(
+        self, operation: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        await self._note(operation, args)
+        return self._journal.write(operation, *args, **kwargs)
+
+    async def read(
+        self, operation: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        await self._note(operation, args)
+        return self._journal.read(operation, *args, **kwargs)
+
+    async def _note(self, operation: Callable[..., object], args: tuple[object, ...]) -> None:
+        await trio.lowlevel.checkpoint()
+        name = operation_name(operation)
+        self.diary.append(name)
+        self.calls.append((name, *args))
+        if name in self.fails_next:
+            self.fails_next.remove(name)
+        elif name not in self.broken:
+            await trio.sleep(self.delays_s.get(name, 0.0))
+            return
+        raise JournalError("disk full")
+
+    def remember(self, transfer: Transfer) -> None:
+        """It runs, and this is what was written of it so far."""
+        row = asdict(transfer)
+        digests = b"".join(row.pop("blocks"))
+        self._journal.write(_forget, transfer)
+        self._insert(schema.transfers, [{**row, "file_path": f"/src/{transfer.path}"}])
+        self._journal.write(lambda tx: blocks.replace(tx.db, transfer.id, 0, digests))
+
+    def begin(self, file: FileVersion, partial: str) -> None:
+        """An earlier attempt has begun it."""
+        self._journal.write(transfers.begin_or_resume, {partial: file}, "/src", NAS, 1.0)
+
+    def remember_result(self, result: PriorResult) -> None:
+        """A transfer of this file has ended so."""
+        other = {"transfer_id": 1, "file_path": f"/src/{result.path}", "destination": NAS}
+        times = {"discovered_at": 1.0, "started_at": 1.0}
+        self._insert(schema.history, [{**asdict(result), **other, **times, "suppresses_retry": True}])
 
     @property
-    def lots(self) -> "FakeLots":
-        return FakeLots(self)
+    def transfers(self) -> dict[tuple[str, str], Transfer]:
+        """The running ones, oldest first."""
+        paths = [(row["route"], row["path"]) for row in self._rows(schema.transfers)]
+        found = [self._journal.write(transfers.find, route, [path])[path] for route, path in paths]
+        return {(each.route, each.path): each for each in found}
 
-    async def prior_results(self, route: str, paths: tuple[str, ...]) -> tuple[PriorResult, ...]:
-        await self.note("prior_results")
-        return tuple(self.memories[route, path] for path in paths if (route, path) in self.memories)
+    @property
+    def ended(self) -> list[Ended]:
+        """The history, oldest first."""
+        names = ("path", "result", "attempts", "error", "destination_path")
+        return [Ended(*(row[name] for name in names)) for row in self._rows(schema.history)]
 
-    async def find(self, route: str, path: str) -> Transfer | None:
-        await self.note("find")
-        return self.transfers.get((route, path))
+    @property
+    def orphans(self) -> list[tuple[str, str]]:
+        """Destination and partial of each."""
+        return [(row["destination"], row["partial"]) for row in self._rows(schema.orphans)]
 
-    async def begin(
-        self, file: FileVersion, source_root: str, destination: str, partial: str, at: float
-    ) -> Transfer:
-        del source_root
-        await self.note("begin")
-        return self.begun(file, destination, partial, at)
+    @orphans.setter
+    def orphans(self, orphans: list[tuple[str, str]]) -> None:
+        rows = [{"destination": destination, "partial": partial} for destination, partial in orphans]
+        self._replace(schema.orphans, rows)
 
-    def begun(self, file: FileVersion, destination: str, partial: str, at: float) -> Transfer:
-        self._ids += 1
-        transfer = Transfer(
-            id=self._ids,
-            route=file.route,
-            path=file.path,
-            signature=file.signature,
-            destination=destination,
-            phase=TransferPhase.COPYING,
-            partial=partial,
-            name=None,
-            blocks=(),
-            hash=None,
-            level=None,
-            already_present=False,
-            discovered_at=file.discovered_at,
-            started_at=at,
-        )
-        self.transfers[file.route, file.path] = transfer
-        return transfer
+    @property
+    def scanned(self) -> list[str]:
+        """The destinations that were searched for orphans."""
+        return [row["destination"] for row in self._rows(schema.orphan_scans)]
 
-    async def restart(self, transfer_id: int, partial: str) -> None:
-        await self.note("restart")
-        self._leave(next(each for each in self.transfers.values() if each.id == transfer_id))
-        self.change(
-            transfer_id,
-            lambda each: evolve(each, phase=TransferPhase.COPYING, partial=partial, name=None, blocks=()),
-        )
+    @scanned.setter
+    def scanned(self, destinations: list[str]) -> None:
+        rows = [{"identity": IDENTITY, "destination": destination} for destination in destinations]
+        self._replace(schema.orphan_scans, rows)
 
-    async def checkpoint(self, transfer_id: int, first_block: int, digests: bytes) -> None:
-        await self.note("checkpoint")
-        blocks = tuple(digests[at : at + 16] for at in range(0, len(digests), 16))
-        self.change(transfer_id, lambda each: evolve(each, blocks=each.blocks[:first_block] + blocks))
+    @property
+    def paused_routes(self) -> set[str]:
+        return {row["route"] for row in self._rows(schema.paused_routes)}
 
-    async def allocate_partial(self, transfer_id: int, partial: str) -> None:
-        await self.note("allocate_partial")
-        self.change(transfer_id, lambda each: evolve(each, partial=partial))
+    @property
+    def mounts(self) -> dict[str, str]:
+        return {row["destination"]: row["mount_point"] for row in self._rows(schema.mounts)}
 
-    async def rebase(self, transfer_id: int, signature: Signature) -> None:
-        await self.note("rebase")
-        self.change(transfer_id, lambda each: evolve(each, signature=signature))
-
-    async def patch(self, transfer_id: int, block: int, digest: bytes) -> None:
-        await self.note("patch")
-        self.change(
-            transfer_id,
-            lambda each: evolve(each, blocks=(*each.blocks[:block], digest, *each.blocks[block + 1 :])),
+    def _rows(self, table: Table) -> Sequence[RowMapping]:
+        """In the order in which they were inserted."""
+        return self._journal.write(
+            lambda tx: tx.db.execute(select(table).order_by(text("rowid"))).mappings().all()
         )
 
-    async def mark_verified(self, transfer_id: int, name: str, hash: str, level: VerifyLevel) -> None:  # noqa: A002  its word
-        await self.note("mark_verified")
-        self.change(
-            transfer_id,
-            lambda each: evolve(each, phase=TransferPhase.VERIFIED, name=name, hash=hash, level=level),
-        )
+    def _insert(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        if rows:
+            self._journal.write(lambda tx: tx.db.execute(insert(table), rows))
 
-    async def mark_published(
-        self, transfer_id: int, name: str, already_present: bool, level: VerifyLevel | None = None
-    ) -> None:
-        await self.note("mark_published")
-        self.change(
-            transfer_id,
-            lambda each: evolve(
-                each,
-                phase=TransferPhase.PUBLISHED,
-                name=name,
-                already_present=already_present,
-                level=level or each.level,
-            ),
-        )
-
-    async def finish(
-        self,
-        transfer_id: int,
-        result: HistoryResult,
-        attempts: int,
-        error: str | None,
-        at: float,
-        destination_path: str | None,
-        leftover: bool = False,
-    ) -> None:
-        del at
-        await self.note("finish")
-        transfer = self.take(transfer_id)
-        if leftover:
-            self._leave(transfer)
-        self.ended.append(Ended(transfer.path, result, attempts, error, destination_path))
-
-    async def record_failure(
-        self, file: FileVersion, source_root: str, destination: str, attempts: int, error: str, at: float
-    ) -> int:
-        del source_root, destination, at
-        await self.note("record_failure")
-        self.ended.append(Ended(file.path, "failed", attempts, error, None))
-        self._ids += 1
-        return self._ids
-
-    async def drop(self, transfer_id: int, leftover: bool = False) -> None:
-        await self.note("drop")
-        transfer = self.take(transfer_id)
-        if leftover:
-            self._leave(transfer)
-
-    async def running(self, destination: str) -> tuple[Transfer, ...]:
-        await self.note("running")
-        return tuple(each for each in self.transfers.values() if each.destination == destination)
-
-    async def resume_points(self) -> tuple[ResumePoint, ...]:
-        await self.note("resume_points")
-        return ()
-
-    async def add_orphans(self, destination: str, partials: tuple[str, ...]) -> None:
-        await self.note("add_orphans")
-        known = {each.partial for each in self.transfers.values()} | {partial for _, partial in self.left}
-        self.left += [(destination, partial) for partial in partials if partial not in known]
-
-    async def orphans(self, destination: str) -> tuple[str, ...]:
-        await self.note("orphans")
-        return tuple(partial for where, partial in self.left if where == destination)
-
-    async def forget_orphan(self, destination: str, partial: str) -> None:
-        await self.note("forget_orphan")
-        self.left.remove((destination, partial))
-
-    async def is_orphan_scan_done(self, destination: str) -> bool:
-        await self.note("is_orphan_scan_done")
-        return destination in self.searched
-
-    async def mark_orphan_scan_done(self, destination: str) -> None:
-        await self.note("mark_orphan_scan_done")
-        self.searched.append(destination)
-
-    async def remember_mount(self, destination: str, mount_point: str) -> None:
-        await self.note("remember_mount")
-        self.mounts[destination] = mount_point
-
-    async def set_paused(self, route: str, paused: bool) -> None:
-        await self.note("set_paused")
-        (self.paused_routes.add if paused else self.paused_routes.discard)(route)
-
-    async def clear_failure(self, route: str, path: str) -> None:
-        await self.note("clear_failure")
-        self.pardoned.append((route, path))
-
-    async def history(self, query: HistoryQuery) -> HistoryPage:
-        await self.note("history")
-        return HistoryPage((), query.before_id)
-
-    async def note(self, operation: str) -> None:
-        await trio.lowlevel.checkpoint()
-        self.diary.append(operation)
-        if operation in self.broken:
-            raise JournalError("disk full")
-
-    def _leave(self, transfer: Transfer) -> None:
-        self.left.append((transfer.destination, transfer.partial))
-
-    def take(self, transfer_id: int) -> Transfer:
-        for key, transfer in self.transfers.items():
-            if transfer.id == transfer_id:
-                del self.transfers[key]
-                return transfer
-        raise LookupError(f"no running transfer has the id {transfer_id}")
-
-    def change(self, transfer_id: int, change: Callable[[Transfer], Transfer]) -> None:
-        transfer = change(self.take(transfer_id))
-        self.transfers[transfer.route, transfer.path] = transfer
+    def _replace(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        self._journal.write(lambda tx: tx.db.execute(delete(table)))
+        self._insert(table, rows)
 
 
-class FakeLots(BatchJournalClient):
-    """The part of a journal in memory that is about lots."""
-
-    def __init__(self, ledger: FakeLedger) -> None:
-        self._ledger = ledger
-
-    async def begin(
-        self, files: Mapping[str, FileVersion], source_root: str, destination: str, at: float
-    ) -> dict[str, int]:
-        del source_root
-        await self._ledger.note("lots.begin")
-        known = self._ledger.transfers
-        return {
-            file.path: self._ledger.begun(file, destination, partial, at).id
-            for partial, file in files.items()
-            if (file.route, file.path) not in known
-        }
-
-    async def mark_verified(self, verified: Sequence[tuple[int, str, str, VerifyLevel]]) -> None:
-        await self._ledger.note("lots.mark_verified")
-        for transfer_id, name, digest, level in verified:
-            self._ledger.change(
-                transfer_id,
-                partial(evolve, phase=TransferPhase.VERIFIED, name=name, hash=digest, level=level),
-            )
-
-    async def mark_published(self, published: Sequence[tuple[int, str, bool]]) -> None:
-        await self._ledger.note("lots.mark_published")
-        for transfer_id, name, already_present in published:
-            self._ledger.change(
-                transfer_id,
-                partial(evolve, phase=TransferPhase.PUBLISHED, name=name, already_present=already_present),
-            )
-
-    async def finish(self, endings: Sequence[TransferResult]) -> None:
-        await self._ledger.note("lots.finish")
-        for end in endings:
-            path = self._ledger.take(end.transfer_id).path
-            self._ledger.ended.append(Ended(path, end.result, end.attempts, end.error, end.destination_path))
+def _forget(tx: Transaction, transfer: Transfer) -> None:
+    columns = schema.transfers.c
+    same = (columns.route == transfer.route, columns.path == transfer.path)
+    tx.db.execute(delete(schema.transfers).where(*same))

@@ -10,6 +10,7 @@ from attrs import define, field
 
 from agent.control.errors import Conflict, InvalidConfig, NotFound, Unavailable
 from agent.control.uploads import UploadControl, journaled
+from agent.journal import history, routes
 from agent.journal.client import JournalClient
 from agent.messages.channels import AskScheduler, BroadcasterInbox, DispatcherInbox, GetSnapshot, Subscribe
 from agent.messages.dispatcher import (
@@ -78,7 +79,7 @@ class Control:
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """Ended transfers from the journal, newest first. Raises: Unavailable: it cannot be read just now."""
-        return await journaled(self._journal.history(query))
+        return await journaled(self._journal.read(history.page, query))
 
     def render_metrics(self) -> bytes:
         """The metrics in Prometheus text format 0.0.4."""
@@ -101,11 +102,11 @@ class Control:
         async with self._journaled_commands:
             if route not in {view.name for view in (await self.snapshot()).routes}:
                 raise NotFound(f"no route is named {route!r}")
-            await journaled(self._journal.set_paused(route, paused=paused))
+            await journaled(self._journal.write(routes.set_paused, route, paused=paused))
             try:
                 return await self._execute(PauseRoute(route) if paused else ResumeRoute(route))
             except NotFound:  # removed meanwhile: leave nothing of it in the journal
-                await journaled(self._journal.set_paused(route, paused=False))
+                await journaled(self._journal.write(routes.set_paused, route, paused=False))
                 raise
 
     async def retry(self, file_id: str) -> str:
@@ -123,7 +124,7 @@ class Control:
                 raise Conflict(
                     f"{file.path} is {file.current.status.value}: only a Failed file can be retried"
                 )
-            await journaled(self._journal.clear_failure(file.current.route, file.path))
+            await journaled(self._journal.write(history.clear_failure, file.current.route, file.path))
             return await self._execute(Retry(file_id))
 
     async def retry_all(self) -> str:

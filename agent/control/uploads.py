@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from agent.config.sections import Config
 from agent.config.uploads import upload_route
 from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTimeout, Unavailable
+from agent.journal import uploads
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.messages.upload_manager import UploadJobsChanged, UploadManagerInbox
@@ -79,7 +80,9 @@ class UploadControl:
                 "uploads are off: name the folders that may be read as roots in section [uploads]"
             )
         active = [
-            job for job in await journaled(self._journal.uploads.needing_cleanup()) if not job.state.is_end
+            job
+            for job in await journaled(self._journal.write(uploads.needing_cleanup))
+            if not job.state.is_end
         ]
         if len(active) >= MAX_ACTIVE:
             raise Conflict(f"{len(active)} upload jobs are active: wait until one ends, or stop one")
@@ -89,24 +92,24 @@ class UploadControl:
         bucket, pattern = order.destination_bucket, order.pattern
         job = UploadJob(name, folder, bucket, pattern, UploadState.PENDING, at, at)
         await self._check_bucket(job, config)
-        await journaled(self._journal.uploads.add(job))
+        await journaled(self._journal.write(uploads.add, job))
         self._notify_manager()
         return job.id
 
     async def find(self, upload_id: str) -> UploadJob:
         """Raises: Unknown."""
-        job = await journaled(self._journal.uploads.find(upload_id))
+        job = await journaled(self._journal.read(uploads.find, upload_id))
         if job is None:
             raise NotFound(f"no upload job has the id {upload_id!r}")
         return job
 
     async def page(self, query: UploadsQuery) -> UploadsPage:
-        return await journaled(self._journal.uploads.page(query))
+        return await journaled(self._journal.read(uploads.page, query))
 
     async def files(self, query: UploadFilesQuery) -> UploadFilesPage:
         """Raises: Unknown."""
         await self.find(query.upload_id)
-        return await journaled(self._journal.uploads.files_page(query))
+        return await journaled(self._journal.read(uploads.files_page, query))
 
     async def stop(self, upload_id: str) -> None:
         """What has been delivered stays, what is being copied is stopped and put away.
@@ -114,7 +117,7 @@ class UploadControl:
         Raises:
             Unknown. Conflict: it has ended already.
         """
-        if not await journaled(self._journal.uploads.stop(upload_id, STOPPED, time.time())):
+        if not await journaled(self._journal.write(uploads.stop, upload_id, STOPPED, time.time())):
             job = await self.find(upload_id)
             raise Conflict(f"the upload job has ended already, it is {job.state.value}")
         self._notify_manager()

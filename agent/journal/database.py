@@ -1,4 +1,4 @@
-"""Opens the journal's database: connections, damage checks, migration. All that is particular to SQLite.
+"""Open the journal's database: connections, damage checks, migration; all that is particular to SQLite.
 
 Exactly one connection writes: SQLite up to 3.51.2 can corrupt a WAL that two connections write or checkpoint
 at once (sqlite.org/wal.html, "WAL-reset bug"), so a reader neither writes nor checkpoints.
@@ -28,17 +28,17 @@ _log = structlog.get_logger("journal")
 
 
 class JournalError(Exception):
-    """Our own memory cannot be used; the message is one line for people."""
+    """The journal cannot be used; the message is one line for people."""
 
 
 class JournalDamaged(JournalError):  # noqa: N818  a state of affairs, not a mistake
-    """What stands there is damaged, or not a journal of ours."""
+    """The file is damaged, or not a journal of ours."""
 
 
 def open_writer(path: Path) -> Connection:
-    """The one connection that writes, to an up-to-date journal; what is not one is set aside.
+    """The one connection that writes, to an up-to-date journal; a damaged or foreign file is set aside.
 
-    Of a file that needs no migration only the beginning is read: the time that `examine` takes grows with it.
+    Only the beginning of a file that needs no migration is read; `examine` reads all of it.
 
     Raises:
         JournalError: the file can be neither read nor made.
@@ -51,7 +51,7 @@ def open_writer(path: Path) -> Connection:
 
 
 def open_reader(path: Path) -> Connection:
-    """A connection that only reads, and neither waits for the writer nor holds it up; it makes no file.
+    """A connection that only reads; it waits for no writer, delays none, and makes no file.
 
     Raises:
         JournalError: the file cannot be read.
@@ -62,7 +62,7 @@ def open_reader(path: Path) -> Connection:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turns what the database reports into a `JournalError`, and damage into a `JournalDamaged`."""
+    """Turn a database error into a `JournalError`, and damage into a `JournalDamaged`."""
     try:
         yield
     except DBAPIError as error:
@@ -72,7 +72,7 @@ def clear_errors() -> Iterator[None]:
 
 
 def _first(error: DBAPIError) -> DBAPIError:
-    """What came first: where SQLite has rolled all of it back, undoing a savepoint fails as well."""
+    """The first of the chain: when SQLite has rolled everything back, undoing a savepoint fails too."""
     first, earlier = error, error.__context__
     while earlier is not None:
         first = earlier if isinstance(earlier, DBAPIError) else first
@@ -87,7 +87,7 @@ def _is_damage(error: BaseException | None) -> bool:
 
 
 def quarantine(path: Path, reason: str) -> None:
-    """Out of the way as `journal.db.damaged-<n>`, for a fresh one. Nobody may have it open.
+    """Rename the file to `journal.db.damaged-<n>`, so that a fresh one can be made. Nobody may have it open.
 
     Raises:
         JournalError: it cannot be moved.
@@ -118,7 +118,7 @@ def examine(path: Path) -> None:
 
 
 def _read_once(path: Path) -> None:
-    """From end to end, into the system's cache: the check jumps about, four times as slow on a cold disk."""
+    """Read the file into the page cache: the check seeks, which is four times as slow on a cold disk."""
     with suppress(OSError), path.open("rb", buffering=0) as file:
         while file.read(_READ_BYTES):
             pass
@@ -132,12 +132,12 @@ def check(db: Connection) -> None:
 
 
 def changes(writer: Connection) -> int:
-    """How many rows this connection has changed so far; 0 when it is closed."""
+    """The number of rows that this connection has changed; 0 when it is closed."""
     return 0 if writer.closed else _raw(writer).total_changes
 
 
 def count_on(writer: Connection, table: str, last_id: int) -> None:
-    """The ids of this table go on behind `last_id`."""
+    """The next id of this table is higher than `last_id`."""
     writer.execute(text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": table})
     row = {"name": table, "seq": last_id}
     writer.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :seq)"), row)
@@ -157,12 +157,12 @@ def _open_sound(path: Path) -> Connection:
 
 
 def _connect(path: Path, pragmas: tuple[str, ...], begin: str, mode: str) -> Connection:
-    place = f"file:{quote(os.fsencode(path))}?mode={mode}"
+    uri = f"file:{quote(os.fsencode(path))}?mode={mode}"
 
     def connect() -> sqlite3.Connection:
         # isolation_level: SQLAlchemy and we say when a transaction begins, not the driver.
         with ExitStack() as undo:
-            raw = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
+            raw = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
             undo.callback(raw.close)
             for pragma in pragmas:
                 raw.execute(f"PRAGMA {pragma}")

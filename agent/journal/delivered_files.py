@@ -1,4 +1,4 @@
-"""What the history says of delivered files, for whoever reads the journal beside the agent, or without it."""
+"""Delivered files as the history has them, read from outside the agent while it runs or without it."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,8 +19,8 @@ ROWS_AT_ONCE = 10_000
 class Deliveries:
     """The newest delivery to each destination path: of this `route`, and ended since `since_at`, if set.
 
-    What is delivered after the opening is left out. No transaction outlives a call, so that the agent's own
-    work on the file is never held up.
+    Deliveries after the opening are left out. No transaction outlives a call, so that the agent, which may
+    be writing to the file, never waits.
 
     Raises, from every operation:
         JournalError: the journal cannot be read just now.
@@ -34,7 +34,7 @@ class Deliveries:
     @classmethod
     @contextmanager
     def open(cls, folder: str, since_at: float | None, route: str | None) -> Iterator[Self]:
-        """The journal in this state folder; it is neither made nor altered, and nobody is locked out.
+        """The journal in this state folder; it is neither made nor altered, nor locked.
 
         Raises:
             JournalError: there is none, or it cannot be read.
@@ -48,7 +48,7 @@ class Deliveries:
             yield cls(reader, since_at, route, last_id or 0)
 
     def destinations(self) -> tuple[str, ...]:
-        """Where something was delivered to, in alphabetical order."""
+        """The destinations of the deliveries, in alphabetical order."""
         with clear_errors(), self._reader.begin():
             return tuple(sorted(self._reader.scalars(self._chosen(history.c.destination).distinct())))
 
@@ -58,7 +58,7 @@ class Deliveries:
             return {row.destination: row.mount_point for row in self._reader.execute(select(mounts))}
 
     def to(self, destination: str) -> Iterator[DeliveredFile]:
-        """What was delivered there, oldest first; read a page at a time."""
+        """The files delivered there, oldest first; read a page at a time."""
         after_id = 0
         columns = (history.c[name] for name in ("id", "route", "destination_path", "signature", "hash"))
         chosen = self._chosen(*columns).where(history.c.destination == destination)
@@ -73,7 +73,7 @@ class Deliveries:
         with clear_errors(), self._reader.begin():
             return list(self._reader.execute(chosen.order_by(history.c.id).limit(ROWS_AT_ONCE)))
 
-    def _chosen(self, *columns: Any) -> Select[Any]:  # noqa: ANN401  SQLAlchemy's own word for a column
+    def _chosen(self, *columns: Any) -> Select[Any]:  # noqa: ANN401  as SQLAlchemy types a column
         arrived = (history.c.result != "failed", history.c.hash.is_not(None))
         newest = select(func.max(history.c.id)).where(history.c.id <= self._last_id, *arrived)
         chosen = select(*columns).where(history.c.id.in_(newest.group_by(history.c.destination_path)))

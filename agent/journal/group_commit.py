@@ -1,24 +1,26 @@
-"""Operations that wait for one commit, and how it went."""
+"""Operations that wait for the same commit, and the result of that commit.
+
+This runs in the writer's thread. An operation that raises is undone alone; a commit that fails fails for all.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from attrs import define, field, frozen
 
-from agent.journal.carried_state import TransferLost
 from agent.journal.database import JournalDamaged, JournalError
-from agent.journal.journal import Journal
+from agent.journal.journal import Journal, TransferLost
 
 T = TypeVar("T")
 
 
 class NotCommitted(JournalError):  # noqa: N818  a state of affairs, not a mistake
-    """It never came to that."""
+    """The operation never ran, because the commit could not be started."""
 
 
 @define(eq=False)
 class PendingWrite(Generic[T]):
-    """An operation that waits for its commit; it failed unless it is known to have succeeded."""
+    """An operation that waits for its commit; it has failed unless it is known to have succeeded."""
 
     operation: Callable[[], T]
     ended: bool = False
@@ -28,7 +30,7 @@ class PendingWrite(Generic[T]):
     def run(self) -> None:
         try:
             self.result, self.error = self.operation(), None
-        except Exception as error:  # noqa: BLE001  it belongs to whoever waits for this job
+        except Exception as error:  # noqa: BLE001  it is raised where this operation is awaited
             self.error = error
 
     def answer(self) -> T:
@@ -42,7 +44,7 @@ PendingWrites = Sequence[PendingWrite[Any]]
 
 @frozen
 class CommitResult:
-    """Was anything written, what kept the rest from being written, and what was found damaged?"""
+    """`obstacle`: why something could not be written; `damage`: what made the file be set aside."""
 
     wrote: bool
     obstacle: str | None
@@ -50,23 +52,23 @@ class CommitResult:
 
 
 def commit(journal: Journal, jobs: PendingWrites) -> CommitResult:
-    """Carry all of them out in one transaction; on a fresh journal begins whatever met a damaged one."""
+    """Run all of them in one transaction. If the file is found damaged, all fail and a fresh one is begun."""
     before = journal.changes
     try:
-        with journal.together():
+        with journal.transaction():
             for job in jobs:
                 job.run()
-            _look_for_damage(jobs)
+            _raise_damage(jobs)
     except JournalDamaged as damage:
         return _renew(journal, jobs, str(damage))
-    except Exception as error:  # noqa: BLE001  every waiter must hear of it
-        # Where an operation made SQLite roll all of it back, its own words say more than the commit's.
+    except Exception as error:  # noqa: BLE001  it is raised for every operation
+        # If an operation made SQLite roll everything back, its own error says more than the commit's.
         _fail(jobs, JournalError, _obstacle(jobs) or error)
     return CommitResult(journal.changes > before, _obstacle(jobs), None)
 
 
-def _look_for_damage(jobs: PendingWrites) -> None:
-    """What was found damaged must not be committed to."""
+def _raise_damage(jobs: PendingWrites) -> None:
+    """Nothing may be committed to a file that was found damaged."""
     for job in jobs:
         if isinstance(job.error, JournalDamaged):
             raise job.error
@@ -87,7 +89,7 @@ def _fail(jobs: PendingWrites, kind: type[JournalError], error: object) -> None:
 
 
 def _obstacle(jobs: PendingWrites) -> str | None:
-    """Why the journal could not be used, if that is why a job failed."""
+    """Why the journal could not be used, if an operation failed for that reason."""
     errors = (job.error for job in jobs)
     obstacles = (error for error in errors if isinstance(error, JournalError))
     return next(

@@ -1,4 +1,4 @@
-"""The columns that each thing the journal hands out is read from."""
+"""The journal's tables. A change here needs a migration."""
 
 import enum
 import os
@@ -23,14 +23,14 @@ from sqlalchemy import (
 )
 
 from agent.model.source_file import Signature
-from agent.model.transfer import PriorResult, Transfer, TransferPhase
+from agent.model.transfer import Transfer, TransferPhase
 from agent.model.upload import UploadFileState, UploadState
 
 REVISION = "journal_0004"  # of the newest migration; spares Alembic's import when the file is up to date
 
 
 class FileName(TypeDecorator[str]):
-    """A path as the bytes the file system knows (PEP 383), so that any legal name survives."""
+    """A path as the bytes the file system has (PEP 383), so that any legal name survives."""
 
     impl = LargeBinary
     cache_ok = True
@@ -78,9 +78,9 @@ class ErrorText(TypeDecorator[str]):
         return None if value is None else value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _word(words: type[enum.Enum]) -> Enum:
-    values = [word.value for word in words]
-    return Enum(words, native_enum=False, length=16, values_callable=lambda _: values)
+def _enum(members: type[enum.Enum]) -> Enum:
+    values = [member.value for member in members]
+    return Enum(members, native_enum=False, length=16, values_callable=lambda _: values)
 
 
 metadata = MetaData(
@@ -102,14 +102,14 @@ transfers = Table(
     Column("route", Text, nullable=False),
     # The file, relative to the route's source.
     Column("path", FileName, nullable=False),
-    # The same file, absolute, as it stood when the transfer began.
+    # The same file, absolute, when the transfer began.
     Column("file_path", FileName, nullable=False),
     # The state of the file that is being transferred.
     Column("signature", SignatureText, nullable=False),
     # The destination as configured: a folder or s3://bucket/prefix.
     Column("destination", FileName, nullable=False),
     # A `TransferPhase`.
-    Column("phase", _word(TransferPhase), nullable=False),
+    Column("phase", _enum(TransferPhase), nullable=False),
     # The temporary file, relative to the destination.
     Column("partial", FileName, nullable=False),
     # The final name, relative to the destination; from VERIFIED on.
@@ -118,7 +118,7 @@ transfers = Table(
     Column("hash", Text),
     # The `VerifyLevel` reached; from VERIFIED on.
     Column("level", Text),
-    # Whether the same content stood there already, so that nothing was published.
+    # Whether the same content was there already, so that nothing was published.
     Column("already_present", Boolean, nullable=False),
     # When the file was first seen.
     Column("discovered_at", Double, nullable=False),
@@ -161,7 +161,7 @@ history = Table(
     Column("ended_at", Double, nullable=False),
     # A `HistoryResult`: delivered, kept (delivered, stays at the source) or failed.
     Column("result", Text, nullable=False),
-    # Where it stands now; empty for a failed one, and so are the next two.
+    # Where it was delivered; empty for a failed one, and so are the next two.
     Column("destination_path", FileName),
     # The `VerifyLevel` reached.
     Column("verified_level", Text),
@@ -181,7 +181,7 @@ Index(
     history.c.route,
     history.c.path,
     unique=True,
-    # Word for word what queries say, or SQLite does not see that the index serves them.
+    # Exactly as in the queries, or SQLite does not use the index for them.
     sqlite_where=text("suppresses_retry = 1"),
     postgresql_where=text("suppresses_retry"),
 )
@@ -208,9 +208,9 @@ mounts = Table(
 orphans = Table(
     "orphans",
     metadata,
-    # The destination, as configured, at which it was left.
+    # The destination, as configured, where it is.
     Column("destination", FileName, primary_key=True),
-    # A temporary file of ours, relative to the destination, that no transfer will come back for.
+    # A temporary file of ours, relative to the destination, that no transfer will use again.
     Column("partial", FileName, primary_key=True),
 )
 
@@ -229,9 +229,9 @@ orphan_scans = Table(
 upload_jobs = Table(
     "upload_jobs",
     metadata,
-    # Rises with the order in which jobs were asked for; pages are cut by it.
+    # Rises with the order in which jobs were added; pages are cut by it.
     Column("number", Integer, primary_key=True),
-    # The job's name for visitors, and of its folder in the bucket.
+    # The job's name in the API, and of its folder in the bucket.
     Column("id", Text, nullable=False),
     # The folder, absolute, without symbolic links.
     Column("source_folder", FileName, nullable=False),
@@ -240,18 +240,18 @@ upload_jobs = Table(
     # A glob on the path below the folder; empty: every file.
     Column("pattern", FileName),
     # An `UploadState`.
-    Column("state", _word(UploadState), nullable=False),
+    Column("state", _enum(UploadState), nullable=False),
     # From 0 to 1, by bytes.
     Column("progress", Double, nullable=False),
     # How many files were found, and how many of them were delivered.
     Column("total_files", Integer, nullable=False),
     Column("completed_files", Integer, nullable=False),
-    # Why it failed, or what holds it up.
+    # Why it failed, or why it waits.
     Column("error", ErrorText),
-    # When it was asked for, and when anything about it last changed.
+    # When it was added, and when anything about it last changed.
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
-    # Whether all is done that its end asks for: nothing of it is left half-way in the bucket.
+    # Whether its end is complete: it has no partial left in the bucket.
     Column("cleaned_up", Boolean, nullable=False),
     UniqueConstraint("id"),
 )
@@ -267,11 +267,11 @@ upload_files = Table(
     # The file, relative to the job's folder.
     Column("path", FileName, nullable=False),
     # An `UploadFileState`.
-    Column("state", _word(UploadFileState), nullable=False),
+    Column("state", _enum(UploadFileState), nullable=False),
     # The state of the file that was last seen.
     Column("size_bytes", Integer, nullable=False),
     Column("mtime_ns", WholeNumber, nullable=False),
-    # Where it stands in the bucket.
+    # Its key in the bucket.
     Column("key", FileName),
     # What went wrong.
     Column("error", ErrorText),
@@ -283,9 +283,3 @@ upload_files = Table(
 
 
 TRANSFER_COLUMNS = [transfers.c[each.name] for each in fields(Transfer) if each.name != "blocks"]
-
-
-PRIOR_RESULT_COLUMNS = [history.c[each.name] for each in fields(PriorResult)]
-
-
-CARRIED_COLUMNS = ("route", "path", "file_path", "signature", "destination", "discovered_at", "started_at")

@@ -86,8 +86,28 @@ class Transfer:
 
 
 @frozen
+class VerifiedTransfer:
+    """All of a file is verified in its partial. `name`: the final one that it is about to get."""
+
+    transfer_id: int
+    name: str
+    hash: str
+    level: VerifyLevel
+
+
+@frozen
+class PublishedTransfer:
+    """A file has its final name, durably. `level`: reached under that name; None: the one before it holds."""
+
+    transfer_id: int
+    name: str
+    already_present: bool
+    level: VerifyLevel | None = None
+
+
+@frozen
 class TransferResult:
-    """How a transfer ended, as the history keeps it. `leaves_orphan`: its partial may still stand."""
+    """How a transfer ended, as the history keeps it. `leaves_orphan`: its partial may still exist."""
 
     transfer_id: int
     result: Literal["delivered", "kept", "failed"]

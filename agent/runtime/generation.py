@@ -17,6 +17,7 @@ from agent.actors.upload_manager import actor as upload_manager
 from agent.actors.watcher import actor as watcher
 from agent.config.sections import Config, DestinationPlan, Route
 from agent.config.uploads import UploadRoute, upload_route
+from agent.journal import routes, transfers, uploads
 from agent.journal.client import JournalClient
 from agent.messages.broadcaster import GenerationStarted
 from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox
@@ -123,12 +124,13 @@ class Generation:
 
     async def start(self, nursery: trio.Nursery) -> CommandChannels:
         """Raises: JournalError."""
-        config, ledger = self.config, self.journal
-        schedule = Scheduler.start(config, await ledger.paused(), await ledger.resume_points())
+        config, journal = self.config, self.journal
+        paused = await journal.write(routes.paused)
+        schedule = Scheduler.start(config, paused, await journal.write(transfers.resume_points))
         inbox_in, inbox_out = trio.open_memory_channel[DispatcherInbox](DISPATCHER_CAPACITY)
-        mounts = await ledger.mount_points()
-        crew = RouteWiring(config, ledger, self.workers, inbox_in.clone(), self.broadcaster, mounts)
-        for job in await ledger.uploads.needing_cleanup():
+        mounts = await journal.write(routes.mount_points)
+        crew = RouteWiring(config, journal, self.workers, inbox_in.clone(), self.broadcaster, mounts)
+        for job in await journal.write(uploads.needing_cleanup):
             if not job.state.is_end:
                 crew.add_route(crew.route_of(job))  # before anything is swept
         await self.broadcaster.send(GenerationStarted(config.routes, time.time()))

@@ -81,7 +81,7 @@ class Runtime:
                 await facts_in.send(fact)
 
         async with (
-            JournalClient.open(config.agent.state_dir, tell) as ledger,
+            JournalClient.open(config.agent.state_dir, tell) as journal,
             WorkerPool.open(config.agent.partial_locks_file) as workers,
         ):
             reloads_in, reloads_out = trio.open_memory_channel[Reload](1)
@@ -90,13 +90,13 @@ class Runtime:
             desk = Control(
                 facts_in.clone(),
                 reloads_in,
-                ledger,
+                journal,
                 lambda: metrics.render(time.time()),
                 lambda: _reasons(load),
-                UploadControl(ledger, workers),
+                UploadControl(journal, workers),
             )
             yield cls(
-                load, set_up_log, ledger, workers, view, metrics, desk, facts_in, facts_out, reloads_out
+                load, set_up_log, journal, workers, view, metrics, desk, facts_in, facts_out, reloads_out
             )
 
     async def examine_journal(self) -> bool:

@@ -11,9 +11,11 @@ import trio
 import xxhash
 from attrs import define
 
+from agent.journal import routes, transfers
 from agent.journal.journal import Journal
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.source_file import FileVersion, Signature
+from agent.model.transfer import TransferResult, VerifiedTransfer
 from agent.protocol.replies import Probed, Reply, VerifyResult
 from agent.protocol.requests import FindDestination, Request, VerifyFile
 from agent.worker_pool import OnReply, WorkerPool, ignore
@@ -58,11 +60,13 @@ class Home:
         (self.path / "state").mkdir(exist_ok=True)
         journal = Journal.open(str(self.path / "state"))
         file = FileVersion(path, route, path, Signature(1, 2, len(content), 4, 5), 1.0)
-        transfer = journal.begin(file, "/src", str(destination), "p", 1.0)
-        journal.mark_verified(transfer.id, path, f"xxh128:{xxhash.xxh3_128_hexdigest(content)}", "read_back")
-        journal.finish(transfer.id, "delivered", 1, None, at, str(arrived))
+        begun = journal.write(transfers.begin_or_resume, {"p": file}, "/src", str(destination), 1.0)
+        (transfer,) = begun.values()
+        digest = f"xxh128:{xxhash.xxh3_128_hexdigest(content)}"
+        journal.write(transfers.mark_verified, [VerifiedTransfer(transfer.id, path, digest, "read_back")])
+        journal.write(transfers.finish, [TransferResult(transfer.id, "delivered", 1, None, at, str(arrived))])
         if mount_point:
-            journal.remember_mount(str(destination), mount_point)
+            journal.write(routes.remember_mount, str(destination), mount_point)
         journal.close()
         os.sync()
         return arrived

@@ -1,4 +1,4 @@
-"""Configurations for tests, and the two things that loading one can come to."""
+"""Configurations for tests, and the two outcomes of loading one."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def routes(*pairs: tuple[str, str]) -> str:
 def config_of(
     folder: Path, text: str, environ: dict[str, str] | None = None, overrides: dict[str, str] | None = None
 ) -> Config:
-    """What `text` as agent.toml in this folder comes to."""
+    """The configuration loaded from `text` as agent.toml in this folder."""
     (folder / "agent.toml").write_text(text)
     return load(str(folder / "agent.toml"), environ or {}, overrides)
 
@@ -30,7 +30,7 @@ def config_of(
 def reasons_of(
     folder: Path, text: str, environ: dict[str, str] | None = None, overrides: dict[str, str] | None = None
 ) -> list[str]:
-    """Why it comes to nothing; without the name of the file, which every test would repeat."""
+    """The reasons why `text` is refused, without the file name that every one begins with."""
     with pytest.raises(ConfigError) as caught:
         config_of(folder, text, environ, overrides)
     assert str(caught.value) == "\n".join(caught.value.reasons)

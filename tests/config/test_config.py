@@ -157,13 +157,13 @@ def test_the_repositorys_file_shows_every_key_at_its_default(tmp_path: Path) -> 
     assert config_of(tmp_path, whole) == named
 
 
-def test_what_check_config_prints_reads_back_as_the_same_configuration(tmp_path: Path) -> None:
+def test_the_output_of_check_config_loads_as_the_same_configuration(tmp_path: Path) -> None:
     config = config_of(tmp_path, EVERYTHING.replace('"[::]:0"', '"[::1]:0"').replace('"secret"', '""') + MOV)
     assert config_of(tmp_path, masked(config)) == config
     assert config_of(tmp_path, masked(config_of(tmp_path, ROUTE))) == config_of(tmp_path, ROUTE)
 
 
-def test_what_check_config_prints_shows_no_token(tmp_path: Path) -> None:
+def test_the_output_of_check_config_shows_no_token(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s3cret")
     shown = masked(config_of(tmp_path, ROUTE + '[web]\ntoken_file = "secret"'))
     assert 'token_file = "********"' in shown

@@ -103,7 +103,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize(("key", "value"), PLACES)
-def test_a_place_that_cannot_be_used_is_refused(tmp_path: Path, key: str, value: str) -> None:
+def test_a_path_or_url_that_cannot_be_used_is_refused(tmp_path: Path, key: str, value: str) -> None:
     reasons = reasons_of(
         tmp_path,
         "[agent]\nstate_dir = '/elsewhere'\n"
@@ -145,7 +145,7 @@ def test_a_file_without_a_route_is_refused(tmp_path: Path, text: str) -> None:
     assert reasons_of(tmp_path, text) == ["there is no [[route]], so there is nothing to do"]
 
 
-def test_what_a_route_lacks_is_named(tmp_path: Path) -> None:
+def test_a_missing_key_of_a_route_is_named(tmp_path: Path) -> None:
     reasons = reasons_of(tmp_path, '[[route]]\nname = 1\n[[route]]\nsource = "in"')
     assert reasons == [
         "route number 1: name: must be text in quotes, not 1",

@@ -49,7 +49,7 @@ def test_durations_are_written_with_units(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "s", "1x", "1m1h", "-1s", "1e3", "٣s", "1s ", "1 s"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_a_text_that_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be a duration"):
         parse_duration(text)
 
@@ -70,6 +70,6 @@ def test_sizes_are_decimal_or_binary_as_written(text: str, size_bytes: int) -> N
 
 
 @pytest.mark.parametrize("text", ["", "GB", "1G", "1gb", "-1", "1.GB", "1,5GB", "٣B"])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_a_text_that_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be a size"):
         parse_size(text)

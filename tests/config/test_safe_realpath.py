@@ -1,4 +1,4 @@
-"""Paths are compared with their links resolved, and nothing on a mount that may be dead is ever touched."""
+"""Paths are compared as real paths, and nothing on a mount that may be dead is ever touched."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ LOCAL = "36 35 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
 
 
 def table(tmp_path: Path, *mounts: tuple[str, str]) -> str:
-    """A table like the kernel's, with these mounts (type and mount point) in it; optional fields vary."""
+    """Writes a mount table like the kernel's with these mounts (type, mount point); optional fields vary."""
     lines = [LOCAL, "37 36 0:5 / /proc rw - proc proc rw\n"]
     lines += [
         f"{40 + number} 36 0:50 / {point} rw{' shared:7 master:1' * (number % 2)} - {kind} nas:/export rw\n"
@@ -80,7 +80,7 @@ def test_nothing_at_or_below_a_mount_that_may_be_dead_is_touched(
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "tmpfs", "overlay"])
-def test_a_local_file_system_is_asked(tmp_path: Path, mounted: Callable[..., None], kind: str) -> None:
+def test_a_local_file_system_is_examined(tmp_path: Path, mounted: Callable[..., None], kind: str) -> None:
     (tmp_path / "disk" / "real").mkdir(parents=True)
     (tmp_path / "disk" / "link").symlink_to("real")
     (tmp_path / "disk" / "file").touch()
@@ -124,7 +124,7 @@ def test_where_everything_is_a_share_everything_is_taken_as_written(mounted: Cal
     assert path_and_realpath("/proc/self/../in") == {"/proc/self/../in", "/proc/in"}
 
 
-def test_links_in_a_circle_come_to_an_end(tmp_path: Path, mounted: Callable[..., None]) -> None:
+def test_a_loop_of_links_ends(tmp_path: Path, mounted: Callable[..., None]) -> None:
     mounted()
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")

@@ -25,9 +25,9 @@ from agent.messages.dispatcher import (
 )
 from agent.messages.runtime import Reload
 from agent.model.transfer import Status
-from agent.model.views import FileStatus, FileView, HistoryQuery, Snapshot, Update
+from agent.model.views import FileStatus, FileView, HistoryPage, HistoryQuery, Snapshot, Update
 from agent.worker_pool import WorkerPool
-from tests.fakes import FakeLedger
+from tests.fakes import FakeJournal
 from tests.samples import STATE, a_route_view
 
 UPDATE = Update(2, (), (), (), ())
@@ -54,7 +54,7 @@ class Harness:
     broadcaster: trio.MemoryReceiveChannel[BroadcasterInbox]
     reloads: trio.MemoryReceiveChannel[Reload]
     dispatcher: trio.MemoryReceiveChannel[DispatcherInbox]
-    journal: FakeLedger
+    journal: FakeJournal
     commands: list[Command] = field(factory=list)
 
     @classmethod
@@ -62,7 +62,7 @@ class Harness:
         events_in, events_out = trio.open_memory_channel[BroadcasterInbox](capacity)
         reloads_in, reloads_out = trio.open_memory_channel[Reload](1)
         dispatcher_in, dispatcher_out = trio.open_memory_channel[DispatcherInbox](capacity)
-        journal = FakeLedger()
+        journal = FakeJournal()
         control = Control(
             events_in,
             reloads_in,
@@ -134,7 +134,9 @@ async def test_a_closed_control_answers_nobody() -> None:
 
 async def test_history_and_metrics_are_passed_through() -> None:
     harness = Harness.open()
-    assert (await harness.control.history(HistoryQuery(before_id=5))).next_before_id == 5
+    query = HistoryQuery(before_id=5)
+    assert await harness.control.history(query) == HistoryPage((), None)
+    assert harness.journal.calls == [("history.page", query)]
     assert harness.control.render_metrics() == b"metrics"
 
 
@@ -145,7 +147,7 @@ async def test_a_pause_is_in_the_journal_before_the_scheduler_gets_it(nursery: t
     assert await harness.control.resume("mxf") == "done"
     assert harness.journal.paused_routes == set()
     assert harness.commands == [PauseRoute("mxf"), ResumeRoute("mxf")]
-    assert harness.journal.diary == ["set_paused", "PauseRoute", "set_paused", "ResumeRoute"]
+    assert harness.journal.diary == ["routes.set_paused", "PauseRoute", "routes.set_paused", "ResumeRoute"]
 
 
 async def test_the_journal_and_the_scheduler_get_pauses_and_resumes_in_the_same_order(
@@ -156,7 +158,7 @@ async def test_the_journal_and_the_scheduler_get_pauses_and_resumes_in_the_same_
         for command in [harness.control.pause, harness.control.resume] * 3:
             clients.start_soon(command, "mxf")
     assert len(harness.commands) == 6
-    assert harness.journal.diary[::2] == ["set_paused"] * 6
+    assert harness.journal.diary[::2] == ["routes.set_paused"] * 6
     last = harness.commands[-1]
     assert harness.journal.paused_routes == ({"mxf"} if isinstance(last, PauseRoute) else set())
 
@@ -183,9 +185,9 @@ async def test_a_failure_is_cleared_in_the_journal_before_the_file_is_tried_agai
 ) -> None:
     harness = opened(nursery, a_snapshot(Status.FAILED), DONE)
     assert await harness.control.retry("f1") == "done"
-    assert harness.journal.pardoned == [("mxf", "a.mxf")]
+    assert harness.journal.calls == [("history.clear_failure", "mxf", "a.mxf")]
     assert harness.commands == [Retry("f1")]
-    assert harness.journal.diary == ["clear_failure", "Retry"]
+    assert harness.journal.diary == ["history.clear_failure", "Retry"]
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.FAILED])
@@ -251,7 +253,7 @@ async def test_a_file_that_is_not_tracked_can_be_neither_retried_nor_cancelled(
 
 async def test_a_journal_that_cannot_be_used_just_now_means_come_back(nursery: trio.Nursery) -> None:
     harness = opened(nursery, a_snapshot(Status.FAILED))
-    harness.journal.broken |= {"set_paused", "clear_failure", "history"}
+    harness.journal.broken |= {"routes.set_paused", "history.clear_failure", "history.page"}
     for command, about in (
         (harness.control.pause, "mxf"),
         (harness.control.resume, "mxf"),

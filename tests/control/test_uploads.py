@@ -11,9 +11,9 @@ from trio.testing import MockClock
 from agent.config.sections import Config, Uploads
 from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTimeout, Unavailable
 from agent.control.uploads import MAX_ACTIVE, STOPPED, CreateUpload, UploadControl
+from agent.journal import uploads
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
-from agent.journal.upload_journal import UploadJournal
 from agent.messages.upload_manager import UploadJobsChanged, UploadManagerInbox
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.upload import UploadState
@@ -33,7 +33,7 @@ class Reception:
     """A desk with a real journal behind it, and workers whose answers are scripted."""
 
     desk: UploadControl
-    ledger: JournalClient
+    journal: JournalClient
     workers: FakeWorkers
     keeper: trio.MemoryReceiveChannel[UploadManagerInbox]
 
@@ -45,12 +45,12 @@ class Reception:
 @pytest.fixture
 async def reception(tmp_path: Path, mock_clock: MockClock) -> AsyncIterator[Reception]:
     mock_clock.rate = 1e6
-    async with JournalClient.open(str(tmp_path)) as ledger:
+    async with JournalClient.open(str(tmp_path)) as journal:
         workers = FakeWorkers(mock_clock)
         workers.script(ResolveFolder, FOUND)
         workers.script(ProbeDestination, Probed(0, "s3://archive", None, None))
         _, nobody = trio.open_memory_channel[UploadManagerInbox](0)
-        found = Reception(UploadControl(ledger, workers), ledger, workers, nobody)
+        found = Reception(UploadControl(journal, workers), journal, workers, nobody)
         found.connect()
         yield found
 
@@ -61,7 +61,7 @@ async def test_a_job_is_written_down_before_its_keeper_is_told(reception: Recept
     assert (job.source_folder, job.destination_bucket, job.pattern) == ("/media/real", "archive", "*.mxf")
     assert job.state is UploadState.PENDING
     assert reception.keeper.receive_nowait() == UploadJobsChanged()
-    assert await reception.ledger.uploads.needing_cleanup() == (job,)
+    assert await reception.journal.write(uploads.needing_cleanup) == (job,)
     assert (await reception.desk.page(UploadsQuery())).jobs == (job,)
     assert (await reception.desk.files(UploadFilesQuery(name))).files == ()
     [folder, probe] = [request for _, request in reception.workers.asked]
@@ -128,7 +128,7 @@ async def test_a_folder_that_cannot_be_read_is_refused(
     reception.workers.script(ResolveFolder, answer)
     with pytest.raises(refusal, match=reason):
         await reception.desk.add(ORDER)
-    assert await reception.ledger.uploads.needing_cleanup() == ()
+    assert await reception.journal.write(uploads.needing_cleanup) == ()
 
 
 @pytest.mark.parametrize(
@@ -150,14 +150,14 @@ async def test_a_bucket_that_cannot_be_used_is_refused(
     reception.workers.script(ProbeDestination, answer)
     with pytest.raises(refusal, match=reason):
         await reception.desk.add(ORDER)
-    assert await reception.ledger.uploads.needing_cleanup() == ()
+    assert await reception.journal.write(uploads.needing_cleanup) == ()
 
 
 async def test_there_are_only_so_many_active_jobs(reception: Reception) -> None:
     names = [await reception.desk.add(ORDER) for _ in range(4)]
     job = await reception.desk.find(names[0])
     for number in range(4, MAX_ACTIVE):
-        await reception.ledger.uploads.add(evolve(job, id=str(number)))
+        await reception.journal.write(uploads.add, evolve(job, id=str(number)))
     with pytest.raises(Conflict, match="100 upload jobs are active"):
         await reception.desk.add(ORDER)
     await reception.desk.stop(names[0])
@@ -171,7 +171,7 @@ async def test_a_journal_that_cannot_be_used_makes_busy(
         raise JournalError("disk full")
 
     for operation in ("find", "page", "stop", "needing_cleanup"):
-        monkeypatch.setattr(UploadJournal, operation, broken)
+        monkeypatch.setattr(uploads, operation, broken)
     with pytest.raises(Unavailable):
         await reception.desk.find("x")
     with pytest.raises(Unavailable):

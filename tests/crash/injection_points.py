@@ -11,7 +11,6 @@ from typing import Any
 from attrs import define, field
 
 from agent.fs import linux
-from agent.journal.batch_journal import BatchJournal
 from agent.journal.journal import Journal
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES
 from agent.protocol.replies import Checkpoint, Reply
@@ -28,6 +27,7 @@ from agent.worker import server
 from agent.worker.copy import pipeline
 from tests.crash.folder_states import FOLDERS
 from tests.crash.kills import Trace
+from tests.fakes import operation_name
 
 WINDOW_BLOCKS = 2
 CHECKPOINT = "copy: report checkpoint"
@@ -59,26 +59,20 @@ CALLS = (
     "rename",
     "open",
 )
-JOURNAL_WRITES = (
-    "begin",
-    "restart",
-    "rebase",
-    "checkpoint",
-    "patch",
-    "mark_verified",
-    "mark_published",
-    "finish",
-    "record_failure",
-    "drop",
-    "add_orphans",
-    "forget_orphan",
-    "mark_orphan_scan_done",
-    "clear_failure",
-    "set_paused",
-    "remember_mount",
+FOR_BATCHES = ("begin_or_resume", "mark_verified", "mark_published", "finish")
+JOURNAL_READS = (
+    "find",
+    "running",
+    "resume_points",
+    "orphans.at_destination",
+    "orphans.is_scan_done",
+    "history.prior_results",
+    "routes.paused",
+    "routes.mount_points",
+    "uploads.needing_cleanup",
+    "uploads.files",
+    "client._check",
 )
-
-BATCH_WRITES = ("begin", "mark_verified", "mark_published", "finish")
 
 
 @define
@@ -167,18 +161,17 @@ def _call_name(name: str, values: tuple[Any, ...]) -> str:
 def count_commits(trace: Trace) -> None:
     """Each write operation is a step. Before: it was executed; after: it was committed."""
     waiting: list[str] = []
-    together = Journal.together
+    write, transaction = Journal.write, Journal.transaction
 
-    def noting(name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
-        def noted(*values: Any, **named: Any) -> object:  # noqa: ANN401  as the operation has them
-            waiting.append(f"journal: {name}")
-            return operation(*values, **named)
-
-        return noted
+    def recorded(journal: Journal, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> object:  # noqa: ANN401  as the journal has it
+        name = operation_name(operation)
+        if name not in JOURNAL_READS:
+            waiting.append(_step_name(name, args))
+        return write(journal, operation, *args, **kwargs)
 
     @contextmanager
     def counted(journal: Journal) -> Iterator[None]:
-        with together(journal):
+        with transaction(journal):
             yield
             for name in waiting:
                 trace.record("before", name)
@@ -187,8 +180,10 @@ def count_commits(trace: Trace) -> None:
         for name in committed:
             trace.record("after", name)
 
-    for name in JOURNAL_WRITES:
-        setattr(Journal, name, noting(name, getattr(Journal, name)))
-    for name in BATCH_WRITES:
-        setattr(BatchJournal, name, noting(f"{name} batch", getattr(BatchJournal, name)))
-    Journal.together = counted  # type: ignore[method-assign, assignment]
+    Journal.write = recorded  # type: ignore[method-assign, assignment]
+    Journal.transaction = counted  # type: ignore[method-assign, assignment]
+
+
+def _step_name(name: str, args: tuple[Any, ...]) -> str:
+    is_batch = name in FOR_BATCHES and len(args[0]) > 1
+    return f"journal: {name} batch" if is_batch else f"journal: {name}"

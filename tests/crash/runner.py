@@ -194,4 +194,4 @@ def steps_of(
     shutil.rmtree(folder)
     steps = [entry.step for entry in entries if entry.side == "before"]
     # The orphan scan may or may not meet a running copy, whose partial is no orphan.
-    return [step for step in steps if damage or step.name != "journal: add_orphans"]
+    return [step for step in steps if damage or step.name != "journal: orphans.add"]

@@ -49,9 +49,9 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "probe: write nas",
         "probe: fdatasync nas",
         "probe: unlink nas",
-        "journal: remember_mount",
-        "journal: mark_orphan_scan_done",
-        "journal: begin",
+        "journal: routes.remember_mount",
+        "journal: orphans.mark_scan_done",
+        "journal: begin_or_resume",
         "copy: create nas",
         "copy: ftruncate nas",
         "copy: pread source",
@@ -77,7 +77,7 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
 def test_the_steps_of_a_batch_are_these(steps: Steps) -> None:
     of_a_batch = steps(BATCH)
     assert {step.name for step in of_a_batch if step.name.endswith(" batch")} == {
-        "journal: begin batch",
+        "journal: begin_or_resume batch",
         "journal: mark_verified batch",
         "journal: mark_published batch",
         "journal: finish batch",

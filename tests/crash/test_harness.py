@@ -47,7 +47,7 @@ def test_a_selection_without_kills_fails(fork_server: ForkServerClient, tmp_path
 
 
 def test_a_kill_at_a_step_that_never_comes_fails(fork_server: ForkServerClient, tmp_path: Path) -> None:
-    never = Kill(Step("journal: begin", 1000), "before", KillTarget.ALL)
+    never = Kill(Step("journal: begin_or_resume", 1000), "before", KillTarget.ALL)
     with pytest.raises(AssertionError, match="the step never came"):
         KillMatrix(fork_server, tmp_path, unlisted).kill_each(alone([never]), MOVE)
 
@@ -64,7 +64,7 @@ def test_kills_that_do_not_happen_fail(
     monkeypatch.setattr(Trial, "run", not_killed)
     with pytest.raises(AssertionError, match=r"^0 kills, where 2 were due"):
         KillMatrix(fork_server, tmp_path, unlisted).kill_each(
-            alone(kills_at(Step("journal: begin", 1))[:2]), MOVE
+            alone(kills_at(Step("journal: begin_or_resume", 1))[:2]), MOVE
         )
 
 

@@ -55,7 +55,7 @@ DAMAGES = {
     "overwritten": JournalDamage(overwritten),
     "folder lost": JournalDamage(folder_lost, keeps_identity=False),
 }
-CLEAN_UP = ("discard:", "journal: add_orphans", "journal: forget_orphan", "journal: mark_orphan_scan_done")
+CLEAN_UP = ("discard:", "journal: orphans.add", "journal: orphans.forget", "journal: orphans.mark_scan_done")
 
 
 @pytest.mark.parametrize("what", DAMAGES)

@@ -25,7 +25,7 @@ from agent import log
 from agent.actors.copier_pool import follow, task, transfer
 from agent.actors.dispatcher import batching
 from agent.actors.storage_monitor import availability
-from agent.journal import journal
+from agent.journal import transfers
 from agent.runtime import supervisor
 from agent.worker import server
 from tests.crash.fork_server import ForkedWorker
@@ -128,7 +128,7 @@ def _run_agent(folder: Path, forks: AgentForks) -> int:
         return forks.fork_worker(folder, lock_path=command[-1])
 
     faulty_worker.replace(trio.lowlevel, "open_process", open_process)
-    for module in (transfer, task, follow, journal):
+    for module in (transfer, task, follow, transfers):
         faulty_worker.replace(module, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES)
     availability.MAX_PROBE_S = MAX_PROBE_S
     if (folder / BATCHES).exists():

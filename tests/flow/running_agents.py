@@ -13,6 +13,7 @@ from attrs import define, field
 from agent.config.load import load
 from agent.config.sections import Config
 from agent.control.service import Control
+from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.model.transfer import BLOCK_BYTES, Status
 from agent.model.views import Event, Feed, FileView, RouteView, Snapshot
@@ -205,6 +206,21 @@ def use_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     monkeypatch.setattr(trio.lowlevel, "open_process", open_ours)
 
 
+def on_written(
+    monkeypatch: pytest.MonkeyPatch, operation: Callable[..., object], then: Callable[[], None]
+) -> None:
+    """Call `then` whenever this operation of the journal was committed."""
+    write = JournalClient.write
+
+    async def noted(journal: JournalClient, called: Callable[..., Any], *args: Any, **more: Any) -> object:  # noqa: ANN401
+        result = await write(journal, called, *args, **more)
+        if called is operation:
+            then()
+        return result
+
+    monkeypatch.setattr(JournalClient, "write", noted)
+
+
 @define
 class CopyHold:
     """Holds every copy in the middle: after the checkpoint of its first window, until `release`."""
@@ -216,15 +232,7 @@ class CopyHold:
         self.hold_file.touch()
         monkeypatch.setenv("HOLD_FILE", str(self.hold_file))
         use_worker(monkeypatch, held_worker.__file__)
-        checkpoint = JournalClient.checkpoint
-
-        async def signalled(
-            client: JournalClient, transfer_id: int, first_block: int, digests: bytes
-        ) -> None:
-            await checkpoint(client, transfer_id, first_block, digests)
-            self.reached.set()
-
-        monkeypatch.setattr(JournalClient, "checkpoint", signalled)
+        on_written(monkeypatch, transfers.checkpoint, self.reached.set)
 
     def release(self) -> None:
         self.hold_file.unlink()

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent.journal import group_commit
-from agent.journal.client import JournalClient
+from agent.journal import group_commit, transfers
 from agent.journal.database import JournalError
 from agent.journal.journal import Journal
 from agent.model.transfer import Status
@@ -22,6 +21,7 @@ from tests.flow.running_agents import (
     RunningAgent,
     contents,
     log_lines,
+    on_written,
     run_once,
     running,
     running_with_clip,
@@ -42,7 +42,7 @@ def cut_off(path: Path) -> None:
 
 def damage(agent: RunningAgent, spoil: Callable[[Path], None]) -> None:
     """The file and what leads to it; what is cached of it is forgotten, as in a long run."""
-    database = agent.runtime.journal._journal._db
+    database = agent.runtime.journal._journal
     for connection in (database.writer, database.reader):
         raw = connection.connection.driver_connection
         assert raw is not None
@@ -138,7 +138,7 @@ async def test_an_unusable_journal_ends_the_start_with_one_clear_line(
         await run_once(tmp_path)
 
 
-STEPS = ("find", "begin", "checkpoint", "mark_verified", "mark_published", "finish")
+STEPS = ("begin_or_resume", "checkpoint", "mark_verified", "mark_published", "finish")
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -148,16 +148,16 @@ async def test_no_source_is_removed_before_its_delivery_is_in_the_journal(
     """The journal refuses this step a few times; what the source folder held then is looked at each time."""
     write_config(tmp_path, max_attempts=1)
     write_files(tmp_path / "source", {"clip.mxf": LONG})
-    write = getattr(Journal, step)
+    write = getattr(transfers, step)
     stood: list[bool] = []
 
-    def refuse(journal: Journal, *values: object) -> object:
+    def refuse(*values: object) -> object:
         if len(stood) < 3:
             stood.append((tmp_path / "source" / "clip.mxf").exists())
             raise JournalError("the journal cannot be used: database or disk is full")
-        return write(journal, *values)
+        return write(*values)
 
-    monkeypatch.setattr(Journal, step, refuse)
+    monkeypatch.setattr(transfers, step, refuse)
     async with running(tmp_path) as agent:
         await agent.until(lambda view: any("copies wait" in event.text for event in view.events))
         trouble = (await agent.control.snapshot()).journal_error
@@ -174,14 +174,13 @@ async def test_a_commit_that_fails_removes_no_source(
 ) -> None:
     """Each operation succeeds, but nothing of it can be stored."""
     write_config(tmp_path)
-    stored = JournalClient.mark_verified
     refused: list[bool] = []
     commit = group_commit.commit
 
     def refuse(journal: Journal, jobs: group_commit.PendingWrites) -> group_commit.CommitResult:
         def lost() -> None:
             refused.append((tmp_path / "source" / "clip.mxf").exists())
-            journal._db.writer.exec_driver_sql("ROLLBACK")
+            journal.writer.exec_driver_sql("ROLLBACK")
 
         if armed and len(refused) < 3:
             return commit(journal, [*jobs, group_commit.PendingWrite(lost)])
@@ -189,12 +188,8 @@ async def test_a_commit_that_fails_removes_no_source(
 
     armed: list[bool] = []
 
-    async def arm(journal: JournalClient, *values: object, **more: object) -> None:
-        await stored(journal, *values, **more)  # type: ignore[arg-type]
-        armed.append(True)
-
     monkeypatch.setattr("agent.journal.client.commit", refuse)
-    monkeypatch.setattr(JournalClient, "mark_verified", arm)
+    on_written(monkeypatch, transfers.mark_verified, lambda: armed.append(True))
     write_files(tmp_path / "source", {"clip.mxf": b"content"})
     async with running(tmp_path) as agent:
         await agent.until_file("clip.mxf", Status.COMPLETED)
@@ -213,7 +208,7 @@ async def test_a_delivered_file_is_completed_and_its_history_written_by_the_next
         raise JournalError("the journal cannot be used: database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "finish", full)
+        patch.setattr(transfers, "finish", full)
         async with running(tmp_path) as agent:
             await agent.until_file("clip.mxf", Status.COMPLETED)
     async with running(tmp_path) as agent:

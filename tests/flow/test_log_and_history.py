@@ -6,9 +6,10 @@ import pytest
 import xxhash
 
 from agent.actors.copier_pool.transfer import HASH_PREFIX
+from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.model.source_file import FileVersion
-from agent.model.transfer import Status, Transfer
+from agent.model.transfer import PublishedTransfer, Status, Transfer, VerifiedTransfer
 from agent.model.views import HistoryQuery, HistoryRow
 from tests.flow.running_agents import (
     ClientView,
@@ -98,9 +99,17 @@ async def test_a_file_that_failed_before_its_transfer_began_has_the_id_of_its_hi
 async def verified_transfer(journal: JournalClient, folder: Path, file: FileVersion) -> Transfer:
     """A verified copy of CONTENT under `.partial`, about to be published as `clip.mxf`."""
     digest = HASH_PREFIX + xxhash.xxh3_128(CONTENT).hexdigest()
-    transfer = await journal.begin(file, str(folder / "source"), str(folder / "nas"), ".partial", 1.0)
-    await journal.mark_verified(transfer.id, "clip.mxf", digest, "read_back")
+    source, destination = str(folder / "source"), str(folder / "nas")
+    begun = await journal.write(transfers.begin_or_resume, {".partial": file}, source, destination, 1.0)
+    transfer = begun[file.path]
+    verified = VerifiedTransfer(transfer.id, "clip.mxf", digest, "read_back")
+    await journal.write(transfers.mark_verified, [verified])
     return transfer
+
+
+async def publish(journal: JournalClient, transfer: Transfer) -> None:
+    published = PublishedTransfer(transfer.id, "clip.mxf", already_present=False)
+    await journal.write(transfers.mark_published, [published])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +123,7 @@ async def test_a_transfer_that_recovery_ends_has_one_id_in_log_and_history(
     async with JournalClient.open(str(tmp_path / "state")) as journal:
         transfer = await verified_transfer(journal, tmp_path, a_file("clip.mxf", size_bytes=len(CONTENT)))
         if is_published:
-            await journal.mark_published(transfer.id, "clip.mxf", already_present=False)
+            await publish(journal, transfer)
     write_files(tmp_path / "nas", {existing: CONTENT} if existing else {})
     async with running(tmp_path) as agent:
         await eventually(lambda: bool(log_lines(caplog, result)))
@@ -131,7 +140,7 @@ async def test_a_source_that_changed_after_its_delivery_has_an_id_for_each_of_it
     write_files(tmp_path / "source", {"clip.mxf": b"changed"})
     async with JournalClient.open(str(tmp_path / "state")) as journal:
         transfer = await verified_transfer(journal, tmp_path, a_file("clip.mxf"))
-        await journal.mark_published(transfer.id, "clip.mxf", already_present=False)
+        await publish(journal, transfer)
     async with running(tmp_path) as agent:
         await agent.until_file("clip.mxf", Status.COMPLETED)
         delivered, kept = await history_matching_the_log(agent, caplog)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent.journal.lock import StateLocked
+from agent.journal.state_folder import StateLocked
 from agent.runtime.supervisor import CannotStart
 from tests.flow.running_agents import LONG, CopyHold, contents, run_once, running, write_config, write_files
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.model.names import partial_path, probe_path
 from agent.model.transfer import Status
@@ -157,10 +158,10 @@ async def test_the_old_partial_of_a_restarted_copy_is_removed_while_copies_run(
     write_files(tmp_path / "source", {"clip.mxf": LONG})
     old = await interrupted_copy(tmp_path, copy_hold)
     async with JournalClient.open(str(tmp_path / "state")) as journal:
-        (transfer,) = await journal.running(str(tmp_path / "nas"))
+        (transfer,) = await journal.write(transfers.running, str(tmp_path / "nas"))
         file = a_file("clip.mxf")
         fresh = partial_path(journal.identity, file, "clip.mxf", "another take")
-        await journal.restart(transfer.id, fresh)
+        await journal.write(transfers.restart, transfer.id, fresh)
     async with running(tmp_path) as agent:  # its copy waits for the copy_hold
         await eventually(lambda: set(standing(tmp_path / "nas")) == {fresh})
         copy_hold.release()

@@ -10,6 +10,7 @@ import trio
 from agent.config import uploads as jobs
 from agent.control.errors import Conflict, InvalidRequest, NotFound
 from agent.control.uploads import STOPPED, CreateUpload
+from agent.journal import uploads as journal_uploads
 from agent.model.transfer import Status
 from agent.model.upload import UploadFileState, UploadState
 from agent.model.views import HistoryQuery, UploadFilesQuery, UploadsQuery
@@ -208,7 +209,7 @@ async def test_a_job_stopped_in_the_journal_is_cleaned_up_at_the_next_start(
     async with uploading(tmp_path, {"long.mxf": LONG}) as (_, job):
         await copy_hold.until_checkpoint()
     async with running(tmp_path) as agent:
-        await agent.runtime.journal.uploads.stop(job, STOPPED, 1.0)
+        await agent.runtime.journal.write(journal_uploads.stop, job, STOPPED, 1.0)
         await Uploads(agent).until_closed()
         assert (await agent.control.uploads.find(job)).error == STOPPED
     assert contents(tmp_path / BUCKET) == {}

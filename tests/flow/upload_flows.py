@@ -14,6 +14,8 @@ from attrs import frozen
 from agent.actors.upload_manager import actor, upload_job
 from agent.config import uploads as jobs
 from agent.control.uploads import CreateUpload
+from agent.journal import transfers
+from agent.journal import uploads as journal_uploads
 from agent.model.upload import UploadFile, UploadFileState, UploadJob, UploadState
 from agent.model.views import UploadFilesQuery
 from tests.flow.running_agents import (
@@ -98,7 +100,7 @@ class Uploads:
         """Wait until a part of this file is verified at its destination."""
         with trio.fail_after(TIMEOUT_S):
             while True:
-                found = await self.agent.runtime.journal.resume_points()
+                found = await self.agent.runtime.journal.write(transfers.resume_points)
                 if any(each.path == path and each.verified_bytes for each in found):
                     return
                 await trio.sleep(POLL_S)
@@ -106,5 +108,6 @@ class Uploads:
     async def until_closed(self) -> None:
         """Wait until every ended job is cleaned up."""
         with trio.fail_after(TIMEOUT_S):
-            while await self.agent.runtime.journal.uploads.needing_cleanup():  # noqa: ASYNC110  no event is sent
+            journal = self.agent.runtime.journal
+            while await journal.write(journal_uploads.needing_cleanup):  # noqa: ASYNC110  no event is sent
                 await trio.sleep(POLL_S)

@@ -98,34 +98,34 @@ def test_a_writable_mapping_is_a_writer_even_after_its_descriptor_is_closed(clip
     assert platform.open_writer(fd) is WriterState.NONE
 
 
-def test_a_writer_waits_outside_until_the_block_is_left(clip: Path, fd: int) -> None:
+def test_a_writer_waits_until_the_block_ends(clip: Path, fd: int) -> None:
     with platform.read_lease(fd) as writer:
         assert writer is WriterState.NONE
         assert try_to_write(clip) == 11
     assert try_to_write(clip) == 0
 
 
-def test_the_lease_is_given_back_when_the_block_fails(clip: Path, fd: int) -> None:
+def test_the_lease_is_released_when_the_block_fails(clip: Path, fd: int) -> None:
     with pytest.raises(RuntimeError), platform.read_lease(fd):
         raise RuntimeError
     assert fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_UNLCK
     assert try_to_write(clip) == 0
 
 
-def test_a_lease_that_the_kernel_took_away_is_no_error(fd: int) -> None:
+def test_a_lease_that_the_kernel_broke_is_no_error(fd: int) -> None:
     with platform.read_lease(fd) as writer:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         assert writer is WriterState.NONE
 
 
-def test_the_file_can_be_unlinked_while_writers_are_kept_out(clip: Path, fd: int) -> None:
+def test_the_file_can_be_unlinked_while_the_lease_is_held(clip: Path, fd: int) -> None:
     with platform.read_lease(fd) as writer:
         assert writer is WriterState.NONE
         clip.unlink()
     assert os.fstat(fd).st_nlink == 0
 
 
-def test_a_prepared_process_survives_a_writer_that_knocks(clip: Path) -> None:
+def test_a_prepared_process_survives_a_lease_break(clip: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", BREAK_OWN_LEASE, str(clip)], capture_output=True, text=True, check=False
     )
@@ -147,12 +147,12 @@ def test_without_leases_a_writer_that_can_be_seen_is_still_found(clip: Path, fd:
 
 
 @pytest.mark.usefixtures("no_leases")
-def test_without_leases_no_writer_in_sight_proves_nothing(clip: Path, fd: int) -> None:
+def test_without_leases_no_visible_writer_proves_nothing(clip: Path, fd: int) -> None:
     with held_by_another_process(clip, os.O_RDONLY):
         assert platform.open_writer(fd) is WriterState.UNKNOWN
 
 
-def test_somebody_elses_file_is_unknown_without_the_right_to_lease() -> None:
+def test_a_foreign_file_is_unknown_without_the_right_to_lease() -> None:
     foreign = os.open("/etc/passwd", os.O_RDONLY)
     is_root = os.geteuid() == 0
     if is_root:
@@ -165,7 +165,7 @@ def test_somebody_elses_file_is_unknown_without_the_right_to_lease() -> None:
         os.close(foreign)
 
 
-def test_on_a_network_file_system_only_a_writer_in_sight_is_believed(
+def test_on_a_network_file_system_only_a_visible_writer_counts(
     clip: Path, fd: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "is_network", lambda _fd: True)
@@ -174,9 +174,7 @@ def test_on_a_network_file_system_only_a_writer_in_sight_is_believed(
         assert platform.open_writer(fd) is WriterState.OPEN
 
 
-def test_a_lease_refused_for_want_of_a_delegation_is_not_taken_for_a_writer(
-    fd: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lease_refused_without_a_delegation_is_no_writer(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_delegation(*_: object) -> int:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
@@ -185,7 +183,7 @@ def test_a_lease_refused_for_want_of_a_delegation_is_not_taken_for_a_writer(
     assert platform.open_writer(fd) is WriterState.UNKNOWN
 
 
-def test_processes_that_end_while_they_are_looked_at_are_passed_over() -> None:
+def test_processes_that_exit_during_the_search_are_skipped() -> None:
     gone = Path("/proc/4194305/fd/1")  # above the largest process number there can be
     assert leases._descriptors(gone.parents[1]) == []
     assert leases._link_target(gone) is None

@@ -33,7 +33,7 @@ def test_a_mount_point_may_have_any_name(table: Path) -> None:
     )
 
 
-def test_where_the_system_has_no_table_that_is_said(table: Path) -> None:
+def test_a_system_without_a_mount_table_is_an_error(table: Path) -> None:
     assert not table.exists()
     with pytest.raises(FileNotFoundError):
         tuple(mounts())

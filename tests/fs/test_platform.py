@@ -49,7 +49,7 @@ def test_a_file_that_cannot_be_synced_is_an_error(sync: Callable[[int], None]) -
     os.close(writer)
 
 
-def test_a_folder_that_knows_no_sync_is_fine_but_one_that_fails_is_not(
+def test_a_folder_that_cannot_be_synced_is_accepted_but_a_failing_sync_is_an_error(
     folder: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(_fd: int) -> None:
@@ -63,7 +63,7 @@ def test_a_folder_that_knows_no_sync_is_fine_but_one_that_fails_is_not(
         platform.sync_folder(folder)
 
 
-def test_writing_out_is_begun_where_it_can_be(fd: int) -> None:
+def test_writeback_is_started_where_it_is_supported(fd: int) -> None:
     platform.start_writeback(fd, 0, len(CONTENT))
     reader, writer = os.pipe()
     platform.start_writeback(reader, 0, PAGE)
@@ -73,12 +73,12 @@ def test_writing_out_is_begun_where_it_can_be(fd: int) -> None:
         platform.start_writeback(reader, 0, PAGE)
 
 
-def test_free_space_is_what_we_may_use_and_never_more_than_there_is(folder: int) -> None:
+def test_free_space_is_what_we_may_use_and_at_most_the_size(folder: int) -> None:
     free, total = platform.free_bytes(folder)
     assert 0 < free < total
 
 
-def test_read_only_is_what_the_mount_table_says() -> None:
+def test_read_only_agrees_with_the_mount_table() -> None:
     said = {}
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, place, _, options, *_ = line.split()
@@ -119,7 +119,7 @@ def test_unwritten_pages_are_never_dropped() -> None:
         os.close(fd)
 
 
-def test_an_empty_range_drops_nothing_and_holds_nothing(fd: int) -> None:
+def test_an_empty_range_drops_nothing_and_is_not_resident(fd: int) -> None:
     platform.drop_cache(fd, 0, 0)
     assert page_cache.is_resident(fd, 0, PAGE)
     assert not page_cache.is_resident(fd, 0, 0)
@@ -181,7 +181,7 @@ def test_the_mount_point_of_a_descriptor_is_that_of_its_path() -> None:
     os.close(fd)
 
 
-def test_a_descriptor_without_a_mount_in_sight_has_no_mount_point() -> None:
+def test_a_descriptor_whose_mount_is_not_in_the_table_has_no_mount_point() -> None:
     reader, writer = os.pipe()  # lives on a mount of the kernel's own
     with pytest.raises(OSError, match="mount is gone") as gone:
         platform.mount_point(reader)

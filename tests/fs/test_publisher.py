@@ -110,7 +110,7 @@ def test_what_works_is_remembered_for_each_device(folder: int) -> None:
         os.close(other)
 
 
-def test_a_strategy_that_fails_for_another_reason_is_not_worked_around(folder: int, tmp_path: Path) -> None:
+def test_a_strategy_that_fails_for_another_reason_is_an_error(folder: int, tmp_path: Path) -> None:
     publisher = Publisher([("rename", _refusing(errno.EIO)), *PUBLISH_STRATEGIES[1:]])
     with pytest.raises(OSError, match=r"Input/output error: 'clip\.mxf'"):
         publisher.publish("partial", "clip.mxf", folder)
@@ -140,7 +140,7 @@ def test_publishing_by_link_can_be_repeated_after_a_kill_in_the_middle(folder: i
     assert [entry.name for entry in tmp_path.iterdir()] == ["clip.mxf"]
 
 
-def test_a_placeholder_that_somebody_wrote_into_is_kept(
+def test_a_placeholder_with_foreign_content_is_kept(
     folder: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _after_close(monkeypatch, lambda: (tmp_path / "clip.mxf").write_text("theirs"))
@@ -150,7 +150,7 @@ def test_a_placeholder_that_somebody_wrote_into_is_kept(
     assert (tmp_path / "partial").read_bytes() == CONTENT
 
 
-def test_a_placeholder_that_somebody_replaced_is_kept(
+def test_a_foreign_file_in_place_of_the_placeholder_is_kept(
     folder: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "theirs").touch()
@@ -160,7 +160,7 @@ def test_a_placeholder_that_somebody_replaced_is_kept(
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["clip.mxf", "partial"]
 
 
-def test_a_placeholder_is_cleared_away_when_the_rename_fails(
+def test_a_placeholder_is_removed_when_the_rename_fails(
     folder: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "rename", _refusing(errno.EACCES))
@@ -169,7 +169,7 @@ def test_a_placeholder_is_cleared_away_when_the_rename_fails(
     assert [entry.name for entry in tmp_path.iterdir()] == ["partial"]
 
 
-def test_a_rename_that_succeeded_although_it_was_called_failed_is_not_undone(
+def test_a_rename_that_succeeded_although_it_reported_an_error_is_not_undone(
     folder: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename = os.rename

@@ -109,7 +109,7 @@ def test_a_folder_that_could_lie_outside_is_refused(root: int, folder: str) -> N
         safe_open.open_folder(root, folder, create=True)
 
 
-def test_missing_folders_are_made_and_each_is_made_durable_in_its_parent(
+def test_missing_folders_are_created_and_each_is_durable_in_its_parent(
     root: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced = []
@@ -121,7 +121,7 @@ def test_missing_folders_are_made_and_each_is_made_durable_in_its_parent(
     assert synced == [str(tmp_path / "root" / "a"), str(tmp_path / "root" / "a" / "c")]
 
 
-def test_a_root_that_is_made_is_durable_in_its_parent_and_so_is_one_that_was_there(
+def test_a_root_is_durable_in_its_parent_created_or_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
@@ -135,7 +135,7 @@ def test_a_root_that_is_made_is_durable_in_its_parent_and_so_is_one_that_was_the
     assert synced[2:] == [str(tmp_path / "var")]
 
 
-def test_a_root_below_a_folder_that_may_only_be_passed_through_is_taken(
+def test_a_root_below_an_unreadable_folder_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(safe_open, "open_root", failing(errno.EACCES))
@@ -143,7 +143,7 @@ def test_a_root_below_a_folder_that_may_only_be_passed_through_is_taken(
     assert (tmp_path / "state").is_dir()
 
 
-def test_a_folder_made_by_somebody_else_meanwhile_is_taken(
+def test_a_folder_created_by_another_process_meanwhile_is_used(
     root: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make = os.mkdir
@@ -157,13 +157,13 @@ def test_a_folder_made_by_somebody_else_meanwhile_is_taken(
     assert (tmp_path / "root" / "new").is_dir()
 
 
-def test_a_missing_folder_is_not_made_unasked(root: int) -> None:
+def test_a_missing_folder_is_not_created_without_create(root: int) -> None:
     with pytest.raises(FileNotFoundError) as missing:
         safe_open.open_folder(root, "a/c/d", create=False)
     assert missing.value.filename == "a/c/d"
 
 
-def test_no_path_is_the_root_itself(root: int) -> None:
+def test_the_empty_path_is_the_root_itself(root: int) -> None:
     fd = safe_open.open_folder(root, "", create=False)
     assert os.path.sameopenfile(fd, root)
     os.close(fd)
@@ -175,7 +175,7 @@ def test_a_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
         safe_open.open_root(str(tmp_path / "file"))
 
 
-def test_a_link_is_looked_at_and_removed_itself(root: int, tmp_path: Path) -> None:
+def test_stat_and_unlink_of_a_link_concern_the_link_itself(root: int, tmp_path: Path) -> None:
     assert safe_open.stat_at(root, "link").st_size == len("../outside/secret")
     safe_open.unlink_at(root, "link")
     assert not (tmp_path / "root" / "link").is_symlink()
@@ -183,7 +183,7 @@ def test_a_link_is_looked_at_and_removed_itself(root: int, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("call", [safe_open.stat_at, safe_open.unlink_at])
-def test_an_error_names_the_path_it_is_about(root: int, call: Callable[[int, str], object]) -> None:
+def test_an_error_carries_its_path(root: int, call: Callable[[int, str], object]) -> None:
     with pytest.raises(FileNotFoundError) as missing:
         call(root, "a/b/missing.mxf")
     assert missing.value.filename == "a/b/missing.mxf"

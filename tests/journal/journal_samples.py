@@ -2,9 +2,11 @@
 
 import os
 
+from agent.journal import transfers
+from agent.journal.client import JournalClient
 from agent.journal.journal import Journal
 from agent.model.source_file import FileVersion, Signature
-from agent.model.transfer import Transfer
+from agent.model.transfer import Transfer, TransferResult, VerifiedTransfer
 from agent.model.views import HistoryResult
 
 STATE = Signature(device=2049, inode=2**64 - 1, size_bytes=5_000, mtime_ns=16 * 10**18, ctime_ns=-1)
@@ -17,14 +19,27 @@ def a_file(path: str = "a.mxf", route: str = "mxf", signature: Signature = STATE
 
 
 def begun(journal: Journal, path: str = "a.mxf", route: str = "mxf") -> Transfer:
-    return journal.begin(a_file(path, route), "/src", "/nas", f".{path}.partial", at=20.25)
+    return begin(journal, a_file(path, route), "/nas", f".{path}.partial")
+
+
+def begin(journal: Journal, file: FileVersion, destination: str = "/nas", partial: str = "p") -> Transfer:
+    files = {partial: file}
+    return journal.write(transfers.begin_or_resume, files, "/src", destination, at=20.25)[file.path]
+
+
+async def begin_on(journal: JournalClient, file: FileVersion, partial: str = "p") -> Transfer:
+    return (await journal.write(transfers.begin_or_resume, {partial: file}, "/src", "/nas", 2.0))[file.path]
+
+
+def find(journal: Journal, path: str, route: str = "mxf") -> Transfer | None:
+    return journal.write(transfers.find, route, [path]).get(path)
 
 
 def ended(journal: Journal, path: str, result: HistoryResult, at: float = 30.0, route: str = "mxf") -> int:
     transfer = begun(journal, path, route)
-    journal.mark_verified(transfer.id, path, HASH, "read_back")
+    journal.write(transfers.mark_verified, [VerifiedTransfer(transfer.id, path, HASH, "read_back")])
     error = "unreadable" if result == "failed" else None
-    journal.finish(transfer.id, result, 1, error, at, f"/nas/{path}")
+    journal.write(transfers.finish, [TransferResult(transfer.id, result, 1, error, at, f"/nas/{path}")])
     return transfer.id
 
 

@@ -1,4 +1,4 @@
-"""A journal that is damaged, or cannot be written, while the house lives on it."""
+"""A journal that is damaged, or cannot be written, while the agent uses it."""
 
 import os
 import sqlite3
@@ -12,15 +12,16 @@ import trio
 from attrs import define, field
 from structlog.testing import capture_logs
 
-from agent.journal import client, connections
-from agent.journal import client as ledger_module
-from agent.journal.carried_state import TransferLost
+from agent.journal import client, history, routes, transfers
+from agent.journal import journal as journal_module
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalDamaged, JournalError
-from agent.journal.journal import Journal
+from agent.journal.journal import Journal, TransferLost
 from agent.messages.broadcaster import JournalReplaced, JournalState
 from agent.model.source_file import FileVersion, Signature
+from agent.model.transfer import PublishedTransfer, TransferResult
 from agent.model.views import HistoryQuery
+from tests.journal.journal_samples import begin_on
 
 GARBAGE = b"garbage!"
 PATIENCE_S = 30.0
@@ -32,11 +33,11 @@ def a_file(path: str = "a.mxf") -> FileVersion:
 
 @define
 class Bench:
-    """A ledger on a journal that has been used before, and what it tells."""
+    """A client of a journal that has been used before, and what it reports."""
 
     folder: Path
-    ledger: JournalClient
-    told: list[JournalReplaced | JournalState] = field(factory=list)
+    journal: JournalClient
+    reported: list[JournalReplaced | JournalState] = field(factory=list)
 
     def damage(self, spoil: Callable[[Path], None]) -> None:
         spoil(self.folder / "journal.db")
@@ -44,13 +45,13 @@ class Bench:
 
     def forget_pages(self) -> None:
         """What a long run would have pushed out of the cache has to be read from the file again."""
-        for connection in (self.ledger._journal._db.writer, self.ledger._journal._db.reader):
+        for connection in (self.journal._journal.writer, self.journal._journal.reader):
             raw = connection.connection.driver_connection
             assert raw is not None
             raw.execute("PRAGMA shrink_memory")
 
     def limit_pages(self, count: int) -> None:
-        writer = self.ledger._journal._db.writer
+        writer = self.journal._journal.writer
         writer.exec_driver_sql(f"PRAGMA max_page_count={count}")
         writer.rollback()
 
@@ -61,21 +62,23 @@ class Bench:
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Bench]:
-    told: list[JournalReplaced | JournalState] = []
+    reported: list[JournalReplaced | JournalState] = []
 
-    async def tell(fact: JournalReplaced | JournalState) -> None:
+    async def report(fact: JournalReplaced | JournalState) -> None:
         await trio.lowlevel.checkpoint()
-        told.append(fact)
+        reported.append(fact)
 
-    async with JournalClient.open(str(folder), tell) as ledger:
-        yield Bench(folder, ledger, told)
+    async with JournalClient.open(str(folder), report) as journal:
+        yield Bench(folder, journal, reported)
 
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with JournalClient.open(str(tmp_path)) as ledger:
+    async with JournalClient.open(str(tmp_path)) as journal:
         for number in range(40):
-            await ledger.record_failure(a_file(str(number)), "/src", "/nas", 1, "x" * 50_000, 1.0)
+            await journal.write(
+                transfers.record_failure, a_file(str(number)), "/src", "/nas", 1, "x" * 50_000, 1.0
+            )
     async with opened(tmp_path) as bench:
         yield bench
 
@@ -114,98 +117,100 @@ async def test_a_journal_that_is_damaged_meanwhile_is_set_aside_and_a_fresh_one_
     with capture_logs() as logs:
         bench.damage(spoil)
         with pytest.raises(TransferLost):
-            await bench.ledger.begin(a_file(), "/src", "/nas", "p", 2.0)
-        transfer = await bench.ledger.begin(a_file(), "/src", "/nas", "p", 2.0)
-        await bench.ledger.checkpoint(transfer.id, 0, bytes(16))
-        assert len((await bench.ledger.history(HistoryQuery())).rows) == 0
+            await begin_on(bench.journal, a_file())
+        transfer = await begin_on(bench.journal, a_file())
+        await bench.journal.write(transfers.checkpoint, transfer.id, 0, bytes(16))
+        assert len((await bench.journal.read(history.page, HistoryQuery())).rows) == 0
     assert bench.set_aside == ["journal.db.damaged-1"]
-    assert [type(fact) for fact in bench.told] == [JournalReplaced]
+    assert [type(fact) for fact in bench.reported] == [JournalReplaced]
     assert [line["event"] for line in logs] == ["journal set aside, a fresh one is made"]
 
 
-async def test_an_examination_finds_damage_that_nobody_has_met(bench: Bench) -> None:
-    await bench.ledger.examine()
+async def test_an_examination_finds_damage_that_no_operation_has_met(bench: Bench) -> None:
+    await bench.journal.examine()
     assert bench.set_aside == []
     bench.damage(overwrite_last_page)
-    await bench.ledger.running("/nas")
+    await bench.journal.write(transfers.running, "/nas")
     assert bench.set_aside == []
-    await bench.ledger.examine()
+    await bench.journal.examine()
     assert bench.set_aside == ["journal.db.damaged-1"]
-    assert [type(fact) for fact in bench.told] == [JournalReplaced]
-    assert (await bench.ledger.history(HistoryQuery())).rows == ()
+    assert [type(fact) for fact in bench.reported] == [JournalReplaced]
+    assert (await bench.journal.read(history.page, HistoryQuery())).rows == ()
 
 
-async def test_nobody_has_to_wait_for_the_end_of_an_examination(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_examination_can_be_cancelled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr(Journal, "examine", lambda _: over.wait(PATIENCE_S))
     with trio.fail_after(PATIENCE_S / 2), trio.move_on_after(0.1) as patience:
-        await bench.ledger.examine()
+        await bench.journal.examine()
     over.set()
     assert patience.cancelled_caught
 
 
-async def test_and_it_is_sound_and_found_again_at_the_next_start(bench: Bench, tmp_path: Path) -> None:
+async def test_the_fresh_journal_is_sound_and_found_at_the_next_start(bench: Bench, tmp_path: Path) -> None:
     bench.damage(overwrite_all)
     with pytest.raises(TransferLost):
-        await bench.ledger.running("/nas")
-    await bench.ledger.begin(a_file(), "/src", "/nas", "p", 2.0)
+        await bench.journal.write(transfers.running, "/nas")
+    await begin_on(bench.journal, a_file())
     with sqlite3.connect(f"file:{tmp_path}/journal.db?mode=ro", uri=True) as other:
         assert other.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     other.close()
 
 
-async def test_nobody_can_write_to_anothers_transfer_with_a_number_from_before(bench: Bench) -> None:
-    before = [await bench.ledger.begin(a_file(name), "/src", "/nas", "p", 2.0) for name in "abc"]
+async def test_an_id_from_before_the_loss_never_reaches_another_transfer(bench: Bench) -> None:
+    before = [await begin_on(bench.journal, a_file(name)) for name in "abc"]
     bench.damage(overwrite_all)
     while not bench.set_aside:  # pages that are in the WAL are still whole
         with pytest.raises(JournalError):
-            await bench.ledger.history(HistoryQuery())
-    after = [await bench.ledger.begin(a_file(name), "/src", "/nas", "p", 2.0) for name in "abc"]
+            await bench.journal.read(history.page, HistoryQuery())
+    after = [await begin_on(bench.journal, a_file(name)) for name in "abc"]
     assert not {each.id for each in before} & {each.id for each in after}
     for transfer in before:
         with pytest.raises(TransferLost):
-            await bench.ledger.mark_published(transfer.id, "a", already_present=False)
+            await bench.journal.write(
+                transfers.mark_published, [PublishedTransfer(transfer.id, "a", already_present=False)]
+            )
         with pytest.raises(TransferLost):
-            await bench.ledger.finish(transfer.id, "delivered", 1, None, 3.0, "/nas/a")
+            await bench.journal.write(
+                transfers.finish, [TransferResult(transfer.id, "delivered", 1, None, 3.0, "/nas/a")]
+            )
         with pytest.raises(TransferLost):
-            await bench.ledger.drop(transfer.id)
+            await bench.journal.write(transfers.drop, transfer.id)
         with pytest.raises(TransferLost):
-            await bench.ledger.checkpoint(transfer.id, 0, bytes(16))
+            await bench.journal.write(transfers.checkpoint, transfer.id, 0, bytes(16))
     with pytest.raises(LookupError):
-        await bench.ledger.drop(after[-1].id + 1)
-    assert await bench.ledger.running("/nas") == tuple(after)
-    assert [type(fact) for fact in bench.told] == [JournalReplaced]  # a lost transfer is no trouble
+        await bench.journal.write(transfers.drop, after[-1].id + 1)
+    assert await bench.journal.write(transfers.running, "/nas") == tuple(after)
+    assert [type(fact) for fact in bench.reported] == [JournalReplaced]  # a lost transfer is no trouble
 
 
-async def test_mounts_and_paused_routes_go_along(bench: Bench) -> None:
-    await bench.ledger.remember_mount("/nas", "/mnt")
-    await bench.ledger.set_paused("mxf", paused=True)
-    await bench.ledger.set_paused("wav", paused=True)
-    await bench.ledger.set_paused("wav", paused=False)
-    bench.ledger._journal.recreate("damaged")
-    assert await bench.ledger.mount_points() == {"/nas": "/mnt"}
-    assert await bench.ledger.paused() == {"mxf"}
+async def test_mounts_and_paused_routes_survive_the_loss_of_the_file(bench: Bench) -> None:
+    await bench.journal.write(routes.remember_mount, "/nas", "/mnt")
+    await bench.journal.write(routes.set_paused, "mxf", paused=True)
+    await bench.journal.write(routes.set_paused, "wav", paused=True)
+    await bench.journal.write(routes.set_paused, "wav", paused=False)
+    bench.journal._journal.recreate("damaged")
+    assert await bench.journal.write(routes.mount_points) == {"/nas": "/mnt"}
+    assert await bench.journal.write(routes.paused) == {"mxf"}
 
 
-async def test_what_was_remembered_at_the_start_goes_along_too(tmp_path: Path) -> None:
+async def test_mounts_and_paused_routes_read_at_the_start_survive_too(tmp_path: Path) -> None:
     async with opened(tmp_path) as bench:
-        await bench.ledger.remember_mount("/nas", "/mnt")
-        await bench.ledger.set_paused("mxf", paused=True)
+        await bench.journal.write(routes.remember_mount, "/nas", "/mnt")
+        await bench.journal.write(routes.set_paused, "mxf", paused=True)
     async with opened(tmp_path) as bench:
-        await bench.ledger.mount_points()
-        await bench.ledger.paused()
-        bench.ledger._journal.recreate("damaged")
-        assert await bench.ledger.mount_points() == {"/nas": "/mnt"}
-        assert await bench.ledger.paused() == {"mxf"}
+        await bench.journal.write(routes.mount_points)
+        await bench.journal.write(routes.paused)
+        bench.journal._journal.recreate("damaged")
+        assert await bench.journal.write(routes.mount_points) == {"/nas": "/mnt"}
+        assert await bench.journal.write(routes.paused) == {"mxf"}
 
 
-async def test_damage_that_only_a_reader_meets_is_found_out_as_well(bench: Bench) -> None:
+async def test_damage_that_only_a_reader_meets_is_found_too(bench: Bench) -> None:
     bench.damage(overwrite_all_but_the_header)
     with pytest.raises(JournalError):
-        await bench.ledger.history(HistoryQuery())
-    assert (await bench.ledger.history(HistoryQuery())).rows == ()
+        await bench.journal.read(history.page, HistoryQuery())
+    assert (await bench.journal.read(history.page, HistoryQuery())).rows == ()
     assert bench.set_aside == ["journal.db.damaged-1"]
 
 
@@ -216,14 +221,14 @@ async def test_a_reader_that_is_wrong_about_the_damage_costs_nothing(
         raise JournalDamaged("what was read has been set aside")
 
     with monkeypatch.context() as patch:
-        patch.setattr("agent.journal.journal.read_page", damaged)
+        patch.setattr(history, "page", damaged)
         with pytest.raises(JournalError):
-            await bench.ledger.history(HistoryQuery())
-    assert len((await bench.ledger.history(HistoryQuery(limit=100))).rows) == 40
+            await bench.journal.read(history.page, HistoryQuery())
+    assert len((await bench.journal.read(history.page, HistoryQuery(limit=100))).rows) == 40
     assert bench.set_aside == []
 
 
-async def test_what_cannot_be_set_aside_is_tried_again_with_the_next_operation(
+async def test_a_file_that_cannot_be_set_aside_is_tried_again_with_the_next_operation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
@@ -231,15 +236,15 @@ async def test_what_cannot_be_set_aside_is_tried_again_with_the_next_operation(
 
     bench.damage(overwrite_all)
     with monkeypatch.context() as patch:
-        patch.setattr(connections, "quarantine", refused)
+        patch.setattr(journal_module, "quarantine", refused)
         for _ in range(2):
             with pytest.raises(JournalError, match="cannot be set aside"):
-                await bench.ledger.running("/nas")
+                await bench.journal.write(transfers.running, "/nas")
         with pytest.raises(JournalError, match="being set up afresh"):
-            await bench.ledger.history(HistoryQuery())
-    assert await bench.ledger.running("/nas") == ()
+            await bench.journal.read(history.page, HistoryQuery())
+    assert await bench.journal.write(transfers.running, "/nas") == ()
     assert bench.set_aside == ["journal.db.damaged-1"]
-    assert [type(fact) for fact in bench.told] == [JournalReplaced, JournalState]
+    assert [type(fact) for fact in bench.reported] == [JournalReplaced, JournalState]
 
 
 async def test_a_fresh_journal_that_cannot_be_made_is_tried_again_and_sets_nothing_else_aside(
@@ -250,40 +255,42 @@ async def test_a_fresh_journal_that_cannot_be_made_is_tried_again_and_sets_nothi
 
     bench.damage(overwrite_all)
     with monkeypatch.context() as patch:
-        patch.setattr(connections, "open_reader", full)
+        patch.setattr(journal_module, "open_reader", full)
         for _ in range(3):
             with pytest.raises(JournalError, match="full"):
-                await bench.ledger.running("/nas")
-    assert await bench.ledger.running("/nas") == ()
+                await bench.journal.write(transfers.running, "/nas")
+    assert await bench.journal.write(transfers.running, "/nas") == ()
     assert bench.set_aside == ["journal.db.damaged-1"]
 
 
-async def test_a_full_disk_is_said_once_however_often_it_is_met(bench: Bench) -> None:
+async def test_a_full_disk_is_reported_once_however_often_it_is_met(bench: Bench) -> None:
     with capture_logs() as logs:
         bench.limit_pages(1)
         for number in range(3):
             with pytest.raises(JournalError, match="full"):
-                await bench.ledger.record_failure(a_file(f"n{number}"), "/s", "/n", 1, "x" * 50_000, 1.0)
-            await bench.ledger.paused()  # what needs no room goes on, and is no sign of recovery
-    (state,) = bench.told
+                await bench.journal.write(
+                    transfers.record_failure, a_file(f"n{number}"), "/s", "/n", 1, "x" * 50_000, 1.0
+                )
+            await bench.journal.write(routes.paused)  # what needs no room goes on, and is no sign of recovery
+    (state,) = bench.reported
     assert isinstance(state, JournalState)
     assert state.error == "the journal cannot be used: database or disk is full"
     assert [line["event"] for line in logs] == ["nothing can be written down, copies wait"]
 
 
-async def test_it_is_found_out_that_there_is_room_again_even_when_nobody_asks(
+async def test_the_end_of_a_full_disk_is_found_without_any_other_write(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
 ) -> None:
     monkeypatch.setattr(client, "CALM_S", 0.05)
-    monkeypatch.setattr(ledger_module, "PROBE_S", 0.01)
-    nursery.start_soon(bench.ledger.probe_until_writable)
+    monkeypatch.setattr(client, "PROBE_S", 0.01)
+    nursery.start_soon(bench.journal.probe_until_writable)
     bench.limit_pages(1)
     with pytest.raises(JournalError, match="full"):
-        await bench.ledger.record_failure(a_file(), "/s", "/n", 1, "x" * 50_000, 1.0)
+        await bench.journal.write(transfers.record_failure, a_file(), "/s", "/n", 1, "x" * 50_000, 1.0)
     bench.limit_pages(1_000_000)
     with capture_logs() as logs, trio.fail_after(PATIENCE_S):
-        while len(bench.told) < 2:  # noqa: ASYNC110  the ledger tells it, no event does
+        while len(bench.reported) < 2:  # noqa: ASYNC110  no event is set
             await trio.sleep(0.01)
-    assert [getattr(fact, "error", "") for fact in bench.told][1:] == [None]
+    assert [getattr(fact, "error", "") for fact in bench.reported][1:] == [None]
     assert [line["event"] for line in logs] == ["the journal can be written again"]
-    assert await bench.ledger.paused() == frozenset()
+    assert await bench.journal.write(routes.paused) == frozenset()

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from agent.journal import delivered_files
+from agent.journal import delivered_files, routes, transfers
 from agent.journal.database import JournalError
 from agent.journal.delivered_files import Deliveries
 from agent.journal.journal import Journal
-from agent.model.transfer import DeliveredFile
+from agent.model.transfer import DeliveredFile, TransferResult, VerifiedTransfer
 from agent.model.views import HistoryResult
-from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, ended
+from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begin, ended
 from tests.samples import but
 
 RECORD = DeliveredFile("mxf", "/nas", "/nas/a.mxf", STATE.size_bytes, HASH)
@@ -26,20 +26,22 @@ def read(folder: Path, since_at: float | None = None, route: str | None = None) 
 def delivered(journal: Journal, path: str, destination: str, hash_: str = HASH, route: str = "mxf") -> None:
     size_bytes = int(hash_[-1], 16)
     file = a_file(path, route, but(STATE, size_bytes=size_bytes))
-    transfer = journal.begin(file, "/src", destination, "p", 1.0)
-    journal.mark_verified(transfer.id, path, hash_, "read_back")
-    journal.finish(transfer.id, "delivered", 1, None, 30.0, f"{destination}/{path}")
+    transfer = begin(journal, file, destination)
+    journal.write(transfers.mark_verified, [VerifiedTransfer(transfer.id, path, hash_, "read_back")])
+    journal.write(
+        transfers.finish, [TransferResult(transfer.id, "delivered", 1, None, 30.0, f"{destination}/{path}")]
+    )
 
 
 @pytest.mark.parametrize("result", ["delivered", "kept"])
-def test_what_arrived_is_found_while_the_journal_is_in_use(
+def test_delivered_files_are_found_while_the_journal_is_in_use(
     journal: Journal, tmp_path: Path, result: HistoryResult
 ) -> None:
     ended(journal, "a.mxf", result)
     assert read(tmp_path) == [RECORD]
 
 
-def test_and_when_nobody_uses_it(tmp_path: Path) -> None:
+def test_delivered_files_are_found_while_the_journal_is_not_in_use(tmp_path: Path) -> None:
     journal = Journal.open(str(tmp_path))
     ended(journal, NOT_UTF8, "delivered")
     journal.close()
@@ -48,7 +50,7 @@ def test_and_when_nobody_uses_it(tmp_path: Path) -> None:
     assert (tmp_path / "journal.db").read_bytes() == before
 
 
-def test_what_failed_is_left_out(journal: Journal, tmp_path: Path) -> None:
+def test_failed_transfers_are_left_out(journal: Journal, tmp_path: Path) -> None:
     ended(journal, "a.mxf", "failed")
     assert read(tmp_path) == []
 
@@ -99,7 +101,7 @@ def test_the_agent_goes_on_writing_while_it_is_read_and_what_it_adds_is_left_out
 
 
 def test_mounts_are_remembered(journal: Journal, tmp_path: Path) -> None:
-    journal.remember_mount("/nas", "/")
+    journal.write(routes.remember_mount, "/nas", "/")
     with Deliveries.open(str(tmp_path), None, None) as opened:
         assert opened.mount_points() == {"/nas": "/"}
 

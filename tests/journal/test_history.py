@@ -1,18 +1,21 @@
 from attrs import evolve
 
+from agent.journal import history, transfers
 from agent.journal.journal import Journal
-from agent.model.transfer import PriorResult
+from agent.model.transfer import PriorResult, TransferResult, VerifiedTransfer
 from agent.model.views import HistoryQuery, HistoryRow
-from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended
+from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended, find
 
 
 def test_an_ended_transfer_moves_to_the_history_and_its_id_is_not_used_again(journal: Journal) -> None:
     transfer = begun(journal, NOT_UTF8)
-    journal.checkpoint(transfer.id, 0, digests(1))
-    journal.mark_verified(transfer.id, NOT_UTF8, HASH, "read_back")
-    journal.finish(transfer.id, "delivered", 2, None, 30.5, "/nas/" + NOT_UTF8)
-    assert journal.find("mxf", NOT_UTF8) is None
-    assert journal.history(HistoryQuery()).rows == (
+    journal.write(transfers.checkpoint, transfer.id, 0, digests(1))
+    journal.write(transfers.mark_verified, [VerifiedTransfer(transfer.id, NOT_UTF8, HASH, "read_back")])
+    journal.write(
+        transfers.finish, [TransferResult(transfer.id, "delivered", 2, None, 30.5, "/nas/" + NOT_UTF8)]
+    )
+    assert find(journal, NOT_UTF8) is None
+    assert journal.read(history.page, HistoryQuery()).rows == (
         HistoryRow(
             transfer_id=transfer.id,
             route="mxf",
@@ -33,16 +36,16 @@ def test_an_ended_transfer_moves_to_the_history_and_its_id_is_not_used_again(jou
     again = begun(journal, NOT_UTF8)
     assert again.id != transfer.id
     assert again.blocks == ()
-    assert journal.prior_results("mxf", (NOT_UTF8,)) == ()
+    assert journal.write(history.prior_results, "mxf", (NOT_UTF8,)) == ()
 
 
-def test_a_file_given_up_before_it_began_is_settled_and_in_the_history(journal: Journal) -> None:
-    journal.record_failure(a_file(), "/src", "/nas", 3, f"unreadable {NOT_UTF8}", at=40.0)
+def test_a_file_that_failed_before_it_began_is_in_the_history_and_not_tried_again(journal: Journal) -> None:
+    journal.write(transfers.record_failure, a_file(), "/src", "/nas", 3, f"unreadable {NOT_UTF8}", at=40.0)
     shown = "unreadable caf\\udce9/-\n\\udcff.mxf"
-    (row,) = journal.history(HistoryQuery()).rows
+    (row,) = journal.read(history.page, HistoryQuery()).rows
     assert (row.result, row.error, row.attempts, row.file_path) == ("failed", shown, 3, "/src/a.mxf")
     assert (row.started_at, row.completed_at, row.destination_path) == (40.0, 40.0, None)
-    assert journal.prior_results("mxf", ("a.mxf",)) == (
+    assert journal.write(history.prior_results, "mxf", ("a.mxf",)) == (
         PriorResult(
             route="mxf",
             path="a.mxf",
@@ -56,16 +59,16 @@ def test_a_file_given_up_before_it_began_is_settled_and_in_the_history(journal: 
             hash=None,
         ),
     )
-    assert journal.find("mxf", "a.mxf") is None
+    assert find(journal, "a.mxf") is None
 
 
 def test_a_failed_transfer_claims_nothing_about_the_destination(journal: Journal) -> None:
     ended(journal, "a.mxf", "failed")
-    (row,) = journal.history(HistoryQuery()).rows
+    (row,) = journal.read(history.page, HistoryQuery()).rows
     assert (row.destination_path, row.verified_level, row.hash) == (None, None, None)
 
 
-def test_only_the_newest_end_of_a_file_settles_it(journal: Journal) -> None:
+def test_only_the_newest_result_of_a_file_is_its_prior_result(journal: Journal) -> None:
     ended(journal, "failed then kept", "failed")
     ended(journal, "failed then kept", "kept")
     ended(journal, "failed then delivered", "failed")
@@ -78,39 +81,42 @@ def test_only_the_newest_end_of_a_file_settles_it(journal: Journal) -> None:
     ended(journal, "on two routes", "delivered", route="two")
     names = ("failed then kept", "failed then delivered", "delivered then failed", "failed then running")
     paths = (*names, "on two routes", "never heard of")
-    assert {(each.path, each.result) for each in journal.prior_results("mxf", paths)} == {
+    assert {(each.path, each.result) for each in journal.write(history.prior_results, "mxf", paths)} == {
         ("failed then kept", "kept"),
         ("delivered then failed", "failed"),
     }
-    assert [len(journal.prior_results(route, paths)) for route in ("one", "two")] == [1, 0]
-    (kept,) = journal.prior_results("mxf", ("failed then kept",))
+    assert [len(journal.write(history.prior_results, route, paths)) for route in ("one", "two")] == [1, 0]
+    (kept,) = journal.write(history.prior_results, "mxf", ("failed then kept",))
     assert (kept.destination_path, kept.verified_level, kept.hash) == (
         "/nas/failed then kept",
         "read_back",
         HASH,
     )
-    journal.drop(running.id)
-    assert "failed then running" in {each.path for each in journal.prior_results("mxf", paths)}
+    journal.write(transfers.drop, running.id)
+    assert "failed then running" in {each.path for each in journal.write(history.prior_results, "mxf", paths)}
 
 
-def test_a_pardon_lets_a_failed_file_be_tried_again_and_keeps_the_history(journal: Journal) -> None:
+def test_a_cleared_failure_is_tried_again_and_stays_in_the_history(journal: Journal) -> None:
     for path, result in (("a", "failed"), ("b", "failed"), ("c", "kept")):
         ended(journal, path, result)  # type: ignore[arg-type]
-    journal.clear_failure("mxf", "a")
-    journal.clear_failure("mxf", "c")
-    journal.clear_failure("mxf", "never heard of")
-    assert [each.path for each in journal.prior_results("mxf", ("a", "b", "c"))] == ["b", "c"]
-    assert [row.path for row in journal.history(HistoryQuery()).rows] == ["c", "b", "a"]
+    journal.write(history.clear_failure, "mxf", "a")
+    journal.write(history.clear_failure, "mxf", "c")
+    journal.write(history.clear_failure, "mxf", "never heard of")
+    assert [each.path for each in journal.write(history.prior_results, "mxf", ("a", "b", "c"))] == ["b", "c"]
+    assert [row.path for row in journal.read(history.page, HistoryQuery()).rows] == ["c", "b", "a"]
 
 
-def test_a_pardon_also_helps_a_delivered_file_whose_source_could_not_be_let_go_of(journal: Journal) -> None:
+def test_a_delivered_file_whose_source_could_not_be_removed_can_be_cleared_too(journal: Journal) -> None:
     transfer = begun(journal)
-    journal.finish(transfer.id, "kept", 3, "source: Read-only file system", 30.0, "/nas/a.mxf")
-    assert [each.error for each in journal.prior_results("mxf", ("a.mxf",))] == [
+    journal.write(
+        transfers.finish,
+        [TransferResult(transfer.id, "kept", 3, "source: Read-only file system", 30.0, "/nas/a.mxf")],
+    )
+    assert [each.error for each in journal.write(history.prior_results, "mxf", ("a.mxf",))] == [
         "source: Read-only file system"
     ]
-    journal.clear_failure("mxf", "a.mxf")
-    assert journal.prior_results("mxf", ("a.mxf",)) == ()
+    journal.write(history.clear_failure, "mxf", "a.mxf")
+    assert journal.write(history.prior_results, "mxf", ("a.mxf",)) == ()
 
 
 def test_history_pages_run_newest_first_without_gap_or_repetition(journal: Journal) -> None:
@@ -119,13 +125,13 @@ def test_history_pages_run_newest_first_without_gap_or_repetition(journal: Journ
     seen: list[str] = []
     query = HistoryQuery(limit=3)
     for expected in (3, 3, 1):
-        page = journal.history(query)
+        page = journal.read(history.page, query)
         assert len(page.rows) == expected
         assert (page.next_before_id is None) == (expected == 1)
         seen += [row.path for row in page.rows]
         query = evolve(query, before_id=page.next_before_id)
     assert seen == list("6543210")
-    assert journal.history(HistoryQuery(limit=7)).next_before_id is None
+    assert journal.read(history.page, HistoryQuery(limit=7)).next_before_id is None
 
 
 def test_history_can_be_asked_for_a_route_and_a_time(journal: Journal) -> None:
@@ -137,4 +143,4 @@ def test_history_can_be_asked_for_a_route_and_a_time(journal: Journal) -> None:
         (HistoryQuery(since_at=1.0, until_at=3.0), "21"),
         (HistoryQuery(route="a"), "20"),
     ):
-        assert [row.path for row in journal.history(query).rows] == list(expected)
+        assert [row.path for row in journal.read(history.page, query).rows] == list(expected)

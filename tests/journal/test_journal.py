@@ -1,239 +1,262 @@
-import itertools
+import errno
+import signal
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from attrs import evolve
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from sqlalchemy import text
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, select
+from structlog.testing import capture_logs
 
-from agent.journal.journal import Journal
-from agent.model.transfer import BLOCK_BYTES, ResumePoint, Transfer, TransferPhase
+from agent.journal import history, orphans, routes, schema, transfers
+from agent.journal.database import JournalDamaged, JournalError
+from agent.journal.journal import Journal, Transaction
+from agent.journal.schema import REVISION, metadata
 from agent.model.views import HistoryQuery
-from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended
-from tests.samples import but
+from tests.journal.journal_samples import begun, digests, find
+from tests.worker.copy.faulty import failing
 
 
-def test_a_begun_transfer_is_found_with_all_that_was_said_about_it(journal: Journal) -> None:
-    begun_transfer = journal.begin(a_file(NOT_UTF8), "/src", "/nas", ".p.partial", at=20.25)
-    assert begun_transfer == Transfer(
-        id=1,
-        route="mxf",
-        path=NOT_UTF8,
-        signature=STATE,
-        destination="/nas",
-        phase=TransferPhase.COPYING,
-        partial=".p.partial",
-        name=None,
-        blocks=(),
-        hash=None,
-        level=None,
-        already_present=False,
-        discovered_at=10.5,
-        started_at=20.25,
-    )
-    assert journal.find("mxf", NOT_UTF8) == begun_transfer
-    assert journal.find("other", NOT_UTF8) is None
-    assert journal.find("mxf", "b.mxf") is None
+def test_an_operation_that_fails_in_a_transaction_is_undone_alone(journal: Journal) -> None:
+    with journal.transaction():
+        begun(journal, "a")
+        with pytest.raises(LookupError):
+            journal.write(restart_and_fail, "a")
+        begun(journal, "b")
+        assert journal.read(history.page, HistoryQuery()).rows == ()
+    assert [each.partial for each in journal.write(transfers.running, "/nas")] == [".a.partial", ".b.partial"]
+    assert journal.write(orphans.at_destination, "/nas") == ()
 
 
-def test_beginning_replaces_nothing(journal: Journal) -> None:
-    first = begun(journal)
-    with pytest.raises(ValueError, match=r"'a\.mxf' has a running transfer on route mxf"):
-        journal.begin(a_file(signature=but(STATE, size_bytes=9)), "/src", "/nas", "x", at=21.0)
-    with pytest.raises(ValueError, match="has a running transfer"):
-        journal.record_failure(a_file(), "/src", "/nas", 3, "unreadable", at=21.0)
-    assert journal.find("mxf", "a.mxf") == first
+def restart_and_fail(tx: Transaction, path: str) -> None:
+    transfer = transfers.find(tx, "mxf", [path])[path]
+    transfers.restart(tx, transfer.id, ".fresh")
+    transfers.drop(tx, 999)
 
 
-def test_a_transfer_goes_through_its_steps_and_survives_reopening(tmp_path: Path) -> None:
-    journal = Journal.open(str(tmp_path))
+def test_a_transaction_that_sqlite_gave_up_is_not_taken_for_a_commit(journal: Journal) -> None:
+    def begin_and_lose(before: str, after: str) -> None:
+        with journal.transaction():
+            begun(journal, before)
+            journal.writer.exec_driver_sql("ROLLBACK")
+            if after:
+                begun(journal, after)
+
+    for after in ("", "b"):
+        with pytest.raises(JournalError, match="rolled back"):
+            begin_and_lose("a", after)
+    begun(journal, "c")
+    assert [each.path for each in journal.write(transfers.running, "/nas")] == ["c"]
+
+
+def test_a_full_disk_is_one_clear_line_and_passes(journal: Journal) -> None:
     transfer = begun(journal)
-    grown = but(STATE, size_bytes=6_000)
-    journal.checkpoint(transfer.id, 0, digests(1, 2))
-    journal.rebase(transfer.id, grown)
-    journal.mark_verified(transfer.id, "a.mxf", HASH, "read_back")
-    meant = evolve(
-        transfer,
-        phase=TransferPhase.VERIFIED,
-        signature=grown,
-        name="a.mxf",
-        hash=HASH,
-        level="read_back",
-        blocks=(digests(1), digests(2)),
-    )
+    limit_pages(journal, 1)
+    with pytest.raises(JournalError, match=r"^the journal cannot be used: database or disk is full$"):
+        journal.write(transfers.checkpoint, transfer.id, 0, digests(*range(5_000)))
+    assert find(journal, "a.mxf") == transfer
+    limit_pages(journal, 1_000_000)
+    journal.write(transfers.checkpoint, transfer.id, 0, digests(*range(5_000)))
+    assert len(find(journal, "a.mxf").blocks) == 5_000  # type: ignore[union-attr]
+
+
+def limit_pages(journal: Journal, count: int) -> None:
+    with journal.writer.begin():
+        journal.writer.exec_driver_sql(f"PRAGMA max_page_count={count}")
+
+
+def test_the_writer_is_durable_and_the_reader_cannot_write(journal: Journal) -> None:
+    with journal.writer.begin() as _, journal.reader.begin() as _:
+        ask = journal.writer.exec_driver_sql
+        assert (ask("PRAGMA journal_mode").scalar(), ask("PRAGMA synchronous").scalar()) == ("wal", 2)
+        ask = journal.reader.exec_driver_sql
+        assert (ask("PRAGMA query_only").scalar(), ask("PRAGMA wal_autocheckpoint").scalar()) == (1, 0)
+
+
+def damage_header(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def damage_all(path: Path) -> None:
+    path.write_bytes(b"garbage!" * 2_500)
+
+
+def damage_one_page(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[2 * 4096 : 3 * 4096] = b"garbage!" * 512
+    path.write_bytes(content)
+
+
+def damage_tail(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: 3 * 4096])
+
+
+def make_foreign(path: Path) -> None:
+    path.unlink()
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE music (title TEXT)")
+    other.close()
+
+
+def make_newer(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("UPDATE alembic_version SET version_num = 'journal_9999'")
+    other.close()
+
+
+def opened_and_examined(folder: Path) -> Journal:
+    """As at a start."""
+    journal = Journal.open(str(folder))
+    try:
+        journal.examine()
+    except JournalDamaged as damage:
+        journal.recreate(str(damage))
+    return journal
+
+
+@pytest.mark.parametrize(
+    "spoil", [damage_header, damage_all, damage_one_page, damage_tail, make_foreign, make_newer]
+)
+def test_a_damaged_or_foreign_file_is_set_aside_unaltered(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    journal = Journal.open(str(tmp_path))
+    begun(journal)
     journal.close()
-
-    journal = Journal.open(str(tmp_path))
-    assert journal.find("mxf", "a.mxf") == meant
-    journal.mark_published(transfer.id, "a_1.mxf", already_present=True)
+    file = tmp_path / "journal.db"
+    spoil(file)
+    spoilt = file.read_bytes()
+    with capture_logs() as logs:
+        journal = opened_and_examined(tmp_path)
+    assert begun(journal).id == 1
     journal.close()
+    aside = tmp_path / "journal.db.damaged-1"
+    assert aside.read_bytes() == spoilt
+    assert [(each["log_level"], each["moved_to"]) for each in logs] == [("warning", str(aside))]
+    assert logs[0]["reason"]
 
+
+def test_a_damaged_journal_of_an_earlier_version_is_set_aside_before_it_is_migrated(tmp_path: Path) -> None:
+    Journal.open(str(tmp_path)).close()
+    file = tmp_path / "journal.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("UPDATE alembic_version SET version_num = 'journal_0001'")
+        page = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'transfers'").fetchone()[0]
+    content = bytearray(file.read_bytes())
+    content[(page - 1) * 4096 : page * 4096] = b"garbage!" * 512
+    file.write_bytes(content)
+    Journal.open(str(tmp_path)).close()
+    assert (tmp_path / "journal.db.damaged-1").read_bytes() == content
+
+
+def test_a_file_that_cannot_be_moved_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "journal.db").write_bytes(b"no database")
+    monkeypatch.setattr(Path, "rename", failing(errno.EROFS))
+    with pytest.raises(JournalError, match=r"cannot be set aside: Read-only file system$"):
+        Journal.open(str(tmp_path))
+
+
+def test_nothing_set_aside_is_ever_replaced(tmp_path: Path) -> None:
+    (tmp_path / "journal.db.damaged-1").write_bytes(b"first")
+    (tmp_path / "journal.db.damaged-2-wal").write_bytes(b"second")
+    (tmp_path / "journal.db").write_bytes(b"third, no database")
+    Journal.open(str(tmp_path)).close()
+    assert {each.name: each.read_bytes() for each in tmp_path.glob("*.damaged*")} == {
+        "journal.db.damaged-1": b"first",
+        "journal.db.damaged-2-wal": b"second",
+        "journal.db.damaged-3": b"third, no database",
+    }
+
+
+def test_a_wal_that_someone_holds_open_is_set_aside_with_its_file(tmp_path: Path) -> None:
     journal = Journal.open(str(tmp_path))
-    assert journal.find("mxf", "a.mxf") == evolve(
-        meant, phase=TransferPhase.PUBLISHED, name="a_1.mxf", already_present=True
-    )
-    journal.close()
+    with closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as other:
+        other.execute("SELECT count(*) FROM transfers").fetchall()
+        journal.close()
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        damage_one_page(tmp_path / "journal.db")
+        opened_and_examined(tmp_path).close()
+        names = {each.name for each in tmp_path.iterdir()}
+    aside = {"journal.db.damaged-1" + part for part in ("", "-wal", "-shm")}
+    assert names == {"journal.db", *aside}
 
 
-def test_a_restart_forgets_all_but_the_file(journal: Journal) -> None:
-    transfer = begun(journal)
-    journal.checkpoint(transfer.id, 0, digests(1))
-    journal.mark_verified(transfer.id, "a.mxf", HASH, "hash")
-    journal.mark_published(transfer.id, "a.mxf", already_present=True)
-    journal.restart(transfer.id, ".fresh.partial")
-    assert journal.find("mxf", "a.mxf") == evolve(transfer, partial=".fresh.partial")
+def test_a_folder_that_cannot_hold_a_journal_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=r"^the journal cannot be used: unable to open database file$"):
+        Journal.open(str(tmp_path / "missing"))
 
 
-@pytest.mark.parametrize("bad", [b"", b"\0" * 17, b"\0" * 15])
-@pytest.mark.parametrize("first_block", [-1, 1])
-def test_blocks_never_have_gaps(journal: Journal, bad: bytes, first_block: int) -> None:
-    transfer = begun(journal)
-    with pytest.raises(ValueError, match=r"whole digests|right before block"):
-        journal.checkpoint(transfer.id, first_block, bad)
-    assert journal.find("mxf", "a.mxf") == transfer
+def test_another_program_that_holds_the_file_is_no_damage(journal: Journal, tmp_path: Path) -> None:
+    journal.writer.exec_driver_sql("PRAGMA busy_timeout=0")
+    journal.writer.rollback()
+    other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalError, match="database is locked"):
+        journal.write(routes.paused)
+    other.close()
+    assert journal.write(routes.paused) == frozenset()
 
 
-_ids = itertools.count()
+def test_migrations_lead_to_exactly_the_schema_in_the_code(tmp_path: Path) -> None:
+    Journal.open(str(tmp_path)).close()
+    engine = create_engine(f"sqlite:///{tmp_path}/from_metadata.db")
+    metadata.create_all(engine)
+    engine.dispose()
+    assert statements(tmp_path / "journal.db") == statements(tmp_path / "from_metadata.db")
+    config = Config()
+    config.set_main_option("script_location", "agent.journal:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [REVISION]
 
 
-RESTART = None
-_checkpoints = st.tuples(st.integers(-1, 6), st.integers(0, 5))  # blocks back from the end, new blocks
+def statements(file: Path) -> dict[str, list[str]]:
+    """The lines of each CREATE statement; a column that a migration adds is the last one, so in any order."""
+    with closing(sqlite3.connect(file)) as database:
+        rows = database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    made = {name: sorted(line.strip().rstrip(",") for line in sql.splitlines()) for name, sql in rows}
+    made.pop("alembic_version", None)
+    return made
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(st.one_of(_checkpoints, _checkpoints, st.just(RESTART)), max_size=15))
-def test_blocks_equal_those_of_a_list(journal: Journal, steps: list[tuple[int, int] | None]) -> None:
-    transfer = begun(journal, f"{next(_ids)}.mxf")  # the journal serves all examples
-    model: list[bytes] = []
-    with journal.together():
-        for number, step in enumerate(steps):
-            if step is RESTART:
-                journal.restart(transfer.id, "p")
-                model = []
-                continue
-            first = max(0, len(model) - step[0])
-            new = [digests(number * 100 + each) for each in range(step[1])]
-            if first > len(model):
-                with pytest.raises(ValueError, match="right before"):
-                    journal.checkpoint(transfer.id, first, b"".join(new))
-            else:
-                journal.checkpoint(transfer.id, first, b"".join(new))
-                model[first:] = new
-    found = journal.find("mxf", transfer.path)
-    assert found is not None
-    assert list(found.blocks) == model
+def test_prior_results_are_found_by_their_index(journal: Journal) -> None:
+    columns = schema.history.c
+    ask = select(columns.id).where(columns.route == "r", columns.path == "p", columns.suppresses_retry)
+    with journal.writer.begin():
+        sql = str(ask.compile(journal.writer, compile_kwargs={"literal_binds": True}))
+        (plan,) = journal.writer.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}").scalars("detail")
+    assert "USING INDEX ux_history_suppresses_retry" in plan
 
 
-def test_a_checkpoint_may_replace_a_part_of_an_earlier_one(journal: Journal) -> None:
-    transfer = begun(journal)
-    journal.checkpoint(transfer.id, 0, digests(1, 2, 3))
-    journal.checkpoint(transfer.id, 3, digests(4, 5))
-    journal.checkpoint(transfer.id, 1, digests(9))
-    assert journal.find("mxf", "a.mxf") == evolve(transfer, blocks=(digests(1), digests(9)))
+WRITER = """
+import sys
+from agent.journal import transfers
+from agent.journal.journal import Journal
+from agent.model.source_file import FileVersion, Signature
+journal = Journal.open(sys.argv[1])
+file = FileVersion("1", "mxf", "a.mxf", Signature(1, 2, 3, 4, 5), 1.0)
+transfer = journal.write(transfers.begin_or_resume, {"p": file}, "/src", "/nas", 1.0)["a.mxf"]
+for block in range(1_000_000):
+    journal.write(transfers.checkpoint, transfer.id, block, block.to_bytes(16))
+    print(block, flush=True)
+"""
 
 
-def test_one_block_may_be_given_another_digest_and_the_others_stay(journal: Journal) -> None:
-    transfer = begun(journal)
-    journal.checkpoint(transfer.id, 0, digests(0, 1))
-    journal.checkpoint(transfer.id, 2, digests(2, 3))
-    for block in (0, 3):
-        journal.patch(transfer.id, block, digests(90 + block))
-    found = journal.find("mxf", "a.mxf")
-    assert found is not None
-    assert b"".join(found.blocks) == digests(90, 1, 2, 93)
-    with pytest.raises(ValueError, match="block 4 is not in the table"):
-        journal.patch(transfer.id, 4, digests(4))
-
-
-def test_operations_on_a_transfer_that_is_not_running_are_refused(journal: Journal) -> None:
-    gone = ended(journal, "a.mxf", "delivered")
-    operations: list[Callable[[], None]] = [
-        lambda: journal.restart(gone, "p"),
-        lambda: journal.rebase(gone, STATE),
-        lambda: journal.checkpoint(gone, 0, digests(1)),
-        lambda: journal.mark_verified(gone, "a", HASH, "hash"),
-        lambda: journal.mark_published(gone, "a", already_present=False),
-        lambda: journal.finish(gone, "kept", 1, None, 1.0, None),
-        lambda: journal.drop(gone),
-    ]
-    for operation in operations:
-        with pytest.raises(LookupError, match=f"no running transfer has the id {gone}"):
-            operation()
-
-
-def test_a_dropped_transfer_leaves_no_trace(journal: Journal) -> None:
-    transfer = begun(journal)
-    journal.checkpoint(transfer.id, 0, digests(1))
-    journal.drop(transfer.id)
-    assert journal.find("mxf", "a.mxf") is None
-    assert journal.history(HistoryQuery()).rows == ()
-    assert journal._db.writer.scalar(text("SELECT count(*) FROM blocks")) == 0
-    journal._db.writer.rollback()
-
-
-def test_what_loses_its_transfer_is_a_leftover_unless_it_is_known_to_be_gone(journal: Journal) -> None:
-    restarted, dropped, failed, gone, delivered = [begun(journal, name) for name in "abcde"]
-    journal.restart(restarted.id, ".a.fresh")
-    journal.restart(restarted.id, ".a.fresher")
-    journal.drop(dropped.id, leftover=True)
-    journal.finish(failed.id, "failed", 3, "unreadable", 1.0, None, leftover=True)
-    journal.drop(gone.id)
-    journal.finish(delivered.id, "delivered", 1, None, 1.0, "/nas/e")
-    journal.record_failure(a_file("f"), "/src", "/nas", 3, "unreadable", at=1.0)
-    assert journal.orphans("/nas") == (".a.fresh", ".a.partial", ".b.partial", ".c.partial")
-    assert journal.orphans("/elsewhere") == ()
-    journal.forget_orphan("/nas", ".a.partial")
-    journal.forget_orphan("/elsewhere", ".b.partial")
-    assert journal.orphans("/nas") == (".a.fresh", ".b.partial", ".c.partial")
-
-
-def test_what_a_running_transfer_has_is_no_leftover_wherever_it_was_found(journal: Journal) -> None:
-    transfer = begun(journal)
-    for destination in ("/nas", "/the/same/under/another/name"):
-        journal.add_orphans(destination, (transfer.partial, NOT_UTF8))
-        journal.add_orphans(destination, (NOT_UTF8,))
-        assert journal.orphans(destination) == (NOT_UTF8,)
-    journal.restart(transfer.id, transfer.partial)
-    assert journal.orphans("/nas") == (NOT_UTF8,)
-
-
-def test_what_was_searched_is_remembered_for_each_installation(tmp_path: Path) -> None:
+def test_a_kill_loses_nothing_whose_write_returned(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        while int(writer.stdout.readline()) < 50:
+            pass
+        writer.send_signal(signal.SIGKILL)
+        written = 50 + len(writer.stdout.read().splitlines())
     journal = Journal.open(str(tmp_path))
-    for _ in range(2):
-        journal.mark_orphan_scan_done("one", "/nas")
-        journal.mark_orphan_scan_done("two")
-    journal.close()
-    journal = Journal.open(str(tmp_path))
-    places = [(identity, where) for identity in ("one", "two", "") for where in ("/nas", "/other")]
-    searched = [place for place in places if journal.is_orphan_scan_done(*place)]
-    assert searched == [("one", "/nas"), ("two", "/nas"), ("two", "/other")]
-    journal.close()
-
-
-def test_the_sweep_sees_the_running_transfers_of_its_destination(journal: Journal) -> None:
-    first, second = begun(journal, "a"), begun(journal, "b", route="other")
-    journal.begin(a_file("c"), "/src", "/elsewhere", "p", at=1.0)
-    journal.checkpoint(first.id, 0, digests(1))
-    assert journal.running("/nas") == (first, second)
-
-
-def test_how_much_of_each_interrupted_transfer_stands_verified_is_known(journal: Journal) -> None:
-    some, none = begun(journal), begun(journal, "b.mxf")
-    journal.checkpoint(some.id, 0, digests(1, 2))
-    journal.checkpoint(some.id, 2, digests(3))
-    assert journal.resume_points() == (
-        ResumePoint(some.route, some.path, some.signature, some.destination, 3 * BLOCK_BYTES),
-        ResumePoint(none.route, none.path, none.signature, none.destination, 0),
-    )
-
-
-def test_paused_routes_are_remembered(tmp_path: Path) -> None:
-    journal = Journal.open(str(tmp_path))
-    for route, paused in (("a", True), ("a", True), ("b", True), ("b", False), ("c", False)):
-        journal.set_paused(route, paused)
-    journal.close()
-    journal = Journal.open(str(tmp_path))
-    assert journal.paused() == {"a"}
+    transfer = find(journal, "a.mxf")
+    assert transfer is not None
+    assert len(transfer.blocks) >= written + 1
+    assert transfer.blocks == tuple(block.to_bytes(16) for block in range(len(transfer.blocks)))
     journal.close()

@@ -1,7 +1,7 @@
 from agent.journal.client import CALM_S, JournalHealth
 
 
-def test_trouble_is_news_once_and_keeps_its_first_words() -> None:
+def test_trouble_is_reported_once_with_its_first_error() -> None:
     trouble = JournalHealth()
     assert trouble.failed("disk is full", 1.0)
     assert not trouble.failed("rolled back", 2.0)
@@ -12,7 +12,7 @@ def test_a_journal_begins_without_trouble() -> None:
     assert JournalHealth().error is None
 
 
-def test_what_is_written_without_trouble_is_no_news() -> None:
+def test_a_write_without_trouble_is_not_reported() -> None:
     assert not JournalHealth().wrote(1.0)
 
 

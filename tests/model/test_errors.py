@@ -52,7 +52,7 @@ def test_a_destination_that_cannot_hold_this_one_file_refuses_it(code: int) -> N
 
 
 @given(CODES)
-def test_a_file_of_a_source_is_gone_or_at_fault_or_its_whole_source_is_out_of_reach(code: int) -> None:
+def test_an_error_of_a_source_is_a_missing_file_a_fault_or_an_outage(code: int) -> None:
     kind = fault_of(code, Side.SOURCE).kind
     if code in (errno.ENOENT, errno.ENOTDIR):
         assert kind is FaultKind.SOURCE_GONE
@@ -95,7 +95,7 @@ def test_a_name_of_odd_bytes_stays_readable() -> None:
     assert detail == "source: I/O error (é\\n\\x1b\\udcff漢)"
 
 
-def test_a_fault_may_be_raised_chained_and_carried_to_another_process() -> None:
+def test_a_fault_may_be_raised_chained_and_sent_to_another_process() -> None:
     fault = Fault.outage(OutageReason.FULL, "no space")
     with pytest.raises(Fault) as caught, raising(fault):
         pass

@@ -1,4 +1,4 @@
-"""Which blocks go into which part, and what is remembered of an upload."""
+"""The part layout of an upload, and the reference to it in the journal."""
 
 import pytest
 from hypothesis import given
@@ -33,7 +33,7 @@ def test_any_file_up_to_5_tib_fits_into_the_parts_that_are_allowed(size_blocks: 
 
 
 @given(wanted)
-def test_a_growing_file_may_come_to_5_tib(wanted: int) -> None:
+def test_a_growing_file_may_reach_5_tib(wanted: int) -> None:
     parts = PartLayout.of(None, wanted)
     assert parts.count(LARGEST_FILE_BLOCKS) <= MOST_PARTS
     assert parts.size_blocks == wanted
@@ -57,7 +57,7 @@ def test_an_empty_file_has_no_parts() -> None:
 
 
 @given(names, tables, ids)
-def test_what_is_remembered_of_an_upload_is_complete(name: str, parts: PartLayout, upload_id: str) -> None:
+def test_a_reference_round_trips(name: str, parts: PartLayout, upload_id: str) -> None:
     upload = MultipartRef(name, FINGERPRINT, parts, upload_id)
     assert parse_reference(upload.reference()) == upload
     assert fingerprint_of(upload.reference()) == FINGERPRINT
@@ -65,7 +65,7 @@ def test_what_is_remembered_of_an_upload_is_complete(name: str, parts: PartLayou
 
 
 @given(names, tables, st.lists(ids).map(tuple))
-def test_so_are_those_that_were_under_way_before_it(
+def test_a_reference_round_trips_with_the_known_ids(
     name: str, parts: PartLayout, others: tuple[str, ...]
 ) -> None:
     upload = MultipartRef(name, FINGERPRINT, parts, known_ids=others)

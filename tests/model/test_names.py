@@ -133,7 +133,7 @@ def test_a_route_without_globs_wants_everything(path: str) -> None:
 
 
 @given(PATHS, st.text("0123456789abcdef", min_size=1))
-def test_a_partial_stands_beside_the_name_and_fits(path: str, nonce: str) -> None:
+def test_a_partial_is_beside_the_name_and_fits(path: str, nonce: str) -> None:
     partial = partial_path(IDENTITY, a_file(path), path, nonce)
     folder, name = split_path(partial)
     assert folder == split_path(path)[0]
@@ -175,7 +175,7 @@ def test_a_temporary_name_of_another_installation_is_not_ours(identities: set[st
 @example(".clip.mxf.0123456789abcdef.partial")
 @example("..0123456789abcdef.partial")
 @example(".transfer-agent.0123456789abcdef.partial")
-def test_what_only_looks_like_a_temporary_name_is_not_ours(path: str) -> None:
+def test_a_name_like_a_temporary_name_is_not_ours(path: str) -> None:
     assert not has_our_tag(IDENTITY, path)
 
 
@@ -207,9 +207,7 @@ def test_distinct_sources_have_distinct_partials(path: str) -> None:
 @example("a" * 249 + "_1.mxf", {0, 1})
 @example("a_9." + "b" * 251, {0, 9, 10})
 @example("é." + "b" * 251, {0, 9, 10})
-def test_every_choice_for_a_taken_name_is_another_one_in_the_same_folder(
-    path: str, numbers: set[int]
-) -> None:
+def test_every_conflict_name_is_another_one_in_the_same_folder(path: str, numbers: set[int]) -> None:
     choices = {conflict_path(path, number) for number in numbers}
     assert len(choices) == len(numbers)
     assert {split_path(choice)[0] for choice in choices} == {split_path(path)[0]}
@@ -228,7 +226,7 @@ def test_every_choice_for_a_taken_name_is_another_one_in_the_same_folder(
         ("a." + "b" * 253, "a." + "b" * 251 + "_2"),
     ],
 )
-def test_a_taken_name_makes_way_before_its_suffix(path: str, choice: str) -> None:
+def test_a_conflict_number_comes_before_the_suffix(path: str, choice: str) -> None:
     assert conflict_path(path, 0) == path
     assert conflict_path(path, 2) == choice
 

@@ -15,7 +15,7 @@ NUMBERS = st.tuples(
 
 
 @given(NUMBERS)
-def test_whatever_the_kernel_says_of_a_file_is_kept_exactly(
+def test_a_signature_keeps_all_numbers_exactly(
     numbers: tuple[int, int, int, int, int],
 ) -> None:
     state = Signature(*numbers)
@@ -26,30 +26,30 @@ def test_whatever_the_kernel_says_of_a_file_is_kept_exactly(
 
 
 @given(NUMBERS, NUMBERS)
-def test_two_states_are_equal_only_if_all_their_numbers_are(
+def test_two_signatures_are_equal_only_if_all_their_numbers_are(
     some: tuple[int, int, int, int, int], others: tuple[int, int, int, int, int]
 ) -> None:
     assert (Signature(*some) == Signature(*others)) is (some == others)
 
 
-def test_a_file_is_the_same_in_another_state_and_another_one_with_another_inode_or_device() -> None:
+def test_a_file_is_identified_by_device_and_inode() -> None:
     assert STATE.is_same_file(but(STATE, size_bytes=7, mtime_ns=8, ctime_ns=9))
     assert not STATE.is_same_file(but(STATE, inode=7))
     assert not STATE.is_same_file(but(STATE, device=7))
 
 
-def test_a_provisional_state_is_of_the_same_file_and_never_found() -> None:
+def test_a_placeholder_is_of_the_same_file_and_never_found() -> None:
     assert STATE.placeholder() == but(STATE, ctime_ns=-1)
 
 
-def test_what_goes_from_process_to_process_arrives_as_it_was() -> None:
+def test_pickling_round_trips() -> None:
     far = but(STATE, mtime_ns=2**70)
     for value in (STATE, far, ScannedFile("a", far), ScannedFile("caf\udce9", STATE, CLOSED)):
         assert read_frame(BytesIO(frame(value))) == value
     assert isinstance(read_frame(BytesIO(frame(far))), Signature)
 
 
-def test_files_keep_their_state_as_plain_bytes_and_one_copy_of_it() -> None:
+def test_files_keep_their_signature_as_plain_bytes_and_one_copy_of_it() -> None:
     file = FileVersion("1", "mxf", "a", STATE, 1.0)
     again = FileVersion("1", "mxf", "a", file.packed_signature, 1.0)
     assert (type(file.packed_signature), again.packed_signature is file.packed_signature) == (bytes, True)

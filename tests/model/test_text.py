@@ -18,7 +18,7 @@ def test_a_path_that_only_begins_alike_is_not_inside(path: str, folder: str) -> 
     assert not is_inside(path, folder)
 
 
-def test_what_a_terminal_would_obey_is_shown_as_an_escape() -> None:
+def test_terminal_codes_are_shown_as_escapes() -> None:
     assert on_one_line("a\n\x1b[2Jb\udcffc") == r"a\n\x1b[2Jb\udcffc"
     assert on_one_line("Müller - Take 1") == "Müller - Take 1"
 

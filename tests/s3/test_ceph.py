@@ -42,7 +42,7 @@ def rclone(ceph: Server) -> Server:
 
 
 class TestCeph(DestinationContract):
-    leaves_out = False  # its 16.2 completes an upload with all parts that have arrived, or not at all
+    can_shrink = False  # its 16.2 completes an upload with all parts that have arrived, or not at all
     refused = NOT_UTF8
 
     @pytest.fixture

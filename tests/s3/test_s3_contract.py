@@ -21,8 +21,8 @@ class TestMoto(DestinationContract):
 
 
 class TestRclone(DestinationContract):
-    replaces = False
-    leaves_out = False
+    can_rewrite = False
+    can_shrink = False
     refused = NOT_UTF8
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""Over TLS: certificates are those that the machine, or AWS_CA_BUNDLE, trusts."""
+"""S3 over TLS: certificates are checked against those of the machine or of AWS_CA_BUNDLE."""
 
 import os
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def tls_line(moto: Server, certificate: Path) -> Iterator[Line]:
         ("get_object", "cut"),
     ],
 )
-async def test_a_connection_that_breaks_is_made_anew_without_an_outage(
+async def test_a_broken_connection_is_retried_without_an_outage(
     tmp_path: Path,
     tls_line: Line,
     certificate: Path,
@@ -65,7 +65,7 @@ async def test_a_connection_that_breaks_is_made_anew_without_an_outage(
         ({"AWS_CA_BUNDLE": "/nowhere"}, "the file of trusted certificates (AWS_CA_BUNDLE) does not exist"),
     ],
 )
-async def test_a_certificate_that_cannot_be_trusted_is_an_outage_that_says_why(
+async def test_an_untrusted_certificate_is_an_outage_with_the_reason(
     tmp_path: Path,
     tls_line: Line,
     monkeypatch: pytest.MonkeyPatch,

@@ -22,7 +22,7 @@ from agent.messages.channels import BroadcasterInbox
 from agent.messages.runtime import Reload
 from agent.model.transfer import Status
 from agent.worker_pool import WorkerPool
-from tests.fakes import FakeLedger
+from tests.fakes import FakeJournal
 from tests.samples import ROUTE, a_file
 from tests.web.harness import SOON_S, open_websocket, read_until, running
 from tests.web.hostile import upgrade
@@ -40,8 +40,8 @@ async def a_house() -> AsyncIterator[tuple[str, trio.MemorySendChannel[Broadcast
     """The address of its page, and where facts are told."""
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](256)
     reloads_in, _ = trio.open_memory_channel[Reload](1)
-    view, ledger = StatusModel(), FakeLedger()
-    desk = Control(facts_in, reloads_in, ledger, bytes, tuple, UploadControl(ledger, WorkerPool("")))
+    view, journal = StatusModel(), FakeJournal()
+    desk = Control(facts_in, reloads_in, journal, bytes, tuple, UploadControl(journal, WorkerPool("")))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broadcaster.run, facts_out, view, Metrics(view, "1.0"))
         await facts_in.send(GenerationStarted((ROUTE,), 1.0))

@@ -189,7 +189,7 @@ async def _outcome(errand: TransferTask, work: Callable[[], Awaitable[Outcome]],
         fault = Fault(FaultKind.JOURNAL, str(error))
     except Fault as caught:
         fault = caught
-    # Trouble with the journal meets every file on every attempt: the ledger has said it once for all.
+    # Trouble with the journal meets every file on every attempt: the journal has logged it once for all.
     say = log.debug if fault.kind is FaultKind.JOURNAL else log.warning
     event = "attempt failed" if is_copy else "not followed any further"
     outcome = outcome_of(errand.file, fault, errand.verified_bytes)

@@ -21,6 +21,7 @@ from agent.actors.copier_pool.task import (
 )
 from agent.actors.copier_pool.transfer import HASH_PREFIX
 from agent.config.sections import Route
+from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
@@ -30,7 +31,7 @@ from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import partial_path
 from agent.model.source_file import FileVersion
-from agent.model.transfer import Delivery, TransferResult, VerifyLevel
+from agent.model.transfer import Delivery, PublishedTransfer, TransferResult, VerifiedTransfer
 from agent.model.views import HistoryResult
 from agent.protocol.replies import (
     Copied,
@@ -92,8 +93,8 @@ class VerifiedFile:
     def hash(self) -> str:
         return HASH_PREFIX + self.copied.digest.hex()
 
-    def intent(self) -> tuple[int, str, str, VerifyLevel]:
-        return self.begun.transfer_id, self.begun.name, self.hash, self.copied.level
+    def intent(self) -> VerifiedTransfer:
+        return VerifiedTransfer(self.begun.transfer_id, self.begun.name, self.hash, self.copied.level)
 
     def to_publish(self) -> PartialToPublish:
         return PartialToPublish(
@@ -115,8 +116,9 @@ class PublishedFile:
     def file(self) -> FileVersion:
         return self.verified.begun.file
 
-    def publication(self) -> tuple[int, str, bool]:
-        return self.verified.begun.transfer_id, self.published.name, self.published.already_present
+    def publication(self) -> PublishedTransfer:
+        begun, published = self.verified.begun, self.published
+        return PublishedTransfer(begun.transfer_id, published.name, published.already_present)
 
     def to_remove(self) -> SourceToRemove:
         return SourceToRemove(self.file.path, self.file.signature)
@@ -196,11 +198,13 @@ class BatchTask:
         names = {file.path: self.route.key_prefix + file.path for file in self.files}
         partials = {self._partial(file, names[file.path]): file for file in self.files}
         source, destination = self.route.source, self.route.destination
-        ids = await self.journal.lots.begin(partials, source, destination, self._began_at)
+        opened = await self.journal.write(
+            transfers.begin_or_resume, partials, source, destination, self._began_at
+        )
         return [
-            BegunFile(file, self.route, self.destination, ids[file.path], partial, names[file.path])
+            BegunFile(file, self.route, self.destination, opened[file.path].id, partial, names[file.path])
             for partial, file in partials.items()
-            if file.path in ids
+            if opened[file.path].partial == partial
         ]
 
     def _partial(self, file: FileVersion, name: str) -> str:
@@ -221,7 +225,7 @@ class BatchTask:
                 await self._count_failures(int(answer.kind is FaultKind.CORRUPT))
                 self._faulted(each, answer)
         if verified:
-            await self.journal.lots.mark_verified([each.intent() for each in verified])
+            await self.journal.write(transfers.mark_verified, [each.intent() for each in verified])
         return verified
 
     async def _publish(self, verified: Sequence[VerifiedFile]) -> list[PublishedFile]:
@@ -237,7 +241,7 @@ class BatchTask:
             else:
                 self._paused(each.begun, answer)
         if arrived:
-            await self.journal.lots.mark_published([each.publication() for each in arrived])
+            await self.journal.write(transfers.mark_published, [each.publication() for each in arrived])
         return arrived
 
     async def _settle(self, arrived: Sequence[PublishedFile]) -> None:
@@ -269,7 +273,7 @@ class BatchTask:
         if removed:
             await self.notify(FilesRemoved(removed, trio.current_time()))
         try:
-            await self.journal.lots.finish([each.ending(time.time()) for each in settled])
+            await self.journal.write(transfers.finish, [each.ending(time.time()) for each in settled])
         except JournalError as trouble:
             log.warning("delivered, but not in the history yet", error=str(trouble), **self._about)
             self._done(each for each in settled if each.kept is None)

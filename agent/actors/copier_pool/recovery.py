@@ -9,11 +9,12 @@ from attrs import define, field
 from agent.actors.copier_pool.task import destination_path, line_fields
 from agent.actors.copier_pool.transfer import HASH_PREFIX, NOT_READ_BACK
 from agent.config.sections import DestinationPlan, Route
+from agent.journal import orphans, transfers
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import Transfer, TransferPhase
+from agent.model.transfer import PublishedTransfer, Transfer, TransferPhase, TransferResult
 from agent.protocol.replies import Finished, OrphansFound, PublishedFiles, Reply, SourceExists
 from agent.protocol.requests import (
     DestinationRef,
@@ -51,7 +52,7 @@ class Recovery:
         No copy may run meanwhile, since a transfer can be dropped here; its partial becomes a leftover.
         """
         try:
-            for transfer in await self.journal.running(self.plan.destination):
+            for transfer in await self.journal.write(transfers.running, self.plan.destination):
                 try:
                     await self._complete(transfer)
                 except Fault as fault:
@@ -85,7 +86,7 @@ class Recovery:
             if (await self._ask(look_up, SourceExists)).exists:
                 return
         if transfer.phase is TransferPhase.COPYING:
-            await self.journal.drop(transfer.id, leftover=True)
+            await self.journal.write(transfers.drop, transfer.id, leaves_orphan=True)
             log.info("orphan dropped", **_about(transfer))
             return
         name = transfer.name or transfer.path
@@ -96,16 +97,19 @@ class Recovery:
             if isinstance(published, Fault):
                 raise published
             name = published.name
-            await self.journal.mark_published(transfer.id, name, published.already_present)
+            fact = PublishedTransfer(transfer.id, name, published.already_present)
+            await self.journal.write(transfers.mark_published, [fact])
         where = destination_path(transfer.destination, name)
-        await self.journal.finish(transfer.id, "delivered", 1, None, time.time(), where)
+        result = TransferResult(transfer.id, "delivered", 1, None, time.time(), where)
+        await self.journal.write(transfers.finish, [result])
         self._finished += 1
         log.info("delivered", to=where, **_about(transfer))
 
     async def _postpone(self, transfer: Transfer, fault: Fault) -> None:
         """To the next sweep, unless what had arrived has vanished too: then nothing is left to finish."""
         if fault.kind is FaultKind.CORRUPT:
-            await self.journal.finish(transfer.id, "failed", 1, fault.detail, time.time(), None)
+            result = TransferResult(transfer.id, "failed", 1, fault.detail, time.time(), None)
+            await self.journal.write(transfers.finish, [result])
             log.error("failed", error=fault.detail, **_about(transfer))
         else:
             self._postponed += 1
@@ -114,7 +118,7 @@ class Recovery:
     async def _remove_orphans(self) -> None:
         """Each with a deadline of its own, and once in a round."""
         try:
-            for partial in await self.journal.orphans(self.plan.destination):
+            for partial in await self.journal.write(orphans.at_destination, self.plan.destination):
                 if partial not in self._tried:
                     self._tried.add(partial)
                     await self._remove(partial)
@@ -132,25 +136,24 @@ class Recovery:
             return
         self._removed += 1
         if self.workers.none_unkillable:  # else one of them may be about to make it once more
-            await self.journal.forget_orphan(self.plan.destination, partial)
+            await self.journal.write(orphans.forget, self.plan.destination, partial)
 
     async def _scan_for_orphans(self) -> None:
         """In the root folder for probes; everywhere if a journal was lost that knew of more."""
         try:
-            deep = not await self.journal.is_orphan_scan_done(self.plan.destination)
+            identity, destination = self.journal.identity, self.plan.destination
+            deep = not await self.journal.write(orphans.is_scan_done, identity, destination)
             if deep:
-                log.info("searching for what a lost journal knew", destination=self.plan.destination)
-            await self._ask(
-                FindOrphans(self.destination, self.journal.identity, deep), Finished, self._on_reply
-            )
+                log.info("searching for what a lost journal knew", destination=destination)
+            await self._ask(FindOrphans(self.destination, identity, deep), Finished, self._on_reply)
             if deep:
-                await self.journal.mark_orphan_scan_done(self.plan.destination)
+                await self.journal.write(orphans.mark_scan_done, identity, destination)
         except (Fault, JournalError, trio.TooSlowError) as error:
             self._interrupted(error)
 
     async def _on_reply(self, reply: Reply) -> None:
         if isinstance(reply, OrphansFound) and reply.paths:
-            await self.journal.add_orphans(self.plan.destination, reply.paths)
+            await self.journal.write(orphans.add, self.plan.destination, reply.paths)
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
         stall_timeout_s = self.plan.stall_timeout_s

@@ -9,8 +9,7 @@ from agent.model.transfer import Transfer, TransferPhase
 class ResumeAction(enum.Enum):
     """Where a copy task begins."""
 
-    BEGIN = "begin"  # nothing is remembered
-    RESUME = "resume"  # the partial may hold verified blocks of this very state of the file
+    RESUME = "resume"  # the partial may hold verified blocks of this very state of the file, or nothing yet
     RECONCILE = "revise"  # as before, but of an earlier state: each block has to be compared
     START_OVER = "start over"  # remembered for another state or destination: its partial is of no use
     PUBLISH = "publish"  # verified; the name may or may not have been given
@@ -24,10 +23,8 @@ AFTER = {
 }
 
 
-def resume_action(transfer: Transfer | None, file: FileVersion, destination: str) -> ResumeAction:
+def resume_action(transfer: Transfer, file: FileVersion, destination: str) -> ResumeAction:
     """How to go on with this file, which is ready."""
-    if transfer is None:
-        return ResumeAction.BEGIN
     if transfer.destination != destination:
         return ResumeAction.START_OVER
     if transfer.signature == file.signature:

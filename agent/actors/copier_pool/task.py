@@ -9,6 +9,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from agent.actors.copier_pool.resume import ResumeAction, resume_action
 from agent.config.sections import Route
+from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
@@ -17,7 +18,7 @@ from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import partial_path
 from agent.model.source_file import FileVersion
-from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Transfer, TransferPhase
+from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Transfer, TransferPhase, TransferResult
 from agent.protocol.replies import (
     BlockPatched,
     Checkpoint,
@@ -109,36 +110,32 @@ class TransferTask:
 
     async def _open_or_resume(self, as_begun: FileVersion) -> tuple[Transfer, ResumeAction]:
         """What is remembered of the file, else what is begun now, for `as_begun`; and what comes next."""
-        transfer = await self._find()
+        transfer = await self._begin_or_resume(as_begun)
         step = resume_action(transfer, self.file, self.route.destination)
-        if transfer is not None and step is ResumeAction.START_OVER:
+        if step is ResumeAction.START_OVER:
             await self._discard_stale(transfer)
-        if transfer is None or step is ResumeAction.START_OVER:
-            transfer = await self._begin(as_begun)
+            transfer = await self._begin_or_resume(as_begun)
         return transfer, step
-
-    async def _find(self) -> Transfer | None:
-        transfer = await self.journal.find(self.file.route, self.file.path)
-        self._transfer_id = None if transfer is None else transfer.id
-        return transfer
 
     async def _discard_stale(self, transfer: Transfer) -> None:
         """What is remembered is of no use for the file as it stands now: end it."""
         if transfer.phase is TransferPhase.PUBLISHED:
             where = destination_path(transfer.destination, transfer.name or "")
             why = "the source changed after it had been delivered"
-            await self.journal.finish(transfer.id, "kept", 0, why, time.time(), where)
+            result = TransferResult(transfer.id, "kept", 0, why, time.time(), where)
+            await self.journal.write(transfers.finish, [result])
             log.info("kept", to=where, error=why, **self.log_context)
         else:
             is_here = transfer.destination == self.route.destination
             left = not (is_here and await self._discard(transfer))
-            await self.journal.drop(transfer.id, left)
+            await self.journal.write(transfers.drop, transfer.id, left)
         self._transfer_id = None
 
-    async def _begin(self, file: FileVersion) -> Transfer:
-        partial = self._fresh_partial()
+    async def _begin_or_resume(self, file: FileVersion) -> Transfer:
+        files = {self._fresh_partial(): file}
         source, destination = self.route.source, self.route.destination
-        transfer = await self.journal.begin(file, source, destination, partial, time.time())
+        opened = await self.journal.write(transfers.begin_or_resume, files, source, destination, time.time())
+        transfer = opened[file.path]
         self._transfer_id = transfer.id
         return transfer
 
@@ -156,17 +153,17 @@ class TransferTask:
             reply = await self.worker.ask(request, CopyEnd, partial(hear, transfer))
             if not isinstance(reply, PartialAllocated):
                 return transfer, reply
-            await self.journal.allocate_partial(transfer.id, reply.partial)
+            await self.journal.write(transfers.allocate_partial, transfer.id, reply.partial)
             transfer = evolve(transfer, partial=reply.partial)
             request = evolve(request, partial=reply.partial, trusted_blocks=0)
 
     async def _on_reply(self, transfer: Transfer, reply: Reply) -> None:
         if isinstance(reply, Checkpoint):
-            await self.journal.checkpoint(transfer.id, reply.first_block, reply.digests)
+            await self.journal.write(transfers.checkpoint, transfer.id, reply.first_block, reply.digests)
             blocks = reply.first_block + len(reply.digests) // DIGEST_BYTES
             self.verified_bytes = blocks * BLOCK_BYTES
         elif isinstance(reply, BlockPatched):
-            await self.journal.patch(transfer.id, reply.block, reply.digest)
+            await self.journal.write(transfers.patch, transfer.id, reply.block, reply.digest)
         elif isinstance(reply, Copying):
             await self.notify(
                 TransferProgress(self.file.id, reply.copied_bytes, reply.verified_bytes, time.time())

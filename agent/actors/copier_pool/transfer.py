@@ -7,13 +7,23 @@ from attrs import define, evolve, field
 
 from agent.actors.copier_pool.resume import ResumeAction
 from agent.actors.copier_pool.task import TransferTask, destination_path
+from agent.journal import transfers
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import bound_name
-from agent.model.transfer import BLOCK_BYTES, Delivery, Status, Transfer, TransferPhase
+from agent.model.transfer import (
+    BLOCK_BYTES,
+    Delivery,
+    PublishedTransfer,
+    Status,
+    Transfer,
+    TransferPhase,
+    TransferResult,
+    VerifiedTransfer,
+)
 from agent.model.views import HistoryResult
 from agent.protocol.replies import Copied, Copying, PublishedFiles, RemovedSources, Reply
 from agent.protocol.requests import (
@@ -44,7 +54,7 @@ class DeliverTask(TransferTask):
             Fault: any kind; the journal holds what was reached.
         """
         transfer, step = await self._open_or_resume(self.file)
-        if step in (ResumeAction.BEGIN, ResumeAction.START_OVER, ResumeAction.RESUME, ResumeAction.RECONCILE):
+        if step in (ResumeAction.START_OVER, ResumeAction.RESUME, ResumeAction.RECONCILE):
             transfer = await self._copy(transfer)
         while transfer.phase is TransferPhase.VERIFIED:
             transfer = await self._publish(transfer)
@@ -61,12 +71,14 @@ class DeliverTask(TransferTask):
             raise
         await self._show_verifying()
         if transfer.signature != self.file.signature:
-            await self.journal.rebase(transfer.id, self.file.signature)
+            await self.journal.write(transfers.rebase, transfer.id, self.file.signature)
         digest = HASH_PREFIX + reply.digest.hex()
         if reply.published is not None:
             name, already_there = reply.published.name, reply.published.already_present
-            await self.journal.mark_verified(transfer.id, name, digest, reply.level)
-            await self.journal.mark_published(transfer.id, name, already_there)
+            verified = VerifiedTransfer(transfer.id, name, digest, reply.level)
+            await self.journal.write(transfers.mark_verified, [verified])
+            published = PublishedTransfer(transfer.id, name, already_there)
+            await self.journal.write(transfers.mark_published, [published])
             return evolve(
                 transfer,
                 phase=TransferPhase.PUBLISHED,
@@ -85,7 +97,8 @@ class DeliverTask(TransferTask):
             **self.log_context,
         )
         name = bound_name(transfer.partial, self._name)
-        await self.journal.mark_verified(transfer.id, name, digest, reply.level)
+        verified = VerifiedTransfer(transfer.id, name, digest, reply.level)
+        await self.journal.write(transfers.mark_verified, [verified])
         return evolve(transfer, phase=TransferPhase.VERIFIED, name=name, hash=digest, level=reply.level)
 
     async def _copy_when_unlocked(self, transfer: Transfer) -> tuple[Transfer, Copied]:
@@ -105,7 +118,7 @@ class DeliverTask(TransferTask):
             await trio.sleep(BUSY_RETRY_S)
         log.warning("begun again beside a partial that a stuck worker holds", **self.log_context)
         afresh = evolve(transfer, partial=self._fresh_partial(), blocks=())
-        await self.journal.restart(transfer.id, afresh.partial)
+        await self.journal.write(transfers.restart, transfer.id, afresh.partial)
         return await self._copy_into(afresh, proven=0)
 
     async def _copy_into(self, transfer: Transfer, proven: int) -> tuple[Transfer, Copied]:
@@ -161,13 +174,14 @@ class DeliverTask(TransferTask):
             if fault.kind is not FaultKind.CORRUPT and not taken:
                 raise
             fresh = self._fresh_partial()
-            await self.journal.restart(transfer.id, fresh)
+            await self.journal.write(transfers.restart, transfer.id, fresh)
             if not taken:
                 raise
             return evolve(
                 transfer, phase=TransferPhase.COPYING, partial=fresh, blocks=(), name=None, hash=None
             )
-        await self.journal.mark_published(transfer.id, reply.name, reply.already_present, reply.level)
+        published = PublishedTransfer(transfer.id, reply.name, reply.already_present, reply.level)
+        await self.journal.write(transfers.mark_published, [published])
         return evolve(
             transfer,
             phase=TransferPhase.PUBLISHED,
@@ -191,13 +205,13 @@ class DeliverTask(TransferTask):
         )
         result: HistoryResult = "delivered" if kept is None else "kept"
         error = None if self.route.after == "keep" else kept
-        at = time.time()
+        ended = TransferResult(transfer.id, result, attempts, error, time.time(), delivery.destination_path)
         # The source is gone: a halt that comes now must not hide that the file has been delivered.
         with trio.CancelScope(shield=True):
             if kept is None:
                 await self.notify(FilesRemoved((self.file,), trio.current_time()))
             try:
-                await self.journal.finish(transfer.id, result, attempts, error, at, delivery.destination_path)
+                await self.journal.write(transfers.finish, [ended])
             except JournalError as trouble:
                 if kept is not None:
                     raise  # it is still there to be settled once more

@@ -15,10 +15,11 @@ from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged
 from agent.messages.dispatcher import Delivered
 from agent.model.source_file import FileVersion
-from agent.model.transfer import Delivery, PriorResult, Status
+from agent.model.transfer import Delivery, PriorResult, ResumePoint, Status
 
 MAX_SUSPICIONS = 2
 CANCELLED = "cancelled by the operator"
+STOPPED = "stopped: its upload job has ended"
 
 
 @define
@@ -156,3 +157,12 @@ def kept_before(file: FileVersion, prior: PriorResult) -> StatusChanged:
     return StatusChanged(
         file.id, Status.COMPLETED, prior.ended_at, shown, "delivered before and kept", delivery=delivery
     )
+
+
+def resumable_bytes(point: ResumePoint | None, file: FileVersion, destination: str) -> int:
+    """How much of this file an earlier run has copied to the destination; `point` None: nothing."""
+    if point is None or point.destination != destination:
+        return 0
+    if not point.signature.is_same_file(file.signature):
+        return 0
+    return min(point.verified_bytes, file.signature.size_bytes)

@@ -13,7 +13,7 @@ from attrs import define, field
 from agent.actors.dispatcher.commands import result_of, retried_by_all
 from agent.actors.dispatcher.decisions import SchedulerDecisions, SchedulerEvent
 from agent.actors.dispatcher.destination_queue import DestinationQueue
-from agent.actors.dispatcher.job import CANCELLED, Job, kept_before
+from agent.actors.dispatcher.job import CANCELLED, STOPPED, Job, kept_before, resumable_bytes
 from agent.actors.dispatcher.priority_queue import DelayedJobs
 from agent.actors.dispatcher.routes import RouteTable
 from agent.actors.dispatcher.transitions import (
@@ -62,8 +62,6 @@ from agent.messages.dispatcher import (
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import FileVersion
 from agent.model.transfer import PriorResult, ResumePoint
-
-STOPPED = "stopped: its upload job has ended"
 
 
 @define
@@ -220,19 +218,11 @@ class Scheduler:
 
     def _add_job(self, file: FileVersion, state: JobState) -> Job:
         route = self.routes[file.route]
-        arrived_bytes = self._arrived_bytes(file, route.destination)
+        point = self._resume_points.pop((file.route, file.path), None)
+        arrived_bytes = resumable_bytes(point, file, route.destination)
         job = Job(file, route, next(self._queue_numbers), state, arrived_bytes=arrived_bytes)
         self.jobs[file.id] = job
         return job
-
-    def _arrived_bytes(self, file: FileVersion, destination: str) -> int:
-        """How much of this file an earlier run has copied to the destination."""
-        point = self._resume_points.pop((file.route, file.path), None)
-        if point is None or point.destination != destination:
-            return 0
-        if not point.signature.is_same_file(file.signature):
-            return 0
-        return min(point.verified_bytes, file.signature.size_bytes)
 
     # Copier pools
 

@@ -8,6 +8,7 @@ import trio
 from attrs import evolve
 
 from agent.actors.stability_tracker.tracker import StabilityTracker
+from agent.journal import history
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
@@ -30,7 +31,7 @@ async def run(
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     rule: StabilityTracker,
-    ledger: JournalClient,
+    journal: JournalClient,
 ) -> None:
     """Events go out before messages to the dispatcher: the page knows a file before it is copied."""
     async with inbox, watcher, dispatcher, broadcaster:
@@ -42,7 +43,7 @@ async def run(
                 case FilesRemoved():
                     rule.remove(message)
                 case ScanChunk() | ScanResult():
-                    await _report(rule, message, dispatcher, broadcaster, ledger)
+                    await _report(rule, message, dispatcher, broadcaster, journal)
                 case None:
                     pass
                 case _ as never:
@@ -58,14 +59,14 @@ async def _report(
     scan: ScanChunk | ScanResult,
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
-    ledger: JournalClient,
+    journal: JournalClient,
 ) -> None:
     decisions = rule.scanned(scan)
     for event in decisions.events:
         await broadcaster.send(event)
         if isinstance(event, SourceState):
             await dispatcher.send(event)
-    messages = await _with_prior_results(rule.route.name, decisions.messages, ledger)
+    messages = await _with_prior_results(rule.route.name, decisions.messages, journal)
     for start in range(0, len(messages), BATCH_FILES):
         some = tuple(messages[start : start + BATCH_FILES])
         await dispatcher.send(MessageBatch(some) if len(some) > 1 else some[0])
@@ -82,22 +83,24 @@ async def _due(rule: StabilityTracker) -> tuple[str, ...]:
 
 
 async def _with_prior_results(
-    route: str, orders: Iterable[TrackerMessage], ledger: JournalClient
+    route: str, orders: Iterable[TrackerMessage], journal: JournalClient
 ) -> list[TrackerMessage]:
     """With what the journal knows of the files that are ready: without that nothing may be moved."""
     ready = tuple(order.file.path for order in orders if isinstance(order, Ready))
-    known = await _prior_results(route, ready, ledger)
+    known = await _prior_results(route, ready, journal)
     return [
         evolve(order, prior_result=known.get(order.file.path)) if isinstance(order, Ready) else order
         for order in orders
     ]
 
 
-async def _prior_results(route: str, paths: tuple[str, ...], ledger: JournalClient) -> dict[str, PriorResult]:
+async def _prior_results(
+    route: str, paths: tuple[str, ...], journal: JournalClient
+) -> dict[str, PriorResult]:
     said = False
     while paths:
         try:
-            return {each.path: each for each in await ledger.prior_results(route, paths)}
+            return {each.path: each for each in await journal.write(history.prior_results, route, paths)}
         except JournalError as error:
             if not said:
                 log.warning("the journal cannot be read, files wait", route=route, error=str(error))

@@ -7,6 +7,7 @@ import trio
 
 from agent.actors.storage_monitor.availability import AvailabilityTracker
 from agent.config.sections import DestinationPlan
+from agent.journal import routes
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
@@ -27,7 +28,7 @@ async def run(
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     plan: DestinationPlan,
     reach: AvailabilityTracker,
-    ledger: JournalClient,
+    journal: JournalClient,
     workers: WorkerPool,
 ) -> None:
     """Probe for ever, and at once when a copy has met an outage."""
@@ -37,10 +38,10 @@ async def run(
         stuck = UnkillableWorkers()
         while True:
             await stuck.wait_until_few()
-            state = await _probe(plan, reach, ledger.identity, workers, stuck)
+            state = await _probe(plan, reach, journal.identity, workers, stuck)
             before = _report(state, before)
             if reach.mount_point is not None and reach.mount_point != remembered:
-                remembered = await _remember(plan.destination, reach.mount_point, ledger)
+                remembered = await _remember(plan.destination, reach.mount_point, journal)
             await dispatcher.send(state)
             with trio.move_on_after(reach.next_probe_s()):
                 try:
@@ -50,10 +51,10 @@ async def run(
                 before = _report(reach.report_outage(doubt.fault, trio.current_time(), time.time()), before)
 
 
-async def _remember(destination: str, mount_point: str, ledger: JournalClient) -> str | None:
+async def _remember(destination: str, mount_point: str, journal: JournalClient) -> str | None:
     """What is remembered now; None: nothing, so that it is tried again after the next probe."""
     try:
-        await ledger.remember_mount(destination, mount_point)
+        await journal.write(routes.remember_mount, destination, mount_point)
     except JournalError as error:
         log.debug("mount not remembered", destination=destination, error=str(error))
         return None

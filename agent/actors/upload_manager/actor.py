@@ -16,6 +16,7 @@ from attrs import define, field
 from agent.actors.upload_manager.upload_job import UploadJobEvent, UploadJobTracker
 from agent.config.sections import DestinationPlan
 from agent.config.uploads import UploadRoute
+from agent.journal import orphans, uploads
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
@@ -128,7 +129,7 @@ class UploadManager:
             await self._woken.wait()
             self._woken = trio.Event()
             try:
-                for job in await self.journal.uploads.needing_cleanup():
+                for job in await self.journal.write(uploads.needing_cleanup):
                     await self._start(job)
             except JournalError as error:
                 log.debug("upload jobs not read", error=str(error))
@@ -155,7 +156,7 @@ class UploadManager:
             return
         if job.id in self._cleaned:
             return  # since the jobs were read
-        upload = UploadJobTracker.resumed(job, route, await self.journal.uploads.files(job.id))
+        upload = UploadJobTracker.resumed(job, route, await self.journal.write(uploads.files, job.id))
         if route.destination in self._storage:
             upload.on_event(self._storage[route.destination], trio.current_time(), time.time())
         is_first = not self.jobs
@@ -218,10 +219,10 @@ class UploadManager:
         if not await self._write_one(running):
             return False
         try:
-            await self.journal.uploads.add_orphans(route.name)
-            if await self.journal.orphans(route.destination):
+            await self.journal.write(uploads.add_orphans, route.name)
+            if await self.journal.write(orphans.at_destination, route.destination):
                 return False
-            await self.journal.uploads.mark_cleaned(upload.job.id, route.name)
+            await self.journal.write(uploads.mark_cleaned, upload.job.id, route.name)
         except JournalError as error:
             log.debug("upload job not closed", upload_id=upload.job.id, error=str(error))
             return False
@@ -235,7 +236,7 @@ class UploadManager:
                 return True
             changes = upload.drain(time.time())
             try:
-                known = await self.journal.uploads.upsert(changes.job, changes.files, changes.gone)
+                known = await self.journal.write(uploads.upsert, changes.job, changes.files, changes.gone)
             except JournalError:
                 upload.requeue(changes)
                 return False

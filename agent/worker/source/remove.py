@@ -25,7 +25,7 @@ def remove_sources(
     The fault of one file is SOURCE: a process has it open for writing, or the file system refuses.
 
     Raises:
-        Fault: SOURCE: removals may not outlast a power cut. SOURCE_OUTAGE.
+        Fault: SOURCE: the removals may not be durable. SOURCE_OUTAGE.
     """
     with closing_fd(open_root(request.source)) as folder:
         folder_sync = DirSync(folder)

@@ -85,7 +85,7 @@ def check_unchanged_at(folder: int, path: str, descriptor: int, expected: Signat
 
 
 def exists(root: str, path: str) -> bool:
-    """Return whether this path exists, be it a symbolic link.
+    """Return whether this path exists; a symbolic link counts.
 
     Raises:
         Fault: SOURCE or SOURCE_OUTAGE when that is unknown.

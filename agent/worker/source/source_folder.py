@@ -32,7 +32,7 @@ def root_fault(error: OSError) -> Fault:
 
 
 def calls_at_once(root: int) -> int:
-    """Return how many calls for different files below this open folder are worth having under way.
+    """Return how many calls for different files below this open folder are worth running in parallel.
 
     Raises:
         Fault: SOURCE_OUTAGE.

@@ -28,7 +28,7 @@ from agent.protocol.requests import (
     RemoveSources,
 )
 from tests.actors.samples import COPIED, COPYING, DIGEST, FILE, PLAN
-from tests.fakes import FakeLedger, FakeWorkers, Says, lose_patience
+from tests.fakes import FakeJournal, FakeWorkers, Says, lose_patience
 from tests.samples import ROUTE, a_file
 
 COPY = Copy(FILE, attempt=1, device=7)
@@ -45,15 +45,15 @@ class Bench:
     outcomes: trio.MemoryReceiveChannel[DispatcherInbox]
     facts: trio.MemoryReceiveChannel[BroadcasterInbox]
     tracker: trio.MemoryReceiveChannel[TrackerInbox]
-    ledger: FakeLedger
+    journal: FakeJournal
     workers: FakeWorkers
 
     @classmethod
     def open(
-        cls, nursery: trio.Nursery, clock: MockClock, ledger: FakeLedger | None = None, capacity: int = 64
+        cls, nursery: trio.Nursery, clock: MockClock, journal: FakeJournal | None = None, capacity: int = 64
     ) -> Self:
-        ledger = ledger or FakeLedger()
-        workers = FakeWorkers(clock, ledger.diary)
+        journal = journal or FakeJournal()
+        workers = FakeWorkers(clock, journal.diary)
         workers.script(CopyFile, COPIED)
         workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
         workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
@@ -65,11 +65,11 @@ class Bench:
         facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](64)
         tracker_in, tracker_out = trio.open_memory_channel[TrackerInbox](64)
         pool = copier_pool.CopierPool(
-            PLAN, {"mxf": ROUTE}, {"mxf": tracker_in}, ledger, workers, outcomes_in, facts_in
+            PLAN, {"mxf": ROUTE}, {"mxf": tracker_in}, journal, workers, outcomes_in, facts_in
         )
         nursery.start_soon(lose_patience)
         nursery.start_soon(copier_pool.run, lane_out, pool)
-        return cls(lane_in, outcomes_out, facts_out, tracker_out, ledger, workers)
+        return cls(lane_in, outcomes_out, facts_out, tracker_out, journal, workers)
 
     async def order(self, *messages: CopierPoolInbox) -> None:
         for message in messages:

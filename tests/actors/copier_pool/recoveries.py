@@ -11,7 +11,7 @@ from agent.model.transfer import Transfer
 from agent.protocol.replies import Finished, Published, PublishedFiles, SourceExists
 from agent.protocol.requests import DiscardPartial, FindOrphans, LookUpSource, PublishFiles
 from tests.actors.samples import COPYING, PLACE, PLAN
-from tests.fakes import FakeLedger, FakeWorkers
+from tests.fakes import FakeJournal, FakeWorkers
 from tests.samples import ROUTE
 
 AGAIN_S = AGAIN_PROBES * PLAN.probe_s
@@ -22,8 +22,8 @@ OTHER = evolve(COPYING, id=2, path="b.mxf", partial=".b.mxf.0.partial")
 
 class Bench:
     def __init__(self, clock: MockClock, *transfers: Transfer, routes: tuple[Route, ...] = (ROUTE,)) -> None:
-        self.ledger = FakeLedger(None, *transfers)
-        self.workers = FakeWorkers(clock, self.ledger.diary)
+        self.journal = FakeJournal(None, *transfers)
+        self.workers = FakeWorkers(clock, self.journal.diary)
         self.workers.script(LookUpSource, GONE)
         self.workers.script(DiscardPartial, Finished())
         self.workers.script(FindOrphans, Finished())
@@ -32,12 +32,12 @@ class Bench:
 
     @property
     def sweeper(self) -> Recovery:
-        return Recovery(PLAN, PLACE, self.routes, self.ledger, self.workers)
+        return Recovery(PLAN, PLACE, self.routes, self.journal, self.workers)
 
     async def finish(self) -> list[str]:
         """The first half; the diary."""
         await self.sweeper.complete_published()
-        return self.ledger.diary
+        return self.journal.diary
 
     async def clear_away(self, rounds: int = 1) -> list[str]:
         """The second half until its last round is over; the diary."""
@@ -45,7 +45,7 @@ class Bench:
         with trio.move_on_after(rounds * AGAIN_S - 1):
             await sweeper.collect_orphans()
             await sweeper.run_periodically()
-        return self.ledger.diary
+        return self.journal.diary
 
     async def sweep(self) -> None:
         """Both halves of one sweep."""

@@ -13,17 +13,17 @@ from agent.protocol.replies import SourceExists
 from agent.protocol.requests import DiscardPartial, LookUpSource
 from tests.actors.copier_pool.pools import Bench
 from tests.actors.samples import COPYING, FILE, PLAN, PUBLISHED, drained
-from tests.fakes import SILENCE, Ended, FakeLedger, Says
+from tests.fakes import SILENCE, Ended, FakeJournal, Says
 from tests.samples import NAS, OUTAGE, SOURCE_FAULT
 
 
 async def test_what_is_given_up_is_put_away_and_logged_as_failed(
     nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
+    bench = Bench.open(nursery, autojump_clock, FakeJournal(None, COPYING))
     await bench.order(RecoverDestination(7), AbortTransfer(FILE, 3, "unreadable", 7))
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Aborted]
-    assert bench.ledger.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
+    assert bench.journal.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
     [record] = caplog.records
     assert record.levelname == "ERROR"
 
@@ -31,10 +31,10 @@ async def test_what_is_given_up_is_put_away_and_logged_as_failed(
 async def test_what_is_forgotten_is_put_away_without_a_word(
     nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
+    bench = Bench.open(nursery, autojump_clock, FakeJournal(None, COPYING))
     await bench.order(RecoverDestination(7), AbortTransfer(FILE, 0, None, 7))
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Aborted]
-    assert (bench.ledger.transfers, bench.ledger.ended, caplog.records) == ({}, [], [])
+    assert (bench.journal.transfers, bench.journal.ended, caplog.records) == ({}, [], [])
 
 
 @pytest.mark.parametrize(("stands", "event"), [(True, "kept"), (False, "delivered")])
@@ -46,10 +46,10 @@ async def test_what_had_arrived_when_it_was_given_up_is_logged_as_the_history_ha
     event: str,
 ) -> None:
     caplog.set_level(logging.INFO)
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, PUBLISHED))
+    bench = Bench.open(nursery, autojump_clock, FakeJournal(None, PUBLISHED))
     bench.workers.script(LookUpSource, SourceExists(exists=True), SourceExists(exists=stands))
     await bench.order(RecoverDestination(7), AbortTransfer(FILE, 3, "cannot be deleted", 7))
-    [ended] = bench.ledger.ended
+    [ended] = bench.journal.ended
     lines = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
     outcomes = [line for line in lines if line["event"] in ("delivered", "kept", "failed")]
     logged = [(line["event"], line["transfer_id"], line["route"], line["file"]) for line in outcomes]
@@ -62,21 +62,21 @@ async def test_what_had_arrived_when_it_was_given_up_is_logged_as_the_history_ha
 async def test_a_partial_that_cannot_be_removed_holds_nobody_up_and_is_left_to_the_sweep(
     nursery: trio.Nursery, autojump_clock: MockClock, trouble: Fault | Says, error: str | None
 ) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
+    bench = Bench.open(nursery, autojump_clock, FakeJournal(None, COPYING))
     bench.workers.script(DiscardPartial, trouble)
     await bench.order(RecoverDestination(7), AbortTransfer(FILE, 3, error, 7))
     assert isinstance(await bench.outcomes.receive(), Aborted)
     assert autojump_clock.current_time() == (PLAN.stall_timeout_s if trouble is SILENCE else 0)
-    assert bench.ledger.transfers == {}
-    assert [ended.result for ended in bench.ledger.ended] == (["failed"] if error else [])
-    assert bench.ledger.left == [(NAS, COPYING.partial)]
+    assert bench.journal.transfers == {}
+    assert [ended.result for ended in bench.journal.ended] == (["failed"] if error else [])
+    assert bench.journal.orphans == [(NAS, COPYING.partial)]
 
 
 async def test_a_partial_that_a_killed_worker_may_make_once_more_is_left_to_the_sweep(
     nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, COPYING))
+    bench = Bench.open(nursery, autojump_clock, FakeJournal(None, COPYING))
     monkeypatch.setattr(type(bench.workers), "none_unkillable", False)
     await bench.order(RecoverDestination(7), AbortTransfer(FILE, 3, "unreadable", 7))
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Aborted]
-    assert bench.ledger.left == [(NAS, COPYING.partial)]
+    assert bench.journal.orphans == [(NAS, COPYING.partial)]

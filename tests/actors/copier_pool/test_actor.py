@@ -1,17 +1,20 @@
 """The copier pool alone: one outcome for each order, whatever happens."""
 
+from collections.abc import Callable
+from typing import Concatenate
+
 import pytest
 import trio
 from trio.testing import MockClock
 
 from agent.actors.copier_pool.task import NON_COUNTING
+from agent.journal.journal import Transaction
 from agent.messages.broadcaster import Recovered, TransferProgress
 from agent.messages.copier_pool import AbortTransfer, CancelCopies, Copy, CopyBatch, RecoverDestination
 from agent.messages.dispatcher import AttemptFailed, BytesWritten, Delivered, Interrupted
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import BLOCK_BYTES
-from agent.model.views import HistoryResult
 from agent.protocol.replies import (
     CopiedFiles,
     Copying,
@@ -32,17 +35,17 @@ from agent.protocol.requests import (
 )
 from tests.actors.copier_pool.pools import COPY, HELD_UP, ORPHAN, OTHER, Bench
 from tests.actors.samples import COPIED, FILE, PLAN, drained
-from tests.fakes import SILENCE, Ended, FakeLedger, Says
+from tests.fakes import SILENCE, Ended, FakeJournal, P, Says, T, operation_name
 from tests.samples import NAS, OUTAGE, SOURCE_FAULT
 
 
 async def test_a_copy_waits_until_the_lane_was_swept(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, ORPHAN))
+    bench = Bench.open(nursery, autojump_clock, FakeJournal(None, ORPHAN))
     bench.workers.script(LookUpSource, SILENCE)
     await bench.order(RecoverDestination(7), COPY)
-    assert bench.ledger.diary == ["running", "LookUpSource"]
+    assert bench.journal.diary == ["running", "LookUpSource"]
     assert isinstance(await bench.outcomes.receive(), Delivered)
     assert autojump_clock.current_time() == PLAN.stall_timeout_s
 
@@ -53,7 +56,7 @@ async def test_a_copy_that_arrives_is_done_once(nursery: trio.Nursery, autojump_
     [outcome] = drained(bench.outcomes)
     assert isinstance(outcome, Delivered)
     assert (outcome.file, outcome.delivery.destination_path) == (FILE, "/nas/a.mxf")
-    assert bench.ledger.ended == [Ended("a.mxf", "delivered", 2, None, "/nas/a.mxf")]
+    assert bench.journal.ended == [Ended("a.mxf", "delivered", 2, None, "/nas/a.mxf")]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in NON_COUNTING])
@@ -85,7 +88,7 @@ async def test_a_journal_that_cannot_be_written_interrupts(
     nursery: trio.Nursery, autojump_clock: MockClock, order: Copy | AbortTransfer
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
-    bench.ledger.broken |= {"begin", "record_failure"}
+    bench.journal.broken |= {"begin_or_resume", "record_failure"}
     await bench.order(RecoverDestination(7), order)
     [outcome] = drained(bench.outcomes)
     assert isinstance(outcome, Interrupted)
@@ -127,35 +130,29 @@ async def test_a_halted_file_can_be_ordered_again(nursery: trio.Nursery, autojum
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Interrupted, Delivered]
 
 
-class HaltedAtTheEnd(FakeLedger):
+class HaltedAtTheEnd(FakeJournal):
     """A halt comes in while the last step of a delivery is being written down."""
 
     bench: Bench
 
-    async def finish(
-        self,
-        transfer_id: int,
-        result: HistoryResult,
-        attempts: int,
-        error: str | None,
-        at: float,
-        destination_path: str | None,
-        leftover: bool = False,
-    ) -> None:
-        await self.bench.lane.send(CancelCopies())
-        await trio.sleep(1)
-        await super().finish(transfer_id, result, attempts, error, at, destination_path, leftover)
+    async def write(
+        self, operation: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        if operation_name(operation) == "finish":
+            await self.bench.lane.send(CancelCopies())
+            await trio.sleep(1)
+        return await super().write(operation, *args, **kwargs)
 
 
 async def test_a_halt_that_comes_too_late_does_not_hide_that_the_file_has_arrived(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    ledger = HaltedAtTheEnd()
-    ledger.bench = bench = Bench.open(nursery, autojump_clock, ledger)
+    journal = HaltedAtTheEnd()
+    journal.bench = bench = Bench.open(nursery, autojump_clock, journal)
     await bench.order(RecoverDestination(7), COPY)
     assert isinstance(await bench.outcomes.receive(), Delivered)
     assert bench.lane.statistics().current_buffer_used == 0
-    assert [ended.result for ended in ledger.ended] == ["delivered"]
+    assert [ended.result for ended in journal.ended] == ["delivered"]
 
 
 async def test_progress_goes_to_visitors_and_to_the_gate_for_free_space(
@@ -181,32 +178,32 @@ async def test_progress_holds_no_copy_up_when_nobody_takes_it(
 async def test_a_sweep_that_an_outage_held_up_does_not_go_on_beside_the_next_one(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, ORPHAN))
+    bench = Bench.open(nursery, autojump_clock, FakeJournal(None, ORPHAN))
     bench.workers.script(LookUpSource, SILENCE, SourceExists(exists=False))
     await bench.order(RecoverDestination(7))
     await bench.order(RecoverDestination(8), COPY)
     assert [type(each) for each in bench.workers.killed] == [LookUpSource]
-    assert bench.ledger.diary.count("drop") == 1
+    assert bench.journal.diary.count("drop") == 1
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Delivered]
 
 
 async def test_a_leftover_that_hangs_holds_no_copy_up(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, ORPHAN))
+    bench = Bench.open(nursery, autojump_clock, FakeJournal(None, ORPHAN))
     bench.workers.script(LookUpSource, SourceExists(exists=False))
     bench.workers.script(DiscardPartial, SILENCE)
     await bench.order(RecoverDestination(7), COPY)
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Delivered]
     assert autojump_clock.current_time() == 0
-    assert bench.ledger.left == [(NAS, ORPHAN.partial)]
+    assert bench.journal.orphans == [(NAS, ORPHAN.partial)]
 
 
 async def test_a_search_of_the_whole_destination_holds_no_copy_up(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
-    bench.ledger.searched = []
+    bench.journal.scanned = []
     bench.workers.script(FindOrphans, SILENCE)
     await bench.order(RecoverDestination(7), COPY)
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Delivered]
@@ -214,7 +211,7 @@ async def test_a_search_of_the_whole_destination_holds_no_copy_up(
 
 
 async def test_a_sweep_is_told_when_it_has_ended(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    bench = Bench.open(nursery, autojump_clock, FakeLedger(None, ORPHAN))
+    bench = Bench.open(nursery, autojump_clock, FakeJournal(None, ORPHAN))
     bench.workers.script(LookUpSource, SILENCE, SourceExists(exists=False))
     await bench.order(RecoverDestination(7))
     assert drained(bench.facts) == []

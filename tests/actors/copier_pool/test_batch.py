@@ -28,7 +28,7 @@ from agent.protocol.replies import (
 from agent.protocol.requests import CopySmallFiles, PublishFiles, RemoveSources
 from tests.actors.samples import COPIED as COPIED_WHOLE
 from tests.actors.samples import CORRUPT, HASH, PLACE
-from tests.fakes import Ended, FakeLedger, FakeWorkers, Says
+from tests.fakes import Ended, FakeJournal, FakeWorkers, Says
 from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_file
 
 FILES = tuple(a_file(name) for name in ("a.mxf", "b.mxf", "c.mxf"))
@@ -36,13 +36,13 @@ COPIED = evolve(COPIED_WHOLE, repaired_blocks=0)
 PUBLISHED = tuple(Published(file.path, already_present=False) for file in FILES)
 GONE = SourceRemoved(None)
 ALL_STEPS = [
-    "lots.begin",
+    "begin_or_resume",
     "CopySmallFiles",
-    "lots.mark_verified",
+    "mark_verified",
     "PublishFiles",
-    "lots.mark_published",
+    "mark_published",
     "RemoveSources",
-    "lots.finish",
+    "finish",
 ]
 DIED = Fault(FaultKind.WORKER, "worker process 7 died")
 
@@ -53,13 +53,13 @@ class Bench:
 
     clock: MockClock
     route: Route = ROUTE
-    ledger: FakeLedger = field(factory=FakeLedger)
+    journal: FakeJournal = field(factory=FakeJournal)
     workers: FakeWorkers = field(init=False)
     told: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
     removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
 
     def __attrs_post_init__(self) -> None:
-        self.workers = FakeWorkers(self.clock, self.ledger.diary)
+        self.workers = FakeWorkers(self.clock, self.journal.diary)
         self.workers.script(CopySmallFiles, CopiedFiles((COPIED,) * 3))
         self.workers.script(PublishFiles, PublishedFiles(PUBLISHED))
         self.workers.script(RemoveSources, RemovedSources((GONE,) * 3))
@@ -68,11 +68,11 @@ class Bench:
         async def tell(fact: Notification) -> None:
             await trio.lowlevel.checkpoint()
             if isinstance(fact, FilesRemoved):
-                self.removed.append((fact.files, self.ledger.diary[-1]))
+                self.removed.append((fact.files, self.journal.diary[-1]))
             else:
                 self.told.append(fact)
 
-        return BatchTask(FILES, self.route, PLACE, self.ledger, WorkerClient(self.workers, 30.0), tell)
+        return BatchTask(FILES, self.route, PLACE, self.journal, WorkerClient(self.workers, 30.0), tell)
 
     async def carried(self) -> tuple[Delivered | AttemptFailed | Interrupted, ...]:
         lot = self.lot()
@@ -88,7 +88,7 @@ class Bench:
             self.workers.script(RemoveSources, RemovedSources((GONE, fault, GONE)))
 
     def step(self, file: FileVersion) -> TransferPhase | None:
-        transfer = self.ledger.transfers.get((file.route, file.path))
+        transfer = self.journal.transfers.get((file.route, file.path))
         return None if transfer is None else transfer.phase
 
 
@@ -110,8 +110,8 @@ def goes_back(outcome: object) -> bool:
 
 async def test_every_step_is_in_the_journal_before_the_next_begins_for_anybody(bench: Bench) -> None:
     outcomes = await bench.carried()
-    assert bench.ledger.diary == ALL_STEPS
-    assert bench.ledger.ended == [
+    assert bench.journal.diary == ALL_STEPS
+    assert bench.journal.ended == [
         Ended(file.path, "delivered", 1, None, f"{NAS}/{file.path}") for file in FILES
     ]
     for file, outcome in zip(FILES, outcomes, strict=True):
@@ -138,17 +138,17 @@ async def test_each_partial_is_journaled_under_a_name_of_ours(bench: Bench) -> N
     [(_, request)] = bench.workers.asked
     assert isinstance(request, CopySmallFiles)
     partials = [each.partial for each in request.files]
-    assert partials == [transfer.partial for transfer in bench.ledger.transfers.values()]
+    assert partials == [transfer.partial for transfer in bench.journal.transfers.values()]
     assert all(has_our_tag(IDENTITY, partial) for partial in partials)
     assert len(set(partials)) == 3
 
 
 async def test_what_the_journal_knows_already_goes_back_to_be_carried_alone(bench: Bench) -> None:
     for file in FILES:
-        bench.ledger.begun(file, NAS, ".old.partial", 1.0)
+        bench.journal.begin(file, ".old.partial")
     assert all(map(goes_back, await bench.carried()))
-    assert bench.ledger.diary == ["lots.begin"]
-    assert {transfer.partial for transfer in bench.ledger.transfers.values()} == {".old.partial"}
+    assert bench.journal.diary == ["begin_or_resume"]
+    assert {transfer.partial for transfer in bench.journal.transfers.values()} == {".old.partial"}
 
 
 async def test_what_is_declined_goes_back_and_the_others_are_delivered(bench: Bench) -> None:
@@ -187,7 +187,7 @@ async def test_an_outage_interrupts_all_that_are_not_delivered(bench: Bench, req
     bench.workers.script(request_kind, OUTAGE)
     outcomes = await bench.carried()
     assert all(isinstance(outcome, Interrupted) and outcome.fault == OUTAGE for outcome in outcomes)
-    assert not bench.ledger.ended
+    assert not bench.journal.ended
     reached = {
         CopySmallFiles: TransferPhase.COPYING,
         PublishFiles: TransferPhase.VERIFIED,
@@ -258,21 +258,21 @@ async def test_a_source_that_changed_is_kept_and_that_is_said(bench: Bench) -> N
     _, kept, _ = await bench.carried()
     assert isinstance(kept, Delivered)
     assert kept.delivery.kept
-    assert bench.ledger.ended[1] == Ended("b.mxf", "kept", 1, "it was written to", f"{NAS}/b.mxf")
+    assert bench.journal.ended[1] == Ended("b.mxf", "kept", 1, "it was written to", f"{NAS}/b.mxf")
 
 
 async def test_what_the_route_keeps_is_no_error(bench: Bench) -> None:
     bench.route = evolve(ROUTE, after="keep")
     bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("the route keeps its sources"),) * 3))
     await bench.carried()
-    assert {(end.result, end.error) for end in bench.ledger.ended} == {("kept", None)}
+    assert {(end.result, end.error) for end in bench.journal.ended} == {("kept", None)}
 
 
-@pytest.mark.parametrize("operation", ["lots.begin", "lots.mark_verified", "lots.mark_published"])
+@pytest.mark.parametrize("operation", ["begin_or_resume", "mark_verified", "mark_published"])
 async def test_nothing_is_done_that_could_not_be_written_down_before(bench: Bench, operation: str) -> None:
-    bench.ledger.broken.add(operation)
+    bench.journal.broken.add(operation)
     outcomes = await bench.carried()
-    assert bench.ledger.diary == ALL_STEPS[: ALL_STEPS.index(operation) + 1]
+    assert bench.journal.diary == ALL_STEPS[: ALL_STEPS.index(operation) + 1]
     assert {
         outcome.fault.kind for outcome in outcomes if isinstance(outcome, Interrupted) and outcome.fault
     } == {FaultKind.JOURNAL}
@@ -281,7 +281,7 @@ async def test_nothing_is_done_that_could_not_be_written_down_before(bench: Benc
 async def test_sources_that_are_gone_are_delivered_even_if_that_cannot_be_written_down(
     bench: Bench,
 ) -> None:
-    bench.ledger.broken.add("lots.finish")
+    bench.journal.broken.add("finish")
     bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it was written to"), GONE)))
     one, kept, another = await bench.carried()
     assert isinstance(one, Delivered)

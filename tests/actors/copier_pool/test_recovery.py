@@ -24,7 +24,7 @@ async def test_what_still_has_its_source_goes_the_ordinary_way(
     bench = Bench(autojump_clock, transfer)
     bench.workers.script(LookUpSource, STANDS)
     assert await bench.finish() == ["running", "LookUpSource"]
-    assert list(bench.ledger.transfers.values()) == [transfer]
+    assert list(bench.journal.transfers.values()) == [transfer]
 
 
 async def test_a_half_copied_file_without_a_source_leaves_only_a_partial_to_be_cleared_away(
@@ -33,8 +33,8 @@ async def test_a_half_copied_file_without_a_source_leaves_only_a_partial_to_be_c
     bench = Bench(autojump_clock, COPYING)
     assert await bench.finish() == ["running", "LookUpSource", "drop"]
     assert [request for _, request in bench.workers.asked] == [LookUpSource("/src", "a.mxf")]
-    assert (bench.ledger.transfers, bench.ledger.ended) == ({}, [])
-    assert bench.ledger.left == [(NAS, COPYING.partial)]
+    assert (bench.journal.transfers, bench.journal.ended) == ({}, [])
+    assert bench.journal.orphans == [(NAS, COPYING.partial)]
 
 
 async def test_what_had_arrived_is_published_even_without_its_source(autojump_clock: MockClock) -> None:
@@ -43,20 +43,20 @@ async def test_what_had_arrived_is_published_even_without_its_source(autojump_cl
     assert await bench.finish() == ["running", "LookUpSource", "PublishFiles", "mark_published", "finish"]
     file = PartialToPublish(VERIFIED.partial, "a.mxf", 100, DIGEST)
     assert bench.workers.asked[-1][1] == PublishFiles(PLACE, "rename", (file,))
-    assert bench.ledger.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
+    assert bench.journal.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
 
 
 async def test_what_was_published_only_has_to_be_written_down(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock, PUBLISHED)
     assert await bench.finish() == ["running", "LookUpSource", "finish"]
-    assert bench.ledger.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
+    assert bench.journal.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
 
 
 async def test_what_a_route_left_behind_that_is_no_longer_configured_is_swept_without_a_look(
     autojump_clock: MockClock,
 ) -> None:
     bench = Bench(autojump_clock, OTHER, VERIFIED, routes=())
-    assert await bench.finish() == ["running", "drop", "PublishFiles", "mark_published", "finish"]
+    assert await bench.finish() == ["running", "PublishFiles", "mark_published", "finish", "drop"]
     assert isinstance(request := bench.workers.asked[-1][1], PublishFiles)
     assert request.conflict == "rename"
 
@@ -69,7 +69,7 @@ async def test_a_route_that_refuses_conflicts_refuses_them_here_too_and_keeps_wh
     assert await bench.finish() == ["running", "LookUpSource", "PublishFiles"]
     assert isinstance(request := bench.workers.asked[-1][1], PublishFiles)
     assert request.conflict == "fail"
-    assert list(bench.ledger.transfers.values()) == [VERIFIED]
+    assert list(bench.journal.transfers.values()) == [VERIFIED]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
@@ -79,7 +79,7 @@ async def test_what_vanished_at_both_ends_is_said_once_and_ends(
     bench = Bench(autojump_clock, VERIFIED)
     bench.workers.script(PublishFiles, CORRUPT)
     await bench.finish()
-    assert bench.ledger.ended == [Ended("a.mxf", "failed", 1, "arrived altered", None)]
+    assert bench.journal.ended == [Ended("a.mxf", "failed", 1, "arrived altered", None)]
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
@@ -89,7 +89,7 @@ async def test_one_transfer_in_trouble_does_not_keep_the_others_from_being_swept
     bench = Bench(autojump_clock, COPYING, OTHER)
     bench.workers.script(LookUpSource, SOURCE_FAULT, GONE)
     await bench.finish()
-    assert list(bench.ledger.transfers.values()) == [COPYING]
+    assert list(bench.journal.transfers.values()) == [COPYING]
 
 
 async def test_an_outage_ends_the_finishing_until_the_next_sweep(autojump_clock: MockClock) -> None:
@@ -97,7 +97,7 @@ async def test_an_outage_ends_the_finishing_until_the_next_sweep(autojump_clock:
     bench.workers.script(PublishFiles, OUTAGE, PublishedFiles((Published("a.mxf", already_present=False),)))
     assert await bench.finish() == ["running", "LookUpSource", "PublishFiles"]
     await bench.finish()
-    assert bench.ledger.transfers == {}
+    assert bench.journal.transfers == {}
 
 
 async def test_a_worker_that_falls_silent_ends_the_finishing(autojump_clock: MockClock) -> None:
@@ -112,10 +112,10 @@ async def test_a_journal_that_cannot_be_written_ends_the_finishing(
     operation: str, autojump_clock: MockClock
 ) -> None:
     bench = Bench(autojump_clock, COPYING, OTHER)
-    bench.ledger.broken.add(operation)
+    bench.journal.broken.add(operation)
     await bench.finish()
-    assert len(bench.ledger.transfers) == 2
-    assert bench.ledger.diary[-1] == operation
+    assert len(bench.journal.transfers) == 2
+    assert bench.journal.diary[-1] == operation
 
 
 async def test_a_sweep_says_in_one_line_what_it_did(

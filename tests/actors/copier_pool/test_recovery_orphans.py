@@ -13,7 +13,7 @@ from tests.actors.samples import COPYING, CORRUPT, PLACE, PLAN
 from tests.fakes import SILENCE, Says
 from tests.samples import IDENTITY, NAS, OUTAGE
 
-ONE, TWO, THREE = ".one.partial", "day/.two.partial", ".three.partial"
+ONE, TWO, THREE = ".1.partial", "day/.2.partial", "day/.3.partial"
 FOUND = Says(
     Finished(),
     (OrphansFound(()), OrphansFound((ONE,)), OrphansFound(()), OrphansFound((TWO, COPYING.partial))),
@@ -23,10 +23,10 @@ ELSEWHERE = "/elsewhere"
 
 async def test_leftovers_are_removed_and_forgotten(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock)
-    bench.ledger.left = [(NAS, ONE), (ELSEWHERE, THREE), (NAS, TWO)]
+    bench.journal.orphans = [(NAS, ONE), (ELSEWHERE, THREE), (NAS, TWO)]
     await bench.clear_away()
     assert bench.discarded() == [ONE, TWO]
-    assert bench.ledger.left == [(ELSEWHERE, THREE)]
+    assert bench.journal.orphans == [(ELSEWHERE, THREE)]
 
 
 @pytest.mark.parametrize("trouble", [OUTAGE, CORRUPT, SILENCE])
@@ -34,12 +34,12 @@ async def test_a_leftover_that_refuses_or_hangs_stays_and_the_others_are_removed
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, trouble: Says
 ) -> None:
     bench = Bench(autojump_clock)
-    bench.ledger.left = [(NAS, ONE), (NAS, TWO), (NAS, THREE)]
+    bench.journal.orphans = [(NAS, ONE), (NAS, TWO), (NAS, THREE)]
     bench.workers.script(DiscardPartial, Finished(), trouble, Finished())
     caplog.set_level(logging.INFO)
     await bench.clear_away()
     assert bench.discarded() == [ONE, TWO, THREE]
-    assert bench.ledger.left == [(NAS, TWO)]
+    assert bench.journal.orphans == [(NAS, TWO)]
     [line] = bench.said(caplog, "swept")
     assert (line["removed"], line["left"]) == (2, 1)
     [stays] = bench.said(caplog, "leftover stays")
@@ -49,7 +49,7 @@ async def test_a_leftover_that_refuses_or_hangs_stays_and_the_others_are_removed
 
 async def test_each_leftover_has_a_deadline_of_its_own(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock)
-    bench.ledger.left = [(NAS, ONE), (NAS, TWO)]
+    bench.journal.orphans = [(NAS, ONE), (NAS, TWO)]
     bench.workers.script(DiscardPartial, SILENCE)
     await bench.clear_away()
     assert bench.workers.times(DiscardPartial) == [0, PLAN.stall_timeout_s]
@@ -57,12 +57,12 @@ async def test_each_leftover_has_a_deadline_of_its_own(autojump_clock: MockClock
 
 async def test_after_a_hang_nothing_is_asked_again_until_the_next_sweep(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock)
-    bench.ledger.left = [(NAS, ONE)]
+    bench.journal.orphans = [(NAS, ONE)]
     bench.workers.script(DiscardPartial, SILENCE, Finished())
     await bench.sweeper.collect_orphans()
-    assert bench.ledger.left == [(NAS, ONE)]
+    assert bench.journal.orphans == [(NAS, ONE)]
     await bench.clear_away()
-    assert bench.ledger.left == []
+    assert bench.journal.orphans == []
 
 
 async def test_what_is_left_behind_later_is_removed_without_waiting_for_an_outage(
@@ -73,7 +73,7 @@ async def test_what_is_left_behind_later_is_removed_without_waiting_for_an_outag
 
     async def leave_later() -> None:
         await trio.sleep(AGAIN_S / 2)
-        bench.ledger.left.append((NAS, ONE))
+        bench.journal.orphans += [(NAS, ONE)]
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(leave_later)
@@ -86,21 +86,21 @@ async def test_while_a_killed_worker_lives_what_it_may_make_once_more_is_remembe
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(autojump_clock)
-    bench.ledger.left = [(NAS, ONE)]
+    bench.journal.orphans = [(NAS, ONE)]
     with monkeypatch.context() as stuck:
         stuck.setattr(type(bench.workers), "none_unkillable", False)
         await bench.clear_away()
-    assert (bench.discarded(), bench.ledger.left) == ([ONE], [(NAS, ONE)])
+    assert (bench.discarded(), bench.journal.orphans) == ([ONE], [(NAS, ONE)])
     await bench.clear_away()
-    assert bench.ledger.left == []
+    assert bench.journal.orphans == []
 
 
 async def test_where_the_journal_knows_of_all_only_the_root_is_looked_at(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock)
     bench.workers.script(FindOrphans, Says(Finished(), (OrphansFound((ONE,)),)))
     assert await bench.clear_away() == [
-        *("orphans", "is_orphan_scan_done", "FindOrphans", "add_orphans"),
-        *("orphans", "DiscardPartial", "forget_orphan"),
+        *("orphans.at_destination", "orphans.is_scan_done", "FindOrphans", "orphans.add"),
+        *("orphans.at_destination", "DiscardPartial", "orphans.forget"),
     ]
     assert [request for _, request in bench.workers.asked if isinstance(request, FindOrphans)] == [
         FindOrphans(PLACE, IDENTITY, deep=False)
@@ -111,11 +111,11 @@ async def test_after_a_journal_was_lost_the_whole_destination_is_searched_once(
     autojump_clock: MockClock,
 ) -> None:
     bench = Bench(autojump_clock, COPYING)
-    bench.ledger.searched = [ELSEWHERE]
+    bench.journal.scanned = [ELSEWHERE]
     bench.workers.script(FindOrphans, FOUND)
     await bench.clear_away()
     assert bench.discarded() == [ONE, TWO]  # but not what a running transfer has
-    assert bench.ledger.searched == [ELSEWHERE, NAS]
+    assert bench.journal.scanned == [ELSEWHERE, NAS]
     await bench.clear_away()
     searches = [request.deep for _, request in bench.workers.asked if isinstance(request, FindOrphans)]
     assert searches == [True, False]
@@ -126,27 +126,34 @@ async def test_a_search_that_was_cut_off_is_done_again_and_what_it_found_is_remo
     autojump_clock: MockClock, trouble: None
 ) -> None:
     bench = Bench(autojump_clock)
-    bench.ledger.searched = []
+    bench.journal.scanned = []
     bench.workers.script(FindOrphans, Says(trouble, (OrphansFound((ONE,)),)), FOUND)
     await bench.clear_away()
-    assert (bench.discarded(), bench.ledger.left, bench.ledger.searched) == ([ONE], [], [])
+    assert (bench.discarded(), bench.journal.orphans, bench.journal.scanned) == ([ONE], [], [])
     await bench.clear_away()
-    assert bench.ledger.searched == [NAS]
+    assert bench.journal.scanned == [NAS]
 
 
 @pytest.mark.parametrize(
-    "operation", ["orphans", "forget_orphan", "is_orphan_scan_done", "add_orphans", "mark_orphan_scan_done"]
+    "operation",
+    [
+        "orphans.at_destination",
+        "orphans.forget",
+        "orphans.is_scan_done",
+        "orphans.add",
+        "orphans.mark_scan_done",
+    ],
 )
 async def test_a_journal_that_cannot_be_used_interrupts_and_the_next_sweep_makes_up_for_it(
     autojump_clock: MockClock, operation: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench(autojump_clock)
-    bench.ledger.left, bench.ledger.searched = [(NAS, THREE)], []
+    bench.journal.orphans, bench.journal.scanned = [(NAS, THREE)], []
     bench.workers.script(FindOrphans, FOUND)
-    bench.ledger.broken.add(operation)
+    bench.journal.broken.add(operation)
     await bench.clear_away()
     assert bench.said(caplog, "sweep interrupted")
-    bench.ledger.broken.clear()
+    bench.journal.broken.clear()
     bench.workers.script(FindOrphans, Finished())
     await bench.clear_away()
-    assert (bench.ledger.left, bench.ledger.searched) == ([], [NAS])
+    assert (bench.journal.orphans, bench.journal.scanned) == ([], [NAS])

@@ -6,10 +6,6 @@ from agent.model.transfer import TransferPhase
 from tests.samples import NAS, a_file, a_transfer, but
 
 
-def test_a_file_of_which_nothing_is_remembered_begins() -> None:
-    assert resume_action(None, a_file(), NAS) is ResumeAction.BEGIN
-
-
 @pytest.mark.parametrize(
     ("step", "expected"),
     [

@@ -47,7 +47,7 @@ from agent.protocol.requests import (
     SourceToRemove,
 )
 from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, PLACE, PUBLISHED, VERIFIED
-from tests.fakes import SILENCE, Ended, FakeLedger, FakeWorkers, Says
+from tests.fakes import SILENCE, Ended, FakeJournal, FakeWorkers, Says
 from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state, but
 
 OLDER = a_state(version=9)
@@ -56,8 +56,7 @@ BUSY = Fault(FaultKind.BUSY, "a killed worker is still at work on the partial")
 
 DIED = Fault(FaultKind.WORKER, "worker process 7 died")
 BEGIN = [
-    "find",
-    "begin",
+    "begin_or_resume",
     "CopyFile",
     "mark_verified",
     "PublishFiles",
@@ -65,7 +64,6 @@ BEGIN = [
     "RemoveSources",
     "finish",
 ]
-RESUME = ["find", *BEGIN[2:]]
 
 E = TypeVar("E", bound=TransferTask)
 
@@ -76,13 +74,13 @@ class Bench:
 
     clock: MockClock
     route: Route = ROUTE
-    ledger: FakeLedger = field(factory=FakeLedger)
+    journal: FakeJournal = field(factory=FakeJournal)
     workers: FakeWorkers = field(init=False)
     told: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
     removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
 
     def __attrs_post_init__(self) -> None:
-        self.workers = FakeWorkers(self.clock, self.ledger.diary)
+        self.workers = FakeWorkers(self.clock, self.journal.diary)
         self.workers.script(CopyFile, COPIED)
         self.workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
         self.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
@@ -90,7 +88,7 @@ class Bench:
 
     @property
     def diary(self) -> list[str]:
-        return self.ledger.diary
+        return self.journal.diary
 
     @property
     def copy_order(self) -> CopyFile:
@@ -100,11 +98,11 @@ class Bench:
         return [request for _, request in self.workers.asked if isinstance(request, CopyFile)]
 
     def remember(self, transfer: Transfer) -> None:
-        self.ledger.transfers[transfer.route, transfer.path] = transfer
+        self.journal.remember(transfer)
 
     @property
     def left(self) -> Transfer:
-        (transfer,) = self.ledger.transfers.values()
+        (transfer,) = self.journal.transfers.values()
         return transfer
 
     def errand(self, kind: type[E]) -> E:
@@ -115,7 +113,7 @@ class Bench:
             else:
                 self.told.append(fact)
 
-        return kind(FILE, self.route, PLACE, self.ledger, WorkerClient(self.workers, 30.0), tell)
+        return kind(FILE, self.route, PLACE, self.journal, WorkerClient(self.workers, 30.0), tell)
 
     def carrying(self) -> DeliverTask:
         return self.errand(DeliverTask)
@@ -140,8 +138,8 @@ async def test_every_step_is_in_the_journal_before_the_next_begins(bench: Bench)
     assert bench.diary == BEGIN
     assert (delivery.destination_path, delivery.level, delivery.hash) == (f"{NAS}/a.mxf", "read_back", HASH)
     assert (delivery.size_bytes, delivery.already_present, delivery.kept) == (100, False, False)
-    assert bench.ledger.ended == [Ended("a.mxf", "delivered", 2, None, f"{NAS}/a.mxf")]
-    assert bench.ledger.transfers == {}
+    assert bench.journal.ended == [Ended("a.mxf", "delivered", 2, None, f"{NAS}/a.mxf")]
+    assert bench.journal.transfers == {}
 
 
 @pytest.mark.parametrize("kept", [None, "the route keeps its sources"])
@@ -149,7 +147,7 @@ async def test_a_source_that_is_gone_has_been_delivered_whether_or_not_its_histo
     bench: Bench, kept: str | None
 ) -> None:
     bench.workers.script(RemoveSources, RemovedSources((SourceRemoved(kept),)))
-    bench.ledger.broken.add("finish")
+    bench.journal.broken.add("finish")
     if kept is None:
         assert not (await bench.carrying().deliver(1)).kept
     else:
@@ -178,7 +176,7 @@ async def test_a_checkpoint_is_in_the_journal_while_the_copy_goes_on(bench: Benc
     errand = bench.carrying()
     with pytest.raises(Fault, match="Permission denied"):
         await errand.deliver(1)
-    assert bench.diary == ["find", "begin", "CopyFile", "checkpoint", "checkpoint"]
+    assert bench.diary == ["begin_or_resume", "CopyFile", "checkpoint", "checkpoint"]
     assert bench.left.blocks == (DIGEST, DIGEST, DIGEST)
     assert errand.verified_bytes == 3 * BLOCK_BYTES
 
@@ -187,7 +185,7 @@ async def test_an_interrupted_copy_goes_on_in_its_partial_from_its_verified_bloc
     bench.remember(evolve(COPYING, blocks=(DIGEST, DIGEST)))
     errand = bench.carrying()
     await errand.deliver(1)
-    assert bench.diary == RESUME
+    assert bench.diary == BEGIN
     request = bench.copy_order
     assert (request.partial, request.digests) == (COPYING.partial, (DIGEST, DIGEST))
     assert errand.verified_bytes == 2 * BLOCK_BYTES
@@ -196,7 +194,7 @@ async def test_an_interrupted_copy_goes_on_in_its_partial_from_its_verified_bloc
 async def test_what_was_verified_is_published_without_being_copied_again(bench: Bench) -> None:
     bench.remember(VERIFIED)
     await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "PublishFiles", "mark_published", "RemoveSources", "finish"]
+    assert bench.diary == ["begin_or_resume", "PublishFiles", "mark_published", "RemoveSources", "finish"]
     assert bench.told == []
 
 
@@ -215,7 +213,7 @@ async def test_the_tracker_learns_of_a_removed_source_before_the_journal_and_of_
 async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Bench) -> None:
     bench.remember(PUBLISHED)
     delivery = await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "RemoveSources", "finish"]
+    assert bench.diary == ["begin_or_resume", "RemoveSources", "finish"]
     assert delivery.destination_path == f"{NAS}/a_1.mxf"
 
 
@@ -225,7 +223,7 @@ async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Be
 async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Bench, older: Transfer) -> None:
     bench.remember(older)
     await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
+    assert bench.diary == ["begin_or_resume", "DiscardPartial", "drop", *BEGIN]
     assert bench.workers.asked[0][1] == DiscardPartial(PLACE, COPYING.partial)
     assert bench.copy_order.partial != COPYING.partial
 
@@ -233,8 +231,8 @@ async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Ben
 async def test_a_partial_on_another_destination_is_not_looked_for_on_this_one(bench: Bench) -> None:
     bench.remember(evolve(COPYING, destination="/other"))
     await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "drop", *BEGIN[1:]]
-    assert bench.ledger.left == [("/other", COPYING.partial)]
+    assert bench.diary == ["begin_or_resume", "drop", *BEGIN]
+    assert bench.journal.orphans == [("/other", COPYING.partial)]
 
 
 @pytest.mark.parametrize("trouble", [OUTAGE, SILENCE])
@@ -244,17 +242,17 @@ async def test_the_partial_of_another_state_that_does_not_let_go_is_left_to_the_
     bench.remember(evolve(VERIFIED, signature=OLDER))
     bench.workers.script(DiscardPartial, trouble)
     await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "DiscardPartial", "drop", *BEGIN[1:]]
-    assert bench.ledger.left == [(NAS, COPYING.partial)]
+    assert bench.diary == ["begin_or_resume", "DiscardPartial", "drop", *BEGIN]
+    assert bench.journal.orphans == [(NAS, COPYING.partial)]
     assert bench.copy_order.partial != COPYING.partial
 
 
 async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None:
     bench.remember(evolve(PUBLISHED, signature=OLDER))
     await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "finish", *BEGIN[1:]]
+    assert bench.diary == ["begin_or_resume", "finish", *BEGIN]
     why = "the source changed after it had been delivered"
-    assert bench.ledger.ended == [
+    assert bench.journal.ended == [
         Ended("a.mxf", "kept", 0, why, f"{NAS}/a_1.mxf"),
         Ended("a.mxf", "delivered", 1, None, f"{NAS}/a.mxf"),
     ]
@@ -265,8 +263,7 @@ async def test_content_that_stands_there_already_is_not_published_again(bench: B
     bench.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
     delivery = await bench.carrying().deliver(1)
     assert bench.diary == [
-        "find",
-        "begin",
+        "begin_or_resume",
         "CopyFile",
         "mark_verified",
         "mark_published",
@@ -325,7 +322,7 @@ async def test_a_copy_that_arrives_corrupt_is_counted_and_can_be_resumed(
     bench.workers.script(CopyFile, CORRUPT)
     with pytest.raises(Fault, match="altered"):
         await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "CopyFile"]
+    assert bench.diary == ["begin_or_resume", "CopyFile"]
     assert bench.told == [CounterIncremented("verify_failure", "mxf")]
     assert bench.left == COPYING
 
@@ -335,12 +332,12 @@ async def test_a_partial_found_corrupt_at_publishing_is_left_for_a_fresh_one(ben
     bench.workers.script(PublishFiles, CORRUPT)
     with pytest.raises(Fault, match="altered"):
         await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "PublishFiles", "restart"]
+    assert bench.diary == ["begin_or_resume", "PublishFiles", "restart"]
     left = bench.left
     assert (left.phase, left.blocks) == (TransferPhase.COPYING, ())
     assert left.partial != VERIFIED.partial
     assert has_our_tag(IDENTITY, left.partial)
-    assert bench.ledger.left == [(NAS, VERIFIED.partial)]
+    assert bench.journal.orphans == [(NAS, VERIFIED.partial)]
 
 
 async def test_a_publication_that_meets_an_outage_is_tried_again_as_it_stands(bench: Bench) -> None:
@@ -365,7 +362,7 @@ async def test_a_worker_that_dies_over_the_source_may_have_let_go_of_it_so_anoth
     bench.remember(PUBLISHED)
     bench.workers.script(RemoveSources, DIED, RemovedSources((SourceRemoved(None),)))
     assert not (await bench.carrying().deliver(1)).kept
-    assert bench.diary == ["find", "RemoveSources", "RemoveSources", "finish"]
+    assert bench.diary == ["begin_or_resume", "RemoveSources", "RemoveSources", "finish"]
     bench.remember(PUBLISHED)
     bench.workers.script(RemoveSources, DIED, DIED)
     with pytest.raises(Fault, match="died"):
@@ -394,7 +391,7 @@ async def test_a_source_that_stays_is_remembered_with_the_reason_unless_the_rout
     bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("a writer holds it open"),)))
     delivery = await bench.carrying().deliver(3)
     assert delivery.kept
-    assert bench.ledger.ended == [Ended("a.mxf", "kept", 3, error, f"{NAS}/a_1.mxf")]
+    assert bench.journal.ended == [Ended("a.mxf", "kept", 3, error, f"{NAS}/a_1.mxf")]
 
 
 # Giving up
@@ -403,7 +400,7 @@ async def test_a_source_that_stays_is_remembered_with_the_reason_unless_the_rout
 async def test_a_file_given_up_before_its_transfer_began_is_in_the_history(bench: Bench) -> None:
     await bench.giving_up().abort(3, "unreadable")
     assert bench.diary == ["find", "record_failure"]
-    assert bench.ledger.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
+    assert bench.journal.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
 
 
 async def test_there_is_nothing_to_forget_of_what_never_began(bench: Bench) -> None:
@@ -415,14 +412,14 @@ async def test_a_delivered_file_that_is_given_up_was_delivered_and_kept(bench: B
     bench.remember(PUBLISHED)
     bench.workers.script(LookUpSource, SourceExists(exists=True))
     await bench.giving_up().abort(3, "cannot be deleted")
-    assert bench.ledger.ended == [Ended("a.mxf", "kept", 3, "cannot be deleted", f"{NAS}/a_1.mxf")]
+    assert bench.journal.ended == [Ended("a.mxf", "kept", 3, "cannot be deleted", f"{NAS}/a_1.mxf")]
 
 
 async def test_a_delivered_file_whose_source_has_gone_by_then_was_delivered(bench: Bench) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(LookUpSource, SourceExists(exists=False))
     await bench.giving_up().abort(1, None)
-    assert bench.ledger.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
+    assert bench.journal.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
 
 
 @pytest.mark.parametrize("transfer", [COPYING, VERIFIED])
@@ -430,21 +427,21 @@ async def test_giving_up_removes_the_partial_first(bench: Bench, transfer: Trans
     bench.remember(transfer)
     await bench.giving_up().abort(3, "unreadable")
     assert bench.diary == ["find", "DiscardPartial", "finish"]
-    assert bench.ledger.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
+    assert bench.journal.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
 
 
 async def test_forgetting_leaves_neither_partial_nor_history(bench: Bench) -> None:
     bench.remember(COPYING)
     await bench.giving_up().abort(1, None)
     assert bench.diary == ["find", "DiscardPartial", "drop"]
-    assert (bench.ledger.transfers, bench.ledger.ended) == ({}, [])
+    assert (bench.journal.transfers, bench.journal.ended) == ({}, [])
 
 
 async def test_a_whole_copy_whose_source_seems_gone_is_left_for_the_sweep(bench: Bench) -> None:
     bench.remember(VERIFIED)
     await bench.giving_up().abort(1, None)
     assert bench.diary == ["find"]
-    assert list(bench.ledger.transfers.values()) == [VERIFIED]
+    assert list(bench.journal.transfers.values()) == [VERIFIED]
 
 
 async def test_a_copy_that_hangs_on_its_source_is_an_outage_of_the_source(bench: Bench) -> None:
@@ -477,7 +474,7 @@ async def test_after_the_stall_timeout_a_copy_begins_again_beside_a_partial_that
     assert fresh.digests == ()
     published = [request for _, request in bench.workers.asked if isinstance(request, PublishFiles)]
     assert [request.files[0].partial for request in published] == [fresh.partial]
-    assert bench.ledger.diary.count("restart") == 1
+    assert bench.journal.diary.count("restart") == 1
     assert autojump_clock.current_time() == 30.0
 
 
@@ -495,7 +492,7 @@ async def test_a_growing_file_is_followed_from_what_is_known_and_every_checkpoin
     bench.workers.script(FollowFile, followed(Checkpoint(1, DIGEST * 2), BlockPatched(0, HEAD)))
     errand = bench.following()
     await errand.follow()
-    assert bench.diary == ["find", "FollowFile", "checkpoint", "patch"]
+    assert bench.diary == ["begin_or_resume", "FollowFile", "checkpoint", "patch"]
     assert bench.left.blocks == (HEAD, DIGEST, DIGEST)
     [request] = [request for _, request in bench.workers.asked if isinstance(request, FollowFile)]
     assert (request.partial, request.digests, request.trusted_blocks) == (COPYING.partial, (DIGEST,), 0)
@@ -507,11 +504,11 @@ async def test_a_growing_file_that_is_new_begins_and_another_file_of_its_name_go
 ) -> None:
     bench.workers.script(FollowFile, followed())
     await bench.following().follow()
-    assert bench.diary == ["find", "begin", "FollowFile"]
+    assert bench.diary == ["begin_or_resume", "FollowFile"]
     bench.diary.clear()
     bench.remember(evolve(COPYING, signature=but(OLDER, inode=9)))
     await bench.following().follow()
-    assert bench.diary == ["find", "DiscardPartial", "drop", "begin", "FollowFile"]
+    assert bench.diary == ["begin_or_resume", "DiscardPartial", "drop", "begin_or_resume", "FollowFile"]
 
 
 @pytest.mark.parametrize("transfer", [VERIFIED, PUBLISHED])
@@ -520,7 +517,7 @@ async def test_what_was_delivered_in_this_very_state_is_not_followed(
 ) -> None:
     bench.remember(transfer)
     await bench.following().follow()
-    assert bench.diary == ["find"]
+    assert bench.diary == ["begin_or_resume"]
 
 
 async def test_what_was_proven_while_following_is_trusted_once_at_the_end(bench: Bench) -> None:
@@ -572,7 +569,7 @@ async def test_a_revised_copy_is_of_the_last_state_before_its_name_is_decided(be
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
     bench.workers.script(CopyFile, Says(COPIED, (BlockPatched(0, HEAD),)))
     await bench.carrying().deliver(1)
-    assert bench.diary == ["find", "CopyFile", "patch", "rebase", *RESUME[2:]]
+    assert bench.diary == ["begin_or_resume", "CopyFile", "patch", "rebase", *BEGIN[2:]]
 
 
 async def test_a_copy_of_the_state_that_is_remembered_is_not_revised(bench: Bench) -> None:

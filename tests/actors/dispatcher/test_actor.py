@@ -6,7 +6,8 @@ from attrs import evolve, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors.dispatcher import actor as dispatcher
-from agent.actors.dispatcher.scheduler import STOPPED, Scheduler
+from agent.actors.dispatcher.job import STOPPED
+from agent.actors.dispatcher.scheduler import Scheduler
 from agent.messages.broadcaster import RouteState, StatusesChanged
 from agent.messages.channels import AskScheduler, BroadcasterInbox, ConnectDestination, DispatcherInbox
 from agent.messages.copier_pool import AbortTransfer, CancelCopies, CopierPoolInbox, Copy, RecoverDestination

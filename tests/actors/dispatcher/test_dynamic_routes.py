@@ -6,7 +6,8 @@ from attrs import define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.actors.dispatcher.scheduler import STOPPED, Scheduler
+from agent.actors.dispatcher.job import STOPPED
+from agent.actors.dispatcher.scheduler import Scheduler
 from agent.config.sections import Route, Uploads
 from agent.config.uploads import upload_route
 from agent.messages.broadcaster import RouteRemoved, RouteState, StatusChanged, Untracked

@@ -12,7 +12,7 @@ from agent.messages.dispatcher import Gone, MessageBatch, Ready, SourceState
 from agent.messages.stability_tracker import ScanResult
 from agent.messages.watcher import Examine, WatcherInbox
 from tests.actors.samples import drained
-from tests.fakes import FakeLedger, lose_patience
+from tests.fakes import FakeJournal, lose_patience
 from tests.samples import CLOSED, ROUTE, a_file, a_look, a_scan, an_entry, kept_before
 
 A_ROUTE = evolve(ROUTE, stable_s=10.0, scan_s=4.0)
@@ -37,7 +37,7 @@ class Ends:
 
 
 def track(
-    nursery: trio.Nursery, ledger: FakeLedger | None = None, *, looks: int = 64, facts: int = 64
+    nursery: trio.Nursery, journal: FakeJournal | None = None, *, looks: int = 64, facts: int = 64
 ) -> Ends:
     scans_in, scans_out = trio.open_memory_channel[ScanResult](0)
     looks_in, looks_out = trio.open_memory_channel[WatcherInbox](looks)
@@ -46,7 +46,7 @@ def track(
     rule = StabilityTracker(A_ROUTE)
     nursery.start_soon(lose_patience)
     nursery.start_soon(
-        stability_tracker.run, scans_out, looks_in, orders_in, facts_in, rule, ledger or FakeLedger()
+        stability_tracker.run, scans_out, looks_in, orders_in, facts_in, rule, journal or FakeJournal()
     )
     return Ends(scans_in, looks_out, orders_out, facts_out)
 
@@ -83,10 +83,10 @@ async def test_many_that_are_ready_at_once_are_said_at_once_but_not_all_of_a_mul
 async def test_what_the_journal_knows_of_a_file_comes_along_when_it_is_ready(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    ledger = FakeLedger([])
+    journal = FakeJournal([])
     file = a_file("a", discovered_at=1000.0)
-    ledger.memories["mxf", "a"] = kept_before(file)
-    ends = track(nursery, ledger)
+    journal.remember_result(kept_before(file))
+    ends = track(nursery, journal)
     await ends.scans.send(a_scan(an_entry("a"), an_entry("b")))
     looked = [an_entry(name, evidence=CLOSED) for name in ("a", "b")]
     await ends.scans.send(a_look(*looked, began_s=10.0))
@@ -95,22 +95,22 @@ async def test_what_the_journal_knows_of_a_file_comes_along_when_it_is_ready(
         Ready(a_file("b", discovered_at=1000.0), 1010.0),
     )
     assert await ends.order() == MessageBatch((first, second))
-    assert ledger.diary == ["prior_results"]
+    assert journal.diary == ["history.prior_results"]
     assert autojump_clock.current_time() == 0
 
 
 async def test_while_the_journal_cannot_be_read_nothing_is_ready_and_that_is_said_once(
     nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ledger = FakeLedger()
-    ledger.broken.add("prior_results")
-    ends = track(nursery, ledger)
+    journal = FakeJournal()
+    journal.broken.add("history.prior_results")
+    ends = track(nursery, journal)
     await ends.scans.send(a_scan(an_entry("a")))
     await ends.scans.send(a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
     await trio.sleep(3.5 * stability_tracker.JOURNAL_RETRY_S)
     assert not ends.has_order
     assert len(caplog.records) == 1
-    ledger.broken.clear()
+    journal.broken.clear()
     assert isinstance(await ends.order(), Ready)
     assert autojump_clock.current_time() == 4 * stability_tracker.JOURNAL_RETRY_S
 

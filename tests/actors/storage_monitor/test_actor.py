@@ -17,7 +17,7 @@ from agent.model.names import has_our_tag
 from agent.protocol.replies import Probed
 from agent.protocol.requests import ProbeDestination
 from tests.actors.samples import PLAN as ANY_PLAN
-from tests.fakes import SILENCE, FakeLedger, FakeWorkers, lose_patience
+from tests.fakes import SILENCE, FakeJournal, FakeWorkers, lose_patience
 from tests.samples import IDENTITY, NAS, OUTAGE
 
 PLAN = evolve(ANY_PLAN, probe_s=5.0, probe_timeout_s=10.0, marker="here")
@@ -28,21 +28,21 @@ WELL = Probed(device=7, mount_point="/nas", free_bytes=5, total_bytes=9)
 class Bench:
     states: trio.MemoryReceiveChannel[DispatcherInbox]
     doubts: trio.MemorySendChannel[ProbeNow]
-    ledger: FakeLedger
+    journal: FakeJournal
     workers: FakeWorkers
 
     @classmethod
     def open(
         cls, nursery: trio.Nursery, clock: MockClock, known: str | None = None, *, has_marker: bool = False
     ) -> Self:
-        ledger, workers = FakeLedger(), FakeWorkers(clock)
+        journal, workers = FakeJournal(), FakeWorkers(clock)
         states_in, states_out = trio.open_memory_channel[DispatcherInbox](0)
         doubts_in, doubts_out = trio.open_memory_channel[ProbeNow](1)
         reach = AvailabilityTracker(NAS, has_marker, PLAN.probe_s, known)
         workers.script(ProbeDestination, WELL)
         nursery.start_soon(lose_patience)
-        nursery.start_soon(storage_monitor.run, doubts_out, states_in, PLAN, reach, ledger, workers)
-        return cls(states_out, doubts_in, ledger, workers)
+        nursery.start_soon(storage_monitor.run, doubts_out, states_in, PLAN, reach, journal, workers)
+        return cls(states_out, doubts_in, journal, workers)
 
     async def next(self) -> DestinationState:
         state = await self.states.receive()
@@ -115,9 +115,9 @@ async def test_a_mount_is_remembered_when_it_is_first_seen_and_when_it_changes(
     seen = []
     for _ in range(4):
         await bench.next()
-        seen.append(dict(bench.ledger.mounts))
+        seen.append(dict(bench.journal.mounts))
     assert seen == [{}, {NAS: "/nas"}, {NAS: "/nas"}, {NAS: "/elsewhere"}]
-    assert bench.ledger.diary == ["remember_mount"] * 2
+    assert bench.journal.diary == ["routes.remember_mount"] * 2
 
 
 async def test_a_mount_that_is_known_already_is_not_remembered_again(
@@ -125,7 +125,7 @@ async def test_a_mount_that_is_known_already_is_not_remembered_again(
 ) -> None:
     bench = Bench.open(nursery, autojump_clock, known="/nas")
     await bench.next()
-    assert bench.ledger.diary == []
+    assert bench.journal.diary == []
 
 
 async def test_the_folder_below_a_mount_that_is_gone_is_not_the_destination(
@@ -134,18 +134,18 @@ async def test_the_folder_below_a_mount_that_is_gone_is_not_the_destination(
     bench = Bench.open(nursery, autojump_clock, known="/nas")
     bench.workers.script(ProbeDestination, evolve(WELL, mount_point="/"))
     assert (await bench.next()).reason is OutageReason.UNMOUNTED
-    assert bench.ledger.diary == []
+    assert bench.journal.diary == []
 
 
 async def test_a_mount_that_could_not_be_written_down_is_tried_again_and_stops_nobody(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
-    bench.ledger.broken.add("remember_mount")
+    bench.journal.broken.add("routes.remember_mount")
     assert (await bench.next()).reason is None
-    bench.ledger.broken.clear()
+    bench.journal.broken.clear()
     await bench.next()
-    assert bench.ledger.mounts == {NAS: "/nas"}
+    assert bench.journal.mounts == {NAS: "/nas"}
 
 
 async def test_a_doubt_is_looked_into_at_once_by_writing(

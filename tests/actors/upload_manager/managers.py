@@ -1,7 +1,6 @@
 """A keeper of upload jobs alone: its journal, its crew, and those who hear from it."""
 
 import math
-from collections.abc import Sequence
 from typing import cast
 
 import trio
@@ -10,19 +9,19 @@ from attrs import define, evolve, field
 from agent.actors.upload_manager import actor as upload_manager
 from agent.config.sections import DestinationPlan, Uploads
 from agent.config.uploads import UploadRoute, upload_route
-from agent.journal.database import JournalError
-from agent.journal.upload_client import UploadJournalClient
+from agent.journal import schema, uploads
 from agent.messages.broadcaster import RouteRemoved
 from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox
 from agent.messages.copier_pool import CopierPoolInbox
 from agent.messages.dispatcher import SourceState
 from agent.messages.storage_monitor import ProbeNow
 from agent.messages.upload_manager import UploadManagerInbox
-from agent.model.upload import UploadFile, UploadJob, UploadState
+from agent.model.upload import UploadJob, UploadState
+from agent.model.views import UploadsQuery
 from agent.protocol.replies import FolderResolved
 from agent.protocol.requests import Request, ResolveFolder
 from agent.worker_pool import OnReply, R, ignore
-from tests.fakes import FakeLedger, FakeWorkers, lose_patience
+from tests.fakes import FakeJournal, FakeWorkers, lose_patience
 from tests.samples import ROUTE, a_config
 
 CONFIG = a_config(ROUTE)
@@ -40,66 +39,38 @@ def scanned(job: UploadJob, began_s: float) -> SourceState:
     return SourceState(route_of(job).name, None, began_s, 1.0, 5)
 
 
-class FakeUploadLedger(UploadJournalClient):
-    """Jobs and files in memory; operations named in `broken` fail, once each time they are in it."""
+class UploadJournal(FakeJournal):
+    """With upload jobs."""
 
-    def __init__(self, *jobs: UploadJob) -> None:
-        self.__dict__.update(
-            jobs={job.id: job for job in jobs}, rows={}, closed=[], left=[], broken=[], delays_s={}
-        )
+    def add(self, *jobs: UploadJob) -> None:
+        for job in jobs:
+            self._journal.write(uploads.add, job)
 
-    jobs: dict[str, UploadJob]
-    rows: dict[str, dict[str, UploadFile]]
-    closed: list[str]
-    left: list[str]
-    broken: list[str]
-    delays_s: dict[str, float]
+    def stop(self, job: UploadJob) -> None:
+        self._journal.write(uploads.stop, job.id, "stopped", 1.0)
 
-    async def needing_cleanup(self) -> tuple[UploadJob, ...]:
-        await self._note("needing_cleanup")
-        return tuple(job for job in self.jobs.values() if job.id not in self.closed)
+    def reopen(self, job: UploadJob) -> None:
+        """It is read as it was before it was closed."""
+        self._replace(schema.upload_jobs, [])
+        self.add(job)
 
-    async def files(self, upload_id: str) -> tuple[UploadFile, ...]:
-        await self._note("files")
-        await trio.sleep(self.delays_s.get("files", 0.0))
-        return tuple(self.rows.get(upload_id, {}).values())
-
-    async def upsert(self, job: UploadJob, changed: Sequence[UploadFile], gone: Sequence[str]) -> bool:
-        await self._note("upsert")
-        known = job.id in self.jobs
-        self.jobs[job.id] = job
-        rows = self.rows.setdefault(job.id, {})
-        rows |= {file.path: file for file in changed}
-        for path in gone:
-            rows.pop(path, None)
-        return known
-
-    async def add_orphans(self, route: str) -> None:
-        await self._note("add_orphans")
-        self.left.append(route)
-
-    async def mark_cleaned(self, upload_id: str, route: str) -> None:
-        del route
-        await self._note("close")
-        self.closed.append(upload_id)
-
-    async def _note(self, operation: str) -> None:
-        await trio.lowlevel.checkpoint()
-        if operation in self.broken:
-            self.broken.remove(operation)
-            raise JournalError("disk full")
-
-
-class KeptLedger(FakeLedger):
-    """A journal in memory with upload jobs."""
-
-    def __init__(self, *jobs: UploadJob) -> None:
-        super().__init__()
-        self._uploads = FakeUploadLedger(*jobs)
+    def lose_jobs(self) -> None:
+        """As with a journal that is set aside."""
+        self._replace(schema.upload_files, [])
+        self._replace(schema.upload_jobs, [])
 
     @property
-    def uploads(self) -> FakeUploadLedger:
-        return self._uploads
+    def jobs(self) -> dict[str, UploadJob]:
+        """By their ids."""
+        return {job.id: job for job in self._journal.read(uploads.page, UploadsQuery()).jobs}
+
+    @property
+    def closed(self) -> list[str]:
+        return [row["id"] for row in self._rows(schema.upload_jobs) if row["cleaned_up"]]
+
+    def paths(self, job: UploadJob) -> list[str]:
+        """Of the job's files."""
+        return [file.path for file in self._journal.write(uploads.files, job.id)]
 
 
 class Finders(FakeWorkers):
@@ -161,7 +132,7 @@ class FakeCrew:
 class Kept:
     """A keeper that runs, and what came of it."""
 
-    ledger: KeptLedger
+    journal: UploadJournal
     crew: FakeCrew
     workers: FakeWorkers
     inbox: trio.MemorySendChannel[UploadManagerInbox]
@@ -189,13 +160,14 @@ async def keeper_of(
     orders_in, orders = trio.open_memory_channel[DispatcherInbox](64)
     facts_in, facts = trio.open_memory_channel[BroadcasterInbox](64)
     workers = Finders(clock)
-    ledger, crew = KeptLedger(*jobs), crew or FakeCrew()
+    journal, crew = UploadJournal(), crew or FakeCrew()
+    journal.add(*jobs)
     nursery.start_soon(lose_patience)
     nursery.start_soon(
-        upload_manager.run, ear, inbox, orders_in, facts_in, crew, ledger, workers, ("/media",)
+        upload_manager.run, ear, inbox, orders_in, facts_in, crew, journal, workers, ("/media",)
     )
     await trio.testing.wait_all_tasks_blocked()
-    return Kept(ledger, crew, workers, ear.clone(), orders, facts)
+    return Kept(journal, crew, workers, ear.clone(), orders, facts)
 
 
 def stopped(job: UploadJob) -> UploadJob:

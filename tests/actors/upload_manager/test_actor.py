@@ -52,11 +52,12 @@ async def test_a_job_is_opened_kept_and_closed(nursery: trio.Nursery, autojump_c
     await kept.complete(JOB)
     assert kept.crew.watched == []
     assert drained(kept.orders) == [RemoveRoute(ROUTE.name)]
-    assert kept.ledger.uploads.closed == []
+    assert kept.journal.closed == []
     await kept.leaves(JOB)
     assert drained(kept.orders) == [RemoveDestination(PLACE)]
-    assert (kept.ledger.uploads.closed, kept.ledger.uploads.left) == ([JOB.id], [ROUTE.name])
-    assert kept.ledger.uploads.jobs[JOB.id].state is UploadState.COMPLETED
+    assert kept.journal.closed == [JOB.id]
+    assert ("uploads.add_orphans", ROUTE.name) in kept.journal.calls
+    assert kept.journal.jobs[JOB.id].state is UploadState.COMPLETED
     assert kept.crew.joined == []
 
 
@@ -84,11 +85,10 @@ async def test_jobs_that_are_added_and_stopped_are_found_in_the_journal(
 ) -> None:
     kept = await keeper_of(nursery, autojump_clock)
     assert drained(kept.orders) == []
-    jobs = kept.ledger.uploads.jobs
-    jobs[JOB.id] = JOB
+    kept.journal.add(JOB)
     await kept.hear(OUTAGE, UploadJobsChanged(), UploadJobsChanged())
     assert [type(order) for order in drained(kept.orders)] == [ConnectDestination, AddRoute]
-    jobs[JOB.id] = stopped(JOB)
+    kept.journal.stop(JOB)
     await kept.hear(UploadJobsChanged())
     assert drained(kept.orders) == [RemoveRoute(ROUTE.name)]
     await kept.hear(UploadJobsChanged())
@@ -102,7 +102,7 @@ async def test_a_job_that_ended_since_the_journal_was_read_is_not_taken_up_again
     await kept.complete(JOB)
     await kept.leaves(JOB)
     drained(kept.orders)
-    kept.ledger.uploads.closed.clear()
+    kept.journal.reopen(JOB)
     await kept.hear(UploadJobsChanged())
     assert drained(kept.orders) == []
 
@@ -112,7 +112,7 @@ async def test_a_job_that_had_been_stopped_is_only_put_away(
 ) -> None:
     kept = await keeper_of(nursery, autojump_clock, stopped(JOB))
     assert [type(order) for order in drained(kept.orders)] == [ConnectDestination, RemoveDestination]
-    assert kept.ledger.uploads.closed == [JOB.id]
+    assert kept.journal.closed == [JOB.id]
     assert not any(isinstance(fact, RouteAdded) for fact in drained(kept.facts))
 
 
@@ -120,47 +120,49 @@ async def test_a_job_is_closed_only_when_nothing_is_left_over_in_its_bucket(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     kept = await keeper_of(nursery, autojump_clock, JOB)
-    kept.ledger.left.append((PLACE, ".a.partial"))
+    kept.journal.orphans = [(PLACE, ".a.partial")]
     await kept.complete(JOB)
     await kept.leaves(JOB)
     await trio.sleep(2 * RETRY_S)
-    assert kept.ledger.uploads.closed == []
-    kept.ledger.left.clear()
+    assert kept.journal.closed == []
+    kept.journal.orphans = []
     await trio.sleep(RETRY_S)
-    assert kept.ledger.uploads.closed == [JOB.id]
+    assert kept.journal.closed == [JOB.id]
 
 
-@pytest.mark.parametrize("operation", ["needing_cleanup", "files", "add_orphans", "close"])
+@pytest.mark.parametrize(
+    "operation", ["uploads.needing_cleanup", "uploads.files", "uploads.add_orphans", "uploads.mark_cleaned"]
+)
 async def test_a_journal_in_trouble_is_tried_again(
     nursery: trio.Nursery, autojump_clock: MockClock, operation: str
 ) -> None:
     kept = await keeper_of(nursery, autojump_clock)
-    kept.ledger.uploads.jobs[JOB.id] = JOB
-    kept.ledger.uploads.broken.append(operation)
+    kept.journal.add(JOB)
+    kept.journal.fails_next.append(operation)
     await kept.hear(UploadJobsChanged())
     await trio.sleep(RETRY_S + 1)
     await kept.complete(JOB)
     await kept.leaves(JOB)
     await trio.sleep(RETRY_S + 1)
-    assert (kept.ledger.uploads.closed, kept.ledger.uploads.broken) == ([JOB.id], [])
+    assert (kept.journal.closed, kept.journal.fails_next) == ([JOB.id], [])
 
 
 async def test_what_could_not_be_written_down_is_written_later(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     kept = await keeper_of(nursery, autojump_clock, JOB)
-    kept.ledger.uploads.broken.extend(["upsert", "upsert"])
+    kept.journal.fails_next += ["uploads.upsert"] * 2
     await kept.hear(StatusChanged(MOVED.id, Status.READY, 1.0, MOVED))
-    assert kept.ledger.uploads.rows == {}
+    assert kept.journal.paths(JOB) == []
     await trio.sleep(3 * WRITE_EVERY_S)
-    assert list(kept.ledger.uploads.rows[JOB.id]) == ["a.mxf"]
-    kept.ledger.uploads.broken.extend(["upsert", "upsert"])
+    assert kept.journal.paths(JOB) == ["a.mxf"]
+    kept.journal.fails_next += ["uploads.upsert"] * 2
     await kept.complete(a_job("nobody"))
     await kept.hear(StatusChanged(MOVED.id, Status.COMPLETED, 1.0, MOVED))
     await kept.complete(JOB)
     await kept.leaves(JOB)
     await trio.sleep(RETRY_S + 1)
-    assert kept.ledger.uploads.jobs[JOB.id].state is UploadState.COMPLETED
+    assert kept.journal.jobs[JOB.id].state is UploadState.COMPLETED
 
 
 async def test_a_job_that_its_journal_has_lost_is_written_down_again_as_a_whole(
@@ -169,29 +171,28 @@ async def test_a_job_that_its_journal_has_lost_is_written_down_again_as_a_whole(
     kept = await keeper_of(nursery, autojump_clock, JOB)
     await kept.hear(StatusesChanged((StatusChanged(MOVED.id, Status.READY, 1.0, MOVED),)))
     await trio.sleep(WRITE_EVERY_S)
-    kept.ledger.uploads.jobs.clear()
-    kept.ledger.uploads.rows.clear()
+    kept.journal.lose_jobs()
     await kept.hear(scanned(JOB, 1.0))
     await trio.sleep(3 * WRITE_EVERY_S)
-    assert JOB.id in kept.ledger.uploads.jobs
-    assert list(kept.ledger.uploads.rows[JOB.id]) == ["a.mxf"]
+    assert JOB.id in kept.journal.jobs
+    assert kept.journal.paths(JOB) == ["a.mxf"]
 
 
 async def test_a_folder_that_may_not_be_read_ends_its_job(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     kept = await keeper_of(nursery, autojump_clock)
-    jobs = kept.ledger.uploads.jobs
     for name, found in (
         ("j1", FolderResolved("/media/j1", is_allowed=False)),
         ("j2", FolderResolved("/media/elsewhere", is_allowed=True)),
     ):
         kept.workers.script(ResolveFolder, found)
-        jobs[name] = a_job(name)
+        kept.journal.add(a_job(name))
         await kept.hear(UploadJobsChanged())
         await trio.sleep(2 * WRITE_EVERY_S)
-        assert jobs[name].state is UploadState.FAILED
-        assert "roots" in (jobs[name].error or "")
+        job = kept.journal.jobs[name]
+        assert job.state is UploadState.FAILED
+        assert "roots" in (job.error or "")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ async def test_only_a_folder_that_has_been_gone_for_long_ends_its_job(
     await trio.sleep(ROUTE.stall_timeout_s + WRITE_EVERY_S)
     await wait_all_tasks_blocked()
     is_gone = isinstance(answer, Fault) and answer.kind is FaultKind.SOURCE_GONE
-    assert kept.ledger.uploads.jobs[JOB.id].state.is_end is is_gone
+    assert kept.journal.jobs[JOB.id].state.is_end is is_gone
     assert len(kept.workers.times(ResolveFolder)) == 2
 
 
@@ -222,7 +223,7 @@ async def test_events_are_subscribed_to_only_while_jobs_run(
     kept = await keeper_of(nursery, autojump_clock)
     assert subscriptions(kept) == []
     for job in (JOB, OTHER):
-        kept.ledger.uploads.jobs[job.id] = job
+        kept.journal.add(job)
         await kept.hear(UploadJobsChanged())
     assert subscriptions(kept) == [SubscribeEvents]
     await kept.complete(JOB)
@@ -232,7 +233,7 @@ async def test_events_are_subscribed_to_only_while_jobs_run(
     await kept.leaves(OTHER)
     assert subscriptions(kept) == [UnsubscribeEvents]
     again = a_job("j3")
-    kept.ledger.uploads.jobs[again.id] = again
+    kept.journal.add(again)
     await kept.hear(UploadJobsChanged())
     assert subscriptions(kept) == [SubscribeEvents]
 
@@ -242,8 +243,8 @@ async def test_a_job_that_starts_while_the_last_one_ends_is_subscribed(
 ) -> None:
     kept = await keeper_of(nursery, autojump_clock, JOB)
     await kept.complete(JOB)
-    kept.ledger.uploads.jobs[OTHER.id] = OTHER
-    kept.ledger.uploads.delays_s["files"] = 1.0  # the other job is being read while this one ends
+    kept.journal.add(OTHER)
+    kept.journal.delays_s["uploads.files"] = 1.0  # the other job is being read while this one ends
     await kept.hear(UploadJobsChanged())
     await kept.leaves(JOB)
     await trio.sleep(2.0)

@@ -1,5 +1,7 @@
-"""The promises of agent/worker/destinations/base.py: subclass with a `destination` fixture to test a
-backend."""
+"""The test suite of the contract in agent/worker/destinations/base.py.
+
+Subclass `DestinationContract` with a `destination` fixture to test a backend.
+"""
 
 import os
 from collections.abc import Iterator
@@ -30,36 +32,36 @@ NAMES = [
 NFC, NFD = "caf\u00e9.mxf", "cafe\u0301.mxf"
 
 
-def begin(
+def allocate(
     destination: Destination, name: str, size_bytes: int | None = LARGE_BYTES, partial: str = PARTIAL
 ) -> str:
-    """The partial that this name may be written into, as a journal would remember it."""
-    while (exact := destination.allocate_partial(partial, name, size_bytes, "rename")) != partial:
-        partial = exact
-    return exact
+    """Return the partial allocated for this name, as the journal would have it."""
+    while (allocated := destination.allocate_partial(partial, name, size_bytes, "rename")) != partial:
+        partial = allocated
+    return allocated
 
 
 def put(destination: Destination, name: str, content: bytes, partial: str = PARTIAL) -> None:
-    """Bring this content in under this name, as a copy does."""
+    """Write and publish this content under this name, as a copy does."""
     folder = name.rpartition("/")[0]
     path = f"{folder}/{partial}" if folder else partial
-    exact = fill(destination, path, content, name)
-    destination.publish(exact, bound_name(exact, name), len(content))
+    allocated = fill(destination, path, content, name)
+    destination.publish(allocated, bound_name(allocated, name), len(content))
 
 
 def fill(destination: Destination, partial: str, content: bytes, name: str = "clip.mxf") -> str:
-    """A sealed partial with this content; what a journal would remember it as."""
-    exact = begin(destination, name, len(content), partial)
-    opened = destination.open_partial(exact)
+    """Write a finalized partial with this content and return its allocated name."""
+    allocated = allocate(destination, name, len(content), partial)
+    opened = destination.open_partial(allocated)
     write(opened, content)
     opened.flush(len(content))
     opened.finalize(MTIME_NS)
     opened.close()
-    return exact
+    return allocated
 
 
 def write(partial: Partial, content: bytes, first_block: int = 0) -> None:
-    """Unit by unit, as the engine does; from this block of the file on."""
+    """Write the content from this block on, one write group after the other, as the engine does."""
     blocks = [content[at : at + BLOCK] for at in range(0, len(content), BLOCK)]
     while blocks:
         size = len(partial.write_group(first_block))
@@ -67,8 +69,8 @@ def write(partial: Partial, content: bytes, first_block: int = 0) -> None:
         first_block, blocks = first_block + size, blocks[size:]
 
 
-def holds(partial: Partial, content: bytes, first_block: int = 0) -> bool:
-    """Whether the storage has exactly this from this block of the file on."""
+def matches(partial: Partial, content: bytes, first_block: int = 0) -> bool:
+    """Return whether the storage has exactly this content from this block on."""
     blocks = [content[at : at + BLOCK] for at in range(0, len(content), BLOCK)]
     while blocks:
         size = len(partial.write_group(first_block))
@@ -79,7 +81,7 @@ def holds(partial: Partial, content: bytes, first_block: int = 0) -> bool:
 
 
 def content_of(destination: Destination, name: str) -> bytes | None:
-    """What stands at this name; None when there is no such file."""
+    """Return the content of this file; None when there is no such file."""
     existing = destination.find(name)
     if existing is None:
         return None
@@ -92,12 +94,12 @@ def content_of(destination: Destination, name: str) -> bytes | None:
 class DestinationContract:
     """The suite.
 
-    `level` says how far a read-back gets on this backend; `replaces` whether what was written can be written
-    again, `leaves_out` whether less of it than was written can arrive, `refused` which names it cannot hold.
+    `level`: the level that reading back reaches. `can_rewrite`: write groups can be written again.
+    `can_shrink`: a partial can be truncated. `refused`: names that the backend cannot hold.
     """
 
-    replaces = True
-    leaves_out = True
+    can_rewrite = True
+    can_shrink = True
     refused: frozenset[bytes] = frozenset()
 
     @pytest.fixture
@@ -105,123 +107,123 @@ class DestinationContract:
         return "read_back"
 
     @pytest.fixture
-    def exact(self, destination: Destination) -> str:
-        return begin(destination, "clip.mxf")
+    def allocated(self, destination: Destination) -> str:
+        return allocate(destination, "clip.mxf")
 
     @pytest.fixture
-    def partial(self, destination: Destination, exact: str) -> Iterator[Partial]:
-        opened = destination.open_partial(exact)
+    def partial(self, destination: Destination, allocated: str) -> Iterator[Partial]:
+        opened = destination.open_partial(allocated)
         yield opened
         opened.close()
 
     @pytest.fixture
-    def unit(self, partial: Partial) -> int:
-        """Bytes that are written together."""
+    def group_bytes(self, partial: Partial) -> int:
+        """The size of a write group in bytes."""
         return len(partial.write_group(0)) * BLOCK
 
-    def test_a_new_partial_is_empty_and_has_the_name_that_was_reserved(
-        self, destination: Destination, exact: str, partial: Partial
+    def test_a_new_partial_is_empty_and_has_the_allocated_name(
+        self, destination: Destination, allocated: str, partial: Partial
     ) -> None:
         assert partial.survives_request
         assert partial.size_bytes == 0
-        assert destination.exists(exact)
-        assert destination.allocate_partial(exact, "clip.mxf", LARGE_BYTES, "rename") == exact
+        assert destination.exists(allocated)
+        assert destination.allocate_partial(allocated, "clip.mxf", LARGE_BYTES, "rename") == allocated
 
-    def test_units_lie_side_by_side(self, partial: Partial) -> None:
+    def test_write_groups_are_adjacent(self, partial: Partial) -> None:
         first = partial.write_group(0)
         assert first.start == 0
         assert partial.write_group(first.stop - 1) == first
         assert partial.write_group(first.stop).start == first.stop
 
-    def test_what_was_written_is_held(self, partial: Partial, unit: int, level: VerifyLevel) -> None:
-        content = b"a" * unit + b"b" * unit + b"tail"
+    def test_written_content_matches(self, partial: Partial, group_bytes: int, level: VerifyLevel) -> None:
+        content = b"a" * group_bytes + b"b" * group_bytes + b"tail"
         write(partial, content)
         partial.flush(len(content))
         assert partial.size_bytes == len(content)
-        assert holds(partial, content)
-        assert not holds(partial, b"a" * unit + b"b" * (unit - 1) + b"c")
-        assert not holds(partial, b"a" * unit * 2 + b"tails")
+        assert matches(partial, content)
+        assert not matches(partial, b"a" * group_bytes + b"b" * (group_bytes - 1) + b"c")
+        assert not matches(partial, b"a" * group_bytes * 2 + b"tails")
         if partial.is_readable:
-            assert partial.read_back(unit, 4) == b"bbbb"
-            assert partial.read_back(2 * unit, BLOCK) == b"tail"
-            assert partial.read_back(3 * unit, BLOCK) == b""
+            assert partial.read_back(group_bytes, 4) == b"bbbb"
+            assert partial.read_back(2 * group_bytes, BLOCK) == b"tail"
+            assert partial.read_back(3 * group_bytes, BLOCK) == b""
             assert partial.level("read_back") == level
         else:
             assert partial.level("read_back") == "hash"
         assert partial.level("hash") == "hash"
         assert partial.level("size") == "size"
 
-    def test_units_may_be_written_again(self, destination: Destination, unit: int) -> None:
-        exact = begin(destination, "other.mxf")
-        partial = destination.open_partial(exact)
-        write(partial, b"a" * unit + b"b" * unit)
-        partial.flush(2 * unit)
-        write(partial, b"c" * unit)
-        if not self.replaces:  # then all of it begins again
+    def test_write_groups_may_be_written_again(self, destination: Destination, group_bytes: int) -> None:
+        allocated = allocate(destination, "other.mxf")
+        partial = destination.open_partial(allocated)
+        write(partial, b"a" * group_bytes + b"b" * group_bytes)
+        partial.flush(2 * group_bytes)
+        write(partial, b"c" * group_bytes)
+        if not self.can_rewrite:  # then the upload starts again
             with pytest.raises(Fault) as fault:
-                partial.flush(unit)
+                partial.flush(group_bytes)
             assert fault.value.kind is FaultKind.CORRUPT
             partial.close()
-            assert not destination.exists(exact)
+            assert not destination.exists(allocated)
             return
-        partial.flush(unit)
-        assert holds(partial, b"c" * unit + b"b" * unit)
+        partial.flush(group_bytes)
+        assert matches(partial, b"c" * group_bytes + b"b" * group_bytes)
         partial.finalize(MTIME_NS)
         partial.close()
-        destination.publish(exact, "other.mxf", 2 * unit)
-        assert content_of(destination, "other.mxf") == b"c" * unit + b"b" * unit
+        destination.publish(allocated, "other.mxf", 2 * group_bytes)
+        assert content_of(destination, "other.mxf") == b"c" * group_bytes + b"b" * group_bytes
 
-    def test_units_may_come_in_any_order(self, destination: Destination, unit: int) -> None:
-        exact = begin(destination, "other.mxf")
-        partial = destination.open_partial(exact)
-        write(partial, b"tail", 2 * unit // BLOCK)
-        write(partial, b"b" * unit, unit // BLOCK)
-        partial.flush(2 * unit + 4)
-        write(partial, b"a" * unit)
-        partial.flush(unit)
+    def test_write_groups_may_come_in_any_order(self, destination: Destination, group_bytes: int) -> None:
+        allocated = allocate(destination, "other.mxf")
+        partial = destination.open_partial(allocated)
+        write(partial, b"tail", 2 * group_bytes // BLOCK)
+        write(partial, b"b" * group_bytes, group_bytes // BLOCK)
+        partial.flush(2 * group_bytes + 4)
+        write(partial, b"a" * group_bytes)
+        partial.flush(group_bytes)
         partial.finalize(MTIME_NS)
         partial.close()
-        destination.publish(exact, "other.mxf", 2 * unit + 4)
-        assert content_of(destination, "other.mxf") == b"a" * unit + b"b" * unit + b"tail"
+        destination.publish(allocated, "other.mxf", 2 * group_bytes + 4)
+        assert content_of(destination, "other.mxf") == b"a" * group_bytes + b"b" * group_bytes + b"tail"
 
-    def test_what_stands_behind_a_cut_counts_no_more(self, partial: Partial, unit: int) -> None:
-        write(partial, b"ab" * unit)
-        partial.flush(2 * unit)
-        partial.truncate(unit)
-        assert partial.size_bytes == unit
+    def test_content_behind_a_truncation_is_dropped(self, partial: Partial, group_bytes: int) -> None:
+        write(partial, b"ab" * group_bytes)
+        partial.flush(2 * group_bytes)
+        partial.truncate(group_bytes)
+        assert partial.size_bytes == group_bytes
         partial.truncate(0)
         assert partial.size_bytes == 0
 
-    def test_a_file_that_became_shorter_arrives_as_short_as_it_is(
-        self, destination: Destination, unit: int
+    def test_a_truncated_partial_is_published_with_its_new_size(
+        self, destination: Destination, group_bytes: int
     ) -> None:
-        exact = begin(destination, "other.mxf", None)
-        partial = destination.open_partial(exact)
-        write(partial, b"ab" * unit)
-        partial.flush(2 * unit)
-        partial.truncate(unit)
+        allocated = allocate(destination, "other.mxf", None)
+        partial = destination.open_partial(allocated)
+        write(partial, b"ab" * group_bytes)
+        partial.flush(2 * group_bytes)
+        partial.truncate(group_bytes)
         partial.finalize(MTIME_NS)
         partial.close()
-        if not self.leaves_out:  # then all of it begins again
+        if not self.can_shrink:  # then the upload starts again
             with pytest.raises(Fault) as fault:
-                destination.publish(exact, "other.mxf", unit)
+                destination.publish(allocated, "other.mxf", group_bytes)
             assert fault.value.kind is FaultKind.CORRUPT
             assert not destination.exists("other.mxf")
             return
-        destination.publish(exact, "other.mxf", unit)
-        assert content_of(destination, "other.mxf") == b"ab" * (unit // 2)
+        destination.publish(allocated, "other.mxf", group_bytes)
+        assert content_of(destination, "other.mxf") == b"ab" * (group_bytes // 2)
 
-    def test_a_partial_outlives_the_attempt_that_wrote_it(
-        self, destination: Destination, exact: str, unit: int
+    def test_a_partial_survives_the_request_that_wrote_it(
+        self, destination: Destination, allocated: str, group_bytes: int
     ) -> None:
-        first = destination.open_partial(exact)
-        write(first, b"a" * unit)
-        first.flush(unit)
+        first = destination.open_partial(allocated)
+        write(first, b"a" * group_bytes)
+        first.flush(group_bytes)
         first.close()
-        again = destination.open_partial(exact)
-        assert again.size_bytes == unit
-        assert holds(again, b"a" * unit)
-        assert not holds(again, b"b" * unit)
+        again = destination.open_partial(allocated)
+        assert again.size_bytes == group_bytes
+        assert matches(again, b"a" * group_bytes)
+        assert not matches(again, b"b" * group_bytes)
         again.close()
 
     def test_two_partials_are_apart(self, destination: Destination) -> None:
@@ -236,23 +238,23 @@ class DestinationContract:
     def test_a_discarded_partial_is_gone_and_may_be_discarded_again(
         self, destination: Destination, size_bytes: int
     ) -> None:
-        exact = fill(destination, PARTIAL, b"x" * size_bytes)
-        assert destination.exists(exact)
-        destination.discard(exact)
-        assert not destination.exists(exact)
-        destination.discard(exact)
+        allocated = fill(destination, PARTIAL, b"x" * size_bytes)
+        assert destination.exists(allocated)
+        destination.discard(allocated)
+        assert not destination.exists(allocated)
+        destination.discard(allocated)
         destination.discard(f"never/made/{PARTIAL}")
 
     @pytest.mark.parametrize(
         "content", [b"", b"content", b"x" * BLOCK, b"x" * (BLOCK + 1), b"x" * LARGE_BYTES], ids=len
     )
-    def test_a_published_partial_stands_at_its_name_alone(
+    def test_a_published_partial_exists_under_its_name_only(
         self, destination: Destination, content: bytes, level: VerifyLevel
     ) -> None:
-        exact = fill(destination, PARTIAL, content)
-        destination.publish(exact, "clip.mxf", len(content))
+        allocated = fill(destination, PARTIAL, content)
+        destination.publish(allocated, "clip.mxf", len(content))
         assert destination.exists("clip.mxf")
-        assert not destination.exists(exact)
+        assert not destination.exists(allocated)
         existing = destination.find("clip.mxf")
         assert existing is not None
         assert existing.size_bytes == len(content)
@@ -262,43 +264,41 @@ class DestinationContract:
         existing.close()
 
     @pytest.mark.parametrize("size_bytes", [6, LARGE_BYTES])
-    def test_publishing_never_replaces_what_has_the_name(
-        self, destination: Destination, size_bytes: int
-    ) -> None:
+    def test_publishing_never_replaces_a_file(self, destination: Destination, size_bytes: int) -> None:
         second = b"second" * (size_bytes // 6)
-        exact = fill(destination, PARTIAL, second)
+        allocated = fill(destination, PARTIAL, second)
         put(destination, "clip.mxf", b"first", OTHER_PARTIAL)
         with pytest.raises(FileExistsError):
-            destination.publish(exact, "clip.mxf", len(second))
+            destination.publish(allocated, "clip.mxf", len(second))
         assert content_of(destination, "clip.mxf") == b"first"
-        assert destination.exists(exact)
-        if bound_name(exact, "clip_1.mxf") == "clip_1.mxf":
-            destination.publish(exact, "clip_1.mxf", len(second))
+        assert destination.exists(allocated)
+        if bound_name(allocated, "clip_1.mxf") == "clip_1.mxf":
+            destination.publish(allocated, "clip_1.mxf", len(second))
             assert content_of(destination, "clip_1.mxf") == second
         else:
             with pytest.raises(Fault) as fault:
-                destination.publish(exact, "clip_1.mxf", len(second))
+                destination.publish(allocated, "clip_1.mxf", len(second))
             assert fault.value.kind is FaultKind.CONFLICT
             assert not destination.exists("clip_1.mxf")
 
-    def test_a_partial_that_is_not_there_cannot_be_published(self, destination: Destination) -> None:
-        exact = begin(destination, "clip.mxf")
-        destination.discard(exact)
-        for partial in (exact, PARTIAL):
+    def test_a_missing_partial_cannot_be_published(self, destination: Destination) -> None:
+        allocated = allocate(destination, "clip.mxf")
+        destination.discard(allocated)
+        for partial in (allocated, PARTIAL):
             with pytest.raises(Fault):
                 destination.publish(partial, "clip.mxf", 0)
         assert not destination.exists("clip.mxf")
 
-    def test_what_is_reserved_while_the_name_is_taken_starts_empty_and_leaves_it_alone(
+    def test_a_partial_allocated_for_a_taken_name_starts_empty_and_keeps_the_file(
         self, destination: Destination
     ) -> None:
         put(destination, "clip.mxf", b"content")
-        again = destination.open_partial(begin(destination, "clip.mxf"))
+        again = destination.open_partial(allocate(destination, "clip.mxf"))
         assert again.size_bytes == 0
         again.close()
         assert content_of(destination, "clip.mxf") == b"content"
 
-    def test_only_what_this_partial_put_there_may_be_taken_back(self, destination: Destination) -> None:
+    def test_only_the_file_of_this_partial_may_be_unpublished(self, destination: Destination) -> None:
         put(destination, "clip.mxf", b"content")
         assert not destination.unpublish(OTHER_PARTIAL, "clip.mxf")
         assert content_of(destination, "clip.mxf") == b"content"
@@ -313,13 +313,13 @@ class DestinationContract:
             assert existing.read_back(offset, length) == content[offset : offset + length]
         existing.close()
 
-    def test_nothing_stands_where_nothing_was_put(self, destination: Destination) -> None:
+    def test_a_name_without_a_file_does_not_exist(self, destination: Destination) -> None:
         assert not destination.exists("clip.mxf")
         assert not destination.exists("folder/clip.mxf")
         assert destination.find("clip.mxf") is None
         assert destination.find("folder/clip.mxf") is None
 
-    def test_folders_appear_as_files_need_them(self, destination: Destination) -> None:
+    def test_folders_are_created_as_files_need_them(self, destination: Destination) -> None:
         put(destination, "day 1/card a/clip.mxf", b"deep")
         put(destination, "day 1/clip.mxf", b"above")
         assert content_of(destination, "day 1/card a/clip.mxf") == b"deep"
@@ -344,7 +344,7 @@ class DestinationContract:
         assert content_of(destination, NFC) == b"composed"
         assert content_of(destination, NFD) == b"decomposed"
 
-    def test_a_foreign_file_is_never_taken_for_the_source(self, destination: Destination) -> None:
+    def test_another_file_is_not_the_source_itself(self, destination: Destination) -> None:
         put(destination, "clip.mxf", b"content")
         existing = destination.find("clip.mxf")
         assert existing is not None

@@ -1,4 +1,4 @@
-"""Another process that holds a claim, as a killed worker does that has not died yet."""
+"""Another process that holds a partial lock, as a killed worker does that has not exited yet."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ with PartialLocks(sys.argv[1]).locked(*sys.argv[2:]):
 
 @contextmanager
 def another_process_holds(path: str, root: str, partial: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Until the block is left, or the process has been killed."""
+    """Hold the lock until the block ends or the process is killed."""
     command = [sys.executable, "-c", HOLDER, path, root, partial]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

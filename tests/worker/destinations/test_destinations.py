@@ -1,4 +1,4 @@
-"""The folder destination: the contract of every destination, and what is a folder's own."""
+"""The folder destination: the contract of every destination, and what only a folder has."""
 
 import errno
 import os
@@ -60,7 +60,7 @@ class TestFolderInMemory(DestinationContract):
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A destination beside a folder that is none of its business, with links leading there."""
+    """A destination beside a foreign folder, with links into that folder."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "clip.mxf").write_bytes(b"foreign")
     (tmp_path / "nas").mkdir()
@@ -77,7 +77,7 @@ def destination(root: Path) -> Iterator[FolderDestination]:
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("gone"), os.mkfifo])
-def test_whatever_has_the_name_keeps_it_and_is_no_file_to_compare(
+def test_an_entry_that_is_no_file_keeps_its_name_and_is_not_found(
     destination: FolderDestination, root: Path, make: Callable[[Path], None]
 ) -> None:
     make(root / "clip.mxf")
@@ -205,7 +205,7 @@ def test_an_error_of_any_operation_is_an_outage_with_its_reason(
     partial.close()
 
 
-def test_a_full_disk_that_is_only_told_at_close_is_an_outage(
+def test_a_full_disk_reported_at_close_is_an_outage(
     destination: FolderDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partial = destination.open_partial(PARTIAL)
@@ -222,15 +222,13 @@ def test_a_full_disk_that_is_only_told_at_close_is_an_outage(
     assert fault.value.reason is OutageReason.FULL
 
 
-def test_a_name_that_does_not_fit_is_this_files_own_matter(destination: FolderDestination) -> None:
+def test_a_name_that_does_not_fit_is_refused_for_this_file(destination: FolderDestination) -> None:
     with pytest.raises(Fault) as fault:
         destination.open_partial("n" * 256)
     assert fault.value.kind is FaultKind.REFUSED
 
 
-def test_a_write_that_is_taken_in_pieces_is_completed(
-    destination: FolderDestination, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_short_write_is_completed(destination: FolderDestination, monkeypatch: pytest.MonkeyPatch) -> None:
     write, read = os.pwrite, os.pread
     monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: write(fd, data[:3], offset))
     monkeypatch.setattr(os, "pread", lambda fd, length, offset: read(fd, min(length, 2), offset))
@@ -240,7 +238,7 @@ def test_a_write_that_is_taken_in_pieces_is_completed(
 
 @pytest.fixture
 def synced(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The folders that have been made durable, relative to the root."""
+    """The folders that were synced, relative to the root."""
     folders: list[str] = []
 
     def note(descriptor: int) -> None:
@@ -253,7 +251,7 @@ def synced(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 WAY = [".", "day 1", "day 1/camera A"]  # each made durable before the next can be relied upon
 
 
-def test_publishing_makes_the_name_durable_and_the_way_to_it(
+def test_publishing_makes_the_name_and_its_folders_durable(
     destination: FolderDestination, root: Path, synced: list[str]
 ) -> None:
     (root / "day 1" / "camera A").mkdir(parents=True)  # by somebody who may not have synced it
@@ -261,7 +259,7 @@ def test_publishing_makes_the_name_durable_and_the_way_to_it(
     assert synced == WAY
 
 
-def test_what_was_found_there_is_made_durable_with_the_way_to_it(
+def test_a_found_file_is_made_durable_with_its_folders(
     destination: FolderDestination, root: Path, synced: list[str]
 ) -> None:
     (root / "day 1" / "camera A").mkdir(parents=True)

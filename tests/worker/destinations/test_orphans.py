@@ -1,4 +1,4 @@
-"""Looking for temporary files of ours among files of others, on real folders."""
+"""Searching for our temporary files among foreign files, in real folders."""
 
 import errno
 import os
@@ -72,7 +72,7 @@ def test_every_legal_name_is_found_at_every_depth(tmp_path: Path) -> None:
     assert found(tmp_path, deep=False) == {path for path in paths if "/" not in path}
 
 
-def test_nothing_that_only_looks_like_ours_is_found(tmp_path: Path) -> None:
+def test_names_without_our_tag_are_not_found(tmp_path: Path) -> None:
     mine = ours("clip.mxf")
     put(
         tmp_path,
@@ -90,7 +90,7 @@ def test_nothing_that_only_looks_like_ours_is_found(tmp_path: Path) -> None:
     assert found(tmp_path) == set()
 
 
-def test_a_probe_that_was_left_behind_is_found_in_the_root(tmp_path: Path) -> None:
+def test_an_orphaned_probe_is_found_in_the_root(tmp_path: Path) -> None:
     probe = probe_path(IDENTITY, "take")
     put(tmp_path, probe, f"day/{probe}")
     assert found(tmp_path) == found(tmp_path, deep=False) == {probe}
@@ -116,7 +116,7 @@ def test_only_regular_files_are_found_and_no_link_is_followed(tmp_path: Path) ->
         assert found(root) == {inside}
 
 
-def test_unreadable_folders_are_passed_over() -> None:
+def test_unreadable_folders_are_skipped() -> None:
     with tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as folder:  # others may not look into tmp_path
         root = Path(folder)
         root.chmod(0o755)
@@ -128,7 +128,7 @@ def test_unreadable_folders_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.ELOOP])
-def test_a_folder_that_has_changed_since_its_parent_was_read_is_passed_over(
+def test_a_folder_that_has_changed_since_its_parent_was_listed_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     put(tmp_path, ours("one.mxf"), ours("day/two.mxf"))
@@ -144,7 +144,7 @@ def test_a_folder_that_has_changed_since_its_parent_was_read_is_passed_over(
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EHOSTDOWN])
-def test_a_file_system_that_does_not_work_is_an_outage_and_no_end_of_the_search(
+def test_a_failing_file_system_is_an_outage_and_no_end_of_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     put(tmp_path, ours("day/two.mxf"))
@@ -169,7 +169,7 @@ def test_a_root_that_may_not_be_read_is_an_outage_and_no_end_of_the_search() -> 
     assert fault.value.reason is OutageReason.DENIED
 
 
-def test_another_file_system_below_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_file_system_below_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, ours("mounted/one.mxf"), ours("here/two.mxf"))
     inode, fstat = (tmp_path / "mounted").stat().st_ino, os.fstat
 
@@ -189,7 +189,7 @@ def test_a_long_search_shows_that_it_goes_on(tmp_path: Path, monkeypatch: pytest
     assert sorted(batches(tmp_path)) == [(), (), (), (ours("c"),)]
 
 
-def test_many_strays_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_orphans_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orphans, "REPORT_S", 1e9)
     monkeypatch.setattr(orphans, "BATCH_PATHS", 2)
     paths = {ours(f"{number}.mxf") for number in range(5)}

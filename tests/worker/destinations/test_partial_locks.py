@@ -1,4 +1,4 @@
-"""One process at a partial, until it has really gone."""
+"""A partial is locked by one process until that process has exited."""
 
 import os
 from pathlib import Path
@@ -12,13 +12,13 @@ from tests.worker.destinations.lock_holders import another_process_holds
 
 
 @pytest.fixture
-def claims(tmp_path: Path) -> PartialLocks:
-    return PartialLocks(str(tmp_path / "claims"))
+def locks(tmp_path: Path) -> PartialLocks:
+    return PartialLocks(str(tmp_path / "locks"))
 
 
-def is_held(claims: PartialLocks, root: str = "/nas", partial: str = PARTIAL) -> bool:
+def is_held(locks: PartialLocks, root: str = "/nas", partial: str = PARTIAL) -> bool:
     try:
-        with claims.locked(root, partial):
+        with locks.locked(root, partial):
             return False
     except Fault as fault:
         if fault.kind is FaultKind.BUSY:
@@ -26,36 +26,36 @@ def is_held(claims: PartialLocks, root: str = "/nas", partial: str = PARTIAL) ->
         raise
 
 
-def test_what_another_process_holds_cannot_be_had_until_it_lets_go(claims: PartialLocks) -> None:
-    with another_process_holds(claims.path, "/nas", PARTIAL):
-        assert is_held(claims)
-    assert not is_held(claims)
+def test_a_lock_of_another_process_is_refused_until_it_is_released(locks: PartialLocks) -> None:
+    with another_process_holds(locks.path, "/nas", PARTIAL):
+        assert is_held(locks)
+    assert not is_held(locks)
 
 
-def test_a_killed_process_holds_nothing_once_it_has_gone(claims: PartialLocks) -> None:
-    with another_process_holds(claims.path, "/nas", PARTIAL) as process:
+def test_a_killed_process_holds_no_lock_once_it_has_exited(locks: PartialLocks) -> None:
+    with another_process_holds(locks.path, "/nas", PARTIAL) as process:
         process.kill()
         process.wait()
-        assert not is_held(claims)
+        assert not is_held(locks)
 
 
-def test_other_partials_and_those_of_other_destinations_are_free(claims: PartialLocks) -> None:
+def test_other_partials_and_those_of_other_destinations_are_free(locks: PartialLocks) -> None:
     odd = os.fsdecode(b".\xff.partial")
-    with another_process_holds(claims.path, "/nas", PARTIAL):
-        assert not is_held(claims, "/other")
-        assert not is_held(claims, partial=odd)
-    with another_process_holds(claims.path, "/nas", odd):
-        assert is_held(claims, partial=odd)
+    with another_process_holds(locks.path, "/nas", PARTIAL):
+        assert not is_held(locks, "/other")
+        assert not is_held(locks, partial=odd)
+    with another_process_holds(locks.path, "/nas", odd):
+        assert is_held(locks, partial=odd)
 
 
-def test_a_claim_that_was_let_go_leaves_the_others_of_its_process_alone(claims: PartialLocks) -> None:
-    assert not is_held(claims)
-    with another_process_holds(claims.path, "/nas", PARTIAL), claims.locked("/nas", ".other.partial"):
-        assert is_held(claims)
+def test_releasing_one_lock_keeps_the_others_of_its_process(locks: PartialLocks) -> None:
+    assert not is_held(locks)
+    with another_process_holds(locks.path, "/nas", PARTIAL), locks.locked("/nas", ".other.partial"):
+        assert is_held(locks)
 
 
-def test_a_file_of_claims_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    claims = PartialLocks(str(tmp_path / "missing" / "claims"))
-    with pytest.raises(Fault, match="missing/claims cannot be locked: No such file") as fault:
-        is_held(claims)
+def test_a_lock_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    locks = PartialLocks(str(tmp_path / "missing" / "locks"))
+    with pytest.raises(Fault, match="missing/locks cannot be locked: No such file") as fault:
+        is_held(locks)
     assert fault.value.kind is FaultKind.WORKER

@@ -1,4 +1,4 @@
-"""Is the destination folder the accepted one, and can it be used?"""
+"""Probing a destination folder: device, marker, permissions, space."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ def clean() -> Iterator[None]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A destination beside a folder that is none of its business, with links leading there."""
+    """A destination beside a foreign folder, with links into that folder."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "clip.mxf").write_bytes(b"foreign")
     (tmp_path / "nas").mkdir()
@@ -60,7 +60,7 @@ def test_a_root_that_is_gone_or_no_folder_is_an_outage_for_copies_and_probes(
     assert refused.value.reason is probed.value.reason is reason
 
 
-def test_a_root_that_does_not_answer_is_an_outage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_that_does_not_respond_is_an_outage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = DestinationRef(str(root), root.stat().st_dev)
     with monkeypatch.context() as patched:
         patched.setattr(os, "fstat", failing(errno.ESTALE))
@@ -73,7 +73,7 @@ def test_a_root_that_does_not_answer_is_an_outage(root: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("try_writing", [None, PROBE])
-def test_a_usable_folder_says_where_it_is_and_how_much_fits_and_keeps_nothing(
+def test_a_usable_folder_reports_mount_point_and_space_and_keeps_no_file(
     root: Path, try_writing: str | None
 ) -> None:
     probed = probe(str(root), None, try_writing=try_writing)
@@ -83,7 +83,7 @@ def test_a_usable_folder_says_where_it_is_and_how_much_fits_and_keeps_nothing(
     assert list(root.iterdir()) == []
 
 
-def test_a_marker_must_stand_where_it_was_named(root: Path) -> None:
+def test_a_marker_must_exist_in_the_root(root: Path) -> None:
     for marker in (".mounted", "media/.mounted", "clip.mxf/.mounted"):
         (root / "clip.mxf").touch()
         with pytest.raises(Fault) as fault:
@@ -110,7 +110,7 @@ def test_a_folder_that_we_may_not_write_into_is_denied() -> None:
     assert fault.value.reason is OutageReason.DENIED
 
 
-def test_a_folder_that_only_fails_when_written_to_is_found_out_and_kept_clean(
+def test_a_folder_that_only_fails_on_a_write_is_detected_and_kept_clean(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "sync_data", failing(errno.ENOSPC))
@@ -121,7 +121,7 @@ def test_a_folder_that_only_fails_when_written_to_is_found_out_and_kept_clean(
     assert list(root.iterdir()) == []
 
 
-def test_a_probe_that_a_sweep_has_removed_meanwhile_is_no_outage(
+def test_a_probe_removed_by_a_search_for_orphans_is_no_outage(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sync_data = platform.sync_data

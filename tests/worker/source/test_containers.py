@@ -70,7 +70,7 @@ def test_a_finished_file_with_other_bytes_behind_it_is_never_held_back(name: str
 
 @pytest.mark.parametrize("content", [b"", bytes(100_000), b"plain text\n" * 9, b"\x06\x0e\x2b\x34"])
 def test_what_is_no_container_is_unknown(content: bytes) -> None:
-    assert verdict_of(content).detail == "not a container known here"
+    assert verdict_of(content).detail == "not a known container"
 
 
 ENDLESS = {
@@ -88,7 +88,7 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_file_of_too_many_parts_is_given_up(name: str) -> None:
     file = Memory(ENDLESS[name])
-    assert judge(file) == ContainerVerdict(UNKNOWN, "too many parts to look at them all")
+    assert judge(file) == ContainerVerdict(UNKNOWN, "too many parts to read them all")
     assert file.read_bytes <= MAX_READ_BYTES
 
 

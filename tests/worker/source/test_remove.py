@@ -1,4 +1,4 @@
-"""Letting go of a delivered source: only with proof, never over anything in the archive."""
+"""Removing a delivered source: only if it is unchanged, never over a file in the archive."""
 
 import errno
 import os
@@ -68,7 +68,7 @@ def test_a_delivered_source_is_deleted_and_nothing_else(root: Path, clip: Path) 
     assert [path.name for path in clip.parent.iterdir()] == ["other.mxf"]
 
 
-def test_a_source_that_is_to_be_kept_is_kept(root: Path, clip: Path) -> None:
+def test_a_route_that_keeps_its_sources_removes_none(root: Path, clip: Path) -> None:
     assert remove_source(str(root), PATH, _now(clip), "keep", None) == "the route keeps its sources"
     assert clip.read_bytes() == b"content"
 
@@ -86,7 +86,7 @@ def test_a_source_that_changed_since_it_was_copied_is_kept(
 
 
 @pytest.mark.parametrize("after", ["delete", "archive"])
-def test_a_source_that_is_gone_already_is_settled(
+def test_a_source_that_is_gone_already_counts_as_removed(
     root: Path, clip: Path, tmp_path: Path, after: AfterMode
 ) -> None:
     before = _now(clip)
@@ -140,7 +140,7 @@ def test_a_file_system_that_refuses_is_a_fault_of_the_source(
     assert clip.exists()
 
 
-def test_a_source_folder_that_is_gone_is_no_proof_that_its_files_are(root: Path, clip: Path) -> None:
+def test_a_source_folder_that_is_gone_does_not_count_as_removed_files(root: Path, clip: Path) -> None:
     before = _now(clip)
     root.rename(root.parent / "elsewhere")
     with pytest.raises(Fault) as fault:
@@ -197,7 +197,7 @@ def test_nothing_in_the_archive_is_replaced(root: Path, clip: Path, archive: Pat
     assert not clip.exists()
 
 
-def test_an_archiving_that_was_stopped_in_the_middle_is_completed_and_not_doubled(
+def test_an_interrupted_archiving_is_completed_without_a_duplicate(
     root: Path, clip: Path, archive: Path
 ) -> None:
     (archive / "day 1").mkdir(parents=True)

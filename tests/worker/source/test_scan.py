@@ -1,4 +1,4 @@
-"""What of a source is listed, and what is left alone."""
+"""Scanning a source: which files are listed, and what examining them finds."""
 
 import errno
 import os
@@ -12,11 +12,10 @@ import pytest
 from agent.config.field_parsers import BUILT_IN_EXCLUDES
 from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind
-from agent.model.source_file import ScannedFile, Signature
+from agent.model.source_file import ContainerState, ScannedFile, Signature, WriterState
 from agent.protocol.requests import SourceFolder
-from agent.worker.source.scan import list_files
+from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
-from agent.worker.source.source_folder import wait_for
 from tests.worker.copy.faulty import failing
 from tests.worker.copy.folders import nothing_left_over
 
@@ -99,7 +98,7 @@ def test_only_what_the_route_wants_is_listed(root: Path) -> None:
     assert _paths(root, "*.mxf") == ["clip.mxf", "clip.tmp.mxf"]
 
 
-def test_links_and_special_files_are_left_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_and_special_files_are_not_listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "clip.mxf").touch()
     (root / "link.mxf").symlink_to("clip.mxf")
     (root / "broken.mxf").symlink_to("gone")
@@ -133,7 +132,7 @@ def test_a_folder_that_becomes_a_link_while_it_is_listed_is_not_followed(root: P
     assert unreadable == [("folder", os.strerror(errno.ENOTDIR))]
 
 
-def test_a_folder_that_moves_away_while_its_parent_is_listed_is_not_called_unreadable(root: Path) -> None:
+def test_a_folder_that_moves_away_while_its_parent_is_listed_is_not_unreadable(root: Path) -> None:
     (root / "clip.mxf").touch()
     (root / "folder").mkdir()
     unreadable: list[tuple[str, str]] = []
@@ -162,7 +161,7 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_listed(
     assert unreadable == [("denied", "Permission denied")]
 
 
-def test_a_file_that_goes_while_it_is_listed_is_passed_over(root: Path) -> None:
+def test_a_file_that_vanishes_while_it_is_listed_is_skipped(root: Path) -> None:
     (root / "one.mxf").touch()
     (root / "two.mxf").touch()
     entries = list_files(_folder(root), [])
@@ -188,8 +187,60 @@ def test_a_source_that_cannot_be_listed_is_a_fault(root: Path, monkeypatch: pyte
     assert fault.value.kind is FaultKind.SOURCE_OUTAGE
 
 
-def test_a_missing_source_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = tmp_path / "late"
-    monkeypatch.setattr("agent.worker.source.source_folder.time.sleep", lambda _: root.mkdir())
-    wait_for(str(root))
-    assert root.is_dir()
+# Examine
+
+
+def _examine(root: Path, paths: tuple[str, ...], *closely: str) -> list[ScannedFile]:
+    unreadable: list[tuple[str, str]] = []
+    entries = list(examine(_folder(root), paths, frozenset(closely), unreadable))
+    assert unreadable == []
+    return entries
+
+
+def test_only_wanted_regular_files_are_examined(root: Path) -> None:
+    (root / "folder").mkdir()
+    (root / "link.mxf").symlink_to("clip.mxf")
+    (root / "linked").symlink_to("../outside")
+    (root / "clip.mxf").touch()
+    (root / "clip.mxf.tmp").touch()
+    paths = ("clip.mxf", "folder", "link.mxf", "clip.mxf.tmp", "gone.mxf", "linked/secret.mxf")
+    assert _examine(root, paths) == [ScannedFile("clip.mxf", _now(root, "clip.mxf"))]
+
+
+def test_examining_closely_reports_writer_and_container(root: Path) -> None:
+    (root / "clip.mp4").write_bytes(b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x00")
+    with open(root / "clip.mp4", "ab"):
+        (recorded,) = _examine(root, ("clip.mp4",), "clip.mp4")
+    (closed,) = _examine(root, ("clip.mp4",), "clip.mp4")
+    assert recorded.evidence is not None
+    assert closed.evidence is not None
+    assert recorded.evidence.writer is WriterState.OPEN
+    assert closed.evidence.writer is WriterState.NONE
+    assert closed.evidence.container is ContainerState.OPEN
+    assert closed.signature == _now(root, "clip.mp4")
+
+
+def test_a_file_that_cannot_be_opened_has_unknown_evidence_with_the_reason(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "clip.mxf").touch()
+    monkeypatch.setattr(safe_open, "open_at", failing(errno.EACCES))
+    (entry,) = _examine(root, ("clip.mxf",), "clip.mxf")
+    assert entry.evidence is not None
+    assert (entry.evidence.writer, entry.evidence.container) == (WriterState.UNKNOWN, ContainerState.UNKNOWN)
+    assert entry.evidence.container_detail == "Permission denied"
+
+
+def test_a_source_that_is_gone_cannot_be_examined(root: Path) -> None:
+    with pytest.raises(Fault) as fault:
+        _examine(root / "missing", ("clip.mxf",))
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
+
+
+def test_a_file_whose_stat_fails_is_unreadable_and_not_gone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safe_open, "stat_at", failing(errno.EACCES))
+    unreadable: list[tuple[str, str]] = []
+    assert list(examine(_folder(root), ("day/clip.mxf",), frozenset(), unreadable)) == []
+    assert unreadable == [("day/clip.mxf", "Permission denied")]

@@ -1,4 +1,4 @@
-"""The source looked at closely, and what counts as unchanged."""
+"""Opening a source file only while it is unchanged."""
 
 import errno
 import os
@@ -7,15 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.field_parsers import BUILT_IN_EXCLUDES
-from agent.fs import platform, safe_open
+from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind
-from agent.model.source_file import ContainerState, ScannedFile, Signature, WriterState
-from agent.protocol.requests import SourceFolder
+from agent.model.source_file import Signature
 from agent.worker.source import source_file
-from agent.worker.source.scan import examine
 from agent.worker.source.source_file import signature_of
-from agent.worker.source.source_folder import free_bytes, prepare
 from tests.worker.copy.faulty import failing
 from tests.worker.copy.folders import nothing_left_over
 
@@ -35,78 +31,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
-def _folder(root: Path, *include: str) -> SourceFolder:
-    return SourceFolder(str(root), include, BUILT_IN_EXCLUDES)
-
-
 def _now(root: Path, path: str) -> Signature:
     return signature_of((root / path).lstat())
-
-
-# A close look
-
-
-def _examine(root: Path, paths: tuple[str, ...], *closely: str) -> list[ScannedFile]:
-    unseen: list[tuple[str, str]] = []
-    entries = list(examine(_folder(root), paths, frozenset(closely), unseen))
-    assert unseen == []
-    return entries
-
-
-def test_only_wanted_regular_files_are_examined(root: Path) -> None:
-    (root / "folder").mkdir()
-    (root / "link.mxf").symlink_to("clip.mxf")
-    (root / "linked").symlink_to("../outside")
-    (root / "clip.mxf").touch()
-    (root / "clip.mxf.tmp").touch()
-    paths = ("clip.mxf", "folder", "link.mxf", "clip.mxf.tmp", "gone.mxf", "linked/secret.mxf")
-    assert _examine(root, paths) == [ScannedFile("clip.mxf", _now(root, "clip.mxf"))]
-
-
-def test_a_close_look_says_what_the_system_and_the_container_know(root: Path) -> None:
-    (root / "clip.mp4").write_bytes(b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x00")
-    with open(root / "clip.mp4", "ab"):
-        (recorded,) = _examine(root, ("clip.mp4",), "clip.mp4")
-    (closed,) = _examine(root, ("clip.mp4",), "clip.mp4")
-    assert recorded.evidence is not None
-    assert closed.evidence is not None
-    assert recorded.evidence.writer is WriterState.OPEN
-    assert closed.evidence.writer is WriterState.NONE
-    assert closed.evidence.container is ContainerState.OPEN
-    assert closed.signature == _now(root, "clip.mp4")
-
-
-def test_what_cannot_be_opened_has_unknown_evidence_and_says_why(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (root / "clip.mxf").touch()
-    monkeypatch.setattr(safe_open, "open_at", failing(errno.EACCES))
-    (entry,) = _examine(root, ("clip.mxf",), "clip.mxf")
-    assert entry.evidence is not None
-    assert (entry.evidence.writer, entry.evidence.container) == (WriterState.UNKNOWN, ContainerState.UNKNOWN)
-    assert entry.evidence.container_detail == "Permission denied"
-
-
-def test_a_source_that_is_gone_cannot_be_examined(root: Path) -> None:
-    with pytest.raises(Fault) as fault:
-        _examine(root / "missing", ("clip.mxf",))
-    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
-
-
-# Opening what has not changed
 
 
 @pytest.fixture
 def clip(root: Path) -> Path:
     (root / "clip.mxf").write_bytes(b"content")
     return root / "clip.mxf"
-
-
-def test_what_cannot_be_asked_for_has_not_vanished(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(safe_open, "stat_at", failing(errno.EACCES))
-    unseen: list[tuple[str, str]] = []
-    assert list(examine(_folder(root), ("day/clip.mxf",), frozenset(), unseen)) == []
-    assert unseen == [("day/clip.mxf", "Permission denied")]
 
 
 def _kind_when_opened(root: Path, expected: Signature, path: str = "clip.mxf") -> FaultKind:
@@ -148,7 +80,7 @@ def _become_a_pipe(clip: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [_grow, _replace, _rewrite_and_set_the_time_back, _become_a_pipe])
-def test_any_other_state_than_the_expected_one_is_a_change(
+def test_any_other_signature_than_the_expected_one_is_a_change(
     root: Path, clip: Path, change: Callable[[Path], None]
 ) -> None:
     before = _now(root, "clip.mxf")
@@ -171,7 +103,7 @@ def test_a_source_that_became_a_link_is_not_read(root: Path, clip: Path) -> None
 
 
 @pytest.mark.usefixtures("clip")
-def test_a_source_folder_that_vanished_takes_no_file_with_it(root: Path) -> None:
+def test_a_source_folder_that_vanished_is_an_outage_and_no_missing_file(root: Path) -> None:
     before = _now(root, "clip.mxf")
     root.rename(root.parent / "elsewhere")
     assert _kind_when_opened(root, before) is FaultKind.SOURCE_OUTAGE
@@ -191,7 +123,7 @@ def test_a_file_replaced_behind_an_open_descriptor_is_a_change(root: Path, clip:
     os.close(descriptor)
 
 
-def test_a_folder_put_in_the_place_of_another_brings_another_file(root: Path) -> None:
+def test_a_file_in_a_replaced_folder_is_a_change(root: Path) -> None:
     (root / "day").mkdir()
     (root / "day" / "clip.mxf").write_bytes(b"content")
     before = _now(root, "day/clip.mxf")
@@ -206,10 +138,7 @@ def test_a_folder_put_in_the_place_of_another_brings_another_file(root: Path) ->
     os.close(descriptor)
 
 
-# The folder itself
-
-
-def test_presence_is_what_stands_there_even_a_link(root: Path, clip: Path) -> None:
+def test_a_path_exists_even_as_a_broken_link(root: Path, clip: Path) -> None:
     (root / "broken").symlink_to("gone")
     assert source_file.exists(str(root), "clip.mxf")
     assert source_file.exists(str(root), "broken")
@@ -217,29 +146,13 @@ def test_presence_is_what_stands_there_even_a_link(root: Path, clip: Path) -> No
     assert not source_file.exists(str(root), f"{clip.name}/below")
 
 
-def test_presence_is_never_denied_when_it_cannot_be_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_whose_stat_fails_is_a_fault_and_not_missing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(safe_open, "stat_at", failing(errno.EIO))
     with pytest.raises(Fault) as fault:
         source_file.exists(str(root), "clip.mxf")
     assert fault.value.kind is FaultKind.SOURCE
     with pytest.raises(Fault) as fault:
         source_file.exists(str(root / "missing"), "clip.mxf")
-    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
-
-
-def test_a_missing_source_is_made_and_an_existing_one_kept(root: Path, clip: Path) -> None:
-    prepare(str(root / "new" / "source"))
-    prepare(str(root))
-    assert (root / "new" / "source").is_dir()
-    assert clip.exists()
-    with pytest.raises(Fault) as fault:
-        prepare(str(clip))
-    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
-
-
-def test_free_space_is_told_or_is_a_fault_of_the_source(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert free_bytes(str(root)) > 0
-    monkeypatch.setattr(platform, "free_bytes", failing(errno.ESTALE))
-    with pytest.raises(Fault) as fault:
-        free_bytes(str(root))
     assert fault.value.kind is FaultKind.SOURCE_OUTAGE

@@ -1,12 +1,15 @@
-"""Which folder somebody names, and whether it may be read."""
+"""The source folder: creating it, its free space, and which folders are allowed as one."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
+from agent.fs import platform
 from agent.model.errors import Fault, FaultKind
 from agent.protocol.replies import FolderResolved
-from agent.worker.source.source_folder import resolve_allowed_folder
+from agent.worker.source.source_folder import free_bytes, prepare, resolve_allowed_folder, wait_for
+from tests.worker.copy.faulty import failing
 
 
 @pytest.fixture
@@ -16,13 +19,13 @@ def media(tmp_path: Path) -> Path:
     return tmp_path / "media"
 
 
-def test_a_root_and_what_is_below_it_may_be_read(media: Path) -> None:
+def test_a_root_and_folders_below_it_are_allowed(media: Path) -> None:
     roots = ("/nowhere", str(media))
     for folder in (media, media / "day1"):
         assert resolve_allowed_folder(str(folder), roots) == FolderResolved(str(folder), is_allowed=True)
 
 
-def test_what_only_looks_as_if_it_were_below_a_root_may_not(media: Path) -> None:
+def test_a_folder_that_is_below_no_root_is_not_allowed(media: Path) -> None:
     outside = media.parent / "media-too"
     (media / "link").symlink_to(outside)
     for path in (outside, media / "link", media / "../media-too", media.parent):
@@ -39,11 +42,11 @@ def test_links_are_resolved_on_both_sides(media: Path) -> None:
     assert resolve_allowed_folder(str(media / "day1"), (str(alias),)).is_allowed
 
 
-def test_the_root_of_the_file_system_may_be_one(media: Path) -> None:
+def test_the_root_of_the_file_system_may_be_allowed(media: Path) -> None:
     assert resolve_allowed_folder(str(media), ("/",)).is_allowed
 
 
-def test_what_is_no_folder_is_not_found(media: Path) -> None:
+def test_a_path_that_is_no_folder_is_gone(media: Path) -> None:
     (media / "clip.mxf").write_bytes(b"content")
     (media / "loop").symlink_to("loop")
     for name in ("missing", "clip.mxf", "clip.mxf/below"):
@@ -53,3 +56,32 @@ def test_what_is_no_folder_is_not_found(media: Path) -> None:
     with pytest.raises(Fault) as caught:
         resolve_allowed_folder(str(media / "loop"), (str(media),))
     assert caught.value.kind is FaultKind.SOURCE
+
+
+def test_a_missing_source_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "late"
+    monkeypatch.setattr("agent.worker.source.source_folder.time.sleep", lambda _: root.mkdir())
+    wait_for(str(root))
+    assert root.is_dir()
+
+
+def test_a_missing_source_is_created_and_an_existing_one_kept(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mxf"
+    clip.touch()
+    prepare(str(tmp_path / "new" / "source"))
+    prepare(str(tmp_path))
+    assert (tmp_path / "new" / "source").is_dir()
+    assert clip.exists()
+    with pytest.raises(Fault) as fault:
+        prepare(str(clip))
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
+
+
+def test_free_space_is_returned_or_an_outage_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert free_bytes(str(tmp_path)) > 0
+    monkeypatch.setattr(platform, "free_bytes", failing(errno.ESTALE))
+    with pytest.raises(Fault) as fault:
+        free_bytes(str(tmp_path))
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE

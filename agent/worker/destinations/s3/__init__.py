@@ -1,1 +1,1 @@
-"""A destination in an object store that speaks S3. Imported only where one is used: boto3 takes 1.5 s."""
+"""A destination in an S3 bucket. It is imported only where one is configured: boto3 takes 1.5 s to load."""

@@ -131,7 +131,7 @@ def map_error(error: Exception, operation: str) -> Exception:
         why = "no usable credentials are found in the usual AWS places"
         return Fault.outage(OutageReason.DENIED, f"s3: {why} ({type(error).__name__})")
     if isinstance(error, _TIMEOUTS):
-        return Fault.outage(OutageReason.HUNG, f"s3: {operation}: no answer in time")
+        return Fault.outage(OutageReason.HUNG, f"s3: {operation}: no response in time")
     if isinstance(error, boto.ParamValidationError | boto.InvalidEndpointDiscoveryConfigurationError):
         return Fault(FaultKind.REFUSED, f"s3: {operation}: {type(error).__name__}")
     return Fault.outage(OutageReason.UNREACHABLE, f"s3: {operation}: {_cause(error)}")

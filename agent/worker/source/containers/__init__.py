@@ -1,13 +1,13 @@
-"""What a file's own structure says about its end, judged by content and never by name.
+"""Judge by a file's container structure whether the file is complete; the file name is not used.
 
-A verdict is necessary, never sufficient: a hole in the middle shows nowhere in the structure, so CLOSED is
-one proof among several (promise S4). OPEN and TRUNCATED are said only of what no finished file looks like,
-because they hold a file back for as long as it stays so; whatever may be either is UNKNOWN.
+CLOSED is necessary but not sufficient, because a hole in the middle does not show in the structure. It is
+one condition among several (promise S4). OPEN and TRUNCATED hold a file back for as long as they last, so
+they require a structure that no finished file has. Everything ambiguous is UNKNOWN.
 
-- CLOSED: the structure is whole and ends where the file ends.
-- OPEN: a recorder's placeholder still stands where closing writes the final value.
-- TRUNCATED: the structure names bytes that are not there.
-- UNKNOWN: no container known here, one that never says so, or a structure that allows both readings.
+- CLOSED: the structure is complete and ends where the file ends.
+- OPEN: a field still has the placeholder that recorders replace when they close the file.
+- TRUNCATED: the structure refers to bytes behind the end of the file.
+- UNKNOWN: an unknown container, one without an end marker, or an ambiguous structure.
 """
 
 from agent.model.source_file import ContainerState
@@ -16,21 +16,21 @@ from agent.worker.source.containers.probe import ByteReader, ContainerVerdict, P
 
 __all__ = ["ByteReader", "ContainerVerdict", "judge"]
 
-# MXF comes last: its run-in is searched for in 64 KiB, every other kind shows in the first kilobyte.
-_KINDS = (isobmff.judge, riff.judge, matroska.judge, mpegts.judge, mxf.judge)
+# MXF comes last: its run-in is searched for in 64 KiB, all others show in the first kilobyte.
+_FORMATS = (isobmff.judge, riff.judge, matroska.judge, mpegts.judge, mxf.judge)
 
 
 def judge(reader: ByteReader) -> ContainerVerdict:
-    """Say how the file ends, from a few small reads (at most 512, and 2.6 MiB, whatever the input is).
+    """Judge the file by a few small reads: at most 512 reads and 2.6 MiB, whatever the content.
 
     Raises:
-        OSError: only what `reader` itself raises; no content does.
+        OSError: `reader` raised it; no content does.
     """
     probe = Probe(reader)
     try:
-        for kind in _KINDS:
-            if verdict := kind(probe):
+        for judge_format in _FORMATS:
+            if verdict := judge_format(probe):
                 return verdict
     except TooManyReads:
-        return ContainerVerdict(ContainerState.UNKNOWN, "too many parts to look at them all")
-    return ContainerVerdict(ContainerState.UNKNOWN, "not a container known here")
+        return ContainerVerdict(ContainerState.UNKNOWN, "too many parts to read them all")
+    return ContainerVerdict(ContainerState.UNKNOWN, "not a known container")

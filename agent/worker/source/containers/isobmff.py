@@ -1,17 +1,18 @@
-"""MP4, MOV and their kin: a chain of boxes that must end where the file ends.
+"""MP4, MOV and related formats: a chain of boxes that must end where the file ends.
 
 ISO/IEC 14496-12 §4.2 (a box: u32 size, four characters; size 1: u64 size follows; size 0: to the end of the
 file), §8.1 (`mdat`, `free`), §8.2 (`moov`), §8.8 (`mvex`, `moof`, and `mfra` whose last four bytes, in
-`mfro`, repeat its size), §8.11 (`meta`), §8.16.2 (`styp`). QuickTime File Format: the same chain, its files
+`mfro`, repeat its size), §8.11 (`meta`), §8.16.2 (`styp`). QuickTime File Format: the same chain; a file
 may begin with `wide`, `skip`, `pnot`, `mdat` or `moov`.
 
-- CLOSED: boxes fill the file exactly, `moov` is legible and `mdat` is there; of a fragmented file, it ends
-  with a whole `mfra`.
-- OPEN: the chain ends without `moov`: recorders write it last, or reserve its place with `free`.
-- TRUNCATED: a box ends behind the file's end; no box stands where `moov` or `mdat` must be; a hollow `moov`.
-- UNKNOWN: a fragmented file without `mfra` that ends on a boundary; a still image or a segment, which need
-  no `moov`; a `moov` partly legible, or without `mdat` (a reference movie); an `mdat` "to the end of the
-  file" behind its `moov`; other people's bytes behind `moov` and `mdat`.
+- CLOSED: boxes fill the file exactly, `moov` can be parsed and `mdat` exists; or a fragmented file ends
+  with a complete `mfra`.
+- OPEN: the chain ends without `moov`: recorders write it last, or reserve space for it with `free`.
+- TRUNCATED: a box ends behind the end of the file, there is no box where `moov` or `mdat` must be, or
+  `moov` is empty.
+- UNKNOWN: a fragmented file without `mfra` that ends on a box boundary; a still image or a segment, which
+  need no `moov`; a `moov` that can be parsed in part, or without `mdat` (a reference movie); an `mdat` "to
+  the end of the file" behind its `moov`; foreign bytes behind `moov` and `mdat`.
 """
 
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ class _Box:
 def judge(probe: Probe) -> ContainerVerdict | None:
     """Judge a file that begins with a box a movie may begin with; None for anything else."""
     first = probe.peek(0, _HEAD_BYTES)
-    # Small sizes only: "fly-free" in a text must not pass for a box. Media data may be large.
+    # The size must be small: "fly-free" in a text must not count as a box. Only `mdat` may be large.
     if first[4:] not in _FIRST or (first[0] and first[4:] != b"mdat"):
         return None
     boxes: dict[bytes, _Box] = {}
@@ -53,12 +54,12 @@ def judge(probe: Probe) -> ContainerVerdict | None:
         boxes[box.type] = box
         at = box.end
     if at < probe.size_bytes:
-        return _stray(boxes, at)
-    return _whole_chain(probe, boxes)
+        return _no_box_at(boxes, at)
+    return _complete_chain(probe, boxes)
 
 
 def _boxes(probe: Probe, start: int, end: int) -> Iterator[_Box]:
-    """Boxes from `start`, until `end` or something that is none; the last may end behind `end`."""
+    """Yield the boxes from `start`, until `end` or bytes that are no box; the last one may exceed `end`."""
     at = start
     while at < end:
         head = probe.peek(at, _LARGE_HEAD_BYTES)
@@ -84,17 +85,17 @@ def _overrun(boxes: dict[bytes, _Box], box: _Box) -> ContainerVerdict:
     )
 
 
-def _stray(boxes: dict[bytes, _Box], at: int) -> ContainerVerdict:
+def _no_box_at(boxes: dict[bytes, _Box], at: int) -> ContainerVerdict:
     if _has_movie(boxes):
-        return ContainerVerdict(ContainerState.UNKNOWN, f"no box stands at {at}, behind the movie")
-    return ContainerVerdict(ContainerState.TRUNCATED, f"no box stands at {at}, where the movie must go on")
+        return ContainerVerdict(ContainerState.UNKNOWN, f"no box begins at {at}, behind the movie")
+    return ContainerVerdict(ContainerState.TRUNCATED, f"no box begins at {at}, where the movie must continue")
 
 
 def _has_movie(boxes: dict[bytes, _Box]) -> bool:
     return b"moof" in boxes or (b"mdat" in boxes and (b"moov" in boxes or b"meta" in boxes))
 
 
-def _whole_chain(probe: Probe, boxes: dict[bytes, _Box]) -> ContainerVerdict:
+def _complete_chain(probe: Probe, boxes: dict[bytes, _Box]) -> ContainerVerdict:
     movie = boxes.get(b"moov")
     if movie is None and _WITHOUT_MOOV.isdisjoint(boxes):
         return ContainerVerdict(ContainerState.OPEN, "no moov box yet")
@@ -102,19 +103,19 @@ def _whole_chain(probe: Probe, boxes: dict[bytes, _Box]) -> ContainerVerdict:
         return ContainerVerdict(ContainerState.UNKNOWN, "a still image or a segment, which has no moov box")
     inside = list(_boxes(probe, movie.body, movie.end))
     if not inside:
-        return ContainerVerdict(ContainerState.TRUNCATED, "its moov box is hollow")
-    if doubt := _doubt(boxes, movie, inside):
-        return ContainerVerdict(ContainerState.UNKNOWN, doubt)
+        return ContainerVerdict(ContainerState.TRUNCATED, "its moov box is empty")
+    if ambiguity := _ambiguity(boxes, movie, inside):
+        return ContainerVerdict(ContainerState.UNKNOWN, ambiguity)
     return ContainerVerdict(ContainerState.CLOSED, "boxes fill the file, moov and mdat among them")
 
 
-def _doubt(boxes: dict[bytes, _Box], movie: _Box, inside: list[_Box]) -> str:
+def _ambiguity(boxes: dict[bytes, _Box], movie: _Box, inside: list[_Box]) -> str:
     if inside[-1].end != movie.end:
         return "its moov box is not filled by boxes"
     if b"moof" in boxes or b"mvex" in {box.type for box in inside}:
         return "a fragmented movie without its closing index: live or unfinished"
     if b"mdat" not in boxes or any(box.to_the_end for box in boxes.values()):
-        return "nothing says how much media data there must be"
+        return "the size of the media data is not known"
     return ""
 
 

@@ -1,12 +1,12 @@
-"""Matroska and WebM: an EBML header, then a Segment that says how long it is.
+"""Matroska and WebM: an EBML header, then a Segment with its size.
 
 EBML: RFC 8794 §4 (variable-size integers), §5 and §6 (element ID and data size, of unknown size when all
 bits are ones), §11 (header; CRC-32 and Void). Matroska: RFC 9559 §5.1 (Segment).
 
 - CLOSED: elements fill the file exactly, and the last document has its Segment.
-- TRUNCATED: an element ends behind the file's end, or the file ends before the Segment.
-- UNKNOWN: a Segment of unknown size, as recorders leave it until they close and live streams for ever;
-  bytes behind the Segment that are no element of this level.
+- TRUNCATED: an element ends behind the end of the file, or the file ends before the Segment.
+- UNKNOWN: a Segment of unknown size, which recorders set when they close and live streams never do; bytes
+  behind the Segment that are no element of this level.
 """
 
 from attrs import frozen
@@ -36,7 +36,7 @@ def judge(probe: Probe) -> ContainerVerdict | None:
     while at < probe.size_bytes:
         element = _element(probe.peek(at, _LONGEST_HEAD_BYTES), at)
         if element is None or element.id not in _TOP_LEVEL:
-            return _stray(probe, at, last)
+            return _no_element_at(probe, at, last)
         if element.end is None:
             return ContainerVerdict(
                 ContainerState.UNKNOWN, "the segment's size is unknown: live or unfinished"
@@ -52,10 +52,10 @@ def judge(probe: Probe) -> ContainerVerdict | None:
     return ContainerVerdict(ContainerState.TRUNCATED, "the file ends before its segment")
 
 
-def _stray(probe: Probe, at: int, last: bytes) -> ContainerVerdict:
+def _no_element_at(probe: Probe, at: int, last: bytes) -> ContainerVerdict:
     if last != _SEGMENT and probe.size_bytes - at < _LONGEST_HEAD_BYTES:
         return ContainerVerdict(ContainerState.TRUNCATED, "the file ends before its segment")
-    return ContainerVerdict(ContainerState.UNKNOWN, f"no Matroska element stands at {at}")
+    return ContainerVerdict(ContainerState.UNKNOWN, f"no Matroska element begins at {at}")
 
 
 def _element(head: bytes, at: int) -> _Element | None:
@@ -72,5 +72,5 @@ def _element(head: bytes, at: int) -> _Element | None:
 
 
 def _vint_bytes(head: bytes) -> int:
-    """Length of a variable-size integer: the leading zero bits of its first byte, and one; 0: no byte."""
+    """Return the length of a variable-size integer: its leading zero bits plus one; 0 without a byte."""
     return 9 - head[0].bit_length() if head else 0

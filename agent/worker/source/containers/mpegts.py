@@ -1,7 +1,7 @@
-"""MPEG transport streams: packets to the end, and nothing that says it is the end.
+"""MPEG transport streams: packets without an end marker.
 
-ISO/IEC 13818-1 §2.4.3.2: packets of 188 bytes, each beginning with 0x47. Also with four bytes of time code
-before each (M2TS, 192) or sixteen of parity behind (204).
+ISO/IEC 13818-1 §2.4.3.2: packets of 188 bytes, each beginning with 0x47. Also with a time code
+of four bytes before each packet (M2TS, 192) or sixteen bytes of parity behind it (204).
 """
 
 from agent.model.source_file import ContainerState
@@ -13,12 +13,10 @@ _PACKETS = 4
 
 
 def judge(probe: Probe) -> ContainerVerdict | None:
-    """UNKNOWN for a transport stream, whatever its end; None for anything else."""
+    """Return UNKNOWN for a transport stream; None for anything else."""
     head = probe.peek(0, WINDOW_BYTES)
     for packet, first in _LAYOUTS:
         syncs = head[first::packet][:_PACKETS]
         if len(syncs) == _PACKETS and set(syncs) == {_SYNC}:
-            return ContainerVerdict(
-                ContainerState.UNKNOWN, "a transport stream never says that it is finished"
-            )
+            return ContainerVerdict(ContainerState.UNKNOWN, "a transport stream has no end marker")
     return None

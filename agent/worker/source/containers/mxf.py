@@ -1,21 +1,21 @@
 """MXF: partitions of KLV triplets, the last of them a footer that ends where the file ends.
 
-SMPTE ST 377-1 §6.5 (run-in), §7.1 (partition pack; byte 14 of its key says header, body or footer, byte 15
+SMPTE ST 377-1 §6.5 (run-in), §7.1 (partition pack; byte 14 of its key is header, body or footer, byte 15
 open or closed, incomplete or complete), §7.4 (a footer is closed and holds no essence), §12 (random index
 pack); SMPTE ST 336 (KLV and its lengths). Offsets count from the header partition.
 
-The header alone proves nothing: growing files of the Avid kind say "closed, complete" and name a "footer"
-from the first byte, but that partition holds the essence. So the footer is looked for (by the random index
-pack, by the header, in the last 2 MiB), must stand where it says, hold no essence (BodySID 0), cover the
-metadata and index it announces, and KLVs must lead from it to the exact end.
+The header alone proves nothing: growing files in Avid style are marked "closed, complete" from the start and
+name a "footer", but that partition contains the essence. So the footer is searched for: by the random index
+pack, by the header, and in the last 2 MiB. It must be at the offset in its own pack and contain no essence
+(BodySID 0). Its announced metadata and index must fit, and KLVs must lead from it to the end of the file.
 
-- CLOSED: such a footer behind a closed header that names it, or names none; behind an open header if the
-  footer is complete (single-pass writers never go back).
-- OPEN: no footer and the header open, or the named footer still holds essence.
-- TRUNCATED: the header names a footer that is not there; a KLV, or what the footer announces, ends behind
-  the file's end.
-- UNKNOWN: a closed header that names no footer and none is there; header and footer disagree; other bytes
-  behind the footer; anything but CLOSED behind a run-in, which may as well be an archive of MXF files.
+- CLOSED: such a footer exists, and the header is closed and names this footer or none. Behind an open header
+  the footer must be complete, because single-pass writers never update the header.
+- OPEN: there is no footer and the header is open, or the named footer still contains essence.
+- TRUNCATED: the header names a footer that does not exist; a KLV, or the announced metadata and index of the
+  footer, ends behind the end of the file.
+- UNKNOWN: a closed header that names no footer, and there is none; header and footer contradict each other;
+  other bytes behind the footer; anything but CLOSED behind a run-in, which may be an archive of MXF files.
 """
 
 import re
@@ -54,7 +54,7 @@ class _Partition:
     at: int
     end: int
     key: bytes
-    says_at: int
+    own_offset: int
     footer_at: int | None
     announced_end: int
     body_sid: int
@@ -69,7 +69,7 @@ class _Partition:
 
     @property
     def is_footer(self) -> bool:
-        return bool(_FOOTER.fullmatch(self.key)) and self.says_at == self.at and not self.body_sid
+        return bool(_FOOTER.fullmatch(self.key)) and self.own_offset == self.at and not self.body_sid
 
 
 def judge(probe: Probe) -> ContainerVerdict | None:
@@ -88,15 +88,15 @@ def judge(probe: Probe) -> ContainerVerdict | None:
 def _judge(probe: Probe, start: int) -> ContainerVerdict:
     header = _partition(probe, start, start)
     if header is None:
-        return ContainerVerdict(ContainerState.TRUNCATED, "no whole header partition pack")
+        return ContainerVerdict(ContainerState.TRUNCATED, "no complete header partition pack")
     footer = _footer(probe, header)
     if footer is None:
         return _without_footer(probe, header)
-    return _behind_footer(probe, footer) or _agreement(header, footer)
+    return _check_behind_footer(probe, footer) or _compare_header_and_footer(header, footer)
 
 
 def _klv(probe: Probe, at: int) -> _Klv | None:
-    """The KLV at `at`; one whose head is cut off ends behind the file's end."""
+    """Return the KLV at `at`; one with a truncated head ends behind the end of the file."""
     head = probe.peek(at, _LONGEST_HEAD_BYTES)
     if not head.startswith(_UL[: len(head)]):
         return None
@@ -112,21 +112,21 @@ def _klv(probe: Probe, at: int) -> _Klv | None:
 
 
 def _partition(probe: Probe, at: int, start: int) -> _Partition | None:
-    """The partition pack at `at` in an MXF that begins at `start`; None: no whole one stands there."""
+    """Return the partition pack at `at` in an MXF that begins at `start`; None: there is no complete one."""
     klv = _klv(probe, at)
     if klv is None or not _PARTITION.fullmatch(klv.key) or klv.end < klv.value + _PACK_BYTES:
         return None
     pack = probe.peek(klv.value, _PACK_BYTES)
     if len(pack) < _PACK_BYTES:
         return None
-    says_at, _, footer, metadata_bytes, index_bytes = (
+    own_offset, _, footer, metadata_bytes, index_bytes = (
         int.from_bytes(pack[field : field + 8]) for field in range(8, 48, 8)
     )
     return _Partition(
         at=at,
         end=klv.end,
         key=klv.key,
-        says_at=start + says_at,
+        own_offset=start + own_offset,
         footer_at=start + footer if footer else None,
         announced_end=klv.end + metadata_bytes + index_bytes,
         body_sid=int.from_bytes(pack[60:64]),
@@ -134,15 +134,15 @@ def _partition(probe: Probe, at: int, start: int) -> _Partition | None:
 
 
 def _footer(probe: Probe, header: _Partition) -> _Partition | None:
-    for at in _footer_places(probe, header):
+    for at in _footer_offsets(probe, header):
         found = _partition(probe, at, header.at)
         if found and found.is_footer:
             return found
     return None
 
 
-def _footer_places(probe: Probe, header: _Partition) -> Iterator[int]:
-    """Where a footer may stand, the best witness first."""
+def _footer_offsets(probe: Probe, header: _Partition) -> Iterator[int]:
+    """Yield offsets at which a footer may be, the most reliable first."""
     tail = probe.peek(probe.size_bytes - _KEY_BYTES, _KEY_BYTES)
     index_at = probe.size_bytes - int.from_bytes(tail[-4:])
     if index_at >= 0 and _RANDOM_INDEX.fullmatch(probe.peek(index_at, _KEY_BYTES)):
@@ -165,34 +165,34 @@ def _without_footer(probe: Probe, header: _Partition) -> ContainerVerdict:
         named = _partition(probe, named_at, header.at)
         if named and named.body_sid:
             return ContainerVerdict(
-                ContainerState.OPEN, "still growing: what it calls its footer holds essence"
+                ContainerState.OPEN, "still growing: the footer named by the header contains essence"
             )
-        return ContainerVerdict(ContainerState.TRUNCATED, f"its footer is not there, at {named_at}")
+        return ContainerVerdict(ContainerState.TRUNCATED, f"its footer does not exist at {named_at}")
     if header.is_closed:
         return ContainerVerdict(
-            ContainerState.UNKNOWN, "its header is closed and names no footer, and none is there"
+            ContainerState.UNKNOWN, "its header is closed and names no footer, and there is none"
         )
     return ContainerVerdict(ContainerState.OPEN, "its header is open and there is no footer")
 
 
-def _behind_footer(probe: Probe, footer: _Partition) -> ContainerVerdict | None:
-    """Follow the KLVs from the footer; None: they fill the rest of the file."""
+def _check_behind_footer(probe: Probe, footer: _Partition) -> ContainerVerdict | None:
+    """Follow the KLVs from the footer; None when they fill the rest of the file."""
     at = footer.end
     while at < probe.size_bytes:
         klv = _klv(probe, at)
         if klv is None and at >= footer.announced_end:
-            return ContainerVerdict(ContainerState.UNKNOWN, f"no KLV stands at {at}, behind the footer")
+            return ContainerVerdict(ContainerState.UNKNOWN, f"no KLV begins at {at}, behind the footer")
         if klv is None:
             break
         if _PARTITION.fullmatch(klv.key):
             return ContainerVerdict(ContainerState.UNKNOWN, f"another partition follows its footer, at {at}")
         at = klv.end
     if at != probe.size_bytes or at < footer.announced_end:
-        return ContainerVerdict(ContainerState.TRUNCATED, "its footer is not whole")
+        return ContainerVerdict(ContainerState.TRUNCATED, "its footer is incomplete")
     return None
 
 
-def _agreement(header: _Partition, footer: _Partition) -> ContainerVerdict:
+def _compare_header_and_footer(header: _Partition, footer: _Partition) -> ContainerVerdict:
     if not header.is_closed and not footer.is_complete:
         return ContainerVerdict(ContainerState.UNKNOWN, "its header is open and its footer incomplete")
     if header.footer_at not in {None, footer.at}:

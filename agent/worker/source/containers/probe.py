@@ -1,4 +1,4 @@
-"""Small, counted reads at any offset, and the verdict they lead to."""
+"""Small reads at any offset, limited in number, and the verdict type."""
 
 from typing import Protocol
 
@@ -11,35 +11,35 @@ MAX_READS = 512
 
 
 class ByteReader(Protocol):
-    """Random access to a file; `size_bytes` is what it was when the look began."""
+    """Random access to a file; `size_bytes` is its size when the examination began."""
 
     @property
     def size_bytes(self) -> int: ...
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return the bytes at `offset`; fewer than `length` only where the file ends.
+        """Return the bytes at `offset`; fewer than `length` only at the end of the file.
 
         Raises:
-            OSError: what the file system says.
+            OSError: the file cannot be read.
         """
         ...
 
 
 @frozen
 class ContainerVerdict:
-    """How a file ends, and why in one line for people."""
+    """The state of a container, and the reason in one line for the operator."""
 
     container: ContainerState
     detail: str
 
 
-class TooManyReads(Exception):  # noqa: N818  an end, not an error
-    """The look has cost what it may cost."""
+class TooManyReads(Exception):  # noqa: N818  a limit, not an error
+    """`MAX_READS` reads were not enough."""
 
 
 @define
 class Probe:
-    """Reads from one file, bounded in number, so that no content can make a look long."""
+    """Reads from one file at most `MAX_READS` times, so that no content can make an examination long."""
 
     reader: ByteReader
     size_bytes: int = field(init=False)
@@ -54,7 +54,7 @@ class Probe:
         """Return up to `length` bytes, fewer at the end of the file and none behind it.
 
         Raises:
-            TooManyReads: after 512 of them.
+            TooManyReads: after `MAX_READS` reads.
         """
         length = min(length, self.size_bytes - offset)
         if length <= 0:
@@ -65,7 +65,7 @@ class Probe:
         return self.reader.read(offset, length)
 
     def peek(self, offset: int, length: int) -> bytes:
-        """As `read`, for at most a kilobyte; neighbours share one read.
+        """As `read`, for at most `WINDOW_BYTES`; calls at adjacent offsets share one read.
 
         Raises:
             TooManyReads: as `read`.

@@ -4,13 +4,13 @@ Multimedia Programming Interface and Data Specifications 1.0 (IBM and Microsoft,
 chunks padded to even length. EBU Tech 3285 (Broadcast Wave), EBU Tech 3306 and ITU-R BS.2088 (RF64, BW64:
 64-bit sizes in a leading `ds64`). OpenDML AVI File Format Extensions 1.02: RIFF after RIFF in one file.
 
-- CLOSED: every RIFF chunk is filled by its chunks, essence (`data`, `movi`) among them, and the last ends
-  where the file ends.
-- OPEN: a RIFF size is the placeholder 0 or all ones although its field could hold the real one; `data` is
-  said to be empty and bytes follow.
-- TRUNCATED: the essence, or RIFF by more than writers get wrong, ends behind the file's end.
-- UNKNOWN: sizes that contradict each other, no essence, bytes behind the end, a size that 32 bits cannot
-  hold, forms other than WAVE and AVI.
+- CLOSED: every RIFF chunk is filled by its chunks, essence (`data`, `movi`) among them, and the last one
+  ends where the file ends.
+- OPEN: a RIFF size is the placeholder 0 or all ones although the real size would fit; or the size of `data`
+  is 0 and bytes follow.
+- TRUNCATED: the essence ends behind the end of the file, or RIFF does by more than a common writer error.
+- UNKNOWN: sizes that contradict each other, no essence, bytes behind the end, a size that does not fit into
+  32 bits, forms other than WAVE and AVI.
 """
 
 from collections.abc import Iterator
@@ -28,12 +28,12 @@ _FIRST_CHUNK = 12
 _DS64_BYTES = 24
 _ONES_32 = (1 << 32) - 1
 _PLACEHOLDERS = {0, _ONES_32, (1 << 64) - 1}
-_SLIP_BYTES = 8  # a common mistake: the size of the whole file instead of what follows the first 8 bytes
+_SLIP_BYTES = 8  # a common writer error: the size includes the first 8 bytes
 
 
 @frozen
 class _Riff:
-    """A RIFF chunk as its head describes it; `data_bytes` comes from `ds64`."""
+    """The head of a RIFF chunk; `data_bytes` comes from `ds64`."""
 
     start: int
     size: int
@@ -61,7 +61,7 @@ class _Chunk:
 
 
 def judge(probe: Probe) -> ContainerVerdict | None:
-    """Judge a WAVE or AVI file; None for anything that is no RIFF."""
+    """Judge a WAVE or AVI file; None for a file that is no RIFF."""
     head = probe.peek(0, _FIRST_CHUNK)
     if head[:4] not in _RIFF:
         return None
@@ -73,7 +73,7 @@ def judge(probe: Probe) -> ContainerVerdict | None:
         if riff is None:
             return ContainerVerdict(ContainerState.UNKNOWN, f"bytes of no RIFF chunk follow at {at}")
         chunks = list(_chunks(probe, riff))
-        if verdict := _placeholder(probe, riff, chunks) or _misfit(probe, riff, chunks):
+        if verdict := _placeholder(probe, riff, chunks) or _size_mismatch(probe, riff, chunks):
             return verdict
         at = max(riff.end, chunks[-1].padded_end)
     return ContainerVerdict(ContainerState.CLOSED, "its sizes agree with the file's")
@@ -94,7 +94,7 @@ def _riff(probe: Probe, at: int) -> _Riff | None:
 
 
 def _chunks(probe: Probe, riff: _Riff) -> Iterator[_Chunk]:
-    """Chunks of `riff`, until its end or something that is none; the last may end behind either end."""
+    """Yield the chunks of `riff`, until its end or bytes that are no chunk; the last one may exceed it."""
     at = riff.start + _FIRST_CHUNK
     while at < min(riff.end, probe.size_bytes):
         head = probe.peek(at, _HEAD_BYTES + 4)
@@ -119,7 +119,7 @@ def _placeholder(probe: Probe, riff: _Riff, chunks: list[_Chunk]) -> ContainerVe
     return None
 
 
-def _misfit(probe: Probe, riff: _Riff, chunks: list[_Chunk]) -> ContainerVerdict | None:
+def _size_mismatch(probe: Probe, riff: _Riff, chunks: list[_Chunk]) -> ContainerVerdict | None:
     missing = riff.end - probe.size_bytes
     beyond = [chunk for chunk in chunks if chunk.end > probe.size_bytes]
     if any(missing > 0 or chunk.is_essence for chunk in beyond) or missing > _SLIP_BYTES:

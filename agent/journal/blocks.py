@@ -1,28 +1,37 @@
 """The verified blocks of a running transfer: one row per checkpoint, not one per block."""
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from agent.journal.schema import blocks
+from agent.model.transfer import DIGEST_BYTES
 
-DIGEST_BYTES = 16  # xxh3_128
+_OF_TRANSFERS = (
+    select(blocks.c.transfer_id, blocks.c.digests)
+    .where(blocks.c.transfer_id.in_(bindparam("ids", expanding=True)))
+    .order_by(blocks.c.transfer_id, blocks.c.first_block)
+)
 
 
-def read(db: Connection, transfer_id: int) -> tuple[bytes, ...]:
-    """The digest of each block, from the start of the file, without gaps."""
-    kept = select(blocks.c.digests).where(blocks.c.transfer_id == transfer_id).order_by(blocks.c.first_block)
-    joined = b"".join(db.scalars(kept))
-    return tuple(joined[at : at + DIGEST_BYTES] for at in range(0, len(joined), DIGEST_BYTES))
+def read(db: Connection, transfer_ids: Sequence[int]) -> dict[int, tuple[bytes, ...]]:
+    """The digests of each transfer's blocks, from the start of the file, without gaps; by transfer id."""
+    joined: dict[int, bytes] = defaultdict(bytes)
+    for transfer_id, digests in db.execute(_OF_TRANSFERS, {"ids": transfer_ids}):
+        joined[transfer_id] += digests
+    return {transfer_id: _split(digests) for transfer_id, digests in joined.items()}
 
 
 def counts(db: Connection) -> dict[int, int]:
-    """How many blocks each transfer has, by its id; those without any are left out."""
+    """The number of blocks of each transfer, by its id; transfers without any are left out."""
     length = func.sum(func.length(blocks.c.digests))
     chosen = select(blocks.c.transfer_id, length).group_by(blocks.c.transfer_id)
     return {transfer_id: total // DIGEST_BYTES for transfer_id, total in db.execute(chosen)}
 
 
 def replace(db: Connection, transfer_id: int, first_block: int, digests: bytes) -> None:
-    """Puts these digests in the place of all blocks from `first_block` on.
+    """Replace all blocks from `first_block` on by these.
 
     Raises:
         ValueError: not whole digests, or a gap before `first_block`.
@@ -35,7 +44,7 @@ def replace(db: Connection, transfer_id: int, first_block: int, digests: bytes) 
 
 
 def patch(db: Connection, transfer_id: int, block: int, digest: bytes) -> None:
-    """Puts this digest in the place of one block's; the others stay.
+    """Replace the digest of one block; the others stay.
 
     Raises:
         ValueError: there is no such block.
@@ -58,7 +67,11 @@ def _cut(db: Connection, transfer_id: int, first_block: int) -> None:
     start, digests = (0, b"") if last is None else last
     kept = digests[: (first_block - start) * DIGEST_BYTES]
     if len(kept) != (first_block - start) * DIGEST_BYTES:
-        raise ValueError(f"no block stands right before block {first_block}")
+        raise ValueError(f"there is no block right before block {first_block}")
     if len(kept) < len(digests):
         db.execute(update(blocks).where(mine, blocks.c.first_block == start).values(digests=kept))
     db.execute(delete(blocks).where(mine, blocks.c.first_block >= first_block))
+
+
+def _split(digests: bytes) -> tuple[bytes, ...]:
+    return tuple(digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES))

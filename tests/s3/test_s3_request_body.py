@@ -1,4 +1,4 @@
-"""What is sent is the blocks, whole and in order, however it is read, and as often as it is begun again."""
+"""A request body is the blocks in order, however it is read, and again after each seek."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What a service answers when something is wrong becomes the right kind of fault, in clear words."""
+"""Errors of an S3 service are mapped to the right fault, with a clear message."""
 
 import ssl
 
@@ -47,9 +47,7 @@ OUTAGES = [
 
 
 @pytest.mark.parametrize(("error", "reason"), OUTAGES)
-def test_what_is_wrong_with_the_whole_destination_is_an_outage(
-    error: Exception, reason: OutageReason
-) -> None:
+def test_an_error_of_the_whole_destination_is_an_outage(error: Exception, reason: OutageReason) -> None:
     fault = map_error(error, "put_object")
     assert isinstance(fault, Fault)
     assert (fault.kind, fault.reason) == (FaultKind.DESTINATION, reason)
@@ -65,13 +63,13 @@ def test_what_is_wrong_with_the_whole_destination_is_an_outage(
         (answered("InvalidPart"), FaultKind.CORRUPT),
     ],
 )
-def test_what_is_wrong_with_one_file_is_the_fault_of_that_file(error: Exception, kind: FaultKind) -> None:
+def test_an_error_of_one_file_is_a_fault_of_that_file(error: Exception, kind: FaultKind) -> None:
     fault = map_error(error, "put_object")
     assert isinstance(fault, Fault)
     assert fault.kind is kind
 
 
-def test_what_is_missing_or_taken_is_an_answer_and_no_fault() -> None:
+def test_a_missing_object_and_a_taken_name_are_no_faults() -> None:
     assert isinstance(map_error(answered("NoSuchUpload", 404), "list_parts"), ObjectMissing)
     assert isinstance(map_error(answered("PreconditionFailed", 412), "put_object"), FileExistsError)
 
@@ -91,19 +89,19 @@ def test_what_is_missing_or_taken_is_an_answer_and_no_fault() -> None:
         (boto.NoCredentialsError(), False),
     ],
 )
-def test_only_what_may_be_over_in_a_moment_is_asked_again(error: Exception, may_pass: bool) -> None:
+def test_only_errors_that_may_pass_are_retried(error: Exception, may_pass: bool) -> None:
     assert is_retryable(error) is may_pass
 
 
-def test_nothing_that_a_service_says_of_who_we_are_is_repeated() -> None:
+def test_no_message_of_a_denied_request_is_repeated() -> None:
     fault = map_error(answered("InvalidAccessKeyId", 403, f"the key {SECRET} is unknown"), "put_object")
     assert SECRET not in str(fault)
     assert "access key" in str(fault)
 
 
-def test_a_service_that_says_nothing_is_not_quoted() -> None:
+def test_an_error_without_a_message_is_not_quoted() -> None:
     assert "None" not in str(map_error(answered("InvalidPart", 400, None), "put_object"))
 
 
-def test_what_a_service_says_stays_on_one_line() -> None:
+def test_a_message_stays_on_one_line() -> None:
     assert "\n" not in str(map_error(answered("Odd", 400, "two\nlines"), "put_object"))

@@ -146,6 +146,7 @@ def check_shown_everywhere(agent: Agent, expected: str, began_at: datetime) -> N
     assert metric(agent, "destination_up", route="mxf") == 0
     assert metric(agent, "destination_outage", route="mxf", reason=expected) == 1
     assert metric(agent, "destination_up", route="healthy") == 1
+    agent.wait_until(lambda: any(line["reason"] == expected for line in agent.events("outage")))
     [line, *_] = [line for line in agent.events("outage") if line["reason"] == expected]
     assert line["level"] == "warning"
     assert line["destination"].endswith("/mount")
@@ -156,4 +157,4 @@ def check_over_everywhere(agent: Agent, ended: str) -> None:
     assert agent.status("/readyz") == agent.status("/api/health") == agent.status("/api/storage") == 200
     assert metric(agent, "destination_up", route="mxf") == 1
     assert not metric(agent, "destination_outage", route="mxf", reason=ended)
-    assert agent.events("outage over")
+    agent.wait_until(lambda: bool(agent.events("outage over")))

@@ -89,7 +89,7 @@ def test_a_full_disk_stops_deliveries_and_loses_nothing_until_there_is_room_agai
     assert not list(agent.source.iterdir())
     assert agent.partials() == []
     assert len(agent.events("nothing can be written down, copies wait")) == 1
-    assert len(agent.events("the journal can be written again")) == 1
+    agent.wait_until(lambda: len(agent.events("the journal can be written again")) == 1)
     assert agent.events("interrupted") == agent.events("attempt failed") == agent.events("failed") == []
     assert agent.stop() == 0
 

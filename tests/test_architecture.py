@@ -25,7 +25,6 @@ ONLY_IN = {
     },
     "open_memory_channel": {
         "agent/runtime/generation.py",
-        "agent/runtime/runtime.py",
         "agent/control/service.py",
     },  # all wiring is readable
     "open_process": {"agent/worker_pool.py"},

@@ -1,4 +1,4 @@
-"""/api: what visitors may read and order, each a question to the desk and an answer from wire.py."""
+"""/api: reads and commands; each is one call of `Control`, and serializers.py writes the answer."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -7,10 +7,10 @@ import trio
 from attrs import frozen
 from quart import Blueprint, Response, request
 
+from agent.control.service import Control
 from agent.model.health import HealthLevel
 from agent.model.views import HistoryQuery
 from web import file_list, query, schemas, serializers
-from web.agent_api import AgentApi
 
 HISTORY_LIMIT = 100
 
@@ -26,16 +26,16 @@ def answer(body: Mapping[str, object], code: int = HTTPStatus.OK) -> Response:
 
 
 async def _long_answer(body: Callable[[], Mapping[str, object]]) -> Response:
-    """For bodies made of all the files: in a thread, since 100,000 of them take up to some seconds."""
+    """A body made of all files, written in a thread: 100,000 of them take some seconds."""
     return _as_json(await trio.to_thread.run_sync(lambda: serializers.encode(body())), HTTPStatus.OK)
 
 
-def _as_json(written: bytes, code: int) -> Response:
-    return Response(written, status=code, content_type="application/json")
+def _as_json(body: bytes, code: int) -> Response:
+    return Response(body, status=code, content_type="application/json")
 
 
-def blueprint(desk: AgentApi) -> Blueprint:
-    reads, orders = _Reads(desk), _Orders(desk)
+def blueprint(control: Control) -> Blueprint:
+    reads, commands = _Reads(control), _Commands(control)
     api = Blueprint("api", __name__, url_prefix="/api")
     api.get("/status")(reads.status)
     api.get("/storage")(reads.storage)
@@ -43,30 +43,30 @@ def blueprint(desk: AgentApi) -> Blueprint:
     api.get("/routes")(reads.routes)
     api.get("/history")(reads.history)
     api.get("/explain")(reads.explain)
-    api.post("/routes/<name>/pause")(orders.pause)
-    api.post("/routes/<name>/resume")(orders.resume)
-    api.post("/files/<file_id>/retry")(orders.retry)
-    api.post("/files/<file_id>/cancel")(orders.cancel)
-    api.post("/retry")(orders.retry_all)
-    api.post("/reload")(orders.reload)
+    api.post("/routes/<name>/pause")(commands.pause)
+    api.post("/routes/<name>/resume")(commands.resume)
+    api.post("/files/<file_id>/retry")(commands.retry)
+    api.post("/files/<file_id>/cancel")(commands.cancel)
+    api.post("/retry")(commands.retry_all)
+    api.post("/reload")(commands.reload)
     return api
 
 
 @frozen
 class _Reads:
-    _desk: AgentApi
+    _control: Control
 
     async def status(self) -> Response:
-        files = (await self._desk.snapshot()).files
+        files = (await self._control.snapshot()).files
         return await _long_answer(lambda: file_list.status_body(files))
 
     async def storage(self) -> Response:
-        body = serializers.storage_body((await self._desk.snapshot()).routes)
+        body = serializers.storage_body((await self._control.snapshot()).routes)
         return answer(body, _STORAGE_CODES[body["status"]])
 
     async def files(self) -> Response:
-        """`?verbose`: each file as the live feed tells of it."""
-        choice = file_list.FileQuery(
+        """`?verbose`: each file as a LiveFile, as in the live feed."""
+        file_query = file_list.FileQuery(
             status=query.status(request.args),
             route=request.args.get("route"),
             search=request.args.get("search", ""),
@@ -74,56 +74,56 @@ class _Reads:
             limit=query.limit(request.args, None),
             verbose="verbose" in request.args,
         )
-        files = (await self._desk.snapshot()).files
-        return await _long_answer(lambda: choice.body(files))
+        files = (await self._control.snapshot()).files
+        return await _long_answer(lambda: file_query.body(files))
 
     async def routes(self) -> Response:
         body: schemas.RoutesBody = {
-            "routes": [serializers.route_entry(route) for route in (await self._desk.snapshot()).routes]
+            "routes": [serializers.route_entry(route) for route in (await self._control.snapshot()).routes]
         }
         return answer(body)
 
     async def history(self) -> Response:
-        asked = HistoryQuery(
+        history_query = HistoryQuery(
             since_at=query.time_at(request.args, "since"),
             until_at=query.time_at(request.args, "until"),
             route=request.args.get("route"),
             limit=query.limit(request.args, HISTORY_LIMIT),
             before_id=query.row_cursor(request.args),
         )
-        return answer(serializers.history_body(await self._desk.history(asked)))
+        return answer(serializers.history_body(await self._control.history(history_query)))
 
     async def explain(self) -> Response:
-        path = query.required(query.shown(request.query_string), "path")
-        files = (await self._desk.snapshot()).files
+        path = query.required(query.with_replacements(request.query_string), "path")
+        files = (await self._control.snapshot()).files
         return await _long_answer(lambda: serializers.live_file(file_list.find(path, files)))
 
 
 @frozen
-class _Orders:
-    _desk: AgentApi
+class _Commands:
+    _control: Control
 
     async def pause(self, name: str) -> Response:
-        return await _order("pause", self._desk.pause(name), name)
+        return await _accepted("pause", self._control.pause(name), name)
 
     async def resume(self, name: str) -> Response:
-        return await _order("resume", self._desk.resume(name), name)
+        return await _accepted("resume", self._control.resume(name), name)
 
     async def retry(self, file_id: str) -> Response:
-        return await _order("retry", self._desk.retry(file_id), file_id)
+        return await _accepted("retry", self._control.retry(file_id), file_id)
 
     async def cancel(self, file_id: str) -> Response:
-        return await _order("cancel", self._desk.cancel(file_id), file_id)
+        return await _accepted("cancel", self._control.cancel(file_id), file_id)
 
     async def retry_all(self) -> Response:
-        return await _order("retry", self._desk.retry_all())
+        return await _accepted("retry", self._control.retry_all())
 
     async def reload(self) -> Response:
-        return await _order("reload", self._desk.reload())
+        return await _accepted("reload", self._control.reload())
 
 
-async def _order(name: str, order: Awaitable[str], subject: str | None = None) -> Response:
-    body: schemas.Accepted = {"accepted": name, "result": await order}
+async def _accepted(name: str, command: Awaitable[str], subject: str | None = None) -> Response:
+    body: schemas.Accepted = {"accepted": name, "result": await command}
     if subject is not None:
         body["subject"] = subject
     return answer(body, HTTPStatus.ACCEPTED)

@@ -1,4 +1,4 @@
-"""The web application: which rooms it has, and what holds in all of them."""
+"""The web application: its blueprints, and what holds for every request."""
 
 from typing import Self
 
@@ -8,16 +8,16 @@ from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
 from quart_trio.wrappers.response import TrioFileBody
 
+from agent.control.service import Control
 from web import api, auth, live, openapi, probes, problems, schemas, uploads
-from web.agent_api import AgentApi
 from web.auth import Access
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 10
 
 
-class _OpenedWhole(TrioFileBody):
-    """A file to send; Quart-Trio 0.12 forgets to close one whose visitor leaves while it is being opened."""
+class _ShieldedFileBody(TrioFileBody):
+    """A static file; Quart-Trio 0.12 leaves it open if the client disconnects while it is being opened."""
 
     async def __aenter__(self) -> Self:
         with trio.CancelScope(shield=True):
@@ -26,39 +26,38 @@ class _OpenedWhole(TrioFileBody):
 
 
 class _Response(TrioResponse):
-    file_body_class = _OpenedWhole
+    file_body_class = _ShieldedFileBody
 
 
-def create_app(desk: AgentApi, access: Access) -> QuartTrio:
-    """The web application; `desk` is an `agent.control.service.Control`."""
+def create_app(control: Control, access: Access) -> QuartTrio:
     app = QuartTrio("web", static_folder="static", static_url_path="/static")
     app.response_class = _Response
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         BODY_TIMEOUT=BODY_TIMEOUT_S,
-        SEND_FILE_MAX_AGE_DEFAULT=0,  # after an upgrade no browser may go on with the old page
+        SEND_FILE_MAX_AGE_DEFAULT=0,  # after an upgrade no browser may keep the old page
     )
     problems.install(app)
     auth.install(app, access)
-    for room in (api, probes, live):
-        app.register_blueprint(room.blueprint(desk))
-    app.register_blueprint(uploads.blueprint(desk.uploads))
-    _install_entrance(app)
+    for part in (api, probes, live):
+        app.register_blueprint(part.blueprint(control))
+    app.register_blueprint(uploads.blueprint(control.uploads))
+    _install_root(app)
     return app
 
 
-def _install_entrance(app: QuartTrio) -> None:
+def _install_root(app: QuartTrio) -> None:
     description = openapi.document()
 
     @app.before_request
     async def read_body() -> None:
-        """One that is too large or never ends is refused before anything is obeyed."""
+        """A body that is too large or never ends is refused before any handler runs."""
         await request.get_data()
 
     @app.get("/")
     async def index() -> Response:
-        offers = ["text/html", "application/json"]
-        if request.accept_mimetypes.best_match(offers, default=offers[0]) == "application/json":
+        media_types = ["text/html", "application/json"]
+        if request.accept_mimetypes.best_match(media_types, default=media_types[0]) == "application/json":
             alive: schemas.Alive = {"status": "ok"}
             return api.answer(alive)
         return await app.send_static_file("index.html")

@@ -1,4 +1,4 @@
-"""Who may ask what: the Host, Origin and token checks, and the headers that bind the browser."""
+"""Access control: the Host, Origin and token checks, and the security headers of every response."""
 
 import hmac
 import ipaddress
@@ -15,7 +15,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, MisdirectedRequest, Unauthorized
 
 SUBPROTOCOL = "transfer-agent"
-TOKEN_PREFIX = "bearer."  # noqa: S105  the mark before a token, not one
+TOKEN_PREFIX = "bearer."  # noqa: S105  a prefix, not a token
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/", "/livez", "/readyz"})
 OPEN_FOLDER = "/static/"
@@ -43,13 +43,13 @@ def _lower(names: Iterable[str]) -> frozenset[str]:
 
 @frozen(kw_only=True)
 class Access:
-    """Who is let in.
+    """The rules for access.
 
-    `loopback`: the server is bound to a loopback address. `hosts`: names it is known by, besides IP
-    literals and localhost.
+    `loopback`: the server is bound to a loopback address. `hosts`: its names, besides IP literals and
+    localhost.
 
     Raises:
-        ValueError: reachable from outside without a token, or the token is empty.
+        ValueError: no token although the server is reachable from outside, or an empty one.
     """
 
     loopback: bool
@@ -58,42 +58,54 @@ class Access:
 
 
 def install(app: QuartTrio, access: Access) -> None:
-    """Check every request and every live feed before anything else sees it."""
+    """Check every request and every WebSocket before any other handler sees it."""
 
     @app.before_request
     def check_request() -> None:
-        commanding = request.method not in READING
-        _check_host(access, request)
-        if commanding:
-            _check_origin(request)
-        if commanding or not (_is_open(request.path) or _is_loopback(access, request)):
-            _check_token(access, request)
+        _check_request(access, request)
 
     @app.before_websocket
     def check_websocket() -> None:
-        _check_host(access, websocket)
-        _check_origin(websocket)
-        if not _is_loopback(access, websocket):
-            _check_token(access, websocket)
+        _check_websocket(access, websocket)
 
-    @app.after_websocket
-    def bind_refusal(response: ResponseTypes | None) -> ResponseTypes | None:
-        if response is not None:
-            response.headers.update(SECURITY_HEADERS)
-        return response
+    app.after_request(_secure)
+    app.after_websocket(_secure_refusal)
 
-    @app.after_request
-    def bind_browser(response: ResponseTypes) -> ResponseTypes:
+
+def _check_request(access: Access, incoming: Request) -> None:
+    is_command = incoming.method not in READING
+    _check_host(access, incoming)
+    if is_command:
+        _check_origin(incoming)
+    if is_command or not (_is_open(incoming.path) or _is_loopback(access, incoming)):
+        _check_token(access, incoming)
+
+
+def _check_websocket(access: Access, incoming: Websocket) -> None:
+    _check_host(access, incoming)
+    _check_origin(incoming)
+    if not _is_loopback(access, incoming):
+        _check_token(access, incoming)
+
+
+def _secure(response: ResponseTypes) -> ResponseTypes:
+    response.headers.update(SECURITY_HEADERS)
+    if request.path.startswith(("/api/", "/uploads")):
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _secure_refusal(response: ResponseTypes | None) -> ResponseTypes | None:
+    """Only a WebSocket that was refused has a response."""
+    if response is not None:
         response.headers.update(SECURITY_HEADERS)
-        if request.path.startswith(("/api/", "/uploads")):
-            response.headers["Cache-Control"] = "no-store"
-        return response
+    return response
 
 
-def _check_host(access: Access, visit: Request | Websocket) -> None:
-    """A foreign name in Host means that a browser was led here by another site's DNS (DNS rebinding)."""
-    host = visit.headers.get("Host", "")
-    if not host and visit.http_version < "1.1":
+def _check_host(access: Access, incoming: Request | Websocket) -> None:
+    """Stops DNS rebinding: another site's name in Host means that its DNS points a browser at this server."""
+    host = incoming.headers.get("Host", "")
+    if not host and incoming.http_version < "1.1":
         return
     match = _HOST.fullmatch(host)
     name = (match["six"] or match["name"]).lower() if match else ""
@@ -101,35 +113,36 @@ def _check_host(access: Access, visit: Request | Websocket) -> None:
         raise MisdirectedRequest(f"this server is not known as {host!r}")
 
 
-def _check_origin(visit: Request | Websocket) -> None:
-    """A browser names the site whose page is asking (RFC 6454); only our own page may command."""
-    host = visit.headers.get("Host", "").lower()
-    for origin in visit.headers.getlist("Origin"):
+def _check_origin(incoming: Request | Websocket) -> None:
+    """Stops commands from other sites' pages: a browser names the page's site in Origin (RFC 6454)."""
+    host = incoming.headers.get("Host", "").lower()
+    for origin in incoming.headers.getlist("Origin"):
         scheme, _, authority = origin.lower().partition("://")
         if scheme not in ("http", "https") or authority != host:
             raise Forbidden(f"pages from {origin!r} may not do this")
 
 
-def _check_token(access: Access, visit: Request | Websocket) -> None:
+def _check_token(access: Access, incoming: Request | Websocket) -> None:
     if access.token is None:
         return
     expected = access.token.encode()
-    if not any(hmac.compare_digest(each, expected) for each in _tokens(visit)):
+    if not any(hmac.compare_digest(each, expected) for each in _tokens(incoming)):
         raise Unauthorized(
             "this needs the agent's token", www_authenticate=WWWAuthenticate("bearer", {"realm": SUBPROTOCOL})
         )
 
 
-def _tokens(visit: Request | Websocket) -> Iterator[bytes]:
-    """The tokens shown: as RFC 6750 header or, since browsers cannot set one there, as a subprotocol.
+def _tokens(incoming: Request | Websocket) -> Iterator[bytes]:
+    """The tokens of a request: from its header (RFC 6750), and of a WebSocket also from its subprotocols.
 
-    There it is percent-encoded (RFC 3986 section 2.1): a subprotocol has fewer characters than a token.
+    A page cannot set headers for a WebSocket. A subprotocol allows fewer characters than a token, so the
+    token is percent-encoded there (RFC 3986 section 2.1).
     """
-    scheme, _, token = visit.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         yield token.strip().encode("latin-1")
-    if isinstance(visit, Websocket):
-        for offered in visit.requested_subprotocols:
+    if isinstance(incoming, Websocket):
+        for offered in incoming.requested_subprotocols:
             if offered.startswith(TOKEN_PREFIX):
                 yield unquote(offered.removeprefix(TOKEN_PREFIX)).encode()
 
@@ -138,11 +151,11 @@ def _is_open(path: str) -> bool:
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
 
 
-def _is_loopback(access: Access, visit: Request | Websocket) -> bool:
-    """True when only this machine can be asking."""
+def _is_loopback(access: Access, incoming: Request | Websocket) -> bool:
+    """True if the client runs on this host."""
     if access.loopback:
         return True
-    peer = visit.scope.get("client")
+    peer = incoming.scope.get("client")
     address = _address(peer[0]) if peer else None
     mapped = getattr(address, "ipv4_mapped", None)  # an IPv4 peer of a dual-stack socket
     return address is not None and (mapped or address).is_loopback

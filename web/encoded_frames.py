@@ -1,4 +1,10 @@
-"""WebSocket messages that many are told: the frame is made once, and goes out to each of them as it is."""
+"""WebSocket frames that are built once and written to many connections as they are.
+
+Quart's `websocket.send` takes a text; Hypercorn and wsproto then encode and frame it for each connection
+again, with several task switches: a cost that grows with the number of subscribers. Frames of a
+server are not masked (RFC 6455 section 5.1), so the same bytes suit every connection. `sender_for` writes
+them to the socket where hardening.py serves the connection, and uses Quart elsewhere.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -6,31 +12,31 @@ from typing import Protocol
 from attrs import frozen
 from quart import Websocket
 
-CONNECTION = "connection"  # under this name the state in a request's scope holds what carries it
+CONNECTION = "connection"  # the key in an ASGI scope's `state` under which hardening.py puts the connection
 TEXT = 0x81  # a whole text message, RFC 6455 section 5.2
 SHORT, MIDDLE = 126, 1 << 16
 
 
 class RawConnection(Protocol):
-    """What sends bytes to one client."""
+    """Writes bytes to one client's socket."""
 
-    async def post(self, frame: bytes) -> None: ...
+    async def write_frame(self, frame: bytes) -> None: ...
 
 
 @frozen(eq=False)
 class EncodedFrame:
-    """A text for WebSockets, as the frame that carries it from a server, which is never masked."""
+    """One text message: `data` is the frame, its head included."""
 
-    frame: bytes
+    data: bytes
     _head_bytes: int
 
     @property
     def text(self) -> str:
-        return self.frame[self._head_bytes :].decode()
+        return self.data[self._head_bytes :].decode()
 
 
 def encode_frame(pieces: Sequence[bytes]) -> EncodedFrame:
-    """The text comes in pieces of UTF-8."""
+    """The pieces are consecutive parts of one text in UTF-8."""
     head = _head(sum(map(len, pieces)))
     return EncodedFrame(b"".join((head, *pieces)), len(head))
 
@@ -43,9 +49,9 @@ def _head(length: int) -> bytes:
     return bytes((TEXT, 127)) + length.to_bytes(8, "big")
 
 
-def sender_for(visitor: Websocket) -> Callable[[EncodedFrame], Awaitable[None]]:
-    """How an accepted visitor is told: past Quart, Hypercorn and wsproto where the server is ours."""
-    carrier: RawConnection | None = visitor.scope.get("state", {}).get(CONNECTION)
-    if carrier is None:
-        return lambda message: visitor.send(message.text)
-    return lambda message: carrier.post(message.frame)
+def sender_for(client: Websocket) -> Callable[[EncodedFrame], Awaitable[None]]:
+    """Sends frames to an accepted client: directly where the connection allows it, else through Quart."""
+    connection: RawConnection | None = client.scope.get("state", {}).get(CONNECTION)
+    if connection is None:
+        return lambda frame: client.send(frame.text)
+    return lambda frame: connection.write_frame(frame.data)

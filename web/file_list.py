@@ -1,6 +1,7 @@
-"""Bodies that are made of all files: for threads, and so that 100,000 of them let other threads run.
+"""Bodies that are made of all files. They run in threads and must leave the event loop its turns.
 
-Sorting lets none, so all of them are sorted a thousand at a time; a page of them takes no sort at all.
+One `sorted` of 100,000 files would hold the interpreter's lock throughout. So parts of a thousand files are
+sorted and then merged; a page of files needs no sort, only its smallest entries.
 """
 
 from collections import defaultdict
@@ -21,64 +22,64 @@ SORTED_AT_ONCE = 1000
 IN_PROGRESS = (Status.COPYING, Status.VERIFYING)
 ENDED = (Status.COMPLETED, Status.FAILED)
 
-_mark: Callable[[FileView], query.FileMark] = attrgetter("discovered_at", "id")
+_position: Callable[[FileView], query.FilePosition] = attrgetter("discovered_at", "id")
 
 
 @frozen
 class FileQuery:
-    """Which files to list: of this status and route, after this mark, at most so many, oldest first.
+    """Selects files by status, route and position in the list; at most `limit`, oldest first.
 
-    `search` is contained in their path or route. `verbose`: as the live feed tells of them.
+    `search` is part of their path or route. `verbose`: entries are LiveFiles, as in the live feed.
     """
 
     status: Status | None = None
     route: str | None = None
     search: str = ""
-    after: query.FileMark | None = None
+    after: query.FilePosition | None = None
     limit: int | None = None
     verbose: bool = False
 
     def body(self, files: Sequence[FileView]) -> schemas.FilesBody:
         found = self._found(files)
         shown = found[: self.limit]
-        write = serializers.live_file if self.verbose else serializers.file_entry
-        body: schemas.FilesBody = {"files": [write(file) for file in shown]}
+        to_entry = serializers.live_file if self.verbose else serializers.file_entry
+        body: schemas.FilesBody = {"files": [to_entry(file) for file in shown]}
         if len(found) > len(shown):
-            body["next_cursor"] = query.write_file_cursor(_mark(shown[-1]))
+            body["next_cursor"] = query.write_file_cursor(_position(shown[-1]))
         return body
 
     def _found(self, files: Sequence[FileView]) -> list[FileView]:
-        """One more than is shown tells that there is more."""
+        """One more than the limit, if there are more."""
         wanted = searchable(self.search)
         included = [file for file in files if self._includes(file, wanted)]
         if self.limit is None:
-            return list(_in_order(included, _mark))
-        return nsmallest(self.limit + 1, included, key=_mark)
+            return list(_in_order(included, _position))
+        return nsmallest(self.limit + 1, included, key=_position)
 
     def _includes(self, file: FileView, wanted: str) -> bool:
         return (
             self.status in (None, file.current.status)
             and self.route in (None, file.current.route)
-            and (self.after is None or _mark(file) > self.after)
+            and (self.after is None or _position(file) > self.after)
             and (not wanted or wanted in searchable(f"{file.path}\n{file.current.route}"))
         )
 
 
 def searchable(name: str) -> str:
-    """As the page compares: in one Unicode form, since macOS stores another, and whatever the case."""
+    """For comparisons as the page makes them: case ignored, and NFC, because macOS stores NFD."""
     return (name if name.isascii() else normalize("NFC", as_unicode(name))).lower()
 
 
 def find(path: str, files: Iterable[FileView]) -> FileView:
-    """The newest file of that name; names are compared as shown, so an odd one can be asked for.
+    """The newest file with that path; U+FFFD stands for bytes that are not UTF-8, as on the page.
 
     Raises:
-        Unknown: there is none.
+        NotFound: there is none.
     """
-    named = [file for file in files if path in (as_unicode(file.path), as_unicode(file.file_path))]
-    if not named:
+    found = [file for file in files if path in (as_unicode(file.path), as_unicode(file.file_path))]
+    if not found:
         raise NotFound(f"no tracked file is named {path!r}")
-    return max(named, key=_mark)
+    return max(found, key=_position)
 
 
 def status_body(files: Iterable[FileView]) -> schemas.StatusBody:
@@ -127,10 +128,12 @@ def _began_at(file: FileView) -> float:
 
 
 def _ended_before(file: FileView) -> float:
-    """Sorts the latest first."""
+    """A sort key: the latest first."""
     return 0.0 if file.current.completed_at is None else -file.current.completed_at
 
 
-def _in_order(files: list[FileView], key: Callable[[FileView], query.FileMark | float]) -> Iterator[FileView]:
+def _in_order(
+    files: list[FileView], key: Callable[[FileView], query.FilePosition | float]
+) -> Iterator[FileView]:
     parts = (files[start : start + SORTED_AT_ONCE] for start in range(0, len(files), SORTED_AT_ONCE))
     return merge(*(sorted(part, key=key) for part in parts), key=key)

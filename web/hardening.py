@@ -1,4 +1,11 @@
-"""One connection: Hypercorn's HTTP/1.1 and WebSocket, so that no client can end, hang or fill the server."""
+"""Serves one connection with Hypercorn 0.18, in place of its own connection handler.
+
+With Hypercorn's handler a client that does not read blocks a send, and the server's stop, for ever. An
+unexpected error in one connection ends the server. Some malformed handshakes and oversized messages leave
+a connection open. Compression of WebSockets cannot be switched off. Hypercorn has no settings for any of
+this, so its classes are subclassed here, and each override says which behaviour it replaces. The cases
+are in tests/web/test_server.py.
+"""
 
 import logging
 import os
@@ -33,9 +40,9 @@ from hypercorn.utils import parse_socket_addr
 from web.encoded_frames import CONNECTION
 
 IDLE_S = 10.0  # for a whole request head to arrive, and between two requests
-SILENCE_S = 60.0  # for a client to say something, if only to a ping, and for the application to listen
-SEND_S = 5.0  # for a client to take one piece
-LINGER_S = 1.0  # for a client to read our last words
+RECEIVE_S = 60.0  # for a client to send something, at least a pong, and for the application to take it
+SEND_S = 5.0  # for a client to receive one piece
+LINGER_S = 1.0  # for a client to read the end of the last response
 PIECE_BYTES = 64 * 1024
 RECEIVE_BYTES = 16 * 1024
 
@@ -46,10 +53,10 @@ logger = logging.getLogger("web")
 
 
 class CancellableApp(ASGIWrapper):
-    """An application whose every send is a checkpoint.
+    """An ASGI application whose every send is a checkpoint, and so can be cancelled.
 
-    Hypercorn swallows what is sent on a WebSocket that is closing: a handler that only sends would never
-    learn of the end, nor let anything else in the program run.
+    Hypercorn discards messages for a WebSocket that is closing, without a checkpoint. A handler that only
+    sends would never learn of the end, and would block the event loop.
     """
 
     async def __call__(
@@ -70,21 +77,21 @@ class CancellableApp(ASGIWrapper):
 async def handle_connection(
     app: AppWrapper, config: Config, context: WorkerContext, state: ConnectionState, stream: trio.SocketStream
 ) -> None:
-    """Serve one client to the end of its connection; stands in for `hypercorn.trio.tcp_server.TCPServer`."""
+    """Serve one client until its connection ends; replaces `hypercorn.trio.tcp_server.TCPServer`."""
     await _Connection(app, config, context, state, stream).run()
 
 
-def _life_with_patience() -> trio.CancelScope:
+def _idle_scope() -> trio.CancelScope:
     return trio.CancelScope(deadline=trio.current_time() + IDLE_S)
 
 
 @define
 class _Connection:
-    """One client's connection, whose end, whatever the reason, is the end of `_life`.
+    """One client's connection; cancelling `_scope` is the only way in which it ends.
 
-    Differs from Hypercorn 0.18 in this: sends wait for a reader neither for ever nor shielded from a stop;
-    an error of any kind ends this connection alone; ending and idling begin at once, without a checkpoint,
-    because Quart-Trio cancels the request's task as soon as its answer is out.
+    It differs from Hypercorn 0.18's `TCPServer`: a send has a time limit and is not shielded from a stop. An
+    error ends this connection alone. Closing and idling begin without a checkpoint, because Quart-Trio
+    cancels the request's task as soon as its response was sent.
     """
 
     _app: AppWrapper
@@ -92,21 +99,21 @@ class _Connection:
     _context: WorkerContext
     _state: ConnectionState
     _stream: trio.SocketStream
-    _life: trio.CancelScope = field(factory=_life_with_patience, init=False)
+    _scope: trio.CancelScope = field(factory=_idle_scope, init=False)
     _sending: trio.Lock = field(factory=trio.Lock, init=False)
 
     async def run(self) -> None:
         try:
-            with self._life:
-                await self._talk()
+            with self._scope:
+                await self._serve()
         except* (OSError, trio.BrokenResourceError, trio.TooSlowError):
-            pass  # the client is gone, or as good as gone
+            pass  # the client has disconnected, or does not react
         except* Exception as errors:
             logger.exception("a connection was closed because of an error", exc_info=errors)
         finally:
             await self._close()
 
-    async def _talk(self) -> None:
+    async def _serve(self) -> None:
         sock = self._stream.socket
         client = parse_socket_addr(sock.family, sock.getpeername())
         server = parse_socket_addr(sock.family, sock.getsockname())
@@ -120,43 +127,43 @@ class _Connection:
                 ssl=False,
                 client=client,
                 server=server,
-                send=self._obey,
+                send=self._on_event,
             )
-            tasks.spawn(self._leave_when_idle)
-            await self._listen(protocol)
-            self._life.cancel()
+            tasks.spawn(self._close_when_idle)
+            await self._receive(protocol)
+            self._scope.cancel()
 
     @property
     def _idle(self) -> bool:
-        return self._life.deadline < inf
+        return self._scope.deadline < inf
 
-    async def _leave_when_idle(self) -> None:
-        """A stop does not wait for requests that may come."""
+    async def _close_when_idle(self) -> None:
+        """A server that stops does not wait for requests that an idle connection may still send."""
         await self._context.terminated.wait()
         if self._idle:
-            self._life.cancel()
+            self._scope.cancel()
 
-    async def _listen(self, protocol: H11Protocol) -> None:
-        data = b"to begin with"
+    async def _receive(self, protocol: H11Protocol) -> None:
+        data = b"not empty"
         while data:
-            with trio.fail_after(SILENCE_S):
+            with trio.fail_after(RECEIVE_S):
                 data = bytes(await self._stream.receive_some(RECEIVE_BYTES))
                 await protocol.handle(RawData(data))
 
-    async def _obey(self, event: Event) -> None:
-        """What the protocol wants done with the connection."""
+    async def _on_event(self, event: Event) -> None:
+        """Do what Hypercorn's protocol asks of the connection: send bytes, be idle or not, close."""
         if isinstance(event, RawData):
             await self._send(event.data)
         elif isinstance(event, Updated):
-            self._life.deadline = trio.current_time() + IDLE_S if event.idle else inf
+            self._scope.deadline = trio.current_time() + IDLE_S if event.idle else inf
         else:
-            self._life.cancel()
+            self._scope.cancel()
 
-    async def post(self, frame: bytes) -> None:
-        """Send a ready-made frame: at once and without a pause, where the client has room for it."""
+    async def write_frame(self, frame: bytes) -> None:
+        """Send a frame; without a checkpoint if the socket's buffer has room for all of it."""
         sent = 0
         if not self._sending.locked():
-            with suppress(OSError):  # no room, or nobody there any more: the way below meets it again
+            with suppress(OSError):  # no room, or disconnected: `_send` meets the same error
                 sent = os.write(self._stream.socket.fileno(), frame)
         if sent < len(frame):
             await self._send(memoryview(frame)[sent:])
@@ -168,15 +175,15 @@ class _Connection:
                     with trio.fail_after(SEND_S):
                         await self._stream.send_all(data[start : start + PIECE_BYTES])
         except (trio.BrokenResourceError, trio.TooSlowError):
-            self._life.cancel()
+            self._scope.cancel()
         except trio.Cancelled:
-            self._life.cancel()  # after half a message nothing else makes sense
+            self._scope.cancel()  # half a message was sent: the connection cannot be used any more
             raise
 
     async def _close(self) -> None:
-        """Close in stages, or unread bytes would reset the connection and lose our answer.
+        """Close in stages (RFC 9112 section 9.6): a reset, caused by unread bytes, would lose the response.
 
-        RFC 9112 section 9.6. Who waits for nothing when the server stops has no answer to lose.
+        A connection that idles when the server stops has no response to lose.
         """
         try:
             if not (self._idle and self._context.terminated.is_set()):
@@ -189,27 +196,27 @@ class _Connection:
 
 
 class _Http1(H11Protocol):
-    """HTTP/1.1 and WebSocket without compression; what Hypercorn 0.18 stumbles over is refused."""
+    """HTTP/1.1 and WebSocket without compression; requests that break Hypercorn 0.18 are refused."""
 
     async def handle(self, event: Event) -> None:
         await super().handle(event)
-        if isinstance(self.stream, WSStream) and _is_spent(self.stream):
+        if isinstance(self.stream, WSStream) and _must_close(self.stream):
             await self.send(Closed())
 
     async def stream_send(self, event: StreamEvent) -> None:
         if isinstance(event, StreamClosed) and isinstance(self.stream, WSStream):
-            # Hypercorn would first tell the handler, and wait for ever where that does not listen.
+            # Hypercorn would first wait for the handler to take this event, for ever if it does not receive.
             await self.send(Closed())
         else:
             await super().stream_send(event)
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
-        """Not after the connection's end, which may have come in the midst of an answer: h11 would object."""
+        """Not after the connection was cancelled, perhaps in the middle of a response: h11 would raise."""
         await trio.lowlevel.checkpoint_if_cancelled()
         await super()._send_h11_event(event)
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """HTTP/2 is not spoken: a server may ignore an upgrade (RFC 9110 section 7.8)."""
+        """Ignore upgrades to HTTP/2, as a server may (RFC 9110 section 7.8)."""
 
     async def _create_stream(self, request: h11.Request) -> None:
         refusal = _refusal(request, early=bool(self.connection.trailing_data[0]))
@@ -221,7 +228,7 @@ class _Http1(H11Protocol):
 
 
 def _refusal(request: h11.Request, *, early: bool) -> int | None:
-    """The status that turns a request away; `early`: more bytes came with its head."""
+    """The status with which to refuse a request, None: serve it. `early`: more bytes came with its head."""
     if request.http_version not in (b"1.0", b"1.1"):
         return VERSION_NOT_SUPPORTED
     for name, value in request.headers:
@@ -233,7 +240,7 @@ def _refusal(request: h11.Request, *, early: bool) -> int | None:
 
 
 def _without_extensions(request: h11.Request) -> h11.Request:
-    """The request without its offer to compress: five times the memory, three times the work, no switch."""
+    """Without the offer of compression, which takes five times the memory and three times the work."""
     return h11.Request(
         method=request.method,
         target=request.target,
@@ -242,6 +249,6 @@ def _without_extensions(request: h11.Request) -> h11.Request:
     )
 
 
-def _is_spent(stream: WSStream) -> bool:
-    """Refused, or saying more in one message than we listen to: Hypercorn would keep both open."""
+def _must_close(stream: WSStream) -> bool:
+    """Refused, or its message is too large: Hypercorn would keep both connections open."""
     return stream.closed or stream.buffer.length > stream.buffer.max_length

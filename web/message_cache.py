@@ -1,4 +1,8 @@
-"""The printing press: many visitors get the same news, so each is written once, as it goes over the wire."""
+"""Encodes each message of the live feed once for all subscribers.
+
+Quart encodes a message for each WebSocket anew, and a snapshot of 100,000 files takes seconds. Subscribers
+that get the same `Snapshot` or `Update` object therefore share one `EncodedMessage`.
+"""
 
 from collections.abc import Awaitable, Callable
 from weakref import WeakKeyDictionary
@@ -11,59 +15,61 @@ from agent.model.views import Feed, Snapshot, Update
 from web.encoded_frames import EncodedFrame, encode_frame
 from web.serializers import pieces, snapshot_message, update_message
 
-MANY_FILES = 200  # from here on news are written in a thread, lest all else waits
+MANY_FILES = 200  # an update of more files is encoded in a thread, so that the event loop goes on
 
 
 @frozen
 class EncodedMessage:
-    """After it a visitor knows how all stood at number `seq`."""
+    """A message that brings its receiver to the state numbered `seq`."""
 
     seq: int
-    message: EncodedFrame
+    frame: EncodedFrame
 
 
 @define(eq=False)
 class _CacheEntry:
     lock: trio.Lock = field(factory=trio.Lock, init=False)
-    printed: EncodedMessage | None = field(default=None, init=False)
+    message: EncodedMessage | None = field(default=None, init=False)
 
 
 @define
 class MessageCache:
-    """What it has printed is kept as long as anybody still has the same news before him."""
+    """Keeps an encoded message as long as the `Feed` item exists, which is until all subscribers took it."""
 
-    _look: Callable[[], Awaitable[Snapshot]]
-    _sheets: WeakKeyDictionary[Feed, dict[int | None, _CacheEntry]] = field(
+    _take_snapshot: Callable[[], Awaitable[Snapshot]]
+    _entries: WeakKeyDictionary[Feed, dict[int | None, _CacheEntry]] = field(
         factory=WeakKeyDictionary, init=False
     )
 
-    async def printed(self, news: Feed, limit: int | None) -> EncodedMessage:
-        """The news, for a window of so many files if there is a limit.
+    async def encoded(self, item: Feed, limit: int | None) -> EncodedMessage:
+        """The message for `item`, with at most `limit` files; None: no limit.
+
+        An update that exceeds the limit is replaced by a new snapshot.
 
         Raises:
-            Busy: a snapshot had to be asked for, and nobody answered.
+            Unavailable: that snapshot was not answered in time.
         """
-        if isinstance(news, Update) and not (limit and page_window.exceeds(news, limit)):
-            limit = None  # it is the same for all
-        sheets = self._sheets.setdefault(news, {})
-        sheet = sheets.get(limit) or sheets.setdefault(limit, _CacheEntry())
-        if sheet.printed is None:
-            sheet.printed = _print_few(news) if limit is None else None
-        return sheet.printed or await self._print_many(sheet, news, limit)
+        if isinstance(item, Update) and not (limit and page_window.exceeds(item, limit)):
+            limit = None  # the message is the same with and without a limit
+        entries = self._entries.setdefault(item, {})
+        entry = entries.get(limit) or entries.setdefault(limit, _CacheEntry())
+        if entry.message is None and limit is None:
+            entry.message = _encode_small(item)
+        return entry.message or await self._encode_large(entry, item, limit)
 
-    async def _print_many(self, sheet: _CacheEntry, news: Feed, limit: int | None) -> EncodedMessage:
-        async with sheet.lock:
-            if sheet.printed is None:
-                whole = await self._look() if limit and isinstance(news, Update) else news
-                sheet.printed = await trio.to_thread.run_sync(_print, whole, limit)
-            return sheet.printed
-
-
-def _print_few(news: Feed) -> EncodedMessage | None:
-    """At once, so that all have it without a pause; None: this takes too long."""
-    return _print(news, None) if isinstance(news, Update) and len(news.changed) <= MANY_FILES else None
+    async def _encode_large(self, entry: _CacheEntry, item: Feed, limit: int | None) -> EncodedMessage:
+        async with entry.lock:
+            if entry.message is None:
+                shown = await self._take_snapshot() if limit and isinstance(item, Update) else item
+                entry.message = await trio.to_thread.run_sync(_encode, shown, limit)
+            return entry.message
 
 
-def _print(news: Feed, limit: int | None) -> EncodedMessage:
-    body = snapshot_message(news, limit) if isinstance(news, Snapshot) else update_message(news)
-    return EncodedMessage(news.seq, encode_frame(pieces(body)))
+def _encode_small(item: Feed) -> EncodedMessage | None:
+    """Encoded at once, without a checkpoint. None: it is too large for that."""
+    return _encode(item, None) if isinstance(item, Update) and len(item.changed) <= MANY_FILES else None
+
+
+def _encode(item: Feed, limit: int | None) -> EncodedMessage:
+    body = snapshot_message(item, limit) if isinstance(item, Snapshot) else update_message(item)
+    return EncodedMessage(item.seq, encode_frame(pieces(body)))

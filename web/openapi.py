@@ -1,4 +1,4 @@
-"""/openapi.json (OpenAPI 3.1): written from the types in shapes.py, so it cannot drift from the bodies."""
+"""/openapi.json (OpenAPI 3.1), generated from the types in schemas.py, so that it fits the bodies."""
 
 import types
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from attrs import frozen
 from agent import __version__
 from agent.model.transfer import Status
 from agent.model.upload import UploadFileState
-from web import schemas, upload_schemas
+from web import schemas
 
 Schema = dict[str, object]
 
@@ -26,7 +26,7 @@ _JSON, _TEXT, _PROBLEM = "application/json", "text/plain", "application/problem+
 
 @frozen
 class Operation:
-    """One request: what it takes, does and, by status, the shape (for text the media type) it answers."""
+    """One request; `answers` holds, by status, the type of the body (for text its media type)."""
 
     summary: str
     answers: Mapping[int, object]
@@ -39,7 +39,9 @@ _ROUTE_COMMAND = {**_ACCEPTED, 404: schemas.ProblemBody}
 _FILE_COMMAND = {**_ROUTE_COMMAND, 409: schemas.ProblemBody}
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", "/"): Operation("The page; JSON where that is preferred", {200: schemas.Alive}),
-    ("get", "/api/status"): Operation("What waits, runs, and ended", {200: schemas.StatusBody}),
+    ("get", "/api/status"): Operation(
+        "Files that wait, are in progress, or ended", {200: schemas.StatusBody}
+    ),
     ("get", "/api/storage"): Operation(
         "Free space; 507 warns, 503 is an error",
         dict.fromkeys((200, 507, 503), schemas.StorageBody),
@@ -60,45 +62,45 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Why a file is or is not moving", {200: schemas.LiveFile, 404: schemas.ProblemBody}, ("path",)
     ),
     ("post", "/api/routes/{name}/pause"): Operation("Start no more transfers on this route", _ROUTE_COMMAND),
-    ("post", "/api/routes/{name}/resume"): Operation("Go on with this route", _ROUTE_COMMAND),
+    ("post", "/api/routes/{name}/resume"): Operation("Resume transfers on this route", _ROUTE_COMMAND),
     ("post", "/api/files/{file_id}/retry"): Operation("Try a failed file again", _FILE_COMMAND),
-    ("post", "/api/files/{file_id}/cancel"): Operation("Give a file up", _FILE_COMMAND),
+    ("post", "/api/files/{file_id}/cancel"): Operation("Cancel the transfer of a file", _FILE_COMMAND),
     ("post", "/api/retry"): Operation("Try all failed files again", _ACCEPTED),
     ("post", "/api/reload"): Operation(
         "Read the configuration again", {202: schemas.Accepted, 422: schemas.ProblemBody}
     ),
     ("post", "/uploads/"): Operation(
-        "Send what is in a folder into a bucket, and what comes or changes there meanwhile",
+        "Copy the files of a folder to a bucket, new and changed ones included until the job ends",
         {
-            201: upload_schemas.UploadCreated,
+            201: schemas.UploadCreated,
             400: schemas.ProblemBody,
             409: schemas.ProblemBody,
             422: schemas.ProblemBody,
             503: schemas.ProblemBody,
         },
-        body=upload_schemas.UploadRequest,
+        body=schemas.UploadRequest,
     ),
     ("get", "/uploads/"): Operation(
-        "Upload jobs, newest first", {200: upload_schemas.UploadsBody}, ("limit", "cursor")
+        "Upload jobs, newest first", {200: schemas.UploadsBody}, ("limit", "cursor")
     ),
     ("get", "/uploads/{upload_id}"): Operation(
-        "How an upload job stands", {200: upload_schemas.UploadEntry, 404: schemas.ProblemBody}
+        "The state of an upload job", {200: schemas.UploadEntry, 404: schemas.ProblemBody}
     ),
     ("get", "/uploads/{upload_id}/files"): Operation(
-        "Its files, in the order in which they were found",
-        {200: upload_schemas.UploadFilesBody, 404: schemas.ProblemBody},
+        "The files of an upload job, in the order in which they were found",
+        {200: schemas.UploadFilesBody, 404: schemas.ProblemBody},
         ("state", "limit", "cursor"),
     ),
     ("delete", "/uploads/{upload_id}"): Operation(
-        "Stop an upload job; what has been delivered stays",
-        {202: upload_schemas.UploadStopped, 404: schemas.ProblemBody, 409: schemas.ProblemBody},
+        "Stop an upload job; delivered files stay",
+        {202: schemas.UploadStopped, 404: schemas.ProblemBody, 409: schemas.ProblemBody},
     ),
     ("get", "/livez"): Operation("The program runs", {200: _TEXT}),
     ("get", "/readyz"): Operation("Every destination is usable", {200: _TEXT, 503: _TEXT}, ("verbose",)),
     ("get", "/metrics"): Operation("Prometheus text format", {200: _TEXT}),
     ("get", "/openapi.json"): Operation("This document", {200: object}),
     ("get", "/ws"): Operation(
-        "A WebSocket (RFC 6455): a SnapshotMessage, then UpdateMessages; close 1013: come back",
+        "A WebSocket (RFC 6455): a SnapshotMessage, then UpdateMessages; close code 1013: connect again",
         {101: None},
         ("window",),
     ),

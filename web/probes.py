@@ -1,4 +1,4 @@
-"""What machines ask: is it alive, ready, well, and how much has it done."""
+"""Health endpoints (/livez, /readyz, /api/health) and /metrics, for monitoring systems."""
 
 from http import HTTPStatus
 
@@ -6,17 +6,17 @@ from attrs import frozen
 from quart import Blueprint, Response, request
 
 from agent.control.errors import Unavailable
+from agent.control.service import Control
 from agent.model.health import healthy, ready, unusable
 from agent.model.text import as_unicode
 from agent.model.views import RouteView
-from web.agent_api import AgentApi
 from web.serializers import rfc3339
 
-EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def blueprint(desk: AgentApi) -> Blueprint:
-    probes = _Probes(desk)
+def blueprint(control: Control) -> Blueprint:
+    probes = _Probes(control)
     found = Blueprint("probes", __name__)
     found.get("/livez")(probes.livez)
     found.get("/readyz")(probes.readyz)
@@ -27,7 +27,7 @@ def blueprint(desk: AgentApi) -> Blueprint:
 
 @frozen
 class _Probes:
-    _desk: AgentApi
+    _control: Control
 
     async def livez(self) -> Response:
         return _verdict(well=True, good="ok", bad="")
@@ -35,28 +35,28 @@ class _Probes:
     async def readyz(self) -> Response:
         """`?verbose`: a line for each destination."""
         try:
-            snapshot = await self._desk.snapshot()
+            snapshot = await self._control.snapshot()
         except Unavailable:
             return _verdict(well=False, good="", bad="not ready: the agent is busy")
-        routes, trouble = snapshot.routes, snapshot.journal_error
+        routes, journal_error = snapshot.routes, snapshot.journal_error
         verbose = "verbose" in request.args
         lines = "".join(f"\n{_line(route)}" for route in routes) if verbose else ""
-        reason = "" if trouble is None else f": journal: {trouble}"
+        reason = "" if journal_error is None else f": journal: {journal_error}"
         return _verdict(
-            well=ready(routes) and trouble is None, good="ok" + lines, bad=f"not ready{reason}{lines}"
+            well=ready(routes) and journal_error is None, good="ok" + lines, bad=f"not ready{reason}{lines}"
         )
 
     async def health(self) -> Response:
-        """One word, for checks that look for it."""
+        """One word, OK or ERROR."""
         try:
-            snapshot = await self._desk.snapshot()
+            snapshot = await self._control.snapshot()
         except Unavailable:
             return _verdict(well=False, good="", bad="ERROR")
         well = healthy(snapshot.routes) and snapshot.journal_error is None
         return _verdict(well=well, good="OK", bad="ERROR")
 
     async def metrics(self) -> Response:
-        return Response(self._desk.render_metrics(), content_type=EXPOSITION_TYPE)
+        return Response(self._control.render_metrics(), content_type=PROMETHEUS_TEXT)
 
 
 def _verdict(*, well: bool, good: str, bad: str) -> Response:

@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457), whoever raises them."""
+"""Every error of a handler becomes `application/problem+json` (RFC 9457)."""
 
 from http import HTTPStatus
 
@@ -18,7 +18,7 @@ from web import schemas
 from web.serializers import encode
 
 RETRY_AFTER_S = 1
-UNANSWERED_RETRY_S = 30
+STORAGE_RETRY_AFTER_S = 30
 
 
 def problem(status: int, detail: str, reasons: tuple[str, ...] = ()) -> Response:
@@ -36,12 +36,12 @@ def problem(status: int, detail: str, reasons: tuple[str, ...] = ()) -> Response
 
 def install(app: QuartTrio) -> None:
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Unavailable, _busy)
-    app.register_error_handler(NotFound, _unknown)
-    app.register_error_handler(Conflict, _not_possible)
-    app.register_error_handler(InvalidConfig, _rejected)
-    app.register_error_handler(InvalidRequest, _refused)
-    app.register_error_handler(StorageTimeout, _unanswered)
+    app.register_error_handler(Unavailable, _unavailable)
+    app.register_error_handler(NotFound, _not_found)
+    app.register_error_handler(Conflict, _conflict)
+    app.register_error_handler(InvalidConfig, _invalid_config)
+    app.register_error_handler(InvalidRequest, _invalid_request)
+    app.register_error_handler(StorageTimeout, _storage_timeout)
 
 
 async def _http(error: HTTPException) -> Response:
@@ -52,29 +52,29 @@ async def _http(error: HTTPException) -> Response:
     return answer
 
 
-async def _busy(_: Unavailable) -> Response:
+async def _unavailable(_: Unavailable) -> Response:
     answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, "the agent is busy, try again soon")
     answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer
 
 
-async def _unknown(error: NotFound) -> Response:
+async def _not_found(error: NotFound) -> Response:
     return problem(HTTPStatus.NOT_FOUND, str(error))
 
 
-async def _not_possible(error: Conflict) -> Response:
+async def _conflict(error: Conflict) -> Response:
     return problem(HTTPStatus.CONFLICT, str(error))
 
 
-async def _rejected(error: InvalidConfig) -> Response:
+async def _invalid_config(error: InvalidConfig) -> Response:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), error.reasons)
 
 
-async def _refused(error: InvalidRequest) -> Response:
+async def _invalid_request(error: InvalidRequest) -> Response:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
 
 
-async def _unanswered(error: StorageTimeout) -> Response:
+async def _storage_timeout(error: StorageTimeout) -> Response:
     answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; try again when it answers")
-    answer.headers["Retry-After"] = str(UNANSWERED_RETRY_S)
+    answer.headers["Retry-After"] = str(STORAGE_RETRY_AFTER_S)
     return answer

@@ -1,4 +1,4 @@
-"""Query parameters into values; what is malformed is a 400 that names the parameter."""
+"""Query parameters to values; a malformed one is answered with 400 and its name."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _EPOCH_S = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 Args = Mapping[str, str]
 Default = TypeVar("Default", int, None)
 State = TypeVar("State", bound=Enum)
-FileMark = tuple[float, str]
+FilePosition = tuple[float, str]
 
 
 def limit(args: Args, default: Default, name: str = "limit") -> int | Default:
@@ -30,7 +30,7 @@ def limit(args: Args, default: Default, name: str = "limit") -> int | Default:
     if value is None:
         return default
     if not _NUMBER.fullmatch(value) or not 1 <= int(value) <= MAX_LIMIT:
-        _refuse(name, f"a number from 1 to {MAX_LIMIT}")
+        _reject(name, f"a number from 1 to {MAX_LIMIT}")
     return int(value)
 
 
@@ -44,7 +44,7 @@ def time_at(args: Args, name: str) -> float | None:
     except ValueError:
         when = None
     if when is None or when.tzinfo is None:
-        _refuse(name, "a time with its zone (2026-01-31T12:00:00Z) or seconds since the epoch")
+        _reject(name, "a time with its zone (2026-01-31T12:00:00Z) or seconds since the epoch")
     return when.timestamp()
 
 
@@ -57,15 +57,15 @@ def upload_file_state(args: Args) -> UploadFileState | None:
 
 
 def row_cursor(args: Args) -> int | None:
-    """Where a listing of the journal goes on: a row's number."""
+    """The row number after which a listing of the journal continues."""
     value = args.get("cursor")
     if value is not None and not _NUMBER.fullmatch(value):
-        _refuse("cursor", "the next_cursor of an earlier answer")
+        _reject("cursor", "the next_cursor of an earlier answer")
     return None if value is None else int(value)
 
 
-def file_cursor(args: Args) -> FileMark | None:
-    """Where a listing of files goes on: after the file discovered then, with this id."""
+def file_cursor(args: Args) -> FilePosition | None:
+    """The (discovered_at, id) of the file after which a listing of files continues."""
     value = args.get("cursor")
     if value is None:
         return None
@@ -75,16 +75,16 @@ def file_cursor(args: Args) -> FileMark | None:
     except ValueError:
         separator, discovered_at = "", 0.0
     if not separator:
-        _refuse("cursor", "the next_cursor of an earlier answer")
+        _reject("cursor", "the next_cursor of an earlier answer")
     return discovered_at, file_id
 
 
-def write_file_cursor(mark: FileMark) -> str:
-    """What `file_cursor` reads back exactly."""
-    return f"{mark[0]!r},{mark[1]}"
+def write_file_cursor(position: FilePosition) -> str:
+    """The cursor text; `file_cursor` reads it back without loss."""
+    return f"{position[0]!r},{position[1]}"
 
 
-def shown(query_string: bytes) -> Args:
+def with_replacements(query_string: bytes) -> Args:
     """The parameters, with U+FFFD for bytes that are not UTF-8 (`request.args` leaves them encoded)."""
     values = parse_qsl(query_string.decode("utf-8", "surrogateescape"), errors="surrogateescape")
     return {as_unicode(name): as_unicode(value) for name, value in values}
@@ -93,7 +93,7 @@ def shown(query_string: bytes) -> Args:
 def required(args: Args, name: str) -> str:
     value = args.get(name)
     if not value:
-        _refuse(name, "given")
+        _reject(name, "given")
     return value
 
 
@@ -101,9 +101,9 @@ def _one_of(states: type[State], args: Args, name: str) -> State | None:
     value = args.get(name)
     words = [each.value for each in states]
     if value is not None and value not in words:
-        _refuse(name, f"one of {', '.join(words)}")
+        _reject(name, f"one of {', '.join(words)}")
     return None if value is None else states(value)
 
 
-def _refuse(name: str, wanted: str) -> NoReturn:
+def _reject(name: str, wanted: str) -> NoReturn:
     raise BadRequest(f"{name}: must be {wanted}")

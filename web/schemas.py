@@ -1,17 +1,21 @@
-"""The JSON bodies of the contract, as types: wire.py fills them in, openapi.py describes them.
+"""The JSON bodies of the contract as types: serializers.py fills them in, openapi.py describes them.
 
-The five older bodies keep the names their clients know; everything else is snake_case. Sizes are bytes.
+Five older bodies keep the camelCase names that their clients know; all others are snake_case. Sizes are
+bytes.
 """
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
 from agent.model.health import HealthLevel
 from agent.model.transfer import Status, VerifyLevel
+from agent.model.upload import UploadFileState, UploadState
 from agent.model.views import HistoryResult
 
 Moment = Annotated[str, "date-time"]  # RFC 3339, UTC, milliseconds
 StatusWord = Annotated[str, Status]
 LevelWord = Annotated[str, HealthLevel]
+UploadStateWord = Annotated[str, UploadState]
+UploadFileStateWord = Annotated[str, UploadFileState]
 
 
 class InProgress(TypedDict):
@@ -218,3 +222,64 @@ class ProblemBody(TypedDict):
     status: int
     detail: str
     reasons: NotRequired[list[str]]
+
+
+class UploadRequest(TypedDict):
+    """`source_folder` is absolute; `pattern` is a glob on the path below it."""
+
+    source_folder: str
+    destination_bucket: str
+    pattern: NotRequired[str | None]
+
+
+class UploadCreated(TypedDict):
+    upload_id: str
+    status: Literal["created"]
+
+
+class UploadStopped(TypedDict):
+    upload_id: str
+    status: Literal["stopped"]
+
+
+class UploadEntry(TypedDict):
+    """One job; `progress` is from 0 to 1, by bytes. `error_message`: why it failed, or what holds it up."""
+
+    upload_id: str
+    progress: float
+    state: UploadStateWord
+    total_files: int
+    completed_files: int
+    source_folder: str
+    destination_bucket: str
+    pattern: str | None
+    error_message: str | None
+    created_at: Moment
+    updated_at: Moment
+
+
+class UploadsBody(TypedDict):
+    """Newest first; `next_cursor` is there only when there is more."""
+
+    uploads: list[UploadEntry]
+    next_cursor: NotRequired[str]
+
+
+class UploadFileEntry(TypedDict):
+    """One file of an upload job; `path` is relative to its folder, `key` is its name in the bucket."""
+
+    path: str
+    state: UploadFileStateWord
+    file_size: int
+    last_write_time: Moment
+    key: str | None
+    error_message: str | None
+    created_at: Moment
+    updated_at: Moment
+
+
+class UploadFilesBody(TypedDict):
+    """In the order in which they were found; `next_cursor` is there only when there is more."""
+
+    files: list[UploadFileEntry]
+    next_cursor: NotRequired[str]

@@ -1,4 +1,4 @@
-"""Views to JSON: pure functions, one for each body in shapes.py."""
+"""Views to JSON: pure functions, one for each body in schemas.py."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,17 +9,28 @@ from agent.model import page_window
 from agent.model.health import GIB_BYTES, HealthLevel, RouteHealth, overall_health, route_health, worst
 from agent.model.text import as_unicode
 from agent.model.transfer import Status
-from agent.model.views import Event, FileView, HistoryPage, HistoryRow, RouteView, Snapshot, Update
+from agent.model.upload import UploadFile, UploadJob
+from agent.model.views import (
+    Event,
+    FileView,
+    HistoryPage,
+    HistoryRow,
+    RouteView,
+    Snapshot,
+    Update,
+    UploadFilesPage,
+    UploadsPage,
+)
 from web import schemas
 
 UNKNOWN_GB = -1
-ENTRIES_AT_ONCE = 100  # of a list: a millisecond or so
+ENTRIES_AT_ONCE = 100  # list entries in one part: encoding them takes about a millisecond
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _FIRST_S = (datetime.min.replace(tzinfo=UTC) - _EPOCH).total_seconds()
 _LAST_S = (datetime.max.replace(tzinfo=UTC, microsecond=0) - _EPOCH).total_seconds()
-_QUICK_EPOCH = _EPOCH.replace(tzinfo=None)  # times without a zone are written twice as fast
+_NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)  # a time without a zone is formatted twice as fast
 
 
 def encode(body: Mapping[str, object]) -> bytes:
@@ -28,9 +39,9 @@ def encode(body: Mapping[str, object]) -> bytes:
 
 
 def pieces(body: Mapping[str, object]) -> list[bytes]:
-    """The same in parts: encoding and joining keep the interpreter to themselves while they run.
+    """The same in parts, each short: the JSON encoder holds the interpreter's lock until it returns.
 
-    A long list is best written in a thread, which so lets others run.
+    Between two parts of a long list other threads can run.
     """
     found = [b"{"]
     for key, value in body.items():
@@ -61,7 +72,7 @@ def rfc3339(at: float | None) -> str | None:
     """RFC 3339 in UTC with milliseconds; a time beyond the years 1 to 9999 shows as their end."""
     if at is None:
         return None
-    when = _QUICK_EPOCH + timedelta(0, min(max(at, _FIRST_S), _LAST_S))
+    when = _NAIVE_EPOCH + timedelta(0, min(max(at, _FIRST_S), _LAST_S))
     return when.isoformat("T", "milliseconds") + "Z"
 
 
@@ -75,33 +86,35 @@ def progress(file: FileView) -> float:
 
 
 def file_entry(file: FileView) -> schemas.FileEntry:
+    current = file.current
     return {
         "file_path": file.file_path,
-        "status": file.current.status.value,
+        "status": current.status.value,
         "file_size": file.size_bytes,
         "last_write_time": rfc3339(file.mtime_at),
         "copy_progress": progress(file),
-        "retry_count": file.current.attempts,
-        "error_message": file.current.error,
+        "retry_count": current.attempts,
+        "error_message": current.error,
         "id": file.id,
-        "route": file.current.route,
-        "destination_path": file.current.destination_path,
-        "bytes_verified": file.current.verified_bytes,
-        "verified_level": file.current.verified_level,
-        "hash": file.current.hash,
+        "route": current.route,
+        "destination_path": current.destination_path,
+        "bytes_verified": current.verified_bytes,
+        "verified_level": current.verified_level,
+        "hash": current.hash,
         "discovered_at": rfc3339(file.discovered_at),
-        "started_at": rfc3339(file.current.started_at),
-        "completed_at": rfc3339(file.current.completed_at),
+        "started_at": rfc3339(current.started_at),
+        "completed_at": rfc3339(current.completed_at),
     }
 
 
 def live_file(file: FileView) -> schemas.LiveFile:
+    current = file.current
     return {
         **file_entry(file),
         "path": file.path,
-        "bytes_copied": file.current.copied_bytes,
-        "why": file.current.why,
-        "until": rfc3339(file.current.until_at),
+        "bytes_copied": current.copied_bytes,
+        "why": current.why,
+        "until": rfc3339(current.until_at),
     }
 
 
@@ -187,7 +200,7 @@ def history_body(page: HistoryPage) -> schemas.HistoryBody:
 
 
 def snapshot_message(snapshot: Snapshot, limit: int | None = None) -> schemas.SnapshotMessage:
-    """With a limit: a window on the files, and how many there are."""
+    """With a limit: at most so many of the files, and their number in `total`."""
     files = snapshot.files if limit is None else page_window.select(snapshot.files, limit)
     body: schemas.SnapshotMessage = {
         "type": "snapshot",
@@ -215,3 +228,46 @@ def update_message(update: Update) -> schemas.UpdateMessage:
 
 def _event(event: Event) -> schemas.EventEntry:
     return {"at": rfc3339(event.at), "level": event.level, "text": event.text}
+
+
+def upload_entry(job: UploadJob) -> schemas.UploadEntry:
+    return {
+        "upload_id": job.id,
+        "progress": job.progress,
+        "state": job.state.value,
+        "total_files": job.total_files,
+        "completed_files": job.completed_files,
+        "source_folder": job.source_folder,
+        "destination_bucket": job.destination_bucket,
+        "pattern": job.pattern,
+        "error_message": job.error,
+        "created_at": rfc3339(job.created_at),
+        "updated_at": rfc3339(job.updated_at),
+    }
+
+
+def uploads_body(page: UploadsPage) -> schemas.UploadsBody:
+    body: schemas.UploadsBody = {"uploads": [upload_entry(job) for job in page.jobs]}
+    if page.next_before_id is not None:
+        body["next_cursor"] = str(page.next_before_id)
+    return body
+
+
+def upload_files_body(page: UploadFilesPage) -> schemas.UploadFilesBody:
+    body: schemas.UploadFilesBody = {"files": [_upload_file_entry(file) for file in page.files]}
+    if page.next_after_id is not None:
+        body["next_cursor"] = str(page.next_after_id)
+    return body
+
+
+def _upload_file_entry(file: UploadFile) -> schemas.UploadFileEntry:
+    return {
+        "path": file.path,
+        "state": file.state.value,
+        "file_size": file.size_bytes,
+        "last_write_time": rfc3339(file.mtime_ns / 1e9),
+        "key": file.key,
+        "error_message": file.error,
+        "created_at": rfc3339(file.created_at),
+        "updated_at": rfc3339(file.updated_at),
+    }

@@ -1,4 +1,4 @@
-"""The web server: Hypercorn on one address, hardened, with a stop that nobody holds up."""
+"""The web server: Hypercorn on one address, hardened, with a stop that no client can delay."""
 
 import errno
 import logging
@@ -30,14 +30,15 @@ class PortTaken(Exception):  # noqa: N818  the name says what is wrong
 
 
 async def serve(app: QuartTrio, bind: str, *, stop: trio.Event, task_status: trio.TaskStatus[str]) -> None:
-    """Serve `app` on `bind` until `stop` is set, and then `GRACE_S` longer for those who have not finished.
+    """Serve `app` on `bind` until `stop` is set, and then `GRACE_S` longer for unfinished requests.
 
     Reports the base URL, such as `http://127.0.0.1:39485`, as started value. `bind` is `HOST:PORT` or
     `[IPV6]:PORT`; port 0 picks a free one.
 
     Raises:
-        PortTaken: someone listens there; nothing has been started.
-        OSError: the address is not ours, its name is unknown, or its port needs privileges; likewise.
+        PortTaken: another program listens there; nothing was started.
+        OSError: the address is not this host's, its name is unknown, or its port needs privileges;
+            nothing was started.
         ValueError: `bind` has no port.
     """
     with _listen(bind) as listener:
@@ -77,16 +78,16 @@ def _config() -> Config:
 
 
 def _install_connection() -> None:
-    """Hypercorn 0.18 takes what serves a connection from this name, and offers no parameter for it."""
+    """Hypercorn 0.18 looks up its connection handler under this name, and has no parameter for it."""
     hypercorn_run.TCPServer = handle_connection  # type: ignore[attr-defined, assignment]  # the only way in
 
 
 @frozen
 class _Started(trio.TaskStatus[list[str]]):
-    """Hands on the one address of those that Hypercorn reports."""
+    """Reports the single address out of the list that Hypercorn reports."""
 
-    _first: trio.TaskStatus[str]
+    _outer: trio.TaskStatus[str]
 
     def started(self, value: list[str] | None = None) -> None:
         [url] = value or []
-        self._first.started(url)
+        self._outer.started(url)

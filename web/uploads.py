@@ -1,4 +1,4 @@
-"""/uploads/: jobs that somebody asks for, each a folder to be sent into a bucket."""
+"""/uploads/: upload jobs, each of which copies a folder to a bucket."""
 
 import json
 import re
@@ -10,10 +10,9 @@ from quart import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
 from agent.config import field_parsers
-from agent.control.uploads import CreateUpload
+from agent.control.uploads import CreateUpload, UploadControl
 from agent.model.views import UploadFilesQuery, UploadsQuery
-from web import query, upload_schemas, upload_serializers
-from web.agent_api import UploadApi
+from web import query, schemas, serializers
 from web.api import answer
 
 JOBS_LIMIT = 100
@@ -24,74 +23,74 @@ MEMBERS = ("source_folder", "destination_bucket", "pattern")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
-def blueprint(desk: UploadApi) -> Blueprint:
-    room = _Uploads(desk)
+def blueprint(control: UploadControl) -> Blueprint:
+    handlers = _Uploads(control)
     found = Blueprint("uploads", __name__, url_prefix="/uploads")
-    found.post("/", strict_slashes=False)(room.add)
-    found.get("/", strict_slashes=False)(room.jobs)
-    found.get("/<upload_id>")(room.job)
-    found.get("/<upload_id>/files")(room.files)
-    found.delete("/<upload_id>")(room.stop)
+    found.post("/", strict_slashes=False)(handlers.add)
+    found.get("/", strict_slashes=False)(handlers.jobs)
+    found.get("/<upload_id>")(handlers.job)
+    found.get("/<upload_id>/files")(handlers.files)
+    found.delete("/<upload_id>")(handlers.stop)
     return found
 
 
 @frozen
 class _Uploads:
-    _desk: UploadApi
+    _control: UploadControl
 
     async def add(self) -> Response:
-        upload_id = await self._desk.add(read_order(await request.get_data()))
-        body: upload_schemas.UploadCreated = {"upload_id": upload_id, "status": "created"}
-        made = answer(body, HTTPStatus.CREATED)
-        made.headers["Location"] = f"/uploads/{upload_id}"
-        return made
+        upload_id = await self._control.add(read_create_upload(await request.get_data()))
+        body: schemas.UploadCreated = {"upload_id": upload_id, "status": "created"}
+        created = answer(body, HTTPStatus.CREATED)
+        created.headers["Location"] = f"/uploads/{upload_id}"
+        return created
 
     async def jobs(self) -> Response:
-        asked = UploadsQuery(query.limit(request.args, JOBS_LIMIT), query.row_cursor(request.args))
-        return answer(upload_serializers.uploads_body(await self._desk.page(asked)))
+        uploads_query = UploadsQuery(query.limit(request.args, JOBS_LIMIT), query.row_cursor(request.args))
+        return answer(serializers.uploads_body(await self._control.page(uploads_query)))
 
     async def job(self, upload_id: str) -> Response:
-        return answer(upload_serializers.upload_entry(await self._desk.find(upload_id)))
+        return answer(serializers.upload_entry(await self._control.find(upload_id)))
 
     async def files(self, upload_id: str) -> Response:
-        asked = UploadFilesQuery(
+        files_query = UploadFilesQuery(
             upload_id=upload_id,
             state=query.upload_file_state(request.args),
             limit=query.limit(request.args, FILES_LIMIT),
             after_id=query.row_cursor(request.args) or 0,
         )
-        return answer(upload_serializers.upload_files_body(await self._desk.files(asked)))
+        return answer(serializers.upload_files_body(await self._control.files(files_query)))
 
     async def stop(self, upload_id: str) -> Response:
-        await self._desk.stop(upload_id)
-        body: upload_schemas.UploadStopped = {"upload_id": upload_id, "status": "stopped"}
+        await self._control.stop(upload_id)
+        body: schemas.UploadStopped = {"upload_id": upload_id, "status": "stopped"}
         return answer(body, HTTPStatus.ACCEPTED)
 
 
-def read_order(body: str | bytes) -> CreateUpload:
-    """Raises: BadRequest: no JSON object. UnprocessableEntity: one that says something else."""
+def read_create_upload(body: str | bytes) -> CreateUpload:
+    """Raises: BadRequest: no JSON object. UnprocessableEntity: a member is missing, unknown or invalid."""
     try:
-        told = json.loads(body)
+        members = json.loads(body)
     except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
+        members = None
+    if not isinstance(members, dict):
         example = '{"source_folder": "/media/day1", "destination_bucket": "archive"}'
         raise BadRequest(f"the body must be a JSON object such as {example}")
-    for name in told:
+    for name in members:
         if name not in MEMBERS:
             raise UnprocessableEntity(f"{name}: unknown; known are {', '.join(MEMBERS)}")
-    return CreateUpload(_folder(told), _bucket(told), _pattern(told))
+    return CreateUpload(_folder(members), _bucket(members), _pattern(members))
 
 
-def _folder(told: Mapping[str, object]) -> str:
-    folder = _text(told, "source_folder")
+def _folder(members: Mapping[str, object]) -> str:
+    folder = _text(members, "source_folder")
     if not folder.startswith("/"):
         raise UnprocessableEntity("source_folder: must be an absolute path, beginning with /")
     return folder
 
 
-def _bucket(told: Mapping[str, object]) -> str:
-    bucket = _text(told, "destination_bucket")
+def _bucket(members: Mapping[str, object]) -> str:
+    bucket = _text(members, "destination_bucket")
     if not _BUCKET.fullmatch(bucket):
         raise UnprocessableEntity(
             "destination_bucket: must be the name of a bucket alone, such as archive: no s3://, no folders"
@@ -99,10 +98,10 @@ def _bucket(told: Mapping[str, object]) -> str:
     return bucket
 
 
-def _pattern(told: Mapping[str, object]) -> str | None:
-    if told.get("pattern") is None:
+def _pattern(members: Mapping[str, object]) -> str | None:
+    if members.get("pattern") is None:
         return None
-    pattern = _text(told, "pattern")
+    pattern = _text(members, "pattern")
     try:
         field_parsers.globs([pattern])
     except ValueError as error:
@@ -110,15 +109,15 @@ def _pattern(told: Mapping[str, object]) -> str | None:
     return pattern
 
 
-def _text(told: Mapping[str, object], name: str) -> str:
-    value = told.get(name)
+def _text(members: Mapping[str, object], name: str) -> str:
+    value = members.get(name)
     if not isinstance(value, str) or not _is_name(value):
         raise UnprocessableEntity(f"{name}: must be given, as text of 1 to {TEXT_CHARACTERS} characters")
     return value
 
 
 def _is_name(value: str) -> bool:
-    """Whether a file could be called so; bytes that are no UTF-8 come as surrogates (PEP 383)."""
+    """True for a legal file name; its bytes that are not UTF-8 arrive as surrogates (PEP 383)."""
     try:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -1,15 +1,21 @@
-"""The command line: verbs, exit codes, and the only printing."""
+"""The command line; only this package prints.
+
+local.py       run, check-config, verify: need no running agent
+queries.py     status, files, history, explain: read from the running agent
+commands.py    pause, resume, retry, cancel, reload: change what it does
+monitoring.py  health, watch
+simulate_verb.py  simulate
+"""
 
 import io
 import sys
 
 from agent.cli.base import cli
 from agent.cli.commands import cancel, pause, reload, resume, retry
+from agent.cli.local import check_config, run, verify
 from agent.cli.monitoring import health, watch
 from agent.cli.queries import explain, files, history, status
-from agent.cli.service import check_config, run
 from agent.cli.simulate_verb import simulate
-from agent.cli.verify_verb import verify
 
 __all__ = ["cli", "main"]
 

@@ -1,4 +1,4 @@
-"""What the verbs share: the configuration they act on, the agent they talk to, and how they speak."""
+"""Shared by the verbs: the configuration, a client of the running agent, output and exit codes."""
 
 import os
 import sys
@@ -29,8 +29,8 @@ def cli(context: click.Context, path: str) -> None:
     context.obj = path
 
 
-def configurable(verb: Callable[..., None]) -> Callable[..., None]:
-    """Gives a verb the configuration file as its first argument; -c may stand before the verb or after it."""
+def with_config(verb: Callable[..., None]) -> Callable[..., None]:
+    """Gives a verb the configuration file as its first argument; -c may come before the verb or after it."""
 
     @click.option("-c", "--config", "own_path", help="Configuration file.")
     @click.pass_obj
@@ -41,42 +41,42 @@ def configurable(verb: Callable[..., None]) -> Callable[..., None]:
     return run_verb
 
 
-def talking(verb: Callable[..., None]) -> Callable[..., None]:
-    """Gives a verb a client of the running agent as its first argument; its refusal ends with exit code 1."""
+def with_client(verb: Callable[..., None]) -> Callable[..., None]:
+    """Gives a verb a client of the running agent as its first argument; a refusal ends with exit code 1."""
 
-    @configurable
+    @with_config
     @wraps(verb)
     def run_verb(path: str, /, **options: object) -> None:
-        client = Client.of(effective(path))
-        with failing():
+        client = Client.for_config(load_config(path))
+        with exit_on_refusal():
             verb(client, **options)
 
     return run_verb
 
 
 @contextmanager
-def failing() -> Iterator[None]:
+def exit_on_refusal() -> Iterator[None]:
     """An agent that does not answer, or refuses, ends the program with exit code 1."""
     try:
         yield
     except (NotRunning, CommandRefused) as error:
-        fail(str(error), EXIT_ERROR)
+        exit_with(str(error), EXIT_ERROR)
 
 
-def effective(path: str, overrides: Mapping[str, str] | None = None, *, code: int = EXIT_USAGE) -> Config:
+def load_config(path: str, overrides: Mapping[str, str] | None = None, *, code: int = EXIT_USAGE) -> Config:
     """The valid configuration; an invalid one ends the program with this exit code."""
     try:
         return load(path, os.environ, overrides)
     except ConfigError as error:
-        fail(str(error), code)
+        exit_with(str(error), code)
 
 
-def say(text: str) -> None:
-    """One line for people. File names are others' work: whatever a terminal would obey is escaped."""
+def print_line(text: str) -> None:
+    """Print one line. Control characters are escaped, so that a file name cannot control the terminal."""
     click.echo(on_one_line(text))
 
 
-def fail(text: str, code: int) -> NoReturn:
+def exit_with(text: str, code: int) -> NoReturn:
     for line in text.split("\n"):
         click.echo(on_one_line(line), err=True)
     sys.exit(code)

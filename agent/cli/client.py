@@ -1,4 +1,4 @@
-"""The command line's way to the running agent: its HTTP interface."""
+"""An HTTP client of the running agent."""
 
 import http.client
 import json
@@ -34,20 +34,20 @@ class Answer:
     body: str
 
 
-def segment(name: str) -> str:
+def url_segment(name: str) -> str:
     """A name as one segment of a URL's path."""
     return quote(as_unicode(name), safe="")
 
 
 @frozen
 class Client:
-    """Talks to the agent at `url`, directly: no proxy, no redirection; `token` None where none is set."""
+    """A client of the agent at `url`; no proxy, no redirection. `token` None: none is set."""
 
     url: str
     token: str | None
 
     @classmethod
-    def of(cls, config: Config) -> "Client":
+    def for_config(cls, config: Config) -> "Client":
         """The agent that runs on this configuration."""
         try:
             with open(config.agent.address_file, encoding="utf-8") as file:
@@ -60,25 +60,30 @@ class Client:
         return cls(url, config.web.token)
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, also: Collection[int] = ()) -> Any:  # noqa: ANN401  JSON
-        """The JSON object at this path; `also` with these statuses. Raises: NotRunning, Refused."""
-        return self._ask("GET", f"{path}?{urlencode(query)}" if query else path, also)
+        """The JSON object at this path.
+
+        Raises:
+            NotRunning.
+            CommandRefused: the status is neither a success nor in `also`.
+        """
+        return self._json("GET", f"{path}?{urlencode(query)}" if query else path, also)
 
     def post(self, path: str) -> str:
         """Returns what the command did. Raises: NotRunning, CommandRefused."""
-        return str(self._ask("POST", path)["result"])
+        return str(self._json("POST", path)["result"])
 
-    def file(self, path: str) -> dict[str, Any]:
+    def find_file(self, path: str) -> dict[str, Any]:
         """The tracked file with this path, absolute, from here, or below a source.
 
         Raises:
             NotRunning.
-            Refused: it is not tracked, or the path could mean several files.
+            CommandRefused: it is not tracked, or the path could mean several files.
         """
         routes = self.get("/api/routes")["routes"]
         bases = (as_unicode(os.getcwd()), *(route["source"] for route in routes))
-        places = [os.path.normpath(os.path.join(base, as_unicode(path))) for base in bases]
-        found = {place: self._find(place) for place in dict.fromkeys(places)}
-        files = {place: file for place, file in found.items() if file is not None}
+        candidates = [os.path.normpath(os.path.join(base, as_unicode(path))) for base in bases]
+        found = {each: self._find(each) for each in dict.fromkeys(candidates)}
+        files = {each: file for each, file in found.items() if file is not None}
         if not files:
             raise CommandRefused(f"{as_unicode(path)} is not tracked", NOT_FOUND)
         if len(files) > 1:
@@ -87,13 +92,13 @@ class Client:
             )
         return files.popitem()[1]
 
-    def answer(self, method: str, path: str) -> Answer:
-        """What is answered, whatever the status. Raises: NotRunning."""
+    def request(self, method: str, path: str) -> Answer:
+        """The answer, whatever its status. Raises: NotRunning."""
         headers = {"Accept": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        place = urlsplit(self.url)
-        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_S)
+        address = urlsplit(self.url)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_S)
         try:
             connection.request(method, path, headers=headers)
             response = connection.getresponse()
@@ -104,16 +109,16 @@ class Client:
         finally:
             connection.close()
 
-    def _find(self, place: str) -> dict[str, Any] | None:
+    def _find(self, path: str) -> dict[str, Any] | None:
         try:
-            return cast("dict[str, Any]", self.get("/api/explain", {"path": place}))
+            return cast("dict[str, Any]", self.get("/api/explain", {"path": path}))
         except CommandRefused as error:
             if error.status == NOT_FOUND:
                 return None
             raise
 
-    def _ask(self, method: str, path: str, also: Collection[int] = ()) -> Any:  # noqa: ANN401  JSON
-        answer = self.answer(method, path)
+    def _json(self, method: str, path: str, also: Collection[int] = ()) -> Any:  # noqa: ANN401  JSON
+        answer = self.request(method, path)
         try:
             body = json.loads(answer.body)
         except ValueError:

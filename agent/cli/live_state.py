@@ -1,4 +1,4 @@
-"""What a terminal shows: names that cannot drive it, sizes for people, and the live view of `watch`."""
+"""The state behind `watch`: built from the messages of /ws, and rendered as lines for a terminal."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,13 +29,13 @@ def fitted(text: str, columns: int) -> str:
 
 
 def redraw(lines: Iterable[str]) -> str:
-    """Draws over what stood there before, without flicker."""
+    """The lines with control sequences that overwrite the previous ones without flicker."""
     return HOME + "\n".join(f"{line}{END_LINE}" for line in lines) + END_SCREEN
 
 
 @define
 class LiveState:
-    """What the agent said last over /ws, for people; `problem` says why nothing comes, empty if it does."""
+    """Files, routes and events as of the last message; `problem` says why none comes, empty if they do."""
 
     problem: str = "connecting"
     _seq: int = field(default=0, init=False)
@@ -44,20 +44,20 @@ class LiveState:
     _events: list[Body] = field(factory=list, init=False)
 
     def apply(self, message: Body) -> bool:
-        """Takes in a message; False: one before it was missed, and only a new snapshot helps."""
+        """Apply a message. False: one before it was missed, so that a new snapshot is needed."""
         if message["type"] == "snapshot":
             self._files, self._routes, self._events = {}, {}, []
-            self._changes(message["files"], message)
+            self._merge(message["files"], message)
             return True
         if message["seq"] != self._seq + 1:
             return False
         for file_id in message["removed"]:
             self._files.pop(file_id, None)
-        self._changes(message["changed"], message)
+        self._merge(message["changed"], message)
         return True
 
     def frame(self, columns: int, rows: int) -> Sequence[str]:
-        """The whole view, in lines that fit; a last line tells how many did not."""
+        """The view in at most `rows` lines of `columns` cells; the last one counts lines that did not fit."""
         lines = [fitted(on_one_line(line), columns) for line in self._lines()]
         if len(lines) > rows:
             lines[rows - 1 :] = [fitted(f"... and {len(lines) - rows + 1} more lines", columns)]
@@ -67,9 +67,9 @@ class LiveState:
         """The view in one line."""
         if self.problem:
             return self.problem
-        return "; ".join(map(self._in_short, self._routes.values()))
+        return "; ".join(map(self._summary, self._routes.values()))
 
-    def _changes(self, files: Iterable[Body], message: Body) -> None:
+    def _merge(self, files: Iterable[Body], message: Body) -> None:
         self._seq = message["seq"]
         self._files |= {file["id"]: file for file in files}
         self._routes |= {route["name"]: route for route in message["routes"]}
@@ -83,8 +83,8 @@ class LiveState:
             yield f"{route['name']:<{width}}  {_state(route)}"
         for event in self._events:
             yield f"{_clock(event['at'])}  {event['level']}: {event['text']}"
-        moving = sorted(self._with(MOVING), key=lambda file: str(file["started_at"]))
-        ended = sorted(self._with(ENDED), key=lambda file: str(file["completed_at"]), reverse=True)
+        moving = sorted(self._files_in(MOVING), key=lambda file: str(file["started_at"]))
+        ended = sorted(self._files_in(ENDED), key=lambda file: str(file["completed_at"]), reverse=True)
         if moving:
             yield ""
         yield from map(_progress, moving)
@@ -92,11 +92,11 @@ class LiveState:
             yield ""
         yield from map(_outcome, ended)
 
-    def _with(self, statuses: Sequence[str]) -> list[Body]:
+    def _files_in(self, statuses: Sequence[str]) -> list[Body]:
         return [file for file in self._files.values() if file["status"] in statuses]
 
-    def _in_short(self, route: Body) -> str:
-        moving = [file for file in self._with(MOVING) if file["route"] == route["name"]]
+    def _summary(self, route: Body) -> str:
+        moving = [file for file in self._files_in(MOVING) if file["route"] == route["name"]]
         percents = "".join(f", {file['path']} {_percent(file):.0f} %" for file in moving)
         return f"{route['name']}: {_state(route)}{percents}"
 
@@ -127,7 +127,7 @@ def _progress(file: Body) -> str:
 
 
 def _percent(file: Body) -> float:
-    """How far the step is that the file is in: copied, or verified."""
+    """Percent of the current step: copied or verified bytes of the file's size."""
     if file["status"] == "Copying":
         return float(file["copy_progress"])
     return min(100.0, 100.0 * float(file["bytes_verified"]) / max(1.0, float(file["file_size"])))

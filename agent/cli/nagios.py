@@ -1,4 +1,4 @@
-"""`health`: what a Nagios-compatible monitor is told.
+"""`health`: the report for a Nagios-compatible monitor.
 
 Format: Monitoring Plugins Development Guidelines, sections "Plugin Output for Nagios" (one line) and
 "Performance data" ('label'=value[UOM];warn;crit;min;max, U where the value is not known).
@@ -24,7 +24,7 @@ class NagiosState(enum.Enum):
     UNKNOWN = 3
 
 
-_GRAVEST_FIRST = (NagiosState.CRITICAL, NagiosState.WARNING, NagiosState.UNKNOWN, NagiosState.OK)
+_WORST_FIRST = (NagiosState.CRITICAL, NagiosState.WARNING, NagiosState.UNKNOWN, NagiosState.OK)
 
 
 @frozen
@@ -36,33 +36,33 @@ class NagiosReport:
     data: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        text = on_one_line(self.text.replace("|", "/"))  # a bar begins the performance data
+        text = on_one_line(self.text.replace("|", "/"))  # a bar separates the performance data
         return f"{self.state.name} - {text}" + (f" | {' '.join(self.data)}" if self.data else "")
 
 
 def nagios_report(
     readiness: str, storage: Iterable[Mapping[str, Any]], routes: Iterable[Mapping[str, Any]]
 ) -> NagiosReport:
-    """The gravest of what is wrong decides, and all of it is told.
+    """The worst problem decides the state; the text names all of them.
 
     `readiness` is the text of /readyz, `storage` the routes of /api/storage, `routes` those of /api/routes.
-    An outage is critical; low space, a source that cannot be read and failed files are warnings; what was
-    not checked yet is unknown. Upload jobs are not judged.
+    An outage is critical. Low space, a source that cannot be read and failed files are warnings. A
+    destination that was not checked yet is unknown. Upload jobs do not count.
     """
     verdicts = {verdict["name"]: verdict for verdict in storage}
     routes = [route for route in routes if not route.get("upload_id")]
     found = [_state(route, verdicts.get(route["name"])) for route in routes]
-    state = min((each for each, _ in found), key=_GRAVEST_FIRST.index, default=NagiosState.UNKNOWN)
+    state = min((each for each, _ in found), key=_WORST_FIRST.index, default=NagiosState.UNKNOWN)
     if not readiness.startswith("ok") and state in (NagiosState.OK, NagiosState.WARNING):
         found.append((NagiosState.CRITICAL, readiness.partition("\n")[0]))
         state = NagiosState.CRITICAL
-    told = [text for each, text in sorted(found, key=_gravity) if each is not NagiosState.OK]
+    problems = [text for each, text in sorted(found, key=_severity) if each is not NagiosState.OK]
     data = tuple(item for route in routes for item in _data(route))
-    return NagiosReport(state, "; ".join(told or [_summary(routes)]), data)
+    return NagiosReport(state, "; ".join(problems or [_summary(routes)]), data)
 
 
-def _gravity(found: tuple[NagiosState, str]) -> int:
-    return _GRAVEST_FIRST.index(found[0])
+def _severity(found: tuple[NagiosState, str]) -> int:
+    return _WORST_FIRST.index(found[0])
 
 
 def _state(route: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple[NagiosState, str]:

@@ -1,11 +1,11 @@
-"""Verbs that ask the running agent: status, files, history, explain."""
+"""Verbs that read from the running agent: status, files, history, explain."""
 
 import json
 from typing import Any
 
 import click
 
-from agent.cli.base import say, talking
+from agent.cli.base import print_line, with_client
 from agent.cli.client import Client
 from agent.model.text import size_text
 
@@ -14,7 +14,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
 @click.command()
 @as_json
-@talking
+@with_client
 def status(client: Client, *, as_json: bool) -> None:
     """What the agent is doing."""
     answer = client.get("/api/status")
@@ -23,18 +23,18 @@ def status(client: Client, *, as_json: bool) -> None:
         click.echo(json.dumps({**answer, "routes": routes}))
         return
     for route in routes:
-        say(_route(route))
+        print_line(_route(route))
         for each in route["unreadable_folders"]:
-            say(f"  cannot read folder {each['folder']}: {each['reason']}")
+            print_line(f"  cannot read folder {each['folder']}: {each['reason']}")
     for file in answer.get("allInProgress") or filter(None, [answer["inProgress"]]):
-        say(f"  {file['status']} {file['file']} {file['progressPercentage']} %")
+        print_line(f"  {file['status']} {file['file']} {file['progressPercentage']} %")
     for file in answer["failedFiles"]:
-        say(f"  Failed {file['file']}: {file['error']}")
+        print_line(f"  Failed {file['file']}: {file['error']}")
 
 
 @click.command()
 @as_json
-@talking
+@with_client
 def files(client: Client, *, as_json: bool) -> None:
     """The tracked files and the last completed ones."""
     answer = client.get("/api/files")
@@ -43,7 +43,7 @@ def files(client: Client, *, as_json: bool) -> None:
         return
     for file in answer["files"]:
         progress = f"{file['copy_progress']:5.1f} %"
-        say(f"{file['status']:<10} {progress} {size_text(file['file_size']):>10}  {file['file_path']}")
+        print_line(f"{file['status']:<10} {progress} {size_text(file['file_size']):>10}  {file['file_path']}")
 
 
 @click.command()
@@ -51,7 +51,7 @@ def files(client: Client, *, as_json: bool) -> None:
 @click.option("--route", default="", help="Only this route.")
 @click.option("--since", default="", help="Only what ended since this time (RFC 3339).")
 @click.option("--limit", default=100, show_default=True)
-@talking
+@with_client
 def history(client: Client, *, as_json: bool, route: str, since: str, limit: int) -> None:
     """Delivered and failed transfers, newest first."""
     query = {key: value for key, value in (("route", route), ("since", since)) if value}
@@ -62,23 +62,23 @@ def history(client: Client, *, as_json: bool, route: str, since: str, limit: int
     for row in answer["history"]:
         failed = row["result"] == "failed"
         outcome = f": {row['error_message']}" if failed else f" -> {row['destination_path']}"
-        say(f"{row['completed_at']} {row['result']:<9} {row['file_path']}{outcome}")
+        print_line(f"{row['completed_at']} {row['result']:<9} {row['file_path']}{outcome}")
 
 
 @click.command()
 @click.argument("path")
 @as_json
-@talking
+@with_client
 def explain(client: Client, path: str, *, as_json: bool) -> None:
     """Why a file is, or is not, moving."""
-    file = client.file(path)
+    file = client.find_file(path)
     if as_json:
         click.echo(json.dumps(file))
         return
     until = f" (until {file['until']})" if file["until"] else ""
-    say(f"{file['file_path']}: {file['status']}: {file['why']}{until}")
+    print_line(f"{file['file_path']}: {file['status']}: {file['why']}{until}")
     if file["error_message"]:
-        say(f"  last error: {file['error_message']}")
+        print_line(f"  last error: {file['error_message']}")
 
 
 def _route(route: dict[str, Any]) -> str:

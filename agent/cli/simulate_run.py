@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from agent.cli.base import EXIT_ERROR, fail, say
+from agent.cli.base import EXIT_ERROR, exit_with, print_line
 from agent.simulate import ffmpeg, step_log
 from agent.simulate.containers import CONTAINERS
 from agent.simulate.options import IncompatibleOptions
@@ -113,17 +113,17 @@ def _reporting_errors(folder: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _print({"time": step_log.stamp(datetime.now(UTC)), "op": "interrupted"})
-        fail(f"interrupted: files in {folder} are unfinished", EXIT_ERROR)
+        exit_with(f"interrupted: files in {folder} are unfinished", EXIT_ERROR)
     except BrokenPipeError:
         sys.exit(EXIT_ERROR)  # nobody reads the step log any more
     except FileExistsError as error:
-        fail(f"{error.filename} exists, and is left alone: choose another --name", EXIT_ERROR)
+        exit_with(f"{error.filename} exists, and is left alone: choose another --name", EXIT_ERROR)
     except FileNotFoundError as error:
-        fail(f"{error.filename} was moved or deleted before its writer had finished", EXIT_ERROR)
+        exit_with(f"{error.filename} was moved or deleted before its writer had finished", EXIT_ERROR)
     except OSError as error:
-        fail(f"cannot write {error.filename}: {error.strerror}", EXIT_ERROR)
+        exit_with(f"cannot write {error.filename}: {error.strerror}", EXIT_ERROR)
     except ffmpeg.RecordingFailed as error:
-        fail(str(error), EXIT_ERROR)
+        exit_with(str(error), EXIT_ERROR)
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -134,12 +134,12 @@ def _print(line: step_log.Line) -> None:
 
 def show_profiles() -> None:
     for profile in PROFILES.values():
-        say(f"{profile.name:<20} {profile.models}")
-    say("")
-    say(f"containers: {' '.join(CONTAINERS)}")
-    say(f"by the real ffmpeg, at real time: {' '.join(FFMPEG_CONTAINERS)}")
+        print_line(f"{profile.name:<20} {profile.models}")
+    print_line("")
+    print_line(f"containers: {' '.join(CONTAINERS)}")
+    print_line(f"by the real ffmpeg, at real time: {' '.join(FFMPEG_CONTAINERS)}")
 
 
 def show_settings() -> None:
     for name, default, meaning in described():
-        say(f"{name:<15} {default or '-':<14} {meaning}")
+        print_line(f"{name:<15} {default or '-':<14} {meaning}")

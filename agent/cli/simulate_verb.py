@@ -82,7 +82,7 @@ def simulate(
     Each step is printed as a JSON line, and at the end the size and SHA-256 of each file. Existing files are
     never written to. Ctrl-C stops at once and leaves the files as they are.
     """
-    from agent.cli import simulate_run  # noqa: PLC0415  imports that the other verbs do without
+    from agent.cli import simulate_run  # noqa: PLC0415  slow to import, and other verbs do without
 
     if list_profiles:
         simulate_run.show_profiles()

@@ -23,7 +23,6 @@ from agent.messages.dispatcher import (
     Retry,
     RetryAll,
 )
-from agent.messages.runtime import Reload
 from agent.model.transfer import Status
 from agent.model.views import Feed, FileView, HistoryPage, HistoryQuery, Snapshot
 
@@ -40,7 +39,7 @@ class Control:
     """Raises `Unavailable` instead of waiting long."""
 
     _broadcaster: trio.MemorySendChannel[BroadcasterInbox]
-    _reloads: trio.MemorySendChannel[Reload]
+    _reloads: trio.MemorySendChannel[None]
     _journal: JournalClient
     _render_metrics: Callable[[], bytes]
     _check_config: Callable[[], tuple[str, ...]]
@@ -163,7 +162,7 @@ class Control:
     def ask_for_reload(self) -> None:
         """As `reload`, without a check beforehand. Raises: Unavailable: the agent is stopping."""
         try:
-            self._reloads.send_nowait(Reload())
+            self._reloads.send_nowait(None)
         except trio.WouldBlock:
             return  # one is pending already and will read the same file
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:

@@ -1,4 +1,4 @@
-"""Reception of those who ask for uploads."""
+"""Upload jobs: create, list and stop them."""
 
 import time
 import uuid
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 @frozen
 class CreateUpload:
-    """What somebody wants uploaded; `source_folder` is an absolute path."""
+    """The request for an upload job; `source_folder` is an absolute path."""
 
     source_folder: str
     destination_bucket: str
@@ -47,29 +47,30 @@ class CreateUpload:
 
 @define
 class UploadControl:
-    """Raises, from everything: Busy: the journal cannot be read or written just now."""
+    """Every method raises `Unavailable` when the journal cannot be read or written."""
 
     _journal: JournalClient
     _workers: WorkerPool
     _manager: trio.MemorySendChannel[UploadManagerInbox] | None = field(default=None, init=False)
     _config: Config | None = field(default=None, init=False)
 
-    def connect(self, keeper: trio.MemorySendChannel[UploadManagerInbox], config: Config) -> None:
-        """From now on this generation keeps the jobs."""
+    def connect(self, manager: trio.MemorySendChannel[UploadManagerInbox], config: Config) -> None:
+        """Use the upload manager of this generation from now on."""
         self.close()
-        self._manager, self._config = keeper, config
+        self._manager, self._config = manager, config
 
     def close(self) -> None:
-        """Nobody is received any more."""
+        """No upload manager runs: `add` raises `Unavailable`."""
         if self._manager is not None:
             self._manager.close()
         self._manager = self._config = None
 
-    async def add(self, order: CreateUpload) -> str:
-        """The id of a new job, which is written down and will be carried out, whatever happens.
+    async def add(self, create: CreateUpload) -> str:
+        """Create a job and return its id. The journal holds it then, so it is executed even after a crash.
 
         Raises:
-            Refused: the folder or the bucket cannot be used. Unanswered: that cannot be found out just now.
+            InvalidRequest: the folder or the bucket cannot be used.
+            StorageTimeout: one of them does not answer.
             Conflict: too many jobs are active.
         """
         if self._config is None:
@@ -86,10 +87,10 @@ class UploadControl:
         ]
         if len(active) >= MAX_ACTIVE:
             raise Conflict(f"{len(active)} upload jobs are active: wait until one ends, or stop one")
-        folder = await self._folder(order.source_folder, config)
+        folder = await self._folder(create.source_folder, config)
         at = time.time()
         name = str(uuid.uuid4())
-        bucket, pattern = order.destination_bucket, order.pattern
+        bucket, pattern = create.destination_bucket, create.pattern
         job = UploadJob(name, folder, bucket, pattern, UploadState.PENDING, at, at)
         await self._check_bucket(job, config)
         await journaled(self._journal.write(uploads.add, job))
@@ -97,7 +98,7 @@ class UploadControl:
         return job.id
 
     async def find(self, upload_id: str) -> UploadJob:
-        """Raises: Unknown."""
+        """Raises: NotFound."""
         job = await journaled(self._journal.read(uploads.find, upload_id))
         if job is None:
             raise NotFound(f"no upload job has the id {upload_id!r}")
@@ -107,15 +108,15 @@ class UploadControl:
         return await journaled(self._journal.read(uploads.page, query))
 
     async def files(self, query: UploadFilesQuery) -> UploadFilesPage:
-        """Raises: Unknown."""
+        """Raises: NotFound."""
         await self.find(query.upload_id)
         return await journaled(self._journal.read(uploads.files_page, query))
 
     async def stop(self, upload_id: str) -> None:
-        """What has been delivered stays, what is being copied is stopped and put away.
+        """Stop a job: running copies are aborted, delivered files stay.
 
         Raises:
-            Unknown. Conflict: it has ended already.
+            NotFound. Conflict: it has ended already.
         """
         if not await journaled(self._journal.write(uploads.stop, upload_id, STOPPED, time.time())):
             job = await self.find(upload_id)
@@ -123,7 +124,7 @@ class UploadControl:
         self._notify_manager()
 
     def _notify_manager(self) -> None:
-        """It reads the journal; where there is none just now, the next one reads it when it begins."""
+        """The manager reads the job from the journal; one that is not running yet reads it when it starts."""
         if self._manager is not None:
             self._manager.send_nowait(UploadJobsChanged())
 
@@ -151,7 +152,7 @@ class UploadControl:
         return found.path
 
     async def _check_bucket(self, job: UploadJob, config: Config) -> None:
-        """Asked as the storage monitor will ask."""
+        """Probes the bucket as the storage monitor will do it."""
         plan = config.plan([upload_route(job, config.uploads)])
         request = ProbeDestination(plan.destination, plan.marker, None, plan.s3)
         try:
@@ -171,7 +172,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 async def journaled(operation: Awaitable[T]) -> T:
-    """The result of a journal operation. Raises: Busy: the journal cannot be read or written just now."""
+    """The result of a journal operation. Raises: Unavailable: the journal cannot be read or written."""
     try:
         return await operation
     except JournalError as error:

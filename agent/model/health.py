@@ -1,4 +1,4 @@
-"""Is the storage well, and may work be sent here? Decided from what visitors see of the routes."""
+"""Health of the storage and readiness of the agent, decided from the views of its routes."""
 
 import enum
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ GIB_BYTES = 1 << 30
 
 
 class HealthLevel(enum.Enum):
-    """How well a route's storage is; the values are the contract's words."""
+    """Health of a route's storage; the values are the contract's words."""
 
     OK = "OK"
     WARNING = "WARNING"
@@ -23,7 +23,7 @@ _SEVERITY = {HealthLevel.OK: 0, HealthLevel.WARNING: 1, HealthLevel.ERROR: 2}
 
 @frozen
 class RouteHealth:
-    """What to say about one route's storage: `message` is one line, empty when OK; None bytes are unknown."""
+    """Health of one route's storage: `message` is one line, empty when OK; None bytes are unknown."""
 
     name: str
     level: HealthLevel
@@ -41,10 +41,10 @@ def unusable(route: RouteView) -> str | None:
 
 def route_health(route: RouteView) -> RouteHealth:
     """A destination that cannot be used is an error; low space or an unreadable source is a warning."""
-    fault = unusable(route)
-    if fault is not None:
-        return RouteHealth(route.name, HealthLevel.ERROR, fault, route.source_free_bytes, None)
-    concerns = [
+    problem = unusable(route)
+    if problem is not None:
+        return RouteHealth(route.name, HealthLevel.ERROR, problem, route.source_free_bytes, None)
+    warnings = [
         f"{side} has {_gib(free_bytes)} free, less than {_gib(route.low_space_bytes)}"
         for side, free_bytes in (
             ("destination", route.destination_free_bytes),
@@ -53,28 +53,28 @@ def route_health(route: RouteView) -> RouteHealth:
         if free_bytes is not None and free_bytes < route.low_space_bytes
     ]
     if route.source_error is not None:
-        concerns.append(f"source: {route.source_error}")
-    level = HealthLevel.WARNING if concerns else HealthLevel.OK
+        warnings.append(f"source: {route.source_error}")
+    level = HealthLevel.WARNING if warnings else HealthLevel.OK
     free = (route.source_free_bytes, route.destination_free_bytes)
-    return RouteHealth(route.name, level, "; ".join(concerns), *free)
+    return RouteHealth(route.name, level, "; ".join(warnings), *free)
 
 
-def worst(verdicts: Sequence[RouteHealth]) -> RouteHealth:
-    """The verdict that stands for all: the gravest, among equals the one with the least free space.
+def worst(healths: Sequence[RouteHealth]) -> RouteHealth:
+    """The health of all routes: the worst, among equals the one with the least free space.
 
     Without any route nothing can be delivered, so that is an error too.
     """
-    nothing = RouteHealth("", HealthLevel.ERROR, "no route is running", None, None)
-    return min(verdicts, key=_gravest_first, default=nothing)
+    no_route = RouteHealth("", HealthLevel.ERROR, "no route is running", None, None)
+    return min(healths, key=_worst_first, default=no_route)
 
 
 def overall_health(routes: Sequence[RouteView]) -> tuple[RouteView, ...]:
-    """The configured ones. Upload jobs come and go, and a bucket that fails says so in its jobs."""
+    """The configured routes. Upload jobs do not count: a bucket that fails is reported in its jobs."""
     return tuple(route for route in routes if route.upload_id is None)
 
 
 def healthy(routes: Sequence[RouteView]) -> bool:
-    """True unless a destination is in an outage; one that was not probed yet does no harm."""
+    """True unless a destination is in an outage; one that was not probed yet does not count."""
     return all(route.outage is None for route in overall_health(routes))
 
 
@@ -84,9 +84,9 @@ def ready(routes: Sequence[RouteView]) -> bool:
     return bool(configured) and all(unusable(route) is None for route in configured)
 
 
-def _gravest_first(verdict: RouteHealth) -> tuple[int, float]:
-    free_bytes = verdict.destination_free_bytes
-    return -_SEVERITY[verdict.level], float("inf") if free_bytes is None else free_bytes
+def _worst_first(health: RouteHealth) -> tuple[int, float]:
+    free_bytes = health.destination_free_bytes
+    return -_SEVERITY[health.level], float("inf") if free_bytes is None else free_bytes
 
 
 def _gib(size_bytes: int) -> str:

@@ -1,4 +1,4 @@
-"""A window on many files, for visitors who look at some: what concerns them first, in the page's order."""
+"""Selects the files of a message that is limited in size: first those that matter, in the page's order."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,22 +18,22 @@ WAITING_STATUSES = (
     Status.DISCOVERED,
 )
 
-IDS_FOR_A_FILE = 10  # take about as many bytes
+IDS_FOR_A_FILE = 10  # so many file ids take about as many bytes as one file
 
 _Files = list[FileView]
-_found_at = attrgetter("discovered_at", "id")
+_discovery_order = attrgetter("discovered_at", "id")
 
 
 def exceeds(update: Update, limit: int) -> bool:
-    """Whether the update tells of so much that a window of `limit` files is better shown anew."""
+    """True if a new snapshot of `limit` files is smaller than this update."""
     return len(update.changed) > limit or len(update.removed) > limit * IDS_FOR_A_FILE
 
 
 def select(files: Iterable[FileView], limit: int) -> _Files:
-    """At most `limit` of the files: fair parts of those under way, waiting, failed and completed.
+    """At most `limit` of the files: equal shares for active, waiting, failed and completed ones.
 
-    A part that is not used up is for the others. Of the waiting ones first those held and paused, then the
-    oldest; of the failed and completed ones the latest.
+    The rest of a share that is not used goes to the other groups. Held and paused files come first among the
+    waiting ones, then the oldest; of the failed and completed ones the latest are taken.
     """
     groups = sorted(_groups(files, limit), key=len)
     chosen: _Files = []
@@ -43,7 +43,7 @@ def select(files: Iterable[FileView], limit: int) -> _Files:
 
 
 def _groups(files: Iterable[FileView], limit: int) -> tuple[_Files, ...]:
-    """The first of each group, at most `limit`. A paused file is under way only if its copy had begun."""
+    """The first of each group, at most `limit`. A paused file is active only if its copy had begun."""
     by_status = defaultdict[Status, _Files](list)
     for file in files:
         by_status[file.current.status].append(file)
@@ -52,7 +52,9 @@ def _groups(files: Iterable[FileView], limit: int) -> tuple[_Files, ...]:
     active = [file for file in paused if file.current.started_at is not None]
     active += by_status[Status.COPYING] + by_status[Status.VERIFYING]
     waiting = (
-        file for status in WAITING_STATUSES for file in nsmallest(limit, by_status[status], key=_found_at)
+        file
+        for status in WAITING_STATUSES
+        for file in nsmallest(limit, by_status[status], key=_discovery_order)
     )
     return (
         nsmallest(limit, active, key=_began_at),

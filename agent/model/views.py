@@ -1,4 +1,4 @@
-"""What visitors see: the page, the command line and monitoring read nothing else."""
+"""The views of the read model: the page, the command line and monitoring read nothing else."""
 
 from typing import Literal
 
@@ -69,7 +69,7 @@ class Outage:
 
 @frozen
 class RouteView:
-    """One route as visitors see it. `counts` by status value; `rate_bytes_s` over the last seconds."""
+    """One route as clients see it. `counts` by status value; `rate_bytes_s` over the last seconds."""
 
     name: str
     source: str
@@ -82,7 +82,7 @@ class RouteView:
     outage: Outage | None
     checked: bool  # False until the destination was probed for the first time
     scanned: bool  # False until its source was listed for the first time
-    recovered: bool  # False until what earlier runs left at the destination was finished or put away
+    recovered: bool  # False until recovery has completed or removed what earlier runs left there
     source_error: str | None
     source_free_bytes: int | None
     destination_free_bytes: int | None
@@ -94,7 +94,7 @@ class RouteView:
 
 @frozen
 class Event:
-    """A line for the page: a crash that was survived, a rejected configuration, a journal in trouble."""
+    """A line for the page: an actor crashed, a configuration was rejected, the journal cannot be written."""
 
     at: float
     level: Literal["warning", "error"]
@@ -103,10 +103,10 @@ class Event:
 
 @frozen(eq=False)
 class Snapshot:
-    """All that a visitor needs to start; `files` holds the tracked ones and the last 100 completed.
+    """The first item of a feed; `files` holds the tracked ones and the last 100 completed.
 
-    `journal_error`: why nothing can be written down just now, None: it can. News (this and `Update`) are the
-    same only if identical: what is made of them once for all visitors is kept by that.
+    `journal_error`: why the journal cannot be written, None: it can. This and `Update` compare by identity:
+    web/message_cache.py keeps one encoded message per object.
     """
 
     seq: int
@@ -155,7 +155,7 @@ class HistoryRow:
 
 @frozen
 class HistoryQuery:
-    """Which rows: ended in [since_at, until_at), newest first, at most `limit`, older than `before_id`."""
+    """Rows that ended in [since_at, until_at): newest first, at most `limit`, older than `before_id`."""
 
     since_at: float | None = None
     until_at: float | None = None

@@ -1,4 +1,4 @@
-"""`run --dry-run`: what would happen to each file, from one look at it; nothing is touched."""
+"""`run --dry-run`: examines each file once and says what would happen to it; changes nothing."""
 
 import trio
 
@@ -9,11 +9,11 @@ from agent.protocol.replies import Reply, ScanEnd
 from agent.protocol.requests import ExamineSource, ListSource, SourceFolder
 from agent.worker_pool import WorkerPool
 
-EXAMINED_AT_ONCE = 200  # a close look takes a while, and between two of them the worker shows that it lives
+EXAMINED_AT_ONCE = 200  # examining takes time, and each answer shows that the worker is alive
 
 
 async def lines(config: Config) -> list[str]:
-    """One line for each file that a route wants, and one for what cannot be read."""
+    """One line for each file that a route includes, and one for each folder that cannot be read."""
     found: list[str] = []
     async with WorkerPool.open(config.agent.partial_locks_file) as workers:
         for route in config.routes:
@@ -30,17 +30,21 @@ async def _dry_run_route(route: Route, workers: WorkerPool) -> list[str]:
     source = SourceFolder(route.source, route.include, route.exclude)
     paths: list[str] = []
 
-    async def hear(reply: Reply) -> None:
+    async def collect(reply: Reply) -> None:
         await trio.lowlevel.checkpoint()
         paths.extend(entry.path for entry in getattr(reply, "entries", ()))
 
     stall_timeout_s = route.stall_timeout_s
-    end = await workers.ask(ListSource(source), ScanEnd, stall_timeout_s=stall_timeout_s, on_reply=hear)
-    paths = sorted((*paths, *(entry.path for entry in end.entries)))
-    found = [f"{route.name}: would not see into {route.source}/{path}: {why}" for path, why in end.unreadable]
+    scan_end = await workers.ask(
+        ListSource(source), ScanEnd, stall_timeout_s=stall_timeout_s, on_reply=collect
+    )
+    paths = sorted((*paths, *(entry.path for entry in scan_end.entries)))
+    found = [
+        f"{route.name}: would not see into {route.source}/{path}: {why}" for path, why in scan_end.unreadable
+    ]
     for start in range(0, len(paths), EXAMINED_AT_ONCE):
-        some = tuple(paths[start : start + EXAMINED_AT_ONCE])
-        request = ExamineSource(source, some, frozenset(some))
+        chunk = tuple(paths[start : start + EXAMINED_AT_ONCE])
+        request = ExamineSource(source, chunk, frozenset(chunk))
         examined = await workers.ask(request, ScanEnd, stall_timeout_s=stall_timeout_s)
         found += [_line(route, entry) for entry in examined.entries]
     return found
@@ -48,14 +52,14 @@ async def _dry_run_route(route: Route, workers: WorkerPool) -> list[str]:
 
 def _line(route: Route, entry: ScannedFile) -> str:
     source, target = f"{route.source}/{entry.path}", f"{route.destination.rstrip('/')}/{entry.path}"
-    obstacle = _obstacle(route, entry)
-    if obstacle:
-        return f"{route.name}: would leave {source!r}: {obstacle}"
+    reason = _reason_to_skip(route, entry)
+    if reason:
+        return f"{route.name}: would leave {source!r}: {reason}"
     verb = {"delete": "move", "keep": "copy", "archive": "deliver and archive"}[route.after]
     return f"{route.name}: would {verb} {source!r} to {target!r} once unchanged for {route.stable_s:g} s"
 
 
-def _obstacle(route: Route, entry: ScannedFile) -> str:
+def _reason_to_skip(route: Route, entry: ScannedFile) -> str:
     if entry.signature.size_bytes == 0:
         return "it is empty"
     evidence = entry.evidence

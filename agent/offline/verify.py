@@ -1,4 +1,4 @@
-"""`verify`: re-reads what was delivered, one destination after the other, and compares it with the hashes."""
+"""`verify`: re-reads delivered files, one destination after the other, and compares their hashes."""
 
 import time
 from collections.abc import Callable
@@ -18,56 +18,61 @@ from agent.protocol.replies import Probed, VerifyResult
 from agent.protocol.requests import DestinationRef, FindDestination, VerifyFile
 from agent.worker_pool import WorkerPool
 
-STALL_TIMEOUT_S = 30.0  # for destinations that no route has any more
+STALL_TIMEOUT_S = 30.0  # for destinations that are in no route any more
 
-Tell = Callable[[str], None]
-
-
-def run(config: Config, since_at: float | None, route: str | None, tell: Tell) -> VerifyReport:
-    """Says each thing that is wrong as it is found. Raises: JournalError: the journal cannot be read."""
-    return trio.run(_verify, config, since_at, route, tell)
+OnProblem = Callable[[str], None]
 
 
-async def _verify(config: Config, since_at: float | None, route: str | None, tell: Tell) -> VerifyReport:
+def run(config: Config, since_at: float | None, route: str | None, on_problem: OnProblem) -> VerifyReport:
+    """Reports each problem as it is found. Raises: JournalError: the journal cannot be read."""
+    return trio.run(_verify, config, since_at, route, on_problem)
+
+
+async def _verify(
+    config: Config, since_at: float | None, route: str | None, on_problem: OnProblem
+) -> VerifyReport:
     # The journal is a local file and nothing else runs on this loop: it is read without a thread.
-    audit = VerifyReport()
+    verify_report = VerifyReport()
     async with WorkerPool.open(config.agent.partial_locks_file) as workers:
         with Deliveries.open(config.agent.state_dir, since_at, route) as deliveries:
             plans = {plan.destination: plan for plan in config.destinations()}
             mounts = deliveries.mount_points()
-            for place in sorted(deliveries.destinations()):
-                plan = plans.get(place)
-                visit = DestinationVerifier(
+            for destination in sorted(deliveries.destinations()):
+                plan = plans.get(destination)
+                verifier = DestinationVerifier(
                     AvailabilityTracker(
-                        place, plan is not None and plan.marker is not None, 0.0, mounts.get(place)
+                        destination,
+                        plan is not None and plan.marker is not None,
+                        0.0,
+                        mounts.get(destination),
                     ),
                     plan.marker if plan else None,
                     plan.stall_timeout_s if plan else STALL_TIMEOUT_S,
-                    config.s3.access(place, STALL_TIMEOUT_S),
+                    config.s3.access(destination, STALL_TIMEOUT_S),
                     workers,
                 )
-                await _compare(visit, deliveries, audit, tell)
-    return audit
+                await _compare(verifier, deliveries, verify_report, on_problem)
+    return verify_report
 
 
 @define
 class DestinationVerifier:
-    """One destination; `trouble` says why it can be read no further, empty while it can."""
+    """One destination; `problem` says why it cannot be read any more, empty while it can."""
 
-    reach: AvailabilityTracker
+    availability: AvailabilityTracker
     marker: str | None
     stall_timeout_s: float
     s3: S3Access | None
     workers: WorkerPool
-    trouble: str = field(default="", init=False)
+    problem: str = field(default="", init=False)
     _device: int = field(default=0, init=False)
 
     @property
     def destination(self) -> str:
-        return self.reach.destination
+        return self.availability.destination
 
     async def open(self) -> None:
-        """Is the destination the one that was delivered to?"""
+        """Probe the destination, and check that it is the one that was delivered to."""
         request = FindDestination(self.destination, self.marker, self.s3)
         began_s = trio.current_time()
         try:
@@ -75,12 +80,12 @@ class DestinationVerifier:
         except (Fault, trio.TooSlowError) as error:
             self._stop(error)
             return
-        state = self.reach.answered(probed, began_s, time.time())
-        self.trouble = f"{state.reason.value}: {state.detail}" if state.reason else ""
+        state = self.availability.answered(probed, began_s, time.time())
+        self.problem = f"{state.reason.value}: {state.detail}" if state.reason else ""
         self._device = probed.device
 
     async def check(self, record: DeliveredFile) -> VerifyResult | None:
-        """None: the destination can be read no further."""
+        """None: the destination cannot be read any more."""
         request = VerifyFile(
             destination=DestinationRef(self.destination, self._device, self.s3),
             name=record.destination_path.removeprefix(f"{self.destination.rstrip('/')}/"),
@@ -97,22 +102,22 @@ class DestinationVerifier:
 
     def _stop(self, error: Fault | trio.TooSlowError) -> None:
         if isinstance(error, Fault):
-            self.trouble = f"{error.reason.value}: {error}" if error.reason else str(error)
+            self.problem = f"{error.reason.value}: {error}" if error.reason else str(error)
         else:
-            self.trouble = f"{OutageReason.HUNG.value}: no answer in {self.stall_timeout_s:g} s"
+            self.problem = f"{OutageReason.HUNG.value}: no answer in {self.stall_timeout_s:g} s"
 
 
 async def _compare(
-    visit: DestinationVerifier, deliveries: Deliveries, audit: VerifyReport, tell: Tell
+    verifier: DestinationVerifier, deliveries: Deliveries, verify_report: VerifyReport, on_problem: OnProblem
 ) -> None:
-    await visit.open()
+    await verifier.open()
     skipped = 0
-    for record in deliveries.to(visit.destination):
-        checked = None if visit.trouble else await visit.check(record)
+    for record in deliveries.to(verifier.destination):
+        checked = None if verifier.problem else await verifier.check(record)
         if checked is None:
-            audit.skip(record)
+            verify_report.skip(record)
             skipped += 1
-        elif problem := audit.add(record, checked):
-            tell(str(problem))
-    if visit.trouble:
-        tell(str(audit.stop(visit.destination, visit.trouble, skipped)))
+        elif mismatch := verify_report.add(record, checked):
+            on_problem(str(mismatch))
+    if verifier.problem:
+        on_problem(str(verify_report.stop(verifier.destination, verifier.problem, skipped)))

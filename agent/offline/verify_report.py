@@ -1,4 +1,4 @@
-"""Delivered files against what was recorded of them: what is said of each, and what it comes to."""
+"""The report of `verify`: delivered files compared with their records in the journal."""
 
 from datetime import datetime
 from typing import assert_never
@@ -16,7 +16,7 @@ EXIT_NOT_ALL = 1
 
 @frozen
 class Mismatch:
-    """A file that is not what was delivered, or cannot be read."""
+    """A file that differs from what was delivered, or cannot be read."""
 
     verdict: str
     destination_path: str
@@ -29,19 +29,19 @@ class Mismatch:
 
 @frozen
 class DestinationError:
-    """A destination that could be read no further; `files` were not looked at."""
+    """A destination that could not be read to the end; `files` is the number of those not examined."""
 
     destination: str
     detail: str
     files: int
 
     def __str__(self) -> str:
-        return f"{self.destination}: {self.detail}; {_files(self.files)} not looked at"
+        return f"{self.destination}: {self.detail}; {_files(self.files)} not examined"
 
 
 @define
 class VerifyReport:
-    """The count so far; `cached` of the verified ones were read from this machine's cache."""
+    """Counts so far; `cached` of the verified files were read from this machine's cache."""
 
     files: int = 0
     bytes: int = 0
@@ -54,7 +54,7 @@ class VerifyReport:
     destinations_in_trouble: list[DestinationError] = field(factory=list)
 
     def add(self, record: DeliveredFile, checked: VerifyResult) -> Mismatch | None:
-        """Count one file; what is to be said of it, None: all is well."""
+        """Count one file and return its mismatch; None: it is verified."""
         self._count(record)
         match checked.verdict:
             case "verified":
@@ -74,12 +74,12 @@ class VerifyReport:
         return problem
 
     def skip(self, record: DeliveredFile) -> None:
-        """Count a file that nobody could look at, because its destination could not be read."""
+        """Count a file that was not examined, because its destination could not be read."""
         self._count(record)
         self.unreadable += 1
 
     def stop(self, destination: str, detail: str, files: int) -> DestinationError:
-        """What is to be said of a destination that could not be read to the end."""
+        """Record a destination that could not be read to the end."""
         self.destinations_in_trouble.append(DestinationError(destination, detail, files))
         return self.destinations_in_trouble[-1]
 
@@ -99,7 +99,7 @@ class VerifyReport:
         )
 
     def body(self) -> dict[str, object]:
-        """The same for machines; sizes in bytes."""
+        """The report as a JSON object; sizes in bytes."""
         return asdict(self)
 
 

@@ -1,7 +1,18 @@
-"""One generation of the house: every channel and every actor that a configuration asks for."""
+"""One generation: all actors that a configuration asks for. Every channel between actors is made here.
+
+Start order:
+1. Routes of unfinished upload jobs are known, so that recovery takes none of their transfers for an orphan.
+2. The broadcaster shows the routes of the configuration.
+3. Each destination gets its copier pool and storage monitor.
+4. Each route gets its stability tracker and watcher.
+5. The dispatcher starts, then the upload manager, which adds routes and destinations while it runs.
+
+It stops when its nursery is cancelled: workers are killed, and what they have reached is in the journal.
+"""
 
 import math
 import time
+from typing import TypeVar
 
 import trio
 from attrs import define, field, frozen
@@ -29,30 +40,80 @@ from agent.messages.watcher import WatcherInbox
 from agent.model.upload import UploadJob
 from agent.worker_pool import WorkerPool
 
+BROADCASTER_CAPACITY = 256
 DISPATCHER_CAPACITY = 64
 WATCHER_CAPACITY = 64
+
+M = TypeVar("M")
+Channel = tuple[trio.MemorySendChannel[M], trio.MemoryReceiveChannel[M]]
+
+
+# The inbox of each actor. A sender waits while it is full, unless its comment says otherwise.
+
+
+def open_broadcaster_inbox() -> Channel[BroadcasterInbox]:
+    """From all actors, control and the supervisor; it outlives generations."""
+    return trio.open_memory_channel[BroadcasterInbox](BROADCASTER_CAPACITY)
+
+
+def open_dispatcher_inbox() -> Channel[DispatcherInbox]:
+    """From trackers, copy tasks, monitors, watchers, the upload manager and control."""
+    return trio.open_memory_channel[DispatcherInbox](DISPATCHER_CAPACITY)
+
+
+def open_watcher_inbox() -> Channel[WatcherInbox]:
+    """From the watcher's own listener, and from the tracker, which never waits."""
+    return trio.open_memory_channel[WatcherInbox](WATCHER_CAPACITY)
+
+
+def open_tracker_inbox() -> Channel[TrackerInbox]:
+    """From the watcher, which scans no further than the tracker has read, and from copy tasks."""
+    return trio.open_memory_channel[TrackerInbox](0)
+
+
+def open_copier_pool_inbox(plan: DestinationPlan) -> Channel[CopierPoolInbox]:
+    """From the dispatcher, which never waits: there is room for all that it may send.
+
+    That is each copy and each followed file with its cancellation, one for all of them, and a recovery.
+    """
+    return trio.open_memory_channel[CopierPoolInbox](4 * plan.workers + 2)
+
+
+def open_storage_monitor_inbox() -> Channel[ProbeNow]:
+    """From the dispatcher, which never waits: one request to probe is enough."""
+    return trio.open_memory_channel[ProbeNow](1)
+
+
+def open_upload_manager_inbox() -> Channel[UploadManagerInbox]:
+    """From control and the broadcaster, which never wait: the manager only notes what arrives."""
+    return trio.open_memory_channel[UploadManagerInbox](math.inf)
+
+
+def open_reload_requests() -> Channel[None]:
+    """From control to the supervisor, which reads the configuration again; one request is enough."""
+    return trio.open_memory_channel[None](1)
 
 
 @frozen
 class CommandChannels:
-    """The ends on which the desk passes orders into a generation."""
+    """The channels on which control sends commands into a generation."""
 
     dispatcher: trio.MemorySendChannel[DispatcherInbox]
     uploads: trio.MemorySendChannel[UploadManagerInbox]
 
 
 @define(eq=False)
-class RouteWiring:
-    """Sets up lanes and routes, those of the configuration and those of upload jobs.
+class ActorStarter:
+    """Starts the actors of routes and destinations, those of the configuration and those of upload jobs.
 
-    `mounts`: where each destination was mounted when it was last accepted. The routes of each destination are
-    shared with its lane, so that one may join while the lane runs.
+    `mounts`: where each destination was mounted when it was last accepted. The routes of a destination and
+    the inboxes of the trackers are shared with copier pools that run, so that a route may be added later.
     """
 
     config: Config
     journal: JournalClient
     workers: WorkerPool
-    inbox: trio.MemorySendChannel[DispatcherInbox]
+    dispatcher: trio.MemorySendChannel[DispatcherInbox]
     broadcaster: trio.MemorySendChannel[BroadcasterInbox]
     mounts: dict[str, str]
     _routes: dict[str, dict[str, Route]] = field(factory=dict, init=False)
@@ -75,47 +136,50 @@ class RouteWiring:
         self._trackers.pop(route.name).close()
 
     def start_destination(self, nursery: trio.Nursery, plan: DestinationPlan) -> ConnectDestination:
-        """The pool of copies and the monitor of a destination."""
-        place = plan.destination
-        # Each credit, to copy or to follow, may be out with its halt; one Halt for all and one Sweep on top.
-        lane_in, lane_out = trio.open_memory_channel[CopierPoolInbox](4 * plan.workers + 2)
-        doubts_in, doubts_out = trio.open_memory_channel[ProbeNow](1)
-        routes = self._routes.setdefault(place, {})
-        inbox, facts = self.inbox, self.broadcaster
+        """Start the copier pool and the storage monitor of a destination."""
+        destination = plan.destination
+        pool_in, pool_out = open_copier_pool_inbox(plan)
+        monitor_in, monitor_out = open_storage_monitor_inbox()
         pool = copier_pool.CopierPool(
-            plan, routes, self._trackers, self.journal, self.workers, inbox.clone(), facts.clone()
+            plan,
+            self._routes.setdefault(destination, {}),
+            self._trackers,
+            self.journal,
+            self.workers,
+            self.dispatcher.clone(),
+            self.broadcaster.clone(),
         )
-        nursery.start_soon(copier_pool.run, lane_out, pool)
-        reach = AvailabilityTracker(place, plan.marker is not None, plan.probe_s, self.mounts.get(place))
-        nursery.start_soon(
-            storage_monitor.run, doubts_out, inbox.clone(), plan, reach, self.journal, self.workers
+        availability = AvailabilityTracker(
+            destination, plan.marker is not None, plan.probe_s, self.mounts.get(destination)
         )
-        return ConnectDestination(plan, lane_in, doubts_in)
+        monitor = (monitor_out, self.dispatcher.clone(), plan, availability, self.journal, self.workers)
+        nursery.start_soon(copier_pool.run, pool_out, pool)
+        nursery.start_soon(storage_monitor.run, *monitor)
+        return ConnectDestination(plan, pool_in, monitor_in)
 
     def watch(self, nursery: trio.Nursery, route: Route) -> None:
-        """The watcher and the stability tracker of a route.
+        """Start the stability tracker and the watcher of a route.
 
-        An upload job has no listener: a hundred of them would be a hundred processes, and it scans anyway.
+        An upload job has no listener for events: a hundred jobs would be a hundred processes, and it scans
+        often enough.
         """
-        scans_in, scans_out = trio.open_memory_channel[TrackerInbox](0)
-        watcher_in, watcher_out = trio.open_memory_channel[WatcherInbox](WATCHER_CAPACITY)
-        self._trackers[route.name] = scans_in.clone()
-        inbox, facts = self.inbox, self.broadcaster
-        rule = StabilityTracker(route)
-        looks, orders = watcher_in.clone(), inbox.clone()
-        nursery.start_soon(stability_tracker.run, scans_out, looks, orders, facts.clone(), rule, self.journal)
-        nursery.start_soon(
-            watcher.run, watcher_out, scans_in, inbox.clone(), facts.clone(), route, self.workers
-        )
+        tracker_in, tracker_out = open_tracker_inbox()
+        watcher_in, watcher_out = open_watcher_inbox()
+        self._trackers[route.name] = tracker_in.clone()
+        dispatcher, broadcaster, rule = self.dispatcher, self.broadcaster, StabilityTracker(route)
+        watcher_args = (tracker_in, dispatcher.clone(), broadcaster.clone(), route, self.workers)
+        tracker_args = (watcher_in.clone(), dispatcher.clone(), broadcaster.clone(), rule, self.journal)
+        nursery.start_soon(watcher.run, watcher_out, *watcher_args)
+        nursery.start_soon(stability_tracker.run, tracker_out, *tracker_args)
         if route.upload_id is None:
-            nursery.start_soon(watcher.watch_events, watcher_in, facts.clone(), route, self.workers)
+            nursery.start_soon(watcher.watch_events, watcher_in, broadcaster.clone(), route, self.workers)
         else:
             watcher_in.close()
 
 
 @define(eq=False)
 class Generation:
-    """The wiring of one configuration; `start` brings its actors to life in the nursery it is given."""
+    """The actors of one configuration. `broadcaster`: its inbox, which outlives the generation."""
 
     config: Config
     journal: JournalClient
@@ -123,37 +187,34 @@ class Generation:
     broadcaster: trio.MemorySendChannel[BroadcasterInbox]
 
     async def start(self, nursery: trio.Nursery) -> CommandChannels:
-        """Raises: JournalError."""
+        """Start all actors in the nursery. Raises: JournalError."""
         config, journal = self.config, self.journal
         paused = await journal.write(routes.paused)
-        schedule = Scheduler.start(config, paused, await journal.write(transfers.resume_points))
-        inbox_in, inbox_out = trio.open_memory_channel[DispatcherInbox](DISPATCHER_CAPACITY)
+        scheduler = Scheduler.start(config, paused, await journal.write(transfers.resume_points))
+        dispatcher_in, dispatcher_out = open_dispatcher_inbox()
         mounts = await journal.write(routes.mount_points)
-        crew = RouteWiring(config, journal, self.workers, inbox_in.clone(), self.broadcaster, mounts)
+        starter = ActorStarter(config, journal, self.workers, dispatcher_in.clone(), self.broadcaster, mounts)
         for job in await journal.write(uploads.needing_cleanup):
             if not job.state.is_end:
-                crew.add_route(crew.route_of(job))  # before anything is swept
+                starter.add_route(starter.route_of(job))
         await self.broadcaster.send(GenerationStarted(config.routes, time.time()))
         for route in config.routes:
-            crew.add_route(route)
-        lanes: dict[str, trio.MemorySendChannel[CopierPoolInbox]] = {}
-        doubts: dict[str, trio.MemorySendChannel[ProbeNow]] = {}
-        for plan in config.destinations():
-            opened = crew.start_destination(nursery, plan)
-            lanes[plan.destination], doubts[plan.destination] = opened.copier_pool, opened.storage_monitor
+            starter.add_route(route)
+        started = [starter.start_destination(nursery, plan) for plan in config.destinations()]
         for route in config.routes:
-            crew.watch(nursery, route)
-        nursery.start_soon(dispatcher.run, inbox_out, lanes, doubts, self.broadcaster.clone(), schedule)
-        return CommandChannels(inbox_in, self._start_upload_manager(nursery, crew))
+            starter.watch(nursery, route)
+        pools = {each.plan.destination: each.copier_pool for each in started}
+        monitors = {each.plan.destination: each.storage_monitor for each in started}
+        nursery.start_soon(
+            dispatcher.run, dispatcher_out, pools, monitors, self.broadcaster.clone(), scheduler
+        )
+        return CommandChannels(dispatcher_in, self._start_upload_manager(nursery, starter))
 
     def _start_upload_manager(
-        self, nursery: trio.Nursery, crew: RouteWiring
+        self, nursery: trio.Nursery, starter: ActorStarter
     ) -> trio.MemorySendChannel[UploadManagerInbox]:
-        # Without a bound: nobody may have to wait for the keeper, which only notes what it hears.
-        uploads_in, uploads_out = trio.open_memory_channel[UploadManagerInbox](math.inf)
-        ear, inbox, facts = uploads_in.clone(), crew.inbox.clone(), self.broadcaster.clone()
+        uploads_in, uploads_out = open_upload_manager_inbox()
+        channels = (uploads_in.clone(), uploads_out, starter.dispatcher.clone(), self.broadcaster.clone())
         roots = self.config.uploads.roots
-        nursery.start_soon(
-            upload_manager.run, ear, uploads_out, inbox, facts, crew, self.journal, self.workers, roots
-        )
+        nursery.start_soon(upload_manager.run, *channels, starter, self.journal, self.workers, roots)
         return uploads_in

@@ -1,4 +1,4 @@
-"""From the command line into the house: the log, the event loop, and what can stop it from starting."""
+"""The entry from the command line: the log, the event loop, and one line where the agent cannot start."""
 
 import sys
 from collections.abc import Callable
@@ -14,35 +14,36 @@ from agent.runtime.supervisor import CannotStart
 
 
 def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
-    """Live until told to stop; the exit code. Raises: CannotStart."""
-    closers: list[log.LogHandle] = []
+    """Run until the agent is stopped; the exit code. Raises: CannotStart."""
+    handles: list[log.LogHandle] = []
 
     def set_up_log(config: Config) -> None:
-        closers.append(_log_as(config))
+        handles.append(_configure_log(config))
 
     try:
-        _log_or_say_why(config, set_up_log)
+        _set_up_first_log(config, set_up_log)
         return trio.run(lambda: supervisor.run(config, load, set_up_log, once_only=once_only))
     except (JournalError, OSError) as error:
         raise CannotStart(str(error)) from error
     finally:
-        for closer in closers:
-            closer.close()
+        for handle in handles:
+            handle.close()
 
 
 def dry_run_lines(config: Config) -> list[str]:
-    """One line for each file: what would happen to it."""
+    """One line for each file, with what would be done with it."""
     return trio.run(dry_run.lines, config)
 
 
-def _log_or_say_why(config: Config, set_up_log: Callable[[Config], None]) -> None:
+def _set_up_first_log(config: Config, set_up_log: Callable[[Config], None]) -> None:
+    """Raises: CannotStart."""
     try:
         set_up_log(config)
     except OSError as error:
         raise CannotStart(f"the log file {config.log.file!r} cannot be used: {error.strerror}") from error
 
 
-def _log_as(config: Config) -> log.LogHandle:
+def _configure_log(config: Config) -> log.LogHandle:
     section = config.log
     return log.configure(
         level=section.level,

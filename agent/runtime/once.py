@@ -1,4 +1,4 @@
-"""`run --once`: when is everything that was there at rest, and how did it end?"""
+"""`run --once`: the agent exits once nothing more can be done; the exit code says how it ended."""
 
 import time
 
@@ -9,36 +9,25 @@ from agent.model.views import FileView, RouteView, Snapshot
 from agent.runtime.runtime import Runtime
 
 POLL_S = 0.25
-
-
 MOVING = frozenset({Status.READY, Status.IN_QUEUE, Status.COPYING, Status.VERIFYING})
-
-
 WAITING = frozenset({Status.DISCOVERED, Status.GROWING})
-
-
-LATE_S = 60.0  # a look that takes longer does not come any more: the file cannot be seen
-
+LATE_S = 60.0  # an examination that takes longer does not end any more: the file cannot be read
 
 EXIT_OK = 0
-
-
 EXIT_FAILED = 1
-
-
 EXIT_RESUMABLE = 3
 
 
 def exit_code(snapshot: Snapshot, at: float) -> int | None:
-    """The exit code once nothing more will move by itself, None while something may.
+    """The exit code once nothing more will be transferred by itself, None while something may be.
 
-    Files that are still being written are left for the next run; what only waits for an outage to end, for
-    the operator, for a source that can be read, or for room to write our journal can be resumed.
+    Files that are still being written are left for the next run. The run can be resumed where something only
+    waits for an outage to end, for the operator, for a source that can be read or for space for the journal.
     """
     if snapshot.journal_error is not None:
         return EXIT_RESUMABLE
     if not snapshot.routes or not all(_is_known(route) for route in snapshot.routes):
-        return None  # there is always a route; none is known before the house has been set up
+        return None  # there is always a route; none is known before the generation has started
     routes = {route.name: route for route in snapshot.routes}
     if any(
         _may_move(file, routes[file.current.route], at)
@@ -50,28 +39,28 @@ def exit_code(snapshot: Snapshot, at: float) -> int | None:
 
 
 def _is_known(route: RouteView) -> bool:
-    is_swept = route.recovered or route.outage is not None
-    return (route.scanned or route.source_error is not None) and route.checked and is_swept
+    is_recovered = route.recovered or route.outage is not None
+    return (route.scanned or route.source_error is not None) and route.checked and is_recovered
 
 
 def _may_move(file: FileView, route: RouteView, at: float) -> bool:
     if file.current.status in MOVING:
         return True
     if file.current.status is Status.PAUSED:
-        held_up = route.outage is not None or route.paused or route.source_error is not None
-        return not held_up  # the dispatcher has not heard of the end yet
+        waits = route.outage is not None or route.paused or route.source_error is not None
+        return not waits  # the dispatcher resumes it soon
     if file.current.status not in WAITING or file.size_bytes == 0:
         return False
-    return at < file.discovered_at + _patience_s(route) or _is_about_to_be_judged(file, at)
+    return at < file.discovered_at + _patience_s(route) or _is_being_examined(file, at)
 
 
-def _is_about_to_be_judged(file: FileView, at: float) -> bool:
-    """A close look is due and has not been answered: that can take its time where there are many files."""
+def _is_being_examined(file: FileView, at: float) -> bool:
+    """An examination is due and has not ended: that takes a while where there are many files."""
     return file.current.until_at is not None and file.current.until_at <= at < file.current.until_at + LATE_S
 
 
 def _patience_s(route: RouteView) -> float:
-    """Long enough for any file that stands still: `stable`, and the scans around it."""
+    """Long enough for any file that does not change: `stable`, and the scans around it."""
     stable_s, scan_s = route.rules["stable_s"], route.rules["scan_s"]
     return 2 * (float(str(stable_s)) + float(str(scan_s)))
 
@@ -84,11 +73,12 @@ def _exit_code(snapshot: Snapshot) -> int:
     return EXIT_RESUMABLE if is_unread or Status.PAUSED in statuses else EXIT_OK
 
 
-async def exit_when_idle(house: Runtime) -> None:
+async def exit_when_idle(runtime: Runtime) -> None:
+    """Stop the agent once nothing more can be done."""
     while True:
         await trio.sleep(POLL_S)
-        code = exit_code(house.status.snapshot(time.time()), time.time())
+        code = exit_code(runtime.status.snapshot(time.time()), time.time())
         if code is not None:
-            house.exit_code = code
-            house.stop()
+            runtime.exit_code = code
+            runtime.stop()
             return

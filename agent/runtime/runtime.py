@@ -1,4 +1,4 @@
-"""What lives as long as the process: the journal, the workers, the picture of the house, the desk."""
+"""What lives as long as the process: the journal, the workers, the status model, control."""
 
 import time
 from collections import deque
@@ -19,13 +19,12 @@ from agent.journal.client import JournalClient
 from agent.log import get_logger
 from agent.messages.broadcaster import ConfigRejected, JournalReplaced, JournalState
 from agent.messages.channels import BroadcasterInbox
-from agent.messages.runtime import Reload
+from agent.runtime.generation import open_broadcaster_inbox, open_reload_requests
 from agent.worker_pool import WorkerPool
 
 MAX_RESTARTS = 5
-
-
 RESTART_WINDOW_S = 600.0
+log = get_logger(__name__)
 
 
 @define
@@ -35,7 +34,7 @@ class RestartPolicy:
     _failures: deque[float] = field(factory=deque, init=False)
 
     def record_failure(self, now_s: float) -> float | None:
-        """How long to wait before the restart; None: the budget is spent."""
+        """How long to wait before the restart; None: there were too many."""
         self._failures.append(now_s)
         while self._failures[0] <= now_s - RESTART_WINDOW_S:
             self._failures.popleft()
@@ -44,15 +43,12 @@ class RestartPolicy:
         return 2.0 ** (len(self._failures) - 1)
 
 
-log = get_logger(__name__)
-
-
-BROADCASTER_CAPACITY = 256
-
-
 @define(eq=False)
 class Runtime:
-    """What survives a generation. `stop` ends it all; `exit_code` is what the process will say."""
+    """What outlives a generation. `stop` ends the process, `exit_code` is its exit code.
+
+    `load` reads and checks the configuration, `set_up_log` applies its log section.
+    """
 
     load: Callable[[], Config]
     set_up_log: Callable[[Config], None]
@@ -60,35 +56,35 @@ class Runtime:
     workers: WorkerPool
     status: StatusModel
     metrics: Metrics
-    desk: Control
+    control: Control
     broadcaster: trio.MemorySendChannel[BroadcasterInbox]
-    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
-    reloads: trio.MemoryReceiveChannel[Reload]
+    broadcaster_inbox: trio.MemoryReceiveChannel[BroadcasterInbox]
+    reloads: trio.MemoryReceiveChannel[None]
     exit_code: int = 0
-    budget: RestartPolicy = field(factory=RestartPolicy, init=False)
-    _examining: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    restarts: RestartPolicy = field(factory=RestartPolicy, init=False)
+    _examination: trio.CancelScope = field(factory=trio.CancelScope, init=False)
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, config: Config, load: Callable[[], Config], set_up_log: Callable[[Config], None]
     ) -> AsyncIterator["Runtime"]:
-        """Raises: JournalError: the state folder cannot be used, or another agent does."""
-        facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](BROADCASTER_CAPACITY)
+        """Raises: JournalError: the state folder cannot be used, or another agent uses it."""
+        inbox_in, inbox_out = open_broadcaster_inbox()
+        reloads_in, reloads_out = open_reload_requests()
+        status = StatusModel()
+        metrics = Metrics(status, __version__)
 
-        async def tell(fact: JournalState | JournalReplaced) -> None:
-            with suppress(trio.ClosedResourceError, trio.BrokenResourceError):  # at the end nobody listens
-                await facts_in.send(fact)
+        async def publish(event: JournalState | JournalReplaced) -> None:
+            with suppress(trio.ClosedResourceError, trio.BrokenResourceError):  # the agent has stopped
+                await inbox_in.send(event)
 
         async with (
-            JournalClient.open(config.agent.state_dir, tell) as journal,
+            JournalClient.open(config.agent.state_dir, publish) as journal,
             WorkerPool.open(config.agent.partial_locks_file) as workers,
         ):
-            reloads_in, reloads_out = trio.open_memory_channel[Reload](1)
-            view = StatusModel()
-            metrics = Metrics(view, __version__)
-            desk = Control(
-                facts_in.clone(),
+            control = Control(
+                inbox_in.clone(),
                 reloads_in,
                 journal,
                 lambda: metrics.render(time.time()),
@@ -96,27 +92,27 @@ class Runtime:
                 UploadControl(journal, workers),
             )
             yield cls(
-                load, set_up_log, journal, workers, view, metrics, desk, facts_in, facts_out, reloads_out
+                load, set_up_log, journal, workers, status, metrics, control, inbox_in, inbox_out, reloads_out
             )
 
     async def examine_journal(self) -> bool:
-        """Make sure of the journal, however large it is; False: told to stop meanwhile.
+        """Read the journal from end to end, however large it is; False: the agent was stopped meanwhile.
 
         Raises:
             JournalError: it can be neither read nor set aside.
         """
-        with self._examining:
+        with self._examination:
             await self.journal.examine()
             return True
         return False
 
     def stop(self) -> None:
-        """No more configurations: the generation that runs is the last one."""
-        self._examining.cancel()
+        """Accept no further configuration: the generation that runs is the last one."""
+        self._examination.cancel()
         self.reloads.close()
 
     async def next_config(self) -> Config | None:
-        """The next valid configuration somebody asks for; None: the end."""
+        """Wait for a reload and load a valid configuration; None: the agent was stopped."""
         while True:
             try:
                 await self.reloads.receive()
@@ -135,6 +131,7 @@ class Runtime:
 
 
 def _reasons(load: Callable[[], Config]) -> tuple[str, ...]:
+    """Why the configuration is invalid; empty: it is valid."""
     try:
         load()
     except ConfigError as error:

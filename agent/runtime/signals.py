@@ -1,4 +1,4 @@
-"""What ends a run: signals from outside, or, with --once, that nothing is left to do."""
+"""Signals: stop, reload, and the state written into the log."""
 
 import os
 import signal
@@ -12,14 +12,13 @@ from agent.runtime.runtime import Runtime
 
 log = get_logger(__name__)
 
-
 EXIT_INTERRUPTED = 130  # as a shell reports a program that SIGINT ended
 
 
 async def handle_signals(
-    house: Runtime, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    runtime: Runtime, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """TERM and INT stop, a second INT at once; HUP reloads; USR1 writes the state into the log."""
+    """TERM and INT stop, a second INT exits at once; HUP reloads; USR1 writes the state into the log."""
     interrupted = False
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as signals:
         task_status.started()
@@ -28,20 +27,20 @@ async def handle_signals(
             match number:
                 case signal.SIGHUP:
                     try:
-                        house.desk.ask_for_reload()
+                        runtime.control.ask_for_reload()
                     except Unavailable:
-                        continue  # a stop was faster
+                        continue  # the agent is stopping
                 case signal.SIGUSR1:
-                    _log_state(house)
+                    _log_state(runtime)
                 case _:
                     if interrupted and number == signal.SIGINT:
                         os._exit(EXIT_INTERRUPTED)
                     interrupted = True
-                    house.stop()
+                    runtime.stop()
 
 
-def _log_state(house: Runtime) -> None:
-    snapshot = house.status.snapshot(time.time())
+def _log_state(runtime: Runtime) -> None:
+    snapshot = runtime.status.snapshot(time.time())
     for route in snapshot.routes:
         log.info(
             "state", route=route.name, counts=route.counts, outage=str(route.outage), paused=route.paused

@@ -1,4 +1,17 @@
-"""The household: what lives as long as the process, and how one generation follows the other."""
+"""The supervisor: starts and stops everything in the process, and restarts what crashed.
+
+Start order:
+1. The web server, so that the page is available while a large journal is read.
+2. The signal handlers, before anyone can know where to send a signal.
+3. The address file, from which the command line learns the port.
+4. The broadcaster, and the probe of a journal that cannot be written.
+5. The journal is read and checked; then one generation follows the other.
+
+Stop order:
+1. The generation is cancelled: workers are killed, and what they have reached is in the journal.
+2. Control refuses requests; the broadcaster sends the last update and closes the feeds.
+3. The web server ends.
+"""
 
 import socket
 import time
@@ -29,11 +42,11 @@ log = get_logger(__name__)
 
 NOTIFY_TIMEOUT_S = 1.0
 WEB_STOP_S = 2.0
-EXIT_RESTARTS_SPENT = 1
+EXIT_TOO_MANY_RESTARTS = 1
 
 
 class CannotStart(Exception):  # noqa: N818  a state of affairs, not a mistake
-    """One line that says what is in the way, and how to get it out of the way."""
+    """One line that says why the agent cannot start, and what to do about it."""
 
 
 async def run(
@@ -43,99 +56,94 @@ async def run(
     *,
     once_only: bool = False,
 ) -> int:
-    """Live until told to stop; the exit code.
+    """Run until the agent is stopped; the exit code.
 
     Raises:
         CannotStart: in one line.
         JournalError: the state folder cannot be used, or another agent uses it.
     """
     try:
-        async with Runtime.open(config, load, set_up_log) as house:
-            await supervise(house, config, once_only=once_only)
+        async with Runtime.open(config, load, set_up_log) as runtime:
+            await supervise(runtime, config, once_only=once_only)
     except* CannotStart as group:
         raise group.exceptions[0] from None
-    return house.exit_code
+    return runtime.exit_code
 
 
-async def supervise(house: Runtime, config: Config, *, once_only: bool) -> None:
-    """Everything but the household's own belongings, until the last generation has ended.
-
-    Visitors are received before the journal has been read, which takes as long as it is large.
-
-    Stop order: the generation is cancelled (workers killed, checkpoints are on disk), the broadcaster tells
-    the last news and closes the feeds, the web server ends.
-    """
-    async with trio.open_nursery() as household:
-        end_web, web_ended, told = trio.Event(), trio.Event(), trio.Event()
-        url = await household.start(_supervise_web, house, config, end_web, web_ended)
-        await household.start(handle_signals, house)  # before anyone can know where to send one
+async def supervise(runtime: Runtime, config: Config, *, once_only: bool) -> None:
+    """Start everything, run until the last generation has ended, stop everything. Raises: CannotStart."""
+    async with trio.open_nursery() as nursery:
+        web_stop, web_ended, broadcaster_ended = trio.Event(), trio.Event(), trio.Event()
+        url = await nursery.start(_supervise_web, runtime, config, web_stop, web_ended)
+        await nursery.start(handle_signals, runtime)
         log.info("listening", url=url)
         _write_address(config, url)
-        household.start_soon(_supervise_broadcaster, house, told)
-        household.start_soon(house.journal.probe_until_writable)
+        nursery.start_soon(_supervise_broadcaster, runtime, broadcaster_ended)
+        nursery.start_soon(runtime.journal.probe_until_writable)
         if once_only:
-            house.exit_code = once.EXIT_RESUMABLE  # until all is at rest
-            household.start_soon(exit_when_idle, house)
-        if await _journal_ready(house):
-            await _run_generations(house, config)
-        house.desk.close()
-        house.broadcaster.close()
-        await told.wait()
-        end_web.set()
+            runtime.exit_code = once.EXIT_RESUMABLE  # until nothing is left to do
+            nursery.start_soon(exit_when_idle, runtime)
+        if await _journal_ready(runtime):
+            await _run_generations(runtime, config)
+        runtime.control.close()
+        runtime.broadcaster.close()
+        await broadcaster_ended.wait()
+        web_stop.set()
         with trio.move_on_after(WEB_STOP_S):
             await web_ended.wait()
-        household.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
 
 
-async def _journal_ready(house: Runtime) -> bool:
+async def _journal_ready(runtime: Runtime) -> bool:
     """Raises: CannotStart."""
     try:
-        return await house.examine_journal()
+        return await runtime.examine_journal()
     except JournalError as error:
         raise CannotStart(str(error)) from error
 
 
-async def _run_generations(house: Runtime, config: Config) -> None:
-    """One generation after the other, until told to stop or until the restart budget is spent."""
+async def _run_generations(runtime: Runtime, config: Config) -> None:
+    """Run one generation after the other, until the agent is stopped or actors crash too often."""
     following: Config | None = config
     while following is not None:
         config = following
         try:
-            following = await _run_generation(house, config)
-        except Exception as error:  # noqa: BLE001  an actor's bug must not end the house
-            delay_s = await _schedule_restart(house, _failed_actor(error), error)
+            following = await _run_generation(runtime, config)
+        except Exception as error:  # noqa: BLE001  an actor's bug must not end the process
+            delay_s = await _schedule_restart(runtime, _failed_actor(error), error)
             if delay_s is None:
-                house.exit_code = EXIT_RESTARTS_SPENT
+                runtime.exit_code = EXIT_TOO_MANY_RESTARTS
                 return
             with trio.move_on_after(delay_s):
-                following = await house.next_config()
+                following = await runtime.next_config()
 
 
-async def _run_generation(house: Runtime, config: Config) -> Config | None:
+async def _run_generation(runtime: Runtime, config: Config) -> Config | None:
+    """Run one generation until the next configuration is there; None: the agent was stopped."""
     async with trio.open_nursery() as nursery:
-        generation = Generation(config, house.journal, house.workers, house.broadcaster)
-        doors = await generation.start(nursery)
-        house.desk.connect(doors.dispatcher)
-        house.desk.uploads.connect(doors.uploads, config)
+        generation = Generation(config, runtime.journal, runtime.workers, runtime.broadcaster)
+        channels = await generation.start(nursery)
+        runtime.control.connect(channels.dispatcher)
+        runtime.control.uploads.connect(channels.uploads, config)
         try:
-            following = await house.next_config()
+            following = await runtime.next_config()
         finally:
-            house.desk.connect(None)
-            house.desk.uploads.close()
+            runtime.control.connect(None)
+            runtime.control.uploads.close()
         nursery.cancel_scope.cancel()
     return following
 
 
-async def _schedule_restart(house: Runtime, who: str, error: Exception) -> float | None:
-    """Say what fell; how long to wait before setting it up again, None: never."""
-    delay_s = house.budget.record_failure(trio.current_time())
-    log.error("actor failed", actor=who, exc_info=error, restart_in_s=delay_s)
+async def _schedule_restart(runtime: Runtime, actor: str, error: Exception) -> float | None:
+    """Report the crash; how long to wait before the restart, None: there were too many."""
+    delay_s = runtime.restarts.record_failure(trio.current_time())
+    log.error("actor failed", actor=actor, exc_info=error, restart_in_s=delay_s)
     if delay_s is not None:
         cause = first_error(error)
-        news = ActorCrashed(who, f"{type(cause).__name__}: {cause}", time.time(), delay_s)
-        # The house may be closing, or the broadcaster be the one that fell, its inbox full.
+        event = ActorCrashed(actor, f"{type(cause).__name__}: {cause}", time.time(), delay_s)
+        # The agent may be stopping, or the broadcaster itself has crashed and its inbox is full.
         with trio.move_on_after(NOTIFY_TIMEOUT_S), suppress(trio.ClosedResourceError):
-            await house.broadcaster.send(news)
+            await runtime.broadcaster.send(event)
     return delay_s
 
 
@@ -152,57 +160,60 @@ def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
         traceback = traceback.tb_next
 
 
-async def _supervise_broadcaster(house: Runtime, told: trio.Event) -> None:
-    """The broadcaster lives longer than generations, and is set up again by itself."""
-    ear = broadcaster.EventTap()
+async def _supervise_broadcaster(runtime: Runtime, ended: trio.Event) -> None:
+    """The broadcaster outlives generations, so it is restarted alone."""
+    tap = broadcaster.EventTap()
     while True:
         try:
-            await broadcaster.run(house.facts.clone(), house.status, house.metrics, ear)
-        except Exception as error:  # noqa: BLE001  as in _generations
-            delay_s = await _schedule_restart(house, "broadcaster", error)
+            await broadcaster.run(runtime.broadcaster_inbox.clone(), runtime.status, runtime.metrics, tap)
+        except Exception as error:  # noqa: BLE001  as in _run_generations
+            delay_s = await _schedule_restart(runtime, "broadcaster", error)
             if delay_s is None:
-                house.exit_code = EXIT_RESTARTS_SPENT
-                house.stop()
+                runtime.exit_code = EXIT_TOO_MANY_RESTARTS
+                runtime.stop()
                 break
             await trio.sleep(delay_s)
         else:
             break
-    told.set()
+    ended.set()
 
 
 async def _supervise_web(
-    house: Runtime,
+    runtime: Runtime,
     config: Config,
-    end: trio.Event,
+    stop: trio.Event,
     ended: trio.Event,
     task_status: trio.TaskStatus[str],
 ) -> None:
-    """The web server under a supervisor of its own: whatever a request does to it, transfers go on."""
-    names = frozenset({config.web.host, config.agent.name, socket.gethostname(), socket.getfqdn()})
-    access = Access(token=config.web.token, loopback=config.web.loopback, hosts=names)
-    app = create_app(house.desk, access)
+    """The web server is restarted alone: whatever a request does to it, transfers go on."""
+    app = create_app(runtime.control, _access(config))
     host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
     bind = f"{host}:{config.web.port}"
     first = _FirstStart(task_status)
-    while not end.is_set():
+    while not stop.is_set():
         try:
-            await serve(app, bind, stop=end, task_status=first)
+            await serve(app, bind, stop=stop, task_status=first)
         except Exception as error:
             if not first.has_started:
                 raise CannotStart(str(error)) from error
-            delay_s = await _schedule_restart(house, "web", error)
+            delay_s = await _schedule_restart(runtime, "web", error)
             if delay_s is None:
-                house.exit_code = EXIT_RESTARTS_SPENT
-                house.stop()
+                runtime.exit_code = EXIT_TOO_MANY_RESTARTS
+                runtime.stop()
                 break
             await trio.sleep(delay_s)
         bind = first.url.partition("://")[2]
     ended.set()
 
 
+def _access(config: Config) -> Access:
+    names = frozenset({config.web.host, config.agent.name, socket.gethostname(), socket.getfqdn()})
+    return Access(token=config.web.token, loopback=config.web.loopback, hosts=names)
+
+
 @define
 class _FirstStart(trio.TaskStatus[str]):
-    """Passes the first start on; the server that is set up again has nobody who waits for it."""
+    """Reports only the first start: nobody waits for a web server that is restarted."""
 
     _first: trio.TaskStatus[str]
     url: str = field(default="", init=False)
@@ -218,7 +229,7 @@ class _FirstStart(trio.TaskStatus[str]):
 
 
 def _write_address(config: Config, url: str) -> None:
-    """For the command line, which cannot know a port that was picked freely. Raises: CannotStart."""
+    """For the command line, which cannot know a port that was chosen freely. Raises: CannotStart."""
     try:
         replace_file(config.agent.address_file, url, durable=False)
     except OSError as error:

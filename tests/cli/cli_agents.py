@@ -108,7 +108,7 @@ def _answers(home: Path) -> bool:
     """Only then are signals obeyed: its address comes first."""
     try:
         url = (home / "state" / "address").read_text()
-        return bool(url) and Client(url, None).answer("GET", "/livez").status == 200
+        return bool(url) and Client(url, None).request("GET", "/livez").status == 200
     except (FileNotFoundError, NotRunning):
         return False
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import client
-from agent.cli.client import Client, CommandRefused, NotRunning, segment
+from agent.cli.client import Client, CommandRefused, NotRunning, url_segment
 from agent.config.load import load
 from agent.model.text import as_unicode
 from tests.cli.cli_agents import configured, invoke, scripted, told
@@ -45,13 +45,13 @@ def test_an_agent_on_a_free_port_is_found_through_its_address_file(tmp_path: Pat
 )
 def test_without_an_address_file_the_configured_address_is_asked(bind: str, url: str, tmp_path: Path) -> None:
     config = load(configured(tmp_path), {"AGENT_WEB__BIND": bind})
-    assert Client.of(config).url == url
+    assert Client.for_config(config).url == url
 
 
 def test_an_address_file_that_is_just_being_written_is_as_good_as_none(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "address").touch()
-    assert Client.of(load(configured(tmp_path), {})).url == "http://127.0.0.1:0"
+    assert Client.for_config(load(configured(tmp_path), {})).url == "http://127.0.0.1:0"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_something_else_at_the_address_is_not_taken_for_an_agent(
 )
 def test_something_that_does_not_speak_http_is_no_agent(said: bytes) -> None:
     with saying(said) as url, pytest.raises(NotRunning, match="no agent answers at"):
-        Client(url, None).answer("GET", "/")
+        Client(url, None).request("GET", "/")
 
 
 def test_an_agent_that_does_not_answer_in_time_is_not_running(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,12 +120,12 @@ def test_an_agent_that_does_not_answer_in_time_is_not_running(monkeypatch: pytes
     with socket.create_server(("127.0.0.1", 0)) as listener:
         silent = Client(f"http://127.0.0.1:{listener.getsockname()[1]}", None)
         with pytest.raises(NotRunning, match="timed out"):
-            silent.answer("GET", "/")
+            silent.request("GET", "/")
 
 
 def test_each_byte_that_is_not_utf_8_is_shown_as_the_agent_shows_it() -> None:
     assert as_unicode("a\udce2\udc82b") == "a\ufffd\ufffdb"  # the start of a character, in two bytes
-    assert segment("../a b\udcff") == "..%2Fa%20b%EF%BF%BD"
+    assert url_segment("../a b\udcff") == "..%2Fa%20b%EF%BF%BD"
 
 
 TWO_ROUTES = (200, {"routes": [{"source": "/one"}, {"source": "/two"}]})
@@ -138,7 +138,7 @@ def found_by(path: str, tracked: list[str], tmp_path: Path) -> str:
         asked = place.replace("/", "%2F").replace(" ", "+")
         answers[f"GET /api/explain?path={asked}"] = (200, {"file_path": place})
     with scripted(tmp_path, answers) as agent:
-        return str(Client(agent.url, None).file(path)["file_path"])
+        return str(Client(agent.url, None).find_file(path)["file_path"])
 
 
 @pytest.mark.parametrize("path", ["day 1/a.mxf", "./day 1/a.mxf", "/two/day 1/a.mxf", "day 1//a.mxf"])
@@ -169,4 +169,4 @@ def test_a_refusal_while_looking_for_a_file_is_not_taken_for_its_absence(tmp_pat
         "GET /api/explain": (503, {"detail": "busy"}),
     }
     with scripted(tmp_path, answers) as agent, pytest.raises(CommandRefused, match=r"^busy$"):
-        Client(agent.url, None).file("a.mxf")
+        Client(agent.url, None).find_file("a.mxf")

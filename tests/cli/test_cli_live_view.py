@@ -74,7 +74,7 @@ class Following:
     _ended: trio.Event = field(factory=trio.Event)
 
     async def live(self) -> None:
-        self.result.append(await self.watch.live())
+        self.result.append(await self.watch.run())
         self._ended.set()
 
     async def ends(self) -> str | None:
@@ -131,7 +131,7 @@ async def test_however_much_is_said_it_paints_once_in_its_time() -> None:
     said = [snapshot("mxf"), *(update(number, f"event {number}") for number in range(2, 30))]
     async with serving(saying(said)) as url, following(lambda: url, every_s=inf) as view:
         with trio.fail_after(SOON_S):
-            while "event 29" not in "".join(view.watch.picture.frame(80, 20)):
+            while "event 29" not in "".join(view.watch.state.frame(80, 20)):
                 await trio.testing.wait_all_tasks_blocked(0.01)
         assert view.canvas.frames == ["transfer-agent: connecting"]
 
@@ -194,7 +194,7 @@ async def test_a_busy_agent_is_asked_again() -> None:
 async def test_an_agent_that_is_silent_is_told_from_one_without_news(
     receive: Callable[[trio.SocketStream], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_view, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(live_view, "TIMEOUT_S", 0.1)
     monkeypatch.setattr(live_view, "PING_EVERY_S", 0)
     async with trio.open_nursery() as nursery:
         [listener] = await nursery.start(partial(trio.serve_tcp, receive, 0, host="127.0.0.1"))
@@ -246,4 +246,4 @@ def test_it_ends_when_nobody_reads_what_it_paints() -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
     with pytest.raises(BrokenPipeError):
-        live_view.run(locate=lambda: "http://127.0.0.1:9", token=None, paint=paint, every_s=0.0)
+        live_view.run(locate=lambda: "http://127.0.0.1:9", token=None, draw=paint, every_s=0.0)

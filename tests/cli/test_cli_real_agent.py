@@ -84,5 +84,5 @@ def test_a_file_with_any_name_can_be_cancelled_and_retried(
 
 
 def test_a_real_agent_retries_all_and_reloads(real: Real) -> None:
-    assert told("-c", real.config, "retry", "--all") == ""
-    assert told("-c", real.config, "reload") == ""
+    assert told("-c", real.config, "retry", "--all") == "no file has failed: there is nothing to retry\n"
+    assert told("-c", real.config, "reload") == "the configuration is valid; the actors restart with it\n"

@@ -75,7 +75,7 @@ def test_flags_win_over_the_environment_and_outlive_a_reload(
     with running(config, "--bind", "127.0.0.1:0", "--log-level", "info") as agent:
         agent.process.send_signal(signal.SIGHUP)
         wait_until(lambda: agent.told_of('"configuration reloaded"'))
-        assert Client.of(load(config, {})).answer("GET", "/livez").status == 200
+        assert Client.for_config(load(config, {})).request("GET", "/livez").status == 200
 
 
 def test_once_delivers_what_is_there_and_says_so_with_its_code(tmp_path: Path) -> None:

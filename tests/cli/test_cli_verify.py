@@ -172,7 +172,7 @@ def test_a_destination_that_is_not_there_is_said_once_and_the_next_one_read(home
     gone = home.path / "gone"
     why = f"{gone} does not exist: mount the share, or make the folder"
     assert wrong(home) == [
-        f"{gone}: unmounted: {why}; 2 files not looked at",
+        f"{gone}: unmounted: {why}; 2 files not examined",
         "3 files, 21 B: 1 verified, 0 altered, 0 missing, 2 unreadable",
     ]
 
@@ -238,7 +238,7 @@ def test_a_destination_that_hangs_is_left_after_its_stall_timeout(
     asked = answered({stuck: trio.TooSlowError()}, monkeypatch)
     left = 3 if stuck == "out" else 2
     assert wrong(home) == [
-        f"{home.path}/out: hung: no answer in 7 s; {left} files not looked at",
+        f"{home.path}/out: hung: no answer in 7 s; {left} files not examined",
         f"4 files, 28 B: {4 - left} verified, 0 altered, 0 missing, {left} unreadable",
     ]
     assert ("c.mxf", 7.0) not in asked
@@ -249,7 +249,7 @@ def test_a_destination_that_goes_away_meanwhile_is_left(home: Home, monkeypatch:
     for name in "ab":
         home.deliver(f"{name}.mxf")
     answered({"a.mxf": Fault.outage(OutageReason.UNMOUNTED, "gone")}, monkeypatch)
-    assert wrong(home)[0] == f"{home.path}/out: unmounted: gone; 2 files not looked at"
+    assert wrong(home)[0] == f"{home.path}/out: unmounted: gone; 2 files not examined"
 
 
 def test_a_worker_that_dies_costs_one_file(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,4 +265,4 @@ def test_a_worker_that_dies_costs_one_file(home: Home, monkeypatch: pytest.Monke
 def test_without_any_worker_nothing_can_be_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.deliver("a.mxf")
     answered({"out": Fault(FaultKind.WORKER, "no worker process can be started")}, monkeypatch)
-    assert wrong(home)[0] == f"{home.path}/out: no worker process can be started; 1 file not looked at"
+    assert wrong(home)[0] == f"{home.path}/out: no worker process can be started; 1 file not examined"

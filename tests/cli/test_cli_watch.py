@@ -13,19 +13,19 @@ import pytest
 
 from agent.cli import live_view
 from agent.cli.live_state import LiveState
-from agent.cli.live_view import LINE_EVERY_S, Locate, Paint
+from agent.cli.live_view import LINE_EVERY_S, Draw, Locate
 from tests.cli.cli_agents import PATIENCE_S, configured, invoke, running
 
-Follow = Callable[[Paint, float], str | None]
+Follow = Callable[[Draw, float], str | None]
 
 
 def following(follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of an agent, this function paints and says why it ends."""
 
-    def run(*, locate: Locate, token: str | None, paint: Paint, every_s: float) -> str | None:
+    def run(*, locate: Locate, token: str | None, draw: Draw, every_s: float) -> str | None:
         assert locate() == "http://127.0.0.1:0"
         assert token is None
-        return follow(paint, every_s)
+        return follow(draw, every_s)
 
     monkeypatch.setattr(live_view, "run", run)
 
@@ -33,10 +33,10 @@ def following(follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_terminal_it_prints_a_line_for_each_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def follow(paint: Paint, every_s: float) -> None:
+    def follow(draw: Draw, every_s: float) -> None:
         assert every_s == LINE_EVERY_S
         for trouble in ("one", "one", "t\x1bwo", "one"):
-            paint(LiveState(trouble))
+            draw(LiveState(trouble))
 
     following(follow, monkeypatch)
     result = invoke("-c", configured(tmp_path), "watch")

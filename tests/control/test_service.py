@@ -23,7 +23,6 @@ from agent.messages.dispatcher import (
     Retry,
     RetryAll,
 )
-from agent.messages.runtime import Reload
 from agent.model.transfer import Status
 from agent.model.views import FileStatus, FileView, HistoryPage, HistoryQuery, Snapshot, Update
 from agent.worker_pool import WorkerPool
@@ -52,7 +51,7 @@ class Harness:
 
     control: Control
     broadcaster: trio.MemoryReceiveChannel[BroadcasterInbox]
-    reloads: trio.MemoryReceiveChannel[Reload]
+    reloads: trio.MemoryReceiveChannel[None]
     dispatcher: trio.MemoryReceiveChannel[DispatcherInbox]
     journal: FakeJournal
     commands: list[Command] = field(factory=list)
@@ -60,7 +59,7 @@ class Harness:
     @classmethod
     def open(cls, reasons: Callable[[], tuple[str, ...]] = tuple, capacity: int = 8) -> Self:
         events_in, events_out = trio.open_memory_channel[BroadcasterInbox](capacity)
-        reloads_in, reloads_out = trio.open_memory_channel[Reload](1)
+        reloads_in, reloads_out = trio.open_memory_channel[None](1)
         dispatcher_in, dispatcher_out = trio.open_memory_channel[DispatcherInbox](capacity)
         journal = FakeJournal()
         control = Control(

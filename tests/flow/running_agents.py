@@ -89,7 +89,7 @@ class RunningAgent:
 
     @property
     def control(self) -> Control:
-        return self.runtime.desk
+        return self.runtime.control
 
     async def until(self, holds: Callable[[ClientView], bool]) -> ClientView:
         """The first view for which this holds; reconnects whenever the feed is closed."""

@@ -76,8 +76,8 @@ async def test_a_second_interrupt_ends_the_process_at_once(
     ends: list[int] = []
     stop = Runtime.stop
 
-    def interrupted_again(household: Runtime) -> None:
-        stop(household)
+    def interrupted_again(runtime: Runtime) -> None:
+        stop(runtime)
         if not ends:
             signal.raise_signal(signal.SIGINT)
 

@@ -13,44 +13,44 @@ def test_an_audit_of_nothing_finds_nothing_wrong() -> None:
 
 
 def test_each_verdict_is_counted_and_all_but_equality_is_told_and_fails() -> None:
-    audit = VerifyReport()
-    assert audit.add(RECORD, VerifyResult("verified", "", "read_back")) is None
-    assert audit.exit_code == 0
+    report = VerifyReport()
+    assert report.add(RECORD, VerifyResult("verified", "", "read_back")) is None
+    assert report.exit_code == 0
     told = [
-        audit.add(RECORD, VerifyResult("altered", "size: 1 bytes instead of 1024")),
-        audit.add(RECORD, VerifyResult("missing")),
-        audit.add(RECORD, VerifyResult("unreadable", "Input/output error")),
+        report.add(RECORD, VerifyResult("altered", "size: 1 bytes instead of 1024")),
+        report.add(RECORD, VerifyResult("missing")),
+        report.add(RECORD, VerifyResult("unreadable", "Input/output error")),
     ]
     assert list(map(str, told)) == [
         "altered /nas/a.mxf: size: 1 bytes instead of 1024",
         "missing /nas/a.mxf",
         "unreadable /nas/a.mxf: Input/output error",
     ]
-    assert audit.exit_code == 1
-    assert audit.summary() == "4 files, 4.0 KiB: 1 verified, 1 altered, 1 missing, 1 unreadable"
+    assert report.exit_code == 1
+    assert report.summary() == "4 files, 4.0 KiB: 1 verified, 1 altered, 1 missing, 1 unreadable"
 
 
 def test_what_the_cache_answered_is_said() -> None:
-    audit = VerifyReport()
-    audit.add(RECORD, VerifyResult("verified", "", "read_back_cached"))
-    assert audit.exit_code == 0
-    assert "1 verified (1 from this machine's cache), 0" in audit.summary()
+    report = VerifyReport()
+    report.add(RECORD, VerifyResult("verified", "", "read_back_cached"))
+    assert report.exit_code == 0
+    assert "1 verified (1 from this machine's cache), 0" in report.summary()
 
 
 def test_what_nobody_could_look_at_is_not_well() -> None:
-    audit = VerifyReport()
-    audit.skip(RECORD)
-    trouble = audit.stop("/nas", "hung: no answer in 30 s", 1)
-    assert str(trouble) == "/nas: hung: no answer in 30 s; 1 file not looked at"
-    assert audit.exit_code == 1
-    assert audit.summary().endswith("0 verified, 0 altered, 0 missing, 1 unreadable")
+    report = VerifyReport()
+    report.skip(RECORD)
+    error = report.stop("/nas", "hung: no answer in 30 s", 1)
+    assert str(error) == "/nas: hung: no answer in 30 s; 1 file not examined"
+    assert report.exit_code == 1
+    assert report.summary().endswith("0 verified, 0 altered, 0 missing, 1 unreadable")
 
 
 def test_machines_are_told_the_same() -> None:
-    audit = VerifyReport()
-    audit.add(RECORD, VerifyResult("missing"))
-    audit.stop("/nas2", "unmounted: gone", 0)
-    assert audit.body() == {
+    report = VerifyReport()
+    report.add(RECORD, VerifyResult("missing"))
+    report.stop("/nas2", "unmounted: gone", 0)
+    assert report.body() == {
         "files": 1,
         "bytes": 1024,
         "verified": 0,

@@ -1,13 +1,13 @@
-"""A desk without a house behind it, and views to show."""
+"""A `Control` without an agent behind it, and views to show."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
-from attrs import define, field
 from quart_trio.testing import TrioClient
 
-from agent.control.uploads import CreateUpload
+from agent.control.service import Control
+from agent.control.uploads import CreateUpload, UploadControl
 from agent.model.errors import OutageReason
 from agent.model.source_file import Signature
 from agent.model.transfer import Status
@@ -126,20 +126,20 @@ A_JOB_FILE = UploadFile(
 )
 
 
-@define
-class FakeUploadDesk:
-    """Shows the job and the file it holds; `refusal` is raised instead of any answer."""
+class FakeUploadControl(UploadControl):
+    """Answers with the jobs and files it holds; raises `refusal`, if there is one, instead."""
 
-    jobs: UploadsPage = field(factory=lambda: UploadsPage((A_JOB,), None))
-    job_files: UploadFilesPage = field(factory=lambda: UploadFilesPage((A_JOB_FILE,), None))
-    refusal: Exception | None = None
-    orders: list[CreateUpload] = field(factory=list)
-    stopped: list[str] = field(factory=list)
-    queries: list[UploadsQuery | UploadFilesQuery] = field(factory=list)
+    def __init__(self) -> None:  # without the journal and the workers of the real one
+        self.jobs = UploadsPage((A_JOB,), None)
+        self.job_files = UploadFilesPage((A_JOB_FILE,), None)
+        self.refusal: Exception | None = None
+        self.created: list[CreateUpload] = []
+        self.stopped: list[str] = []
+        self.queries: list[UploadsQuery | UploadFilesQuery] = []
 
-    async def add(self, order: CreateUpload) -> str:
+    async def add(self, create: CreateUpload) -> str:
         self._answer()
-        self.orders.append(order)
+        self.created.append(create)
         return A_JOB.id
 
     async def find(self, upload_id: str) -> UploadJob:
@@ -166,33 +166,38 @@ class FakeUploadDesk:
             raise self.refusal
 
 
-@define
-class FakeDesk:
-    """Shows what it holds and notes what it is asked; `refusal` is raised instead of any answer."""
+class FakeControl(Control):
+    """Answers with what it holds and notes what it is asked; raises `refusal`, if there is one, instead."""
 
-    files: tuple[FileView, ...] = (A_FILE, COMPLETED)
-    routes: tuple[RouteView, ...] = (A_ROUTE,)
-    page: HistoryPage = field(factory=lambda: HistoryPage((A_ROW,), None))
-    journal_error: str | None = None
-    seq: int = 1
-    refusal: Exception | None = None
-    orders: list[tuple[str, ...]] = field(factory=list)
-    queries: list[HistoryQuery] = field(factory=list)
-    visitors: list[trio.MemorySendChannel[Feed]] = field(factory=list)
-    left: trio.Event = field(factory=trio.Event)
-    uploads: FakeUploadDesk = field(factory=FakeUploadDesk)
+    def __init__(  # without the channels of the real one
+        self,
+        files: tuple[FileView, ...] = (A_FILE, COMPLETED),
+        routes: tuple[RouteView, ...] = (A_ROUTE,),
+        *,
+        page: HistoryPage | None = None,
+        journal_error: str | None = None,
+        refusal: Exception | None = None,
+    ) -> None:
+        self.files, self.routes, self.journal_error, self.refusal = files, routes, journal_error, refusal
+        self.page = page or HistoryPage((A_ROW,), None)
+        self.seq = 1
+        self.commands: list[tuple[str, ...]] = []
+        self.queries: list[HistoryQuery] = []
+        self.subscribers: list[trio.MemorySendChannel[Feed]] = []
+        self.feed_closed = trio.Event()
+        self.uploads: FakeUploadControl = FakeUploadControl()
 
     @asynccontextmanager
     async def feed(self) -> AsyncIterator[trio.MemoryReceiveChannel[Feed]]:
         self._answer()
         feed_in, feed_out = trio.open_memory_channel[Feed](16)
-        self.visitors.append(feed_in)
+        self.subscribers.append(feed_in)
         await feed_in.send(await self.snapshot())
         try:
             async with feed_out:
                 yield feed_out
         finally:
-            self.left.set()
+            self.feed_closed.set()
 
     async def snapshot(self) -> Snapshot:
         self._answer()
@@ -225,15 +230,15 @@ class FakeDesk:
     async def reload(self) -> str:
         return self._take("reload")
 
-    def _take(self, *order: str) -> str:
+    def _take(self, *command: str) -> str:
         self._answer()
-        self.orders.append(order)
-        return " ".join(("done:", *order))
+        self.commands.append(command)
+        return " ".join(("done:", *command))
 
     def _answer(self) -> None:
         if self.refusal is not None:
             raise self.refusal
 
 
-def client_of(desk: FakeDesk, access: Access | None = None) -> TrioClient:
-    return TrioClient(create_app(desk, access or Access(loopback=True)), use_cookies=False)
+def client_of(control: FakeControl, access: Access | None = None) -> TrioClient:
+    return TrioClient(create_app(control, access or Access(loopback=True)), use_cookies=False)

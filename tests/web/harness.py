@@ -20,7 +20,7 @@ SOON_S = 10.0  # far above what any of this takes
 BIG = bytes(4_000_000)
 
 
-class House:
+class SampleApp:
     def __init__(self) -> None:
         self.flood_s = inf
         self.flood_ended = trio.Event()
@@ -61,7 +61,7 @@ class House:
         try:
             while True:
                 with trio.move_on_after(self.flood_s):
-                    await websocket.send("news " * 1000)
+                    await websocket.send("text " * 1000)
         finally:
             self.flood_ended.set()
 
@@ -111,22 +111,22 @@ async def read_to_the_end(stream: trio.SocketStream) -> bytes:
 
 
 async def read_until(stream: trio.SocketStream, wanted: bytes, at_once: int | None = None) -> bytes:
-    heard = b""
+    received = b""
     with trio.fail_after(SOON_S):
-        while wanted not in heard:
+        while wanted not in received:
             data = await stream.receive_some(at_once)
-            assert data, heard
-            heard += data
-    return heard
+            assert data, received
+            received += data
+    return received
 
 
 SWITCHING = b"HTTP/1.1 101"
 
 
-async def ask(address: str, said: bytes) -> bytes:
-    """All that the server says until it closes."""
+async def ask(address: str, sent: bytes) -> bytes:
+    """All that the server sends until it closes."""
     async with await connect(address) as stream:
-        await stream.send_all(said)
+        await stream.send_all(sent)
         return await read_to_the_end(stream)
 
 
@@ -147,10 +147,10 @@ async def open_websocket(address: str, path: bytes = b"/ws") -> trio.SocketStrea
     return stream
 
 
-async def leave(stream: trio.SocketStream, said: bytes, ending: str) -> None:
+async def leave(stream: trio.SocketStream, sent: bytes, ending: str) -> None:
     """Say it, and then: end, and wait for the server to end as well; reset; or just wait for it to end."""
     with suppress(trio.BrokenResourceError), trio.fail_after(SOON_S):  # it may have shown us the door
-        await stream.send_all(said)
+        await stream.send_all(sent)
         if ending == "RST":
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         else:

@@ -6,7 +6,7 @@ UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 )
-MASK = bytes(4)  # masked with zeroes, the payload stands as it is
+MASK = bytes(4)  # masked with zeroes, the payload is unchanged
 
 
 def get(*headers: bytes, target: bytes = b"/", version: bytes = b"1.1") -> bytes:

@@ -1,4 +1,4 @@
-"""What the page's tests share: a browser, an acting agent behind it, and samples of what it says."""
+"""Shared by the page's tests: a browser, a scripted agent behind it, and samples of its messages."""
 
 import json
 import os
@@ -38,7 +38,7 @@ class Agent:
         total: int | None = None,
         **more: object,
     ) -> None:
-        """From now on visitors find this, of so many in total; `more` as in page_server.Stage.script."""
+        """New connections get this, of so many files in total; `more` as in page_server.Stage.script."""
         self.seq = 1
         snapshot = {
             "type": "snapshot",
@@ -56,7 +56,7 @@ class Agent:
         update = {"type": "update", "seq": self.seq, "changed": changed, "removed": removed}
         self._tell("send", {**update, "routes": routes, "events": []})
 
-    def drops_visitors(self) -> None:
+    def drops_clients(self) -> None:
         self._tell("drop", {})
 
     def commands(self) -> list[str]:
@@ -114,7 +114,7 @@ def page(browser: Browser, agent: Agent) -> Iterator[Page]:
     assert breaches == []
 
 
-def visit(page: Page, agent: Agent) -> None:
+def open_page(page: Page, agent: Agent) -> None:
     page.goto(agent.url)
     expect(page.locator("#link")).to_have_attribute("data-state", "live")
 

@@ -1,4 +1,4 @@
-"""An agent that only acts: serves the page, says on /ws what a test tells it to, and notes every command.
+"""A scripted agent: serves the page, sends on /ws what a test wants, and notes every command.
 
 Prints its address and serves until killed. A test directs it with `POST /test/{act}`, see `Stage`.
 """
@@ -29,21 +29,21 @@ class Stage:
 
     script: dict[str, Any] = field(factory=dict)
     commands: list[str] = field(factory=list)
-    visitors: set[trio.MemorySendChannel[str]] = field(factory=set)
+    clients: set[trio.MemorySendChannel[str]] = field(factory=set)
 
     async def act(self, act: str) -> Response:
-        """Acts: `script` (a fresh one), `send` (to all visitors), `drop` (them), `tell` (what happened)."""
-        told = await request.get_json()
+        """Acts: `script` (a new one), `send` (to all clients), `drop` (them), `tell` (what happened)."""
+        body = await request.get_json()
         match act:
             case "script":
-                self.script = told
+                self.script = body
                 self.commands.clear()
             case "send":
-                for visitor in self.visitors:
-                    visitor.send_nowait(json.dumps(told))
+                for client in self.clients:
+                    client.send_nowait(json.dumps(body))
             case "drop":
-                for visitor in self.visitors:
-                    visitor.close()
+                for client in self.clients:
+                    client.close()
         return _json(200, {"commands": self.commands})
 
     async def command(self, path: str) -> Response:
@@ -67,18 +67,18 @@ class Stage:
         if self.script.get("feed"):
             return "", self.script["feed"]
         await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        news_in, news_out = trio.open_memory_channel[str](100)
-        self.visitors.add(news_in)
+        messages_in, messages_out = trio.open_memory_channel[str](100)
+        self.clients.add(messages_in)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_listen)
                 await websocket.send(json.dumps(self.script["snapshot"]))
-                async for news in news_out:
-                    await websocket.send(news)
+                async for message in messages_out:
+                    await websocket.send(message)
                 nursery.cancel_scope.cancel()
             await websocket.close(1013)
         finally:
-            self.visitors.discard(news_in)
+            self.clients.discard(messages_in)
         return None
 
 

@@ -20,22 +20,22 @@ from tests.web.fake_control import (
     COMPLETED,
     GIB,
     NEW_YEAR_AT,
-    FakeDesk,
+    FakeControl,
     client_of,
 )
 from web import file_list, serializers
 
 
-async def got(desk: FakeDesk, path: str) -> tuple[int, Any]:
-    answer = await client_of(desk).get(path)
+async def got(control: FakeControl, path: str) -> tuple[int, Any]:
+    answer = await client_of(control).get(path)
     assert answer.content_type == "application/json"
     return answer.status_code, await answer.get_json()
 
 
 async def refused(
-    desk: FakeDesk, path: str, method: str = "GET", data: bytes | None = None
+    control: FakeControl, path: str, method: str = "GET", data: bytes | None = None
 ) -> dict[str, Any]:
-    answer = await client_of(desk).open(path, method=method, data=data)
+    answer = await client_of(control).open(path, method=method, data=data)
     assert answer.content_type == "application/problem+json"
     body: dict[str, Any] = await answer.get_json()
     assert body["status"] == answer.status_code
@@ -43,8 +43,8 @@ async def refused(
     return body
 
 
-async def test_status_is_told() -> None:
-    assert await got(FakeDesk(), "/api/status") == (200, file_list.status_body([A_FILE, COMPLETED]))
+async def test_status_has_the_contracts_shape() -> None:
+    assert await got(FakeControl(), "/api/status") == (200, file_list.status_body([A_FILE, COMPLETED]))
 
 
 @pytest.mark.parametrize(
@@ -58,17 +58,17 @@ async def test_status_is_told() -> None:
     ],
 )
 async def test_the_storages_state_is_also_the_status_code(route: RouteView, code: int, word: str) -> None:
-    answered, body = await got(FakeDesk(routes=(route,)), "/api/storage")
+    answered, body = await got(FakeControl(routes=(route,)), "/api/storage")
     assert (answered, body["status"]) == (code, word)
 
 
 async def test_routes_are_listed() -> None:
-    assert await got(FakeDesk(), "/api/routes") == (200, {"routes": [serializers.route_entry(A_ROUTE)]})
+    assert await got(FakeControl(), "/api/routes") == (200, {"routes": [serializers.route_entry(A_ROUTE)]})
 
 
 async def test_files_are_listed_in_the_order_of_discovery_with_no_cursor_at_the_end() -> None:
     first = shown_as(A_FILE, id="f2", discovered_at=NEW_YEAR_AT)
-    code, body = await got(FakeDesk(files=(A_FILE, first)), "/api/files")
+    code, body = await got(FakeControl(files=(A_FILE, first)), "/api/files")
     assert (code, body) == (200, {"files": [serializers.file_entry(first), serializers.file_entry(A_FILE)]})
 
 
@@ -83,21 +83,21 @@ async def test_files_are_listed_in_the_order_of_discovery_with_no_cursor_at_the_
     ],
 )
 async def test_files_are_chosen_by_status_and_route(query: str, ids: list[str]) -> None:
-    _, body = await got(FakeDesk(), f"/api/files?{query}")
+    _, body = await got(FakeControl(), f"/api/files?{query}")
     assert [file["id"] for file in body["files"]] == ids
 
 
-async def test_files_are_searched_for_and_told_of_as_the_live_feed_does() -> None:
-    _, body = await got(FakeDesk(), "/api/files?search=DAY1&verbose")
+async def test_files_are_searched_for_and_listed_as_in_the_live_feed() -> None:
+    _, body = await got(FakeControl(), "/api/files?search=DAY1&verbose")
     assert body == {"files": [serializers.live_file(A_FILE)]}
 
 
 async def test_paging_through_the_files_shows_each_once() -> None:
     files = tuple(shown_as(A_FILE, id=f"f{number}") for number in (3, 1, 2, 5, 4))
-    desk, seen = FakeDesk(files=files), list[str]()
+    control, seen = FakeControl(files=files), list[str]()
     cursor: str | None = ""
     while cursor is not None:
-        _, body = await got(desk, f"/api/files?limit=2{cursor}")
+        _, body = await got(control, f"/api/files?limit=2{cursor}")
         seen += [file["id"] for file in body["files"]]
         cursor = f"&cursor={body['next_cursor']}" if "next_cursor" in body else None
     assert seen == ["f1", "f2", "f3", "f4", "f5"]
@@ -105,21 +105,21 @@ async def test_paging_through_the_files_shows_each_once() -> None:
 
 async def test_a_name_of_any_bytes_is_listed() -> None:
     odd = shown_as(A_FILE, path="caf\udce9\n.mxf")
-    _, body = await got(FakeDesk(files=(odd,)), "/api/files")
+    _, body = await got(FakeControl(files=(odd,)), "/api/files")
     assert body["files"][0]["file_path"] == "/src/caf\ufffd\n.mxf"
 
 
-async def test_history_is_asked_of_the_journal() -> None:
-    desk = FakeDesk(page=HistoryPage((A_ROW,), 7))
+async def test_history_passes_its_query_to_control() -> None:
+    control = FakeControl(page=HistoryPage((A_ROW,), 7))
     query = "since=2026-01-01T00:00:00Z&until=1767225601.5&route=mxf&limit=1&cursor=9"
-    assert await got(desk, f"/api/history?{query}") == (200, serializers.history_body(desk.page))
-    assert desk.queries == [HistoryQuery(NEW_YEAR_AT, NEW_YEAR_AT + 1.5, "mxf", 1, 9)]
+    assert await got(control, f"/api/history?{query}") == (200, serializers.history_body(control.page))
+    assert control.queries == [HistoryQuery(NEW_YEAR_AT, NEW_YEAR_AT + 1.5, "mxf", 1, 9)]
 
 
 async def test_history_without_a_question_is_the_latest_100() -> None:
-    desk = FakeDesk()
-    await got(desk, "/api/history")
-    assert desk.queries == [HistoryQuery(limit=100)]
+    control = FakeControl()
+    await got(control, "/api/history")
+    assert control.queries == [HistoryQuery(limit=100)]
 
 
 HELD = shown_as(A_FILE, id="f7", status=Status.HELD, why="its container is open", until_at=NEW_YEAR_AT + 60)
@@ -127,26 +127,26 @@ HELD = shown_as(A_FILE, id="f7", status=Status.HELD, why="its container is open"
 
 @pytest.mark.parametrize("path", ["day1/a.mxf", "/src/day1/a.mxf"])
 async def test_a_file_is_explained_by_either_path(path: str) -> None:
-    code, body = await got(FakeDesk(files=(HELD,)), f"/api/explain?path={path}")
+    code, body = await got(FakeControl(files=(HELD,)), f"/api/explain?path={path}")
     assert (code, body["status"], body["why"]) == (200, "Held", "its container is open")
     assert body["until"] == "2026-01-01T00:01:00.000Z"
 
 
 async def test_of_several_files_of_a_name_the_newest_is_explained() -> None:
     old = shown_as(A_FILE, id="f8", discovered_at=0.0)
-    _, body = await got(FakeDesk(files=(old, HELD, old)), "/api/explain?path=day1/a.mxf")
+    _, body = await got(FakeControl(files=(old, HELD, old)), "/api/explain?path=day1/a.mxf")
     assert body["id"] == "f7"
 
 
 @pytest.mark.parametrize("path", ["caf%E9.mxf", "caf%EF%BF%BD.mxf"])
 async def test_a_name_of_any_bytes_is_explained(path: str) -> None:
     odd = shown_as(A_FILE, path="caf\udce9.mxf")
-    code, _ = await got(FakeDesk(files=(odd,)), f"/api/explain?path={path}")
+    code, _ = await got(FakeControl(files=(odd,)), f"/api/explain?path={path}")
     assert code == 200
 
 
 async def test_what_is_not_tracked_cannot_be_explained() -> None:
-    problem = await refused(FakeDesk(), "/api/explain?path=none.mxf")
+    problem = await refused(FakeControl(), "/api/explain?path=none.mxf")
     assert (problem["status"], problem["title"]) == (404, "Not Found")
     assert "none.mxf" in problem["detail"]
 
@@ -162,11 +162,11 @@ async def test_what_is_not_tracked_cannot_be_explained() -> None:
         ("/api/reload", ("reload",)),
     ],
 )
-async def test_commands_are_handed_to_the_desk(path: str, order: tuple[str, ...]) -> None:
-    desk = FakeDesk()
-    answer = await client_of(desk).post(path)
+async def test_commands_are_passed_to_control(path: str, order: tuple[str, ...]) -> None:
+    control = FakeControl()
+    answer = await client_of(control).post(path)
     body = await answer.get_json()
-    assert (answer.status_code, desk.orders) == (202, [order])
+    assert (answer.status_code, control.commands) == (202, [order])
     assert body.pop("result") == " ".join(("done:", *order))
     assert body == {"accepted": order[0].removesuffix("_all")} | (
         {"subject": order[1]} if len(order) > 1 else {}
@@ -182,14 +182,16 @@ async def test_commands_are_handed_to_the_desk(path: str, order: tuple[str, ...]
         (InvalidConfig(("one", "two")), 422, "one; two"),
     ],
 )
-async def test_what_the_desk_refuses_is_a_problem(refusal: Exception, code: int, detail: str) -> None:
-    problem = await refused(FakeDesk(refusal=refusal), "/api/files/f1/retry", "POST")
+async def test_a_refusal_of_control_is_a_problem(refusal: Exception, code: int, detail: str) -> None:
+    problem = await refused(FakeControl(refusal=refusal), "/api/files/f1/retry", "POST")
     assert (problem["status"], problem["detail"]) == (code, detail)
     assert problem.get("reasons", []) == list(getattr(refusal, "reasons", []))
 
 
-async def test_a_busy_house_says_when_to_come_back() -> None:
-    assert (await client_of(FakeDesk(refusal=Unavailable())).get("/api/status")).headers["Retry-After"] == "1"
+async def test_an_unavailable_agent_sends_retry_after() -> None:
+    assert (await client_of(FakeControl(refusal=Unavailable())).get("/api/status")).headers[
+        "Retry-After"
+    ] == "1"
 
 
 @pytest.mark.parametrize(
@@ -204,8 +206,8 @@ async def test_a_busy_house_says_when_to_come_back() -> None:
         ("/api/explain", "path"),
     ],
 )
-async def test_a_malformed_question_is_refused_by_name(path: str, name: str) -> None:
-    problem = await refused(FakeDesk(), path)
+async def test_a_malformed_parameter_is_refused_by_name(path: str, name: str) -> None:
+    problem = await refused(FakeControl(), path)
     assert problem["status"] == 400
     assert problem["detail"].startswith(f"{name}: must be ")
 
@@ -220,24 +222,24 @@ async def test_a_malformed_question_is_refused_by_name(path: str, name: str) -> 
     ],
 )
 async def test_what_does_not_exist_is_a_problem(method: str, path: str, code: int) -> None:
-    assert (await refused(FakeDesk(), path, method))["status"] == code
+    assert (await refused(FakeControl(), path, method))["status"] == code
 
 
-async def test_a_wrong_method_is_told_the_right_one() -> None:
-    assert "POST" in (await client_of(FakeDesk()).get("/api/retry")).headers["Allow"]
+async def test_a_wrong_method_is_answered_with_the_right_one() -> None:
+    assert "POST" in (await client_of(FakeControl()).get("/api/retry")).headers["Allow"]
 
 
-async def test_a_body_that_is_too_large_is_refused_before_the_command_is_obeyed() -> None:
-    desk = FakeDesk()
-    assert (await refused(desk, "/api/retry", "POST", b"x" * 70_000))["status"] == 413
-    assert desk.orders == []
+async def test_a_body_that_is_too_large_is_refused_before_the_command_is_executed() -> None:
+    control = FakeControl()
+    assert (await refused(control, "/api/retry", "POST", b"x" * 70_000))["status"] == 413
+    assert control.commands == []
 
 
-async def test_a_fault_of_ours_is_a_problem_that_tells_nothing_of_the_inside(
+async def test_an_unexpected_error_is_a_problem_without_internal_details(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.CRITICAL):
-        problem = await refused(FakeDesk(refusal=ZeroDivisionError("secret")), "/api/status")
+        problem = await refused(FakeControl(refusal=ZeroDivisionError("secret")), "/api/status")
     assert problem["status"] == 500
     assert "secret" not in problem["detail"]
 
@@ -263,7 +265,7 @@ def page(tmp_path: Path) -> Path:
 async def test_the_way_in_is_the_page_unless_json_is_preferred(
     page: Path, accept: str | None, kind: str
 ) -> None:
-    client = client_of(FakeDesk())
+    client = client_of(FakeControl())
     client.app.static_folder = page
     answer = await client.get("/", headers={"Accept": accept} if accept else {})
     assert (answer.status_code, answer.content_type) == (200, kind)
@@ -272,7 +274,7 @@ async def test_the_way_in_is_the_page_unless_json_is_preferred(
 
 
 async def test_after_an_upgrade_no_browser_goes_on_with_the_old_page(page: Path) -> None:
-    client = client_of(FakeDesk())
+    client = client_of(FakeControl())
     client.app.static_folder = page
     first = await client.get("/static/index.html")
     again = await client.get("/static/index.html", headers={"If-None-Match": first.headers["ETag"]})
@@ -280,12 +282,12 @@ async def test_after_an_upgrade_no_browser_goes_on_with_the_old_page(page: Path)
     assert again.status_code == 304
 
 
-async def test_a_visitor_who_leaves_before_the_page_is_sent_leaves_no_open_file(
+async def test_a_client_that_disconnects_before_the_page_is_sent_leaves_no_open_file(
     page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_open: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", left_open.append)
-    client = client_of(FakeDesk())
+    client = client_of(FakeControl())
     client.app.static_folder = page
     connection: Any = client.request("/")
     app: Any = client.app

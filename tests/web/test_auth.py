@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 from quart.testing.connections import WebsocketResponseError
 
-from tests.web.fake_control import FOREIGN_PEER, FakeDesk, client_of
+from tests.web.fake_control import FOREIGN_PEER, FakeControl, client_of
 from web.auth import SECURITY_HEADERS, Access
 
 TOKEN = "sesame"  # noqa: S105  it opens nothing but this test
@@ -20,7 +20,7 @@ async def code_of(
     method: str = "GET",
     scope: Mapping[str, object] | None = None,
 ) -> int:
-    answer = await client_of(FakeDesk(), access).open(
+    answer = await client_of(FakeControl(), access).open(
         path, method=method, headers=dict(headers or {}), scope_base=dict(scope or FOREIGN_PEER)
     )
     return answer.status_code
@@ -29,10 +29,10 @@ async def code_of(
 async def live_code_of(
     access: Access, headers: Mapping[str, str], subprotocols: list[str] | None = None
 ) -> int:
-    """The status of a refusal, or 101 when the visitor is let in."""
+    """The status of a refusal, or 101 when the client is accepted."""
     scope = FOREIGN_PEER | {"subprotocols": subprotocols or []}
-    visit = client_of(FakeDesk(), access).websocket("/ws", headers=dict(headers), scope_base=scope)
-    async with visit as connection:
+    connecting = client_of(FakeControl(), access).websocket("/ws", headers=dict(headers), scope_base=scope)
+    async with connecting as connection:
         try:
             await connection.receive()
         except WebsocketResponseError as refusal:
@@ -145,8 +145,8 @@ async def test_anything_else_does_not(given: str) -> None:
     assert await code_of(LOOPBACK_WITH_TOKEN, "/api/retry", {"Authorization": given}, "POST") == 401
 
 
-async def test_a_refusal_says_how_to_show_the_token() -> None:
-    answer = await client_of(FakeDesk(), LOOPBACK_WITH_TOKEN).post("/api/retry")
+async def test_a_refusal_says_how_to_send_the_token() -> None:
+    answer = await client_of(FakeControl(), LOOPBACK_WITH_TOKEN).post("/api/retry")
     assert answer.headers["WWW-Authenticate"].lower().startswith("bearer ")
     assert answer.content_type == "application/problem+json"
 
@@ -163,7 +163,7 @@ async def test_reading_on_this_machine_does_not(peer: str) -> None:
 
 
 @pytest.mark.parametrize("client", [None, ("::ffff:203.0.113.9", 1), ("<local>", 1)])
-async def test_a_visitor_of_unknown_origin_counts_as_from_afar(client: object) -> None:
+async def test_a_client_of_unknown_address_counts_as_remote(client: object) -> None:
     assert await code_of(PUBLIC, scope={"client": client}) == 401
 
 
@@ -192,18 +192,18 @@ async def test_the_live_feed_from_afar_needs_the_token() -> None:
     [("/livez", 200), ("/nowhere", 404), ("/api/files?limit=0", 400), ("/static/none.js", 404)],
 )
 async def test_every_answer_binds_the_browser(path: str, code: int) -> None:
-    answer = await client_of(FakeDesk()).get(path)
+    answer = await client_of(FakeControl()).get(path)
     assert answer.status_code == code
     assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
-async def test_a_refused_visitor_of_the_live_feed_is_bound_too() -> None:
-    async with client_of(FakeDesk()).websocket("/ws", headers={"Origin": "null"}) as connection:
+async def test_a_refused_live_feed_has_security_headers_too() -> None:
+    async with client_of(FakeControl()).websocket("/ws", headers={"Origin": "null"}) as connection:
         with pytest.raises(WebsocketResponseError) as refusal:
             await connection.receive()
     assert refusal.value.response.headers["X-Content-Type-Options"] == "nosniff"
 
 
 @pytest.mark.parametrize("path", ["/api/status", "/api/health", "/api/nowhere"])
-async def test_what_the_api_says_is_not_kept_by_caches(path: str) -> None:
-    assert (await client_of(FakeDesk()).get(path)).headers["Cache-Control"] == "no-store"
+async def test_answers_of_the_api_are_not_cached(path: str) -> None:
+    assert (await client_of(FakeControl()).get(path)).headers["Cache-Control"] == "no-store"

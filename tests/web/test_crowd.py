@@ -1,4 +1,4 @@
-"""The live feed from the broadcaster to the wire: many visitors, and one who never reads."""
+"""The live feed from the broadcaster to the socket: many subscribers, and one that never reads."""
 
 import json
 import socket
@@ -19,7 +19,6 @@ from agent.control.service import Control
 from agent.control.uploads import UploadControl
 from agent.messages.broadcaster import GenerationStarted, StatusChanged, StatusesChanged
 from agent.messages.channels import BroadcasterInbox
-from agent.messages.runtime import Reload
 from agent.model.transfer import Status
 from agent.worker_pool import WorkerPool
 from tests.fakes import FakeJournal
@@ -36,20 +35,20 @@ UPDATES = 50
 
 
 @asynccontextmanager
-async def a_house() -> AsyncIterator[tuple[str, trio.MemorySendChannel[BroadcasterInbox]]]:
-    """The address of its page, and where facts are told."""
-    facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](256)
-    reloads_in, _ = trio.open_memory_channel[Reload](1)
+async def web_server() -> AsyncIterator[tuple[str, trio.MemorySendChannel[BroadcasterInbox]]]:
+    """The address of its page, and the broadcaster's inbox."""
+    events_in, events_out = trio.open_memory_channel[BroadcasterInbox](256)
+    reloads_in, _ = trio.open_memory_channel[None](1)
     view, journal = StatusModel(), FakeJournal()
-    desk = Control(facts_in, reloads_in, journal, bytes, tuple, UploadControl(journal, WorkerPool("")))
+    control = Control(events_in, reloads_in, journal, bytes, tuple, UploadControl(journal, WorkerPool("")))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(broadcaster.run, facts_out, view, Metrics(view, "1.0"))
-        await facts_in.send(GenerationStarted((ROUTE,), 1.0))
-        await facts_in.send(
+        nursery.start_soon(broadcaster.run, events_out, view, Metrics(view, "1.0"))
+        await events_in.send(GenerationStarted((ROUTE,), 1.0))
+        await events_in.send(
             StatusesChanged(tuple(StatusChanged(file.id, Status.READY, 1.0, file) for file in FILES))
         )
-        async with running(create_app(desk, Access(loopback=True))) as address:
-            yield address, facts_in
+        async with running(create_app(control, Access(loopback=True))) as address:
+            yield address, events_in
         nursery.cancel_scope.cancel()
 
 
@@ -65,8 +64,8 @@ async def deaf_visitor(address: str) -> trio.SocketStream:
 
 
 @define
-class Visitor:
-    """Hears a snapshot, and then one update after the other, until all files wait for this reason."""
+class FeedClient:
+    """Receives a snapshot and then one update after the other, until all files wait for this reason."""
 
     until: str
     seq: int | None = None
@@ -74,7 +73,7 @@ class Visitor:
     client: Connection = field(factory=lambda: Connection(ConnectionType.CLIENT))
     text: str = ""
 
-    async def visit(self, address: str, path: bytes, *, task_status: trio.TaskStatus[None]) -> None:
+    async def receive_all(self, address: str, path: bytes, *, task_status: trio.TaskStatus[None]) -> None:
         async with await open_websocket(address, path) as stream:
             await read_until(stream, b"\r\n\r\n", at_once=1)
             task_status.started()
@@ -98,22 +97,22 @@ class Visitor:
 
 
 @pytest.mark.parametrize("path", [b"/ws", b"/ws?window=200"])
-async def test_every_visitor_hears_every_update_though_one_never_reads(
+async def test_every_subscriber_receives_every_update_though_one_never_reads(
     path: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broadcaster, "UPDATE_EVERY_S", 0.01)
     monkeypatch.setattr(broadcaster, "PER_SUBSCRIBER_S", 0.0)
     monkeypatch.setattr(hardening, "SEND_S", 1000.0)  # it is not patience that runs out
     with trio.fail_after(SOON_S * 3):
-        async with a_house() as (address, facts):
+        async with web_server() as (address, events):
             deaf = await deaf_visitor(address)
-            async with deaf, trio.open_nursery() as visitors:
+            async with deaf, trio.open_nursery() as subscribers:
                 for _ in range(VISITORS):
-                    await visitors.start(Visitor(str(UPDATES)).visit, address, path)
+                    await subscribers.start(FeedClient(str(UPDATES)).receive_all, address, path)
                 for number in range(1, UPDATES + 1):
                     moved = (StatusChanged(file.id, Status.READY, 1.0, why=str(number)) for file in FILES)
-                    await facts.send(StatusesChanged(tuple(moved)))
+                    await events.send(StatusesChanged(tuple(moved)))
                     await trio.sleep(0.02)
-                heard = b"".join([bytes(data) async for data in deaf])
-    assert 0 < heard.count(b'"type":"update"') < UPDATES
-    assert heard.endswith(b"\x88\x02\x03\xf5")  # 1013: come back
+                received = b"".join([bytes(data) async for data in deaf])
+    assert 0 < received.count(b'"type":"update"') < UPDATES
+    assert received.endswith(b"\x88\x02\x03\xf5")  # 1013: come back

@@ -1,4 +1,4 @@
-"""What is listed of all files, and in which order."""
+"""Lists made of all files, and their order."""
 
 import unicodedata
 from typing import Literal
@@ -109,7 +109,7 @@ def test_status_shows_the_single_file_in_progress_alone() -> None:
     }
 
 
-def test_status_of_an_idle_house_has_nothing_in_progress() -> None:
+def test_status_of_an_idle_agent_has_nothing_in_progress() -> None:
     body = status_body([])
     assert body["inProgress"] is None
     assert "allInProgress" not in body
@@ -134,7 +134,7 @@ def test_every_file_not_yet_copying_is_pending_in_the_order_of_discovery() -> No
     assert body["pendingFilesCount"] == 6
 
 
-def test_ended_files_stand_newest_first() -> None:
+def test_ended_files_are_listed_newest_first() -> None:
     def ended(path: str, status: Status, at: float | None) -> FileView:
         return shown_as(A_FILE, path=path, status=status, completed_at=at, error="unreadable")
 

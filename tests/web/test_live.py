@@ -7,75 +7,75 @@ from quart.testing.connections import WebsocketDisconnectError, WebsocketRespons
 from agent.control.errors import Unavailable
 from agent.model.views import Update
 from tests.samples import shown_as
-from tests.web.fake_control import A_FILE, A_ROUTE, AN_UPDATE, FakeDesk, client_of
-from web.live import MESSAGES_BORNE
+from tests.web.fake_control import A_FILE, A_ROUTE, AN_UPDATE, FakeControl, client_of
+from web.live import MAX_CLIENT_MESSAGES
 
 
-async def test_a_visitor_gets_a_snapshot_and_then_what_changes() -> None:
-    desk = FakeDesk()
-    async with client_of(desk).websocket("/ws") as visitor:
-        first = await visitor.receive_json()
-        await desk.visitors[0].send(AN_UPDATE)
-        second = await visitor.receive_json()
+async def test_a_client_gets_a_snapshot_and_then_what_changes() -> None:
+    control = FakeControl()
+    async with client_of(control).websocket("/ws") as client:
+        first = await client.receive_json()
+        await control.subscribers[0].send(AN_UPDATE)
+        second = await client.receive_json()
     assert (first["type"], first["seq"], len(first["files"])) == ("snapshot", 1, 2)
     assert (second["type"], second["seq"], second["removed"]) == ("update", 2, ["f9"])
 
 
-async def attend(desk: FakeDesk, offered: list[str]) -> list[dict[str, Any]]:
-    """All that is said to a visitor whose feed ends after the snapshot."""
-    said: list[dict[str, Any]] = []
+async def messages_of(control: FakeControl, offered: list[str]) -> list[dict[str, Any]]:
+    """All ASGI messages to a client whose feed ends after the snapshot."""
+    sent: list[dict[str, Any]] = []
 
-    async def hear(message: dict[str, Any]) -> None:
-        said.append(message)
+    async def record(message: dict[str, Any]) -> None:
+        sent.append(message)
         if message["type"] == "websocket.send":
-            desk.visitors[0].close()
+            control.subscribers[0].close()
 
-    client = client_of(desk)
-    visit: Any = client.websocket("/ws", scope_base={"subprotocols": offered})
-    app: Any = client.app
-    await app(visit.scope, trio.sleep_forever, hear)
-    return said
+    test_client = client_of(control)
+    connection: Any = test_client.websocket("/ws", scope_base={"subprotocols": offered})
+    app: Any = test_client.app
+    await app(connection.scope, trio.sleep_forever, record)
+    return sent
 
 
 @pytest.mark.parametrize(
     ("offered", "chosen"), [([], None), (["transfer-agent", "bearer.x"], "transfer-agent"), (["other"], None)]
 )
 async def test_our_subprotocol_is_chosen_when_offered(offered: list[str], chosen: str | None) -> None:
-    assert (await attend(FakeDesk(), offered))[0]["subprotocol"] == chosen
+    assert (await messages_of(FakeControl(), offered))[0]["subprotocol"] == chosen
 
 
-async def test_a_feed_that_ends_sends_the_visitor_away_to_come_back() -> None:
-    said = await attend(FakeDesk(), [])
-    assert [message["type"] for message in said] == ["websocket.accept", "websocket.send", "websocket.close"]
-    assert said[-1]["code"] == 1013
+async def test_a_feed_that_ends_closes_with_try_again_later() -> None:
+    sent = await messages_of(FakeControl(), [])
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert sent[-1]["code"] == 1013
 
 
-async def test_a_visitor_who_leaves_is_forgotten() -> None:
-    desk = FakeDesk()
-    async with client_of(desk).websocket("/ws") as visitor:
-        await visitor.receive()
-    assert desk.left.is_set()
+async def test_a_client_that_disconnects_is_unsubscribed() -> None:
+    control = FakeControl()
+    async with client_of(control).websocket("/ws") as client:
+        await client.receive()
+    assert control.feed_closed.is_set()
     with pytest.raises(trio.BrokenResourceError):
-        await desk.visitors[0].send(AN_UPDATE)
+        await control.subscribers[0].send(AN_UPDATE)
 
 
-async def test_what_visitors_say_is_ignored_up_to_a_limit() -> None:
-    desk = FakeDesk()
-    async with client_of(desk).websocket("/ws") as visitor:
-        await visitor.receive()
-        for _ in range(MESSAGES_BORNE - 1):
-            await visitor.send("hello")
-        await desk.visitors[0].send(AN_UPDATE)
-        assert (await visitor.receive_json())["type"] == "update"
-        await visitor.send("hello")
+async def test_messages_of_clients_are_ignored_up_to_a_limit() -> None:
+    control = FakeControl()
+    async with client_of(control).websocket("/ws") as client:
+        await client.receive()
+        for _ in range(MAX_CLIENT_MESSAGES - 1):
+            await client.send("hello")
+        await control.subscribers[0].send(AN_UPDATE)
+        assert (await client.receive_json())["type"] == "update"
+        await client.send("hello")
         with pytest.raises(WebsocketDisconnectError, match="1008"):
-            await visitor.receive()
+            await client.receive()
 
 
-async def test_a_busy_house_asks_to_come_back() -> None:
-    async with client_of(FakeDesk(refusal=Unavailable())).websocket("/ws") as visitor:
+async def test_an_unavailable_agent_asks_clients_to_come_back() -> None:
+    async with client_of(FakeControl(refusal=Unavailable())).websocket("/ws") as client:
         with pytest.raises(WebsocketResponseError) as refusal:
-            await visitor.receive()
+            await client.receive()
     assert refusal.value.response.status_code == 503
     assert refusal.value.response.headers["Retry-After"] == "1"
 
@@ -86,41 +86,41 @@ def an_update(seq: int, files: int) -> Update:
 
 
 async def test_with_a_window_no_message_holds_more_files() -> None:
-    desk = FakeDesk()
-    async with client_of(desk).websocket("/ws?window=1") as visitor:
-        first = await visitor.receive_json()
-        await desk.visitors[0].send(an_update(2, 1))
-        second = await visitor.receive_json()
+    control = FakeControl()
+    async with client_of(control).websocket("/ws?window=1") as client:
+        first = await client.receive_json()
+        await control.subscribers[0].send(an_update(2, 1))
+        second = await client.receive_json()
     assert (first["type"], len(first["files"]), first["total"]) == ("snapshot", 1, 2)
     assert (second["type"], len(second["changed"])) == ("update", 1)
 
 
-async def test_after_a_snapshot_in_place_of_an_update_what_it_has_told_is_not_told_again() -> None:
-    desk = FakeDesk()
-    async with client_of(desk).websocket("/ws?window=1") as visitor:
-        await visitor.receive()
-        desk.seq = 4
+async def test_updates_that_a_replacing_snapshot_contains_are_skipped() -> None:
+    control = FakeControl()
+    async with client_of(control).websocket("/ws?window=1") as client:
+        await client.receive()
+        control.seq = 4
         for seq in (2, 3, 4, 5):
-            await desk.visitors[0].send(an_update(seq, 2 if seq == 2 else 1))
-        assert [(await visitor.receive_json())["seq"] for _ in range(2)] == [4, 5]
-        await desk.visitors[0].send(await desk.snapshot())  # of a new generation: always told
-        assert (await visitor.receive_json())["type"] == "snapshot"
+            await control.subscribers[0].send(an_update(seq, 2 if seq == 2 else 1))
+        assert [(await client.receive_json())["seq"] for _ in range(2)] == [4, 5]
+        await control.subscribers[0].send(await control.snapshot())  # of a new generation: always sent
+        assert (await client.receive_json())["type"] == "snapshot"
 
 
-async def test_a_visitor_for_whom_nobody_answers_comes_back() -> None:
-    desk = FakeDesk()
-    async with client_of(desk).websocket("/ws?window=1") as visitor:
-        await visitor.receive()
-        desk.refusal = Unavailable()
-        await desk.visitors[0].send(an_update(2, 2))
+async def test_a_client_whose_snapshot_is_not_answered_comes_back() -> None:
+    control = FakeControl()
+    async with client_of(control).websocket("/ws?window=1") as client:
+        await client.receive()
+        control.refusal = Unavailable()
+        await control.subscribers[0].send(an_update(2, 2))
         with pytest.raises(WebsocketDisconnectError, match="1013"):
-            await visitor.receive()
+            await client.receive()
 
 
 @pytest.mark.parametrize("window", ["", "0", "1001", "all"])
 async def test_a_window_of_another_size_is_refused_by_name(window: str) -> None:
-    async with client_of(FakeDesk()).websocket(f"/ws?window={window}") as visitor:
+    async with client_of(FakeControl()).websocket(f"/ws?window={window}") as client:
         with pytest.raises(WebsocketResponseError) as refusal:
-            await visitor.receive()
+            await client.receive()
     assert refusal.value.response.status_code == 400
     assert b"window: must be a number from 1 to 1000" in await refusal.value.response.get_data(as_text=False)

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from agent.model.transfer import Status
-from agent.model.views import HistoryPage
+from agent.model.views import HistoryPage, RouteView
 from tests.samples import shown_as
 from tests.web.fake_control import (
     A_FILE,
@@ -16,7 +16,7 @@ from tests.web.fake_control import (
     AN_UPDATE,
     COMPLETED,
     GIB,
-    FakeDesk,
+    FakeControl,
     client_of,
 )
 from web import openapi
@@ -34,10 +34,15 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "array": list,
     "object": dict,
 }
-RICH = FakeDesk(
-    files=(A_FILE, COMPLETED, shown_as(A_FILE, id="f3", status=Status.FAILED, error="unreadable")),
-    page=HistoryPage((A_ROW, evolve(A_ROW, result="failed", verified_level=None)), 7),
-)
+
+
+def rich_control(route: RouteView = A_ROUTE) -> FakeControl:
+    """Its answers have every optional member somewhere."""
+    return FakeControl(
+        files=(A_FILE, COMPLETED, shown_as(A_FILE, id="f3", status=Status.FAILED, error="unreadable")),
+        routes=(route,),
+        page=HistoryPage((A_ROW, evolve(A_ROW, result="failed", verified_level=None)), 7),
+    )
 
 
 def conforms(value: Any, schema: Any) -> bool:  # noqa: ANN401  JSON is of any type
@@ -67,7 +72,7 @@ def members_conform(value: dict[str, Any], properties: dict[str, Any], required:
 
 
 def test_every_request_is_described_and_nothing_else() -> None:
-    rules = create_app(FakeDesk(), Access(loopback=True)).url_map.iter_rules()
+    rules = create_app(FakeControl(), Access(loopback=True)).url_map.iter_rules()
     served = {
         (method.lower(), re.sub(r"<(\w+)>", r"{\1}", rule.rule))
         for rule in rules
@@ -79,7 +84,7 @@ def test_every_request_is_described_and_nothing_else() -> None:
 
 
 async def test_the_description_is_served() -> None:
-    answer = await client_of(FakeDesk()).get("/openapi.json")
+    answer = await client_of(FakeControl()).get("/openapi.json")
     assert await answer.get_json() == DOCUMENT
     assert DOCUMENT["openapi"].startswith("3.1.")
 
@@ -103,7 +108,7 @@ async def test_the_description_is_served() -> None:
     "route", [A_ROUTE, evolve(A_ROUTE, outage=AN_OUTAGE), evolve(A_ROUTE, destination_free_bytes=GIB)]
 )
 async def test_what_is_answered_is_what_is_described(method: str, path: str, query: str, route: Any) -> None:  # noqa: ANN401
-    answer = await client_of(evolve(RICH, routes=(route,))).open(path + query, method=method.upper())
+    answer = await client_of(rich_control(route)).open(path + query, method=method.upper())
     answers = DOCUMENT["paths"][path][method]["responses"]
     described = answers.get(str(answer.status_code), answers["default"])["content"]
     assert list(described) == [answer.content_type]
@@ -111,8 +116,8 @@ async def test_what_is_answered_is_what_is_described(method: str, path: str, que
 
 
 async def test_the_live_feed_is_described() -> None:
-    async with client_of(RICH).websocket("/ws") as visitor:
-        snapshot = await visitor.receive_json()
+    async with client_of(rich_control()).websocket("/ws") as client:
+        snapshot = await client.receive_json()
     assert conforms(snapshot, {"$ref": "#/components/schemas/SnapshotMessage"})
     assert conforms(update_message(AN_UPDATE), {"$ref": "#/components/schemas/UpdateMessage"})
 

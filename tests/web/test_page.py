@@ -13,8 +13,8 @@ from tests.web.page_driver import (
     copying,
     failed,
     needs_chromium,
+    open_page,
     page,
-    visit,
 )
 
 __all__ = ["agent", "browser", "page"]
@@ -34,7 +34,7 @@ def test_a_snapshot_shows_each_file_where_it_belongs(agent: Agent, page: Page) -
         completed("day1/good.mxf"),
         events=({"at": "2026-01-01T12:00:00.000Z", "level": "error", "text": "configuration rejected"},),
     )
-    visit(page, agent)
+    open_page(page, agent)
     transfers = page.locator("#transfers > li")
     expect(transfers).to_contain_text(["news.mxf", "paused.mxf"])
     expect(transfers.first).to_contain_text("2.50 GB of 4.00 GB")
@@ -63,7 +63,7 @@ def test_a_name_is_only_ever_text_and_hides_nothing(agent: Agent, page: Page) ->
         routes=(a_route(name=HOSTILE, outage={**OUTAGE, "detail": HOSTILE}),),
         events=({"at": "2026-01-01T12:00:00.000Z", "level": "warning", "text": HOSTILE},),
     )
-    visit(page, agent)
+    open_page(page, agent)
     expect(page.locator("#transfers .name")).to_have_text(HOSTILE)
     expect(page.locator("#waiting .name")).to_have_text(["lost\ufffd.mxf", "two␤lines[U+202E]gpj.mxf"])
     expect(page.locator("#routes h3")).to_have_text(HOSTILE)
@@ -72,7 +72,7 @@ def test_a_name_is_only_ever_text_and_hides_nothing(agent: Agent, page: Page) ->
 
 def test_an_update_moves_a_file_from_the_transfers_to_the_recent_ones(agent: Agent, page: Page) -> None:
     agent.shows(copying("news.mxf"), a_file("gone.mxf", "Growing"))
-    visit(page, agent)
+    open_page(page, agent)
     expect(page.locator("#transfers")).to_contain_text("news.mxf")
     agent.updates(completed("news.mxf"), removed=("id-gone.mxf",))
     expect(page.locator("#recent")).to_contain_text("news.mxf")
@@ -83,7 +83,7 @@ def test_an_update_moves_a_file_from_the_transfers_to_the_recent_ones(agent: Age
 def test_speed_and_time_left_come_from_successive_figures(agent: Agent, page: Page) -> None:
     page.clock.install()
     agent.shows(copying("news.mxf"))
-    visit(page, agent)
+    open_page(page, agent)
     page.clock.pause_at(page.evaluate("Date.now() / 1000 + 4"))
     page.clock.run_for(50)
     agent.updates(copying("news.mxf", copy_progress=75.0, bytes_copied=3 * GB))
@@ -96,7 +96,7 @@ def test_speed_and_time_left_come_from_successive_figures(agent: Agent, page: Pa
 
 def test_a_failed_file_is_retried_by_keyboard_alone(agent: Agent, page: Page) -> None:
     agent.shows(failed("bad.mxf"))
-    visit(page, agent)
+    open_page(page, agent)
     page.get_by_role("button", name="Retry all").focus()
     with page.expect_response("**/api/retry"):
         page.keyboard.press("Enter")
@@ -111,7 +111,7 @@ def test_a_failed_file_is_retried_by_keyboard_alone(agent: Agent, page: Page) ->
 
 def test_a_button_under_the_fingers_stays_with_its_file(agent: Agent, page: Page) -> None:
     agent.shows(failed("mine.mxf"))
-    visit(page, agent)
+    open_page(page, agent)
     mine = page.get_by_role("button", name="Retry mine.mxf")
     mine.focus()
     agent.updates(*(failed(f"later-{n}.mxf", "2026-01-01T13:00:00.000Z") for n in range(50)))
@@ -122,7 +122,7 @@ def test_a_button_under_the_fingers_stays_with_its_file(agent: Agent, page: Page
 
 def test_an_outage_stands_out_and_ends_by_itself(agent: Agent, page: Page) -> None:
     agent.shows(routes=(a_route(), a_route(name="nas", outage=OUTAGE, destination_free_bytes=None)))
-    visit(page, agent)
+    open_page(page, agent)
     banner = page.locator("#routes .card").nth(1).locator(".banner").first
     expect(banner).to_contain_text("Outage: unreachable since")
     expect(banner).to_contain_text("No route to host")
@@ -135,7 +135,7 @@ def test_an_outage_stands_out_and_ends_by_itself(agent: Agent, page: Page) -> No
 def test_folders_that_cannot_be_read_are_named_until_they_can(agent: Agent, page: Page) -> None:
     closed = {"folder": "day\n1", "reason": "Permission denied"}
     agent.shows(routes=(a_route(unreadable_folders=[closed, closed]),))
-    visit(page, agent)
+    open_page(page, agent)
     banner = page.locator("#routes .card .banner").nth(2)
     expect(banner).to_contain_text("Folders that cannot be read")
     expect(banner).to_contain_text("day\u24241 (Permission denied); day\u24241 (Permission denied)")
@@ -145,7 +145,7 @@ def test_folders_that_cannot_be_read_are_named_until_they_can(agent: Agent, page
 
 def test_a_route_is_paused_and_resumed(agent: Agent, page: Page) -> None:
     agent.shows(routes=(a_route(name="a/b"),))
-    visit(page, agent)
+    open_page(page, agent)
     with page.expect_response("**/pause"):
         page.get_by_role("button", name="Pause route a/b").click()
     agent.updates(routes=(a_route(name="a/b", paused=True),))
@@ -155,9 +155,9 @@ def test_a_route_is_paused_and_resumed(agent: Agent, page: Page) -> None:
     assert agent.commands() == ["routes/a/b/pause", "routes/a/b/resume"]
 
 
-def test_a_transfer_is_cancelled_only_after_a_second_word(agent: Agent, page: Page) -> None:
+def test_a_transfer_is_cancelled_only_after_a_confirmation(agent: Agent, page: Page) -> None:
     agent.shows(copying("news.mxf"))
-    visit(page, agent)
+    open_page(page, agent)
     cancel = page.get_by_role("button", name="Cancel news.mxf")
     cancel.click()
     page.keyboard.press("Escape")
@@ -169,7 +169,7 @@ def test_a_transfer_is_cancelled_only_after_a_second_word(agent: Agent, page: Pa
 
 def test_a_refused_command_says_why(agent: Agent, page: Page) -> None:
     agent.shows(failed("bad.mxf"), status=409, detail="bad.mxf is Copying")
-    visit(page, agent)
+    open_page(page, agent)
     page.get_by_role("button", name="Retry bad.mxf").click()
     alert = page.get_by_role("alert")
     expect(alert).to_have_text("bad.mxf is Copying")
@@ -180,7 +180,7 @@ def test_a_refused_command_says_why(agent: Agent, page: Page) -> None:
 def test_ten_thousand_waiting_files_draw_as_a_few_dozen_lines(agent: Agent, page: Page) -> None:
     names = [f"clip-{number:05}.mxf" for number in range(10_000)]
     agent.shows(*(a_file(name, "InQueue", file_size=number * GB) for number, name in enumerate(names)))
-    visit(page, agent)
+    open_page(page, agent)
     lines = page.locator("#waiting .sizer .line")
     table = page.get_by_role("table")
     expect(table).to_have_attribute("aria-rowcount", "10001")

@@ -1,9 +1,19 @@
-"""The page in a real browser: how it stays connected, gets in, and looks."""
+"""The page in a real browser: its connection, access and appearance."""
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.web.page_driver import Agent, a_file, agent, browser, copying, failed, needs_chromium, page, visit
+from tests.web.page_driver import (
+    Agent,
+    a_file,
+    agent,
+    browser,
+    copying,
+    failed,
+    needs_chromium,
+    open_page,
+    page,
+)
 
 __all__ = ["agent", "browser", "page"]
 pytestmark = needs_chromium
@@ -18,10 +28,10 @@ def test_a_lost_connection_keeps_the_old_figures_under_a_notice_and_comes_back(
     agent: Agent, page: Page
 ) -> None:
     agent.shows(copying("old.mxf"))
-    visit(page, agent)
+    open_page(page, agent)
     agent.shows(copying("new.mxf"), feed=503)
-    agent.drops_visitors()
-    expect(page.locator("#notice")).to_contain_text("No connection to the agent: this is how things stood at")
+    agent.drops_clients()
+    expect(page.locator("#notice")).to_contain_text("No connection to the agent: this is the state at")
     expect(page.locator("#link")).to_contain_text("Reconnecting in")
     expect(page.locator("#transfers")).to_contain_text("old.mxf")
     agent.shows(copying("new.mxf"))
@@ -32,7 +42,7 @@ def test_a_lost_connection_keeps_the_old_figures_under_a_notice_and_comes_back(
 
 def test_a_missed_number_brings_a_fresh_snapshot(agent: Agent, page: Page) -> None:
     agent.shows(a_file("kept.mxf", "InQueue"))
-    visit(page, agent)
+    open_page(page, agent)
     agent.seq += 1
     agent.updates(a_file("after the gap.mxf", "InQueue"))
     expect(page.locator("#link")).to_have_attribute("data-state", "waiting")
@@ -40,10 +50,10 @@ def test_a_missed_number_brings_a_fresh_snapshot(agent: Agent, page: Page) -> No
     expect(page.locator("#waiting .name")).to_have_text(["kept.mxf"])
 
 
-def test_a_silent_link_is_asked_whether_it_lives(agent: Agent, page: Page) -> None:
+def test_a_silent_connection_is_probed(agent: Agent, page: Page) -> None:
     page.clock.install()
     agent.shows()
-    visit(page, agent)
+    open_page(page, agent)
     with page.expect_response("**/livez"):
         page.clock.fast_forward("00:25")
     expect(page.locator("#link")).to_have_attribute("data-state", "live")
@@ -69,7 +79,7 @@ def test_the_token_is_asked_for_once_and_used_for_the_feed_and_commands(agent: A
 
 def test_who_may_read_without_a_token_is_asked_before_a_command(agent: Agent, page: Page) -> None:
     agent.shows(failed("bad.mxf"))
-    visit(page, agent)
+    open_page(page, agent)
     agent.shows(failed("bad.mxf"), token=TOKEN)
     page.get_by_role("button", name="Retry bad.mxf").click()
     page.get_by_label("Token", exact=True).fill(TOKEN)
@@ -82,7 +92,7 @@ def test_who_may_read_without_a_token_is_asked_before_a_command(agent: Agent, pa
 def test_every_ink_is_readable(agent: Agent, page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
     agent.shows()
-    visit(page, agent)
+    open_page(page, agent)
     read = "names => names.map(n => getComputedStyle(document.documentElement).getPropertyValue('--' + n))"
     grounds = [_luminance(colour) for colour in page.evaluate(read, GROUNDS)]
     inks = dict(zip(INKS, map(_luminance, page.evaluate(read, INKS)), strict=True))
@@ -96,14 +106,14 @@ def test_a_narrow_window_needs_no_sideways_scrolling(agent: Agent, page: Page) -
     page.set_viewport_size({"width": 360, "height": 740})
     long_name = "long" * 60
     agent.shows(copying(long_name), a_file(long_name + "2", "Held", why=long_name), failed(long_name + "3"))
-    visit(page, agent)
+    open_page(page, agent)
     expect(page.locator("#failed")).to_contain_text(long_name)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
 def test_figures_read_well(agent: Agent, page: Page) -> None:
     agent.shows()
-    visit(page, agent)
+    open_page(page, agent)
     shown = page.evaluate(
         """async () => {
           const { bytes, countdown, duration, shortHash } = await import("/static/format.js");
@@ -126,7 +136,7 @@ def test_figures_read_well(agent: Agent, page: Page) -> None:
 
 def test_speed_is_smoothed_starts_afresh_and_dies_away(agent: Agent, page: Page) -> None:
     agent.shows()
-    visit(page, agent)
+    open_page(page, agent)
     shown = page.evaluate(
         """async () => {
           const { Rate } = await import("/static/rate.js");
@@ -144,7 +154,7 @@ def test_speed_is_smoothed_starts_afresh_and_dies_away(agent: Agent, page: Page)
 
 def test_waits_between_attempts_double_up_to_ten_seconds(agent: Agent, page: Page) -> None:
     agent.shows()
-    visit(page, agent)
+    open_page(page, agent)
     waits = page.evaluate(
         """async () => {
           const { backOff } = await import("/static/live.js");

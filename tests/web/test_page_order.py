@@ -1,14 +1,14 @@
-"""Many files on the page: whatever came when, they stand as if they had all come at once."""
+"""Many files on the page: their order is the same, however they arrived."""
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.web.page_driver import Agent, agent, browser, needs_chromium, page, visit
+from tests.web.page_driver import Agent, agent, browser, needs_chromium, open_page, page
 
 __all__ = ["agent", "browser", "page"]
 pytestmark = needs_chromium
 
-# Random updates to one State, and after each of them another State that is told all of it at once.
+# Random updates to one State, and after each of them another State that gets all of it in one snapshot.
 PLAY = """
 async ({ files, updates, changes }) => {
   const { State } = await import("./static/state.js");
@@ -24,21 +24,21 @@ async ({ files, updates, changes }) => {
   const shown = (state) => JSON.stringify([
     GROUPS.map((group) => [state.count(group), state.list(group, ""), state.list(group, "take1")]),
     state.countHeld(), [...state.rates.keys()].sort()]);
-  const told = new State();
-  told.apply({ type: "snapshot", seq: 0, files: [], routes: [], events: [] }, 0);
+  const updated = new State();
+  updated.apply({ type: "snapshot", seq: 0, files: [], routes: [], events: [] }, 0);
   const known = new Map();
   for (let seq = 1; seq <= updates; seq += 1) {
     const changed = [...new Map(Array.from({ length: lot(changes) }, file).map((f) => [f.id, f])).values()];
     const removed = Array.from({ length: lot(5) }, () => `g${lot(files)}`)
       .concat([...known.keys()].filter((id) => !lot(20) && !changed.some((f) => f.id === id)));
-    told.apply({ type: "update", seq, changed, removed, routes: [], events: [] }, seq);
+    updated.apply({ type: "update", seq, changed, removed, routes: [], events: [] }, seq);
     changed.forEach((f) => known.set(f.id, f));
     removed.forEach((id) => known.delete(id));
     const fresh = new State();
     fresh.apply({ type: "snapshot", seq, files: [...known.values()], routes: [], events: [] }, seq);
-    if (shown(told) !== shown(fresh)) return `not the same after update ${seq}`;
+    if (shown(updated) !== shown(fresh)) return `not the same after update ${seq}`;
   }
-  return `the same: ${told.files.size > 0}`;
+  return `the same: ${updated.files.size > 0}`;
 }
 """
 
@@ -47,10 +47,10 @@ async ({ files, updates, changes }) => {
     ("files", "updates", "changes"),
     [(30, 200, 20), (5000, 6, 3000)],  # a few at a time; so many that everything is sorted anew
 )
-def test_files_stand_in_order_whatever_changed_when(
+def test_files_are_in_order_whatever_changed_when(
     agent: Agent, page: Page, files: int, updates: int, changes: int
 ) -> None:
     agent.shows()
-    visit(page, agent)
+    open_page(page, agent)
     play = {"files": files, "updates": updates, "changes": changes}
     assert page.evaluate(PLAY, play) == "the same: true"

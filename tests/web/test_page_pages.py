@@ -1,15 +1,25 @@
-"""A page that is told of some files and fetches others: what it shows is as the agent has it."""
+"""A page that gets some files in messages and fetches others: it shows what the agent has."""
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.web.page_driver import Agent, a_file, a_route, agent, browser, failed, needs_chromium, page, visit
+from tests.web.page_driver import (
+    Agent,
+    a_file,
+    a_route,
+    agent,
+    browser,
+    failed,
+    needs_chromium,
+    open_page,
+    page,
+)
 
 __all__ = ["agent", "browser", "page"]
 pytestmark = needs_chromium
 
-# An agent changes files and says so; now and then all is too much and it tells of a few. Pages are asked for,
-# made by the agent and taken in at any time between. What is said arrives in order, but late.
+# An agent changes files and sends updates, now and then a snapshot with some of them. Pages are requested,
+# made by the agent and admitted at any time between. Messages arrive in order, but late.
 PLAY = """
 async ({ files, steps, first }) => {
   const { State, groupOf } = await import("./static/state.js");
@@ -19,28 +29,28 @@ async ({ files, steps, first }) => {
   const lot = (n) => (seed = (seed * 48271) % 2147483647) % n;
   const time = () => `2026-01-01T00:00:0${lot(10)}.000Z`;
   const some = (list, n) => list.filter(() => !lot(n));
-  const house = new Map();
+  const agent = new Map();
   let seq = 0;
   const file = (id, status) => ({ id, route: "mxf", path: `${id}.mxf`, status, file_size: 9,
     bytes_copied: lot(9), bytes_verified: 0, discovered_at: time(), completed_at: null,
     started_at: ["Copying", "Verifying"].includes(status) ? time() : null });
   const routes = () => {
     const counts = {};
-    house.forEach(({ status }) => (counts[status] = (counts[status] ?? 0) + 1));
+    agent.forEach(({ status }) => (counts[status] = (counts[status] ?? 0) + 1));
     return [{ name: "mxf", counts }];
   };
   const whole = () => {
-    const known = [...house.values()];
-    const told = known.filter((f) => groupOf(f) === "active" || !lot(3));
-    return { type: "snapshot", seq, files: told, total: known.length + 1, routes: routes(), events: [] };
+    const known = [...agent.values()];
+    const sent = known.filter((f) => groupOf(f) === "active" || !lot(3));
+    return { type: "snapshot", seq, files: sent, total: known.length + 1, routes: routes(), events: [] };
   };
   const update = () => {
     seq += 1;
-    const removed = some([...house.keys()], 20);
-    removed.forEach((id) => house.delete(id));
+    const removed = some([...agent.keys()], 20);
+    removed.forEach((id) => agent.delete(id));
     const ids = new Set(Array.from({ length: lot(10) }, () => `f${lot(files)}`));
     const changed = [...ids].filter((id) => !removed.includes(id)).map((id) => file(id, WORDS[lot(10)]));
-    changed.forEach((f) => house.set(f.id, f));
+    changed.forEach((f) => agent.set(f.id, f));
     return lot(15) ? { type: "update", seq, changed, removed, routes: routes(), events: [] } : whole();
   };
   const state = new State();
@@ -52,7 +62,7 @@ async ({ files, steps, first }) => {
     wire.push(update());
     if (lot(2)) {
       if (!asked) asked = state.ask();
-      else if (!answer) answer = some([...house.values()], 2);
+      else if (!answer) answer = some([...agent.values()], 2);
       else {
         admitted += state.admit(asked, answer, step) ? answer.length : 0;
         [asked, answer] = [null, null];
@@ -63,10 +73,10 @@ async ({ files, steps, first }) => {
     }
     if (wire.length) continue;
     for (const [id, f] of state.files) {
-      if (JSON.stringify(house.get(id)) !== JSON.stringify(f)) return `${id} is old in step ${step}`;
+      if (JSON.stringify(agent.get(id)) !== JSON.stringify(f)) return `${id} is old in step ${step}`;
     }
     for (const group of ["active", "waiting", "failed", "completed"]) {
-      const count = [...house.values()].filter((f) => groupOf(f) === group).length;
+      const count = [...agent.values()].filter((f) => groupOf(f) === group).length;
       if (state.count(group) !== count) return `${group} is miscounted in step ${step}`;
       const lacks = count > state.list(group, "").length;
       if (lacks !== state.missing(group).length > 0) return `${group} is thought whole in step ${step}`;
@@ -82,21 +92,21 @@ def test_whenever_pages_come_no_file_stays_old_and_all_are_counted(
     agent: Agent, page: Page, first: int
 ) -> None:
     agent.shows()
-    visit(page, agent)
+    open_page(page, agent)
     assert page.evaluate(PLAY, {"files": 60, "steps": 600, "first": first}) == "right: true"
 
 
-def test_of_many_files_those_not_told_of_are_counted_fetched_and_found(agent: Agent, page: Page) -> None:
+def test_of_many_files_those_in_no_message_are_counted_fetched_and_found(agent: Agent, page: Page) -> None:
     waiting = [a_file(f"clip-{number:03}.mxf", "InQueue") for number in range(300)]
     route = a_route(counts={"InQueue": 300, "Failed": 1})
     agent.shows(*waiting[:40], failed("bad.mxf"), routes=(route,), total=301, files=waiting)
-    visit(page, agent)
+    open_page(page, agent)
     count = page.locator("#waiting-title + .count")
     lines = page.locator("#waiting .sizer .line")
     table = page.get_by_role("table")
     expect(count).to_have_text("300")
     expect(table).to_have_attribute("aria-rowcount", "301")
-    assert agent.commands() == []  # nothing is fetched that nobody looks for
+    assert agent.commands() == []  # nothing is fetched without need
     with page.expect_request("**/api/files**"):
         page.locator("#waiting").evaluate("node => node.scrollTo(0, node.scrollHeight)")
     expect(lines.last).not_to_have_attribute("aria-rowindex", "41")

@@ -107,13 +107,13 @@ def test_the_live_feed_adds_the_relative_path_and_what_the_file_waits_for() -> N
     }
 
 
-def test_a_route_entry_tells_of_folders_that_cannot_be_read() -> None:
+def test_a_route_entry_lists_folders_that_cannot_be_read() -> None:
     closed = (UnreadableFolder("day", "Permission denied"),)
     entry = serializers.route_entry(evolve(A_ROUTE, unreadable_folders=closed))
     assert entry["unreadable_folders"] == [{"folder": "day", "reason": "Permission denied"}]
 
 
-def test_a_route_entry_tells_of_an_outage() -> None:
+def test_a_route_entry_shows_an_outage() -> None:
     entry = serializers.route_entry(evolve(A_ROUTE, outage=AN_OUTAGE))
     assert entry["outage"] == {
         "reason": "hung",
@@ -140,7 +140,7 @@ def test_storage_that_is_well_has_no_message() -> None:
     }
 
 
-def test_the_worst_route_stands_for_the_storage() -> None:
+def test_the_worst_route_decides_for_the_storage() -> None:
     low = evolve(A_ROUTE, name="low", destination_free_bytes=GIB)
     gone = evolve(A_ROUTE, name="gone", outage=AN_OUTAGE, source_free_bytes=None)
     body = serializers.storage_body([A_ROUTE, low, gone])

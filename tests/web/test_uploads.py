@@ -1,4 +1,4 @@
-"""/uploads/: what is asked of the desk, and what visitors are answered."""
+"""/uploads/: the calls of UploadControl, and the answers."""
 
 import json
 from typing import Any
@@ -13,9 +13,9 @@ from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTime
 from agent.control.uploads import CreateUpload
 from agent.model.upload import UploadFileState
 from agent.model.views import UploadFilesPage, UploadFilesQuery, UploadsPage, UploadsQuery
-from tests.web.fake_control import A_JOB, A_JOB_FILE, FOREIGN_PEER, FakeDesk, client_of
+from tests.web.fake_control import A_JOB, A_JOB_FILE, FOREIGN_PEER, FakeControl, client_of
 from web.auth import Access
-from web.uploads import read_order
+from web.uploads import read_create_upload
 
 TOKEN = "the-only-secret"  # noqa: S105  of this test
 ORDER = {"source_folder": "/media/day1", "destination_bucket": "archive"}
@@ -39,37 +39,37 @@ async def post(client: TrioClient, body: object, **more: Any) -> Any:  # noqa: A
 
 
 async def test_a_job_is_created_and_named() -> None:
-    desk = FakeDesk()
-    client = client_of(desk)
+    control = FakeControl()
+    client = client_of(control)
     for body in (ORDER, ORDER | {"pattern": "*.mxf"}, ORDER | {"pattern": None}):
         answer = await post(client, body)
         assert answer.status_code == 201
         assert await answer.get_json() == {"upload_id": A_JOB.id, "status": "created"}
         assert answer.headers["Location"] == f"/uploads/{A_JOB.id}"
         assert answer.headers["Cache-Control"] == "no-store"
-    assert [order.pattern for order in desk.uploads.orders] == [None, "*.mxf", None]
-    assert desk.uploads.orders[0] == CreateUpload("/media/day1", "archive")
+    assert [order.pattern for order in control.uploads.created] == [None, "*.mxf", None]
+    assert control.uploads.created[0] == CreateUpload("/media/day1", "archive")
     assert (await client.post("/uploads", data=json.dumps(ORDER))).status_code == 201
 
 
-async def test_how_a_job_stands() -> None:
-    answer = await client_of(FakeDesk()).get(f"/uploads/{A_JOB.id}")
+async def test_the_state_of_a_job() -> None:
+    answer = await client_of(FakeControl()).get(f"/uploads/{A_JOB.id}")
     assert (answer.status_code, await answer.get_json()) == (200, JOB_BODY)
 
 
 async def test_jobs_are_listed_page_by_page() -> None:
-    desk = FakeDesk()
-    client = client_of(desk)
+    control = FakeControl()
+    client = client_of(control)
     assert await (await client.get("/uploads/")).get_json() == {"uploads": [JOB_BODY]}
-    desk.uploads.jobs = UploadsPage((A_JOB,), 17)
+    control.uploads.jobs = UploadsPage((A_JOB,), 17)
     page = await (await client.get("/uploads/?limit=1&cursor=20")).get_json()
     assert page["next_cursor"] == "17"
-    assert desk.uploads.queries == [UploadsQuery(100), UploadsQuery(1, 20)]
+    assert control.uploads.queries == [UploadsQuery(100), UploadsQuery(1, 20)]
 
 
 async def test_the_files_of_a_job_are_listed_page_by_page() -> None:
-    desk = FakeDesk()
-    client = client_of(desk)
+    control = FakeControl()
+    client = client_of(control)
     body = await (await client.get(f"/uploads/{A_JOB.id}/files")).get_json()
     assert body == {
         "files": [
@@ -85,10 +85,10 @@ async def test_the_files_of_a_job_are_listed_page_by_page() -> None:
             }
         ]
     }
-    desk.uploads.job_files = UploadFilesPage((A_JOB_FILE,), 5)
+    control.uploads.job_files = UploadFilesPage((A_JOB_FILE,), 5)
     page = await (await client.get(f"/uploads/{A_JOB.id}/files?state=FAILED&limit=1&cursor=4")).get_json()
     assert page["next_cursor"] == "5"
-    assert desk.uploads.queries == [
+    assert control.uploads.queries == [
         UploadFilesQuery(A_JOB.id),
         UploadFilesQuery(A_JOB.id, UploadFileState.FAILED, 1, 4),
     ]
@@ -96,13 +96,13 @@ async def test_the_files_of_a_job_are_listed_page_by_page() -> None:
 
 
 async def test_a_job_is_stopped() -> None:
-    desk = FakeDesk()
-    answer = await client_of(desk).delete(f"/uploads/{A_JOB.id}")
+    control = FakeControl()
+    answer = await client_of(control).delete(f"/uploads/{A_JOB.id}")
     assert (answer.status_code, await answer.get_json()) == (
         202,
         {"upload_id": A_JOB.id, "status": "stopped"},
     )
-    assert desk.uploads.stopped == [A_JOB.id]
+    assert control.uploads.stopped == [A_JOB.id]
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ async def test_a_job_is_stopped() -> None:
         (Unavailable(), 503),
     ],
 )
-async def test_what_the_desk_refuses_is_a_problem(refusal: Exception, code: int) -> None:
-    desk = FakeDesk()
-    desk.uploads.refusal = refusal
-    client = client_of(desk)
+async def test_a_refusal_of_control_is_a_problem(refusal: Exception, code: int) -> None:
+    control = FakeControl()
+    control.uploads.refusal = refusal
+    client = client_of(control)
     answers = [
         await post(client, ORDER),
         await client.get("/uploads/"),
@@ -133,9 +133,9 @@ async def test_what_the_desk_refuses_is_a_problem(refusal: Exception, code: int)
 
 
 async def test_a_storage_that_does_not_answer_is_to_be_asked_again_later() -> None:
-    desk = FakeDesk()
-    desk.uploads.refusal = StorageTimeout("destination_bucket: no answer within 10 s")
-    answer = await post(client_of(desk), ORDER)
+    control = FakeControl()
+    control.uploads.refusal = StorageTimeout("destination_bucket: no answer within 10 s")
+    answer = await post(client_of(control), ORDER)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
     assert "try again" in (await answer.get_json(force=True))["detail"]
 
@@ -159,19 +159,19 @@ async def test_a_storage_that_does_not_answer_is_to_be_asked_again_later() -> No
     ],
 )
 async def test_what_is_wrong_in_the_body_is_named(body: object, reason: str) -> None:
-    desk = FakeDesk()
-    answer = await post(client_of(desk), body)
+    control = FakeControl()
+    answer = await post(client_of(control), body)
     assert answer.status_code == 422
     assert reason in (await answer.get_json(force=True))["detail"]
-    assert desk.uploads.orders == []
+    assert control.uploads.created == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b"\xff", b"[" * 60_000])
 async def test_a_body_that_is_no_object_is_a_bad_request(body: bytes) -> None:
-    desk = FakeDesk()
-    answer = await client_of(desk).post("/uploads/", data=body)
+    control = FakeControl()
+    answer = await client_of(control).post("/uploads/", data=body)
     assert answer.status_code == 400
-    assert desk.uploads.orders == []
+    assert control.uploads.created == []
 
 
 JSON = st.recursive(
@@ -185,24 +185,24 @@ MEMBERS = st.sampled_from(["source_folder", "destination_bucket", "pattern", "ot
     st.binary(max_size=40)
     | (st.dictionaries(MEMBERS, JSON) | JSON).map(lambda body: json.dumps(body).encode())
 )
-def test_no_body_leads_to_anything_but_an_order_or_a_refusal(body: bytes) -> None:
+def test_no_body_leads_to_anything_but_a_job_or_a_refusal(body: bytes) -> None:
     try:
-        order = read_order(body)
+        order = read_create_upload(body)
     except (BadRequest, UnprocessableEntity):
         return
     assert order.source_folder.startswith("/")
 
 
 async def test_jobs_are_commands_and_need_the_token_and_our_own_page() -> None:
-    desk = FakeDesk()
-    client = client_of(desk, Access(loopback=True, token=TOKEN))
+    control = FakeControl()
+    client = client_of(control, Access(loopback=True, token=TOKEN))
     foreign = {"Origin": "http://evil.example", "Authorization": "Bearer " + TOKEN}
     mine = {"Authorization": "Bearer " + TOKEN}
     for headers, code in (({}, 401), (foreign, 403)):
         assert (await post(client, ORDER, headers=headers)).status_code == code
         assert (await client.delete("/uploads/x", headers=headers)).status_code == code
-    assert (desk.uploads.orders, desk.uploads.stopped) == ([], [])
+    assert (control.uploads.created, control.uploads.stopped) == ([], [])
     assert (await client.get("/uploads/")).status_code == 200
     assert (await post(client, ORDER, headers=mine)).status_code == 201
-    outside = client_of(desk, Access(loopback=False, token=TOKEN))
+    outside = client_of(control, Access(loopback=False, token=TOKEN))
     assert (await outside.get("/uploads/", scope_base=FOREIGN_PEER)).status_code == 401

@@ -1,4 +1,4 @@
-// The page: puts state, connection and views together, and draws at most once a frame.
+// The page: connects state, connection and views, and draws at most once a frame.
 
 import { activeItem, completedItem, failedItem, waitingRow } from "./files.js";
 import * as format from "./format.js";
@@ -17,7 +17,7 @@ const TOAST_MS = 15_000;
 
 const byId = (id) => document.getElementById(id);
 const state = new State();
-let heardAt = 0;
+let receivedAt = 0;
 let locked = false;
 let drawing = false;
 
@@ -25,7 +25,7 @@ const session = new Session(byId("token"), () => {
   locked = false;
   live.reconnect();
 });
-const live = new Live(session, { onMessage: take, onChange: redraw, onRefused: checkAccess });
+const live = new Live(session, { onMessage, onChange: redraw, onRefused: checkAccess });
 const pages = new Pages(state, session, redraw);
 const header = new Header({ reconnect: () => live.reconnect(), askToken: () => session.ask() });
 const filter = byId("filter");
@@ -40,12 +40,12 @@ const cards = new Rows(byId("routes"), () => routeCard({ pause, resume }));
 const transfers = new Rows(byId("transfers"), () => activeItem({ cancel }));
 const events = new Rows(byId("events"), eventItem);
 
-function take(message) {
-  const whole = state.apply(message, performance.now());
-  if (whole) heardAt = Date.now();
+function onMessage(message) {
+  const isInOrder = state.apply(message, performance.now());
+  if (isInOrder) receivedAt = Date.now();
   if (message.type === "snapshot") pages.reset();
   redraw();
-  return whole;
+  return isInOrder;
 }
 
 function redraw() {
@@ -57,9 +57,9 @@ function redraw() {
 function draw() {
   drawing = false;
   const nowMs = Date.now();
-  header.draw({ state, live, heardAt, locked }, nowMs);
+  header.draw({ state, live, receivedAt, locked }, nowMs);
   document.documentElement.dataset.link = live.state;
-  if (!heardAt) return;
+  if (!receivedAt) return;
   byId("main").hidden = false;
   cards.show([...state.routes].map(([name, route]) => [name, route, nowMs]));
   drawTransfers(nowMs);
@@ -83,7 +83,7 @@ function drawTransfers(nowMs) {
   if (files.length < ACTIVE_SHOWN) fetchMore("active");
 }
 
-/** Of many files only some are here; those that are looked for come from the agent. */
+/** Of many files the page holds only some; others are fetched when they come into view or are searched for. */
 function fetchMore(group) {
   const query = nextPage(group);
   if (query) pages.fetch(query);
@@ -94,7 +94,7 @@ function nextPage(group) {
   return state.missing(group).map((status) => search || `status=${status}`).find((query) => !pages.ended(query));
 }
 
-/** The number in a panel's title, and the sentence for an empty one. */
+/** The number in a panel's title, and the text of an empty panel. */
 function drawPanel(list, shown, group) {
   const panel = list.closest(".panel");
   const total = state.count(group);
@@ -112,15 +112,15 @@ function drawEvents(nowMs) {
 }
 
 function eventItem() {
-  const sign = icon("warning");
+  const mark = icon("warning");
   const at = h("time");
   const words = h("span");
-  const node = h("li", {}, sign, at, words);
+  const node = h("li", {}, mark, at, words);
   return {
     node,
     update(event, nowMs) {
       attribute(node, "data-level", event.level);
-      setIcon(sign, event.level === "error" ? "fail" : "warning");
+      setIcon(mark, event.level === "error" ? "fail" : "warning");
       text(at, format.clock(event.at, nowMs));
       attribute(at, "datetime", event.at);
       text(words, format.visible(event.text));

@@ -1,10 +1,10 @@
-// Lines of files: under way, waiting, failed, completed. Each maker returns {node, update(file, …)}.
+// Rows of files: active, waiting, failed, completed. Each function returns {node, update(file, …)}.
 
 import * as format from "./format.js";
 import { statusMark } from "./icons.js";
 import { attribute, h, text } from "./nodes.js";
 import { progressOf } from "./state.js";
-import { placeItem, placeRow } from "./table.js";
+import { positionItem, positionRow } from "./table.js";
 
 const LEVELS = {
   read_back: ["Read back", "Read back from the storage and compared with the source"],
@@ -49,7 +49,7 @@ export function activeItem({ cancel }) {
     current = file;
     const { copied: bytesCopied, verified: bytesVerified } = progressOf(file);
     const shown = format.visible(file.path);
-    const sure = file.file_size ? (100 * bytesVerified) / file.file_size : 0;
+    const verifiedPercent = file.file_size ? (100 * bytesVerified) / file.file_size : 0;
     status.update(file.status);
     name.update(file);
     text(route, file.route);
@@ -57,9 +57,9 @@ export function activeItem({ cancel }) {
     attribute(copied, "aria-label", `${shown}: copied`);
     attribute(verified, "aria-label", `${shown}: verified`);
     attribute(copied, "value", file.copy_progress);
-    attribute(verified, "value", Math.min(100, sure));
+    attribute(verified, "value", Math.min(100, verifiedPercent));
     text(percent, `${Math.floor(file.copy_progress)} %`);
-    text(figures, `${format.bytes(bytesCopied)} of ${format.bytes(file.file_size)}${pace(file, rate)}`);
+    text(figures, `${format.bytes(bytesCopied)} of ${format.bytes(file.file_size)}${speedText(file, rate)}`);
     text(proof, `${format.bytes(bytesVerified)} verified`);
     text(why, file.status === "Paused" ? reasonOf(file, nowMs) : "");
     attribute(node, "data-status", file.status);
@@ -67,8 +67,8 @@ export function activeItem({ cancel }) {
   return { node, update };
 }
 
-/** " · 110 MB/s · 12 s left", as far as it is known. */
-function pace(file, rate) {
+/** " · 110 MB/s · 12 s left"; parts that are not known are left out. */
+function speedText(file, rate) {
   if (file.status === "Paused" || rate === null) return "";
   const left = rate > 0 ? ` · ${format.duration(progressOf(file).left / rate)} left` : "";
   return ` · ${format.rate(rate)}${left}`;
@@ -86,8 +86,8 @@ export function waitingRow() {
   const [why, route, size, until] = ["why", "route", "size", "until"].map((name) => cell(name));
   const node = h("div", { role: "row", class: "line" },
     cell("status", status.node), cell("file", name.node), why, route, size, until);
-  const update = (file, place, nowMs) => {
-    placeRow(node, place);
+  const update = (file, position, nowMs) => {
+    positionRow(node, position);
     attribute(node, "data-status", file.status);
     status.update(file.status);
     name.update(file);
@@ -109,9 +109,9 @@ export function failedItem({ retry }) {
   const status = statusMark();
   status.update("Failed");
   const node = h("div", { role: "listitem", class: "line" }, status.node, name.node, about, error, button);
-  const update = (file, place, nowMs) => {
+  const update = (file, position, nowMs) => {
     current = file;
-    placeItem(node, place);
+    positionItem(node, position);
     name.update(file);
     const tries = format.plural(file.retry_count, "attempt", "attempts");
     text(about, `${file.route} · ${format.clock(file.completed_at, nowMs)} · ${tries}`);
@@ -133,9 +133,9 @@ export function completedItem() {
   status.update("Completed");
   const node = h("div", { role: "listitem", class: "line" },
     status.node, name.node, at, h("span", { class: "facts" }, size, level, hash), destination);
-  const update = (file, place, nowMs) => {
+  const update = (file, position, nowMs) => {
     const [word, meaning] = LEVELS[file.verified_level] ?? ["Not verified", ""];
-    placeItem(node, place);
+    positionItem(node, position);
     name.update(file);
     text(at, format.clock(file.completed_at, nowMs, { seconds: true }));
     attribute(at, "datetime", file.completed_at);

@@ -1,4 +1,4 @@
-// How figures, times and names read. Pure: no document, no clock.
+// Formats figures, times and names. Pure: no document, no clock.
 
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 const NONE = "–";
@@ -28,7 +28,7 @@ export function duration(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
-/** Time until an RFC 3339 moment; past ones are due any moment. */
+/** Time until an RFC 3339 moment; for a past one "any moment". */
 export function countdown(until, nowMs) {
   if (!until) return "";
   const left = (Date.parse(until) - nowMs) / 1000;
@@ -58,8 +58,8 @@ export function plural(count, one, many) {
 }
 
 /**
- * A file name with what cannot be seen made visible: control characters as their symbols (newline: U+2424),
- * characters that reorder text (Unicode UAX 9) by number, so that no name can pose as another.
+ * A file name with invisible characters made visible, so that no name can look like another: control
+ * characters as their symbols (newline: U+2424), characters that reorder text (Unicode UAX 9) by number.
  */
 export function visible(name) {
   return name

@@ -1,4 +1,4 @@
-// The bar at the top: connection, overall state, jumps to the sections, the notice about old data.
+// The bar at the top: connection, overall state, links to the sections, the notice about old data.
 
 import * as format from "./format.js";
 import { icon, setIcon } from "./icons.js";
@@ -27,11 +27,11 @@ export class Header {
     this.#notice.querySelector("[data-do=token]").addEventListener("click", askToken);
   }
 
-  draw({ state, live, heardAt, locked }, nowMs) {
+  draw({ state, live, receivedAt, locked }, nowMs) {
     this.#drawLink(live, nowMs);
-    this.#drawNotice(live, heardAt, locked, nowMs);
+    this.#drawNotice(live, receivedAt, locked, nowMs);
     const routes = [...state.routes.values()];
-    const { kind, text: sentence } = heardAt ? overall(routes, nowMs) : { kind: "quiet", text: "" };
+    const { kind, text: sentence } = receivedAt ? overall(routes, nowMs) : { kind: "quiet", text: "" };
     this.#overall.dataset.kind = kind;
     this.#overall.hidden = !sentence;
     setIcon(this.#overallSign, SIGNS[kind]);
@@ -43,7 +43,7 @@ export class Header {
       failed: state.count("failed"),
     };
     this.#chips.forEach((chip) => chip.update(counts));
-    if (heardAt) this.#announcer.failed(counts.failed, nowMs);
+    if (receivedAt) this.#announcer.failed(counts.failed, nowMs);
     document.title = titleOf(kind, counts);
   }
 
@@ -57,10 +57,10 @@ export class Header {
     text(shown, live.state === "waiting" ? `${words} in ${left} s` : words);
   }
 
-  #drawNotice(live, heardAt, locked, nowMs) {
-    const since = heardAt && format.clock(heardAt, nowMs, { seconds: true });
+  #drawNotice(live, receivedAt, locked, nowMs) {
+    const since = receivedAt && format.clock(receivedAt, nowMs, { seconds: true });
     const lost = since
-      ? `No connection to the agent: this is how things stood at ${since}.`
+      ? `No connection to the agent: this is the state at ${since}.`
       : "Connecting to the agent …";
     this.#notice.hidden = live.state === "live";
     this.#notice.querySelector("[data-do=token]").hidden = !locked;
@@ -68,22 +68,22 @@ export class Header {
   }
 }
 
-function chip(what) {
+function chip(group) {
   const about = {
     active: ["transfers-title", "under way", "copy"],
     waiting: ["waiting-title", "waiting", "queue"],
     held: ["waiting-title", "held", "hold"],
     failed: ["failed-title", "failed", "fail"],
   };
-  const [target, word, sign] = about[what];
+  const [target, word, sign] = about[group];
   const count = h("b");
-  const node = h("a", { href: `#${target}`, class: "chip", "data-what": what }, icon(sign), count, ` ${word}`);
+  const node = h("a", { href: `#${target}`, class: "chip", "data-what": group }, icon(sign), count, ` ${word}`);
   return {
     node,
     update(counts) {
-      text(count, format.number(counts[what]));
-      attribute(node, "data-any", counts[what] ? "" : null);
-      node.hidden = what === "held" && !counts.held;
+      text(count, format.number(counts[group]));
+      attribute(node, "data-any", counts[group] ? "" : null);
+      node.hidden = group === "held" && !counts.held;
     },
   };
 }
@@ -97,7 +97,7 @@ function titleOf(kind, counts) {
   return [parts.join(", "), "Transfer agent"].filter(Boolean).join(" – ");
 }
 
-/** Tells screen readers of new failures, not more often than they can be listened to. */
+/** Announces new failures to screen readers, at most once in ANNOUNCE_EVERY_MS. */
 class Announcer {
   #failed = null;
   #spokenAt = 0;

@@ -1,4 +1,4 @@
-// Small line icons, so that colour is never the only sign.
+// Small line icons, so that a status never depends on colour alone.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -34,7 +34,7 @@ const STATUS_ICONS = {
   Failed: "fail",
 };
 
-/** What people read for a status of the contract. */
+/** Labels for statuses whose name in the contract does not read well. */
 export const STATUS_WORDS = { InQueue: "In queue" };
 
 export function icon(name) {

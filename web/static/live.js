@@ -1,11 +1,11 @@
-// The WebSocket: stays connected, comes back by itself, and notices silence.
+// The WebSocket: reconnects by itself, and detects a dead connection.
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
 const QUIET_MS = 20_000;
 const PROBE_LIMIT_MS = 5_000;
 const PROTOCOL = "transfer-agent";
-const WINDOW = 250; // files in a message at most; the rest is fetched when someone looks for it
+const WINDOW = 250; // files in a message at most; others are fetched when they are needed
 
 /** How long to wait before attempt number `failures` + 1: doubling, spread over the upper half. */
 export function backOff(failures, random = Math.random()) {
@@ -14,7 +14,7 @@ export function backOff(failures, random = Math.random()) {
 }
 
 /**
- * A live feed. `onMessage(message)` returns false to have the connection dropped and made afresh;
+ * A live feed. `onMessage(message)` returns false if the connection must be closed and opened again;
  * `onChange()` is called whenever `state` (connecting | live | waiting) or `retryAt` changed;
  * `onRefused()` when an attempt ended before it was open.
  */
@@ -24,16 +24,16 @@ export class Live {
   #failures = 0;
   #socket = null;
   #timer = 0;
-  #heardAt = 0;
+  #receivedAt = 0;
 
   constructor(session, { onMessage, onChange, onRefused }) {
     Object.assign(this, { session, onMessage, onChange, onRefused });
     addEventListener("online", () => this.reconnect());
     addEventListener("offline", () => this.#drop());
-    setInterval(() => this.#listen(), PROBE_LIMIT_MS);
+    setInterval(() => this.#probe(), PROBE_LIMIT_MS);
   }
 
-  /** Connects now, whatever was planned. */
+  /** Connects now instead of at `retryAt`. */
   reconnect() {
     this.#drop();
     this.#failures = 0;
@@ -47,7 +47,7 @@ export class Live {
     const socket = new WebSocket(address, token ? [PROTOCOL, `bearer.${percentEncoded(token)}`] : []);
     let opened = false;
     this.#socket = socket;
-    this.#become("connecting");
+    this.#setState("connecting");
     socket.onopen = () => (opened = true);
     socket.onmessage = (event) => this.#receive(socket, JSON.parse(event.data));
     socket.onclose = () => {
@@ -59,11 +59,11 @@ export class Live {
 
   #receive(socket, message) {
     if (socket !== this.#socket) return;
-    this.#heardAt = performance.now();
+    this.#receivedAt = performance.now();
     if (!this.onMessage(message)) this.#drop();
     else if (this.state !== "live") {
       this.#failures = 0;
-      this.#become("live");
+      this.#setState("live");
     }
   }
 
@@ -76,14 +76,14 @@ export class Live {
     this.retryAt = Date.now() + wait;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#connect(), wait);
-    this.#become("waiting");
+    this.#setState("waiting");
   }
 
-  /** A page cannot ping; a dead link is silent like a quiet agent, so after a while we ask. */
-  async #listen() {
+  /** A page cannot send a ping. After QUIET_MS without a message it asks /livez whether the agent answers. */
+  async #probe() {
     const socket = this.#socket;
-    if (this.state !== "live" || performance.now() - this.#heardAt < QUIET_MS) return;
-    this.#heardAt = performance.now();
+    if (this.state !== "live" || performance.now() - this.#receivedAt < QUIET_MS) return;
+    this.#receivedAt = performance.now();
     const limit = { cache: "no-store", signal: AbortSignal.timeout(PROBE_LIMIT_MS) };
     const alive = await fetch("livez", limit).then(
       (answer) => answer.ok,
@@ -92,7 +92,7 @@ export class Live {
     if (!alive && socket === this.#socket) this.#drop();
   }
 
-  #become(state) {
+  #setState(state) {
     this.state = state;
     this.onChange();
   }

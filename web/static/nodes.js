@@ -1,4 +1,4 @@
-// Making and updating elements. Text only ever enters as text.
+// Creates and updates elements. Text is always set as text, never as HTML.
 
 /** An element; attributes as written in HTML, listeners as `onclick`. */
 export function h(tag, attributes = {}, ...children) {
@@ -11,7 +11,7 @@ export function h(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Writes only what differs, so that selections stay and screen readers are not told the same twice. */
+/** Writes only what differs, so that selections stay and screen readers do not repeat it. */
 export function text(node, value) {
   if (node.textContent !== value) node.textContent = value;
 }
@@ -21,7 +21,7 @@ export function attribute(node, name, value) {
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
 
-/** Children of `parent` by key: a row belongs to one item while it is shown, and is used again later. */
+/** Children of `parent` by key. A row belongs to one item while it is shown, and is reused later. */
 export class Rows {
   #parent;
   #create;
@@ -58,7 +58,7 @@ export class Rows {
     }
     let cursor = this.#parent.firstChild;
     for (const [key, ...about] of entries) {
-      const row = this.#rows.get(key) ?? this.#take(key);
+      const row = this.#rows.get(key) ?? this.#assign(key);
       row.update(...about);
       if (row.node === cursor) cursor = cursor.nextSibling;
       else this.#parent.insertBefore(row.node, cursor);
@@ -68,7 +68,7 @@ export class Rows {
     next.focus({ preventScroll: true });
   }
 
-  #take(key) {
+  #assign(key) {
     const row = this.#spare.pop() ?? this.#create();
     this.#rows.set(key, row);
     return row;

@@ -1,7 +1,7 @@
-// Files that the live feed has not told of, fetched a page at a time when someone looks for them.
+// Fetches files that the live feed did not contain, one page at a time, when they are needed.
 
 const PAGE_FILES = 250;
-const REST_MS = 2000;
+const RETRY_MS = 2000;
 
 /** One request at a time; `onChange()` is called after each. */
 export class Pages {
@@ -12,12 +12,12 @@ export class Pages {
     Object.assign(this, { state, session, onChange });
   }
 
-  /** After a snapshot nothing of what had been fetched is left. */
+  /** After a snapshot all pages must be fetched again. */
   reset() {
     this.#cursors.clear();
   }
 
-  /** Whether there is no more to fetch. */
+  /** True if there is no more to fetch. */
   ended(query) {
     return this.#cursors.get(query) === null;
   }
@@ -32,7 +32,7 @@ export class Pages {
     const path = `api/files?verbose&limit=${PAGE_FILES}&${query}${from}`;
     const page = await this.session.read(path).catch(() => null);
     const isCurrent = this.state.admit(asked, page?.files ?? [], performance.now());
-    if (!page) await new Promise((resolve) => setTimeout(resolve, REST_MS));
+    if (!page) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     else if (isCurrent) this.#cursors.set(query, page.next_cursor ?? null);
     this.#busy = false;
     this.onChange();

@@ -1,4 +1,4 @@
-// Speed from successive byte figures.
+// Speed, computed from successive byte counts.
 
 const WINDOW_MS = 8000;
 const SETTLE_MS = 1000;
@@ -7,7 +7,7 @@ const SETTLE_MS = 1000;
 export class Rate {
   #samples = [];
 
-  /** A figure that went back (a new attempt, another phase) starts afresh. */
+  /** A smaller count than before (a new attempt, another phase) starts a new measurement. */
   add(bytes, nowMs) {
     const last = this.#samples.at(-1);
     if (last && bytes < last.bytes) this.#samples = [];
@@ -15,7 +15,7 @@ export class Rate {
     this.#forget(nowMs);
   }
 
-  /** null until there is enough to judge by. */
+  /** null until there are samples over SETTLE_MS. */
   perSecond(nowMs) {
     this.#forget(nowMs);
     const first = this.#samples[0];

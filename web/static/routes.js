@@ -1,4 +1,4 @@
-// A card for each route, and the sentence that sums them up.
+// A card for each route, and the summary of all routes.
 
 import * as format from "./format.js";
 import { STATUS_WORDS, icon, setIcon } from "./icons.js";
@@ -8,7 +8,7 @@ const SHOWN = ["Copying", "Verifying", "Paused", "InQueue", "Ready", "Growing", 
 
 /** The state of all routes as {kind: ok | quiet | bad, text}. */
 export function overall(routes, nowMs) {
-  const faults = routes.flatMap((route) => troubles(route, nowMs).map((trouble) => `${route.name}: ${trouble}`));
+  const faults = routes.flatMap((route) => problems(route, nowMs).map((problem) => `${route.name}: ${problem}`));
   if (faults.length) return { kind: "bad", text: faults.join("; ") };
   if (!routes.length) return { kind: "quiet", text: "No routes are configured" };
   const paused = routes.filter((route) => route.paused).map((route) => route.name);
@@ -16,7 +16,7 @@ export function overall(routes, nowMs) {
   return { kind: "ok", text: "All destinations usable" };
 }
 
-function troubles(route, nowMs) {
+function problems(route, nowMs) {
   const { outage, source_error: sourceError } = route;
   return [
     ...(outage ? [`outage ${words(outage.reason)} since ${format.clock(outage.since, nowMs)}`] : []),

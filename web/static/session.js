@@ -1,8 +1,8 @@
-// Requests to the agent, with the visitor's token if there is one.
+// Requests to the agent, with the user's token if there is one.
 
 const KEY = "transfer-agent-token";
 
-/** The browser tab's access; `onToken()` is called when the visitor has given another token. */
+/** The browser tab's access; `onToken()` is called when the user has entered another token. */
 export class Session {
   #asking = null;
 
@@ -15,7 +15,7 @@ export class Session {
     return sessionStorage.getItem(KEY);
   }
 
-  /** Asks for the token; true if one was given. Several callers share one dialog. */
+  /** Asks for the token; true if one was entered. Several callers share one dialog. */
   ask() {
     this.#asking ??= answerOf(this.dialog).then((answer) => {
       this.#asking = null;
@@ -29,20 +29,20 @@ export class Session {
     return this.#asking;
   }
 
-  /** Whether the agent wants a (better) token for reading. */
+  /** True if the agent requires a token, or another one, for reading. */
   async locked() {
     const answer = await this.#fetch("GET", "api/routes").catch(() => null);
     return answer?.status === 401;
   }
 
-  /** What a path answers, as JSON. Rejects when it does not. */
+  /** The answer of a path, as JSON. Rejects if there is none. */
   async read(path) {
     const answer = await this.#fetch("GET", path);
     if (!answer.ok) throw new Error(await reasonOf(answer));
     return answer.json();
   }
 
-  /** Sends a command. Returns null when it was taken, else one line of text for people. */
+  /** Sends a command. Returns null if it was accepted, else one line of text for people. */
   async command(path) {
     try {
       let answer = await this.#fetch("POST", path);
@@ -68,7 +68,7 @@ export function answerOf(dialog) {
   });
 }
 
-/** Problem details (RFC 9457) carry a sentence; anything else only its number. */
+/** The sentence of problem details (RFC 9457); for any other answer its status. */
 async function reasonOf(answer) {
   const problem = await answer.json().catch(() => ({}));
   return problem.detail || problem.title || `The agent answered ${answer.status}.`;

@@ -1,4 +1,4 @@
-// What the agent has told us: files by group, routes, events. No document.
+// The state received from the agent: files by group, routes, events. No document.
 
 import { Rate } from "./rate.js";
 
@@ -7,7 +7,7 @@ const ACTIVE = new Set(["Copying", "Verifying"]);
 const WAITING = ["Held", "Paused", "InQueue", "Ready", "Growing", "Discovered"];
 const WAITING_RANK = Object.fromEntries(WAITING.map((status, rank) => [status, rank]));
 const STATUSES = { active: [...ACTIVE], waiting: WAITING, failed: ["Failed"], completed: ["Completed"] };
-const MANY_CHANGES = 1000; // sorting everything anew is cheaper than so many insertions
+const MANY_CHANGES = 1000; // sorting everything is cheaper than more insertions
 
 const later = (a, b) => compare(b.completed_at, a.completed_at) || compare(a.id, b.id);
 const ORDER = {
@@ -39,9 +39,9 @@ export function progressOf(file) {
 }
 
 /**
- * Each group is kept in its order: 100,000 files cannot be sorted at every draw. Of many files the agent tells
- * only some (`partial`): then the routes say how many there are, and pages of the others are taken in by
- * `admit`. Whatever is here is always up to date, since the agent tells of every change.
+ * Each group is kept sorted, because 100,000 files cannot be sorted at every draw. Of many files the agent sends
+ * only some (`partial`); then the counts of the routes say how many there are, and `admit` merges pages of the
+ * others. Files held here are always up to date, because the agent sends every change.
  */
 export class State {
   files = new Map();
@@ -50,20 +50,20 @@ export class State {
   rates = new Map();
   partial = false;
   #seq = null;
-  #held = {}; // files here, by status
-  #asked = null; // what has changed since a page was asked for
+  #loaded = {}; // number of files held here, by status
+  #changedSince = null; // ids of files that changed since a page was requested
   #groups = emptyGroups();
   #searchable = new WeakMap();
 
-  /** Takes a message in; false if one before it was missed. */
+  /** Applies a message; false if one before it was missed. */
   apply(message, nowMs) {
     if (message.type === "snapshot") {
-      this.#begin(message, nowMs);
+      this.#reset(message, nowMs);
     } else {
       if (message.seq !== this.#seq + 1) return false;
-      this.#take(message.changed, message.removed, nowMs);
-      message.changed.forEach((file) => this.#asked?.add(file.id));
-      message.removed.forEach((id) => this.#asked?.add(id));
+      this.#merge(message.changed, message.removed, nowMs);
+      message.changed.forEach((file) => this.#changedSince?.add(file.id));
+      message.removed.forEach((id) => this.#changedSince?.add(id));
     }
     this.#seq = message.seq;
     message.routes.forEach((route) => this.routes.set(route.name, route));
@@ -71,43 +71,43 @@ export class State {
     return true;
   }
 
-  /** A page of files is about to be asked for; what this returns goes to `admit` with the answer. */
+  /** Call before requesting a page of files; pass the result to `admit` with the answer. */
   ask() {
-    return (this.#asked = new Set());
+    return (this.#changedSince = new Set());
   }
 
-  /** Takes in a page, except what has changed since it was asked for; false if all is new since. */
-  admit(asked, files, nowMs) {
-    if (asked !== this.#asked) return false;
-    this.#asked = null;
-    this.#take(files.filter((file) => !asked.has(file.id)), [], nowMs);
+  /** Merges a page, except files that changed since its request; false if a snapshot came in between. */
+  admit(changedSince, files, nowMs) {
+    if (changedSince !== this.#changedSince) return false;
+    this.#changedSince = null;
+    this.#merge(files.filter((file) => !changedSince.has(file.id)), [], nowMs);
     return true;
   }
 
   count(group) {
     const here = this.#groups[group].length;
     if (!this.partial) return here;
-    const told = STATUSES[group].reduce((sum, status) => sum + this.#told(status), 0);
+    const reported = STATUSES[group].reduce((sum, status) => sum + this.#reported(status), 0);
     const begun = this.#groups.active.filter((file) => file.status === "Paused").length;
-    return Math.max(here, told + ({ active: begun, waiting: -begun }[group] ?? 0));
+    return Math.max(here, reported + ({ active: begun, waiting: -begun }[group] ?? 0));
   }
 
   countHeld() {
-    return this.partial ? this.#told("Held") : (this.#held.Held ?? 0);
+    return this.partial ? this.#reported("Held") : (this.#loaded.Held ?? 0);
   }
 
-  /** The statuses of the group of which not all files are here, in its order. */
+  /** The statuses of the group that have files which are not held here, in the group's order. */
   missing(group) {
     if (!this.partial) return [];
-    return STATUSES[group].filter((status) => this.#told(status) > (this.#held[status] ?? 0));
+    return STATUSES[group].filter((status) => this.#reported(status) > (this.#loaded[status] ?? 0));
   }
 
-  /** How many files of a status there are, as the routes tell. */
-  #told(status) {
+  /** The number of files of a status, from the counts of the routes. */
+  #reported(status) {
     return [...this.routes.values()].reduce((sum, route) => sum + (route.counts[status] ?? 0), 0);
   }
 
-  /** Read only: a group in its order, only those whose path or route contains `needle`. */
+  /** Read only: the sorted files of a group whose path or route contains `needle`. */
   list(group, needle) {
     const files = this.#groups[group];
     if (!needle) return files;
@@ -115,55 +115,55 @@ export class State {
     return files.filter((file) => this.#text(file).includes(wanted));
   }
 
-  #begin({ files, total = files.length }, nowMs) {
+  #reset({ files, total = files.length }, nowMs) {
     this.files.clear();
     this.routes.clear();
     this.events = [];
     this.partial = total > files.length;
-    this.#held = {};
-    this.#asked = null;
-    this.#takeMany(files, [], nowMs);
+    this.#loaded = {};
+    this.#changedSince = null;
+    this.#mergeMany(files, [], nowMs);
     [...this.rates.keys()].filter((id) => !this.files.has(id)).forEach((id) => this.rates.delete(id));
   }
 
-  #take(changed, removed, nowMs) {
+  #merge(changed, removed, nowMs) {
     if (changed.length + removed.length > MANY_CHANGES) {
-      this.#takeMany(changed, removed, nowMs);
+      this.#mergeMany(changed, removed, nowMs);
       return;
     }
     changed.forEach((file) => {
-      this.#lift(file.id);
+      this.#removeFromGroup(file.id);
       this.#put(file, nowMs);
       const files = this.#groups[groupOf(file)];
-      files.splice(placeOf(file, files, ORDER[groupOf(file)]), 0, file);
+      files.splice(indexOf(file, files, ORDER[groupOf(file)]), 0, file);
     });
     removed.forEach((id) => {
-      this.#lift(id);
-      this.#forget(id);
+      this.#removeFromGroup(id);
+      this.#delete(id);
     });
   }
 
-  #takeMany(changed, removed, nowMs) {
+  #mergeMany(changed, removed, nowMs) {
     changed.forEach((file) => this.#put(file, nowMs));
-    removed.forEach((id) => this.#forget(id));
+    removed.forEach((id) => this.#delete(id));
     this.#groups = emptyGroups();
     this.files.forEach((file) => this.#groups[groupOf(file)].push(file));
     Object.entries(this.#groups).forEach(([group, files]) => files.sort(ORDER[group]));
   }
 
   /** Takes a file out of its group. */
-  #lift(id) {
+  #removeFromGroup(id) {
     const file = this.files.get(id);
     if (!file) return;
     const files = this.#groups[groupOf(file)];
-    files.splice(placeOf(file, files, ORDER[groupOf(file)]), 1);
+    files.splice(indexOf(file, files, ORDER[groupOf(file)]), 1);
   }
 
   #put(file, nowMs) {
     const old = this.files.get(file.id);
     this.files.set(file.id, file);
-    this.#tally(old, -1);
-    this.#tally(file, 1);
+    this.#countStatus(old, -1);
+    this.#countStatus(file, 1);
     if (groupOf(file) !== "active") {
       this.rates.delete(file.id);
       return;
@@ -172,14 +172,14 @@ export class State {
     this.rates.get(file.id).add(progressOf(file).done, nowMs);
   }
 
-  #forget(id) {
-    this.#tally(this.files.get(id), -1);
+  #delete(id) {
+    this.#countStatus(this.files.get(id), -1);
     this.files.delete(id);
     this.rates.delete(id);
   }
 
-  #tally(file, change) {
-    if (file) this.#held[file.status] = (this.#held[file.status] ?? 0) + change;
+  #countStatus(file, change) {
+    if (file) this.#loaded[file.status] = (this.#loaded[file.status] ?? 0) + change;
   }
 
   #text(file) {
@@ -188,8 +188,8 @@ export class State {
   }
 }
 
-/** Where a file stands in a sorted list, or belongs. */
-function placeOf(file, files, order) {
+/** The index of a file in a sorted list, or where to insert it. */
+function indexOf(file, files, order) {
   let [first, end] = [0, files.length];
   while (first < end) {
     const middle = (first + end) >> 1;
@@ -203,7 +203,7 @@ function emptyGroups() {
   return { active: [], waiting: [], failed: [], completed: [] };
 }
 
-/** The same letters typed or stored in another Unicode form (NFD on macOS) are the same. */
+/** For comparisons: one Unicode form, because macOS stores names in NFD, and lower case. */
 function searchable(text) {
   return text.normalize("NFC").toLowerCase();
 }

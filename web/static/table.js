@@ -1,4 +1,4 @@
-// A long list of which only the lines in sight exist.
+// A long list; only the rows in view exist as elements.
 
 import { Rows, attribute } from "./nodes.js";
 
@@ -6,7 +6,7 @@ const SPARE_LINES = 5;
 
 /**
  * Lines of one height (`--line-height` of the scroller, in px) inside `.sizer` inside `scroller`.
- * A row is `{node, update(item, place, nowMs)}`; items need an `id`.
+ * A row is `{node, update(item, position, nowMs)}`; items need an `id`.
  */
 export class VirtualList {
   #items = [];
@@ -25,23 +25,23 @@ export class VirtualList {
     }).observe(scroller);
   }
 
-  /** Shows these, which are the first of `total`. */
+  /** Shows these items, the first of `total`. */
   show(items, total, nowMs) {
     this.#items = items;
     this.#total = total;
     this.#lineHeight ||= parseFloat(getComputedStyle(this.scroller).getPropertyValue("--line-height"));
     this.sizer.style.height = `${items.length * this.#lineHeight}px`;
-    this.#rows.show(this.#inSight().map((index) => this.#entry(index, nowMs)));
+    this.#rows.show(this.#inView().map((index) => this.#entry(index, nowMs)));
   }
 
-  /** Whether the end of what is here is in sight, or nearly. */
+  /** True if the last loaded row is in view, or nearly. */
   get atEnd() {
     const { scrollTop, clientHeight } = this.scroller;
     return scrollTop + clientHeight >= (this.#items.length - SPARE_LINES) * this.#lineHeight;
   }
 
-  /** Indices of the lines to draw, and of the one that holds the focus: it must not change under a key. */
-  #inSight() {
+  /** Indices of the rows to draw; the row with the focus is kept, since removing it would move the focus. */
+  #inView() {
     const { scrollTop, clientHeight } = this.scroller;
     const first = Math.max(0, Math.floor(scrollTop / this.#lineHeight) - SPARE_LINES);
     const last = Math.ceil((scrollTop + clientHeight) / this.#lineHeight) + SPARE_LINES;
@@ -56,20 +56,20 @@ export class VirtualList {
 
   #entry(index, nowMs) {
     const item = this.#items[index];
-    const place = { top: `translateY(${index * this.#lineHeight}px)`, index, total: this.#total };
-    return [item.id, item, place, nowMs];
+    const position = { top: `translateY(${index * this.#lineHeight}px)`, index, total: this.#total };
+    return [item.id, item, position, nowMs];
   }
 }
 
-/** Puts a list line where it belongs, and says which of how many it is. */
-export function placeItem(node, { top, index, total }) {
+/** Positions a list item, and sets its number and the total for screen readers. */
+export function positionItem(node, { top, index, total }) {
   if (node.style.transform !== top) node.style.transform = top;
   attribute(node, "aria-posinset", index + 1);
   attribute(node, "aria-setsize", total);
 }
 
 /** The same for a table row; the header is row 1. */
-export function placeRow(node, { top, index }) {
+export function positionRow(node, { top, index }) {
   if (node.style.transform !== top) node.style.transform = top;
   attribute(node, "aria-rowindex", index + 2);
 }

@@ -1,4 +1,4 @@
-"""Counters from the facts, gauges from the view, in Prometheus' words (CONTRACT section 6)."""
+"""Prometheus metrics (CONTRACT section 6): counters from the events, gauges from the read model."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -27,10 +27,10 @@ Sample = tuple[str, str | None, float]  # route, the second label if there is on
 
 
 class Metrics:
-    """Feed it every fact with `count`; `render` is what a scrape gets."""
+    """`count` takes every event; `render` is the answer to a scrape."""
 
-    def __init__(self, view: StatusModel, version: str) -> None:
-        self._view = view
+    def __init__(self, model: StatusModel, version: str) -> None:
+        self._model = model
         self._registry = registry = CollectorRegistry()
         self._files = Counter(PREFIX + "files", "Transfers ended.", ["route", "result"], registry=registry)
         self._bytes = Counter(PREFIX + "bytes", "Bytes delivered.", ["route"], registry=registry)
@@ -55,22 +55,22 @@ class Metrics:
         )
         self._clients = Gauge(PREFIX + "websocket_clients", "Live feeds.", registry=registry)
         Gauge(PREFIX + "build_info", "Always 1.", ["version"], registry=registry).labels(version).set(1)
-        self._gauges = _Gauges(view)
+        self._gauges = _Gauges(model)
         registry.register(self._gauges)
         ProcessCollector(registry=registry)
 
-    def count(self, fact: object) -> None:  # noqa: C901  one line per fact
-        """Take in a fact, before the view does; what does not count is ignored."""
-        match fact:
+    def count(self, event: object) -> None:  # noqa: C901  one case per event
+        """Count an event, before it is applied to the model; events that no counter needs are ignored."""
+        match event:
             case StatusChanged(status=Status.COMPLETED, file=file) if (
-                file is not None and fact.delivery is not None
+                file is not None and event.delivery is not None
             ):
-                self._ended(fact, "kept" if fact.delivery.kept else "delivered")
-            case StatusesChanged(moved):
-                for each in moved:
+                self._ended(event, "kept" if event.delivery.kept else "delivered")
+            case StatusesChanged(changes):
+                for each in changes:
                     self.count(each)
             case StatusChanged(status=Status.FAILED):
-                self._ended(fact, "failed")
+                self._ended(event, "failed")
             case CounterIncremented("verify_failure", route):
                 self._verify_failures.labels(self._label(route)).inc()
             case CounterIncremented("watch_overflow", route):
@@ -80,9 +80,9 @@ class Metrics:
             case ActorCrashed(actor):
                 self._restarts.labels(actor).inc()
             case GenerationStarted(routes):
-                self._begin_at_zero(route.metrics_label for route in routes)
+                self._start_at_zero(route.metrics_label for route in routes)
             case RouteAdded(opened):
-                self._begin_at_zero((opened.metrics_label,))
+                self._start_at_zero((opened.metrics_label,))
 
     def clients(self, number: int) -> None:
         self._clients.set(number)
@@ -92,27 +92,27 @@ class Metrics:
         self._gauges.at = at
         return generate_latest(self._registry)
 
-    def _ended(self, fact: StatusChanged, result: str) -> None:
-        file = self._view.files.get(fact.file_id)
-        if file is None or file.current.status in (Status.READY, fact.status):
-            return  # it ended in an earlier run; the journal has only reminded us
+    def _ended(self, event: StatusChanged, result: str) -> None:
+        file = self._model.files.get(event.file_id)
+        if file is None or file.current.status in (Status.READY, event.status):
+            return  # it ended in an earlier run, and this is the journal's record of it
         label = self._label(file.current.route)
         self._files.labels(label, result).inc()
-        if fact.delivery is not None:
-            self._bytes.labels(label).inc(fact.delivery.size_bytes)
+        if event.delivery is not None:
+            self._bytes.labels(label).inc(event.delivery.size_bytes)
             started_at = (
-                fact.delivery.started_at if file.current.started_at is None else file.current.started_at
+                event.delivery.started_at if file.current.started_at is None else file.current.started_at
             )
             if started_at is not None:
-                self._duration.labels(label).observe(max(0.0, fact.at - started_at))
+                self._duration.labels(label).observe(max(0.0, event.at - started_at))
 
     def _label(self, route: str) -> str:
-        """All upload jobs have one, so that their number does not matter."""
-        board = self._view.routes.get(route)
-        return board.route.metrics_label if board else route
+        """All upload jobs share one label, so that their number does not matter."""
+        route_status = self._model.routes.get(route)
+        return route_status.route.metrics_label if route_status else route
 
-    def _begin_at_zero(self, routes: Iterable[str]) -> None:
-        """A rate needs the zero before the first event."""
+    def _start_at_zero(self, routes: Iterable[str]) -> None:
+        """Prometheus computes a rate only from a counter that had a zero before."""
         for route in routes:
             for result in RESULTS:
                 self._files.labels(route, result)
@@ -123,32 +123,32 @@ class Metrics:
 
 
 class _Gauges(Collector):
-    """What the view knows at the time of the scrape, `at`."""
+    """Values of the model at the time of the scrape, `at`."""
 
-    def __init__(self, view: StatusModel) -> None:
-        self._view = view
+    def __init__(self, model: StatusModel) -> None:
+        self._model = model
         self.at = 0.0
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        boards = self._view.routes.values()
-        yield _family("queue_files", "Files by status.", "status", _by_status(boards), _sum)
-        bytes_each = _each(boards, lambda board: board.queue_bytes)
+        routes = self._model.routes.values()
+        yield _family("queue_files", "Files by status.", "status", _by_status(routes), _sum)
+        bytes_each = _each(routes, lambda route: route.queue_bytes)
         yield _family("queue_bytes", "Bytes not delivered yet.", None, bytes_each, _sum)
-        yield _family("destination_up", "1 while it can be used.", None, _each(boards, _up), min)
-        yield _family("destination_outage", "1 for the reason of an outage.", "reason", _outages(boards), max)
-        yield _family("destination_free_bytes", "Free space.", None, _each(boards, _free), min)
-        arrivals = _each(boards, lambda board: board.last_arrival_at)
+        yield _family("destination_up", "1 while it can be used.", None, _each(routes, _up), min)
+        yield _family("destination_outage", "1 for the reason of an outage.", "reason", _outages(routes), max)
+        yield _family("destination_free_bytes", "Free space.", None, _each(routes, _free), min)
+        arrivals = _each(routes, lambda route: route.last_arrival_at)
         yield _family("last_arrival_timestamp_seconds", "When a new file was last seen.", None, arrivals, max)
         text = "Age of the oldest file not delivered."
         yield _family("oldest_pending_seconds", text, None, self._oldest(), max)
 
     def _oldest(self) -> Iterator[Sample]:
-        first_at = dict.fromkeys(self._view.routes, self.at)
-        for file in self._view.files.values():
+        first_at = dict.fromkeys(self._model.routes, self.at)
+        for file in self._model.files.values():
             if file.current.status in PENDING:
                 first_at[file.current.route] = min(first_at[file.current.route], file.discovered_at)
-        boards = self._view.routes
-        return ((boards[route].route.metrics_label, None, self.at - at) for route, at in first_at.items())
+        routes = self._model.routes
+        return ((routes[name].route.metrics_label, None, self.at - at) for name, at in first_at.items())
 
 
 def _sum(one: float, other: float) -> float:
@@ -173,31 +173,31 @@ def _family(
     return family
 
 
-def _each(boards: Iterable[RouteStatus], figure: Callable[[RouteStatus], float | None]) -> Iterator[Sample]:
-    for board in boards:
-        value = figure(board)
+def _each(routes: Iterable[RouteStatus], figure: Callable[[RouteStatus], float | None]) -> Iterator[Sample]:
+    for route in routes:
+        value = figure(route)
         if value is not None:
-            yield board.route.metrics_label, None, value
+            yield route.route.metrics_label, None, value
 
 
-def _by_status(boards: Iterable[RouteStatus]) -> Iterator[Sample]:
+def _by_status(routes: Iterable[RouteStatus]) -> Iterator[Sample]:
     return (
-        (board.route.metrics_label, status.value, board.counts[status])
-        for board in boards
+        (route.route.metrics_label, status.value, route.counts[status])
+        for route in routes
         for status in Status
     )
 
 
-def _up(board: RouteStatus) -> float:
-    return float(board.storage is not None and board.storage.reason is None)
+def _up(route: RouteStatus) -> float:
+    return float(route.storage is not None and route.storage.reason is None)
 
 
-def _free(board: RouteStatus) -> float | None:
-    return board.storage.free_bytes if board.storage else None
+def _free(route: RouteStatus) -> float | None:
+    return route.storage.free_bytes if route.storage else None
 
 
-def _outages(boards: Iterable[RouteStatus]) -> Iterator[Sample]:
-    for board in boards:
-        now = board.storage.reason if board.storage else None
+def _outages(routes: Iterable[RouteStatus]) -> Iterator[Sample]:
+    for route in routes:
+        now = route.storage.reason if route.storage else None
         for reason in OutageReason:
-            yield board.route.metrics_label, reason.value, float(reason is now)
+            yield route.route.metrics_label, reason.value, float(reason is now)

@@ -1,4 +1,4 @@
-"""One route as visitors see it, kept up to date by facts."""
+"""The status of one route, as clients see it."""
 
 from collections import Counter, deque
 
@@ -64,7 +64,7 @@ PENDING = frozenset(
 
 @define
 class RouteStatus:
-    """Counts, rate and storage of one route; `rate_shown` is what visitors were told last."""
+    """Counts, rate and storage of one route; `rate_shown` is the rate that clients got last."""
 
     route: Route
     paused: bool = False
@@ -93,7 +93,7 @@ class RouteStatus:
         self.scanned = self.scanned or source.error is None
 
     def rate_changed(self, at: float) -> bool:
-        """Whether the rate has changed since visitors were told."""
+        """True if clients have another rate than the one at `at`."""
         return self.rate.bytes_s(at) != self.rate_shown
 
     def view(self, at: float) -> RouteView:

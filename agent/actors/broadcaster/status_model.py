@@ -1,4 +1,4 @@
-"""The single picture of the house: facts come in, snapshots and updates go out."""
+"""The read model: events of all actors are applied, snapshots and updates for clients come out."""
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ JOURNAL_REPLACED = "the journal was damaged and has been set aside, running copi
 
 @define
 class StatusModel:
-    """Tracked files, the last completed ones, routes and events. `flush` numbers what changed."""
+    """Tracked files, the last completed ones, routes and events for the page. `flush` numbers the updates."""
 
     routes: dict[str, RouteStatus] = field(factory=dict, init=False)
     files: dict[str, FileView] = field(factory=dict, init=False)
@@ -54,28 +54,28 @@ class StatusModel:
     _stale_routes: set[str] = field(factory=set, init=False)
     _new_events: list[Event] = field(factory=list, init=False)
 
-    def apply(self, fact: StatusEvent) -> None:  # noqa: C901, PLR0912  one line per fact
-        match fact:
+    def apply(self, event: StatusEvent) -> None:  # noqa: C901, PLR0912  one case per event
+        match event:
             case StatusChanged():
-                self._change_status(fact)
+                self._change_status(event)
                 self._trim_recent()
-            case StatusesChanged(moved):
-                for each in moved:
+            case StatusesChanged(changes):
+                for each in changes:
                     self._change_status(each)
                 self._trim_recent()
             case Untracked(file_ids):
                 for file_id in file_ids:
-                    self._forget(file_id)
+                    self._remove(file_id)
             case TransferProgress():
-                self._progress(fact)
+                self._progress(event)
             case DestinationState(destination=destination):
-                for board in self._routes_of(destination):
-                    board.storage = fact
+                for route_status in self._routes_of(destination):
+                    route_status.storage = event
             case Recovered(destination):
-                for board in self._routes_of(destination):
-                    board.recovered = True
+                for route_status in self._routes_of(destination):
+                    route_status.recovered = True
             case SourceState(route=route):
-                self.routes[route].source_changed(fact)
+                self.routes[route].source_changed(event)
                 self._stale_routes.add(route)
             case RouteState(route, paused):
                 self.routes[route].paused = paused
@@ -85,7 +85,7 @@ class StatusModel:
             case RouteRemoved(route):
                 self._remove_route(route)
             case GenerationStarted():
-                self._start_generation(fact)
+                self._start_generation(event)
             case ActorCrashed(actor, error, at, delay_s):
                 self._add_event(
                     Event(at, "error", f"{actor} failed and was restarted after {delay_s:g} s: {error}")
@@ -102,22 +102,22 @@ class StatusModel:
 
     def destination_states(self) -> tuple[DestinationState, ...]:
         """The present state of every destination that was probed."""
-        boards = self.routes.values()
-        return tuple({board.storage.destination: board.storage for board in boards if board.storage}.values())
+        states = [each.storage for each in self.routes.values() if each.storage]
+        return tuple({state.destination: state for state in states}.values())
 
     def snapshot(self, at: float) -> Snapshot:
-        """All that is known as of the last flush and the facts since; the next update follows on it.
+        """The state as of now, numbered as the last flush; the next update can be applied to it.
 
-        Events are those of the last flush, since an update that tells of one twice shows it twice.
+        Page events since the last flush are left out: the next update has them, and they would show twice.
         """
         files = (*self.files.values(), *self._recent.values())
-        self._mark_changed_rates(at)  # the others have to hear of the rates that this one is told
-        routes = tuple(board.view(at) for board in self.routes.values())
+        self._mark_changed_rates(at)  # `view` resets `rate_shown`: the next update must send these rates
+        routes = tuple(route_status.view(at) for route_status in self.routes.values())
         events = tuple(self._events)[: max(0, len(self._events) - len(self._new_events))]
         return Snapshot(self._seq, files, routes, events, self.journal_error)
 
     def flush(self, at: float) -> Update | None:
-        """What changed since the last flush, None if nothing did."""
+        """The changes since the last flush; None: there are none."""
         self._mark_changed_rates(at)
         if not (self._changed or self._removed or self._stale_routes or self._new_events):
             return None
@@ -129,37 +129,37 @@ class StatusModel:
         return update
 
     def _routes_of(self, destination: str) -> Iterator[RouteStatus]:
-        for board in self.routes.values():
-            if board.route.destination == destination:
-                self._stale_routes.add(board.route.name)
-                yield board
+        for route_status in self.routes.values():
+            if route_status.route.destination == destination:
+                self._stale_routes.add(route_status.route.name)
+                yield route_status
 
     def _mark_changed_rates(self, at: float) -> None:
-        self._stale_routes.update(name for name, board in self.routes.items() if board.rate_changed(at))
+        self._stale_routes.update(name for name, each in self.routes.items() if each.rate_changed(at))
 
     def _find(self, file_id: str) -> FileView | None:
         return self.files.get(file_id) or self._recent.get(file_id)
 
-    def _start_generation(self, fact: GenerationStarted) -> None:
+    def _start_generation(self, event: GenerationStarted) -> None:
         self._removed.update(self.files)
         self.files.clear()
-        self.routes = {route.name: RouteStatus(route) for route in fact.routes}
+        self.routes = {route.name: RouteStatus(route) for route in event.routes}
         for file in self._recent.values():
             if file.current.route in self.routes:
                 self.routes[file.current.route].add(file)
         self._stale_routes = set(self.routes)
 
     def _add_route(self, route: Route) -> None:
-        """What is known of its destination holds for it too."""
-        board = RouteStatus(route)
+        """Takes over the state of its destination from a route with the same one."""
+        route_status = RouteStatus(route)
         for peer in self.routes.values():
             if peer.route.destination == route.destination:
-                board.storage, board.recovered = peer.storage, peer.recovered
-        self.routes[route.name] = board
+                route_status.storage, route_status.recovered = peer.storage, peer.recovered
+        self.routes[route.name] = route_status
         self._stale_routes.add(route.name)
 
     def _remove_route(self, route: str) -> None:
-        """Those of its files that have ended stay among the recent ones."""
+        """Its completed files stay among the recent ones."""
         self._removed.update(file.id for file in self.files.values() if file.current.route == route)
         self.files = {file.id: file for file in self.files.values() if file.current.route != route}
         del self.routes[route]
@@ -169,33 +169,33 @@ class StatusModel:
         self._events.append(event)
         self._new_events.append(event)
 
-    def _change_status(self, fact: StatusChanged) -> None:
-        before = self.files.get(fact.file_id)
-        if before is None and fact.file is None:
-            return  # forgotten in the meantime
-        if before is None and fact.status is not Status.COMPLETED:
-            self._rename_previous(fact.file_id)
-        board = self.routes[before.current.route if before else fact.file.route]  # type: ignore[union-attr]
+    def _change_status(self, event: StatusChanged) -> None:
+        before = self.files.get(event.file_id)
+        if before is None and event.file is None:
+            return  # no longer tracked
+        if before is None and event.status is not Status.COMPLETED:
+            self._rename_previous(event.file_id)
+        route_status = self.routes[before.current.route if before else event.file.route]  # type: ignore[union-attr]
         if before is not None:
-            board.remove(before)
+            route_status.remove(before)
         else:
-            board.last_arrival_at = fact.at
-        after = _moved(before or _first_seen(fact.file, board), fact)  # type: ignore[arg-type]
-        board.add(after)
-        self._mark_changed(after.id, board)
+            route_status.last_arrival_at = event.at
+        after = _next_view(before or _first_seen(event.file, route_status), event)  # type: ignore[arg-type]
+        route_status.add(after)
+        self._mark_changed(after.id, route_status)
         if after.current.status is Status.COMPLETED:
             self.files.pop(after.id, None)
             self._complete(after)
         else:
             self.files[after.id] = after
 
-    def _mark_changed(self, file_id: str, board: RouteStatus) -> None:
+    def _mark_changed(self, file_id: str, route_status: RouteStatus) -> None:
         self._changed.add(file_id)
         self._removed.discard(file_id)
-        self._stale_routes.add(board.route.name)
+        self._stale_routes.add(route_status.route.name)
 
     def _rename_previous(self, file_id: str) -> None:
-        """The same path arrives again: the row of its last delivery stays, under another id."""
+        """The same path arrives again: the row of its last delivery stays under another id."""
         old = self._recent.pop(file_id, None)
         if old is not None:
             self._renamed += 1
@@ -208,7 +208,7 @@ class StatusModel:
         self._recent[file.id] = file
 
     def _trim_recent(self) -> None:
-        """The last completed ones are enough."""
+        """Keeps the `RECENT_FILES` that completed last."""
         surplus = len(self._recent) - RECENT_FILES
         if surplus <= 0:
             return
@@ -219,23 +219,23 @@ class StatusModel:
                 self.routes[old.current.route].remove(old)
                 self._stale_routes.add(old.current.route)
 
-    def _forget(self, file_id: str) -> None:
+    def _remove(self, file_id: str) -> None:
         file = self.files.pop(file_id, None)
         if file is not None:
             self.routes[file.current.route].remove(file)
             self._removed.add(file_id)
             self._stale_routes.add(file.current.route)
 
-    def _progress(self, fact: TransferProgress) -> None:
-        file = self.files.get(fact.file_id)
+    def _progress(self, event: TransferProgress) -> None:
+        file = self.files.get(event.file_id)
         if file is None:
             return
-        board = self.routes[file.current.route]
-        board.rate.add(max(0, fact.copied_bytes - file.current.copied_bytes), fact.at)
-        copied, verified = fact.copied_bytes, fact.verified_bytes
-        course = evolve(file.current, copied_bytes=copied, verified_bytes=verified)
-        self.files[file.id] = evolve(file, current=course)
-        self._mark_changed(file.id, board)
+        route_status = self.routes[file.current.route]
+        route_status.rate.add(max(0, event.copied_bytes - file.current.copied_bytes), event.at)
+        copied, verified = event.copied_bytes, event.verified_bytes
+        current = evolve(file.current, copied_bytes=copied, verified_bytes=verified)
+        self.files[file.id] = evolve(file, current=current)
+        self._mark_changed(file.id, route_status)
 
 
 def _journal_event(error: str | None, at: float) -> Event:
@@ -244,65 +244,65 @@ def _journal_event(error: str | None, at: float) -> Event:
     return Event(at, "error", f"nothing can be written down, copies wait: {error}")
 
 
-def _first_seen(file: FileVersion, board: RouteStatus) -> FileView:
-    course = FileStatus(board.route.name, board.route.source, Status.DISCOVERED)
-    return FileView(file.id, file.path, file.packed_signature, file.discovered_at, course)
+def _first_seen(file: FileVersion, route_status: RouteStatus) -> FileView:
+    current = FileStatus(route_status.route.name, route_status.route.source, Status.DISCOVERED)
+    return FileView(file.id, file.path, file.packed_signature, file.discovered_at, current)
 
 
-def _moved(before: FileView, fact: StatusChanged) -> FileView:
-    state = before.packed_signature if fact.file is None else fact.file.packed_signature
-    course = _file_status(_in_state(before, state), fact)
-    match fact.status:
+def _next_view(before: FileView, event: StatusChanged) -> FileView:
+    packed_signature = before.packed_signature if event.file is None else event.file.packed_signature
+    current = _file_status(_still_valid(before, packed_signature), event)
+    match event.status:
         case Status.COPYING:
-            course = evolve(course, started_at=fact.at, completed_at=None)
+            current = evolve(current, started_at=event.at, completed_at=None)
         case Status.FAILED:
-            course = evolve(course, completed_at=fact.at)
+            current = evolve(current, completed_at=event.at)
         case Status.COMPLETED:
-            course = _completed(course, fact, signature_from_bytes(state).size_bytes)
-    return FileView(before.id, before.path, state, before.discovered_at, course)
+            current = _completed(current, event, signature_from_bytes(packed_signature).size_bytes)
+    return FileView(before.id, before.path, packed_signature, before.discovered_at, current)
 
 
-def _in_state(view: FileView, state: bytes) -> FileStatus:
-    """What still holds of its course now that the file is in this state."""
-    before, after = signature_from_bytes(view.packed_signature), signature_from_bytes(state)
-    if view.packed_signature == state or before.numbers[SHOWN] == after.numbers[SHOWN]:
+def _still_valid(view: FileView, packed_signature: bytes) -> FileStatus:
+    """The part of the current status that still holds when the file has this signature."""
+    before, after = signature_from_bytes(view.packed_signature), signature_from_bytes(packed_signature)
+    if view.packed_signature == packed_signature or before.numbers[SHOWN] == after.numbers[SHOWN]:
         return view.current
     if view.current.status is Status.GROWING and after.size_bytes >= view.current.copied_bytes:
-        return view.current  # what was copied stays so
+        return view.current  # what was copied is still valid
     return FileStatus(view.current.route, view.current.source, view.current.status, view.current.why)
 
 
-def _file_status(before: FileStatus, fact: StatusChanged) -> FileStatus:
-    attempts = before.attempts if fact.attempts is None else fact.attempts
-    error = before.error if attempts or fact.attempts is None else None
-    why = before.why if fact.why is None else fact.why
+def _file_status(before: FileStatus, event: StatusChanged) -> FileStatus:
+    attempts = before.attempts if event.attempts is None else event.attempts
+    error = before.error if attempts or event.attempts is None else None
+    why = before.why if event.why is None else event.why
     return _evolve_cached(
         before,
-        status=fact.status,
+        status=event.status,
         why=why,
-        until_at=fact.until_at,
+        until_at=event.until_at,
         attempts=attempts,
-        error=error if fact.error is None else fact.error,
+        error=error if event.error is None else event.error,
     )
 
 
 @lru_cache(CACHED_STATUSES)
-def _evolve_cached(course: FileStatus, **changes: Any) -> FileStatus:  # noqa: ANN401  whatever a course has
-    """This one but for these: the same object for all that change alike."""
-    return evolve(course, **changes)
+def _evolve_cached(current: FileStatus, **changes: Any) -> FileStatus:  # noqa: ANN401  fields of FileStatus
+    """As `evolve`, but files that change alike share one object."""
+    return evolve(current, **changes)
 
 
-def _completed(course: FileStatus, fact: StatusChanged, size_bytes: int) -> FileStatus:
+def _completed(current: FileStatus, event: StatusChanged, size_bytes: int) -> FileStatus:
     done = evolve(
-        course, completed_at=fact.at, copied_bytes=size_bytes, verified_bytes=size_bytes, error=None
+        current, completed_at=event.at, copied_bytes=size_bytes, verified_bytes=size_bytes, error=None
     )
-    if fact.delivery is None:
+    if event.delivery is None:
         return done
-    delivery = fact.delivery
+    delivery = event.delivery
     return evolve(
         done,
         destination_path=delivery.destination_path,
         verified_level=delivery.level,
         hash=delivery.hash,
-        started_at=delivery.started_at if course.started_at is None else course.started_at,
+        started_at=delivery.started_at if current.started_at is None else current.started_at,
     )

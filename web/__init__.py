@@ -1,1 +1,1 @@
-"""The web face of the agent: it knows the desk and nothing else."""
+"""The web interface of the agent: it uses `agent.control` and the model, nothing behind them."""

@@ -180,7 +180,7 @@ class EventEntry(TypedDict):
 
 
 class SnapshotMessage(TypedDict):
-    """The first message of a live feed; one with a window tells how many files there are in `total`."""
+    """The first message of a live feed; with a window, `total` is the number of all files."""
 
     type: Literal["snapshot"]
     seq: int

@@ -140,7 +140,7 @@ async def _receive(url: str, token: str | None, on_message: Callable[[Body], boo
 
 
 async def _ping(connection: WebSocketConnection) -> None:
-    """Tells an agent that hangs from one in which nothing happens: neither sends anything."""
+    """Detects an agent that hangs; one in which nothing changes sends no messages either."""
     while True:
         await trio.sleep(PING_EVERY_S)
         with trio.fail_after(TIMEOUT_S):

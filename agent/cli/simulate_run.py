@@ -115,7 +115,7 @@ def _reporting_errors(folder: str) -> Iterator[None]:
         _print({"time": step_log.stamp(datetime.now(UTC)), "op": "interrupted"})
         exit_with(f"interrupted: files in {folder} are unfinished", EXIT_ERROR)
     except BrokenPipeError:
-        sys.exit(EXIT_ERROR)  # nobody reads the step log any more
+        sys.exit(EXIT_ERROR)  # the output was closed
     except FileExistsError as error:
         exit_with(f"{error.filename} exists, and is left alone: choose another --name", EXIT_ERROR)
     except FileNotFoundError as error:

@@ -80,13 +80,7 @@ class UploadControl:
             raise InvalidRequest(
                 "uploads are off: name the folders that may be read as roots in section [uploads]"
             )
-        active = [
-            job
-            for job in await journaled(self._journal.write(uploads.needing_cleanup))
-            if not job.state.is_end
-        ]
-        if len(active) >= MAX_ACTIVE:
-            raise Conflict(f"{len(active)} upload jobs are active: wait until one ends, or stop one")
+        await self._check_active_limit()
         folder = await self._folder(create.source_folder, config)
         at = time.time()
         name = str(uuid.uuid4())
@@ -127,6 +121,15 @@ class UploadControl:
         """The manager reads the job from the journal; one that is not running yet reads it when it starts."""
         if self._manager is not None:
             self._manager.send_nowait(UploadJobsChanged())
+
+    async def _check_active_limit(self) -> None:
+        active = [
+            job
+            for job in await journaled(self._journal.write(uploads.needing_cleanup))
+            if not job.state.is_end
+        ]
+        if len(active) >= MAX_ACTIVE:
+            raise Conflict(f"{len(active)} upload jobs are active: wait until one ends, or stop one")
 
     async def _folder(self, path: str, config: Config) -> str:
         roots = config.uploads.roots

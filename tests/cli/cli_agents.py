@@ -48,8 +48,8 @@ def invoke(*words: str, env: dict[str, str] | None = None) -> Result:
     return CliRunner(catch_exceptions=False).invoke(cli, words, env=env)
 
 
-def told(*words: str) -> str:
-    """What a verb that succeeds says."""
+def output_of(*words: str) -> str:
+    """The output of a verb that succeeds."""
     result = invoke(*words)
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
@@ -71,13 +71,13 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 @define(eq=False)
 class Started:
-    """A program that runs; `said` are the lines of its standard error so far."""
+    """A program that runs; `lines` are the lines of its standard error so far."""
 
     process: subprocess.Popen[str]
-    said: list[str] = field(factory=list)
+    lines: list[str] = field(factory=list)
 
-    def told_of(self, words: str) -> bool:
-        return any(words in line for line in self.said)
+    def has_logged(self, words: str) -> bool:
+        return any(words in line for line in self.lines)
 
     def signal(self, number: signal.Signals) -> int:
         """The exit code that the signal leads to."""
@@ -92,11 +92,11 @@ def running(config: str, *options: str) -> Iterator[Started]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         started = Started(process)
         assert process.stderr is not None
-        listener = threading.Thread(target=_listen, args=(process.stderr, started.said), daemon=True)
+        listener = threading.Thread(target=_listen, args=(process.stderr, started.lines), daemon=True)
         listener.start()
         try:
             wait_until(lambda: process.poll() is not None or _answers(Path(config).parent))
-            assert process.poll() is None, started.said
+            assert process.poll() is None, started.lines
             yield started
         finally:
             process.kill()
@@ -113,13 +113,13 @@ def _answers(home: Path) -> bool:
         return False
 
 
-def _listen(stream: IO[str], said: list[str]) -> None:
-    said.extend(iter(stream.readline, ""))
+def _listen(stream: IO[str], lines: list[str]) -> None:
+    lines.extend(iter(stream.readline, ""))
 
 
 @define(eq=False)
 class Scripted:
-    """An agent whose answers are written down: `METHOD path` to status and body; `asked` are its visits."""
+    """An agent with scripted answers: `METHOD path` to status and body; `asked` are its requests."""
 
     answers: dict[str, tuple[int, object]]
     asked: list[tuple[str, str | None]] = field(factory=list)

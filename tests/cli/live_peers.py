@@ -1,4 +1,4 @@
-"""Those who stand at the agent's address and are no help."""
+"""Peers at the agent's address that do not answer."""
 
 import base64
 import hashlib
@@ -8,13 +8,13 @@ import trio
 
 
 async def deaf(stream: trio.SocketStream) -> None:
-    """Says nothing at all."""
+    """Sends nothing at all."""
     async with stream:
         await trio.sleep_forever()
 
 
 async def frozen(stream: trio.SocketStream) -> None:
-    """Opens the WebSocket (RFC 6455, section 4.2.2), and then says nothing."""
+    """Opens the WebSocket (RFC 6455, section 4.2.2), and then sends nothing."""
     async with stream:
         head = await stream.receive_some()
         found = re.search(rb"Sec-WebSocket-Key: (\S+)", head, re.IGNORECASE)

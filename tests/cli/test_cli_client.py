@@ -12,14 +12,14 @@ from agent.cli import client
 from agent.cli.client import Client, CommandRefused, NotRunning, url_segment
 from agent.config.load import load
 from agent.model.text import as_unicode
-from tests.cli.cli_agents import configured, invoke, scripted, told
+from tests.cli.cli_agents import configured, invoke, output_of, scripted
 
 NO_FILES: tuple[int, object] = (200, {"files": []})
 
 
 @contextmanager
 def saying(said: bytes) -> Iterator[str]:
-    """The URL of something that says this to whoever comes first, and hangs up."""
+    """The URL of a peer that sends this to its first client, and closes."""
 
     def serve() -> None:
         visitor, _ = listener.accept()
@@ -36,7 +36,7 @@ def saying(said: bytes) -> Iterator[str]:
 
 def test_an_agent_on_a_free_port_is_found_through_its_address_file(tmp_path: Path) -> None:
     with scripted(tmp_path, {"GET /api/files": NO_FILES}) as agent:
-        assert told("-c", configured(tmp_path), "files") == ""
+        assert output_of("-c", configured(tmp_path), "files") == ""
         assert agent.asked == [("GET /api/files", None)]
 
 
@@ -57,7 +57,7 @@ def test_an_address_file_that_is_just_being_written_is_as_good_as_none(tmp_path:
 @pytest.mark.parametrize(
     "verb", ["status", "files", "history", "explain x", "pause x", "retry --all", "reload"]
 )
-def test_an_agent_that_is_not_running_is_told_in_one_line(verb: str, tmp_path: Path) -> None:
+def test_an_agent_that_is_not_running_is_reported_in_one_line(verb: str, tmp_path: Path) -> None:
     result = invoke("-c", configured(tmp_path), *verb.split())
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -67,7 +67,7 @@ def test_an_agent_that_is_not_running_is_told_in_one_line(verb: str, tmp_path: P
 def test_the_token_is_shown_where_one_is_set(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret\n")
     with scripted(tmp_path, {"GET /api/files": NO_FILES}) as agent:
-        told("-c", configured(tmp_path, head='token_file = "token"'), "files")
+        output_of("-c", configured(tmp_path, head='token_file = "token"'), "files")
         assert agent.asked == [("GET /api/files", "Bearer s3cret")]
 
 
@@ -75,7 +75,7 @@ def test_the_token_goes_to_the_agent_and_to_no_proxy(tmp_path: Path, monkeypatch
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     with scripted(tmp_path, {"GET /api/files": NO_FILES}):
-        assert told("-c", configured(tmp_path), "files", "--json") == '{"files": []}\n'
+        assert output_of("-c", configured(tmp_path), "files", "--json") == '{"files": []}\n'
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,9 @@ def test_the_token_goes_to_the_agent_and_to_no_proxy(tmp_path: Path, monkeypatch
         (422, {"detail": "both", "reasons": ["first", "sec\x1bond"]}, "first\nsec\\x1bond"),
     ],
 )
-def test_a_refusal_is_told_with_its_reasons(status: int, body: object, reason: str, tmp_path: Path) -> None:
+def test_a_refusal_is_printed_with_its_reasons(
+    status: int, body: object, reason: str, tmp_path: Path
+) -> None:
     with scripted(tmp_path, {"GET /api/files": (status, body)}):
         result = invoke("-c", configured(tmp_path), "files")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"{reason}\n")
@@ -132,7 +134,7 @@ TWO_ROUTES = (200, {"routes": [{"source": "/one"}, {"source": "/two"}]})
 
 
 def found_by(path: str, tracked: list[str], tmp_path: Path) -> str:
-    """The tracked file that a path means, when the command line stands in `tmp_path`."""
+    """The tracked file that a path means, when `tmp_path` is the current folder."""
     answers: dict[str, tuple[int, object]] = {"GET /api/routes": TWO_ROUTES}
     for place in tracked:
         asked = place.replace("/", "%2F").replace(" ", "+")
@@ -146,9 +148,7 @@ def test_a_file_is_found_by_its_path_below_a_source_or_absolute(path: str, tmp_p
     assert found_by(path, ["/two/day 1/a.mxf", "/two/a.mxf"], tmp_path) == "/two/day 1/a.mxf"
 
 
-def test_a_file_is_found_from_the_folder_one_stands_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_found_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert found_by("a.mxf", [f"{tmp_path}/a.mxf"], tmp_path) == f"{tmp_path}/a.mxf"
 
@@ -163,7 +163,7 @@ def test_a_name_at_the_end_of_another_path_is_not_that_file(tmp_path: Path) -> N
         found_by("a.mxf", ["/one/day 1/a.mxf"], tmp_path)
 
 
-def test_a_refusal_while_looking_for_a_file_is_not_taken_for_its_absence(tmp_path: Path) -> None:
+def test_a_refusal_while_searching_for_a_file_is_not_taken_for_its_absence(tmp_path: Path) -> None:
     answers: dict[str, tuple[int, object]] = {
         "GET /api/routes": TWO_ROUTES,
         "GET /api/explain": (503, {"detail": "busy"}),

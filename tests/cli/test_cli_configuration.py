@@ -9,7 +9,7 @@ import pytest
 
 from agent import __version__
 from agent.cli import main
-from tests.cli.cli_agents import as_program, configured, invoke, told
+from tests.cli.cli_agents import as_program, configured, invoke, output_of
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_every_bad_value_has_a_line_of_its_own(tmp_path: Path) -> None:
 def test_check_config_prints_what_takes_effect_and_masks_the_token(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret")
     config = configured(tmp_path, head='token_file = "token"')
-    shown = told("-c", config, "check-config")
+    shown = output_of("-c", config, "check-config")
     assert 'source = "' + str(tmp_path / "in") in shown
     assert 'token_file = "********"' in shown
     assert "s3cret" not in shown
@@ -68,19 +68,21 @@ def test_check_config_prints_what_takes_effect_and_masks_the_token(tmp_path: Pat
 
 def test_check_config_cannot_drive_the_terminal(tmp_path: Path) -> None:
     route = {"name": "mxf", "source": "in\x9b31m", "destination": "out"}
-    assert "in\\x9b31m" in told("-c", configured(tmp_path, route), "check-config")
+    assert "in\\x9b31m" in output_of("-c", configured(tmp_path, route), "check-config")
 
 
 def test_the_configuration_may_be_named_before_the_verb_or_after_it(tmp_path: Path) -> None:
     config = configured(tmp_path)
-    assert told("-c", config, "check-config") == told("check-config", "--config", config)
-    assert told("-c", "elsewhere", "check-config", "-c", config) == told("check-config", "-c", config)
+    assert output_of("-c", config, "check-config") == output_of("check-config", "--config", config)
+    assert output_of("-c", "elsewhere", "check-config", "-c", config) == output_of(
+        "check-config", "-c", config
+    )
 
 
 def test_the_default_is_agent_toml_in_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     configured(tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert told("check-config").startswith(f'# "{tmp_path}/agent.toml"')
+    assert output_of("check-config").startswith(f'# "{tmp_path}/agent.toml"')
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_a_flag_is_checked_like_the_key_it_stands_for(flag: str, bad: str, tmp_p
 
 
 def test_version_names_the_program() -> None:
-    assert told("--version") == f"transfer-agent, version {__version__}\n"
+    assert output_of("--version") == f"transfer-agent, version {__version__}\n"
 
 
 def test_the_module_is_the_program(

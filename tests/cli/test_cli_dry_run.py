@@ -13,7 +13,7 @@ from agent.protocol.replies import ScanBatch, ScanEnd
 from agent.protocol.requests import ExamineSource, ListSource, Request
 from agent.runtime import main
 from agent.worker_pool import OnReply, WorkerPool, ignore
-from tests.cli.cli_agents import ROUTE, configured, listing, told, workers_reaped
+from tests.cli.cli_agents import ROUTE, configured, listing, output_of, workers_reaped
 
 COPY = b"not a container\n" * 1000
 CLOSED = FinishEvidence(WriterState.NONE, ContainerState.CLOSED)
@@ -26,7 +26,7 @@ def _no_worker_outlives_its_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         yield
 
 
-def test_a_rehearsal_touches_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
     below = tmp_path / "in" / "day 1"
     below.mkdir(parents=True)
     (tmp_path / "out").mkdir()
@@ -36,7 +36,7 @@ def test_a_rehearsal_touches_nothing(tmp_path: Path) -> None:
     (below / "empty.bin").touch()
     config = configured(tmp_path, head='[log]\nfile = "logs/agent.log"')
     before = listing(tmp_path)
-    said = told("-c", config, "run", "--dry-run")
+    said = output_of("-c", config, "run", "--dry-run")
     assert listing(tmp_path) == before
     soon = " once unchanged for 0.3 s"
     assert said.splitlines() == [
@@ -50,48 +50,48 @@ def test_a_rehearsal_touches_nothing(tmp_path: Path) -> None:
     ("after", "words"),
     [("keep", "would copy"), ("delete", "would move"), ("archive:done", "would deliver and archive")],
 )
-def test_a_rehearsal_says_what_becomes_of_the_source(after: str, words: str, tmp_path: Path) -> None:
+def test_a_dry_run_says_what_would_become_of_the_source(after: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "clip.bin").write_bytes(COPY)
-    assert words in told("-c", configured(tmp_path, ROUTE | {"after": after}), "run", "--dry-run")
+    assert words in output_of("-c", configured(tmp_path, ROUTE | {"after": after}), "run", "--dry-run")
 
 
 @pytest.mark.parametrize(("unfinished", "words"), [("hold", "would leave"), ("deliver", "would move")])
-def test_a_rehearsal_holds_an_unfinished_recording(unfinished: str, words: str, tmp_path: Path) -> None:
+def test_a_dry_run_holds_an_unfinished_recording(unfinished: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "clip.mov").write_bytes(OPEN_MOV)
-    said = told("-c", configured(tmp_path, ROUTE | {"unfinished": unfinished}), "run", "--dry-run")
+    said = output_of("-c", configured(tmp_path, ROUTE | {"unfinished": unfinished}), "run", "--dry-run")
     assert said.startswith(f"mxf: {words} '{tmp_path}/in/clip.mov'")
     assert ("unfinished recording: " in said) == (unfinished == "hold")
 
 
-def test_a_rehearsal_leaves_what_somebody_writes(tmp_path: Path) -> None:
+def test_a_dry_run_leaves_what_somebody_writes(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     with (tmp_path / "in" / "clip.bin").open("wb") as writer:
         writer.write(COPY)
         writer.flush()
-        said = told("-c", configured(tmp_path), "run", "--dry-run")
+        said = output_of("-c", configured(tmp_path), "run", "--dry-run")
     assert said == f"mxf: would leave '{tmp_path}/in/clip.bin': a process holds it open for writing\n"
 
 
-def test_a_rehearsal_tells_of_a_source_that_is_missing_and_goes_on(tmp_path: Path) -> None:
+def test_a_dry_run_reports_a_missing_source_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "clip.bin").write_bytes(COPY)
     config = configured(tmp_path, {"name": "none", "source": "gone", "destination": "out2"}, ROUTE)
-    first, second = told("-c", config, "run", "--dry-run").splitlines()
+    first, second = output_of("-c", config, "run", "--dry-run").splitlines()
     assert first == f"none: source: No such file or directory ({tmp_path}/gone)"
     assert second.startswith("mxf: would move")
     assert not (tmp_path / "gone").exists()
 
 
-def test_a_rehearsal_asks_about_many_files_in_small_lots(
+def test_a_dry_run_examines_many_files_in_small_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dry_run, "EXAMINED_AT_ONCE", 2)
     (tmp_path / "in").mkdir()
     for name in "edcba":
         (tmp_path / "in" / name).write_bytes(COPY)
-    lines = told("-c", configured(tmp_path), "run", "--dry-run").splitlines()
+    lines = output_of("-c", configured(tmp_path), "run", "--dry-run").splitlines()
     assert [line.split("'")[1] for line in lines] == [f"{tmp_path}/in/{name}" for name in "abcde"]
 
 
@@ -102,7 +102,7 @@ def entry(path: str, evidence: FinishEvidence | None = None) -> ScannedFile:
 def told_when(
     answers: dict[type, ScanEnd | Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[str]:
-    """What a rehearsal says when workers answer so; a listing begins with the file `early`."""
+    """The output of a dry run when workers answer so; a listing begins with the file `early`."""
 
     async def ask(
         _: WorkerPool, request: Request, expected: type, *, stall_timeout_s: float, on_reply: OnReply = ignore
@@ -118,7 +118,7 @@ def told_when(
     return main.dry_run_lines(load(configured(tmp_path), {}))
 
 
-def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = ScanEnd((entry("late"),), (("private", "Permission denied"),), 0)
     examined = ScanEnd((entry("early", CLOSED), entry("late")), (), 0)
     first, second, third = told_when({ListSource: listed, ExamineSource: examined}, tmp_path, monkeypatch)
@@ -127,6 +127,6 @@ def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pyt
     assert third.startswith(f"mxf: would move '{tmp_path}/in/late'")
 
 
-def test_a_source_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_does_not_answer_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = told_when({ListSource: trio.TooSlowError()}, tmp_path, monkeypatch)
     assert said == ["mxf: source: no answer in 30 s"]

@@ -1,4 +1,4 @@
-"""`health`: what a Nagios-compatible monitor is told, and with which exit code."""
+"""`health`: the report for a Nagios-compatible monitor, and its exit code."""
 
 import re
 from pathlib import Path
@@ -56,14 +56,14 @@ def route(**changes: object) -> dict[str, Any]:
         ({"name": "other"}, route(), f"UNKNOWN - mxf: nothing is known of its storage | {DATA}"),
     ],
 )
-def test_the_state_and_the_reason_stand_on_one_line(
+def test_the_state_and_the_reason_are_on_one_line(
     storage: dict[str, Any], routes: dict[str, Any], line: str
 ) -> None:
     readiness = "not ready" if line.startswith(("CRITICAL", "UNKNOWN")) else "ok"
     assert str(nagios_report(readiness, [storage], [routes])) == line
 
 
-def test_the_gravest_route_decides_and_is_told_first() -> None:
+def test_the_worst_route_decides_and_comes_first() -> None:
     storage = [LOW | {"name": "low"}, NEW | {"name": "new"}, HUNG | {"name": "hung"}, WELL | {"name": "well"}]
     routes = [route(name="low"), route(name="new"), route(name="hung", outage=OUTAGE), route(name="well")]
     report = nagios_report("not ready", storage, routes)

@@ -104,7 +104,7 @@ def test_cells_are_counted_not_characters(text: str, shown: str) -> None:
         (5000 * 1024**5, "5000.0 PiB"),
     ],
 )
-def test_sizes_are_told_in_binary_units(size: int, text: str) -> None:
+def test_sizes_are_shown_in_binary_units(size: int, text: str) -> None:
     assert size_text(size) == text
 
 
@@ -117,7 +117,7 @@ def test_before_anything_is_known_it_says_so() -> None:
     assert LiveState().line() == "connecting"
 
 
-def test_a_route_is_told_with_its_rate_counts_and_space() -> None:
+def test_a_route_is_shown_with_its_rate_counts_and_space() -> None:
     counts = {"Copying": 1, "Verifying": 1, "InQueue": 3, "Held": 1, "Failed": 2, "Completed": 9}
     assert lines_of(snapshot(routes=(route(counts=counts), route("archive", paused=True)))) == [
         "transfer-agent: connected",
@@ -135,7 +135,7 @@ def test_outages_and_source_errors_stand_out() -> None:
     )
 
 
-def test_moving_files_have_bars_and_the_oldest_stands_first() -> None:
+def test_moving_files_have_bars_and_the_oldest_is_first() -> None:
     young = file("young", started_at="2026-01-01T12:03:12.000Z", path=EVIL)
     assert lines_of(snapshot(young, file("old", "Verifying")))[1:] == [
         "",
@@ -157,7 +157,7 @@ def test_a_bar_never_leaves_its_frame(status: str, changes: dict[str, Any], bar:
     assert bar in lines_of(snapshot(file("a", status, **changes)))[-1]
 
 
-def test_what_ended_is_told_latest_first_with_the_reason_of_a_failure() -> None:
+def test_what_ended_is_shown_latest_first_with_the_reason_of_a_failure() -> None:
     failed = file("bad", "Failed", completed_at="2026-01-01T12:03:12.000Z", error_message=f"no {EVIL}")
     assert lines_of(snapshot(file("good", "Completed"), failed, file("later", "InQueue")))[1:] == [
         "",
@@ -196,7 +196,7 @@ def test_a_missed_update_changes_nothing_and_asks_for_a_snapshot() -> None:
     assert "b.mxf" in picture.frame(80, 24)[-1]
 
 
-def test_trouble_is_shown_over_the_last_picture_until_news_comes() -> None:
+def test_a_problem_is_shown_over_the_last_state_until_a_message_comes() -> None:
     picture = picture_of(snapshot(file("a")))
     picture.problem = "no connection"
     assert picture.frame(80, 24)[0] == "transfer-agent: no connection"

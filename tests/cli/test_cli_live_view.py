@@ -1,4 +1,4 @@
-"""`watch` paints what it hears, comes back when the connection ends, and ends when told to."""
+"""`watch` draws what it receives, reconnects when the connection ends, and ends on a signal."""
 
 import json
 import os
@@ -98,7 +98,7 @@ async def following(
 
 @asynccontextmanager
 async def serving(receive: Receive) -> AsyncIterator[str]:
-    """The address of something that receives live visitors so."""
+    """The address of a server that handles WebSockets so."""
     async with trio.open_nursery() as nursery:
         server = await nursery.start(partial(serve_websocket, receive, "127.0.0.1", 0, None))
         yield f"http://127.0.0.1:{server.port}"
@@ -106,7 +106,7 @@ async def serving(receive: Receive) -> AsyncIterator[str]:
 
 
 def saying(*visits: list[str]) -> Receive:
-    """Says these messages, another list to each visitor, and then waits until the visitor leaves."""
+    """Sends these messages, another list to each client, and then waits until the client disconnects."""
     waiting = list(visits)
 
     async def receive(request: WebSocketRequest) -> None:
@@ -119,7 +119,7 @@ def saying(*visits: list[str]) -> Receive:
     return receive
 
 
-async def test_it_paints_what_the_agent_says() -> None:
+async def test_it_draws_what_the_agent_sends() -> None:
     said = saying([snapshot("mxf"), update(2, "something happened")])
     async with serving(said) as url, following(lambda: url) as view:
         await view.canvas.shows("something happened")
@@ -127,7 +127,7 @@ async def test_it_paints_what_the_agent_says() -> None:
         assert view.canvas.frames[0] == "transfer-agent: connecting"
 
 
-async def test_however_much_is_said_it_paints_once_in_its_time() -> None:
+async def test_however_much_is_sent_it_draws_once_per_interval() -> None:
     said = [snapshot("mxf"), *(update(number, f"event {number}") for number in range(2, 30))]
     async with serving(saying(said)) as url, following(lambda: url, every_s=inf) as view:
         with trio.fail_after(SOON_S):
@@ -144,7 +144,7 @@ async def test_a_missed_update_makes_it_come_back_for_a_snapshot() -> None:
         assert not any("too far" in frame for frame in view.canvas.frames)
 
 
-async def test_it_comes_back_when_the_agent_closes_and_says_why_meanwhile() -> None:
+async def test_it_reconnects_when_the_agent_closes_and_shows_why_meanwhile() -> None:
     waits = saying([snapshot("new")])
     visits: list[WebSocketRequest] = []
 
@@ -161,7 +161,7 @@ async def test_it_comes_back_when_the_agent_closes_and_says_why_meanwhile() -> N
         await view.canvas.shows(f"no connection to {url} (closed with code 1013), trying again\nold")
 
 
-async def test_it_looks_for_the_agent_again_where_it_may_have_gone() -> None:
+async def test_it_looks_up_the_agents_address_for_every_connection() -> None:
     async with serving(saying([snapshot("mxf")])) as url:
         addresses = iter(["http://127.0.0.1:9", url])
         async with following(lambda: next(addresses)) as view:
@@ -181,7 +181,7 @@ async def test_the_token_is_shown() -> None:
         assert (b"authorization", b"Bearer s3cret") in shown
 
 
-async def test_a_busy_agent_is_asked_again() -> None:
+async def test_an_unavailable_agent_is_asked_again() -> None:
     async def receive(request: WebSocketRequest) -> None:
         await request.reject(503, body=b"busy")
 
@@ -191,7 +191,7 @@ async def test_a_busy_agent_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize("receive", [deaf, frozen, rude])
-async def test_an_agent_that_is_silent_is_told_from_one_without_news(
+async def test_an_agent_that_hangs_is_distinguished_from_one_without_changes(
     receive: Callable[[trio.SocketStream], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_view, "TIMEOUT_S", 0.1)
@@ -241,7 +241,7 @@ async def test_another_size_of_the_terminal_is_painted_at_once() -> None:
         await view.canvas.shows("mxf")
 
 
-def test_it_ends_when_nobody_reads_what_it_paints() -> None:
+def test_it_ends_when_its_output_is_closed() -> None:
     def paint(_: LiveState) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-from tests.cli.cli_agents import ROUTE, configured, invoke, running, told, wait_until
+from tests.cli.cli_agents import ROUTE, configured, invoke, output_of, running, wait_until
 
 LATE = "é\x1b"
 
@@ -36,7 +36,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     late = ROUTE | {"name": "late", "source": "late", "destination": "out2"}
     config = configured(home, ROUTE, late, head='token_file = "token"')
     with running(config):
-        told("-c", config, "pause", "late")
+        output_of("-c", config, "pause", "late")
         yield Real(home, config)
 
 
@@ -44,19 +44,19 @@ def test_a_real_agent_tells_what_it_did(real: Real) -> None:
     (real.home / "in" / LATE).write_bytes(b"x" * 5000)
     wait_until(lambda: real.status(LATE) == "Completed")
     shown = f"{real.home}/in/é\\x1b"
-    assert f"Completed  100.0 %    4.9 KiB  {shown}\n" in told("-c", real.config, "files")
-    assert f" delivered {shown} -> {real.home}/out/é\\x1b\n" in told(
+    assert f"Completed  100.0 %    4.9 KiB  {shown}\n" in output_of("-c", real.config, "files")
+    assert f" delivered {shown} -> {real.home}/out/é\\x1b\n" in output_of(
         "-c", real.config, "history", "--route", "mxf"
     )
-    assert "mxf: ok; 1 Completed\n" in told("-c", real.config, "status")
-    assert set(json.loads(told("-c", real.config, "status", "--json"))) >= {"pendingFiles", "routes"}
+    assert "mxf: ok; 1 Completed\n" in output_of("-c", real.config, "status")
+    assert set(json.loads(output_of("-c", real.config, "status", "--json"))) >= {"pendingFiles", "routes"}
 
 
 def test_a_real_agent_obeys_pause_and_resume(real: Real) -> None:
-    told("-c", real.config, "pause", "mxf")
-    wait_until(lambda: "mxf: paused, ok" in told("-c", real.config, "status"))
-    told("-c", real.config, "resume", "mxf")
-    wait_until(lambda: "mxf: ok" in told("-c", real.config, "status"))
+    output_of("-c", real.config, "pause", "mxf")
+    wait_until(lambda: "mxf: paused, ok" in output_of("-c", real.config, "status"))
+    output_of("-c", real.config, "resume", "mxf")
+    wait_until(lambda: "mxf: ok" in output_of("-c", real.config, "status"))
     result = invoke("-c", real.config, "pause", "nope")
     assert (result.exit_code, result.stderr) == (1, "no route is named 'nope'\n")
 
@@ -71,12 +71,12 @@ def test_a_file_with_any_name_can_be_cancelled_and_retried(
     monkeypatch.chdir(real.home / "late" if how == "here" else "/")
     path = f"{real.home}/late/{name}" if how == "absolute" else name
     wait_until(lambda: real.status(path) == "Paused")
-    told("-c", real.config, "cancel", path)
+    output_of("-c", real.config, "cancel", path)
     wait_until(lambda: real.status(path) == "Failed")
     refused = invoke("-c", real.config, "cancel", path)
     assert refused.exit_code == 1
     assert "there is nothing to cancel" in refused.stderr
-    told("-c", real.config, "retry", path)
+    output_of("-c", real.config, "retry", path)
     wait_until(lambda: real.status(path) == "Paused")
     refused = invoke("-c", real.config, "retry", path)
     assert refused.exit_code == 1
@@ -84,5 +84,7 @@ def test_a_file_with_any_name_can_be_cancelled_and_retried(
 
 
 def test_a_real_agent_retries_all_and_reloads(real: Real) -> None:
-    assert told("-c", real.config, "retry", "--all") == "no file has failed: there is nothing to retry\n"
-    assert told("-c", real.config, "reload") == "the configuration is valid; the actors restart with it\n"
+    assert output_of("-c", real.config, "retry", "--all") == "no file has failed: there is nothing to retry\n"
+    assert (
+        output_of("-c", real.config, "reload") == "the configuration is valid; the actors restart with it\n"
+    )

@@ -27,7 +27,7 @@ def taken_port() -> Iterator[int]:
         yield int(holder.getsockname()[1])
 
 
-def test_a_taken_port_is_told_in_one_line_with_what_to_do(tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_in_one_line_with_what_to_do(tmp_path: Path) -> None:
     with taken_port() as port:
         ended = as_program("-c", configured(tmp_path), "run", "--bind", f"127.0.0.1:{port}")
     assert ended.returncode == 1
@@ -36,21 +36,21 @@ def test_a_taken_port_is_told_in_one_line_with_what_to_do(tmp_path: Path) -> Non
     assert f"cannot listen on 127.0.0.1:{port}: another program" in ended.stderr
 
 
-def test_a_state_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_state_folder_that_cannot_be_used_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("in the way")
     result = invoke("-c", configured(tmp_path), "run")
     assert result.exit_code == 1
     assert result.stderr == f"the state folder '{tmp_path}/state' cannot be used: Not a directory\n"
 
 
-def test_a_log_file_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_log_file_that_cannot_be_used_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     result = invoke("-c", configured(tmp_path, head='[log]\nfile = "log"'), "run")
     assert result.exit_code == 1
     assert result.stderr == f"the log file '{tmp_path}/log' cannot be used: Is a directory\n"
 
 
-def test_a_second_agent_on_the_same_state_is_told_who_is_first(tmp_path: Path) -> None:
+def test_a_second_agent_on_the_same_state_names_the_first(tmp_path: Path) -> None:
     config = configured(tmp_path)
     with running(config) as first:
         second = as_program("-c", config, "run")
@@ -74,7 +74,7 @@ def test_flags_win_over_the_environment_and_outlive_a_reload(
     config = configured(tmp_path)
     with running(config, "--bind", "127.0.0.1:0", "--log-level", "info") as agent:
         agent.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: agent.told_of('"configuration reloaded"'))
+        wait_until(lambda: agent.has_logged('"configuration reloaded"'))
         assert Client.for_config(load(config, {})).request("GET", "/livez").status == 200
 
 

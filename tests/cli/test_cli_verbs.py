@@ -1,4 +1,4 @@
-"""Verbs that ask and order: what they print for people and machines, and what they send."""
+"""Queries and commands: what they print for people and machines, and what they send."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.cli_agents import ROUTE, Scripted, configured, invoke, scripted, told
+from tests.cli.cli_agents import ROUTE, Scripted, configured, invoke, output_of, scripted
 
 EVIL = "a\x1b]0;owned\x07\n\x9b31m\u202e\ufffd"
 HARMLESS = "a\\x1b]0;owned\\x07\\n\\x9b31m\\u202e\ufffd"
@@ -66,7 +66,7 @@ def test_status_has_a_line_for_each_route(
     route: dict[str, Any], said: str, agent: Scripted, config: str
 ) -> None:
     agent.answers |= {"GET /api/status": (200, STATUS), "GET /api/routes": (200, {"routes": [route]})}
-    assert told("-c", config, "status") == f"{said}\n"
+    assert output_of("-c", config, "status") == f"{said}\n"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_status_tells_every_moving_and_every_failed_file(
     both = [f"  Copying {HARMLESS} 67 %", f"  Copying {HARMLESS} 2 %"][
         : len(moving.get("allInProgress", "1"))
     ]
-    assert told("-c", config, "status").splitlines() == [
+    assert output_of("-c", config, "status").splitlines() == [
         *both,
         f"  Failed {HARMLESS}: cannot read {HARMLESS}",
     ]
@@ -93,18 +93,18 @@ def test_status_tells_every_moving_and_every_failed_file(
 
 def test_status_for_machines_holds_the_routes_too(agent: Scripted, config: str) -> None:
     agent.answers |= {"GET /api/status": (200, STATUS), "GET /api/routes": (200, {"routes": [A_ROUTE]})}
-    assert json.loads(told("-c", config, "status", "--json")) == STATUS | {"routes": [A_ROUTE]}
+    assert json.loads(output_of("-c", config, "status", "--json")) == STATUS | {"routes": [A_ROUTE]}
 
 
 def test_files_are_listed_with_harmless_names(agent: Scripted, config: str) -> None:
     agent.answers["GET /api/files"] = (200, {"files": [A_FILE]})
-    assert told("-c", config, "files") == f"Copying     66.7 %    3.0 MiB  /src/{HARMLESS}\n"
-    assert json.loads(told("-c", config, "files", "--json")) == {"files": [A_FILE]}
+    assert output_of("-c", config, "files") == f"Copying     66.7 %    3.0 MiB  /src/{HARMLESS}\n"
+    assert json.loads(output_of("-c", config, "files", "--json")) == {"files": [A_FILE]}
 
 
 def test_json_cannot_drive_the_terminal_either(agent: Scripted, config: str) -> None:
     agent.answers["GET /api/files"] = (200, {"files": [A_FILE]})
-    assert told("-c", config, "files", "--json").rstrip("\n").isprintable()
+    assert output_of("-c", config, "files", "--json").rstrip("\n").isprintable()
 
 
 def test_history_tells_where_files_went_or_why_not(agent: Scripted, config: str) -> None:
@@ -117,17 +117,19 @@ def test_history_tells_where_files_went_or_why_not(agent: Scripted, config: str)
     }
     failed = row | {"result": "failed", "error_message": EVIL, "destination_path": None}
     agent.answers["GET /api/history"] = (200, {"history": [row, failed]})
-    assert told("-c", config, "history").splitlines() == [
+    assert output_of("-c", config, "history").splitlines() == [
         f"{AT} delivered {HARMLESS} -> {HARMLESS}",
         f"{AT} failed    {HARMLESS}: {HARMLESS}",
     ]
-    assert json.loads(told("-c", config, "history", "--json")) == {"history": [row, failed]}
+    assert json.loads(output_of("-c", config, "history", "--json")) == {"history": [row, failed]}
 
 
 def test_history_passes_on_what_is_asked_for(agent: Scripted, config: str) -> None:
     agent.answers["GET /api/history"] = (200, {"history": []})
-    told("-c", config, "history")
-    told("-c", config, "history", "--route", "a b", "--since", "2026-01-01T00:00:00+01:00", "--limit", "5")
+    output_of("-c", config, "history")
+    output_of(
+        "-c", config, "history", "--route", "a b", "--since", "2026-01-01T00:00:00+01:00", "--limit", "5"
+    )
     assert [visit for visit, _ in agent.asked] == [
         "GET /api/history?limit=100",
         "GET /api/history?route=a+b&since=2026-01-01T00%3A00%3A00%2B01%3A00&limit=5",
@@ -145,17 +147,17 @@ def known(agent: Scripted, file: dict[str, Any]) -> None:
 
 def test_explain_tells_what_a_file_waits_for(agent: Scripted, config: str) -> None:
     known(agent, A_FILE | {"status": "Discovered", "why": f"waits for {EVIL}", "until": AT})
-    assert told("-c", config, "explain", "x") == (
+    assert output_of("-c", config, "explain", "x") == (
         f"/src/{HARMLESS}: Discovered: waits for {HARMLESS} (until {AT})\n"
     )
 
 
 def test_explain_tells_the_last_error(agent: Scripted, config: str) -> None:
     known(agent, A_FILE | {"error_message": EVIL})
-    assert told("-c", config, "explain", "x") == (
+    assert output_of("-c", config, "explain", "x") == (
         f"/src/{HARMLESS}: Copying: copying\n  last error: {HARMLESS}\n"
     )
-    assert json.loads(told("-c", config, "explain", "x", "--json"))["error_message"] == EVIL
+    assert json.loads(output_of("-c", config, "explain", "x", "--json"))["error_message"] == EVIL
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_a_command_is_passed_on_and_what_it_did_is_printed_harmlessly(
 ) -> None:
     known(agent, A_FILE)
     agent.answers[order] = (202, {"accepted": words[0], "result": f"{EVIL} is done"})
-    assert told("-c", config, *words) == f"{HARMLESS} is done\n"
+    assert output_of("-c", config, *words) == f"{HARMLESS} is done\n"
     assert agent.asked[-1] == (order, None)
 
 
@@ -188,7 +190,7 @@ def test_retry_wants_one_path_or_all(words: list[str], agent: Scripted, config: 
 
 
 @pytest.mark.parametrize("verb", ["retry", "cancel", "explain"])
-def test_a_file_that_is_not_tracked_is_told_harmlessly(verb: str, agent: Scripted, config: str) -> None:
+def test_a_file_that_is_not_tracked_is_reported_harmlessly(verb: str, agent: Scripted, config: str) -> None:
     agent.answers["GET /api/routes"] = (200, {"routes": []})
     result = invoke("-c", config, verb, "b\x1b.mxf")
     assert (result.exit_code, result.stderr) == (1, "b\\x1b.mxf is not tracked\n")

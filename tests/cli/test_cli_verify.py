@@ -19,7 +19,16 @@ from agent.model.transfer import TransferResult, VerifiedTransfer
 from agent.protocol.replies import Probed, Reply, VerifyResult
 from agent.protocol.requests import FindDestination, Request, VerifyFile
 from agent.worker_pool import OnReply, WorkerPool, ignore
-from tests.cli.cli_agents import ROUTE, configured, invoke, listing, running, told, wait_until, workers_reaped
+from tests.cli.cli_agents import (
+    ROUTE,
+    configured,
+    invoke,
+    listing,
+    output_of,
+    running,
+    wait_until,
+    workers_reaped,
+)
 
 CONTENT = b"content"
 LATER_AT = 1_767_225_600.0  # 2026-01-01T00:00:00Z
@@ -79,7 +88,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def wrong(home: Home, *options: str) -> list[str]:
-    """What is said when something is wrong."""
+    """The output when something is wrong."""
     result = invoke("-c", home.config, "verify", *options)
     assert (result.exit_code, result.stderr) == (1, "")
     return result.stdout.splitlines()
@@ -89,7 +98,7 @@ def test_what_is_as_it_was_delivered_needs_one_line(home: Home) -> None:
     home.deliver("a.mxf")
     home.deliver("day/b.mxf", b"x" * 2_000_000)
     before = listing(home.path / "out"), (home.path / "state" / "journal.db").read_bytes()
-    said = told("-c", home.config, "verify")
+    said = output_of("-c", home.config, "verify")
     assert said == "2 files, 1.9 MiB: 2 verified, 0 altered, 0 missing, 0 unreadable\n"
     assert before == (listing(home.path / "out"), (home.path / "state" / "journal.db").read_bytes())
 
@@ -113,7 +122,7 @@ def test_each_thing_that_is_wrong_is_named(home: Home) -> None:
     ]
 
 
-def test_machines_are_told_in_one_piece(home: Home) -> None:
+def test_the_json_report_is_one_object(home: Home) -> None:
     name = os.fsdecode(b"caf\xe9.mxf")
     home.deliver(name).unlink()
     (said,) = wrong(home, "--json")
@@ -135,12 +144,12 @@ def test_only_what_was_asked_for_is_read(home: Home) -> None:
     home.deliver("new.mxf")
     home.deliver("new.wav", to="out2", route="wav")
     config = home.config
-    assert told("-c", config, "verify").startswith("3 files")
-    assert told("-c", config, "verify", "--since", "2026-01-01T00:00:00Z").startswith("2 files")
-    assert told("-c", config, "verify", "--route", "wav").startswith("1 file")
+    assert output_of("-c", config, "verify").startswith("3 files")
+    assert output_of("-c", config, "verify", "--since", "2026-01-01T00:00:00Z").startswith("2 files")
+    assert output_of("-c", config, "verify", "--route", "wav").startswith("1 file")
     home.deliver("half an hour old.mxf", at=time.time() - 1800)
-    assert told("-c", config, "verify", "--since", "1h").startswith("1 file")
-    assert told("-c", config, "verify", "--since", "10m").startswith("0 files")
+    assert output_of("-c", config, "verify", "--since", "1h").startswith("1 file")
+    assert output_of("-c", config, "verify", "--since", "10m").startswith("0 files")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +173,7 @@ def test_without_a_journal_nothing_is_known_and_nothing_made(home: Home) -> None
     assert not state.exists()
 
 
-def test_a_destination_that_is_not_there_is_said_once_and_the_next_one_read(home: Home) -> None:
+def test_a_missing_destination_is_reported_once_and_the_next_one_is_read(home: Home) -> None:
     for name in "ab":
         home.deliver(f"{name}.mxf", to="gone")
     home.deliver("c.mxf")
@@ -197,8 +206,8 @@ def test_it_works_beside_a_running_agent(home: Home) -> None:
         (home.path / name).mkdir()
     with running(home.config):
         (home.path / "in" / "clip.bin").write_bytes(CONTENT)
-        wait_until(lambda: "delivered" in told("-c", home.config, "history"))
-        assert told("-c", home.config, "verify").startswith("1 file, 7 B: 1 verified")
+        wait_until(lambda: "delivered" in output_of("-c", home.config, "history"))
+        assert output_of("-c", home.config, "verify").startswith("1 file, 7 B: 1 verified")
         (home.path / "out" / "clip.bin").write_bytes(b"other")
         assert wrong(home)[0].endswith("size: 5 bytes instead of 7")
 

@@ -20,7 +20,7 @@ Follow = Callable[[Draw, float], str | None]
 
 
 def following(follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instead of an agent, this function paints and says why it ends."""
+    """Instead of an agent, this function draws and returns why it ends."""
 
     def run(*, locate: Locate, token: str | None, draw: Draw, every_s: float) -> str | None:
         assert locate() == "http://127.0.0.1:0"
@@ -43,7 +43,7 @@ def test_without_a_terminal_it_prints_a_line_for_each_change(
     assert (result.exit_code, result.stdout) == (0, "one\nt\\x1bwo\none\n")
 
 
-def test_an_agent_that_lets_nobody_in_is_told_with_exit_code_1(
+def test_an_agent_that_refuses_the_connection_is_exit_code_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     following(lambda _paint, _every_s: "refused with status 401", monkeypatch)
@@ -124,7 +124,7 @@ def test_it_waits_for_an_agent_that_is_not_running_yet(tmp_path: Path) -> None:
         screen.close()
 
 
-def test_a_reader_that_leaves_ends_it_without_a_complaint(config: str) -> None:
+def test_an_output_that_closes_ends_it_without_a_message(config: str) -> None:
     command = [sys.executable, "-m", "agent", "-c", config, "watch"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -30,7 +30,7 @@ CONFIG = evolve(a_config(ROUTE), uploads=Uploads(("/media",)))
 
 @define
 class Reception:
-    """A desk with a real journal behind it, and workers whose answers are scripted."""
+    """An UploadControl with a real journal behind it, and workers whose answers are scripted."""
 
     desk: UploadControl
     journal: JournalClient
@@ -43,7 +43,7 @@ class Reception:
 
 
 @pytest.fixture
-async def reception(tmp_path: Path, mock_clock: MockClock) -> AsyncIterator[Reception]:
+async def control(tmp_path: Path, mock_clock: MockClock) -> AsyncIterator[Reception]:
     mock_clock.rate = 1e6
     async with JournalClient.open(str(tmp_path)) as journal:
         workers = FakeWorkers(mock_clock)
@@ -55,50 +55,50 @@ async def reception(tmp_path: Path, mock_clock: MockClock) -> AsyncIterator[Rece
         yield found
 
 
-async def test_a_job_is_written_down_before_its_keeper_is_told(reception: Reception) -> None:
-    name = await reception.desk.add(ORDER)
-    job = await reception.desk.find(name)
+async def test_a_job_is_in_the_journal_before_its_manager_is_notified(control: Reception) -> None:
+    name = await control.desk.add(ORDER)
+    job = await control.desk.find(name)
     assert (job.source_folder, job.destination_bucket, job.pattern) == ("/media/real", "archive", "*.mxf")
     assert job.state is UploadState.PENDING
-    assert reception.keeper.receive_nowait() == UploadJobsChanged()
-    assert await reception.journal.write(uploads.needing_cleanup) == (job,)
-    assert (await reception.desk.page(UploadsQuery())).jobs == (job,)
-    assert (await reception.desk.files(UploadFilesQuery(name))).files == ()
-    [folder, probe] = [request for _, request in reception.workers.asked]
+    assert control.keeper.receive_nowait() == UploadJobsChanged()
+    assert await control.journal.write(uploads.needing_cleanup) == (job,)
+    assert (await control.desk.page(UploadsQuery())).jobs == (job,)
+    assert (await control.desk.files(UploadFilesQuery(name))).files == ()
+    [folder, probe] = [request for _, request in control.workers.asked]
     assert folder == ResolveFolder("/media/day1", ("/media",))
     assert isinstance(probe, ProbeDestination)
     assert (probe.root, probe.try_writing) == ("s3://archive", None)
 
 
-async def test_a_job_is_stopped_once(reception: Reception) -> None:
-    name = await reception.desk.add(ORDER)
-    reception.keeper.receive_nowait()
-    await reception.desk.stop(name)
-    assert reception.keeper.receive_nowait() == UploadJobsChanged()
-    job = await reception.desk.find(name)
+async def test_a_job_is_stopped_once(control: Reception) -> None:
+    name = await control.desk.add(ORDER)
+    control.keeper.receive_nowait()
+    await control.desk.stop(name)
+    assert control.keeper.receive_nowait() == UploadJobsChanged()
+    job = await control.desk.find(name)
     assert (job.state, job.error) == (UploadState.FAILED, STOPPED)
     with pytest.raises(Conflict, match="FAILED"):
-        await reception.desk.stop(name)
+        await control.desk.stop(name)
     with pytest.raises(NotFound):
-        await reception.desk.stop("nobody")
+        await control.desk.stop("nobody")
 
 
-async def test_between_two_generations_nothing_is_begun_but_a_stop_is_heard(reception: Reception) -> None:
-    name = await reception.desk.add(ORDER)
-    reception.desk.close()
+async def test_between_two_generations_no_job_is_created_but_one_can_be_stopped(control: Reception) -> None:
+    name = await control.desk.add(ORDER)
+    control.desk.close()
     with pytest.raises(Unavailable):
-        await reception.desk.add(ORDER)
-    await reception.desk.stop(name)
-    reception.connect()
-    reception.connect()
-    await reception.desk.add(ORDER)
+        await control.desk.add(ORDER)
+    await control.desk.stop(name)
+    control.connect()
+    control.connect()
+    await control.desk.add(ORDER)
 
 
-async def test_without_roots_nothing_is_asked(reception: Reception) -> None:
-    reception.connect(a_config(ROUTE))
+async def test_without_roots_nothing_is_asked(control: Reception) -> None:
+    control.connect(a_config(ROUTE))
     with pytest.raises(InvalidRequest, match="roots in section"):
-        await reception.desk.add(ORDER)
-    assert reception.workers.asked == []
+        await control.desk.add(ORDER)
+    assert control.workers.asked == []
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ async def test_without_roots_nothing_is_asked(reception: Reception) -> None:
     ],
 )
 async def test_a_folder_that_cannot_be_read_is_refused(
-    reception: Reception, answer: Says | Fault | FolderResolved, refusal: type[Exception], reason: str
+    control: Reception, answer: Says | Fault | FolderResolved, refusal: type[Exception], reason: str
 ) -> None:
-    reception.workers.script(ResolveFolder, answer)
+    control.workers.script(ResolveFolder, answer)
     with pytest.raises(refusal, match=reason):
-        await reception.desk.add(ORDER)
-    assert await reception.journal.write(uploads.needing_cleanup) == ()
+        await control.desk.add(ORDER)
+    assert await control.journal.write(uploads.needing_cleanup) == ()
 
 
 @pytest.mark.parametrize(
@@ -145,27 +145,27 @@ async def test_a_folder_that_cannot_be_read_is_refused(
     ],
 )
 async def test_a_bucket_that_cannot_be_used_is_refused(
-    reception: Reception, answer: Says | Fault, refusal: type[Exception], reason: str
+    control: Reception, answer: Says | Fault, refusal: type[Exception], reason: str
 ) -> None:
-    reception.workers.script(ProbeDestination, answer)
+    control.workers.script(ProbeDestination, answer)
     with pytest.raises(refusal, match=reason):
-        await reception.desk.add(ORDER)
-    assert await reception.journal.write(uploads.needing_cleanup) == ()
+        await control.desk.add(ORDER)
+    assert await control.journal.write(uploads.needing_cleanup) == ()
 
 
-async def test_there_are_only_so_many_active_jobs(reception: Reception) -> None:
-    names = [await reception.desk.add(ORDER) for _ in range(4)]
-    job = await reception.desk.find(names[0])
+async def test_there_are_only_so_many_active_jobs(control: Reception) -> None:
+    names = [await control.desk.add(ORDER) for _ in range(4)]
+    job = await control.desk.find(names[0])
     for number in range(4, MAX_ACTIVE):
-        await reception.journal.write(uploads.add, evolve(job, id=str(number)))
+        await control.journal.write(uploads.add, evolve(job, id=str(number)))
     with pytest.raises(Conflict, match="100 upload jobs are active"):
-        await reception.desk.add(ORDER)
-    await reception.desk.stop(names[0])
-    await reception.desk.add(ORDER)
+        await control.desk.add(ORDER)
+    await control.desk.stop(names[0])
+    await control.desk.add(ORDER)
 
 
-async def test_a_journal_that_cannot_be_used_makes_busy(
-    reception: Reception, monkeypatch: pytest.MonkeyPatch
+async def test_a_journal_that_cannot_be_used_makes_unavailable(
+    control: Reception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise JournalError("disk full")
@@ -173,10 +173,10 @@ async def test_a_journal_that_cannot_be_used_makes_busy(
     for operation in ("find", "page", "stop", "needing_cleanup"):
         monkeypatch.setattr(uploads, operation, broken)
     with pytest.raises(Unavailable):
-        await reception.desk.find("x")
+        await control.desk.find("x")
     with pytest.raises(Unavailable):
-        await reception.desk.page(UploadsQuery())
+        await control.desk.page(UploadsQuery())
     with pytest.raises(Unavailable):
-        await reception.desk.stop("x")
+        await control.desk.stop("x")
     with pytest.raises(Unavailable):
-        await reception.desk.add(ORDER)
+        await control.desk.add(ORDER)

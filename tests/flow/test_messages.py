@@ -25,7 +25,7 @@ from tests.flow.running_agents import (
     write_files,
 )
 
-MAX_MESSAGES = 15
+MAX_MESSAGES = 14
 MAX_TYPES = 12
 UNWANTED = "unwanted.tmp"
 

@@ -89,7 +89,7 @@ def test_no_route_at_all_is_an_error() -> None:
     assert worst([]) == RouteHealth("", HealthLevel.ERROR, "no route is running", None, None)
 
 
-def test_among_equals_the_one_with_the_least_free_space_stands_for_all() -> None:
+def test_among_equals_the_one_with_the_least_free_space_decides() -> None:
     tight = evolve(WELL, name="tight", destination_free_bytes=11 * GIB_BYTES)
     untold = evolve(WELL, name="untold", destination_free_bytes=None)
     assert worst([route_health(WELL), route_health(tight), route_health(untold)]).name == "tight"
@@ -108,7 +108,7 @@ def test_the_worst_route_decides(routes: list[RouteView]) -> None:
     assert worst([route_health(route) for route in routes]).level is gravest
 
 
-def test_only_an_outage_makes_the_house_unhealthy() -> None:
+def test_only_an_outage_makes_the_agent_unhealthy() -> None:
     assert healthy([])
     assert healthy([WELL, UNCHECKED])
     assert not healthy([WELL, HUNG])
@@ -121,7 +121,7 @@ def test_ready_means_that_every_destination_is_known_to_be_usable() -> None:
     assert not ready([WELL, HUNG])
 
 
-def test_what_makes_a_destination_unusable_is_said_in_a_line() -> None:
+def test_the_reason_why_a_destination_is_unusable_is_one_line() -> None:
     assert [unusable(route) for route in (WELL, UNCHECKED, HUNG)] == [
         None,
         "not yet checked",

@@ -1,4 +1,4 @@
-"""A window on many files: never more than asked for, what concerns a visitor first, nobody crowded out."""
+"""The files of a limited message: never above the limit, important ones first, some of each group."""
 
 from collections import Counter
 

@@ -12,7 +12,7 @@ def test_an_audit_of_nothing_finds_nothing_wrong() -> None:
     assert VerifyReport().summary() == "0 files, 0 B: 0 verified, 0 altered, 0 missing, 0 unreadable"
 
 
-def test_each_verdict_is_counted_and_all_but_equality_is_told_and_fails() -> None:
+def test_each_verdict_is_counted_and_all_but_equality_is_reported_and_fails() -> None:
     report = VerifyReport()
     assert report.add(RECORD, VerifyResult("verified", "", "read_back")) is None
     assert report.exit_code == 0
@@ -30,14 +30,14 @@ def test_each_verdict_is_counted_and_all_but_equality_is_told_and_fails() -> Non
     assert report.summary() == "4 files, 4.0 KiB: 1 verified, 1 altered, 1 missing, 1 unreadable"
 
 
-def test_what_the_cache_answered_is_said() -> None:
+def test_files_read_from_the_cache_are_counted() -> None:
     report = VerifyReport()
     report.add(RECORD, VerifyResult("verified", "", "read_back_cached"))
     assert report.exit_code == 0
     assert "1 verified (1 from this machine's cache), 0" in report.summary()
 
 
-def test_what_nobody_could_look_at_is_not_well() -> None:
+def test_files_that_were_not_examined_are_a_failure() -> None:
     report = VerifyReport()
     report.skip(RECORD)
     error = report.stop("/nas", "hung: no answer in 30 s", 1)
@@ -46,7 +46,7 @@ def test_what_nobody_could_look_at_is_not_well() -> None:
     assert report.summary().endswith("0 verified, 0 altered, 0 missing, 1 unreadable")
 
 
-def test_machines_are_told_the_same() -> None:
+def test_the_json_report_has_the_same_figures() -> None:
     report = VerifyReport()
     report.add(RECORD, VerifyResult("missing"))
     report.stop("/nas2", "unmounted: gone", 0)

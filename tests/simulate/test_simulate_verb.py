@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from agent.simulate.profiles import PROFILES
-from tests.cli.cli_agents import PATIENCE_S, invoke, told
+from tests.cli.cli_agents import PATIENCE_S, invoke, output_of
 
 QUICK = ("--rate", "unlimited", "--size", "500kB", "--seed", "7")
 ROOT = Path(__file__).parents[2]
 
 
 def step_log(*words: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in told("simulate", *words).splitlines()]
+    return [json.loads(line) for line in output_of("simulate", *words).splitlines()]
 
 
 @contextmanager
@@ -111,11 +111,11 @@ def test_container_and_options_can_be_changed(tmp_path: Path) -> None:
 
 
 def test_it_lists_the_profiles_the_containers_and_the_settings() -> None:
-    lines = told("simulate", "--list").splitlines()
+    lines = output_of("simulate", "--list").splitlines()
     assert [line.split()[0] for line in lines[: len(PROFILES)]] == list(PROFILES)
     assert all(len(line.split()) > 2 for line in lines[: len(PROFILES)])
     assert "ffmpeg:mxf" in lines[-1]
-    assert "pause-at" in told("simulate", "--list-settings")
+    assert "pause-at" in output_of("simulate", "--list-settings")
 
 
 @pytest.mark.parametrize(

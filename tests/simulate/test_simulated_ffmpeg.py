@@ -13,14 +13,14 @@ import pytest
 
 from agent.model.source_file import ContainerState
 from agent.simulate.ffmpeg import CONTAINERS
-from tests.cli.cli_agents import PATIENCE_S, invoke, told
+from tests.cli.cli_agents import PATIENCE_S, invoke, output_of
 from tests.simulate.played import container_state
 
 QUICK = ("--rate", "unlimited", "--duration", "200ms")
 
 
 def recorded(*words: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in told("simulate", *words).splitlines()]
+    return [json.loads(line) for line in output_of("simulate", *words).splitlines()]
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

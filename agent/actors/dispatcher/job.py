@@ -13,7 +13,7 @@ from agent.actors.dispatcher.transitions import (
 )
 from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged
-from agent.messages.dispatcher import Delivered
+from agent.messages.dispatcher import Delivered, Ready
 from agent.model.source_file import FileVersion
 from agent.model.transfer import Delivery, PriorResult, ResumePoint, Status
 
@@ -143,6 +143,12 @@ class Job:
             self.suspicions += deliveries > self.deliveries_seen
         self.verified_bytes, self.deliveries_seen = verified_bytes, deliveries
         return self.suspicions >= MAX_SUSPICIONS
+
+
+def shown_ready(message: Ready) -> StatusChanged:
+    """The status of a file before the scheduler has decided what to do with it."""
+    file = message.file
+    return StatusChanged(file.id, Status.READY, message.at, file, "finished: waits for its turn")
 
 
 def kept_before(file: FileVersion, prior: PriorResult) -> StatusChanged:

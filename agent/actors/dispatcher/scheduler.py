@@ -13,7 +13,7 @@ from attrs import define, field
 from agent.actors.dispatcher.commands import result_of, retried_by_all
 from agent.actors.dispatcher.decisions import SchedulerDecisions, SchedulerEvent
 from agent.actors.dispatcher.destination_queue import DestinationQueue
-from agent.actors.dispatcher.job import CANCELLED, STOPPED, Job, kept_before, resumable_bytes
+from agent.actors.dispatcher.job import CANCELLED, STOPPED, Job, kept_before, resumable_bytes, shown_ready
 from agent.actors.dispatcher.priority_queue import DelayedJobs
 from agent.actors.dispatcher.routes import RouteTable
 from agent.actors.dispatcher.transitions import (
@@ -130,6 +130,7 @@ class Scheduler:
     def _on_message(self, message: SchedulerInput) -> None:  # noqa: C901, PLR0912  one line per message
         match message:
             case Ready(file, prior_result=prior):
+                self._publish(shown_ready(message))
                 self._on_ready(file, prior)
             case Growing(file):
                 self._on_growing(file)

@@ -1,6 +1,5 @@
-"""When is a file finished? By our own observation, never by its times against the clock (promise S4)."""
+"""When a file is finished: by our own observation, never by its times against the clock (promise S4)."""
 
-import enum
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -30,65 +29,42 @@ from agent.model.text import size_text
 from agent.model.transfer import Status
 
 MAX_UNREADABLE = 20
-
-
-def first_unreadable(unseen: Sequence[UnreadableFolder]) -> tuple[UnreadableFolder, ...]:
-    """As many as visitors are shown, in alphabetical order."""
-    return tuple(sorted(unseen, key=lambda each: each.folder)[:MAX_UNREADABLE])
-
-
 SPARE_RECHECKS = 100
-
-
 MAX_EVENT_FILES = 1000
-
-
 MAX_EXAMINED_FILES = 1000
-
-
 CACHED_STATES = 1000
-
-
 NOT_GROWN = GrowthDetector()
-
-
-class TrackPhase(enum.Enum):
-    """How far a file is on its way out of the tracker's hands."""
-
-    WATCHED = "watched"
-    HELD = "held"
-    REPORTED = "announced"
 
 
 @frozen(weakref_slot=False)
 class TrackState:
-    """How a file stands; one object serves all that stand alike, as those do that one scan has found.
+    """The state of a file; files in equal states share one object, as those do that one scan has found.
 
-    `since_s`, `since_at`: when its present signature was first seen. `recheck_s`: when it is to be looked at
-    closely. `status`, `why`, `until_at`: what visitors read; None: nothing about this signature so far.
+    `since_s`, `since_at`: when its present signature was first seen. `recheck_s`: when it is to be examined.
+    `status`: `READY` once it was reported as ready. `why`, `until_at`: what the page shows with it; `why`
+    empty: nothing yet about this signature.
     """
 
     discovered_at: float
     since_s: float
     since_at: float
-    phase: TrackPhase = TrackPhase.WATCHED
     recheck_s: float = math.inf
-    status: Status | None = None
+    status: Status = Status.DISCOVERED
     why: str = ""
     until_at: float | None = None
 
 
 @lru_cache(CACHED_STATES)
-def _evolve_cached(standing: TrackState, **changes: Any) -> TrackState:  # noqa: ANN401  whatever a standing has
-    """This one but for these: the same object for all that change alike."""
-    return evolve(standing, **changes)
+def _evolve_cached(state: TrackState, **changes: Any) -> TrackState:  # noqa: ANN401  whatever a state has
+    """This state with these changes: the same object for all files that change alike."""
+    return evolve(state, **changes)
 
 
 @define(weakref_slot=False)
 class TrackedFile:
-    """One file and what we have seen of it. `scan`: the number of the last whole scan that saw it.
+    """One file as it was observed. `scan`: the number of the last whole scan that listed it.
 
-    `growth`: None until it changes.
+    `growth`: None until the file changes.
     """
 
     id: str
@@ -109,12 +85,12 @@ class TrackedFile:
     @property
     def is_reported(self) -> bool:
         """Whether the dispatcher knows of it."""
-        return self.is_followed or self.track.phase is TrackPhase.REPORTED
+        return self.is_followed or self.track.status is Status.READY
 
 
 @frozen
 class TrackerDecisions:
-    """What follows from a scan: messages for the dispatcher and facts for the broadcaster, in this order."""
+    """What follows from a scan: events for the broadcaster, and messages for the dispatcher after them."""
 
     events: tuple[StatusesChanged | Untracked | SourceState, ...]
     messages: tuple[Ready | Growing | Gone, ...]
@@ -132,9 +108,9 @@ class StabilityTracker:
     _scan_began_s: float | None = field(default=None, init=False)  # None: it has ended
 
     def scanned(self, scan: ScanChunk | ScanResult) -> TrackerDecisions:
-        """Take in what stands in the source now."""
+        """Take in a scan of the source, a part of one, or an examination."""
         moved: list[StatusChanged] = []
-        orders: list[Ready | Growing | Gone] = []
+        messages: list[Ready | Growing | Gone] = []
         is_whole = isinstance(scan, ScanChunk) or scan.examined is None
         if is_whole and self._scan_began_s != scan.began_s:
             self._scan_began_s = scan.began_s
@@ -143,14 +119,14 @@ class StabilityTracker:
         for entry in scan.entries:
             if self._removed and self._removed.is_removed(entry.path, entry.packed_signature):
                 continue
-            item = self._seen(entry, scan, moved, orders)
+            item = self._seen(entry, scan, moved, messages)
             item.scan = self._scan if is_whole else item.scan
-        facts: list[StatusesChanged | Untracked | SourceState] = [
+        events: list[StatusesChanged | Untracked | SourceState] = [
             StatusesChanged(some) for some in _batched(moved)
         ]
         if isinstance(scan, ScanResult):
-            facts += self._ended(scan, orders)
-        return TrackerDecisions(tuple(facts), tuple(orders))
+            events += self._ended(scan, messages)
+        return TrackerDecisions(tuple(events), tuple(messages))
 
     def remove(self, removed: FilesRemoved) -> None:
         """Drop files whose source was removed after delivery; one with another signature is a new file."""
@@ -161,11 +137,11 @@ class StabilityTracker:
                 self._removed.add(file.path, file.packed_signature, removed.removed_s)
 
     def _ended(
-        self, scan: ScanResult, orders: list[Ready | Growing | Gone]
+        self, scan: ScanResult, messages: list[Ready | Growing | Gone]
     ) -> Iterator[Untracked | SourceState]:
-        """What was to be seen has been seen."""
+        """The scan or examination has ended: what it should have listed and did not is gone."""
         gone = self._vanished(scan)
-        orders += [Gone(self._file(item), scan.at, changed=False) for item in gone if item.is_reported]
+        messages += [Gone(self._file(item), scan.at, changed=False) for item in gone if item.is_reported]
         unknown = tuple(item.id for item in gone if not item.is_reported)
         if unknown:
             yield Untracked(unknown)
@@ -175,13 +151,13 @@ class StabilityTracker:
             yield SourceState(self.route.name, None, scan.began_s, scan.at, scan.free_bytes, unreadable)
 
     def due_s(self) -> float:
-        """When the next close look is wanted, on the monotonic clock; infinity: none is."""
+        """When the next examination is due, on the monotonic clock; infinity: none is."""
         return self._rechecks.due_s(self._is_wanted)
 
     def due_paths(self, now_s: float) -> tuple[str, ...]:
         """The files to examine now, or the first of many; empty: no more.
 
-        Each is asked for again after `scan` if no answer comes.
+        Each is due again after `scan` if no result comes.
         """
         due: list[str] = []
         while len(due) < MAX_EXAMINED_FILES and self.due_s() <= now_s:
@@ -196,8 +172,8 @@ class StabilityTracker:
             return
         self._rechecks.add(at_s, item.path)
         if len(self._rechecks) > 2 * len(self._tracked) + SPARE_RECHECKS:
-            asks = ((each.track.recheck_s, path) for path, each in self._tracked.items())
-            self._rechecks.rebuild(ask for ask in asks if math.isfinite(ask[0]))
+            due = ((each.track.recheck_s, path) for path, each in self._tracked.items())
+            self._rechecks.rebuild(each for each in due if math.isfinite(each[0]))
 
     def _is_wanted(self, at_s: float, path: str) -> bool:
         item = self._tracked.get(path)
@@ -212,28 +188,28 @@ class StabilityTracker:
         entry: ScannedFile,
         scan: ScanChunk | ScanResult,
         moved: list[StatusChanged],
-        orders: list[Ready | Growing | Gone],
+        messages: list[Ready | Growing | Gone],
     ) -> TrackedFile:
         item = self._tracked.get(entry.path)
         if item is None:
             item = self._first_seen(entry, scan)
         elif item.packed_signature != entry.packed_signature:
-            orders += self._changed(item, entry, scan)
-        elif item.track.phase is TrackPhase.REPORTED:
+            messages += self._changed(item, entry, scan)
+        elif item.track.status is Status.READY:
             return item
         elif entry.evidence is not None:
-            self._examined(item, entry.evidence, scan, orders)
-        fact = self._shown_as(item, entry.evidence, scan)
-        if fact is not None:
-            moved.append(fact)
+            self._examined(item, entry.evidence, scan, messages)
+        event = self._status_changed(item, entry.evidence, scan)
+        if event is not None:
+            moved.append(event)
         return item
 
     def _first_seen(self, entry: ScannedFile, scan: ScanChunk | ScanResult) -> TrackedFile:
-        standing = TrackState(scan.at, scan.ended_s, scan.at)
+        state = TrackState(scan.at, scan.ended_s, scan.at)
         each_id = file_id(self.route.name, entry.path)
-        item = TrackedFile(each_id, entry.path, entry.packed_signature, standing, self._scan)
+        item = TrackedFile(each_id, entry.path, entry.packed_signature, state, self._scan)
         self._tracked[entry.path] = item
-        self._schedule_look(item)
+        self._schedule_examination(item)
         return item
 
     def _changed(
@@ -241,18 +217,18 @@ class StabilityTracker:
     ) -> Iterator[Growing | Gone]:
         before = item.track
         growth = item.growth = item.growth or GrowthDetector()
-        goes_on = growth.seen(item.signature, entry.signature, scan.ended_s - before.since_s)
-        if before.phase is TrackPhase.REPORTED or (growth.followed and not goes_on):
+        is_longer = growth.seen(item.signature, entry.signature, scan.ended_s - before.since_s)
+        if before.status is Status.READY or (growth.followed and not is_longer):
             yield Gone(self._file(item), scan.at, changed=True)
             growth.followed = False
         item.packed_signature = entry.packed_signature
         item.track = TrackState(before.discovered_at, scan.ended_s, scan.at)
-        self._schedule_look(item)
+        self._schedule_examination(item)
         if growth.has_grown and growth.may_be_followed(item.signature, self.route):
             growth.followed = True
             yield Growing(self._file(item), scan.at)
 
-    def _schedule_look(self, item: TrackedFile) -> None:
+    def _schedule_examination(self, item: TrackedFile) -> None:
         empty = item.signature.size_bytes == 0
         self._recheck_at(item, math.inf if empty else item.track.since_s + self._shortest_s())
 
@@ -268,44 +244,43 @@ class StabilityTracker:
         item: TrackedFile,
         evidence: FinishEvidence,
         scan: ScanChunk | ScanResult,
-        orders: list[Ready | Growing | Gone],
+        messages: list[Ready | Growing | Gone],
     ) -> None:
-        """Decide on a file that stood still up to a look; the look began at `scan.began_s`."""
+        """Decide on a file that has not changed up to an examination, which began at `scan.began_s`."""
         since_s = item.track.since_s
         if item.signature.size_bytes == 0:
             return
         if scan.began_s - since_s < self._required_s(evidence):
             self._recheck_at(item, since_s + self._required_s(evidence))
         elif evidence.writer is WriterState.OPEN:
-            self._put(item, TrackPhase.WATCHED, scan.began_s + self.route.scan_s)
-        elif _unfinished(evidence) and self.route.unfinished == "hold":
-            self._put(item, TrackPhase.HELD)
+            if item.track.status is Status.HELD:
+                item.track = _evolve_cached(item.track, status=Status.DISCOVERED)
+            self._recheck_at(item, scan.began_s + self.route.scan_s)
         else:
-            self._put(item, TrackPhase.REPORTED)
-            if item.growth is not None:
-                item.growth.followed = False
-            orders.append(Ready(self._file(item), scan.at))
+            is_held = _unfinished(evidence) and self.route.unfinished == "hold"
+            item.track = _evolve_cached(item.track, status=Status.HELD if is_held else Status.READY)
+            self._recheck_at(item, math.inf)
+            if not is_held:
+                if item.growth is not None:
+                    item.growth.followed = False
+                messages.append(Ready(self._file(item), scan.at))
 
-    def _put(self, item: TrackedFile, phase: TrackPhase, ask_s: float = math.inf) -> None:
-        item.track = _evolve_cached(item.track, phase=phase)
-        self._recheck_at(item, ask_s)
-
-    def _shown_as(
+    def _status_changed(
         self, item: TrackedFile, evidence: FinishEvidence | None, scan: ScanChunk | ScanResult
     ) -> StatusChanged | None:
-        """What visitors read, if it differs from what they read already."""
+        """What the page shows, if that has changed; files that are ready are shown by the dispatcher."""
         before = item.track
-        if evidence is None and before.status is not None:
+        if before.status is Status.READY or (evidence is None and before.why):
             return None
         status, why = _status_and_reason(item, evidence, self.route)
         until_at = None
         if math.isfinite(before.recheck_s) and status in (Status.DISCOVERED, Status.GROWING):
             until_at = before.since_at + (before.recheck_s - before.since_s)
-        standing = _evolve_cached(before, status=status, why=why, until_at=until_at)
-        if standing == before:
+        after = _evolve_cached(before, status=status, why=why, until_at=until_at)
+        if after == before:
             return None
-        item.track = standing
-        return StatusChanged(item.id, status, scan.at, self._file(item), standing.why, standing.until_at)
+        item.track = after
+        return StatusChanged(item.id, status, scan.at, self._file(item), after.why, after.until_at)
 
     def _vanished(self, scan: ScanResult) -> list[TrackedFile]:
         unseen = {each.folder for each in scan.unreadable}
@@ -326,8 +301,13 @@ class StabilityTracker:
         return (self._tracked[path] for path in scan.examined if path in self._tracked and path not in there)
 
 
+def first_unreadable(folders: Sequence[UnreadableFolder]) -> tuple[UnreadableFolder, ...]:
+    """As many as the page shows, in alphabetical order."""
+    return tuple(sorted(folders, key=lambda each: each.folder)[:MAX_UNREADABLE])
+
+
 def _batched(moved: list[StatusChanged]) -> Iterator[tuple[StatusChanged, ...]]:
-    """So many at once that whoever shows them can do something else in between."""
+    """So few at once that the broadcaster handles other messages in between."""
     for start in range(0, len(moved), MAX_EVENT_FILES):
         yield tuple(moved[start : start + MAX_EVENT_FILES])
 
@@ -341,9 +321,7 @@ def _status_and_reason(
 ) -> tuple[Status, str]:
     growth = item.growth or NOT_GROWN
     status = Status.GROWING if growth.has_grown or growth.followed else Status.DISCOVERED
-    if item.track.phase is TrackPhase.REPORTED:
-        return Status.READY, "finished: waits for its turn"
-    if item.track.phase is TrackPhase.HELD and evidence is not None:
+    if item.track.status is Status.HELD and evidence is not None:
         return Status.HELD, f"unfinished recording, no writer left: {evidence.container_detail}"
     if item.signature.size_bytes == 0:
         return status, "empty: a file of 0 bytes is never ready"

@@ -52,18 +52,18 @@ CONTRACT = {
 
 
 class House:
-    """The view and the metrics, told the same facts in the order of the broadcaster."""
+    """The model and the metrics; both get the same events in the broadcaster's order."""
 
     def __init__(self) -> None:
         self.view = StatusModel()
         self.metrics = Metrics(self.view, "1.2.3")
         self.tell(STARTED)
 
-    def tell(self, *facts: StatusEvent | CounterIncremented) -> None:
-        for fact in facts:
-            self.metrics.count(fact)
-            if not isinstance(fact, CounterIncremented):
-                self.view.apply(fact)
+    def tell(self, *events: StatusEvent | CounterIncremented) -> None:
+        for event in events:
+            self.metrics.count(event)
+            if not isinstance(event, CounterIncremented):
+                self.view.apply(event)
 
     def samples(self) -> list[Sample]:
         text = self.metrics.render(NOW_AT).decode()
@@ -129,7 +129,7 @@ def test_a_clock_that_was_set_back_gives_no_negative_duration() -> None:
     assert house.figure("transfer_duration_seconds_sum", route="mxf") == 0.0
 
 
-def test_a_delivery_that_left_its_source_standing_is_kept() -> None:
+def test_a_delivery_that_left_its_source_is_kept() -> None:
     house = House()
     house.tell(a_move(Status.COPYING), a_move(Status.COMPLETED, delivery=a_delivery(kept=True)))
     assert house.figure("files_total", route="mxf", result="kept") == 1
@@ -211,7 +211,7 @@ ENDS = st.sampled_from(["delivered", "kept", "failed", "remembered", "forgotten"
 
 
 def facts_of(file: FileVersion, end: str, retries: int) -> list[StatusEvent]:
-    """How visitors hear of one transfer, from ready to its end."""
+    """The events of one transfer, from ready to its end."""
     moves = [a_move(Status.READY, file=file)]
     if end != "remembered":
         moves += [a_move(status, file=file) for status in (Status.IN_QUEUE, Status.COPYING)] * (retries + 1)

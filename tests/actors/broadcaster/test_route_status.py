@@ -14,7 +14,7 @@ def row(status: Status, size_bytes: int = 100) -> FileView:
     return a_view(file, status)
 
 
-def test_a_fresh_board_knows_its_route_and_nothing_else() -> None:
+def test_a_new_route_status_knows_its_route_and_nothing_else() -> None:
     view = RouteStatus(ROUTE).view(at=1.0)
     assert (view.name, view.source, view.destination) == ("mxf", "/src", NAS)
     assert view.rules.keys() == set(SHOWN_RULES)
@@ -26,14 +26,14 @@ def test_a_fresh_board_knows_its_route_and_nothing_else() -> None:
 
 
 def test_files_are_counted_by_status_and_their_bytes_while_they_are_pending() -> None:
-    board = RouteStatus(ROUTE)
+    route_status = RouteStatus(ROUTE)
     for status in Status:
-        board.add(row(status, size_bytes=10))
-    assert board.view(1.0).counts == {status.value: 1 for status in Status}
-    assert board.queue_bytes == 10 * len(PENDING)
+        route_status.add(row(status, size_bytes=10))
+    assert route_status.view(1.0).counts == {status.value: 1 for status in Status}
+    assert route_status.queue_bytes == 10 * len(PENDING)
     for status in Status:
-        board.remove(row(status, size_bytes=10))
-    assert (board.view(1.0).counts, board.queue_bytes) == ({}, 0)
+        route_status.remove(row(status, size_bytes=10))
+    assert (route_status.view(1.0).counts, route_status.queue_bytes) == ({}, 0)
 
 
 def test_a_delivered_or_failed_file_is_not_pending() -> None:
@@ -41,38 +41,45 @@ def test_a_delivered_or_failed_file_is_not_pending() -> None:
 
 
 def test_the_storage_is_shown_with_its_outage() -> None:
-    board = RouteStatus(ROUTE, storage=usable(free_bytes=5))
-    assert (board.view(1.0).checked, board.view(1.0).outage) == (True, None)
-    assert (board.view(1.0).destination_free_bytes, board.view(1.0).destination_total_bytes) == (5, 5)
-    board.storage = unusable()
-    assert board.view(1.0).outage == Outage(OutageReason.HUNG, 2.0, "no answer")
+    route_status = RouteStatus(ROUTE, storage=usable(free_bytes=5))
+    assert (route_status.view(1.0).checked, route_status.view(1.0).outage) == (True, None)
+    assert (
+        route_status.view(1.0).destination_free_bytes,
+        route_status.view(1.0).destination_total_bytes,
+    ) == (5, 5)
+    route_status.storage = unusable()
+    assert route_status.view(1.0).outage == Outage(OutageReason.HUNG, 2.0, "no answer")
 
 
 def test_a_source_counts_as_scanned_once_it_could_be_read() -> None:
-    board = RouteStatus(ROUTE)
+    route_status = RouteStatus(ROUTE)
     well = SourceState("mxf", None, 0.0, 1.0, 5)
-    board.source_changed(evolve(well, error="permission denied", free_bytes=None))
-    assert (board.scanned, board.view(1.0).source_error) == (False, "permission denied")
-    board.source_changed(well)
-    assert (board.scanned, board.view(1.0).source_error, board.view(1.0).source_free_bytes) == (True, None, 5)
-    board.source_changed(evolve(well, error="permission denied", free_bytes=None))
-    assert board.scanned
+    route_status.source_changed(evolve(well, error="permission denied", free_bytes=None))
+    assert (route_status.scanned, route_status.view(1.0).source_error) == (False, "permission denied")
+    route_status.source_changed(well)
+    assert (
+        route_status.scanned,
+        route_status.view(1.0).source_error,
+        route_status.view(1.0).source_free_bytes,
+    ) == (True, None, 5)
+    route_status.source_changed(evolve(well, error="permission denied", free_bytes=None))
+    assert route_status.scanned
 
 
 def test_folders_that_cannot_be_read_are_shown_until_the_next_scan_can() -> None:
-    board = RouteStatus(ROUTE)
+    route_status = RouteStatus(ROUTE)
     closed = (UnreadableFolder("day", "Permission denied"),)
-    board.source_changed(SourceState("mxf", None, 0.0, 1.0, 5, closed))
-    assert board.view(1.0).unreadable_folders == closed
-    board.source_changed(SourceState("mxf", None, 1.0, 2.0, 5))
-    assert board.view(2.0).unreadable_folders == ()
+    route_status.source_changed(SourceState("mxf", None, 0.0, 1.0, 5, closed))
+    assert route_status.view(1.0).unreadable_folders == closed
+    route_status.source_changed(SourceState("mxf", None, 1.0, 2.0, 5))
+    assert route_status.view(2.0).unreadable_folders == ()
 
 
-def test_a_rate_is_news_until_it_was_shown() -> None:
-    board = RouteStatus(ROUTE)
-    board.rate.add(500, at=1.0)
-    assert board.rate_changed(at=2.0)
-    assert board.view(at=2.0).rate_bytes_s == 100.0
-    assert not board.rate_changed(at=3.0)
-    assert board.rate_changed(at=6.0)
-    assert board.view(at=6.0).rate_bytes_s == 0.0
+def test_a_rate_counts_as_changed_until_it_was_shown() -> None:
+    route_status = RouteStatus(ROUTE)
+    route_status.rate.add(500, at=1.0)
+    assert route_status.rate_changed(at=2.0)
+    assert route_status.view(at=2.0).rate_bytes_s == 100.0
+    assert not route_status.rate_changed(at=3.0)
+    assert route_status.rate_changed(at=6.0)
+    assert route_status.view(at=6.0).rate_bytes_s == 0.0

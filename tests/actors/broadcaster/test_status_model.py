@@ -56,7 +56,7 @@ def test_a_file_is_shown_from_first_sight() -> None:
     assert view.routes["mxf"].last_arrival_at == 5.0
 
 
-def test_what_a_fact_does_not_say_stays_as_it_was_except_the_deadline() -> None:
+def test_what_an_event_does_not_set_stays_as_it_was_except_the_deadline() -> None:
     view = house()
     view.apply(
         StatusChanged(FILE.id, Status.IN_QUEUE, 5.0, FILE, "waits", 9.0, attempts=1, error="unreadable")
@@ -156,7 +156,7 @@ def test_many_files_move_at_once() -> None:
     assert view.routes["mxf"].counts[Status.PAUSED] == 2
 
 
-def test_a_forgotten_file_leaves_the_list_and_later_facts_about_it_are_nothing() -> None:
+def test_an_untracked_file_leaves_the_list_and_later_events_of_it_are_ignored() -> None:
     view = house()
     move(view, Status.DISCOVERED)
     view.apply(Untracked((FILE.id, "unknown")))
@@ -228,7 +228,7 @@ def test_a_state_of_storage_concerns_every_route_to_it() -> None:
     view = house()
     view.apply(GenerationStarted((ROUTE, evolve(ROUTE, name="too"), MOV), 0.0))
     view.apply(usable(free_bytes=5))
-    assert [board.storage for board in view.routes.values()] == [usable(free_bytes=5)] * 2 + [None]
+    assert [status.storage for status in view.routes.values()] == [usable(free_bytes=5)] * 2 + [None]
 
 
 def test_a_sweep_concerns_every_route_to_its_destination() -> None:
@@ -271,7 +271,7 @@ def test_crashes_and_refused_configurations_become_events() -> None:
     view = house()
     view.apply(ActorCrashed("watcher[mxf]", "KeyError: 'x'", 5.0, 2.0))
     view.apply(ConfigRejected(("route.mxf.stable: must be a duration", "no such key"), 6.0))
-    told = (
+    sent = (
         Event(5.0, "error", "watcher[mxf] failed and was restarted after 2 s: KeyError: 'x'"),
         Event(
             6.0,
@@ -282,11 +282,11 @@ def test_crashes_and_refused_configurations_become_events() -> None:
     assert view.snapshot(7.0).events == ()  # the next update brings them
     update = view.flush(7.0)
     assert update is not None
-    assert update.events == view.snapshot(7.0).events == told
+    assert update.events == view.snapshot(7.0).events == sent
     assert view.flush(7.0) is None
 
 
-def test_a_journal_in_trouble_is_shown_until_it_is_over() -> None:
+def test_a_journal_that_cannot_be_written_is_shown_until_it_can() -> None:
     view = house()
     assert view.snapshot(1.0).journal_error is None
     view.apply(JournalState("disk is full", 2.0))
@@ -315,7 +315,7 @@ def test_the_last_events_are_kept() -> None:
     assert [event.at for event in view.snapshot(0.0).events] == [float(at) for at in range(1, 21)]
 
 
-def test_updates_are_numbered_without_a_gap_and_only_when_there_is_news() -> None:
+def test_updates_are_numbered_without_a_gap_and_only_when_something_changed() -> None:
     view = house()
     seq = view.snapshot(0.0).seq
     assert view.flush(1.0) is None
@@ -338,7 +338,7 @@ def test_a_rate_falls_even_when_nothing_happens() -> None:
     assert rates == [10.0, None, 0.0]
 
 
-def test_a_rate_that_only_a_new_visitor_was_told_is_news_for_the_others() -> None:
+def test_a_rate_that_only_a_new_client_got_is_in_the_next_update() -> None:
     view = house()
     move(view, Status.COPYING)
     view.apply(TransferProgress(FILE.id, 50, 0, 1.0))

@@ -1,4 +1,4 @@
-"""What a visitor makes of a snapshot and the updates after it always equals what stands in the house."""
+"""A snapshot and the updates after it, applied by a client, always equal the model's state."""
 
 from collections import Counter as Tally
 from unittest import mock
@@ -75,7 +75,7 @@ Step = Move | list[Move] | StatusEvent | float | str
 
 @define
 class Visitor:
-    """A page that was told a snapshot and updates it."""
+    """A page that got a snapshot and applies updates."""
 
     seq: int
     files: dict[str, FileView]
@@ -83,7 +83,7 @@ class Visitor:
     events: list[Event]
 
     @classmethod
-    def told(cls, snapshot: Snapshot) -> "Visitor":
+    def sent(cls, snapshot: Snapshot) -> "Visitor":
         files = {file.id: file for file in snapshot.files}
         assert len(files) == len(snapshot.files)
         return cls(snapshot.seq, files, {route.name: route for route in snapshot.routes}, [*snapshot.events])
@@ -101,11 +101,11 @@ class Visitor:
 
 @define
 class House:
-    """The view, its visitors, and the clock; who comes between two updates is told the same `snapshot`."""
+    """The model, its clients, and the clock; clients that connect between two updates share a `snapshot`."""
 
     view: StatusModel = field(factory=StatusModel)
     snapshot: Snapshot | None = None
-    visitors: list[Visitor] = field(factory=list)
+    clients: list[Visitor] = field(factory=list)
     now_at: float = 1000.0
 
     def step(self, step: Step) -> None:
@@ -114,7 +114,7 @@ class House:
                 self.flush()
             case "subscribe":
                 self.snapshot = self.snapshot or self.view.snapshot(self.now_at)
-                self.visitors.append(Visitor.told(self.snapshot))
+                self.clients.append(Visitor.sent(self.snapshot))
                 self.now_at += 0.25
             case float():
                 self.now_at += step
@@ -138,9 +138,9 @@ class House:
             file.id, status, self.now_at - earlier_s, file if with_file else None, delivery=delivery
         )
 
-    def concerns(self, fact: StatusEvent) -> bool:
+    def concerns(self, event: StatusEvent) -> bool:
         """Only routes of this generation are talked about."""
-        match fact:
+        match event:
             case (
                 StatusChanged(file=FileVersion(route=route))
                 | SourceState(route=route)
@@ -149,39 +149,39 @@ class House:
                 return route in self.view.routes
         return True
 
-    def apply(self, fact: StatusEvent) -> None:
-        if self.concerns(fact):
-            self.view.apply(fact)
+    def apply(self, event: StatusEvent) -> None:
+        if self.concerns(event):
+            self.view.apply(event)
 
     def flush(self) -> None:
         update = self.view.flush(self.now_at)
         self.snapshot = None
         if update is not None:
-            for visitor in self.visitors:
-                visitor.hear(update)
+            for client in self.clients:
+                client.hear(update)
         self.check_visitors()
         self.check_figures()
 
     def check_visitors(self) -> None:
         files = self.view.files | self.view._recent
-        routes = {name: board.view(self.now_at) for name, board in self.view.routes.items()}
-        for visitor in self.visitors:
-            assert visitor.seq == self.view._seq
-            assert visitor.files == files
+        routes = {name: status.view(self.now_at) for name, status in self.view.routes.items()}
+        for client in self.clients:
+            assert client.seq == self.view._seq
+            assert client.files == files
             # An update cannot say that a route is no more.
-            assert {name: visitor.routes[name] for name in routes} == routes
-            assert visitor.events[-RECENT_EVENTS:] == list(self.view._events)
+            assert {name: client.routes[name] for name in routes} == routes
+            assert client.events[-RECENT_EVENTS:] == list(self.view._events)
 
     def check_figures(self) -> None:
         assert len(self.view._recent) <= FEW_FILES
-        for name, board in self.view.routes.items():
+        for name, status in self.view.routes.items():
             rows = [row for row in self.view.snapshot(self.now_at).files if row.current.route == name]
-            assert board.view(self.now_at).counts == Tally(row.current.status.value for row in rows)
-            assert board.queue_bytes == sum(row.size_bytes for row in rows if row.current.status in PENDING)
+            assert status.view(self.now_at).counts == Tally(row.current.status.value for row in rows)
+            assert status.queue_bytes == sum(row.size_bytes for row in rows if row.current.status in PENDING)
 
 
 @given(st.one_of(st.lists(STEPS), st.lists(STEPS, min_size=30, max_size=80)))
-def test_a_visitors_picture_always_equals_a_fresh_snapshot(steps: list[Step]) -> None:
+def test_the_state_of_a_client_always_equals_a_fresh_snapshot(steps: list[Step]) -> None:
     with mock.patch.object(view_module, "RECENT_FILES", FEW_FILES):
         house = House()
         house.step(GenerationStarted((MXF, MOV), 0.0))

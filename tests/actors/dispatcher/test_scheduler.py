@@ -37,7 +37,8 @@ def test_nothing_is_copied_before_the_destination_was_reached() -> None:
     decisions = decide(scheduler, Ready(FILE, 1.0))
     assert commands(decisions) == []
     assert [(event.status, event.why) for event in changes_of(decisions)] == [
-        (Status.PAUSED, "the destination has not been reached yet")
+        (Status.READY, "finished: waits for its turn"),
+        (Status.PAUSED, "the destination has not been reached yet"),
     ]
 
 
@@ -227,6 +228,7 @@ def test_a_file_that_does_not_fit_waits_and_a_smaller_one_passes() -> None:
     assert copied(decide(scheduler, Ready(FILE, 1.0))) == [FILE]
     decisions = decide(scheduler, Ready(OTHER, 1.0))
     assert [event.why for event in changes_of(decisions, OTHER)] == [
+        "finished: waits for its turn",
         "waits for a free place on the destination",
         "does not fit: needs 100 bytes",
     ]

@@ -3,6 +3,7 @@
 from attrs import evolve
 
 from agent.actors.dispatcher.decisions import SchedulerDecisions
+from agent.actors.dispatcher.job import shown_ready
 from agent.actors.dispatcher.scheduler import Scheduler
 from agent.messages.broadcaster import RouteState, StatusChanged, Untracked
 from agent.messages.copier_pool import AbortTransfer, CancelCopies, Copy, RecoverDestination
@@ -105,7 +106,8 @@ def test_a_blocked_file_that_left_the_source_is_never_copied() -> None:
 def test_a_running_copy_of_a_file_that_changed_gives_way_to_the_new_state() -> None:
     scheduler = opened(FILE)
     again = a_file(version=2)
-    assert decide(scheduler, Gone(FILE, 1.0, changed=True), Ready(again, 1.0)) == SchedulerDecisions()
+    decisions = decide(scheduler, Gone(FILE, 1.0, changed=True), Ready(again, 1.0))
+    assert decisions == SchedulerDecisions([shown_ready(Ready(again, 1.0))])
     assert commands(decide(scheduler, failed())) == [AbortTransfer(FILE, 0, None, 7)]
     assert commands(decide(scheduler, Aborted(FILE, 1.0))) == [Copy(again, 1, 7)]
 
@@ -150,12 +152,11 @@ def test_a_file_that_was_kept_before_is_not_copied_again() -> None:
     scheduler = Scheduler.start(a_config(ONE), ())
     decisions = decide(scheduler, usable(), Ready(FILE, 1.0, kept_before(FILE)))
     delivery = Delivery(f"{NAS}/a.mxf", "read_back", HASH, 100, already_present=False, kept=True)
-    assert decisions.events == [
+    assert changes_of(decisions)[1:] == [
         StatusChanged(FILE.id, Status.COMPLETED, 500.0, FILE, "delivered before and kept", delivery=delivery)
     ]
-    assert (
-        changes_of(decide(scheduler, Ready(OTHER, 1.0, kept_before(OTHER, None))), OTHER)[0].delivery is None
-    )
+    decisions = decide(scheduler, Ready(OTHER, 1.0, kept_before(OTHER, None)))
+    assert [event.delivery for event in changes_of(decisions, OTHER)] == [None, None]
 
 
 def test_what_was_given_up_before_waits_until_someone_asks() -> None:
@@ -163,7 +164,8 @@ def test_what_was_given_up_before_waits_until_someone_asks() -> None:
     decisions = decide(scheduler, usable(), Ready(FILE, 1.0, failed_before(FILE)))
     assert commands(decisions) == []
     assert [(event.status, event.attempts, event.error) for event in changes_of(decisions)] == [
-        (Status.FAILED, 3, "unreadable")
+        (Status.READY, None, None),
+        (Status.FAILED, 3, "unreadable"),
     ]
     assert commands(decide(scheduler, Retry(FILE.id))) == [Copy(FILE, 1, 7)]
 
@@ -174,7 +176,8 @@ def test_what_was_delivered_but_could_not_leave_its_source_waits_until_someone_a
     decisions = decide(scheduler, usable(), Ready(FILE, 1.0, prior))
     assert commands(decisions) == []
     assert [(event.status, event.attempts, event.error) for event in changes_of(decisions)] == [
-        (Status.FAILED, 2, "source: Read-only file system")
+        (Status.READY, None, None),
+        (Status.FAILED, 2, "source: Read-only file system"),
     ]
     assert commands(decide(scheduler, RetryAll())) == [Copy(FILE, 1, 7)]
 

@@ -148,17 +148,17 @@ async def test_a_watcher_that_takes_nothing_holds_nobody_up_and_is_asked_again(
     assert autojump_clock.current_time() == A_ROUTE.stable_s + A_ROUTE.scan_s
 
 
-async def test_visitors_know_a_file_before_the_dispatcher_does(
+async def test_the_page_knows_a_file_before_the_dispatcher_does(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ends = track(nursery, facts=0)
     async with trio.open_nursery() as senders:
         senders.start_soon(ends.scans.send, a_scan(an_entry("a")))
+        await wait_all_tasks_blocked()
+        senders.start_soon(ends.scans.send, a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
+        await wait_all_tasks_blocked()
+        assert not ends.has_order  # the event has not been taken yet
         first = [await ends.facts.receive(), await ends.facts.receive()]
     assert [type(fact) for fact in first] == [StatusesChanged, SourceState]
-    await ends.scans.send(a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
-    await wait_all_tasks_blocked()
-    assert not ends.has_order  # the fact has not been taken yet
-    assert isinstance(await ends.facts.receive(), StatusesChanged)
     assert isinstance(await ends.order(), Ready)
     assert autojump_clock.current_time() == 0

@@ -10,6 +10,7 @@ import trio
 
 from agent.messages.broadcaster import StatusChanged
 from agent.messages.channels import GetSnapshot, Subscribe
+from agent.messages.copier_pool import RecoverDestination
 from agent.messages.dispatcher import Gone
 from agent.messages.stability_tracker import FilesRemoved, ScanResult
 from agent.messages.watcher import WatchEvent
@@ -85,8 +86,9 @@ async def deliver_one(agent: RunningAgent) -> None:
 
 
 async def until_events_arrive(agent: RunningAgent, messages: list[object]) -> None:
-    """Wait until a file that no route wants causes a watch event."""
+    """Wait until the destination is in use and a file that no route wants causes a watch event."""
     await agent.until(ClientView.is_scanned)
+    await eventually(lambda: any(isinstance(message, RecoverDestination) for message in messages))
     with trio.fail_after(TIMEOUT_S):
         while not any(isinstance(message, WatchEvent) for message in messages):
             write_files(agent.folder / "source", {UNWANTED: b""})

@@ -81,11 +81,14 @@ class Aborted:
     at: float
 
 
+Outcome = Delivered | TailIdle | Aborted | AttemptFailed | Interrupted
+
+
 @frozen
 class MessageBatch:
     """Messages about many files, so that free slots are filled once after all of them."""
 
-    messages: tuple[Ready | Growing | Gone | Delivered | Interrupted | AttemptFailed, ...]
+    messages: tuple[Ready | Growing | Gone | Outcome, ...]
 
 
 @frozen

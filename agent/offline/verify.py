@@ -6,7 +6,7 @@ from collections.abc import Callable
 import trio
 from attrs import define, field
 
-from agent.actors.copier_pool.transfer import HASH_PREFIX
+from agent.actors.copier_pool.decisions import HASH_PREFIX
 from agent.actors.storage_monitor.availability import AvailabilityTracker
 from agent.config.sections import Config
 from agent.journal.delivered_files import Deliveries

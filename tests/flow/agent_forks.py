@@ -22,7 +22,7 @@ import trio
 from attrs import define
 
 from agent import log
-from agent.actors.copier_pool import follow, task, transfer
+from agent.actors.copier_pool import task, transfer
 from agent.actors.dispatcher import batching
 from agent.actors.storage_monitor import availability
 from agent.journal import transfers
@@ -128,7 +128,7 @@ def _run_agent(folder: Path, forks: AgentForks) -> int:
         return forks.fork_worker(folder, lock_path=command[-1])
 
     faulty_worker.replace(trio.lowlevel, "open_process", open_process)
-    for module in (transfer, task, follow, transfers):
+    for module in (transfer, task, transfers):
         faulty_worker.replace(module, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES)
     availability.MAX_PROBE_S = MAX_PROBE_S
     if (folder / BATCHES).exists():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.actors.copier_pool.batch import BatchTask
+from agent.actors.copier_pool.transfer import DeliverTask
 from agent.actors.dispatcher.batching import MAX_UNBATCHED
 from agent.model.errors import OutageReason
 from agent.model.transfer import Status
@@ -27,16 +27,16 @@ IMPATIENT = {"stall_timeout": "1s", "probe_timeout": "1s"}
 
 
 @pytest.fixture
-def lots(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many files each lot had."""
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many files each copy task had."""
     sizes: list[int] = []
-    deliver = BatchTask.deliver
+    run = DeliverTask.run
 
-    async def noted(lot: BatchTask) -> None:
-        sizes.append(len(lot.files))
-        await deliver(lot)
+    async def counted(task: DeliverTask) -> None:
+        sizes.append(len(task.files))
+        await run(task)
 
-    monkeypatch.setattr(BatchTask, "deliver", noted)
+    monkeypatch.setattr(DeliverTask, "run", counted)
     return sizes
 
 
@@ -52,7 +52,7 @@ async def delivered_in_history(agent: RunningAgent) -> Counter[str]:
     return Counter(row.path for row in page.rows)
 
 
-async def test_many_small_files_are_each_delivered_once(tmp_path: Path, lots: list[int]) -> None:
+async def test_many_small_files_are_each_delivered_once(tmp_path: Path, batches: list[int]) -> None:
     write_config(tmp_path)
     write_files(tmp_path / "source", MANY)
     async with running(tmp_path) as agent:
@@ -60,13 +60,13 @@ async def test_many_small_files_are_each_delivered_once(tmp_path: Path, lots: li
         assert await delivered_in_history(agent) == Counter(MANY.keys())
     assert contents(tmp_path / "nas") == MANY
     assert contents(tmp_path / "source") == {}
-    assert max(lots) > MAX_UNBATCHED
+    assert max(batches) > MAX_UNBATCHED
     assert all(file.current.started_at is not None and file.current.hash for file in view.files.values())
 
 
 @pytest.mark.parametrize("operation", ["open_partial", "seal", "read_back", "together", "publish"])
 async def test_an_outage_in_the_middle_of_a_batch_costs_no_attempt_and_no_file(
-    tmp_path: Path, faults: FaultScript, lots: list[int], operation: str
+    tmp_path: Path, faults: FaultScript, batches: list[int], operation: str
 ) -> None:
     write_config(tmp_path, max_attempts=1)
     rule = faults.add(operation, number=errno.EIO, first=1 if operation == "together" else 20)
@@ -83,11 +83,11 @@ async def test_an_outage_in_the_middle_of_a_batch_costs_no_attempt_and_no_file(
     assert outage.reason is OutageReason.IO_ERROR
     assert {file.current.attempts for file in after.files.values()} == {0}
     assert contents(tmp_path / "nas") == MANY
-    assert max(lots) > MAX_UNBATCHED
+    assert max(batches) > MAX_UNBATCHED
 
 
 async def test_a_mount_that_hangs_in_the_middle_of_a_batch_is_an_outage_and_loses_nothing(
-    tmp_path: Path, faults: FaultScript, lots: list[int]
+    tmp_path: Path, faults: FaultScript, batches: list[int]
 ) -> None:
     write_config(tmp_path, max_attempts=1, **IMPATIENT)
     rule = faults.add("seal", effect="hang", first=20)
@@ -99,12 +99,12 @@ async def test_a_mount_that_hangs_in_the_middle_of_a_batch_is_an_outage_and_lose
         await all_delivered(agent)
         assert await delivered_in_history(agent) == Counter(MANY.keys())
     assert contents(tmp_path / "nas") == MANY
-    assert max(lots) > MAX_UNBATCHED
+    assert max(batches) > MAX_UNBATCHED
 
 
 @pytest.mark.parametrize("operation", ["source_open", "source_read"])
 async def test_a_file_that_cannot_be_read_costs_only_itself_an_attempt(
-    tmp_path: Path, faults: FaultScript, lots: list[int], operation: str
+    tmp_path: Path, faults: FaultScript, batches: list[int], operation: str
 ) -> None:
     write_config(tmp_path)
     faults.add(operation, number=errno.EACCES, first=20, times=1)
@@ -114,11 +114,11 @@ async def test_a_file_that_cannot_be_read_costs_only_itself_an_attempt(
         exposition = agent.control.render_metrics().decode()
     assert 'transfer_agent_retries_total{kind="local",route="mxf"} 1.0' in exposition
     assert contents(tmp_path / "nas") == MANY
-    assert max(lots) > MAX_UNBATCHED
+    assert max(batches) > MAX_UNBATCHED
 
 
 async def test_blocks_that_were_altered_on_the_way_are_written_again(
-    tmp_path: Path, faults: FaultScript, lots: list[int]
+    tmp_path: Path, faults: FaultScript, batches: list[int]
 ) -> None:
     write_config(tmp_path)
     rule = faults.add("write", effect="flip", first=20, times=3)
@@ -129,11 +129,11 @@ async def test_blocks_that_were_altered_on_the_way_are_written_again(
     assert faults.struck(rule) == 3
     assert 'transfer_agent_verify_failures_total{route="mxf"} 0.0' not in exposition
     assert contents(tmp_path / "nas") == MANY
-    assert max(lots) > MAX_UNBATCHED
+    assert max(batches) > MAX_UNBATCHED
 
 
 async def test_files_whose_names_are_taken_are_renamed_and_the_existing_ones_stay(
-    tmp_path: Path, lots: list[int]
+    tmp_path: Path, batches: list[int]
 ) -> None:
     write_config(tmp_path)
     taken = sorted(MANY)[::10]
@@ -144,11 +144,11 @@ async def test_files_whose_names_are_taken_are_renamed_and_the_existing_ones_sta
     expected = {**MANY, **dict.fromkeys(taken, b"somebody else's")}
     expected |= {path.replace(".mxf", "_1.mxf"): MANY[path] for path in taken}
     assert contents(tmp_path / "nas") == expected
-    assert max(lots) > MAX_UNBATCHED
+    assert max(batches) > MAX_UNBATCHED
 
 
 async def test_a_cancelled_file_of_a_batch_stays_and_the_others_are_delivered(
-    tmp_path: Path, faults: FaultScript, lots: list[int]
+    tmp_path: Path, faults: FaultScript, batches: list[int]
 ) -> None:
     write_config(tmp_path, workers=1)
     rule = faults.add("seal", effect="hang", first=20)
@@ -166,4 +166,4 @@ async def test_a_cancelled_file_of_a_batch_stays_and_the_others_are_delivered(
         )
     assert contents(tmp_path / "source") == {path: MANY[path]}
     assert contents(tmp_path / "nas") == {name: content for name, content in MANY.items() if name != path}
-    assert max(lots) > MAX_UNBATCHED
+    assert max(batches) > MAX_UNBATCHED

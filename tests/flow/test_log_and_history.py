@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from agent.actors.copier_pool.transfer import HASH_PREFIX
+from agent.actors.copier_pool.decisions import HASH_PREFIX
 from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.model.source_file import FileVersion

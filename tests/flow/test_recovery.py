@@ -22,7 +22,7 @@ from tests.flow.running_agents import (
 )
 from tests.samples import IDENTITY, a_file
 
-SEARCHING = "searching for what a lost journal knew"
+SCANNING = "scanning for the orphans of a lost journal"
 LOOK_ALIKES = {
     ".clip.mxf.0123456789abcdef.partial": b"one digit of it would have to be another",
     "day/.clip.mxf.fedcba9876543210.partial": b"likewise",
@@ -76,24 +76,24 @@ async def test_after_a_lost_journal_our_partial_is_removed_and_no_other_file(
     write_files(tmp_path / "nas", LOOK_ALIKES)
     foreign = standing(tmp_path / "nas")
     partial = await interrupted_copy(tmp_path, copy_hold)
-    assert not log_lines(caplog, SEARCHING)
+    assert not log_lines(caplog, SCANNING)
     lose_journal(tmp_path)
     copy_hold.release()
     caplog.clear()
     async with running(tmp_path) as agent:
         await agent.until_file(name, Status.COMPLETED)
-        await eventually(lambda: bool(log_lines(caplog, "swept")))
+        await eventually(lambda: bool(log_lines(caplog, "recovered")))
     after = standing(tmp_path / "nas")
     assert after.pop(name)[2] == LONG
     assert partial not in after
     assert after == foreign
-    assert len(log_lines(caplog, SEARCHING)) == 1
-    [swept] = log_lines(caplog, "swept")
-    assert (swept["finished"], swept["removed"], swept["left"]) == (0, 1, 0)
+    assert len(log_lines(caplog, SCANNING)) == 1
+    [recovered] = log_lines(caplog, "recovered")
+    assert (recovered["finished"], recovered["removed"], recovered["left"]) == (0, 1, 0)
     caplog.clear()
     async with running(tmp_path):
-        await eventually(lambda: bool(log_lines(caplog, "swept")))
-    assert not log_lines(caplog, SEARCHING)
+        await eventually(lambda: bool(log_lines(caplog, "recovered")))
+    assert not log_lines(caplog, SCANNING)
     assert {path: each for path, each in standing(tmp_path / "nas").items() if path != name} == foreign
 
 
@@ -105,8 +105,8 @@ async def test_the_partial_of_a_running_copy_is_not_taken_for_an_orphan(
     async with running_with_clip(tmp_path, LONG):
         await copy_hold.until_checkpoint()
         [partial] = standing(tmp_path / "nas")
-        await eventually(lambda: bool(log_lines(caplog, "swept")))
-        assert log_lines(caplog, SEARCHING)
+        await eventually(lambda: bool(log_lines(caplog, "recovered")))
+        assert log_lines(caplog, SCANNING)
         assert set(standing(tmp_path / "nas")) == {partial}
     copy_hold.release()
     async with running(tmp_path) as agent:
@@ -130,8 +130,8 @@ async def test_two_agents_on_one_destination_leave_each_others_partials_alone(
     lose_journal(other)
     caplog.clear()
     async with running(other):
-        await eventually(lambda: bool(log_lines(caplog, "swept")))
-    assert log_lines(caplog, SEARCHING)
+        await eventually(lambda: bool(log_lines(caplog, "recovered")))
+    assert log_lines(caplog, SCANNING)
     assert standing(one / "nas") == {partial: before}
     copy_hold.release()
     async with running(one) as agent:
@@ -163,7 +163,7 @@ async def test_the_old_partial_of_a_restarted_copy_is_removed_while_copies_run(
         fresh = partial_path(journal.identity, file, "clip.mxf", "another take")
         await journal.write(transfers.restart, transfer.id, fresh)
     async with running(tmp_path) as agent:  # its copy waits for the copy_hold
-        await eventually(lambda: set(standing(tmp_path / "nas")) == {fresh})
+        await eventually(lambda: set(contents(tmp_path / "nas")) == {fresh})
         copy_hold.release()
         await agent.until_file("clip.mxf", Status.COMPLETED)
     assert old != fresh
@@ -185,6 +185,6 @@ async def test_nothing_is_searched_or_removed_outside_the_destination(
     lose_journal(tmp_path)
     caplog.clear()
     async with running(tmp_path):
-        await eventually(lambda: bool(log_lines(caplog, "swept")))
-    assert log_lines(caplog, SEARCHING)
+        await eventually(lambda: bool(log_lines(caplog, "recovered")))
+    assert log_lines(caplog, SCANNING)
     assert standing(tmp_path / "outside") == before

@@ -1,12 +1,14 @@
-"""The end of a transfer that is not carried any further."""
+"""The end of a transfer that is not copied any further."""
 
 import time
 
-from attrs import define
+from attrs import define, field
 
-from agent.actors.copier_pool.task import TransferTask, destination_path
+from agent.actors.copier_pool.decisions import destination_path
+from agent.actors.copier_pool.task import Task
 from agent.journal import transfers
 from agent.log import get_logger
+from agent.messages.dispatcher import Aborted
 from agent.model.transfer import Transfer, TransferPhase, TransferResult
 from agent.protocol.replies import SourceExists
 from agent.protocol.requests import LookUpSource
@@ -15,48 +17,57 @@ log = get_logger(__name__)
 
 
 @define
-class AbortTask(TransferTask):
-    """A file that was given up or cancelled, or whose source has vanished."""
+class AbortTask(Task):
+    """A file that failed or was cancelled, or whose source has vanished (`error` None: forget it)."""
 
-    async def abort(self, attempts: int, error: str | None) -> None:
-        """Remove the partial and close the journal's entry; `error` None: forget the transfer altogether."""
-        transfer = await self._find()
-        source, destination = self.route.source, self.route.destination
+    failed_event = "not aborted"
+    attempts: int = field(kw_only=True)
+    error: str | None = field(kw_only=True)
+
+    async def _run(self) -> None:
+        """Remove the partial and end the transfer in the journal."""
+        await self._abort()
+        self._outcomes[self.file.id] = Aborted(self.file, time.time())
+
+    async def _abort(self) -> None:
+        file, error = self.file, self.error
+        transfer = (await self.journal.write(transfers.find, file.route, [file.path])).get(file.path)
         if transfer is None and error is not None:
-            self._transfer_id = await self.journal.write(
-                transfers.record_failure, self.file, source, destination, attempts, error, time.time()
+            source, destination = self.route.source, self.route.destination
+            self._transfer_ids[file.path] = await self.journal.write(
+                transfers.record_failure, file, source, destination, self.attempts, error, time.time()
             )
-            log.error("failed", error=error, attempts=attempts, **self.log_context)
-        elif transfer is not None and transfer.phase is TransferPhase.PUBLISHED:
-            await self._finish_published(transfer, attempts, error)
-        elif transfer is not None and transfer.phase is TransferPhase.VERIFIED and error is None:
-            return  # the source may be gone and this the only whole copy: the next sweep decides
+            log.error("failed", error=error, attempts=self.attempts, **self._log_fields())
         elif transfer is not None:
-            left = not await self._discard(transfer)
-            if error is None:
-                await self.journal.write(transfers.drop, transfer.id, left)
-            else:
-                await self._finish(
-                    TransferResult(transfer.id, "failed", attempts, error, time.time(), None, left)
-                )
-                log.error("failed", error=error, attempts=attempts, **self.log_context)
+            self._transfer_ids[file.path] = transfer.id
+            await self._end(transfer)
 
-    async def _find(self) -> Transfer | None:
-        found = await self.journal.write(transfers.find, self.file.route, [self.file.path])
-        transfer = found.get(self.file.path)
-        self._transfer_id = None if transfer is None else transfer.id
-        return transfer
-
-    async def _finish(self, result: TransferResult) -> None:
+    async def _end(self, transfer: Transfer) -> None:
+        if transfer.phase is TransferPhase.PUBLISHED:
+            await self._finish_published(transfer)
+            return
+        if transfer.phase is TransferPhase.VERIFIED and self.error is None:
+            return  # the source may be gone and this the only whole copy: the next recovery decides
+        leaves_orphan = not await self._discard(transfer)
+        if self.error is None:
+            await self.journal.write(transfers.drop, transfer.id, leaves_orphan=leaves_orphan)
+            return
+        result = TransferResult(
+            transfer.id, "failed", self.attempts, self.error, time.time(), None, leaves_orphan
+        )
         await self.journal.write(transfers.finish, [result])
+        log.error("failed", error=self.error, attempts=self.attempts, **self._log_fields())
 
-    async def _finish_published(self, transfer: Transfer, attempts: int, error: str | None) -> None:
-        """It has arrived; the last try to let go of its source may have done so and not come to say it."""
-        where = destination_path(transfer.destination, transfer.name or "")
-        if (await self.worker.ask(LookUpSource(self.route.source, self.file.path), SourceExists)).exists:
-            await self._finish(TransferResult(transfer.id, "kept", attempts, error, time.time(), where))
-            say = log.info if error is None else log.error
-            say("kept", to=where, error=error, attempts=attempts, **self.log_context)
+    async def _finish_published(self, transfer: Transfer) -> None:
+        """The file is delivered; its source may be gone, if the last worker died after the removal."""
+        where = destination_path(transfer)
+        look_up = LookUpSource(self.route.source, self.file.path)
+        if (await self.worker.ask(look_up, SourceExists)).exists:
+            kept = TransferResult(transfer.id, "kept", self.attempts, self.error, time.time(), where)
+            await self.journal.write(transfers.finish, [kept])
+            write = log.info if self.error is None else log.error
+            write("kept", to=where, error=self.error, attempts=self.attempts, **self._log_fields())
         else:
-            await self._finish(TransferResult(transfer.id, "delivered", attempts, None, time.time(), where))
-            log.info("delivered", to=where, **self.log_context)
+            delivered = TransferResult(transfer.id, "delivered", self.attempts, None, time.time(), where)
+            await self.journal.write(transfers.finish, [delivered])
+            log.info("delivered", to=where, **self._log_fields())

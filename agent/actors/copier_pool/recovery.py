@@ -1,4 +1,4 @@
-"""After a start or an outage: finish what was half-published, and remove what nobody will come back for."""
+"""After a start or an outage: finish what was half-published, and remove the orphans that are left."""
 
 import time
 from collections.abc import Mapping
@@ -6,34 +6,32 @@ from collections.abc import Mapping
 import trio
 from attrs import define, field
 
-from agent.actors.copier_pool.task import destination_path, line_fields
-from agent.actors.copier_pool.transfer import HASH_PREFIX, NOT_READ_BACK
+from agent.actors.copier_pool.decisions import (
+    as_published,
+    destination_path,
+    log_fields,
+    path_at,
+    publish_request,
+    published_record,
+)
 from agent.config.sections import DestinationPlan, Route
 from agent.journal import orphans, transfers
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import PublishedTransfer, Transfer, TransferPhase, TransferResult
+from agent.model.transfer import Transfer, TransferPhase, TransferResult
 from agent.protocol.replies import Finished, OrphansFound, PublishedFiles, Reply, SourceExists
-from agent.protocol.requests import (
-    DestinationRef,
-    DiscardPartial,
-    FindOrphans,
-    LookUpSource,
-    PartialToPublish,
-    PublishFiles,
-    Request,
-)
+from agent.protocol.requests import DestinationRef, DiscardPartial, FindOrphans, LookUpSource, Request
 from agent.worker_pool import OnReply, R, WorkerPool, ignore
 
-AGAIN_PROBES = 12  # while copies go on, more may be left behind: every so many probes a look at the journal
+AGAIN_PROBES = 12  # copies can leave more orphans: the journal is asked for them again after so many probes
 log = get_logger(__name__)
 
 
 @define
 class Recovery:
-    """One sweep of one destination, and what it did."""
+    """One recovery of one destination, and how much it did."""
 
     plan: DestinationPlan
     destination: DestinationRef
@@ -47,9 +45,9 @@ class Recovery:
     _hung: bool = field(default=False, init=False)
 
     async def complete_published(self) -> None:
-        """Look at every transfer the journal remembers here; those whose source stands go the ordinary way.
+        """Finish transfers to this destination whose source is gone; the others go the ordinary way.
 
-        No copy may run meanwhile, since a transfer can be dropped here; its partial becomes a leftover.
+        No copy may run meanwhile: a transfer can be dropped here, and its partial becomes an orphan.
         """
         try:
             for transfer in await self.journal.write(transfers.running, self.plan.destination):
@@ -63,14 +61,14 @@ class Recovery:
             self._interrupted(error)
 
     async def collect_orphans(self) -> None:
-        """Remove leftovers, beside the copies."""
+        """Remove orphans while copies run."""
         await self._remove_orphans()
         await self._scan_for_orphans()
         await self._remove_orphans()
         self._report()
 
     async def run_periodically(self) -> None:
-        """Again from time to time, until one hangs."""
+        """Remove orphans again from time to time, until a removal hangs."""
         while not self._hung:
             await trio.sleep(AGAIN_PROBES * self.plan.probe_s)
             self._finished = self._removed = self._postponed = 0
@@ -87,33 +85,36 @@ class Recovery:
                 return
         if transfer.phase is TransferPhase.COPYING:
             await self.journal.write(transfers.drop, transfer.id, leaves_orphan=True)
-            log.info("orphan dropped", **_about(transfer))
+            log.info("orphan dropped", **_fields(transfer))
             return
-        name = transfer.name or transfer.path
         if transfer.phase is TransferPhase.VERIFIED:
-            # All of it has arrived and the source is gone: what we hold may be the only copy.
-            request = _publish_request(transfer, self.destination, route)
-            [published] = (await self._ask(request, PublishedFiles)).results
-            if isinstance(published, Fault):
-                raise published
-            name = published.name
-            fact = PublishedTransfer(transfer.id, name, published.already_present)
-            await self.journal.write(transfers.mark_published, [fact])
-        where = destination_path(transfer.destination, name)
-        result = TransferResult(transfer.id, "delivered", 1, None, time.time(), where)
-        await self.journal.write(transfers.finish, [result])
+            transfer = await self._publish(transfer, route)
+        where = destination_path(transfer)
+        await self._finish(TransferResult(transfer.id, "delivered", 1, None, time.time(), where))
         self._finished += 1
-        log.info("delivered", to=where, **_about(transfer))
+        log.info("delivered", to=where, **_fields(transfer))
+
+    async def _publish(self, transfer: Transfer, route: Route | None) -> Transfer:
+        """The content has arrived and its source is gone: the partial may be the only copy."""
+        request = publish_request(self.destination, route, [transfer])
+        [result] = (await self._ask(request, PublishedFiles)).results
+        if isinstance(result, Fault):
+            raise result
+        published = as_published(transfer, result)
+        await self.journal.write(transfers.mark_published, [published_record(published)])
+        return published
 
     async def _postpone(self, transfer: Transfer, fault: Fault) -> None:
-        """To the next sweep, unless what had arrived has vanished too: then nothing is left to finish."""
+        """Until the next recovery, unless the partial has vanished too: then nothing is left to finish."""
         if fault.kind is FaultKind.CORRUPT:
-            result = TransferResult(transfer.id, "failed", 1, fault.detail, time.time(), None)
-            await self.journal.write(transfers.finish, [result])
-            log.error("failed", error=fault.detail, **_about(transfer))
+            await self._finish(TransferResult(transfer.id, "failed", 1, fault.detail, time.time(), None))
+            log.error("failed", error=fault.detail, **_fields(transfer))
         else:
             self._postponed += 1
-            log.warning("not swept", error=fault.detail, **_about(transfer))
+            log.warning("recovery postponed", error=fault.detail, **_fields(transfer))
+
+    async def _finish(self, result: TransferResult) -> None:
+        await self.journal.write(transfers.finish, [result])
 
     async def _remove_orphans(self) -> None:
         """Each with a deadline of its own, and once in a round."""
@@ -131,21 +132,22 @@ class Recovery:
         except (Fault, trio.TooSlowError) as error:
             self._postponed += 1
             self._hung |= isinstance(error, trio.TooSlowError)
-            where = destination_path(self.plan.destination, partial)
-            log.warning("leftover stays", path=where, error=str(error) or "no answer")
+            where = path_at(self.plan.destination, partial)
+            log.warning("orphan stays", path=where, error=str(error) or "no answer")
             return
         self._removed += 1
-        if self.workers.none_unkillable:  # else one of them may be about to make it once more
+        if self.workers.none_unkillable:  # else one of them may create it once more
             await self.journal.write(orphans.forget, self.plan.destination, partial)
 
     async def _scan_for_orphans(self) -> None:
-        """In the root folder for probes; everywhere if a journal was lost that knew of more."""
+        """Look for probes in the root; in every folder if a journal was lost that knew of more orphans."""
+        identity, destination = self.journal.identity, self.plan.destination
         try:
-            identity, destination = self.journal.identity, self.plan.destination
             deep = not await self.journal.write(orphans.is_scan_done, identity, destination)
             if deep:
-                log.info("searching for what a lost journal knew", destination=destination)
-            await self._ask(FindOrphans(self.destination, identity, deep), Finished, self._on_reply)
+                log.info("scanning for the orphans of a lost journal", destination=destination)
+            request = FindOrphans(self.destination, identity, deep)
+            await self._ask(request, Finished, self._on_reply)
             if deep:
                 await self.journal.write(orphans.mark_scan_done, identity, destination)
         except (Fault, JournalError, trio.TooSlowError) as error:
@@ -160,11 +162,12 @@ class Recovery:
         return await self.workers.ask(request, expected, stall_timeout_s=stall_timeout_s, on_reply=on_reply)
 
     def _interrupted(self, error: Exception) -> None:
-        log.warning("sweep interrupted", destination=self.plan.destination, error=str(error) or "no answer")
+        detail = str(error) or "no answer"
+        log.warning("recovery interrupted", destination=self.plan.destination, error=detail)
 
     def _report(self) -> None:
         log.info(
-            "swept",
+            "recovered",
             destination=self.plan.destination,
             finished=self._finished,
             removed=self._removed,
@@ -172,16 +175,5 @@ class Recovery:
         )
 
 
-def _about(transfer: Transfer) -> dict[str, str | int]:
-    return line_fields(transfer.route, transfer.path, transfer.destination, transfer.id)
-
-
-def _publish_request(transfer: Transfer, destination: DestinationRef, route: Route | None) -> PublishFiles:
-    file = PartialToPublish(
-        partial=transfer.partial,
-        name=transfer.name or transfer.path,
-        size_bytes=transfer.signature.size_bytes,
-        digest=bytes.fromhex((transfer.hash or "").removeprefix(HASH_PREFIX)),
-        read_back=transfer.level in NOT_READ_BACK and (route is None or route.verify == "read_back"),
-    )
-    return PublishFiles(destination, route.conflict if route else "rename", (file,))
+def _fields(transfer: Transfer) -> dict[str, str | int]:
+    return log_fields(transfer.route, transfer.path, transfer.destination, transfer.id)

@@ -1,19 +1,28 @@
-"""One file's way to its destination: how it is opened, asked for and put away again."""
+"""What all tasks of a copier pool share: workers, the journal's transfer, streamed copies, outcomes."""
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import ClassVar
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
-from agent.actors.copier_pool.resume import ResumeAction, resume_action
+from agent.actors.copier_pool.decisions import (
+    NON_COUNTING,
+    can_resume,
+    destination_path,
+    log_fields,
+    outcome_of,
+)
 from agent.config.sections import Route
 from agent.journal import transfers
 from agent.journal.client import JournalClient
+from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
-from agent.messages.dispatcher import Aborted, AttemptFailed, Delivered, Interrupted, TailIdle
+from agent.messages.dispatcher import Interrupted, Outcome
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import partial_path
@@ -39,7 +48,11 @@ from agent.protocol.requests import (
 )
 from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 
+log = get_logger(__name__)
+
 AT_SOURCE = (RemoveSources, LookUpSource)
+Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved
+Notify = Callable[[Notification], Awaitable[None]]
 
 
 @frozen
@@ -63,94 +76,119 @@ class WorkerClient:
 
     @property
     def none_unkillable(self) -> bool:
-        """Whether no killed worker is left that may still do what it was asked for."""
+        """Whether no killed worker is left that may still carry out its request."""
         return self.workers.none_unkillable
 
 
-Outcome = Delivered | TailIdle | Aborted | AttemptFailed | Interrupted
-
-
-# Not the file's fault, so no attempt is counted.
-NON_COUNTING = (FaultKind.DESTINATION, FaultKind.JOURNAL, FaultKind.SOURCE_OUTAGE, FaultKind.BUSY)
-
-
-def outcome_of(file: FileVersion, fault: Fault, verified_bytes: int) -> Interrupted | AttemptFailed:
-    if fault.kind in NON_COUNTING:
-        return Interrupted(file, fault, verified_bytes, time.time())
-    return AttemptFailed(file, fault, time.time())
-
-
-log = get_logger(__name__)
-
-
-Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved
-Notify = Callable[[Notification], Awaitable[None]]
-
-
 @define
-class TransferTask:
-    """What every errand needs, and how far it has come (`verified_bytes`).
+class Task(ABC):
+    """Files of one route, on their way to one destination or away from it.
 
-    `trusted_blocks`: by partial, how many blocks were verified while their file grew, and may be trusted
-    once.
+    `trusted_blocks`: by partial, how many blocks were verified while their file grew; shared by all tasks of
+    the pool, and used once. `verified_bytes`: at the destination, while one file is copied alone.
     """
 
-    file: FileVersion
+    failed_event: ClassVar[str]
+    files: tuple[FileVersion, ...]
     route: Route
     destination: DestinationRef
     journal: JournalClient
     worker: WorkerClient
     notify: Notify
-    trusted_blocks: dict[str, int] = field(factory=dict)
+    trusted_blocks: dict[str, int]
     verified_bytes: int = field(default=0, init=False)
-    _transfer_id: int | None = field(default=None, init=False)
-    _name: str = field(
-        init=False, default=Factory(lambda it: it.route.key_prefix + it.file.path, takes_self=True)
-    )
+    _outcomes: dict[str, Outcome] = field(factory=dict, init=False)
+    _transfer_ids: dict[str, int] = field(factory=dict, init=False)
 
-    async def _open_or_resume(self, as_begun: FileVersion) -> tuple[Transfer, ResumeAction]:
-        """What is remembered of the file, else what is begun now, for `as_begun`; and what comes next."""
-        transfer = await self._begin_or_resume(as_begun)
-        step = resume_action(transfer, self.file, self.route.destination)
-        if step is ResumeAction.START_OVER:
-            await self._discard_stale(transfer)
-            transfer = await self._begin_or_resume(as_begun)
-        return transfer, step
+    async def run(self) -> None:
+        """As far as it goes; expected faults become outcomes."""
+        try:
+            await self._run()
+        except JournalError as error:
+            self._stop(Fault(FaultKind.JOURNAL, str(error)))
+        except Fault as fault:
+            self._stop(fault)
 
-    async def _discard_stale(self, transfer: Transfer) -> None:
-        """What is remembered is of no use for the file as it stands now: end it."""
+    @abstractmethod
+    async def _run(self) -> None:
+        """Raises: Fault, JournalError: what ends it for all files that have no outcome yet."""
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """One for each file, in their order. Interrupted without a fault: it is to be copied again."""
+        at = time.time()
+        return tuple(
+            self._outcomes.get(file.id) or Interrupted(file, None, self.verified_bytes, at)
+            for file in self.files
+        )
+
+    @property
+    def file(self) -> FileVersion:
+        """The only file."""
+        [file] = self.files
+        return file
+
+    @property
+    def is_batch(self) -> bool:
+        return len(self.files) > 1
+
+    # How it begins, and how a transfer that is of no use ends
+
+    async def _begin_or_resume(self, partials: Mapping[str, FileVersion]) -> dict[str, Transfer]:
+        """The running transfers of these files, else those begun now with these partials; by path."""
+        source, destination = self.route.source, self.route.destination
+        found = await self.journal.write(
+            transfers.begin_or_resume, partials, source, destination, time.time()
+        )
+        self._transfer_ids = {path: transfer.id for path, transfer in found.items()}
+        return found
+
+    async def _begin_or_resume_one(self, file: FileVersion) -> Transfer:
+        """As above; a running transfer that cannot lead to this state of the file is ended first."""
+        transfer = (await self._begin_or_resume({self._fresh_partial(file): file}))[file.path]
+        if can_resume(transfer, self.file, self.route.destination):
+            return transfer
+        await self._end_stale(transfer)
+        return (await self._begin_or_resume({self._fresh_partial(file): file}))[file.path]
+
+    def _fresh_partial(self, file: FileVersion) -> str:
+        return partial_path(self.journal.identity, file, self._name(file.path), uuid.uuid4().hex)
+
+    def _name(self, path: str) -> str:
+        """The name that this file is to have at the destination."""
+        return self.route.key_prefix + path
+
+    async def _end_stale(self, transfer: Transfer) -> None:
         if transfer.phase is TransferPhase.PUBLISHED:
-            where = destination_path(transfer.destination, transfer.name or "")
+            where = destination_path(transfer)
             why = "the source changed after it had been delivered"
             result = TransferResult(transfer.id, "kept", 0, why, time.time(), where)
             await self.journal.write(transfers.finish, [result])
-            log.info("kept", to=where, error=why, **self.log_context)
+            log.info("kept", to=where, error=why, **self._log_fields(transfer.path))
         else:
             is_here = transfer.destination == self.route.destination
-            left = not (is_here and await self._discard(transfer))
-            await self.journal.write(transfers.drop, transfer.id, left)
-        self._transfer_id = None
+            is_gone = is_here and await self._discard(transfer)
+            await self.journal.write(transfers.drop, transfer.id, leaves_orphan=not is_gone)
 
-    async def _begin_or_resume(self, file: FileVersion) -> Transfer:
-        files = {self._fresh_partial(): file}
-        source, destination = self.route.source, self.route.destination
-        opened = await self.journal.write(transfers.begin_or_resume, files, source, destination, time.time())
-        transfer = opened[file.path]
-        self._transfer_id = transfer.id
-        return transfer
+    async def _discard(self, transfer: Transfer) -> bool:
+        """Remove the partial. Returns whether it is gone for good; else recovery removes it."""
+        try:
+            await self.worker.ask(DiscardPartial(self.destination, transfer.partial), Finished)
+        except Fault as fault:
+            log.warning("partial left to recovery", error=str(fault), **self._log_fields(transfer.path))
+            return False
+        return self.worker.none_unkillable
 
-    def _fresh_partial(self) -> str:
-        return partial_path(self.journal.identity, self.file, self._name, uuid.uuid4().hex)
+    # A copy that streams
 
-    async def _until_allocated(
+    async def _stream(
         self,
         transfer: Transfer,
         request: CopyFile | FollowFile,
-        hear: Callable[[Transfer, Reply], Awaitable[None]],
+        on_reply: Callable[[Transfer, Reply], Awaitable[None]],
     ) -> tuple[Transfer, CopyEnd]:
-        """Ask until the partial is as the destination wants it; each is journaled before it is made."""
+        """Ask until the destination accepts the partial; each is in the journal before it is created."""
         while True:
-            reply = await self.worker.ask(request, CopyEnd, partial(hear, transfer))
+            reply = await self.worker.ask(request, CopyEnd, partial(on_reply, transfer))
             if not isinstance(reply, PartialAllocated):
                 return transfer, reply
             await self.journal.write(transfers.allocate_partial, transfer.id, reply.partial)
@@ -169,26 +207,35 @@ class TransferTask:
                 TransferProgress(self.file.id, reply.copied_bytes, reply.verified_bytes, time.time())
             )
 
-    async def _discard(self, transfer: Transfer) -> bool:
-        """Whether its partial is gone for good; a name that does not let go is left to the sweep."""
-        try:
-            await self.worker.ask(DiscardPartial(self.destination, transfer.partial), Finished)
-        except Fault as fault:
-            log.warning("partial left to the sweep", error=str(fault), **self.log_context)
-            return False
-        return self.worker.none_unkillable
+    # How it ends
 
-    @property
-    def log_context(self) -> dict[str, str | int]:
-        """The fields that every log line of this file has."""
-        return line_fields(self.route.name, self.file.path, self.route.destination, self._transfer_id)
+    def _stop(self, fault: Fault) -> None:
+        """The fault of a request or of the journal, for all files that have no outcome yet.
 
+        In a batch it costs no file an attempt, since any of the others may be its cause.
+        """
+        if not self.is_batch:
+            self._fail(self.file, fault)
+            return
+        if fault.kind in NON_COUNTING:
+            for file in self.files:
+                self._outcomes.setdefault(file.id, outcome_of(file, fault, 0, time.time()))
+        if fault.kind is not FaultKind.JOURNAL:
+            log.warning("interrupted", error=str(fault), **self._log_fields())
 
-def line_fields(route: str, path: str, destination: str, transfer_id: int | None) -> dict[str, str | int]:
-    """The fields of a log line about a file; `transfer_id` is the history's, None: no transfer exists yet."""
-    known = {} if transfer_id is None else {"transfer_id": transfer_id}
-    return {"route": route, "file": path, **known, "destination": destination}
+    def _fail(self, file: FileVersion, fault: Fault) -> None:
+        """This file's fault, unless it has an outcome already."""
+        if file.id in self._outcomes:
+            return
+        outcome = self._outcomes[file.id] = outcome_of(file, fault, self.verified_bytes, time.time())
+        # The journal reports its own trouble once; here it meets every file on every attempt.
+        write = log.debug if fault.kind is FaultKind.JOURNAL else log.warning
+        event = "interrupted" if isinstance(outcome, Interrupted) else self.failed_event
+        write(event, error=str(fault), **self._log_fields(file.path))
 
-
-def destination_path(destination: str, name: str) -> str:
-    return f"{destination.rstrip('/')}/{name}"
+    def _log_fields(self, path: str | None = None) -> dict[str, str | int]:
+        """`path`: of the file that a log line is about; None: of all of them."""
+        if path is None and self.is_batch:
+            return {"route": self.route.name, "destination": self.route.destination, "files": len(self.files)}
+        path = path or self.file.path
+        return log_fields(self.route.name, path, self.route.destination, self._transfer_ids.get(path))

@@ -1,146 +1,182 @@
-"""The steps of one transfer, from ready to done; each is in the journal before the next begins."""
+"""A transfer from ready to done, of one file or of several small files of one route:
+
+    1. begin or resume    in the journal
+    2. copy               into the partial, verified; a single file streams with checkpoints
+    3. verified           in the journal, with the name that is about to be given
+    4. publish            under that name, then in the journal
+    5. remove the source  or keep it, as the route says
+    6. done               in the journal: the transfer is history
+
+No step begins for any file before the one before it is in the journal.
+"""
 
 import time
+from collections.abc import Sequence
 
 import trio
 from attrs import define, evolve, field
 
-from agent.actors.copier_pool.resume import ResumeAction
-from agent.actors.copier_pool.task import TransferTask, destination_path
+from agent.actors.copier_pool.decisions import (
+    NON_COUNTING,
+    as_published,
+    as_verified,
+    delivery_of,
+    publish_request,
+    published_record,
+    remove_request,
+    result_of,
+    verified_record,
+)
+from agent.actors.copier_pool.task import Task
 from agent.journal import transfers
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
+from agent.messages.dispatcher import Delivered, TailIdle
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
-from agent.model.multipart import bound_name
-from agent.model.transfer import (
-    BLOCK_BYTES,
-    Delivery,
-    PublishedTransfer,
-    Status,
-    Transfer,
-    TransferPhase,
-    TransferResult,
-    VerifiedTransfer,
+from agent.model.source_file import FileVersion
+from agent.model.transfer import BLOCK_BYTES, Status, Transfer, TransferPhase
+from agent.protocol.replies import (
+    Checkpoint,
+    Copied,
+    CopiedFiles,
+    Copying,
+    NotBatchable,
+    Published,
+    PublishedFiles,
+    RemovedSources,
+    Reply,
+    SourceRemoved,
+    TrustedBlocks,
 )
-from agent.model.views import HistoryResult
-from agent.protocol.replies import Copied, Copying, PublishedFiles, RemovedSources, Reply
-from agent.protocol.requests import (
-    Bandwidth,
-    CopyFile,
-    PartialToPublish,
-    PublishFiles,
-    RemoveSources,
-    SourceToRemove,
-)
+from agent.protocol.requests import Bandwidth, CopyFile, CopySmallFiles, FollowFile
 
-HASH_PREFIX = "xxh128:"
-NOT_READ_BACK = ("hash", "size")
 BUSY_RETRY_S = 0.25
 log = get_logger(__name__)
 
 
 @define
-class DeliverTask(TransferTask):
-    """From ready to delivered."""
+class DeliverTask(Task):
+    """From ready to delivered. What does not go smoothly in a batch is copied alone the next time."""
 
-    _verifying: bool = field(default=False, init=False)
+    failed_event = "attempt failed"
+    attempt: int = field(kw_only=True)
+    _is_verifying: bool = field(default=False, init=False)
+    _by_path: dict[str, FileVersion] = field(init=False)
 
-    async def deliver(self, attempts: int) -> Delivery:
-        """Carry the file over, from wherever an earlier attempt got to.
+    def __attrs_post_init__(self) -> None:
+        self._by_path = {file.path: file for file in self.files}
 
-        Raises:
-            Fault: any kind; the journal holds what was reached.
-        """
-        transfer, step = await self._open_or_resume(self.file)
-        if step in (ResumeAction.START_OVER, ResumeAction.RESUME, ResumeAction.RECONCILE):
-            transfer = await self._copy(transfer)
-        while transfer.phase is TransferPhase.VERIFIED:
-            transfer = await self._publish(transfer)
-            if transfer.phase is TransferPhase.COPYING:  # the name that it was bound to was taken meanwhile
-                transfer = await self._copy(transfer)
-        return await self._remove_source(transfer, attempts)
+    async def _run(self) -> None:
+        running = await self._begin()
+        while any(each.phase is not TransferPhase.PUBLISHED for each in running):
+            running = await self._publish(await self._copy(running))
+        await self._finish(await self._remove_sources(running))
 
-    async def _copy(self, transfer: Transfer) -> Transfer:
+    # 1. Begin or resume
+
+    async def _begin(self) -> list[Transfer]:
+        """A file of a batch that has a running transfer already is left to be copied alone."""
+        if not self.is_batch:
+            return [await self._begin_or_resume_one(self.file)]
+        partials = {self._fresh_partial(file): file for file in self.files}
+        found = await self._begin_or_resume(partials)
+        return [transfer for transfer in found.values() if transfer.partial in partials]
+
+    # 2. Copy, 3. verified
+
+    async def _copy(self, running: Sequence[Transfer]) -> list[Transfer]:
+        """Those that are verified now or were before; the others have a fault, or are left."""
+        copying = [each for each in running if each.phase is TransferPhase.COPYING]
+        if not copying:
+            return list(running)
+        verified: list[tuple[Transfer, Published | None]] = []
+        copies = await self._copy_small(copying) if self.is_batch else [await self._copy_alone(copying[0])]
+        for transfer, result in copies:
+            await self._count_altered(result)
+            if isinstance(result, Copied):
+                verified.append((as_verified(transfer, result, self._name(transfer.path)), result.published))
+            elif isinstance(result, Fault):
+                self._fail(self._file(transfer), result)
+        if verified:
+            records = [verified_record(transfer) for transfer, _ in verified]
+            await self.journal.write(transfers.mark_verified, records)
+        at_name = [as_published(transfer, published) for transfer, published in verified if published]
+        await self._mark_published(at_name)
+        others = [each for each in running if each.phase is not TransferPhase.COPYING]
+        return others + at_name + [transfer for transfer, published in verified if not published]
+
+    async def _copy_small(
+        self, copying: Sequence[Transfer]
+    ) -> list[tuple[Transfer, Copied | NotBatchable | Fault]]:
+        request = CopySmallFiles(tuple(self._copy_request(transfer) for transfer in copying))
+        reply = await self.worker.ask(request, CopiedFiles)
+        return list(zip(copying, reply.results, strict=True))
+
+    async def _copy_alone(self, transfer: Transfer) -> tuple[Transfer, Copied | Fault]:
         try:
-            transfer, reply = await self._copy_when_unlocked(transfer)
+            transfer, copied = await self._copy_when_unlocked(transfer)
         except Fault as fault:
-            if fault.kind is FaultKind.CORRUPT:
-                await self.notify(CounterIncremented("verify_failure", self.route.name))
-            raise
+            return transfer, fault
         await self._show_verifying()
         if transfer.signature != self.file.signature:
             await self.journal.write(transfers.rebase, transfer.id, self.file.signature)
-        digest = HASH_PREFIX + reply.digest.hex()
-        if reply.published is not None:
-            name, already_there = reply.published.name, reply.published.already_present
-            verified = VerifiedTransfer(transfer.id, name, digest, reply.level)
-            await self.journal.write(transfers.mark_verified, [verified])
-            published = PublishedTransfer(transfer.id, name, already_there)
-            await self.journal.write(transfers.mark_published, [published])
-            return evolve(
-                transfer,
-                phase=TransferPhase.PUBLISHED,
-                name=name,
-                hash=digest,
-                level=reply.level,
-                already_present=already_there,
+            transfer = evolve(transfer, signature=self.file.signature)
+        if copied.published is None:
+            log.info(
+                "copied",
+                read_bytes=copied.read_bytes,
+                resumed_bytes=copied.resumed_bytes,
+                patched_blocks=copied.patched_blocks,
+                **self._log_fields(),
             )
-        for _ in range(reply.repaired_blocks):
-            await self.notify(CounterIncremented("verify_failure", self.route.name))
-        log.info(
-            "copied",
-            read_bytes=reply.read_bytes,
-            resumed_bytes=reply.resumed_bytes,
-            patched_blocks=reply.patched_blocks,
-            **self.log_context,
-        )
-        name = bound_name(transfer.partial, self._name)
-        verified = VerifiedTransfer(transfer.id, name, digest, reply.level)
-        await self.journal.write(transfers.mark_verified, [verified])
-        return evolve(transfer, phase=TransferPhase.VERIFIED, name=name, hash=digest, level=reply.level)
+        return transfer, copied
 
     async def _copy_when_unlocked(self, transfer: Transfer) -> tuple[Transfer, Copied]:
-        """Copy once no killed worker is at work on the partial any more, or else into a fresh one.
+        """Copy when no killed worker holds the partial any more, or else into a fresh one.
 
-        Returns the transfer with the partial in which it arrived.
+        Returns the transfer with the partial that it was copied into.
         """
-        # Trusted once: a revision that was cut off may have altered them. One that never began has not.
-        proven = self.trusted_blocks.pop(transfer.partial, 0)
-        patience_s = trio.current_time() + self.worker.stall_timeout_s
-        while trio.current_time() < patience_s:
+        # Trusted once: a copy that was cut off may have altered them. One that never began has not.
+        trusted = self.trusted_blocks.pop(transfer.partial, 0)
+        deadline_s = trio.current_time() + self.worker.stall_timeout_s
+        while trio.current_time() < deadline_s:
             try:
-                return await self._copy_into(transfer, proven)
+                return await self._copy_into_partial(transfer, trusted)
             except Fault as fault:
                 if fault.kind is not FaultKind.BUSY:
                     raise
             await trio.sleep(BUSY_RETRY_S)
-        log.warning("begun again beside a partial that a stuck worker holds", **self.log_context)
-        afresh = evolve(transfer, partial=self._fresh_partial(), blocks=())
-        await self.journal.write(transfers.restart, transfer.id, afresh.partial)
-        return await self._copy_into(afresh, proven=0)
+        log.warning("begun again beside a partial that a stuck worker holds", **self._log_fields())
+        return await self._copy_into_partial(await self._restart(transfer), trusted=0)
 
-    async def _copy_into(self, transfer: Transfer, proven: int) -> tuple[Transfer, Copied]:
+    async def _copy_into_partial(self, transfer: Transfer, trusted: int) -> tuple[Transfer, Copied]:
         self.verified_bytes = len(transfer.blocks) * BLOCK_BYTES
-        request = CopyFile(
+        request = evolve(
+            self._copy_request(transfer),
+            bandwidth=Bandwidth(self.route.bandwidth, self.route.workers),
+            source_changed=transfer.signature != self.file.signature,
+            trusted_blocks=trusted,
+        )
+        transfer, reply = await self._stream(transfer, request, self._on_copy_reply)
+        if not isinstance(reply, Copied):
+            raise Fault(FaultKind.WORKER, f"a copy ended with {type(reply).__name__}")
+        return transfer, reply
+
+    def _copy_request(self, transfer: Transfer) -> CopyFile:
+        return CopyFile(
             source=self.route.source,
-            path=self.file.path,
-            signature=self.file.signature,
+            path=transfer.path,
+            signature=self._file(transfer).signature,
             destination=self.destination,
-            name=self._name,
+            name=self._name(transfer.path),
             partial=transfer.partial,
             digests=transfer.blocks,
             verify=self.route.verify,
             conflict=self.route.conflict,
-            bandwidth=Bandwidth(self.route.bandwidth, self.route.workers),
-            source_changed=transfer.signature != self.file.signature,
-            trusted_blocks=proven,
+            bandwidth=Bandwidth(),
         )
-        transfer, reply = await self._until_allocated(transfer, request, self._on_copy_reply)
-        if not isinstance(reply, Copied):
-            raise Fault(FaultKind.WORKER, f"a copy ended with {type(reply).__name__}")
-        return transfer, reply
 
     async def _on_copy_reply(self, transfer: Transfer, reply: Reply) -> None:
         if isinstance(reply, Copying) and reply.copied_bytes == self.file.signature.size_bytes:
@@ -148,86 +184,153 @@ class DeliverTask(TransferTask):
         await self._on_reply(transfer, reply)
 
     async def _show_verifying(self) -> None:
-        if not self._verifying:
-            self._verifying = True
-            await self.notify(
-                StatusChanged(self.file.id, Status.VERIFYING, time.time(), why="reads back what arrived")
-            )
+        if not self._is_verifying:
+            self._is_verifying = True
+            why = "reads back what arrived"
+            await self.notify(StatusChanged(self.file.id, Status.VERIFYING, time.time(), why=why))
 
-    async def _publish(self, transfer: Transfer) -> Transfer:
-        if transfer.phase is TransferPhase.PUBLISHED or transfer.name is None or transfer.hash is None:
-            return transfer
-        file = PartialToPublish(
-            partial=transfer.partial,
-            name=transfer.name,
-            size_bytes=self.file.signature.size_bytes,
-            digest=bytes.fromhex(transfer.hash.removeprefix(HASH_PREFIX)),
-            read_back=self.route.verify == "read_back" and transfer.level in NOT_READ_BACK,
-        )
-        request = PublishFiles(self.destination, self.route.conflict, (file,))
-        try:
-            [reply] = (await self.worker.ask(request, PublishedFiles)).results
-            if isinstance(reply, Fault):
-                raise reply
-        except Fault as fault:
-            taken = fault.kind is FaultKind.CONFLICT and self.route.conflict == "rename"
-            if fault.kind is not FaultKind.CORRUPT and not taken:
-                raise
-            fresh = self._fresh_partial()
-            await self.journal.write(transfers.restart, transfer.id, fresh)
-            if not taken:
-                raise
-            return evolve(
-                transfer, phase=TransferPhase.COPYING, partial=fresh, blocks=(), name=None, hash=None
-            )
-        published = PublishedTransfer(transfer.id, reply.name, reply.already_present, reply.level)
-        await self.journal.write(transfers.mark_published, [published])
-        return evolve(
-            transfer,
-            phase=TransferPhase.PUBLISHED,
-            name=reply.name,
-            level=reply.level or transfer.level,
-            already_present=reply.already_present,
-        )
+    async def _count_altered(self, result: Copied | NotBatchable | Fault) -> None:
+        altered = int(isinstance(result, Fault) and result.kind is FaultKind.CORRUPT)
+        if isinstance(result, Copied):
+            altered = result.repaired_blocks
+        for _ in range(altered):
+            await self.notify(CounterIncremented("verify_failure", self.route.name))
 
-    async def _remove_source(self, transfer: Transfer, attempts: int) -> Delivery:
-        source = SourceToRemove(self.file.path, self.file.signature)
-        request = RemoveSources(self.route.source, self.route.after, self.route.archive, (source,))
-        kept = await self._remove_or_keep(request)
-        delivery = Delivery(
-            destination_path=destination_path(self.route.destination, transfer.name or self._name),
-            level=transfer.level or "size",
-            hash=transfer.hash or "",
-            size_bytes=self.file.signature.size_bytes,
-            already_present=transfer.already_present,
-            kept=kept is not None,
-            started_at=transfer.started_at,
-        )
-        result: HistoryResult = "delivered" if kept is None else "kept"
-        error = None if self.route.after == "keep" else kept
-        ended = TransferResult(transfer.id, result, attempts, error, time.time(), delivery.destination_path)
-        # The source is gone: a halt that comes now must not hide that the file has been delivered.
-        with trio.CancelScope(shield=True):
-            if kept is None:
-                await self.notify(FilesRemoved((self.file,), trio.current_time()))
-            try:
-                await self.journal.write(transfers.finish, [ended])
-            except JournalError as trouble:
-                if kept is not None:
-                    raise  # it is still there to be settled once more
-                log.warning("delivered, but not in the history yet", error=str(trouble), **self.log_context)
-        return delivery
+    async def _restart(self, transfer: Transfer) -> Transfer:
+        """Back to nothing, in a fresh partial; recovery removes the old one."""
+        fresh = self._fresh_partial(self.file)
+        await self.journal.write(transfers.restart, transfer.id, fresh)
+        return evolve(transfer, phase=TransferPhase.COPYING, partial=fresh, blocks=(), name=None, hash=None)
 
-    async def _remove_or_keep(self, request: RemoveSources) -> str | None:
-        """None when the source is gone, else why it was kept."""
+    # 4. Publish
+
+    async def _publish(self, running: Sequence[Transfer]) -> list[Transfer]:
+        """Those that are published now or were before; and one that has to be copied again."""
+        verified = [each for each in running if each.phase is TransferPhase.VERIFIED]
+        if not verified:
+            return list(running)
+        request = publish_request(self.destination, self.route, verified)
+        reply = await self.worker.ask(request, PublishedFiles)
+        going_on = [each for each in running if each.phase is TransferPhase.PUBLISHED]
+        published = []
+        for transfer, result in zip(verified, reply.results, strict=True):
+            if isinstance(result, Published):
+                published.append(as_published(transfer, result))
+            else:
+                going_on += await self._not_published(transfer, result)
+        await self._mark_published(published)
+        return going_on + published
+
+    async def _not_published(self, transfer: Transfer, fault: Fault) -> list[Transfer]:
+        """The transfer, if it has to be copied again: the only name that its partial can get is taken."""
+        is_taken = fault.kind is FaultKind.CONFLICT and self.route.conflict == "rename"
+        if not self.is_batch and (is_taken or fault.kind is FaultKind.CORRUPT):
+            transfer = await self._restart(transfer)
+            if is_taken:
+                return [transfer]
+        self._leave(transfer, fault)
+        return []
+
+    async def _mark_published(self, published: Sequence[Transfer]) -> None:
+        if published:
+            records = [published_record(transfer) for transfer in published]
+            await self.journal.write(transfers.mark_published, records)
+
+    # 5. Remove the source, 6. done
+
+    async def _remove_sources(self, published: Sequence[Transfer]) -> list[tuple[Transfer, SourceRemoved]]:
+        if not published:
+            return []
+        request = remove_request(self.route, published)
         try:
             reply = await self.worker.ask(request, RemovedSources)
         except Fault as fault:
             if fault.kind is not FaultKind.WORKER:
                 raise
-            # It may have died after the removal: that must be known before a scan finds the source gone.
+            # It may have died after a removal: that must be known before a scan finds the source gone.
             reply = await self.worker.ask(request, RemovedSources)
-        [removed] = reply.results
-        if isinstance(removed, Fault):
-            raise removed
-        return removed.kept_because
+        removed = []
+        for transfer, result in zip(published, reply.results, strict=True):
+            if isinstance(result, SourceRemoved):
+                removed.append((transfer, result))
+            else:
+                self._leave(transfer, result)
+        return removed
+
+    async def _finish(self, removed: Sequence[tuple[Transfer, SourceRemoved]]) -> None:
+        if not removed:
+            return
+        at = time.time()
+        results = [result_of(each, self.route, kept.kept_because, self.attempt, at) for each, kept in removed]
+        gone = [each for each in removed if each[1].kept_because is None]
+        # Sources are gone: a cancellation now must not hide that their files are delivered.
+        with trio.CancelScope(shield=True):
+            if gone:
+                files = tuple(self._file(transfer) for transfer, _ in gone)
+                await self.notify(FilesRemoved(files, trio.current_time()))
+            try:
+                await self.journal.write(transfers.finish, results)
+            except JournalError as error:
+                if gone:
+                    fields = self._log_fields()
+                    log.warning("delivered, but not in the history yet", error=str(error), **fields)
+                self._deliver(gone)
+                raise  # the others are still at the source: their last steps are repeated
+        self._deliver(removed)
+
+    def _deliver(self, removed: Sequence[tuple[Transfer, SourceRemoved]]) -> None:
+        for transfer, result in removed:
+            file, delivery = self._file(transfer), delivery_of(transfer, result.kept_because)
+            self._outcomes[file.id] = Delivered(file, delivery, time.time())
+            event = "kept" if delivery.kept else "delivered"
+            fields = self._log_fields(transfer.path)
+            log.info(event, to=delivery.destination_path, verified=delivery.level, **fields)
+
+    def _leave(self, transfer: Transfer, fault: Fault) -> None:
+        """In a batch, a fault of this file alone is met again, and counted, when it is copied alone."""
+        if not self.is_batch or fault.kind in NON_COUNTING:
+            self._fail(self._file(transfer), fault)
+
+    def _file(self, transfer: Transfer) -> FileVersion:
+        return self._by_path[transfer.path]
+
+
+@define
+class FollowTask(Task):
+    """Copies what a writer has left behind of one growing file, and its tail as it comes."""
+
+    failed_event = "not followed any further"
+
+    async def _run(self) -> None:
+        """Until the file does not grow for a while."""
+        transfer = await self._begin_or_resume_one(
+            evolve(self.file, signature=self.file.signature.placeholder())
+        )
+        if transfer.phase is TransferPhase.COPYING:  # else this very state is delivered
+            await self._follow(transfer)
+        self._outcomes[self.file.id] = TailIdle(self.file, time.time())
+
+    async def _follow(self, transfer: Transfer) -> None:
+        request = FollowFile(
+            source=self.route.source,
+            path=self.file.path,
+            signature=self.file.signature,
+            destination=self.destination,
+            name=self._name(self.file.path),
+            conflict=self.route.conflict,
+            partial=transfer.partial,
+            digests=transfer.blocks,
+            # Until the worker reports how many of them are still there.
+            trusted_blocks=self.trusted_blocks.pop(transfer.partial, 0),
+            verify=self.route.verify,
+            bandwidth=Bandwidth(self.route.bandwidth, self.route.workers),
+        )
+        await self._stream(transfer, request, self._on_follow_reply)
+
+    async def _on_follow_reply(self, transfer: Transfer, reply: Reply) -> None:
+        await self._on_reply(transfer, reply)
+        if isinstance(reply, TrustedBlocks):
+            self.trusted_blocks[transfer.partial] = reply.blocks
+        elif isinstance(reply, Checkpoint) and reply.past_cache:
+            # Blocks are verified in order, so all before these are too.
+            self.trusted_blocks[transfer.partial] = self.verified_bytes // BLOCK_BYTES

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from agent.actors.copier_pool.task import NON_COUNTING
+from agent.actors.copier_pool.decisions import NON_COUNTING
 from agent.journal.journal import Transaction
 from agent.messages.broadcaster import Recovered, TransferProgress
 from agent.messages.copier_pool import AbortTransfer, CancelCopies, Copy, CopyBatch, RecoverDestination

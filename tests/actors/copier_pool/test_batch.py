@@ -1,4 +1,4 @@
-"""Small files that are carried together: what is in the journal when, and what becomes of each."""
+"""Small files in one transfer: what is in the journal when, and the outcome of each."""
 
 from collections.abc import Iterable
 
@@ -7,11 +7,11 @@ import trio
 from attrs import define, evolve, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from agent.actors.copier_pool.batch import BatchTask
 from agent.actors.copier_pool.task import Notification, WorkerClient
+from agent.actors.copier_pool.transfer import DeliverTask
 from agent.config.sections import Route
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
-from agent.messages.dispatcher import AttemptFailed, Delivered, Interrupted
+from agent.messages.dispatcher import AttemptFailed, Delivered, Interrupted, Outcome
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, Side
 from agent.model.names import has_our_tag
@@ -49,13 +49,13 @@ DIED = Fault(FaultKind.WORKER, "worker process 7 died")
 
 @define
 class Bench:
-    """A lot whose workers carry all of it over at once, unless the test says otherwise."""
+    """A batch whose workers do everything at once, unless the test says otherwise."""
 
     clock: MockClock
     route: Route = ROUTE
     journal: FakeJournal = field(factory=FakeJournal)
     workers: FakeWorkers = field(init=False)
-    told: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
+    events: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
     removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
 
     def __attrs_post_init__(self) -> None:
@@ -64,20 +64,21 @@ class Bench:
         self.workers.script(PublishFiles, PublishedFiles(PUBLISHED))
         self.workers.script(RemoveSources, RemovedSources((GONE,) * 3))
 
-    def lot(self) -> BatchTask:
-        async def tell(fact: Notification) -> None:
+    def task(self) -> DeliverTask:
+        async def notify(event: Notification) -> None:
             await trio.lowlevel.checkpoint()
-            if isinstance(fact, FilesRemoved):
-                self.removed.append((fact.files, self.journal.diary[-1]))
+            if isinstance(event, FilesRemoved):
+                self.removed.append((event.files, self.journal.diary[-1]))
             else:
-                self.told.append(fact)
+                self.events.append(event)
 
-        return BatchTask(FILES, self.route, PLACE, self.journal, WorkerClient(self.workers, 30.0), tell)
+        worker = WorkerClient(self.workers, 30.0)
+        return DeliverTask(FILES, self.route, PLACE, self.journal, worker, notify, {}, attempt=1)
 
-    async def carried(self) -> tuple[Delivered | AttemptFailed | Interrupted, ...]:
-        lot = self.lot()
-        await lot.deliver()
-        return lot.outcomes()
+    async def outcomes(self) -> tuple[Outcome, ...]:
+        task = self.task()
+        await task.run()
+        return task.outcomes()
 
     def meets(self, request_kind: type, fault: Fault) -> None:
         """The second file has this fault when it is published, or when its source is removed."""
@@ -109,7 +110,7 @@ def goes_back(outcome: object) -> bool:
 
 
 async def test_every_step_is_in_the_journal_before_the_next_begins_for_anybody(bench: Bench) -> None:
-    outcomes = await bench.carried()
+    outcomes = await bench.outcomes()
     assert bench.journal.diary == ALL_STEPS
     assert bench.journal.ended == [
         Ended(file.path, "delivered", 1, None, f"{NAS}/{file.path}") for file in FILES
@@ -128,13 +129,13 @@ async def test_the_tracker_learns_of_removed_sources_before_the_journal_and_of_k
     bench: Bench,
 ) -> None:
     bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it changed"), GONE)))
-    await bench.carried()
+    await bench.outcomes()
     assert bench.removed == [((FILES[0], FILES[2]), "RemoveSources")]
 
 
 async def test_each_partial_is_journaled_under_a_name_of_ours(bench: Bench) -> None:
     bench.workers.script(CopySmallFiles, OUTAGE)
-    await bench.carried()
+    await bench.outcomes()
     [(_, request)] = bench.workers.asked
     assert isinstance(request, CopySmallFiles)
     partials = [each.partial for each in request.files]
@@ -146,7 +147,7 @@ async def test_each_partial_is_journaled_under_a_name_of_ours(bench: Bench) -> N
 async def test_what_the_journal_knows_already_goes_back_to_be_carried_alone(bench: Bench) -> None:
     for file in FILES:
         bench.journal.begin(file, ".old.partial")
-    assert all(map(goes_back, await bench.carried()))
+    assert all(map(goes_back, await bench.outcomes()))
     assert bench.journal.diary == ["begin_or_resume"]
     assert {transfer.partial for transfer in bench.journal.transfers.values()} == {".old.partial"}
 
@@ -155,7 +156,7 @@ async def test_what_is_declined_goes_back_and_the_others_are_delivered(bench: Be
     bench.workers.script(CopySmallFiles, CopiedFiles((COPIED, NotBatchable(), COPIED)))
     bench.workers.script(PublishFiles, PublishedFiles((PUBLISHED[0], PUBLISHED[2])))
     bench.workers.script(RemoveSources, RemovedSources((GONE,) * 2))
-    one, declined, another = await bench.carried()
+    one, declined, another = await bench.outcomes()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
     assert goes_back(declined)
@@ -167,25 +168,25 @@ async def test_a_files_own_fault_fails_an_attempt_of_it_alone(bench: Bench, faul
     bench.workers.script(CopySmallFiles, CopiedFiles((COPIED, fault, COPIED)))
     bench.workers.script(PublishFiles, PublishedFiles((PUBLISHED[0], PUBLISHED[2])))
     bench.workers.script(RemoveSources, RemovedSources((GONE,) * 2))
-    one, failed, another = await bench.carried()
+    one, failed, another = await bench.outcomes()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
     assert isinstance(failed, AttemptFailed)
     assert failed.fault == fault
-    altered = [fact for fact in bench.told if fact == CounterIncremented("verify_failure", ROUTE.name)]
+    altered = [fact for fact in bench.events if fact == CounterIncremented("verify_failure", ROUTE.name)]
     assert len(altered) == (fault is CORRUPT)
 
 
 async def test_what_arrived_altered_at_first_is_counted(bench: Bench) -> None:
     bench.workers.script(CopySmallFiles, CopiedFiles((COPIED, evolve(COPIED, repaired_blocks=1), COPIED)))
-    await bench.carried()
-    assert bench.told == [CounterIncremented("verify_failure", ROUTE.name)]
+    await bench.outcomes()
+    assert bench.events == [CounterIncremented("verify_failure", ROUTE.name)]
 
 
 @pytest.mark.parametrize("request_kind", [CopySmallFiles, PublishFiles, RemoveSources])
 async def test_an_outage_interrupts_all_that_are_not_delivered(bench: Bench, request_kind: type) -> None:
     bench.workers.script(request_kind, OUTAGE)
-    outcomes = await bench.carried()
+    outcomes = await bench.outcomes()
     assert all(isinstance(outcome, Interrupted) and outcome.fault == OUTAGE for outcome in outcomes)
     assert not bench.journal.ended
     reached = {
@@ -199,7 +200,7 @@ async def test_an_outage_interrupts_all_that_are_not_delivered(bench: Bench, req
 @pytest.mark.parametrize("request_kind", [PublishFiles, RemoveSources])
 async def test_an_outage_that_one_file_meets_interrupts_that_one(bench: Bench, request_kind: type) -> None:
     bench.meets(request_kind, OUTAGE)
-    one, interrupted, another = await bench.carried()
+    one, interrupted, another = await bench.outcomes()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
     assert isinstance(interrupted, Interrupted)
@@ -211,7 +212,7 @@ async def test_other_trouble_of_one_file_is_found_out_again_when_it_is_carried_a
     bench: Bench, request_kind: type
 ) -> None:
     bench.meets(request_kind, SOURCE_FAULT)
-    _, back, _ = await bench.carried()
+    _, back, _ = await bench.outcomes()
     assert goes_back(back)
 
 
@@ -227,7 +228,7 @@ async def test_whoever_does_not_answer_has_the_outage(
     bench: Bench, autojump_clock: MockClock, request_kind: type, kind: FaultKind
 ) -> None:
     bench.workers.script(request_kind, Says(None))
-    outcomes = await bench.carried()
+    outcomes = await bench.outcomes()
     assert {
         outcome.fault.kind for outcome in outcomes if isinstance(outcome, Interrupted) and outcome.fault
     } == {kind}
@@ -238,24 +239,24 @@ async def test_a_source_that_does_not_answer_while_it_is_read_has_the_outage(
     bench: Bench, autojump_clock: MockClock
 ) -> None:
     bench.workers.script(CopySmallFiles, Says(None, silent_side=Side.SOURCE))
-    assert kinds_of(await bench.carried()) == {FaultKind.SOURCE_OUTAGE}
+    assert kinds_of(await bench.outcomes()) == {FaultKind.SOURCE_OUTAGE}
     assert autojump_clock.current_time() == 30.0
 
 
 @pytest.mark.parametrize("request_kind", [CopySmallFiles, PublishFiles])
 async def test_a_workers_death_costs_nobody_an_attempt(bench: Bench, request_kind: type) -> None:
     bench.workers.script(request_kind, DIED)
-    assert all(map(goes_back, await bench.carried()))
+    assert all(map(goes_back, await bench.outcomes()))
 
 
 async def test_a_worker_that_died_over_the_sources_is_asked_again(bench: Bench) -> None:
     bench.workers.script(RemoveSources, DIED, RemovedSources((GONE,) * 3))
-    assert all(isinstance(outcome, Delivered) for outcome in await bench.carried())
+    assert all(isinstance(outcome, Delivered) for outcome in await bench.outcomes())
 
 
 async def test_a_source_that_changed_is_kept_and_that_is_said(bench: Bench) -> None:
     bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it was written to"), GONE)))
-    _, kept, _ = await bench.carried()
+    _, kept, _ = await bench.outcomes()
     assert isinstance(kept, Delivered)
     assert kept.delivery.kept
     assert bench.journal.ended[1] == Ended("b.mxf", "kept", 1, "it was written to", f"{NAS}/b.mxf")
@@ -264,14 +265,14 @@ async def test_a_source_that_changed_is_kept_and_that_is_said(bench: Bench) -> N
 async def test_what_the_route_keeps_is_no_error(bench: Bench) -> None:
     bench.route = evolve(ROUTE, after="keep")
     bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("the route keeps its sources"),) * 3))
-    await bench.carried()
+    await bench.outcomes()
     assert {(end.result, end.error) for end in bench.journal.ended} == {("kept", None)}
 
 
 @pytest.mark.parametrize("operation", ["begin_or_resume", "mark_verified", "mark_published"])
 async def test_nothing_is_done_that_could_not_be_written_down_before(bench: Bench, operation: str) -> None:
     bench.journal.broken.add(operation)
-    outcomes = await bench.carried()
+    outcomes = await bench.outcomes()
     assert bench.journal.diary == ALL_STEPS[: ALL_STEPS.index(operation) + 1]
     assert {
         outcome.fault.kind for outcome in outcomes if isinstance(outcome, Interrupted) and outcome.fault
@@ -283,7 +284,7 @@ async def test_sources_that_are_gone_are_delivered_even_if_that_cannot_be_writte
 ) -> None:
     bench.journal.broken.add("finish")
     bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it was written to"), GONE)))
-    one, kept, another = await bench.carried()
+    one, kept, another = await bench.outcomes()
     assert isinstance(one, Delivered)
     assert isinstance(another, Delivered)
     assert kinds_of([kept]) == {FaultKind.JOURNAL}
@@ -291,15 +292,15 @@ async def test_sources_that_are_gone_are_delivered_even_if_that_cannot_be_writte
 
 async def test_a_halt_sends_all_of_them_back(bench: Bench, nursery: trio.Nursery) -> None:
     bench.workers.script(CopySmallFiles, Says(CopiedFiles((COPIED,) * 3), took_s=5.0))
-    lot, scope = bench.lot(), trio.CancelScope()
+    task, scope = bench.task(), trio.CancelScope()
 
-    async def carry() -> None:
+    async def run() -> None:
         with scope:
-            await lot.deliver()
+            await task.run()
 
-    nursery.start_soon(carry)
+    nursery.start_soon(run)
     await wait_all_tasks_blocked()
     scope.cancel()
     await wait_all_tasks_blocked()
     assert [type(request) for request in bench.workers.killed] == [CopySmallFiles]
-    assert all(map(goes_back, lot.outcomes()))
+    assert all(map(goes_back, task.outcomes()))

@@ -65,7 +65,7 @@ async def test_a_route_that_refuses_conflicts_refuses_them_here_too_and_keeps_wh
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench(autojump_clock, VERIFIED, routes=(evolve(ROUTE, conflict="fail"),))
-    bench.workers.script(PublishFiles, Fault(FaultKind.CONFLICT, "the name is taken"))
+    bench.workers.script(PublishFiles, PublishedFiles((Fault(FaultKind.CONFLICT, "the name is taken"),)))
     assert await bench.finish() == ["running", "LookUpSource", "PublishFiles"]
     assert isinstance(request := bench.workers.asked[-1][1], PublishFiles)
     assert request.conflict == "fail"
@@ -77,7 +77,7 @@ async def test_what_vanished_at_both_ends_is_said_once_and_ends(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench(autojump_clock, VERIFIED)
-    bench.workers.script(PublishFiles, CORRUPT)
+    bench.workers.script(PublishFiles, PublishedFiles((CORRUPT,)))
     await bench.finish()
     assert bench.journal.ended == [Ended("a.mxf", "failed", 1, "arrived altered", None)]
     assert [record.levelname for record in caplog.records] == ["ERROR"]
@@ -124,7 +124,7 @@ async def test_a_sweep_says_in_one_line_what_it_did(
     caplog.set_level(logging.INFO)
     third = evolve(VERIFIED, id=3, path="c.mxf", partial=".c.mxf.0.partial")
     bench = Bench(autojump_clock, PUBLISHED, OTHER, third)
-    bench.workers.script(PublishFiles, Fault(FaultKind.CONFLICT, "the name is taken"))
+    bench.workers.script(PublishFiles, PublishedFiles((Fault(FaultKind.CONFLICT, "the name is taken"),)))
     await bench.sweep()
-    [line] = bench.said(caplog, "swept")
+    [line] = bench.said(caplog, "recovered")
     assert (line["destination"], line["finished"], line["removed"], line["left"]) == (NAS, 1, 1, 1)

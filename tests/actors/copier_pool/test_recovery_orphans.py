@@ -40,9 +40,9 @@ async def test_a_leftover_that_refuses_or_hangs_stays_and_the_others_are_removed
     await bench.clear_away()
     assert bench.discarded() == [ONE, TWO, THREE]
     assert bench.journal.orphans == [(NAS, TWO)]
-    [line] = bench.said(caplog, "swept")
+    [line] = bench.said(caplog, "recovered")
     assert (line["removed"], line["left"]) == (2, 1)
-    [stays] = bench.said(caplog, "leftover stays")
+    [stays] = bench.said(caplog, "orphan stays")
     assert stays["path"] == f"{NAS}/{TWO}"
     assert stays["error"]
 
@@ -79,7 +79,7 @@ async def test_what_is_left_behind_later_is_removed_without_waiting_for_an_outag
         nursery.start_soon(leave_later)
         await bench.clear_away(rounds=4)
     assert bench.workers.times(DiscardPartial) == [AGAIN_S]
-    assert [line["removed"] for line in bench.said(caplog, "swept")] == [0, 1]
+    assert [line["removed"] for line in bench.said(caplog, "recovered")] == [0, 1]
 
 
 async def test_while_a_killed_worker_lives_what_it_may_make_once_more_is_remembered(
@@ -152,7 +152,7 @@ async def test_a_journal_that_cannot_be_used_interrupts_and_the_next_sweep_makes
     bench.workers.script(FindOrphans, FOUND)
     bench.journal.broken.add(operation)
     await bench.clear_away()
-    assert bench.said(caplog, "sweep interrupted")
+    assert bench.said(caplog, "recovery interrupted")
     bench.journal.broken.clear()
     bench.workers.script(FindOrphans, Finished())
     await bench.clear_away()

@@ -1,6 +1,7 @@
 """The order of a transfer's steps: what is in the journal before the next one begins."""
 
-from contextlib import nullcontext
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, TypeVar
 
 import pytest
@@ -9,18 +10,17 @@ from attrs import define, evolve, field
 from trio.testing import MockClock
 
 from agent.actors.copier_pool.abort import AbortTask
-from agent.actors.copier_pool.follow import FollowTask
-from agent.actors.copier_pool.task import Notification, TransferTask, WorkerClient
-from agent.actors.copier_pool.transfer import BUSY_RETRY_S, DeliverTask
+from agent.actors.copier_pool.task import Notification, Task, WorkerClient
+from agent.actors.copier_pool.transfer import BUSY_RETRY_S, DeliverTask, FollowTask
 from agent.config.sections import Route
-from agent.journal.database import JournalError
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
+from agent.messages.dispatcher import Aborted, AttemptFailed, Delivered, Interrupted, Outcome, TailIdle
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import has_our_tag
 from agent.model.source_file import FileVersion
 from agent.model.storage import BandwidthStep
-from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Status, Transfer, TransferPhase
+from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Delivery, Status, Transfer, TransferPhase
 from agent.protocol.replies import (
     BlockPatched,
     Checkpoint,
@@ -65,19 +65,20 @@ BEGIN = [
     "finish",
 ]
 
-E = TypeVar("E", bound=TransferTask)
+T = TypeVar("T", bound=Task)
 
 
 @define
 class Bench:
-    """An errand whose workers carry everything over at once, unless the test says otherwise."""
+    """Tasks of one file, whose workers do everything at once, unless the test says otherwise."""
 
     clock: MockClock
     route: Route = ROUTE
     journal: FakeJournal = field(factory=FakeJournal)
     workers: FakeWorkers = field(init=False)
-    told: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
+    events: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
     removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
+    trusted_blocks: dict[str, int] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.workers = FakeWorkers(self.clock, self.journal.diary)
@@ -105,24 +106,47 @@ class Bench:
         (transfer,) = self.journal.transfers.values()
         return transfer
 
-    def errand(self, kind: type[E]) -> E:
-        async def tell(fact: Notification) -> None:
+    def task(self, attempt: int = 1) -> DeliverTask:
+        return self._task(partial(DeliverTask, attempt=attempt))
+
+    def _task(self, kind: Callable[..., T]) -> T:
+        async def notify(event: Notification) -> None:
             await trio.lowlevel.checkpoint()
-            if isinstance(fact, FilesRemoved):
-                self.removed.append((fact.files, self.diary[-1]))
+            if isinstance(event, FilesRemoved):
+                self.removed.append((event.files, self.diary[-1]))
             else:
-                self.told.append(fact)
+                self.events.append(event)
 
-        return kind(FILE, self.route, PLACE, self.journal, WorkerClient(self.workers, 30.0), tell)
+        worker = WorkerClient(self.workers, 30.0)
+        return kind((FILE,), self.route, PLACE, self.journal, worker, notify, self.trusted_blocks)
 
-    def carrying(self) -> DeliverTask:
-        return self.errand(DeliverTask)
+    async def deliver(self, attempt: int = 1) -> Delivery:
+        outcome = await outcome_of(self.task(attempt))
+        assert isinstance(outcome, Delivered)
+        return outcome.delivery
 
-    def following(self) -> FollowTask:
-        return self.errand(FollowTask)
+    async def fails(self, match: str = "") -> Fault:
+        """The fault that a copy ends with."""
+        return fault_of(await outcome_of(self.task()), match)
 
-    def giving_up(self) -> AbortTask:
-        return self.errand(AbortTask)
+    async def follow(self) -> None:
+        assert isinstance(await outcome_of(self._task(FollowTask)), TailIdle)
+
+    async def abort(self, attempts: int, error: str | None) -> Outcome:
+        return await outcome_of(self._task(partial(AbortTask, attempts=attempts, error=error)))
+
+
+async def outcome_of(task: Task) -> Outcome:
+    await task.run()
+    [outcome] = task.outcomes()
+    return outcome
+
+
+def fault_of(outcome: Outcome, match: str = "") -> Fault:
+    assert isinstance(outcome, Interrupted | AttemptFailed)
+    assert outcome.fault is not None
+    assert match in outcome.fault.detail
+    return outcome.fault
 
 
 @pytest.fixture
@@ -134,7 +158,7 @@ def bench(autojump_clock: MockClock) -> Bench:
 
 
 async def test_every_step_is_in_the_journal_before_the_next_begins(bench: Bench) -> None:
-    delivery = await bench.carrying().deliver(attempts=2)
+    delivery = await bench.deliver(2)
     assert bench.diary == BEGIN
     assert (delivery.destination_path, delivery.level, delivery.hash) == (f"{NAS}/a.mxf", "read_back", HASH)
     assert (delivery.size_bytes, delivery.already_present, delivery.kept) == (100, False, False)
@@ -149,10 +173,9 @@ async def test_a_source_that_is_gone_has_been_delivered_whether_or_not_its_histo
     bench.workers.script(RemoveSources, RemovedSources((SourceRemoved(kept),)))
     bench.journal.broken.add("finish")
     if kept is None:
-        assert not (await bench.carrying().deliver(1)).kept
+        assert not (await bench.deliver()).kept
     else:
-        with pytest.raises(JournalError):
-            await bench.carrying().deliver(1)
+        assert (await bench.fails()).kind is FaultKind.JOURNAL
     assert bench.left.phase is TransferPhase.PUBLISHED
 
 
@@ -162,7 +185,7 @@ async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None
         ROUTE, after="archive", archive="/old", verify="hash", conflict="fail", bandwidth=steps
     )
     bench.remember(COPYING)
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     state, partial, pace = FILE.signature, COPYING.partial, Bandwidth(steps, shares=ROUTE.workers)
     assert [request for _, request in bench.workers.asked] == [
         CopyFile("/src", "a.mxf", state, PLACE, "a.mxf", partial, (), "hash", "fail", pace),
@@ -173,46 +196,45 @@ async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None
 
 async def test_a_checkpoint_is_in_the_journal_while_the_copy_goes_on(bench: Bench) -> None:
     bench.workers.script(CopyFile, Says(SOURCE_FAULT, (Checkpoint(0, DIGEST), Checkpoint(1, DIGEST * 2))))
-    errand = bench.carrying()
-    with pytest.raises(Fault, match="Permission denied"):
-        await errand.deliver(1)
+    task = bench.task()
+    fault_of(await outcome_of(task), "Permission denied")
     assert bench.diary == ["begin_or_resume", "CopyFile", "checkpoint", "checkpoint"]
     assert bench.left.blocks == (DIGEST, DIGEST, DIGEST)
-    assert errand.verified_bytes == 3 * BLOCK_BYTES
+    assert task.verified_bytes == 3 * BLOCK_BYTES
 
 
 async def test_an_interrupted_copy_goes_on_in_its_partial_from_its_verified_blocks(bench: Bench) -> None:
     bench.remember(evolve(COPYING, blocks=(DIGEST, DIGEST)))
-    errand = bench.carrying()
-    await errand.deliver(1)
+    task = bench.task()
+    await task.run()
     assert bench.diary == BEGIN
     request = bench.copy_order
     assert (request.partial, request.digests) == (COPYING.partial, (DIGEST, DIGEST))
-    assert errand.verified_bytes == 2 * BLOCK_BYTES
+    assert task.verified_bytes == 2 * BLOCK_BYTES
 
 
 async def test_what_was_verified_is_published_without_being_copied_again(bench: Bench) -> None:
     bench.remember(VERIFIED)
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     assert bench.diary == ["begin_or_resume", "PublishFiles", "mark_published", "RemoveSources", "finish"]
-    assert bench.told == []
+    assert bench.events == []
 
 
 async def test_the_tracker_learns_of_a_removed_source_before_the_journal_and_of_a_kept_one_never(
     bench: Bench,
 ) -> None:
     bench.remember(VERIFIED)
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     assert bench.removed == [((FILE,), "RemoveSources")]
     bench.remember(VERIFIED)
     bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("it changed"),)))
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     assert len(bench.removed) == 1
 
 
 async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Bench) -> None:
     bench.remember(PUBLISHED)
-    delivery = await bench.carrying().deliver(1)
+    delivery = await bench.deliver()
     assert bench.diary == ["begin_or_resume", "RemoveSources", "finish"]
     assert delivery.destination_path == f"{NAS}/a_1.mxf"
 
@@ -222,7 +244,7 @@ async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Be
 )
 async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Bench, older: Transfer) -> None:
     bench.remember(older)
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     assert bench.diary == ["begin_or_resume", "DiscardPartial", "drop", *BEGIN]
     assert bench.workers.asked[0][1] == DiscardPartial(PLACE, COPYING.partial)
     assert bench.copy_order.partial != COPYING.partial
@@ -230,7 +252,7 @@ async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Ben
 
 async def test_a_partial_on_another_destination_is_not_looked_for_on_this_one(bench: Bench) -> None:
     bench.remember(evolve(COPYING, destination="/other"))
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     assert bench.diary == ["begin_or_resume", "drop", *BEGIN]
     assert bench.journal.orphans == [("/other", COPYING.partial)]
 
@@ -241,7 +263,7 @@ async def test_the_partial_of_another_state_that_does_not_let_go_is_left_to_the_
 ) -> None:
     bench.remember(evolve(VERIFIED, signature=OLDER))
     bench.workers.script(DiscardPartial, trouble)
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     assert bench.diary == ["begin_or_resume", "DiscardPartial", "drop", *BEGIN]
     assert bench.journal.orphans == [(NAS, COPYING.partial)]
     assert bench.copy_order.partial != COPYING.partial
@@ -249,7 +271,7 @@ async def test_the_partial_of_another_state_that_does_not_let_go_is_left_to_the_
 
 async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None:
     bench.remember(evolve(PUBLISHED, signature=OLDER))
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     assert bench.diary == ["begin_or_resume", "finish", *BEGIN]
     why = "the source changed after it had been delivered"
     assert bench.journal.ended == [
@@ -261,7 +283,7 @@ async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None
 async def test_content_that_stands_there_already_is_not_published_again(bench: Bench) -> None:
     bench.workers.script(CopyFile, evolve(COPIED, published=Published("a_2.mxf", already_present=True)))
     bench.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
-    delivery = await bench.carrying().deliver(1)
+    delivery = await bench.deliver()
     assert bench.diary == [
         "begin_or_resume",
         "CopyFile",
@@ -278,8 +300,7 @@ async def test_a_name_that_was_taken_is_the_name_that_is_remembered(bench: Bench
     bench.workers.script(CopyFile, COPIED)
     bench.workers.script(PublishFiles, PublishedFiles((Published("a_1.mxf", already_present=True),)))
     bench.workers.script(RemoveSources, SOURCE_FAULT)
-    with pytest.raises(Fault):
-        await bench.carrying().deliver(1)
+    await bench.fails()
     left = bench.left
     assert (left.phase, left.name, left.already_present) == (TransferPhase.PUBLISHED, "a_1.mxf", True)
 
@@ -289,27 +310,25 @@ async def test_a_name_that_was_taken_is_the_name_that_is_remembered(bench: Bench
 
 async def test_visitors_hear_of_progress_and_once_of_verifying(bench: Bench) -> None:
     bench.workers.script(CopyFile, Says(SOURCE_FAULT, (Copying(50, 0), Copying(100, 0), Copying(100, 60))))
-    with pytest.raises(Fault):
-        await bench.carrying().deliver(1)
+    await bench.fails()
     shown = [
         (fact.copied_bytes, fact.verified_bytes) if isinstance(fact, TransferProgress) else fact.status
-        for fact in bench.told
+        for fact in bench.events
         if not isinstance(fact, CounterIncremented)
     ]
     assert shown == [(50, 0), Status.VERIFYING, (100, 0), (100, 60)]
 
 
 async def test_a_copy_that_reported_nothing_shows_verifying_all_the_same(bench: Bench) -> None:
-    await bench.carrying().deliver(1)
-    assert [fact.status for fact in bench.told if isinstance(fact, StatusChanged)] == [Status.VERIFYING]
+    await bench.deliver()
+    assert [fact.status for fact in bench.events if isinstance(fact, StatusChanged)] == [Status.VERIFYING]
 
 
 async def test_each_repaired_block_counts_as_a_verify_failure(bench: Bench) -> None:
     bench.workers.script(CopyFile, evolve(COPIED, repaired_blocks=2))
     bench.workers.script(PublishFiles, SOURCE_FAULT)
-    with pytest.raises(Fault):
-        await bench.carrying().deliver(1)
-    assert bench.told.count(CounterIncremented("verify_failure", "mxf")) == 2
+    await bench.fails()
+    assert bench.events.count(CounterIncremented("verify_failure", "mxf")) == 2
 
 
 # What goes wrong
@@ -320,18 +339,16 @@ async def test_a_copy_that_arrives_corrupt_is_counted_and_can_be_resumed(
 ) -> None:
     bench.remember(COPYING)
     bench.workers.script(CopyFile, CORRUPT)
-    with pytest.raises(Fault, match="altered"):
-        await bench.carrying().deliver(1)
+    await bench.fails("altered")
     assert bench.diary == ["begin_or_resume", "CopyFile"]
-    assert bench.told == [CounterIncremented("verify_failure", "mxf")]
+    assert bench.events == [CounterIncremented("verify_failure", "mxf")]
     assert bench.left == COPYING
 
 
 async def test_a_partial_found_corrupt_at_publishing_is_left_for_a_fresh_one(bench: Bench) -> None:
     bench.remember(evolve(VERIFIED, blocks=(DIGEST,)))
-    bench.workers.script(PublishFiles, CORRUPT)
-    with pytest.raises(Fault, match="altered"):
-        await bench.carrying().deliver(1)
+    bench.workers.script(PublishFiles, PublishedFiles((CORRUPT,)))
+    await bench.fails("altered")
     assert bench.diary == ["begin_or_resume", "PublishFiles", "restart"]
     left = bench.left
     assert (left.phase, left.blocks) == (TransferPhase.COPYING, ())
@@ -340,19 +357,38 @@ async def test_a_partial_found_corrupt_at_publishing_is_left_for_a_fresh_one(ben
     assert bench.journal.orphans == [(NAS, VERIFIED.partial)]
 
 
+async def test_a_partial_whose_only_name_is_taken_is_copied_again_into_a_fresh_one(bench: Bench) -> None:
+    bench.remember(VERIFIED)
+    taken = Fault(FaultKind.CONFLICT, "'a.mxf' was taken while it was being uploaded")
+    published = Published("a_1.mxf", already_present=False)
+    bench.workers.script(PublishFiles, PublishedFiles((taken,)), PublishedFiles((published,)))
+    delivery = await bench.deliver()
+    assert bench.diary == ["begin_or_resume", "PublishFiles", "restart", *BEGIN[1:]]
+    assert delivery.destination_path == f"{NAS}/a_1.mxf"
+    assert bench.copy_order.partial != VERIFIED.partial
+    assert bench.journal.orphans == [(NAS, VERIFIED.partial)]
+
+
+async def test_a_taken_name_that_the_route_refuses_leaves_the_verified_partial(bench: Bench) -> None:
+    bench.route = evolve(ROUTE, conflict="fail")
+    bench.remember(VERIFIED)
+    taken = Fault(FaultKind.CONFLICT, "'a.mxf' exists at the destination with other content")
+    bench.workers.script(PublishFiles, PublishedFiles((taken,)))
+    assert await bench.fails() == taken
+    assert bench.left == VERIFIED
+
+
 async def test_a_publication_that_meets_an_outage_is_tried_again_as_it_stands(bench: Bench) -> None:
     bench.remember(VERIFIED)
     bench.workers.script(PublishFiles, OUTAGE)
-    with pytest.raises(Fault):
-        await bench.carrying().deliver(1)
+    await bench.fails()
     assert bench.left == VERIFIED
 
 
 async def test_a_copy_in_which_nothing_moves_is_an_outage(bench: Bench, autojump_clock: MockClock) -> None:
     bench.workers.script(CopyFile, SILENCE)
-    with pytest.raises(Fault, match="nothing moved for 30 s") as caught:
-        await bench.carrying().deliver(1)
-    assert (caught.value.kind, caught.value.reason) == (FaultKind.DESTINATION, OutageReason.HUNG)
+    fault = await bench.fails("nothing moved for 30 s")
+    assert (fault.kind, fault.reason) == (FaultKind.DESTINATION, OutageReason.HUNG)
     assert autojump_clock.current_time() == 30.0
 
 
@@ -361,12 +397,11 @@ async def test_a_worker_that_dies_over_the_source_may_have_let_go_of_it_so_anoth
 ) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(RemoveSources, DIED, RemovedSources((SourceRemoved(None),)))
-    assert not (await bench.carrying().deliver(1)).kept
+    assert not (await bench.deliver()).kept
     assert bench.diary == ["begin_or_resume", "RemoveSources", "RemoveSources", "finish"]
     bench.remember(PUBLISHED)
     bench.workers.script(RemoveSources, DIED, DIED)
-    with pytest.raises(Fault, match="died"):
-        await bench.carrying().deliver(1)
+    await bench.fails("died")
     assert bench.left == PUBLISHED
 
 
@@ -375,9 +410,8 @@ async def test_a_source_that_cannot_be_settled_in_time_is_an_outage_of_the_sourc
 ) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(RemoveSources, SILENCE)
-    with pytest.raises(Fault, match="source: nothing moved for 30 s") as caught:
-        await bench.carrying().deliver(1)
-    assert caught.value.kind is FaultKind.SOURCE_OUTAGE
+    fault = await bench.fails("source: nothing moved for 30 s")
+    assert fault.kind is FaultKind.SOURCE_OUTAGE
     assert autojump_clock.current_time() == 30.0
     assert bench.left == PUBLISHED
 
@@ -389,7 +423,7 @@ async def test_a_source_that_stays_is_remembered_with_the_reason_unless_the_rout
     bench.remember(PUBLISHED)
     bench.route = evolve(ROUTE, after=after)
     bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("a writer holds it open"),)))
-    delivery = await bench.carrying().deliver(3)
+    delivery = await bench.deliver(3)
     assert delivery.kept
     assert bench.journal.ended == [Ended("a.mxf", "kept", 3, error, f"{NAS}/a_1.mxf")]
 
@@ -398,57 +432,56 @@ async def test_a_source_that_stays_is_remembered_with_the_reason_unless_the_rout
 
 
 async def test_a_file_given_up_before_its_transfer_began_is_in_the_history(bench: Bench) -> None:
-    await bench.giving_up().abort(3, "unreadable")
+    assert isinstance(await bench.abort(3, "unreadable"), Aborted)
     assert bench.diary == ["find", "record_failure"]
     assert bench.journal.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
 
 
 async def test_there_is_nothing_to_forget_of_what_never_began(bench: Bench) -> None:
-    await bench.giving_up().abort(0, None)
+    assert isinstance(await bench.abort(0, None), Aborted)
     assert bench.diary == ["find"]
 
 
 async def test_a_delivered_file_that_is_given_up_was_delivered_and_kept(bench: Bench) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(LookUpSource, SourceExists(exists=True))
-    await bench.giving_up().abort(3, "cannot be deleted")
+    assert isinstance(await bench.abort(3, "cannot be deleted"), Aborted)
     assert bench.journal.ended == [Ended("a.mxf", "kept", 3, "cannot be deleted", f"{NAS}/a_1.mxf")]
 
 
 async def test_a_delivered_file_whose_source_has_gone_by_then_was_delivered(bench: Bench) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(LookUpSource, SourceExists(exists=False))
-    await bench.giving_up().abort(1, None)
+    assert isinstance(await bench.abort(1, None), Aborted)
     assert bench.journal.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
 
 
 @pytest.mark.parametrize("transfer", [COPYING, VERIFIED])
 async def test_giving_up_removes_the_partial_first(bench: Bench, transfer: Transfer) -> None:
     bench.remember(transfer)
-    await bench.giving_up().abort(3, "unreadable")
+    assert isinstance(await bench.abort(3, "unreadable"), Aborted)
     assert bench.diary == ["find", "DiscardPartial", "finish"]
     assert bench.journal.ended == [Ended("a.mxf", "failed", 3, "unreadable", None)]
 
 
 async def test_forgetting_leaves_neither_partial_nor_history(bench: Bench) -> None:
     bench.remember(COPYING)
-    await bench.giving_up().abort(1, None)
+    assert isinstance(await bench.abort(1, None), Aborted)
     assert bench.diary == ["find", "DiscardPartial", "drop"]
     assert (bench.journal.transfers, bench.journal.ended) == ({}, [])
 
 
 async def test_a_whole_copy_whose_source_seems_gone_is_left_for_the_sweep(bench: Bench) -> None:
     bench.remember(VERIFIED)
-    await bench.giving_up().abort(1, None)
+    assert isinstance(await bench.abort(1, None), Aborted)
     assert bench.diary == ["find"]
     assert list(bench.journal.transfers.values()) == [VERIFIED]
 
 
 async def test_a_copy_that_hangs_on_its_source_is_an_outage_of_the_source(bench: Bench) -> None:
     bench.workers.script(CopyFile, Says(None, silent_side=Side.SOURCE))
-    with pytest.raises(Fault, match="source: nothing moved for 30 s") as caught:
-        await bench.carrying().deliver(1)
-    assert caught.value.kind is FaultKind.SOURCE_OUTAGE
+    fault = await bench.fails("source: nothing moved for 30 s")
+    assert fault.kind is FaultKind.SOURCE_OUTAGE
 
 
 async def test_a_partial_that_a_stuck_worker_holds_is_waited_for_and_then_resumed(
@@ -456,7 +489,7 @@ async def test_a_partial_that_a_stuck_worker_holds_is_waited_for_and_then_resume
 ) -> None:
     bench.remember(evolve(COPYING, blocks=(DIGEST,)))
     bench.workers.script(CopyFile, BUSY, BUSY, COPIED)
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     assert [request.digests for request in bench.copies()] == 3 * [(DIGEST,)]
     assert len({request.partial for request in bench.copies()}) == 1
     assert autojump_clock.current_time() == 2 * BUSY_RETRY_S
@@ -467,7 +500,7 @@ async def test_after_the_stall_timeout_a_copy_begins_again_beside_a_partial_that
 ) -> None:
     bench.remember(evolve(COPYING, blocks=(DIGEST,)))
     bench.workers.script(CopyFile, *int(30.0 / BUSY_RETRY_S) * [BUSY], COPIED)
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     *_, held, fresh = bench.copies()
     assert (held.partial, held.digests) == (COPYING.partial, (DIGEST,))
     assert fresh.partial != COPYING.partial
@@ -490,24 +523,23 @@ async def test_a_growing_file_is_followed_from_what_is_known_and_every_checkpoin
 ) -> None:
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
     bench.workers.script(FollowFile, followed(Checkpoint(1, DIGEST * 2), BlockPatched(0, HEAD)))
-    errand = bench.following()
-    await errand.follow()
+    await bench.follow()
     assert bench.diary == ["begin_or_resume", "FollowFile", "checkpoint", "patch"]
     assert bench.left.blocks == (HEAD, DIGEST, DIGEST)
     [request] = [request for _, request in bench.workers.asked if isinstance(request, FollowFile)]
     assert (request.partial, request.digests, request.trusted_blocks) == (COPYING.partial, (DIGEST,), 0)
-    assert errand.trusted_blocks == {COPYING.partial: 3}
+    assert bench.trusted_blocks == {COPYING.partial: 3}
 
 
 async def test_a_growing_file_that_is_new_begins_and_another_file_of_its_name_goes_first(
     bench: Bench,
 ) -> None:
     bench.workers.script(FollowFile, followed())
-    await bench.following().follow()
+    await bench.follow()
     assert bench.diary == ["begin_or_resume", "FollowFile"]
     bench.diary.clear()
     bench.remember(evolve(COPYING, signature=but(OLDER, inode=9)))
-    await bench.following().follow()
+    await bench.follow()
     assert bench.diary == ["begin_or_resume", "DiscardPartial", "drop", "begin_or_resume", "FollowFile"]
 
 
@@ -516,7 +548,7 @@ async def test_what_was_delivered_in_this_very_state_is_not_followed(
     bench: Bench, transfer: Transfer
 ) -> None:
     bench.remember(transfer)
-    await bench.following().follow()
+    await bench.follow()
     assert bench.diary == ["begin_or_resume"]
 
 
@@ -524,13 +556,9 @@ async def test_what_was_proven_while_following_is_trusted_once_at_the_end(bench:
     bench.workers.script(FollowFile, followed(Checkpoint(0, DIGEST * 3)))
     bench.workers.script(CopyFile, BUSY, SOURCE_FAULT, COPIED)
     bench.remember(evolve(COPYING, signature=OLDER))
-    following = bench.following()
-    await following.follow()
-    for attempt, ends in ((1, pytest.raises(Fault)), (2, nullcontext())):
-        errand = bench.carrying()
-        errand.trusted_blocks = following.trusted_blocks
-        with ends:
-            await errand.deliver(attempt)
+    await bench.follow()
+    await bench.fails()
+    await bench.deliver(2)
     asked = [(request.source_changed, request.trusted_blocks) for request in bench.copies()]
     assert asked == [(True, 3), (True, 3), (True, 0)], "the first one was kept waiting by a killed worker"
 
@@ -550,31 +578,28 @@ async def test_nothing_counts_as_proven_but_what_the_last_follower_has_seen_itse
 ) -> None:
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,) * 3))
     bench.workers.script(FollowFile, followed(*replies))
-    errand = bench.following()
-    errand.trusted_blocks = {COPYING.partial: 3}
-    await errand.follow()
-    assert errand.trusted_blocks.get(COPYING.partial, 0) == proven
+    bench.trusted_blocks[COPYING.partial] = 3
+    await bench.follow()
+    assert bench.trusted_blocks.get(COPYING.partial, 0) == proven
 
 
 async def test_what_was_copied_while_it_grew_is_compared_even_if_it_grew_no_more(bench: Bench) -> None:
     bench.workers.script(FollowFile, followed(TrustedBlocks(0), Checkpoint(0, DIGEST)))
-    following, carrying = bench.following(), bench.carrying()
-    carrying.trusted_blocks = following.trusted_blocks
-    await following.follow()
-    await carrying.deliver(1)
+    await bench.follow()
+    await bench.deliver()
     assert (bench.copy_order.source_changed, bench.copy_order.trusted_blocks) == (True, 1)
 
 
 async def test_a_revised_copy_is_of_the_last_state_before_its_name_is_decided(bench: Bench) -> None:
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
     bench.workers.script(CopyFile, Says(COPIED, (BlockPatched(0, HEAD),)))
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     assert bench.diary == ["begin_or_resume", "CopyFile", "patch", "rebase", *BEGIN[2:]]
 
 
 async def test_a_copy_of_the_state_that_is_remembered_is_not_revised(bench: Bench) -> None:
     bench.remember(evolve(COPYING, blocks=(DIGEST,)))
-    await bench.carrying().deliver(1)
+    await bench.deliver()
     assert not bench.copy_order.source_changed
     assert "rebase" not in bench.diary
 
@@ -584,7 +609,6 @@ async def test_a_source_that_does_not_say_whether_a_delivered_file_is_gone_is_no
 ) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(LookUpSource, SILENCE)
-    with pytest.raises(Fault) as caught:
-        await bench.giving_up().abort(3, "a writer holds it open")
-    assert caught.value.kind is FaultKind.SOURCE_OUTAGE
+    fault = fault_of(await bench.abort(3, "a writer holds it open"))
+    assert fault.kind is FaultKind.SOURCE_OUTAGE
     assert bench.left == PUBLISHED

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +265,10 @@ async def eventually(holds: Callable[[], bool]) -> None:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """The content of every file below the folder, by its relative path."""
-    # The storage monitor writes and removes its probe file at any time.
-    paths = [path for path in folder.rglob("*") if not path.name.startswith(".transfer-agent.")]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
+    found = {}
+    for path in folder.rglob("*"):
+        # The storage monitor writes and removes its probe file at any time.
+        if path.is_file() and not path.name.startswith(".transfer-agent."):
+            with suppress(FileNotFoundError):  # removed in between
+                found[str(path.relative_to(folder))] = path.read_bytes()
+    return found

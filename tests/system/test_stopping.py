@@ -53,7 +53,7 @@ def test_kill_9_in_mid_copy_and_the_loss_of_the_journal_leave_no_partial(agent: 
     agent.wait_until(lambda: agent.partials() == [foreign])
     assert (agent.nas / "large.mxf").read_bytes() == content
     assert foreign.read_bytes() == b"of another program"
-    agent.wait_until(lambda: [line["removed"] for line in agent.events("swept")[-1:]] == [1])
+    agent.wait_until(lambda: [line["removed"] for line in agent.events("recovered")[-1:]] == [1])
 
 
 def test_a_paused_route_stops_its_copy_and_goes_on_from_there(agent: Agent) -> None:

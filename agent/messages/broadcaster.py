@@ -1,4 +1,4 @@
-"""What the broadcaster hears: every fact that visitors are told of, and the visitors themselves."""
+"""Messages to the broadcaster: every event that changes what the page shows or counts."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ from agent.model.transfer import Delivery, Status
 
 @frozen
 class StatusChanged:
-    """What became of a file; what is None stays as it was."""
+    """The new status of a file; what is None stays as it was."""
 
     file_id: str
     status: Status
@@ -27,7 +27,7 @@ class StatusChanged:
 
 @frozen
 class StatusesChanged:
-    """Many files moved for one reason."""
+    """The new status of many files."""
 
     moved: tuple[StatusChanged, ...]
 
@@ -41,7 +41,7 @@ class Untracked:
 
 @frozen
 class TransferProgress:
-    """A running copy's figures; may be dropped."""
+    """How far a running copy is; may be dropped."""
 
     file_id: str
     copied_bytes: int
@@ -51,7 +51,7 @@ class TransferProgress:
 
 @frozen
 class CounterIncremented:
-    """Something for the metrics alone: a name of rules/metrics.py and its labels."""
+    """One more of what only the metrics count."""
 
     what: Literal["verify_failure", "retry_local", "retry_outage", "watch_overflow"]
     route: str
@@ -59,7 +59,7 @@ class CounterIncremented:
 
 @frozen
 class Recovered:
-    """What earlier runs had left half done at a destination is finished or put away."""
+    """Recovery at a destination has ended: transfers of earlier runs are finished, orphans removed."""
 
     destination: str
 
@@ -72,21 +72,21 @@ class RouteState:
 
 @frozen
 class RouteAdded:
-    """A route has come while the house runs: it is known to visitors before anything is heard of it."""
+    """A route was added while the agent runs; it comes before every other event of the route."""
 
     route: Route
 
 
 @frozen
 class RouteRemoved:
-    """A route has gone: nothing will be heard of it any more."""
+    """A route was removed; no other event of the route follows."""
 
     route: str
 
 
 @frozen
 class GenerationStarted:
-    """A configuration took effect: all that was tracked before is seen afresh."""
+    """A configuration took effect: files are tracked from the beginning again."""
 
     routes: tuple[Route, ...]
     at: float
@@ -94,7 +94,7 @@ class GenerationStarted:
 
 @frozen
 class ActorCrashed:
-    """An actor raised, a bug; the house was restarted after `delay_s`."""
+    """An actor raised, which is a bug; it is restarted after `delay_s`."""
 
     actor: str
     error: str
@@ -104,7 +104,7 @@ class ActorCrashed:
 
 @frozen
 class ConfigRejected:
-    """A reload was refused; the old configuration goes on."""
+    """A reload was refused; the old configuration stays in effect."""
 
     reasons: tuple[str, ...]
     at: float
@@ -120,13 +120,13 @@ class JournalState:
 
 @frozen
 class JournalReplaced:
-    """The journal was damaged and has been set aside; a fresh one goes on."""
+    """The journal was damaged and has been set aside; a new one is in use."""
 
     damage: str
     at: float
 
 
-# What changes the picture that visitors have of the house.
+# What changes the status model.
 StatusEvent = (
     StatusChanged
     | StatusesChanged

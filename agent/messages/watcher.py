@@ -5,7 +5,7 @@ from attrs import frozen
 
 @frozen
 class WatchEvent:
-    """Something moved in the source: look there soon. Empty `paths`: look everywhere."""
+    """These paths of the source have changed: examine them soon. Empty `paths`: scan everything."""
 
     paths: tuple[str, ...] = ()
 
@@ -19,7 +19,7 @@ class Examine:
 
 @frozen
 class WatchStatus:
-    """Whether the operating system tells all that happens in the source; until this is said, it does."""
+    """Whether the operating system gives events about all of the source; before the first one: yes."""
 
     active: bool
 

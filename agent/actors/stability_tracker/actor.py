@@ -1,4 +1,4 @@
-"""The stability tracker of one route: hears what stands in the source, says what is ready."""
+"""The stability tracker of one route: takes in scans, reports the files that are ready, growing or gone."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -22,7 +22,7 @@ log = get_logger(__name__)
 JOURNAL_RETRY_S = 1.0
 TrackerMessage = Ready | Growing | Gone
 
-BATCH_FILES = 250  # files; others want to do something in between
+BATCH_FILES = 250  # the dispatcher handles other messages in between
 
 
 async def run(
@@ -73,7 +73,7 @@ async def _report(
 
 
 async def _due(rule: StabilityTracker) -> tuple[str, ...]:
-    """The files to examine now; where they are many, others have their turns in between."""
+    """The files to examine now; other tasks run in between where there are many."""
     now_s = trio.current_time()
     due: list[str] = []
     while some := rule.due_paths(now_s):
@@ -83,27 +83,27 @@ async def _due(rule: StabilityTracker) -> tuple[str, ...]:
 
 
 async def _with_prior_results(
-    route: str, orders: Iterable[TrackerMessage], journal: JournalClient
+    route: str, messages: Iterable[TrackerMessage], journal: JournalClient
 ) -> list[TrackerMessage]:
-    """With what the journal knows of the files that are ready: without that nothing may be moved."""
-    ready = tuple(order.file.path for order in orders if isinstance(order, Ready))
+    """Add the journal's prior results of files that are ready: without them nothing may be transferred."""
+    ready = tuple(message.file.path for message in messages if isinstance(message, Ready))
     known = await _prior_results(route, ready, journal)
     return [
-        evolve(order, prior_result=known.get(order.file.path)) if isinstance(order, Ready) else order
-        for order in orders
+        evolve(message, prior_result=known.get(message.file.path)) if isinstance(message, Ready) else message
+        for message in messages
     ]
 
 
 async def _prior_results(
     route: str, paths: tuple[str, ...], journal: JournalClient
 ) -> dict[str, PriorResult]:
-    said = False
+    is_logged = False
     while paths:
         try:
             return {each.path: each for each in await journal.write(history.prior_results, route, paths)}
         except JournalError as error:
-            if not said:
+            if not is_logged:
                 log.warning("the journal cannot be read, files wait", route=route, error=str(error))
-            said = True
+            is_logged = True
             await trio.sleep(JOURNAL_RETRY_S)
     return {}

@@ -1,18 +1,18 @@
-"""Does a file grow the way a recording does, so that its tail may be followed?"""
+"""Whether a file grows the way a recording does, so that it may be copied meanwhile."""
 
 from attrs import define, field
 
 from agent.config.sections import Route
 from agent.model.source_file import Signature
 
-MIN_GROWTHS = 2  # one may be a file that was moved in while we looked
+MIN_GROWTHS = 2  # one may be a file that was moved in during the scan
 
 
 @define
 class GrowthDetector:
-    """What was seen of one file's size: how often it rose in a row, and how fast it did last.
+    """The growth of one file: how often it grew in a row, and how fast it grew last.
 
-    `has_grown`: at the last change; `followed`: it has been announced as growing.
+    `has_grown`: at the last change; `followed`: it was reported as growing.
     """
 
     has_grown: bool = field(default=False, init=False)
@@ -21,7 +21,7 @@ class GrowthDetector:
     rate_bytes_s: float = field(default=0.0, init=False)
 
     def seen(self, before: Signature, after: Signature, took_s: float) -> bool:
-        """Take in a change; whether the file is still the one it was, no shorter than before."""
+        """Take in a change; whether it is still the same file and no shorter than before."""
         grown_bytes = after.size_bytes - before.size_bytes
         self.has_grown = grown_bytes > 0
         if grown_bytes < 0 or not after.is_same_file(before):
@@ -33,7 +33,7 @@ class GrowthDetector:
         return True
 
     def may_be_followed(self, signature: Signature, route: Route) -> bool:
-        """Only what is large enough to be worth it, and was seen to grow more than once."""
+        """Whether it is large enough, and was seen to grow more than once."""
         return (
             route.growing
             and self.growths >= MIN_GROWTHS

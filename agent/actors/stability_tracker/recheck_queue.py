@@ -1,4 +1,4 @@
-"""When which file is to be looked at closely."""
+"""When which file is to be examined."""
 
 import heapq
 import math
@@ -11,9 +11,9 @@ IsWanted = Callable[[float, str], bool]
 
 @define
 class RecheckQueue:
-    """Paths by the time at which a look is due: a scan that finds a million files adds one time.
+    """Paths by the time at which their examination is due: a scan that finds a million files adds one time.
 
-    What was asked for and is not wanted any more lingers here; `is_wanted` tells it apart, by time and path.
+    Entries that are no longer wanted stay until they are due; `is_wanted` recognizes them by time and path.
     """
 
     _times: list[float] = field(factory=list, init=False)  # a heap
@@ -31,7 +31,7 @@ class RecheckQueue:
         self._count += 1
 
     def due_s(self, is_wanted: IsWanted) -> float:
-        """When the first look is due; infinity: none is."""
+        """When the first examination is due; infinity: none is."""
         while self._times:
             at_s = self._times[0]
             paths = self._paths[at_s]
@@ -43,12 +43,12 @@ class RecheckQueue:
         return math.inf
 
     def pop(self) -> str:
-        """The one that `due_s` has just spoken of; of several at one time the last that was asked for."""
+        """Remove and return the path that `due_s` refers to; of several the last that was added."""
         self._count -= 1
         return self._paths[self._times[0]].pop()
 
-    def rebuild(self, asks: Iterable[tuple[float, str]]) -> None:
-        """Only these are wanted."""
+    def rebuild(self, wanted: Iterable[tuple[float, str]]) -> None:
+        """Keep only these."""
         self._times, self._paths, self._count = [], {}, 0
-        for at_s, path in asks:
+        for at_s, path in wanted:
             self.add(at_s, path)

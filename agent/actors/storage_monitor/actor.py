@@ -1,4 +1,4 @@
-"""The storage monitor of one destination: probes it, and says when an outage begins and ends."""
+"""The storage monitor of one destination: probes it, and reports when an outage begins and ends."""
 
 import time
 import uuid
@@ -24,35 +24,36 @@ log = get_logger(__name__)
 
 
 async def run(
-    doubts: trio.MemoryReceiveChannel[ProbeNow],
+    inbox: trio.MemoryReceiveChannel[ProbeNow],
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     plan: DestinationPlan,
-    reach: AvailabilityTracker,
+    availability: AvailabilityTracker,
     journal: JournalClient,
     workers: WorkerPool,
 ) -> None:
-    """Probe for ever, and at once when a copy has met an outage."""
-    async with doubts, dispatcher:
+    """Probe at intervals, and at once when a copy has met an outage."""
+    async with inbox, dispatcher:
         before: OutageReason | None = None
-        remembered = reach.mount_point
+        remembered = availability.mount_point
         stuck = UnkillableWorkers()
         while True:
             await stuck.wait_until_few()
-            state = await _probe(plan, reach, journal.identity, workers, stuck)
+            state = await _probe(plan, availability, journal.identity, workers, stuck)
             before = _report(state, before)
-            if reach.mount_point is not None and reach.mount_point != remembered:
-                remembered = await _remember(plan.destination, reach.mount_point, journal)
+            if availability.mount_point is not None and availability.mount_point != remembered:
+                remembered = await _remember(plan.destination, availability.mount_point, journal)
             await dispatcher.send(state)
-            with trio.move_on_after(reach.next_probe_s()):
+            with trio.move_on_after(availability.next_probe_s()):
                 try:
-                    doubt = await doubts.receive()
+                    request = await inbox.receive()
                 except trio.EndOfChannel:
-                    return  # the dispatcher has fallen, and says itself why
-                before = _report(reach.report_outage(doubt.fault, trio.current_time(), time.time()), before)
+                    return  # the dispatcher has ended
+                state = availability.report_outage(request.fault, trio.current_time(), time.time())
+                before = _report(state, before)
 
 
 async def _remember(destination: str, mount_point: str, journal: JournalClient) -> str | None:
-    """What is remembered now; None: nothing, so that it is tried again after the next probe."""
+    """The mount point that is in the journal now; None: none, and it is tried again after the next probe."""
     try:
         await journal.write(routes.remember_mount, destination, mount_point)
     except JournalError as error:
@@ -63,13 +64,13 @@ async def _remember(destination: str, mount_point: str, journal: JournalClient) 
 
 async def _probe(
     plan: DestinationPlan,
-    reach: AvailabilityTracker,
+    availability: AvailabilityTracker,
     identity: str,
     workers: WorkerPool,
     stuck: UnkillableWorkers,
 ) -> DestinationState:
-    # Between outages a look is enough; after one, only writing proves that it is over.
-    try_writing = None if reach.is_usable else probe_path(identity, uuid.uuid4().hex)
+    # While it is usable, reading is enough; after an outage only writing proves that it is over.
+    try_writing = None if availability.is_usable else probe_path(identity, uuid.uuid4().hex)
     request = ProbeDestination(plan.destination, plan.marker, try_writing, plan.s3)
     began_s = trio.current_time()
     try:
@@ -77,11 +78,11 @@ async def _probe(
     except StallTimeout as silence:
         stuck.add(silence)
         detail = f"no answer within {plan.probe_timeout_s:g} s"
-        return reach.failed(OutageReason.HUNG, detail, began_s, time.time())
+        return availability.failed(OutageReason.HUNG, detail, began_s, time.time())
     except Fault as fault:
         reason = fault.reason or OutageReason.UNREACHABLE
-        return reach.failed(reason, str(fault), began_s, time.time())
-    return reach.answered(probed, began_s, time.time())
+        return availability.failed(reason, str(fault), began_s, time.time())
+    return availability.answered(probed, began_s, time.time())
 
 
 def _report(state: DestinationState, before: OutageReason | None) -> OutageReason | None:

@@ -1,4 +1,4 @@
-"""Is the destination the one we know, and has it come back to stay?
+"""Whether the destination is the known one, and whether an outage is over for good.
 
 A folder under a mount that is gone must never be filled; storage that comes and goes must not be thrashed.
 """
@@ -46,16 +46,16 @@ class AvailabilityTracker:
 
     def next_probe_s(self) -> float:
         """How long to wait before the next probe."""
-        if self._failures < 2:  # noqa: PLR2004  the first failure is looked at again as usual
+        if self._failures < 2:  # noqa: PLR2004  after the first failure the interval is the usual one
             return self.probe_s
         slowest_s = max(MAX_PROBE_S, self.probe_s)
         return float(min(slowest_s, self.probe_s * 2.0 ** min(self._failures - 1, 20)))
 
     def answered(self, probed: Probed, began_s: float, at: float) -> DestinationState:
-        """The folder is there and writable; is it on the mount that it was on before?
+        """The destination is there and writable: accept it if it is on the same mount as before.
 
-        A mount that is gone shows the folder on the mount that lies above. A marker that is there overrules
-        this: with it the operator says that the folder is the right one.
+        Where a mount is gone, the folder is on the file system above it. A marker overrules this: with it the
+        operator says that the folder is the right one.
         """
         known = self._mount_point
         if known is not None and not self.has_marker and _lies_above(probed.mount_point, known):
@@ -79,7 +79,7 @@ class AvailabilityTracker:
         return self._become(None, "", began_s, at, figures)
 
     def failed(self, reason: OutageReason, detail: str, began_s: float, at: float) -> DestinationState:
-        """The probe met an outage."""
+        """The probe has failed."""
         self._failures += 1
         return self._lost(reason, detail, began_s, at)
 

@@ -1,4 +1,4 @@
-"""How does an upload job stand, and when has it ended? Decided from the facts about its route."""
+"""The state of an upload job and when it has ended, decided from the events of its route."""
 
 import math
 from itertools import islice
@@ -49,26 +49,16 @@ class UploadCounters:
 
 
 GONE_AFTER_S = 60.0  # a share that is away for a moment does not end its jobs
-
-
-MAX_FILES_PER_WRITE = 5000  # a journal that is busy for longer holds up the copies
-
-
-MIN_SCANS = 2  # files may still be on their way into the folder when the job is asked for
-
-
+MAX_FILES_PER_WRITE = 5000  # a journal that is busy for longer delays the copies
+MIN_SCANS = 2  # files may still be on their way into the folder when the job is created
 OBSERVED_STATUSES = (Status.DISCOVERED, Status.GROWING, Status.HELD, Status.READY)
-
-
 EMPTY = "empty: a file of 0 bytes is not uploaded"
-
-
 UploadJobEvent = StatusChanged | Untracked | TransferProgress | DestinationState | SourceState
 
 
 @frozen
 class UploadChanges:
-    """What the journal has not heard of yet."""
+    """Changes that are not in the journal yet."""
 
     job: UploadJob
     files: tuple[UploadFile, ...]
@@ -77,10 +67,10 @@ class UploadChanges:
 
 @define
 class UploadJobTracker:
-    """One job and its files by id, as of the facts so far.
+    """One job and its files by id, as of the events so far.
 
-    It is over when all files are at rest, and a whole scan that began after the last of them came to rest,
-    and `stable` after the last one was seen to come, change or go, has found nothing else.
+    It has ended when all files are uploaded or failed and a whole scan has found nothing else. That scan must
+    have begun after the last file was done, and `stable` after the last one appeared, changed or vanished.
     """
 
     job: UploadJob
@@ -90,9 +80,9 @@ class UploadJobTracker:
     _copied: dict[str, int] = field(factory=dict, init=False)
     _remembered: set[str] = field(factory=set, init=False)
     _scans: int = field(default=0, init=False)
-    _rested_s: float = field(default=-math.inf, init=False)
-    _seen_s: float = field(default=-math.inf, init=False)
-    _lost_since_s: float | None = field(default=None, init=False)
+    _last_done_s: float = field(default=-math.inf, init=False)
+    _last_change_s: float = field(default=-math.inf, init=False)
+    _unreadable_since_s: float | None = field(default=None, init=False)
     _problems: dict[str, str] = field(factory=dict, init=False)
     _dirty: set[str] = field(factory=set, init=False)
     _gone: set[str] = field(factory=set, init=False)
@@ -100,7 +90,7 @@ class UploadJobTracker:
 
     @classmethod
     def resumed(cls, job: UploadJob, route: UploadRoute, files: tuple[UploadFile, ...]) -> "UploadJobTracker":
-        """As the journal remembers it; the first scan tells which of the files are still there."""
+        """As the journal has it; the first scan shows which of the files are still there."""
         upload = cls(job, route)
         for file in files:
             upload._keep(file_id(route.name, file.path), file)
@@ -113,31 +103,31 @@ class UploadJobTracker:
 
     @property
     def is_dirty(self) -> bool:
-        """Whether there is something to write down."""
+        """Whether there are changes to write into the journal."""
         return self._is_dirty or bool(self._dirty or self._gone)
 
-    def on_event(self, fact: UploadJobEvent, now_s: float, at: float) -> None:
-        """Take in a fact, which may be about something else altogether."""
-        match fact:
+    def on_event(self, event: UploadJobEvent, now_s: float, at: float) -> None:
+        """Take in an event, which may be about another route."""
+        match event:
             case StatusChanged():
-                self._moved(fact, now_s, at)
+                self._status_changed(event, now_s, at)
             case Untracked(file_ids):
                 for each_id in file_ids:
-                    self._forgotten(each_id, now_s)
+                    self._vanished(each_id, now_s)
             case TransferProgress(file_id=moving, copied_bytes=copied) if moving in self.files:
                 self._copied[moving] = copied
                 self._is_dirty = True
             case DestinationState(destination=place) if place == self.route.destination:
-                self._set_problem("destination", "" if fact.reason is None else _outage_text(fact))
+                self._set_problem("destination", "" if event.reason is None else _outage_text(event))
             case SourceState(route=name) if name == self.route.name and not self.has_ended:
-                self._scanned(fact, now_s)
+                self._scanned(event, now_s)
 
     def is_suspect(self, now_s: float) -> bool:
         """Whether its folder could not be read for so long that it may be gone."""
-        return self._lost_since_s is not None and now_s - self._lost_since_s >= GONE_AFTER_S
+        return self._unreadable_since_s is not None and now_s - self._unreadable_since_s >= GONE_AFTER_S
 
     def stop(self, reason: str, at: float) -> None:
-        """It fails; what has been delivered stays."""
+        """End it as failed; what was uploaded stays."""
         if self.has_ended:
             return
         self._end(UploadState.FAILED, reason)
@@ -146,14 +136,14 @@ class UploadJobTracker:
                 self._put(each_id, evolve(file, state=UploadFileState.FAILED, error=reason, updated_at=at))
 
     def drain(self, at: float) -> UploadChanges:
-        """How the job stands now, and what is new since the last time, or the first part of it."""
-        trouble = "; ".join(self._problems.values()) or None
+        """The present job, and the changes since the last call, or the first part of them."""
+        problems = "; ".join(self._problems.values()) or None
         self.job = evolve(
             self.job,
             progress=self._progress(),
             total_files=self._counters.files,
             completed_files=self._counters.uploaded_files,
-            error=self.job.error if self.has_ended else trouble,
+            error=self.job.error if self.has_ended else problems,
             updated_at=at,
         )
         part = set(islice(self._dirty, MAX_FILES_PER_WRITE))
@@ -163,34 +153,34 @@ class UploadJobTracker:
         return changes
 
     def requeue(self, changes: UploadChanges) -> None:
-        """They could not be written down."""
+        """They could not be written: `drain` returns them again."""
         ids = {file_id(self.route.name, file.path) for file in changes.files}
         self._dirty |= ids & self.files.keys()
-        there = {file.path for file in self.files.values()} if changes.gone else set()
-        self._gone |= {path for path in changes.gone if path not in there}
+        present = {file.path for file in self.files.values()} if changes.gone else set()
+        self._gone |= {path for path in changes.gone if path not in present}
         self._is_dirty = True
 
     def write_all(self) -> None:
-        """The journal was set aside: everything has to be written down again."""
+        """The journal was set aside: everything has to be written again."""
         self._dirty, self._is_dirty = set(self.files), True
 
-    def _moved(self, fact: StatusChanged, now_s: float, at: float) -> None:
-        row, file = self.files.get(fact.file_id), fact.file
+    def _status_changed(self, event: StatusChanged, now_s: float, at: float) -> None:
+        row, file = self.files.get(event.file_id), event.file
         if file is not None and file.route == self.route.name and not self.has_ended:
-            is_observed = fact.status in OBSERVED_STATUSES
+            is_observed = event.status in OBSERVED_STATUSES
             if is_observed:
-                self._remembered.discard(fact.file_id)
+                self._remembered.discard(event.file_id)
             if row is None or (is_observed and not _is_as(row, file)):
-                row = self._seen(fact.file_id, row, file, now_s, at)
-        # A copy may tell of a state of the file in which it is no longer.
+                row = self._seen(event.file_id, row, file, now_s, at)
+        # The event of a copy may be about an earlier state of the file.
         if row is not None and (file is None or _is_as(row, file)):
-            self._progressed(fact, row, now_s, at)
+            self._progressed(event, row, now_s, at)
 
     def _seen(
         self, each_id: str, row: UploadFile | None, file: FileVersion, now_s: float, at: float
     ) -> UploadFile:
-        """A file that is new, or has changed."""
-        self._seen_s = now_s
+        """A file is new, or has changed."""
+        self._last_change_s = now_s
         self._copied.pop(each_id, None)
         self._gone.discard(file.path)
         size_bytes = file.signature.size_bytes
@@ -206,32 +196,32 @@ class UploadJobTracker:
         )
         return self._put(each_id, fresh)
 
-    def _progressed(self, fact: StatusChanged, row: UploadFile, now_s: float, at: float) -> None:
-        key, error = row.key, fact.error
-        match fact.status:
+    def _progressed(self, event: StatusChanged, row: UploadFile, now_s: float, at: float) -> None:
+        key, error = row.key, event.error
+        match event.status:
             case Status.COMPLETED:
                 state = UploadFileState.UPLOADED
-                if fact.delivery is not None:
-                    key = fact.delivery.destination_path.removeprefix(f"{self.route.destination}/")
+                if event.delivery is not None:
+                    key = event.delivery.destination_path.removeprefix(f"{self.route.destination}/")
             case _ if self.has_ended:
-                return  # what has been stopped says so already
+                return  # it was stopped: all of its files are failed or uploaded
             case Status.FAILED:
                 state = UploadFileState.FAILED
             case Status.COPYING | Status.VERIFYING:
                 state = UploadFileState.IN_PROGRESS
             case _ if row.state is UploadFileState.UPLOADED:
-                return  # seen again, and still the same
+                return  # the same state again
             case _:
                 state, error = UploadFileState.PENDING, error or row.error
         if state not in ACTIVE_STATES:
-            self._rested_s = now_s
-            self._copied.pop(fact.file_id, None)
+            self._last_done_s = now_s
+            self._copied.pop(event.file_id, None)
         after = evolve(row, state=state, key=key, error=error)
         if after != row:
-            self._put(fact.file_id, evolve(after, updated_at=at))
+            self._put(event.file_id, evolve(after, updated_at=at))
 
-    def _forgotten(self, each_id: str, now_s: float) -> None:
-        """It is not there any more: what was delivered before that counts all the same."""
+    def _vanished(self, each_id: str, now_s: float) -> None:
+        """A file is no longer there; one that was uploaded before still counts."""
         file = self.files.get(each_id)
         if file is None or file.state is UploadFileState.UPLOADED or self.has_ended:
             return
@@ -240,23 +230,24 @@ class UploadJobTracker:
         self._copied.pop(each_id, None)
         self._dirty.discard(each_id)
         self._gone.add(file.path)
-        self._seen_s = now_s
+        self._last_change_s = now_s
 
     def _scanned(self, state: SourceState, now_s: float) -> None:
         self._set_problem("source", state.error or "")
         if state.error is not None:
-            self._lost_since_s = now_s if self._lost_since_s is None else self._lost_since_s
+            self._unreadable_since_s = now_s if self._unreadable_since_s is None else self._unreadable_since_s
             return
-        self._lost_since_s = None
+        self._unreadable_since_s = None
         self._scans += 1
         for each_id in self._remembered:
-            self._forgotten(each_id, now_s)
+            self._vanished(each_id, now_s)
         self._remembered = set()
         if self.job.state is UploadState.PENDING:
             self.job = evolve(self.job, state=UploadState.IN_PROGRESS)
             self._is_dirty = True
-        was_quiet = state.began_s > self._rested_s and state.began_s >= self._seen_s + self.route.stable_s
-        if self._scans >= MIN_SCANS and was_quiet and not self._counters.moving_files:
+        is_stable = state.began_s >= self._last_change_s + self.route.stable_s
+        nothing_changed = is_stable and state.began_s > self._last_done_s
+        if self._scans >= MIN_SCANS and nothing_changed and not self._counters.moving_files:
             self._finish(state)
 
     def _finish(self, state: SourceState) -> None:
@@ -280,11 +271,11 @@ class UploadJobTracker:
         copied = sum(min(copied, self.files[each_id].size_bytes) for each_id, copied in self._copied.items())
         return self._counters.progress(copied)
 
-    def _set_problem(self, what: str, trouble: str) -> None:
-        if self._problems.get(what, "") != trouble:
-            self._problems.pop(what, None)
-            if trouble:
-                self._problems[what] = trouble
+    def _set_problem(self, side: str, problem: str) -> None:
+        if self._problems.get(side, "") != problem:
+            self._problems.pop(side, None)
+            if problem:
+                self._problems[side] = problem
             self._is_dirty = True
 
     def _put(self, each_id: str, file: UploadFile) -> UploadFile:
@@ -300,7 +291,7 @@ class UploadJobTracker:
 
 
 def _is_as(row: UploadFile, file: FileVersion) -> bool:
-    """Whether this is the state of the file that was last seen."""
+    """Whether this is the state of the file that was seen last."""
     return (row.size_bytes, row.mtime_ns) == (file.signature.size_bytes, file.signature.mtime_ns)
 
 

@@ -1,4 +1,4 @@
-"""The directory watcher of one route: the scan is the truth, hints only bring the next look forward."""
+"""The directory watcher of one route: scans find everything, events only make the next one come earlier."""
 
 import time
 
@@ -33,49 +33,59 @@ WATCH_RETRY_S = 30.0
 
 async def run(
     inbox: trio.MemoryReceiveChannel[WatcherInbox],
-    scans: trio.MemorySendChannel[TrackerInbox],
+    tracker: trio.MemorySendChannel[TrackerInbox],
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     route: Route,
     workers: WorkerPool,
 ) -> None:
-    """Look when a look is due, and pass on what stands there, or that nothing can be seen."""
-    # No event tells of growth, and nobody listens for an upload job.
-    agenda = ScanPlanner(route.scan_s, rests=not route.growing and route.upload_id is None)
-    eyes = SourceScanner(route, workers, scans)
-    unreadable = UnreadableFolders()
-    error = ""
-    async with inbox, scans, dispatcher, broadcaster:
+    """Scan or examine whenever that is due, and report what is there or why the source cannot be read."""
+    # Growth causes no event, and an upload job has no listener.
+    planner = ScanPlanner(route.scan_s, rests=not route.growing and route.upload_id is None)
+    scanner = SourceScanner(route, workers, tracker)
+    failures = SourceFailures(route.name, dispatcher, broadcaster)
+    folders = UnreadableFolders()
+    async with inbox, tracker, dispatcher, broadcaster:
         if route.upload_id is None:
-            await eyes.prepare()
+            await scanner.prepare()
         while True:
-            with trio.move_on_at(agenda.due_s()):
-                agenda.add(await inbox.receive())
-            _take_all(inbox, agenda)
-            task = agenda.next(trio.current_time())
+            with trio.move_on_at(planner.due_s()):
+                planner.add(await inbox.receive())
+            _take_all(inbox, planner)
+            task = planner.next(trio.current_time())
             if task is None:
                 continue
             began_s = trio.current_time()
-            seen = await eyes.look(task)
-            error = _report(route, seen if isinstance(seen, str) else "", error)
-            if isinstance(seen, str):
-                state = SourceState(route.name, seen, began_s, time.time())
-                await broadcaster.send(state)
-                await dispatcher.send(state)
+            result = await scanner.scan(task)
+            await failures.report(result if isinstance(result, str) else None, began_s)
+            if isinstance(result, str):
                 continue
             if task.paths is None:
-                agenda.scanned(eyes.files, seen.ended_s)
-                _report_folders(route, unreadable.scanned(seen.unreadable))
-            await scans.send(seen)
+                planner.scanned(scanner.files, result.ended_s)
+                _report_folders(route, folders.scanned(result.unreadable))
+            await tracker.send(result)
 
 
-def _report(route: Route, error: str, before: str) -> str:
-    """Log a change; the error as of now."""
-    if error and error != before:
-        log.warning("source cannot be read", route=route.name, error=error)
-    elif before and not error:
-        log.info("source can be read again", route=route.name)
-    return error
+@define(eq=False)
+class SourceFailures:
+    """Reports every failure to read a source, and logs when failures begin and when they are over."""
+
+    _route: str
+    _dispatcher: trio.MemorySendChannel[DispatcherInbox]
+    _broadcaster: trio.MemorySendChannel[BroadcasterInbox]
+    _error: str | None = field(default=None, init=False)
+
+    async def report(self, error: str | None, began_s: float) -> None:
+        """`error` of the scan or examination that began then; None: the tracker reports its result."""
+        if error is not None and error != self._error:
+            log.warning("source cannot be read", route=self._route, error=error)
+        elif error is None and self._error is not None:
+            log.info("source can be read again", route=self._route)
+        self._error = error
+        if error is not None:
+            state = SourceState(self._route, error, began_s, time.time())
+            await self._broadcaster.send(state)
+            await self._dispatcher.send(state)
 
 
 def _report_folders(route: Route, change: UnreadableChange) -> None:
@@ -87,43 +97,21 @@ def _report_folders(route: Route, change: UnreadableChange) -> None:
         log.info("folder can be read again, or is gone", route=route.name, folder=folder)
 
 
-def _report_watches(route: Route, complete: bool) -> None:
-    if complete:
-        log.info("events come from all of the source again", route=route.name)
-    else:
-        log.warning("too few watches for all folders of the source, scanning goes on", route=route.name)
-
-
 async def watch_events(
     watcher: trio.MemorySendChannel[WatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     route: Route,
     workers: WorkerPool,
 ) -> None:
-    """Pass the operating system's events on as hints, for as long as it gives any."""
-    overflows, complete = 0, True
-
-    async def hear(reply: Reply) -> None:
-        nonlocal overflows, complete
-        if not isinstance(reply, PathsChanged):
-            return
-        if reply.overflows > overflows:
-            overflows = reply.overflows
-            await broadcaster.send(CounterIncremented("watch_overflow", route.name))
-        if reply.complete is not complete:
-            complete = reply.complete
-            _report_watches(route, complete)
-            await watcher.send(WatchStatus(active=complete))
-        await watcher.send(WatchEvent(reply.paths))
-
+    """Pass on the operating system's events about the source, as long as it gives any."""
     async with watcher, broadcaster:
         while True:
+            listener = EventListener(route.name, watcher, broadcaster)
             try:
                 request = WatchSource(route.source)
-                await workers.ask(request, Finished, stall_timeout_s=float("inf"), on_reply=hear)
+                await workers.ask(request, Finished, stall_timeout_s=float("inf"), on_reply=listener.on_reply)
             except Fault as fault:
                 log.warning("no events from the source, scanning goes on", route=route.name, error=str(fault))
-                overflows, complete = 0, True
                 await watcher.send(WatchStatus(active=False))
                 await trio.sleep(WATCH_RETRY_S)
                 await watcher.send(WatchStatus(active=True))
@@ -133,39 +121,68 @@ async def watch_events(
                 return
 
 
-def _take_all(inbox: trio.MemoryReceiveChannel[WatcherInbox], agenda: ScanPlanner) -> None:
+@define(eq=False)
+class EventListener:
+    """Turns the replies of one worker that watches a source into messages."""
+
+    _route: str
+    _watcher: trio.MemorySendChannel[WatcherInbox]
+    _broadcaster: trio.MemorySendChannel[BroadcasterInbox]
+    _overflows: int = field(default=0, init=False)
+    _complete: bool = field(default=True, init=False)
+
+    async def on_reply(self, reply: Reply) -> None:
+        if not isinstance(reply, PathsChanged):
+            return
+        if reply.overflows > self._overflows:
+            self._overflows = reply.overflows
+            await self._broadcaster.send(CounterIncremented("watch_overflow", self._route))
+        if reply.complete is not self._complete:
+            self._complete = reply.complete
+            self._log_complete()
+            await self._watcher.send(WatchStatus(active=reply.complete))
+        await self._watcher.send(WatchEvent(reply.paths))
+
+    def _log_complete(self) -> None:
+        if self._complete:
+            log.info("events come from all of the source again", route=self._route)
+        else:
+            log.warning("too few watches for all folders of the source, scanning goes on", route=self._route)
+
+
+def _take_all(inbox: trio.MemoryReceiveChannel[WatcherInbox], planner: ScanPlanner) -> None:
     while True:
         try:
-            agenda.add(inbox.receive_nowait())
+            planner.add(inbox.receive_nowait())
         except trio.WouldBlock:
             return
 
 
 @define(eq=False)
 class SourceScanner:
-    """Looks at one source through a worker; a source that does not answer is not asked again and again.
+    """Scans one source through a worker; while stuck workers pile up, no further one is asked.
 
-    A whole scan is passed on while it lasts: nobody ever holds all the files of a source at once. `files`:
-    how many the last look has found.
+    A whole scan is passed on in parts, so that nobody ever holds all files of a source at once. `files`: how
+    many the last scan or examination found.
     """
 
     _route: Route
     _workers: WorkerPool
-    _scans: trio.MemorySendChannel[TrackerInbox]
+    _tracker: trio.MemorySendChannel[TrackerInbox]
     files: int = field(default=0, init=False)
     _stuck: UnkillableWorkers = field(factory=UnkillableWorkers, init=False)
 
     async def prepare(self) -> None:
-        """A source that is missing at the start is made; one that goes later is a fault to be shown."""
+        """Make a source that is missing at the start; one that goes missing later is a fault."""
         try:
             await self._ask(PrepareSource(self._route.source), Finished)
         except Fault as fault:
-            log.warning("source cannot be made", route=self._route.name, error=str(fault))
+            log.warning("source folder cannot be created", route=self._route.name, error=str(fault))
 
-    async def look(self, task: ScanTask) -> ScanResult | str:
-        """What stands at the paths of the task, or the last part of what stands in all of the source.
+    async def scan(self, task: ScanTask) -> ScanResult | str:
+        """The files at the paths of the task, or the last part of a scan of the whole source.
 
-        Else why that cannot be said; what has been passed on until then stood there all the same.
+        A string says why the source cannot be read; the parts that were passed on before are still valid.
         """
         await self._stuck.wait_until_few()
         source = SourceFolder(self._route.source, self._route.include, self._route.exclude)
@@ -175,14 +192,14 @@ class SourceScanner:
         began_s = trio.current_time()
         self.files = 0
 
-        async def hear(reply: Reply) -> None:
+        async def pass_on(reply: Reply) -> None:
             await trio.lowlevel.checkpoint()
             if isinstance(reply, ScanBatch):
                 self.files += len(reply.entries)
-                await self._scans.send(ScanChunk(reply.entries, began_s, trio.current_time(), time.time()))
+                await self._tracker.send(ScanChunk(reply.entries, began_s, trio.current_time(), time.time()))
 
         try:
-            end = await self._ask(request, ScanEnd, hear)
+            end = await self._ask(request, ScanEnd, pass_on)
         except Fault as fault:
             return str(fault)
         self.files += len(end.entries)
@@ -197,7 +214,7 @@ class SourceScanner:
         )
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
-        """Raises: Fault: silence is one too."""
+        """Raises: Fault: also if the worker does not answer."""
         timeout_s = self._route.stall_timeout_s
         try:
             return await self._workers.ask(request, expected, stall_timeout_s=timeout_s, on_reply=on_reply)

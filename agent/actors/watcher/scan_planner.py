@@ -1,4 +1,4 @@
-"""What the watcher looks at next: hints and wishes gather here until they are due."""
+"""What the watcher does next: events and requests to examine gather here until their time has come."""
 
 import math
 from itertools import islice
@@ -8,11 +8,11 @@ from attrs import define, field, frozen
 
 from agent.messages.watcher import Examine, WatcherInbox, WatchEvent, WatchStatus
 
-MAX_EXAMINED = 500  # a close look takes a while, and what it finds is held in memory
-MANY_PATHS = 1000  # a whole scan is cheaper than this many single looks
+MAX_EXAMINED = 500  # an examination takes a while, and its results are held in memory
+MANY_PATHS = 1000  # a whole scan is cheaper than this many single paths
 CHEAP_SCAN_FILES = 1000  # a whole scan of these costs nothing worth sparing
 
-# How long to rest after a whole scan, in times of what it took, where events tell what happens meanwhile.
+# How long to rest after a whole scan, as a multiple of its duration, where events come meanwhile.
 REST_FACTOR = 200
 MAX_REST_S = 60.0
 MIN_REST_FACTOR = 10
@@ -28,9 +28,9 @@ class ScanTask:
 
 @define
 class ScanPlanner:
-    """A whole scan every `scan_s`; in between, what hints and the stability tracker name.
+    """A whole scan every `scan_s`; in between, the paths of events and of the stability tracker.
 
-    `rests`: a scan of many files is followed by a rest that it is worth, if events come from the source.
+    `rests`: after a scan of many files there is a rest in proportion, if events come from the source.
     """
 
     scan_s: float
@@ -40,7 +40,7 @@ class ScanPlanner:
     _scan_due_s: float = field(default=-math.inf, init=False)
     _changed: set[str] = field(factory=set, init=False)
     _to_examine: set[str] = field(factory=set, init=False)
-    _looked: bool = field(default=False, init=False)  # the last task was one of wishes
+    _examined: bool = field(default=False, init=False)  # the last task was an examination
 
     def add(self, message: WatcherInbox) -> None:
         match message:
@@ -60,30 +60,30 @@ class ScanPlanner:
             self._scan_due_s = -math.inf
 
     def scanned(self, files: int, ended_s: float) -> None:
-        """The whole scan that was handed out last has found so many files."""
+        """The last whole scan has ended and found so many files."""
         if self.rests and self._watching and files > CHEAP_SCAN_FILES:
             took_s = ended_s - self._began_s
             rest_s = max(min(REST_FACTOR * took_s, MAX_REST_S), MIN_REST_FACTOR * took_s)
             self._scan_due_s = max(self._scan_due_s, ended_s + rest_s)
 
     def due_s(self) -> float:
-        """When there is something to do; in the past: now."""
+        """When the next task is due, on the monotonic clock; in the past: now."""
         return -math.inf if self._changed or self._to_examine else self._scan_due_s
 
     def next(self, now_s: float) -> ScanTask | None:
-        """What to do now, and taken off the agenda. Wishes come first: a file waits for them.
+        """Take the task that is due now, None if there is none. Examinations come first: files wait for them.
 
-        Many of them take turns with a scan that is due.
+        Many of them alternate with a scan that is due.
         """
         is_due = self._scan_due_s <= now_s
-        if self._to_examine and not (self._looked and is_due):
-            self._looked = True
+        if self._to_examine and not (self._examined and is_due):
+            self._examined = True
             closely = frozenset(islice(self._to_examine, MAX_EXAMINED))
             paths = tuple(closely | self._changed)
             self._to_examine -= closely
             self._changed = set()
             return ScanTask(paths, closely)
-        self._looked = False
+        self._examined = False
         if is_due:
             self._changed = set()
             self._began_s = now_s

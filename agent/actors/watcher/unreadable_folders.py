@@ -1,4 +1,4 @@
-"""Folders of a source that cannot be listed: said once when that begins and once when it is over."""
+"""Folders of a source that cannot be listed: logged once when that begins and once when it is over."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from attrs import define, field, frozen
 
 from agent.model.source_file import UnreadableFolder
 
-MAX_LOGGED = 20  # of a whole tree that is closed a part will do
+MAX_LOGGED = 20  # enough of a whole tree that cannot be read
 
 
 @frozen
 class UnreadableChange:
-    """`begun` are the first of those that were readable until now, `more` how many there are beside them."""
+    """`begun`: the first of those that could be listed until now; `more`: how many others there are."""
 
     begun: tuple[UnreadableFolder, ...]
     more: int
@@ -20,16 +20,16 @@ class UnreadableChange:
 
 @define
 class UnreadableFolders:
-    """Those of one source, from scan to scan."""
+    """The unreadable folders of one source, compared from scan to scan."""
 
     _known: set[str] = field(factory=set, init=False)
 
-    def scanned(self, unseen: Sequence[UnreadableFolder]) -> UnreadableChange:
-        """Take in what a whole scan could not see.
+    def scanned(self, unreadable: Sequence[UnreadableFolder]) -> UnreadableChange:
+        """Take in the folders that a whole scan could not list.
 
-        What lies below a folder that cannot be listed is not heard of again until that can be.
+        Folders below one of them are not reported again until it can be listed.
         """
-        now = {each.folder: each for each in unseen}
+        now = {each.folder: each for each in unreadable}
         closed = tuple(f"{folder}/" for folder in now)
         over = {folder for folder in self._known - now.keys() if not folder.startswith(closed)}
         begun = [now[folder] for folder in sorted(now.keys() - self._known)]

@@ -31,7 +31,7 @@ def lag(files: int) -> Figures:
             closed = {path.name: _one(path) for path in paths}
             agent.stop()
         finally:
-            agent.end()
+            agent.clean_up()
         started, delivered = _started(agent), _delivered(agent)
     emit(f"## lag: {files} files of {SIZE_BYTES >> 10} KiB, one after the other, `stable` {STABLE_S:g} s\n")
     rows = (("close to copy started", started), ("close to delivered", delivered))

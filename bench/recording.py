@@ -94,7 +94,7 @@ def _agent(setting: Setting, growing: bool) -> Iterator[Agent]:
                 share.slow(None)
                 agent.stop()
             finally:
-                agent.end()
+                agent.clean_up()
 
 
 @contextmanager

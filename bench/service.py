@@ -27,7 +27,7 @@ def running(disks: DiskPair, **route: object) -> Iterator[Agent]:
         yield agent
         agent.stop()
     finally:
-        agent.end()
+        agent.clean_up()
 
 
 def move_in(disks: DiskPair) -> None:

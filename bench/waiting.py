@@ -63,7 +63,7 @@ def waiting(name: str, count: int, watch_s: float, rounds: Rounds) -> Figures:
             table(("what", "figure"), [*_starts(cold, warm), *idle.rows(), *_answer_times(agent)])
             agent.stop()
         finally:
-            agent.end()
+            agent.clean_up()
     return idle.figures()
 
 

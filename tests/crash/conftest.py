@@ -1,42 +1,43 @@
-"""One mother of victims for all tests of a process, and what they have in common."""
+"""One fork server for all tests of a process; fixtures of the kill matrix and of the power cuts."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from tests.conftest import EVERY
 from tests.crash.kills import Kill, Step
-from tests.crash.matrix import Choice, Enter
-from tests.crash.power import EnterCut, PowerCut, PowerStation
-from tests.crash.runner import Damage, Outcome, Victims, steps_of
+from tests.crash.matrix import KillMatrix, Selection
+from tests.crash.power import PowerCut, PowerCutRig, RecordCut
+from tests.crash.runner import ForkServerClient, JournalDamage, Outcome, steps_of
 from tests.crash.table import CUT, PROPERTY
 from tests.crash.variants import Variant
 from tests.mounts.mounts import FaultMount
 
 
 class Steps(Protocol):
-    """The steps of a variant's undisturbed run, or of the one that follows these kills and this damage."""
+    """The steps of a variant's undisturbed run, or of the run after these kills and this damage."""
 
-    def __call__(self, variant: Variant, *kills: Kill, damage: Damage | None = None) -> list[Step]: ...
-
-
-@pytest.fixture(scope="session")
-def victims() -> Iterator[Victims]:
-    with Victims.open() as victims:
-        yield victims
+    def __call__(self, variant: Variant, *kills: Kill, damage: JournalDamage | None = None) -> list[Step]: ...
 
 
 @pytest.fixture(scope="session")
-def steps(victims: Victims, tmp_path_factory: pytest.TempPathFactory) -> Steps:
-    """Counted once in each process, and sorted, so that all of them deal out the same list."""
-    known: dict[tuple[str, tuple[Kill, ...], Damage | None], list[Step]] = {}
+def fork_server() -> Iterator[ForkServerClient]:
+    with ForkServerClient.open() as fork_server:
+        yield fork_server
 
-    def counted(variant: Variant, *kills: Kill, damage: Damage | None = None) -> list[Step]:
+
+@pytest.fixture(scope="session")
+def steps(fork_server: ForkServerClient, tmp_path_factory: pytest.TempPathFactory) -> Steps:
+    """Recorded once in each process, and sorted, so that all processes divide the same list."""
+    known: dict[tuple[str, tuple[Kill, ...], JournalDamage | None], list[Step]] = {}
+
+    def counted(variant: Variant, *kills: Kill, damage: JournalDamage | None = None) -> list[Step]:
         key = variant.name, kills, damage
         if key not in known:
             folder = tmp_path_factory.mktemp("undisturbed") / "run"
-            found = steps_of(victims, variant, folder, kills, damage)
+            found = steps_of(fork_server, variant, folder, kills, damage)
             known[key] = sorted(found, key=lambda step: (step.name, step.number))
         return known[key]
 
@@ -44,37 +45,37 @@ def steps(victims: Victims, tmp_path_factory: pytest.TempPathFactory) -> Steps:
 
 
 @pytest.fixture(scope="session")
-def station(victims: Victims, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PowerStation]:
-    """One mount for all power cuts of a process."""
+def rig(fork_server: ForkServerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PowerCutRig]:
+    """One mount for all power cuts of a test process."""
     folder = tmp_path_factory.mktemp("power")
-    (folder / "notes").mkdir()
+    (folder / "output").mkdir()
     with FaultMount.at(folder / "mount", folder / "backing", volatile=True) as mount:
-        yield PowerStation(victims, mount, folder / "notes")
+        yield PowerCutRig(fork_server, mount, folder / "output")
 
 
 @pytest.fixture(scope="session")
-def choice(request: pytest.FixtureRequest) -> Choice:
-    return Choice(is_every=request.config.getoption(EVERY))
+def selection(request: pytest.FixtureRequest) -> Selection:
+    return Selection(is_every=request.config.getoption(EVERY))
 
 
 @pytest.fixture
-def enter(request: pytest.FixtureRequest) -> Enter:
-    """Enter a victim into the table at the end."""
+def matrix(fork_server: ForkServerClient, tmp_path: Path, request: pytest.FixtureRequest) -> KillMatrix:
+    """Its kills are added to the table at the end of the session."""
 
-    def note(group: str, kill: Kill, outcome: Outcome) -> None:
+    def record(group: str, kill: Kill, outcome: Outcome) -> None:
         moment = kill.step.name.partition(":")[0]
-        row = [group, moment, kill.manner.value, not outcome.complaints, outcome.twice_bytes]
+        row = [group, moment, kill.target.value, not outcome.violations, outcome.recopied_bytes]
         request.node.user_properties.append((PROPERTY, row))
 
-    return note
+    return KillMatrix(fork_server, tmp_path, record)
 
 
 @pytest.fixture
-def enter_cut(request: pytest.FixtureRequest) -> EnterCut:
-    """Enter a power cut into the table at the end."""
+def record_cut(request: pytest.FixtureRequest) -> RecordCut:
+    """Add a power cut to the table at the end of the session."""
 
-    def note(group: str, cut: PowerCut) -> None:
-        row = [group, not cut.complaints, cut.twice_bytes, cut.is_journal_lost]
+    def record(group: str, cut: PowerCut) -> None:
+        row = [group, not cut.violations, cut.recopied_bytes, cut.is_journal_lost]
         request.node.user_properties.append((CUT, row))
 
-    return note
+    return record

@@ -1,8 +1,8 @@
 """A process that has imported everything, and forks agents and their workers: 10 ms each instead of seconds.
 
-Orders come on standard input, one `Ended` for each goes to standard output. It has no threads and runs no
-loop, so that a fork of it is as good as a fresh process. Agents ask it for workers over a socket, and send
-the pipes along that these are to use.
+It reads a `RunRequest` from standard input and writes a `RunResult` to standard output. It has no threads and
+no event loop, so that a fork equals a fresh process. Agents request workers over a socket, with the pipes
+that these use as standard input and output.
 """
 
 import ctypes
@@ -32,14 +32,14 @@ from agent.fs.syscalls import c_function
 from agent.runtime import once
 from agent.worker import server
 from agent.worker.server import frame, read_frame
-from tests.crash.folder_states import look
-from tests.crash.injection_points import StorageBooth, count_commits
+from tests.crash.folder_states import read_folders
+from tests.crash.injection_points import StorageCallPoints, count_commits
 from tests.crash.kills import Kill, Trace
 from tests.flow.running_agents import run_once
 
-TRACE, SCENE, LOG = "trace", "scene", "log"
-PATIENCE_S = 60.0  # only a run that hangs is waited for as long
-WORKERS_END_S = 20.0
+TRACE, SNAPSHOT, LOG = "trace", "snapshot", "log"
+RUN_TIMEOUT_S = 60.0  # only a hung run takes this long
+WORKER_EXIT_TIMEOUT_S = 20.0
 HUNG = 1000
 PATH_MAX_BYTES = 4096
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -47,31 +47,31 @@ _prctl = c_function("prctl", ctypes.c_int, ctypes.c_ulong)
 
 
 @frozen
-class Order:
+class RunRequest:
     """One `run --once` in this folder.
 
-    `refused`: storage calls that the destination does not know. `mount`: the socket of one whose power may be
-    cut, which ends all of them at once. `notes`: where trace and log are written.
+    `refused`: storage calls that the destination does not support. `mount`: the control socket of a mount;
+    when its power is cut, all processes are killed. `output`: where trace and log are written.
     """
 
     folder: Path
     kill: Kill | None = None
     refused: frozenset[str] = frozenset()
     mount: str | None = None
-    notes: Path = field(default=Factory(lambda self: self.folder, takes_self=True))
+    output: Path = field(default=Factory(lambda self: self.folder, takes_self=True))
 
 
 @frozen
-class Ended:
-    """Exit code, or minus the signal; `stray_workers` had to be killed, for they outlived their agent."""
+class RunResult:
+    """Exit code, or minus the signal. `orphaned_workers`: those that outlived their agent and were killed."""
 
     code: int
-    stray_workers: int
+    orphaned_workers: int
 
 
 @define(eq=False)
 class ForkedWorker:
-    """As much of a `trio.Process` as the agent uses; the mother reaps it when the agent has ended."""
+    """The part of `trio.Process` that the agent uses; the server reaps it when the agent has ended."""
 
     pid: int
     stdin: trio.lowlevel.FdStream
@@ -95,7 +95,7 @@ class ForkedWorker:
 
 
 def forked(main: Callable[[], object]) -> int:
-    """The pid of a child that does this and never comes back."""
+    """Fork a child that calls `main` and exits. Returns its pid."""
     pid = os.fork()
     if pid:
         return pid
@@ -108,12 +108,12 @@ def forked(main: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def live_as_agent(order: Order, mother: socket.socket) -> int:
+def run_agent(request: RunRequest, server_socket: socket.socket) -> int:
     """`run --once` in a process group of its own."""
-    _die_with_mother()
+    _end_with_parent()
     os.setpgid(0, 0)
-    _log_to(order.notes)
-    trace = Trace(order.notes / TRACE, order.kill)
+    _log_to(request.output)
+    trace = Trace(request.output / TRACE, request.kill)
     count_commits(trace)
     once.POLL_S = 0.02
 
@@ -121,39 +121,39 @@ def live_as_agent(order: Order, mother: socket.socket) -> int:
         assert command[-2] == "agent.worker.server"
         for_worker, stdin = os.pipe()
         stdout, from_worker = os.pipe()
-        socket.send_fds(mother, [command[-1].encode()], [for_worker, from_worker])
+        socket.send_fds(server_socket, [command[-1].encode()], [for_worker, from_worker])
         os.close(for_worker)
         os.close(from_worker)
-        pid = int(mother.recv(32))
+        pid = int(server_socket.recv(32))
         return ForkedWorker(pid, trio.lowlevel.FdStream(stdin), trio.lowlevel.FdStream(stdout))
 
     trio.lowlevel.open_process = open_process  # type: ignore[assignment]
-    return trio.run(run_once, order.folder)
+    return trio.run(run_once, request.folder)
 
 
-def live_as_worker(order: Order, agent_pid: int, claims: str, stdin: int, stdout: int) -> NoReturn:
-    _die_with_mother()
+def run_worker(request: RunRequest, agent_pid: int, claims: str, stdin: int, stdout: int) -> NoReturn:
+    _end_with_parent()
     os.setpgid(0, agent_pid)
     os.dup2(stdin, 0)
     os.dup2(stdout, 1)
     os.close(stdin)
     os.close(stdout)
     sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115  for as long as the process lives
-    _log_to(order.notes)
-    trace = Trace(order.notes / TRACE, order.kill, agent_pid)
-    StorageBooth(order.folder, trace, order.refused, partial(_witness, order)).install()
+    _log_to(request.output)
+    trace = Trace(request.output / TRACE, request.kill, agent_pid)
+    StorageCallPoints(request.folder, trace, request.refused, partial(_save_snapshot, request)).install()
     sys.argv = ["agent.worker.server", claims]
     server.main()
     raise AssertionError("a worker ends with its standard input")
 
 
-def _die_with_mother() -> None:
-    """Where a test run is killed there is nobody left to see to its victims."""
+def _end_with_parent() -> None:
+    """When the test session is killed, its agents and workers are too."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _witness(order: Order) -> None:
-    (order.notes / SCENE).write_bytes(pickle.dumps(look(order.folder)))
+def _save_snapshot(request: RunRequest) -> None:
+    (request.output / SNAPSHOT).write_bytes(pickle.dumps(read_folders(request.folder)))
 
 
 def _log_to(folder: Path) -> None:
@@ -161,30 +161,30 @@ def _log_to(folder: Path) -> None:
 
 
 @define
-class Mother:
-    """One order after the other."""
+class ForkServer:
+    """Runs one request after the other."""
 
-    def run(self, order: Order) -> Ended:
+    def run(self, request: RunRequest) -> RunResult:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            agent = forked(lambda: live_as_agent(order, theirs))
-            with suppress(OSError):  # it does so itself, too: then whoever comes first
+            agent = forked(lambda: run_agent(request, theirs))
+            with suppress(OSError):  # the child does it too: whichever is first
                 os.setpgid(agent, agent)
             theirs.close()
             workers: list[int] = []
-            with _told_of_cut(order.mount) as cut:
-                is_hung = not self._serve(order, agent, ours, cut, workers)
+            with _cut_signal(request.mount) as cut:
+                is_hung = not self._serve(request, agent, ours, cut, workers)
         if is_hung:
             os.killpg(agent, signal.SIGKILL)
         _, status = os.waitpid(agent, 0)
         code = HUNG if is_hung else os.waitstatus_to_exitcode(status)
-        return Ended(code, sum(not _has_ended(pid) for pid in workers))
+        return RunResult(code, sum(not _has_ended(pid) for pid in workers))
 
     def _serve(
-        self, order: Order, agent: int, requests: socket.socket, cut: socket.socket, workers: list[int]
+        self, request: RunRequest, agent: int, requests: socket.socket, cut: socket.socket, workers: list[int]
     ) -> bool:
-        """Fork what the agent asks for until it ends or its power is cut; False: it does not end."""
-        until_s = time.monotonic() + PATIENCE_S
+        """Fork workers on request until the agent ends or its power is cut; False: it hangs."""
+        until_s = time.monotonic() + RUN_TIMEOUT_S
         handle = os.pidfd_open(agent)
         try:
             while (left_s := until_s - time.monotonic()) > 0:
@@ -196,10 +196,10 @@ class Mother:
                     return True
                 if ready:
                     claims, pipes, _, _ = socket.recv_fds(requests, PATH_MAX_BYTES, 2)
-                    if not pipes:  # it is about to end
+                    if not pipes:  # the agent is about to end
                         select.select([handle], [], [], left_s)
                         continue
-                    workers.append(forked(partial(live_as_worker, order, agent, claims.decode(), *pipes)))
+                    workers.append(forked(partial(run_worker, request, agent, claims.decode(), *pipes)))
                     for pipe in pipes:
                         os.close(pipe)
                     requests.send(str(workers[-1]).encode())
@@ -209,12 +209,12 @@ class Mother:
 
 
 @contextmanager
-def _told_of_cut(mount: str | None) -> Iterator[socket.socket]:
-    """Something to read arrives when the mount's power is cut; None: never."""
+def _cut_signal(mount: str | None) -> Iterator[socket.socket]:
+    """A socket that becomes readable when the mount's power is cut; without a mount it never does."""
     if mount is None:
-        silent, other = socket.socketpair()
-        with silent, other:
-            yield silent
+        unused, other = socket.socketpair()
+        with unused, other:
+            yield unused
         return
     with socket.socket(socket.AF_UNIX) as listening:
         listening.connect(mount)
@@ -223,8 +223,8 @@ def _told_of_cut(mount: str | None) -> Iterator[socket.socket]:
 
 
 def _has_ended(pid: int) -> bool:
-    """Wait until it has, or make an end of it."""
-    until_s = time.monotonic() + WORKERS_END_S
+    """Wait until it has ended. Returns False if it had to be killed."""
+    until_s = time.monotonic() + WORKER_EXIT_TIMEOUT_S
     while time.monotonic() < until_s:
         if os.waitpid(pid, os.WNOHANG)[0]:
             return True
@@ -235,12 +235,12 @@ def _has_ended(pid: int) -> bool:
 
 
 def main() -> None:
-    orders, reports = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    requests, reports = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
-    gc.freeze()  # what no collection touches need not be copied for every child
-    mother = Mother()
-    while (order := read_frame(orders)) is not None:
-        reports.write(frame(mother.run(cast("Order", order))))
+    gc.freeze()  # objects that the collector skips are not copied in every child
+    fork_server = ForkServer()
+    while (request := read_frame(requests)) is not None:
+        reports.write(frame(fork_server.run(cast("RunRequest", request))))
         reports.flush()

@@ -1,4 +1,4 @@
-"""Where steps are counted: round the storage calls of a worker, round the commits of the agent's journal."""
+"""Where steps are recorded: around the storage calls of a worker and the commits of the agent's journal."""
 
 import errno
 import os
@@ -39,11 +39,11 @@ REQUESTS: dict[type, str] = {
     CopyFile: "copy",
     CopySmallFiles: "copy",
     PublishFiles: "publish",
-    RemoveSources: "settle",
+    RemoveSources: "remove",
     DiscardPartial: "discard",
     ProbeDestination: "probe",
 }
-# What changes a file system or moves content; by the position of the descriptor or path that says where.
+# Calls that change a file system or move content; the first argument is the descriptor or path.
 CALLS = (
     "ftruncate",
     "pread",
@@ -76,13 +76,13 @@ JOURNAL_READS = (
 
 
 @define
-class StorageBooth:
-    """Counts the storage calls of one worker process, while it serves a request of a transfer."""
+class StorageCallPoints:
+    """Records the storage calls of one worker process while it handles a request of a transfer."""
 
     _folder: Path
     _trace: Trace
-    _refused: frozenset[str]  # names of calls that this file system does not know
-    _witness: Callable[[], None]
+    _refused: frozenset[str]  # names of calls that this file system does not support
+    _save_snapshot: Callable[[], None]
     _request: str | None = field(default=None, init=False)
     _reports: int = field(default=0, init=False)
     _journaled_before: int = field(default=0, init=False)
@@ -91,28 +91,28 @@ class StorageBooth:
         pipeline.WINDOW_BLOCKS = WINDOW_BLOCKS
         pipeline.REPORT_S = 0.0
         for name in CALLS:
-            setattr(os, name, self._tolled(name, getattr(os, name)))
-        linux._renameat2 = self._tolled("renameat2", linux._renameat2)
+            setattr(os, name, self._counted_call(name, getattr(os, name)))
+        linux._renameat2 = self._counted_call("renameat2", linux._renameat2)
         answer, stream = server.WorkerServer._answer, server.WorkerServer.stream
 
-        def noted(desk: server.WorkerServer, request: Request) -> Reply:
+        def handled(worker: server.WorkerServer, request: Request) -> Reply:
             self._request = REQUESTS.get(type(request))
             try:
-                return answer(desk, request)
+                return answer(worker, request)
             finally:
                 self._request = None
 
-        def reported(desk: server.WorkerServer, reply: Reply) -> None:
-            self._report(reply, lambda: stream(desk, reply))
+        def streamed(worker: server.WorkerServer, reply: Reply) -> None:
+            self._report(reply, lambda: stream(worker, reply))
 
-        server.WorkerServer._answer = noted  # type: ignore[method-assign, assignment]
-        server.WorkerServer.stream = reported  # type: ignore[method-assign, assignment]
+        server.WorkerServer._answer = handled  # type: ignore[method-assign, assignment]
+        server.WorkerServer.stream = streamed  # type: ignore[method-assign, assignment]
 
     def _report(self, reply: Reply, stream: Callable[[], None]) -> None:
         if not isinstance(reply, Checkpoint):
             stream()
             return
-        # In earnest REPORT_S is far longer than a commit takes: never two of them are under way.
+        # In service REPORT_S is far longer than a commit takes: two checkpoints never overlap.
         if not self._reports:
             self._journaled_before = self._trace.count("after", JOURNALED)
         while self._trace.count("after", JOURNALED) < self._journaled_before + self._reports:
@@ -122,51 +122,51 @@ class StorageBooth:
         with self._counted(CHECKPOINT, size_bytes):
             stream()
 
-    def _tolled(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def tolled(*values: Any, **named: Any) -> object:  # noqa: ANN401  as the call has them
+    def _counted_call(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*values: Any, **named: Any) -> object:  # noqa: ANN401  as the call has them
             if self._request is None or (name == "open" and not values[1] & os.O_CREAT):
                 return call(*values, **named)
-            where = self._place(named.get("dst_dir_fd", named.get("dir_fd", values[0])))
+            where = self._folder_of(named.get("dst_dir_fd", named.get("dir_fd", values[0])))
             if where not in FOLDERS:
                 return call(*values, **named)
             size_bytes = len(values[1]) if name == "pwrite" else 0
-            with self._counted(f"{self._request}: {_said(name, values)} {where}", size_bytes):
+            with self._counted(f"{self._request}: {_call_name(name, values)} {where}", size_bytes):
                 if where == "nas" and name in self._refused:
                     raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
                 return call(*values, **named)
 
-        return tolled
+        return counted
 
     @contextmanager
     def _counted(self, name: str, size_bytes: int) -> Iterator[None]:
-        self._trace.passing("before", name, size_bytes, witness=self._witness)
+        self._trace.record("before", name, size_bytes, on_kill=self._save_snapshot)
         try:
             yield
         finally:
-            self._trace.passing("after", name, size_bytes, witness=self._witness)
+            self._trace.record("after", name, size_bytes, on_kill=self._save_snapshot)
 
-    def _place(self, where: int | str) -> str:
-        """Which of the run's folders a descriptor or path is in."""
+    def _folder_of(self, where: int | str) -> str:
+        """The name of the run's folder that a descriptor or path is in."""
         path = Path(f"/proc/self/fd/{where}").readlink() if isinstance(where, int) else Path(where)
         parts = path.relative_to(self._folder).parts
         return parts[0] if parts else "run"
 
 
-def _said(name: str, values: tuple[Any, ...]) -> str:
+def _call_name(name: str, values: tuple[Any, ...]) -> str:
     if name == "fsync":
         return "fsync folder" if Path(f"/proc/self/fd/{values[0]}").is_dir() else "fsync"
     return "create" if name == "open" else name
 
 
 def count_commits(trace: Trace) -> None:
-    """Each operation that writes is a step; before: it has been carried out and not been committed."""
+    """Each write operation is a step. Before: it was executed; after: it was committed."""
     waiting: list[str] = []
     write, transaction = Journal.write, Journal.transaction
 
-    def noted(journal: Journal, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> object:  # noqa: ANN401  as the journal has it
+    def recorded(journal: Journal, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> object:  # noqa: ANN401  as the journal has it
         name = operation_name(operation)
         if name not in JOURNAL_READS:
-            waiting.append(_step(name, args))
+            waiting.append(_step_name(name, args))
         return write(journal, operation, *args, **kwargs)
 
     @contextmanager
@@ -174,17 +174,16 @@ def count_commits(trace: Trace) -> None:
         with transaction(journal):
             yield
             for name in waiting:
-                trace.passing("before", name)
+                trace.record("before", name)
         committed = waiting.copy()
         waiting.clear()
         for name in committed:
-            trace.passing("after", name)
+            trace.record("after", name)
 
-    Journal.write = noted  # type: ignore[method-assign, assignment]
+    Journal.write = recorded  # type: ignore[method-assign, assignment]
     Journal.transaction = counted  # type: ignore[method-assign, assignment]
 
 
-def _step(name: str, args: tuple[Any, ...]) -> str:
-    """One for several transfers at once says so."""
+def _step_name(name: str, args: tuple[Any, ...]) -> str:
     is_batch = name in FOR_BATCHES and len(args[0]) > 1
     return f"journal: {name} batch" if is_batch else f"journal: {name}"

@@ -12,20 +12,20 @@ from attrs import define, field, frozen
 
 Side = Literal["before", "after"]
 SIDES: tuple[Side, ...] = ("before", "after")
-STRUCK, STARTED = "struck", "started"  # marks in the trace
+KILL_MARK, START_MARK = "killed", "started"  # marks in the trace
 
 
-class Manner(enum.Enum):
-    """Who dies."""
+class KillTarget(enum.Enum):
+    """Which processes are killed."""
 
     WORKER = "worker"
-    AGENT = "agent"  # its workers notice by themselves
+    AGENT = "agent"  # its workers notice it and exit
     ALL = "all"  # the agent and every worker at once
 
 
 @frozen
 class Step:
-    """The `number`-th time, from 1 and over all processes of a run, that something named `name` is done."""
+    """The `number`-th occurrence of `name`, from 1, over all processes of a run."""
 
     name: str
     number: int
@@ -40,15 +40,15 @@ class Kill:
 
     step: Step
     side: Side
-    manner: Manner
+    target: KillTarget
 
     def __str__(self) -> str:
-        return f"{self.manner.value} killed {self.side} {self.step}"
+        return f"{self.target.value} killed {self.side} {self.step}"
 
 
 @frozen
-class Passage:
-    """A line of the trace: one side of a step, and how many bytes it was about."""
+class TraceEntry:
+    """A line of the trace: one side of a step, and how many bytes it wrote."""
 
     side: str
     step: Step
@@ -63,21 +63,21 @@ class Trace:
     kill: Kill | None = None
     agent_pid: int = field(factory=os.getpid)
 
-    def passing(
-        self, side: Side, name: str, size_bytes: int = 0, *, witness: Callable[[], None] | None = None
+    def record(
+        self, side: Side, name: str, size_bytes: int = 0, *, on_kill: Callable[[], None] | None = None
     ) -> None:
-        """Write it down; if it is the moment to strike, let the `witness` look and kill."""
-        # Nothing here may use what is counted: `open` and `write` of a file object do not go through `os`.
+        """Write an entry; if the kill is due here, call `on_kill`, then kill."""
+        # Only calls that are not counted: `open` and `write` of a file object do not go through `os`.
         with self.path.open("r+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             number = 1 + _count(file.read().decode(), side, name)
             file.write(f"{side}\t{name}\t{number}\t{size_bytes}\n".encode())
             kill = self.kill
             if kill is not None and (kill.side, kill.step) == (side, Step(name, number)):
-                file.write(f"{STRUCK}\t\t0\t0\n".encode())
-                if witness is not None:
-                    witness()
-                self._strike(kill.manner)
+                file.write(f"{KILL_MARK}\t\t0\t0\n".encode())
+                if on_kill is not None:
+                    on_kill()
+                self._kill(kill.target)
 
     def mark(self, what: str) -> None:
         with self.path.open("ab", buffering=0) as file:
@@ -86,29 +86,29 @@ class Trace:
     def count(self, side: Side, name: str) -> int:
         return _count(self.path.read_text(), side, name)
 
-    def passages(self) -> list[Passage]:
+    def entries(self) -> list[TraceEntry]:
         return [_parsed(line) for line in self.path.read_text().splitlines()]
 
     def steps(self) -> list[Step]:
         """Every step that was begun, in order."""
-        return [passage.step for passage in self.passages() if passage.side == "before"]
+        return [entry.step for entry in self.entries() if entry.side == "before"]
 
-    def _strike(self, manner: Manner) -> None:
-        match manner:
-            case Manner.WORKER:
+    def _kill(self, target: KillTarget) -> None:
+        match target:
+            case KillTarget.WORKER:
                 os.kill(os.getpid(), signal.SIGKILL)
-            case Manner.AGENT:
+            case KillTarget.AGENT:
                 os.kill(self.agent_pid, signal.SIGKILL)
-            case Manner.ALL:
+            case KillTarget.ALL:
                 os.killpg(self.agent_pid, signal.SIGKILL)
 
 
 def _count(text: str, side: Side, name: str) -> int:
-    """In the run that began last: how far a killed one had come is not the same every time."""
-    this_run = text.rpartition(f"\n{STARTED}\t")[2]
+    """Counted in the last run alone, since the progress of a killed one varies."""
+    this_run = text.rpartition(f"\n{START_MARK}\t")[2]
     return sum(line.startswith(f"{side}\t{name}\t") for line in this_run.splitlines())
 
 
-def _parsed(line: str) -> Passage:
+def _parsed(line: str) -> TraceEntry:
     side, name, number, size_bytes = line.split("\t")
-    return Passage(side, Step(name, int(number)), int(size_bytes))
+    return TraceEntry(side, Step(name, int(number)), int(size_bytes))

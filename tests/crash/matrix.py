@@ -1,4 +1,4 @@
-"""The kills of a matrix, and how they are carried out one after the other."""
+"""Which kills are tried, and how they are carried out one after the other."""
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -7,18 +7,18 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from tests.crash.kills import SIDES, Kill, Manner, Step
-from tests.crash.runner import Damage, Outcome, Trial, Victims
+from tests.crash.kills import SIDES, Kill, KillTarget, Step
+from tests.crash.runner import ForkServerClient, JournalDamage, Outcome, Trial
 from tests.crash.variants import Variant
 
-Enter = Callable[[str, Kill, Outcome], None]
+RecordKill = Callable[[str, Kill, Outcome], None]
 T = TypeVar("T")
-SPARSE = 5  # odd, so that those who die in turns stay mixed
+SPARSE = 5  # odd, so that the alternating kill targets stay mixed
 
 
 @frozen
-class Choice:
-    """All that there is to try, or a part of it that is the same in every run."""
+class Selection:
+    """All kills, or a part of them that is the same in every run."""
 
     is_every: bool
 
@@ -27,24 +27,24 @@ class Choice:
         return 1 if self.is_every else SPARSE
 
     def at(self, steps: Iterable[Step]) -> list[Kill]:
-        """All that can be done to each step; in part: all that can be done to a step of each name.
+        """Every kill at every step; in part: every kill once for each step name.
 
-        A step may come several times. Then the first kind of victim is taken at its first time, the second
-        kind at its second, and so on, round and round.
+        A step may be repeated. Then the first kill is tried at its first occurrence, the second kill at its
+        second one, and so on, in rotation.
         """
-        namesakes: dict[str, list[Step]] = {}
+        by_name: dict[str, list[Step]] = {}
         for step in steps:
-            namesakes.setdefault(step.name, []).append(step)
+            by_name.setdefault(step.name, []).append(step)
         if self.is_every:
-            return [kill for same in namesakes.values() for step in same for kill in kills_at(step)]
+            return [kill for same in by_name.values() for step in same for kill in kills_at(step)]
         return [
             kills_at(same[number % len(same)])[number]
-            for same in namesakes.values()
+            for same in by_name.values()
             for number in range(len(kills_at(same[0])))
         ]
 
     def of(self, rows: Sequence[T]) -> Sequence[T]:
-        """All of them; in part: the first and every fifth after it."""
+        """All rows; in part: the first and every fifth after it."""
         return rows[:: self.stride]
 
 
@@ -57,11 +57,11 @@ def is_journal(step: Step) -> bool:
 
 
 def kills_at(step: Step) -> list[Kill]:
-    """All that can be done to one step."""
+    """Every kill at one step."""
     if is_journal(step):
-        return [Kill(step, side, manner) for side in SIDES for manner in (Manner.AGENT, Manner.ALL)]
-    both = [Kill(step, side, manner) for side in SIDES for manner in (Manner.WORKER, Manner.ALL)]
-    return [*both, Kill(step, "before", Manner.AGENT)]
+        return [Kill(step, side, target) for side in SIDES for target in (KillTarget.AGENT, KillTarget.ALL)]
+    both = [Kill(step, side, target) for side in SIDES for target in (KillTarget.WORKER, KillTarget.ALL)]
+    return [*both, Kill(step, "before", KillTarget.AGENT)]
 
 
 def alone(kills: Iterable[Kill]) -> list[tuple[Kill, ...]]:
@@ -69,28 +69,31 @@ def alone(kills: Iterable[Kill]) -> list[tuple[Kill, ...]]:
     return [(kill,) for kill in kills]
 
 
-def kill_each(
-    rows: Iterable[tuple[Kill, ...]],
-    variant: Variant,
-    victims: Victims,
-    folder: Path,
-    enter: Enter,
-    damage: Damage | None = None,
-) -> None:
-    """A victim for each row; all of them are heard before the test fails.
+@frozen
+class KillMatrix:
+    """Carries out kills, each in a folder of its own, and reports the result of each to `record`."""
 
-    Each kill of each row must have happened; no rows at all are a mistake in how they were chosen.
-    """
-    complaints: list[str] = []
-    made = due = 0
-    for number, kills in enumerate(rows):
-        place = folder / str(number)
-        outcome = Trial(victims, variant, place, kills, damage).run()
-        made, due = made + outcome.kills, due + len(kills)
-        enter(variant.name, kills[-1], outcome)
-        what = ", then ".join(map(str, kills))
-        complaints += [f"{what}: {complaint}" for complaint in outcome.complaints]
-        if not outcome.complaints:
-            shutil.rmtree(place)
-    assert not complaints, "\n".join(complaints)
-    assert 0 < due <= made, f"{made} kills, where {due} were due"
+    fork_server: ForkServerClient
+    folder: Path
+    record: RecordKill
+
+    def kill_each(
+        self, rows: Iterable[tuple[Kill, ...]], variant: Variant, damage: JournalDamage | None = None
+    ) -> None:
+        """One trial for each row; all violations are collected before the test fails.
+
+        Each kill of each row must have happened; a selection without rows is an error.
+        """
+        violations: list[str] = []
+        made = due = 0
+        for number, kills in enumerate(rows):
+            folder = self.folder / str(number)
+            outcome = Trial(self.fork_server, variant, folder, kills, damage).run()
+            made, due = made + outcome.kills, due + len(kills)
+            self.record(variant.name, kills[-1], outcome)
+            what = ", then ".join(map(str, kills))
+            violations += [f"{what}: {violation}" for violation in outcome.violations]
+            if not outcome.violations:
+                shutil.rmtree(folder)
+        assert not violations, "\n".join(violations)
+        assert 0 < due <= made, f"{made} kills, where {due} were due"

@@ -1,4 +1,4 @@
-"""What to prepare, when to kill, what to check: one victim after the other."""
+"""One trial: prepare, run with kills, check, and run again until all is delivered."""
 
 import os
 import pickle
@@ -14,10 +14,10 @@ from attrs import define, field, frozen
 
 from agent.model.transfer import BLOCK_BYTES
 from agent.worker.server import frame, read_frame
-from tests.crash.folder_states import Memory, Scene, look, recall
-from tests.crash.fork_server import SCENE, TRACE, Ended, Order
+from tests.crash.folder_states import FolderState, JournalState, read_folders, read_journal
+from tests.crash.fork_server import SNAPSHOT, TRACE, RunRequest, RunResult
 from tests.crash.injection_points import CHECKPOINT, WINDOW_BLOCKS, WRITE
-from tests.crash.kills import STARTED, STRUCK, Kill, Manner, Passage, Step, Trace
+from tests.crash.kills import KILL_MARK, START_MARK, Kill, KillTarget, Step, Trace, TraceEntry
 from tests.crash.promises import Promises
 from tests.crash.variants import Variant
 
@@ -27,58 +27,58 @@ KILLED, RESUMABLE = -9, 3
 
 
 @frozen
-class Damage:
-    """What the first kill does to the state folder besides; without its id no partial is known as ours."""
+class JournalDamage:
+    """Damage to the state folder after the first kill; without its identity no partial is known as ours."""
 
     act: Callable[[Path], None]
     keeps_identity: bool = True
 
 
 @define(eq=False)
-class Victims:
-    """Runs agents in forks of one process that has imported everything."""
+class ForkServerClient:
+    """Runs agents in forks of the fork server."""
 
-    _mother: "subprocess.Popen[bytes]"
+    _process: "subprocess.Popen[bytes]"
 
     @classmethod
     @contextmanager
-    def open(cls) -> Iterator["Victims"]:
-        # Those who are killed cannot say which lines they ran.
+    def open(cls) -> Iterator["ForkServerClient"]:
+        # Killed processes cannot report their coverage.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         command = [sys.executable, "-c", "from tests.crash.fork_server import main; main()"]
         pipe = subprocess.PIPE
-        with subprocess.Popen(command, cwd=ROOT, env=kept, stdin=pipe, stdout=pipe) as mother:
-            yield cls(mother)
+        with subprocess.Popen(command, cwd=ROOT, env=kept, stdin=pipe, stdout=pipe) as process:
+            yield cls(process)
 
-    def run(self, order: Order) -> Ended:
-        orders, reports = cast("BinaryIO", self._mother.stdin), cast("BinaryIO", self._mother.stdout)
-        orders.write(frame(order))
-        orders.flush()
+    def run(self, request: RunRequest) -> RunResult:
+        requests, reports = cast("BinaryIO", self._process.stdin), cast("BinaryIO", self._process.stdout)
+        requests.write(frame(request))
+        requests.flush()
         ended = read_frame(reports)
-        assert isinstance(ended, Ended), "the mother died"
+        assert isinstance(ended, RunResult), "the fork server died"
         return ended
 
 
 @frozen
 class Outcome:
-    """What became of a victim, and how often it was killed. No `complaints`: every promise was kept."""
+    """The result of a trial, and how many kills happened. No `violations`: every promise was kept."""
 
     kills: int
-    complaints: tuple[str, ...]
-    twice_bytes: int
+    violations: tuple[str, ...]
+    recopied_bytes: int
 
 
 @define(eq=False)
 class Trial:
-    """One victim in a folder of its own: a run for each kill, then undisturbed ones until all is done."""
+    """A folder of its own: one run for each kill, then one without until all is delivered."""
 
-    victims: Victims
+    fork_server: ForkServerClient
     variant: Variant
     folder: Path
     kills: tuple[Kill, ...] = ()
-    damage: Damage | None = None
-    complaints: list[str] = field(factory=list, init=False)
-    _memory: Memory = field(factory=Memory, init=False)
+    damage: JournalDamage | None = None
+    violations: list[str] = field(factory=list, init=False)
+    _journal_state: JournalState = field(factory=JournalState, init=False)
 
     def run(self) -> Outcome:
         promises = self._begin()
@@ -90,102 +90,108 @@ class Trial:
         if code != 0:
             code = self._once(None)
         if code != 0:
-            self.complaints.append(f"the last run ended with {code}")
-        self.complaints += self._broken_in_the_end(promises)
-        kills = sum(passage.side == STRUCK for passage in self.trace)
-        return Outcome(kills, tuple(self.complaints), self._twice_bytes())
+            self.violations.append(f"the last run ended with {code}")
+        self.violations += self._broken_at_end(promises)
+        kills = sum(entry.side == KILL_MARK for entry in self.trace)
+        return Outcome(kills, tuple(self.violations), self._recopied_bytes())
 
-    def _broken_in_the_end(self, promises: Promises) -> Iterator[str]:
-        scene = look(self.folder)
+    def _broken_at_end(self, promises: Promises) -> Iterator[str]:
+        folders = read_folders(self.folder)
         if self.damage is None:
-            yield from promises.broken_in_the_end(scene, recall(self.folder))
+            yield from promises.broken_at_end(folders, read_journal(self.folder))
             yield from self._not_resumed()
         elif self.damage.keeps_identity:
-            yield from promises.broken_on_disk(scene)
+            yield from promises.broken_on_disk(folders)
         else:
-            strangers = [path for path in scene if path.endswith(".partial")]
-            yield from promises.broken_on_disk({path: scene[path] for path in scene if path not in strangers})
+            unknown_partials = [path for path in folders if path.endswith(".partial")]
+            yield from promises.broken_on_disk(
+                {path: folders[path] for path in folders if path not in unknown_partials}
+            )
 
     @property
-    def trace(self) -> list[Passage]:
-        return Trace(self.folder / TRACE).passages()
+    def trace(self) -> list[TraceEntry]:
+        return Trace(self.folder / TRACE).entries()
 
     def _begin(self) -> Promises:
         self.variant.prepare(self.folder)
         (self.folder / TRACE).touch()
-        return Promises(self.variant, look(self.folder))
+        return Promises(self.variant, read_folders(self.folder))
 
     def _once(self, kill: Kill | None) -> int:
-        Trace(self.folder / TRACE).mark(STARTED)
-        ended = self.victims.run(Order(self.folder, kill, self.variant.refused))
-        if ended.stray_workers:
-            self.complaints.append(f"{ended.stray_workers} workers outlived their agent")
+        Trace(self.folder / TRACE).mark(START_MARK)
+        ended = self.fork_server.run(RunRequest(self.folder, kill, self.variant.refused))
+        if ended.orphaned_workers:
+            self.violations.append(f"{ended.orphaned_workers} workers outlived their agent")
         return ended.code
 
     def _killed(self, kill: Kill, promises: Promises) -> int:
-        """A run that is killed, and a look at that very instant."""
+        """A run that is killed, and a check of the folders at that instant."""
         code = self._once(kill)
-        _, after = self._parted(STARTED)
-        if not any(passage.side == STRUCK for passage in after):
-            self.complaints.append("the step never came")
+        _, after = self._split_trace(START_MARK)
+        if not any(entry.side == KILL_MARK for entry in after):
+            self.violations.append("the step never came")
             return code
-        if kill.manner is Manner.WORKER:  # it goes on by itself; the dying worker took the picture
-            scene: Scene = pickle.loads((self.folder / SCENE).read_bytes())  # noqa: S301  our own
-            # An outage that ends by itself, but `--once` does not wait for that.
+        if (
+            kill.target is KillTarget.WORKER
+        ):  # the run goes on; the worker saved the snapshot before it was killed
+            folders: FolderState = pickle.loads((self.folder / SNAPSHOT).read_bytes())  # noqa: S301  our own
+            # An outage that ends by itself, but `--once` does not wait for its end.
             expected = RESUMABLE if kill.step.name.startswith("probe:") else 0
         else:
-            scene, expected = look(self.folder), KILLED
-            self._memory = recall(self.folder)
-        self.complaints += promises.broken_at_once(scene)
+            folders, expected = read_folders(self.folder), KILLED
+            self._journal_state = read_journal(self.folder)
+        self.violations += promises.broken_at_kill(folders)
         if code != expected:
-            self.complaints.append(f"the run ended with {code} instead of {expected}")
+            self.violations.append(f"the run ended with {code} instead of {expected}")
         return code
 
     def _not_resumed(self) -> Iterator[str]:
-        """Promise S6: what was reported as verified, save one interval on its way, is not written again."""
+        """Promise S6: verified bytes, except one interval in flight, are not written again."""
         if not self.kills:
             return
-        before, after = self._parted(self._border())
-        kept = sum(blocks for _, blocks in self._memory.blocks) * BLOCK_BYTES
-        under_way = 0 if self._border() == STRUCK else INTERVAL_BYTES * len(self.variant.files)
-        reported = bytes_of(CHECKPOINT, before) if len(self.kills) == 1 else 0  # else they may be told twice
+        before, after = self._split_trace(self._last_start())
+        kept = sum(blocks for _, blocks in self._journal_state.blocks) * BLOCK_BYTES
+        under_way = 0 if self._last_start() == KILL_MARK else INTERVAL_BYTES * len(self.variant.files)
+        reported = (
+            bytes_of(CHECKPOINT, before) if len(self.kills) == 1 else 0
+        )  # after several kills some are reported twice
         verified = max(kept, reported - under_way)
         written, whole = bytes_of(WRITE, after), self.variant.whole_bytes
         if written > whole - verified:
             yield f"S6: {written} bytes written after the kill, though {verified} of {whole} were verified"
 
-    def _twice_bytes(self) -> int:
+    def _recopied_bytes(self) -> int:
         return max(0, bytes_of(WRITE, self.trace) - self.variant.whole_bytes)
 
-    def _border(self) -> str:
-        """The mark behind which the last try began; orphaned workers may write for an instant more."""
-        return STRUCK if self.kills and self.kills[-1].manner is Manner.WORKER else STARTED
+    def _last_start(self) -> str:
+        """The mark at which the last attempt began; orphaned workers may write for an instant more."""
+        return KILL_MARK if self.kills and self.kills[-1].target is KillTarget.WORKER else START_MARK
 
-    def _parted(self, mark: str) -> tuple[list[Passage], list[Passage]]:
+    def _split_trace(self, mark: str) -> tuple[list[TraceEntry], list[TraceEntry]]:
         """The trace before the last such mark, and after it."""
         trace = self.trace
         at = max((number for number, each in enumerate(trace) if each.side == mark), default=len(trace))
         return trace[:at], trace[at:]
 
 
-def bytes_of(name: str, passages: list[Passage]) -> int:
-    """How many bytes the steps of this name were about that were carried out."""
-    return sum(each.size_bytes for each in passages if (each.side, each.step.name) == ("after", name))
+def bytes_of(name: str, entries: list[TraceEntry]) -> int:
+    """The bytes of all completed steps with this name."""
+    return sum(each.size_bytes for each in entries if (each.side, each.step.name) == ("after", name))
 
 
 def steps_of(
-    victims: Victims,
+    fork_server: ForkServerClient,
     variant: Variant,
     folder: Path,
     kills: tuple[Kill, ...] = (),
-    damage: Damage | None = None,
+    damage: JournalDamage | None = None,
 ) -> list[Step]:
-    """The steps of an undisturbed run, or of the one that follows these kills; it must keep every promise."""
-    trial = Trial(victims, variant, folder, kills, damage)
+    """The steps of an undisturbed run, or of the run after these kills; it must keep every promise."""
+    trial = Trial(fork_server, variant, folder, kills, damage)
     outcome = trial.run()
-    assert not outcome.complaints, outcome.complaints
-    _, passages = trial._parted(STARTED)
+    assert not outcome.violations, outcome.violations
+    _, entries = trial._split_trace(START_MARK)
     shutil.rmtree(folder)
-    steps = [passage.step for passage in passages if passage.side == "before"]
-    # The search for leftovers may or may not meet a copy at work, and is told that it is none.
+    steps = [entry.step for entry in entries if entry.side == "before"]
+    # The orphan scan may or may not meet a running copy, whose partial is no orphan.
     return [step for step in steps if damage or step.name != "journal: orphans.add"]

@@ -1,6 +1,6 @@
-"""Promises S1 to S3 when the journal does not survive the crash: work is repeated, footage is not lost.
+"""Promises S1 to S3 when the journal is lost in the crash: work is repeated, content is not lost.
 
-Of the kills while what is left is tidied up, every fifth is tried, with `--every` all of them.
+Of the kills during the clean-up every fifth is tried, with `--every` all of them.
 """
 
 import shutil
@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests.crash.conftest import Steps
-from tests.crash.kills import SIDES, Kill, Manner, Step
-from tests.crash.matrix import Choice, Enter, alone, kill_each
-from tests.crash.runner import Damage, Victims
+from tests.crash.kills import SIDES, Kill, KillTarget, Step
+from tests.crash.matrix import KillMatrix, Selection, alone
+from tests.crash.runner import JournalDamage
 from tests.crash.variants import MOVE
 
 FILES = ("journal.db", "journal.db-wal", "journal.db-shm")
-MOMENTS = (
+KILL_POINTS = (
     ("copy: pwrite nas", 5),
     ("journal: checkpoint", 1),
     ("journal: mark_verified", 1),
     ("publish: renameat2 nas", 1),
     ("journal: mark_published", 1),
-    ("settle: unlink source", 1),
+    ("remove: unlink source", 1),
 )
 
 
@@ -50,27 +50,25 @@ def folder_lost(state: Path) -> None:
 
 
 DAMAGES = {
-    "deleted": Damage(deleted),
-    "cut in half": Damage(cut_in_half),
-    "overwritten": Damage(overwritten),
-    "folder lost": Damage(folder_lost, keeps_identity=False),
+    "deleted": JournalDamage(deleted),
+    "cut in half": JournalDamage(cut_in_half),
+    "overwritten": JournalDamage(overwritten),
+    "folder lost": JournalDamage(folder_lost, keeps_identity=False),
 }
-TIDYING = ("discard:", "journal: orphans.add", "journal: orphans.forget", "journal: orphans.mark_scan_done")
+CLEAN_UP = ("discard:", "journal: orphans.add", "journal: orphans.forget", "journal: orphans.mark_scan_done")
 
 
 @pytest.mark.parametrize("what", DAMAGES)
-def test_a_journal_that_is_lost_in_a_crash_costs_work_alone(
-    victims: Victims, tmp_path: Path, enter: Enter, what: str
-) -> None:
-    kills = [Kill(Step(*moment), "after", Manner.ALL) for moment in MOMENTS]
-    kill_each(alone(kills), MOVE, victims, tmp_path, enter, DAMAGES[what])
+def test_a_journal_that_is_lost_in_a_crash_costs_only_work(matrix: KillMatrix, what: str) -> None:
+    kills = [Kill(Step(*point), "after", KillTarget.ALL) for point in KILL_POINTS]
+    matrix.kill_each(alone(kills), MOVE, DAMAGES[what])
 
 
-def test_every_step_of_tidying_up_after_a_lost_journal_survives_kill_9_too(
-    victims: Victims, steps: Steps, tmp_path: Path, enter: Enter, choice: Choice
+def test_every_step_of_the_clean_up_after_a_lost_journal_survives_kill_9(
+    matrix: KillMatrix, steps: Steps, selection: Selection
 ) -> None:
-    lost, damage = Kill(Step("journal: checkpoint", 1), "after", Manner.ALL), DAMAGES["deleted"]
-    begun = [step for step in steps(MOVE, lost, damage=damage) if step.name.startswith(TIDYING)]
-    assert all(any(step.name.startswith(name) for step in begun) for name in TIDYING)
-    rows = [(lost, Kill(step, side, Manner.ALL)) for step in begun for side in SIDES]
-    kill_each(choice.of(rows), MOVE, victims, tmp_path, enter, damage)
+    lost, damage = Kill(Step("journal: checkpoint", 1), "after", KillTarget.ALL), DAMAGES["deleted"]
+    own_steps = [step for step in steps(MOVE, lost, damage=damage) if step.name.startswith(CLEAN_UP)]
+    assert all(any(step.name.startswith(name) for step in own_steps) for name in CLEAN_UP)
+    rows = [(lost, Kill(step, side, KillTarget.ALL)) for step in own_steps for side in SIDES]
+    matrix.kill_each(selection.of(rows), MOVE, damage)

@@ -1,4 +1,4 @@
-"""Transfers to be killed: what stands where beforehand, and what must stand where in the end."""
+"""The transfers that are killed: the files before, and the files that must exist at the end."""
 
 import random
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from attrs import field, frozen
 
 from agent.actors.dispatcher.batching import MAX_UNBATCHED
 from agent.model.transfer import BLOCK_BYTES
-from tests.flow.running_agents import fill, write_config
+from tests.flow.running_agents import write_config, write_files
 
 QUICK = {
     "stable": "30ms",
     "scan": "10s",
     "probe": "10s",
     "retry_delay": "10ms",
-}  # `--once` is patient by `scan`
+}  # `--once` waits for a multiple of `scan`
 
 
 def footage(seed: str, size_bytes: int = 4 * BLOCK_BYTES + 12_345) -> bytes:
-    """Four whole blocks and a short one, unless told otherwise."""
+    """Random content for this seed; by default four whole blocks and a short one."""
     return random.Random(seed).randbytes(size_bytes)
 
 
@@ -30,13 +30,13 @@ OTHERS = {"other.mxf": b"somebody else's", ".hidden": b"this too"}
 
 @frozen(eq=False)
 class Variant:
-    """A transfer, or several at a time.
+    """One transfer, or several at a time.
 
     `files`: content by path in the source. `finals`: by the same path, where it must end at the destination.
     `archived`: likewise in the archive. `foreign`: what is at the destination already, content by path.
-    `keys`: of the route. `refused`: storage calls that the destination does not know.
-    `spares_empty_name`: a kill in the middle of publishing may leave the final name to an empty file, and the
-    content then has to make way for it.
+    `keys`: of the route. `refused`: storage calls that the destination does not support.
+    `may_leave_empty_name`: a kill while publishing may leave an empty file under the final name; the content
+    is then delivered under the next free name.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Variant:
     foreign: Mapping[str, bytes] = field(factory=dict)
     keys: Mapping[str, object] = field(factory=dict)
     refused: frozenset[str] = frozenset()
-    spares_empty_name: bool = False
+    may_leave_empty_name: bool = False
 
     @property
-    def keeps(self) -> bool:
-        """Whether the source stays where it is."""
+    def keeps_source(self) -> bool:
+        """Whether `after = keep` leaves the source."""
         return self.keys.get("after") == "keep"
 
     @property
@@ -61,8 +61,8 @@ class Variant:
         """A folder for `run --once`, made here."""
         folder.mkdir()
         write_config(folder, "", **QUICK, **self.keys)
-        fill(folder / "source", dict(self.files))
-        fill(folder / "nas", OTHERS | dict(self.foreign))
+        write_files(folder / "source", dict(self.files))
+        write_files(folder / "nas", OTHERS | dict(self.foreign))
 
 
 MOVE = Variant("move")
@@ -83,18 +83,18 @@ CONFLICT = Variant(
     finals={"clip.mxf": "clip_1.mxf"},
     foreign={"clip.mxf": footage("another clip", len(SHORT))},
 )
-SAME = Variant("already there", files={"clip.mxf": SHORT}, foreign={"clip.mxf": SHORT})
+ALREADY_PRESENT = Variant("already there", files={"clip.mxf": SHORT}, foreign={"clip.mxf": SHORT})
 HASH = Variant("hash", keys={"verify": "hash"})
 LINK = Variant("link", refused=frozenset({"renameat2"}))
-PLACEHOLDER = Variant("placeholder", refused=frozenset({"renameat2", "link"}), spares_empty_name=True)
-LOT_PATHS = [f"{number:02}.mxf" for number in range(MAX_UNBATCHED + 2)]
-LOT = Variant(
-    "lot",
-    files={path: footage(path, 2_000) for path in LOT_PATHS},
-    finals={path: path for path in LOT_PATHS},
+PLACEHOLDER = Variant("placeholder", refused=frozenset({"renameat2", "link"}), may_leave_empty_name=True)
+BATCH_PATHS = [f"{number:02}.mxf" for number in range(MAX_UNBATCHED + 2)]
+BATCH = Variant(
+    "batch",
+    files={path: footage(path, 2_000) for path in BATCH_PATHS},
+    finals={path: path for path in BATCH_PATHS},
     keys={"workers": 1},
 )
-TWO = Variant(
+TWO_FILES = Variant(
     "two files",
     files={"clip.mxf": CLIP, "second.mxf": footage("second", 2 * BLOCK_BYTES + 5)},
     finals={"clip.mxf": "clip.mxf", "second.mxf": "second.mxf"},

@@ -1,7 +1,7 @@
-"""Forks whole agents and their workers, so that a test may kill -9 any of them and not pay for imports.
+"""Forks agents and their workers, so that tests can kill -9 any of them without the cost of imports.
 
-A message is a line of JSON, for a worker with its standard input and output beside it; the answer is the pid.
-Everything an agent needs is imported before the first fork, and nothing runs in here but the loop of `serve`.
+A request is a line of JSON, for a worker with its standard input and output as descriptors; the reply is the
+pid. Everything an agent needs is imported before the first fork; the server runs the loop of `serve` alone.
 """
 
 import gc
@@ -22,7 +22,7 @@ import trio
 from attrs import define
 
 from agent import log
-from agent.actors.copier_pool import recovery, task, transfer
+from agent.actors.copier_pool import task, transfer
 from agent.actors.dispatcher import batching
 from agent.actors.storage_monitor import availability
 from agent.journal import transfers
@@ -33,43 +33,42 @@ from tests.flow import faulty_worker
 from tests.flow.fault_script import FileTroubles
 from tests.flow.running_agents import config_of
 
-__all__ = ["Zygote", "alembic"]
+__all__ = ["AgentForks", "alembic"]
 
 ROOT = Path(__file__).parents[2]
 MESSAGE_BYTES = 65536
-SLOWEST_PROBE_S = 0.2
-SWEEP_EVERY_S = 0.3
+MAX_PROBE_S = 0.2
 SCRIPT, LOG, WORKERS, EXIT_CODE = "faults.json", "log", "workers", "exit_code"  # beside agent.toml
-LOTS = "lots"  # where this stands, even two files are carried together
+BATCHES = "batches"  # a file; where it exists, even two files are copied as a batch
 
 
 @define(eq=False)
-class Zygote:
-    """Asks for processes: the test for houses, a house for workers."""
+class AgentForks:
+    """The client of the fork server: tests ask for agents, agents ask for workers."""
 
     address: str
 
     @classmethod
     @contextmanager
-    def born(cls, folder: Path) -> Iterator[Self]:
-        """Unmeasured: calmer tests measure the same code, and measuring doubles the price."""
-        address = str(folder / "zygote")
-        calm = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    def serving(cls, folder: Path) -> Iterator[Self]:
+        """Start the server, without coverage, which doubles the time; other tests cover this code."""
+        address = str(folder / "forks")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(address)
             listener.listen()
             program = [sys.executable, "-m", "tests.flow.agent_forks", str(listener.fileno())]
-            process = subprocess.Popen(program, cwd=ROOT, env=calm, pass_fds=[listener.fileno()])
+            process = subprocess.Popen(program, cwd=ROOT, env=environment, pass_fds=[listener.fileno()])
         try:
             yield cls(address)
         finally:
             process.kill()
             process.wait()
 
-    def house(self, folder: Path) -> int:
-        return self._fork({"role": "house", "folder": str(folder), "address": self.address})
+    def fork_agent(self, folder: Path) -> int:
+        return self._fork({"role": "agent", "folder": str(folder), "address": self.address})
 
-    def worker(self, folder: Path, lock_path: str) -> ForkedWorker:
+    def fork_worker(self, folder: Path, lock_path: str) -> ForkedWorker:
         (stdin_out, stdin_in), (stdout_out, stdout_in) = os.pipe(), os.pipe()
         pid = self._fork(
             {"role": "worker", "folder": str(folder), "lock_path": lock_path}, (stdin_out, stdout_in)
@@ -87,7 +86,7 @@ class Zygote:
 
 
 def serve(listener: socket.socket) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here waits for the dead
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here waits for children
     gc.freeze()
     while True:
         connection, _ = listener.accept()
@@ -102,7 +101,7 @@ def serve(listener: socket.socket) -> None:
                 _become(json.loads(text), descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
-            with suppress(BrokenPipeError):  # the house that asked was killed meanwhile
+            with suppress(BrokenPipeError):  # the agent that asked was killed meanwhile
                 connection.sendall(str(pid).encode())
 
 
@@ -115,39 +114,36 @@ def _become(message: Mapping[str, str], pipes: list[int]) -> NoReturn:
         os.dup2(descriptor, number)
         os.close(descriptor)
     try:
-        if message["role"] == "house":
-            Path(EXIT_CODE).write_text(str(_live(folder, Zygote(message["address"]))))
+        if message["role"] == "agent":
+            Path(EXIT_CODE).write_text(str(_run_agent(folder, AgentForks(message["address"]))))
         else:
-            _work(folder, message["lock_path"])
-    except BaseException:  # noqa: BLE001  whatever it is, the loop of the zygote is not where it may go
+            _run_worker(folder, message["lock_path"])
+    except BaseException:  # noqa: BLE001  whatever it is, the loop of the forks is not where it may go
         traceback.print_exc()
     os._exit(1)
 
 
-def _live(folder: Path, zygote: Zygote) -> int:
-    async def open_process(command: list[str], **_: object) -> Any:  # noqa: ANN401  what a house needs of it
-        return zygote.worker(folder, lock_path=command[-1])
+def _run_agent(folder: Path, forks: AgentForks) -> int:
+    async def open_process(command: list[str], **_: object) -> Any:  # noqa: ANN401  the part of it that the agent uses
+        return forks.fork_worker(folder, lock_path=command[-1])
 
-    for place, name, stand_in in (
-        (trio.lowlevel, "open_process", open_process),
-        *((place, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES) for place in (transfer, task)),
-        (transfers, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES),
-        (recovery, "AGAIN_S", SWEEP_EVERY_S),
-        (availability, "SLOWEST_PROBE_S", SLOWEST_PROBE_S),
-        (batching, "FEW", 1 if (folder / LOTS).exists() else batching.MAX_UNBATCHED),
-    ):
-        setattr(place, name, stand_in)
+    faulty_worker.replace(trio.lowlevel, "open_process", open_process)
+    for module in (transfer, task, transfers):
+        faulty_worker.replace(module, "BLOCK_BYTES", faulty_worker.SMALL_BLOCK_BYTES)
+    availability.MAX_PROBE_S = MAX_PROBE_S
+    if (folder / BATCHES).exists():
+        batching.MAX_UNBATCHED = 1
     config = config_of(folder)
-    listening = log.configure(
+    log_handle = log.configure(
         level="info", style="json", file=None, max_size_bytes=0, keep=0, stderr=sys.stderr
     )
     try:
         return trio.run(supervisor.run, config, lambda: config_of(folder), lambda _: None)
     finally:
-        listening.close()
+        log_handle.close()
 
 
-def _work(folder: Path, lock_path: str) -> None:
+def _run_worker(folder: Path, lock_path: str) -> None:
     with (folder / WORKERS).open("a") as pids:
         pids.write(f"{os.getpid()}\n")
     faulty_worker.shrink_blocks()

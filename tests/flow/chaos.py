@@ -1,4 +1,4 @@
-"""The whole agent while everything happens at once: steps drawn from a seed, peace, and the reckoning."""
+"""One chaos run: random steps from a seed, then a quiet time in which the agent finishes, then the checks."""
 
 import random
 import sqlite3
@@ -12,59 +12,63 @@ from pathlib import Path
 from attrs import frozen
 
 from agent.model import names
-from tests.flow.agent_forks import Zygote
+from tests.flow.agent_forks import AgentForks
 from tests.flow.chaos_agent import until
-from tests.flow.chaos_model import ROUTE, Shown, files_below
-from tests.flow.chaos_steps import Step, drawn
-from tests.flow.chaos_world import World
+from tests.flow.chaos_environment import ChaosEnvironment
+from tests.flow.chaos_model import ROUTE, ListedFile, files_below
+from tests.flow.chaos_steps import ChaosStep, drawn
 
-PEACE_S = 60.0  # only a seed that fails waits as long
-LOOK_S = 0.05
-LOOKS = 6
+SETTLE_TIMEOUT_S = 60.0  # only a failing seed waits this long
+CHECK_EVERY_S = 0.05
+CHECKS_IN_A_ROW = 6
 SAMPLE_S = 0.01
-RESTING = ("Completed", "Failed", "Held")
+ENDED = ("Completed", "Failed", "Held")
 
 
 @frozen
-class Outcome:
-    """What a seed went through; `again_bytes` were written although they stood there, or in vain."""
+class SeedResult:
+    """How often each step and fault happened. `again_bytes`: copied twice or not delivered."""
 
     happened: Counter[str]
     written_bytes: int
     again_bytes: int
 
 
-def run(seed: int, folder: Path, zygote: Zygote) -> Outcome:
-    """One seed from its first step to its reckoning. Raises: AssertionError: with what it takes to replay."""
-    lot = random.Random(seed)
-    steps = drawn(lot)
-    world = World.made(folder, lot, zygote)
+def run(seed: int, folder: Path, forks: AgentForks) -> SeedResult:
+    """Run one seed.
+
+    Raises:
+        AssertionError: a promise was broken; a note says how to replay the seed.
+    """
+    rng = random.Random(seed)
+    steps = drawn(rng)
+    env = ChaosEnvironment.made(folder, rng, forks)
     try:
-        with _sampled(world):
+        with _sampling(env):
             for step in steps:
-                world.take(step)
-            _make_peace(world)
-        _reckon(world)
+                env.perform(step)
+            _let_it_finish(env)
+        _check_result(env)
     except BaseException as error:
-        error.add_note(_story(seed, steps, world))
+        error.add_note(_replay_note(seed, steps, env))
         raise
     finally:
-        world.close_all()
-        world.house.crash()
-        until(lambda: not world.house.workers(), PEACE_S, "workers outlive their house")
-    return _outcome(world)
+        env.close_all()
+        env.agent.crash()
+        until(lambda: not env.agent.workers(), SETTLE_TIMEOUT_S, "workers outlive their agent")
+    return _result(env)
 
 
 @contextmanager
-def _sampled(world: World) -> Iterator[None]:
-    """Somebody looks at the destination all the time."""
+def _sampling(env: ChaosEnvironment) -> Iterator[None]:
+    """Check the destination every few milliseconds during the block."""
     over = threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         while not over.wait(SAMPLE_S):
-            world.look()
+            env.check_destination()
 
-    sampler = threading.Thread(target=look)
+    sampler = threading.Thread(target=sample)
     sampler.start()
     try:
         yield
@@ -73,63 +77,69 @@ def _sampled(world: World) -> Iterator[None]:
         sampler.join()
 
 
-def _make_peace(world: World) -> None:
-    """Everything works again and nobody interferes: within a while nothing is left to do, and all is well."""
-    world.close_all()
-    world.fill_empty()
-    world.heal()
-    world.mount()
-    world.start()
-    until(lambda: world.house.order(f"/api/routes/{ROUTE}/resume"), PEACE_S, "the house does not answer")
-    _await(world, lambda _: [], looks=1)
-    until(lambda: world.house.order("/api/retry"), PEACE_S, "the house does not answer")
-    _await(world, lambda shown: world.book.faults(world.nas, shown), looks=LOOKS)
+def _let_it_finish(env: ChaosEnvironment) -> None:
+    """End all faults and wait until the agent has nothing left to do and every promise holds."""
+    env.close_all()
+    env.fill_empty()
+    env.heal()
+    env.mount()
+    env.start()
+    until(
+        lambda: env.agent.command(f"/api/routes/{ROUTE}/resume"),
+        SETTLE_TIMEOUT_S,
+        "the agent does not answer",
+    )
+    _wait_until_correct(env, lambda _: [], times=1)
+    until(lambda: env.agent.command("/api/retry"), SETTLE_TIMEOUT_S, "the agent does not answer")
+    _wait_until_correct(env, lambda listed: env.expected.violations(env.nas, listed), times=CHECKS_IN_A_ROW)
 
 
-def _await(world: World, faults: Callable[[Mapping[str, Shown]], list[str]], looks: int) -> None:
-    """Until nothing moves and nothing is wrong, as often in a row."""
-    end_s = time.monotonic() + PEACE_S
+def _wait_until_correct(
+    env: ChaosEnvironment, violations: Callable[[Mapping[str, ListedFile]], list[str]], times: int
+) -> None:
+    """Wait until every file has ended and nothing is wrong, in so many checks in a row."""
+    end_s = time.monotonic() + SETTLE_TIMEOUT_S
     good = 0
-    while good < looks:
-        shown = world.house.shown()
-        wrong = ["no answer"] if shown is None else _moving(world, shown) or faults(shown)
+    while good < times:
+        listed = env.agent.listed()
+        wrong = ["no answer"] if listed is None else _not_ended(env, listed) or violations(listed)
         good = 0 if wrong else good + 1
         assert time.monotonic() < end_s, "\n".join(wrong)
-        time.sleep(LOOK_S)
+        time.sleep(CHECK_EVERY_S)
 
 
-def _moving(world: World, shown: Mapping[str, Shown]) -> list[str]:
+def _not_ended(env: ChaosEnvironment, listed: Mapping[str, ListedFile]) -> list[str]:
     unknown = [
         f"not on the list: {path!r}"
-        for path, _ in files_below(world.source)
-        if names.file_id(ROUTE, path) not in shown
+        for path, _ in files_below(env.source)
+        if names.file_id(ROUTE, path) not in listed
     ]
     return unknown + [
-        f"moving: {file_id} {file}"
-        for file_id, file in shown.items()
-        if file.status not in RESTING and file.size_bytes
+        f"not ended: {file_id} {file}"
+        for file_id, file in listed.items()
+        if file.status not in ENDED and file.size_bytes
     ]
 
 
-def _reckon(world: World) -> None:
-    """What the house says is over; now the disk speaks."""
-    shown = world.house.shown() or {}
-    world.house.stop()
-    wrong = world.strangers + world.book.faults(world.nas, shown) + world.house.falls()
-    with closing(sqlite3.connect(world.folder / "state" / "journal.db")) as journal:
+def _check_result(env: ChaosEnvironment) -> None:
+    """After a stop: check folders, log and journal."""
+    listed = env.agent.listed() or {}
+    env.agent.stop()
+    wrong = env.unexpected + env.expected.violations(env.nas, listed) + env.agent.actor_failures()
+    with closing(sqlite3.connect(env.folder / "state" / "journal.db")) as journal:
         wrong += [f"still running: {row}" for row in journal.execute("SELECT path, phase FROM transfers")]
         wrong += [text for (text,) in journal.execute("PRAGMA integrity_check") if text != "ok"]
     assert not wrong, "\n".join(wrong)
 
 
-def _outcome(world: World) -> Outcome:
+def _result(env: ChaosEnvironment) -> SeedResult:
     ours_bytes = sum(
-        path.stat().st_size for name, path in files_below(world.nas) if name not in world.book.foreign
+        path.stat().st_size for name, path in files_below(env.nas) if name not in env.expected.foreign
     )
-    written_bytes = world.script.written_bytes()
-    return Outcome(world.done + world.script.injected(), written_bytes, written_bytes - ours_bytes)
+    written_bytes = env.faults.written_bytes()
+    return SeedResult(env.done + env.faults.injected(), written_bytes, written_bytes - ours_bytes)
 
 
-def _story(seed: int, steps: list[Step], world: World) -> str:
-    lines = [f"seed {seed}: {world.keys}", *map(str, steps), f"stopped in step {sum(world.done.values())}"]
-    return "\n".join([*lines, "the log ends:", world.house.log_end()])
+def _replay_note(seed: int, steps: list[ChaosStep], env: ChaosEnvironment) -> str:
+    lines = [f"seed {seed}: {env.keys}", *map(str, steps), f"stopped in step {sum(env.done.values())}"]
+    return "\n".join([*lines, "the log ends:", env.agent.log_end()])

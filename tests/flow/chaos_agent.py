@@ -1,4 +1,4 @@
-"""A whole agent in a process of its own that can really be killed, as operator and supervisor meet it."""
+"""An agent in a process of its own that can be killed, controlled as operators and supervisors do."""
 
 import json
 import os
@@ -16,49 +16,49 @@ from typing import Any
 from attrs import define, field
 
 from agent.model.names import file_id
-from tests.flow.agent_forks import EXIT_CODE, LOG, WORKERS, Zygote
-from tests.flow.chaos_model import ROUTE, Shown
+from tests.flow.agent_forks import EXIT_CODE, LOG, WORKERS, AgentForks
+from tests.flow.chaos_model import ROUTE, ListedFile
 from tests.flow.running_agents import POLL_S
 
-ANSWER_S = 10.0
+REQUEST_TIMEOUT_S = 10.0
 LOG_END_CHARACTERS = 6000
-END_S = 10.0  # 5 s are promised on a machine of its own
+STOP_TIMEOUT_S = 10.0  # 5 s are promised on a machine of its own
 
 
 @define(eq=False)
-class House:
+class AgentProcess:
     folder: Path
-    _zygote: Zygote
-    _process: int | None = field(default=None, init=False)  # a descriptor: numbers are given out again
+    _forks: AgentForks
+    _process: int | None = field(default=None, init=False)  # a pidfd: pids are reused
 
     @property
     def address(self) -> Path:
         return self.folder / "state" / "address"
 
     @property
-    def lives(self) -> bool:
+    def is_running(self) -> bool:
         return self._process is not None and not has_ended(self._process)
 
     def start(self) -> None:
         self.address.unlink(missing_ok=True)
         (self.folder / EXIT_CODE).unlink(missing_ok=True)
-        self._process = os.pidfd_open(self._zygote.house(self.folder))
+        self._process = os.pidfd_open(self._forks.fork_agent(self.folder))
 
     def crash(self) -> None:
         if self._process is not None:
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
-            until(lambda: not self.lives, END_S, "the house is not dead")
+            until(lambda: not self.is_running, STOP_TIMEOUT_S, "the agent is not dead")
         self._forget()
 
     def stop(self) -> None:
-        """As a supervisor does it."""
+        """Send SIGTERM, as a supervisor does; the agent must exit with 0."""
         if self._process is None:
             return
-        listened = self.address.exists()  # before that nobody obeys signals
+        handles_signals = self.address.exists()
         signal.pidfd_send_signal(self._process, signal.SIGTERM)
-        until(lambda: not self.lives, END_S, "the house does not stop")
+        until(lambda: not self.is_running, STOP_TIMEOUT_S, "the agent does not stop")
         self._forget()
-        if listened:
+        if handles_signals:
             assert (self.folder / EXIT_CODE).read_text() == "0"
 
     def _forget(self) -> None:
@@ -66,13 +66,13 @@ class House:
             os.close(self._process)
         self._process = None
 
-    def kill_a_worker(self, lot: random.Random) -> None:
+    def kill_a_worker(self, rng: random.Random) -> None:
         workers = self.workers()
         if not workers:
             return
-        pid = lot.choice(workers)
+        pid = rng.choice(workers)
         with suppress(ProcessLookupError), opened(pid) as process:
-            if self._is_ours(pid):  # still, now that the descriptor holds on to it
+            if self._is_ours(pid):  # checked again: the pidfd now keeps the pid from being reused
                 signal.pidfd_send_signal(process, signal.SIGKILL)
 
     def workers(self) -> list[int]:
@@ -81,40 +81,40 @@ class House:
         return [pid for pid in pids if self._is_ours(pid)]
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether it lives and works in our folder; its number may be a stranger's by now."""
+        """Whether it runs in our folder; the pid may belong to another process by now."""
         try:
             return os.path.samefile(f"/proc/{pid}/cwd", self.folder)
         except OSError:
             return False
 
-    # As an operator meets it; False and None: nobody there just now
+    # HTTP requests; False and None: no answer, or an error
 
-    def order(self, path: str) -> bool:
+    def command(self, path: str) -> bool:
         return self._ask("POST", path) is not None
 
-    def order_for(self, file: str, order: str) -> bool:
-        return self.order(f"/api/files/{file_id(ROUTE, file)}/{order}")
+    def command_file(self, file: str, command: str) -> bool:
+        return self.command(f"/api/files/{file_id(ROUTE, file)}/{command}")
 
-    def shown(self) -> dict[str, Shown] | None:
-        """What is on the list, by file id."""
+    def listed(self) -> dict[str, ListedFile] | None:
+        """The files of /api/files by id."""
         answer = self._ask("GET", "/api/files")
-        return None if answer is None else {file["id"]: _shown(file) for file in answer["files"]}
+        return None if answer is None else {file["id"]: _listed(file) for file in answer["files"]}
 
     def _ask(self, method: str, path: str) -> Any:  # noqa: ANN401  JSON
         try:
             url = self.address.read_text() + path
             with urllib.request.urlopen(
-                urllib.request.Request(url, method=method), timeout=ANSWER_S
+                urllib.request.Request(url, method=method), timeout=REQUEST_TIMEOUT_S
             ) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             error.close()
-            return None  # not possible just now, which is an answer too
+            return None  # the command is refused at the moment
         except (OSError, ValueError):
             return None
 
-    def falls(self) -> list[str]:
-        """Bugs that were survived."""
+    def actor_failures(self) -> list[str]:
+        """Log lines about failed actors and exceptions."""
         return [line for line in self._log().splitlines() if '"actor failed"' in line or "Traceback" in line]
 
     def log_end(self) -> str:
@@ -125,8 +125,8 @@ class House:
         return path.read_text() if path.exists() else ""
 
 
-def _shown(file: dict[str, Any]) -> Shown:
-    return Shown(file["status"], file["file_size"], file["error_message"])
+def _listed(file: dict[str, Any]) -> ListedFile:
+    return ListedFile(file["status"], file["file_size"], file["error_message"])
 
 
 @contextmanager
@@ -142,8 +142,8 @@ def has_ended(process: int) -> bool:
     return bool(select.select([process], [], [], 0)[0])
 
 
-def until(is_so: Callable[[], bool], deadline_s: float, otherwise: str) -> None:
-    end_s = time.monotonic() + deadline_s
-    while not is_so():
+def until(holds: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
+    end_s = time.monotonic() + timeout_s
+    while not holds():
         assert time.monotonic() < end_s, otherwise
         time.sleep(POLL_S)

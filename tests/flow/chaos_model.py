@@ -1,4 +1,4 @@
-"""What must hold of a source and a destination, whatever happened: a book of all that ever stood there."""
+"""The promises that a chaos run checks, from a record of every file that ever existed at the source."""
 
 import threading
 from collections import defaultdict
@@ -11,12 +11,12 @@ from attrs import define, field, frozen
 from agent.model.names import conflict_path, file_id
 
 ROUTE = "mxf"
-CHOICES = 16  # more names than any file had to make way
+MAX_RENAMES = 16  # more than any file needs
 
 
 @frozen
-class Foreign:
-    """A file at the destination that is not ours."""
+class ForeignFile:
+    """A file at the destination that another program wrote."""
 
     inode: int
     mtime_ns: int
@@ -24,8 +24,8 @@ class Foreign:
 
 
 @frozen
-class Shown:
-    """What the agent says of a file."""
+class ListedFile:
+    """A row of /api/files."""
 
     status: str
     size_bytes: int
@@ -44,52 +44,52 @@ def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 @define(eq=False)
-class Book:
-    """By source path: `known` is every content that stood there complete, `owed` what nobody but the agent
-    may take away, `standing` what was left there last.
+class ExpectedFiles:
+    """By source path. `complete`: every content that was ever complete there. `must_survive`: content that
+    only the agent may remove. `at_source`: what is there now, unless the agent has removed it.
     """
 
     source: Path
     archive: Path
     after: str
-    known: dict[str, set[bytes]] = field(factory=lambda: defaultdict(set))
-    owed: dict[str, set[bytes]] = field(factory=lambda: defaultdict(set))
-    standing: dict[str, bytes] = field(factory=dict)
-    foreign: dict[str, Foreign] = field(factory=dict)
+    complete: dict[str, set[bytes]] = field(factory=lambda: defaultdict(set))
+    must_survive: dict[str, set[bytes]] = field(factory=lambda: defaultdict(set))
+    at_source: dict[str, bytes] = field(factory=dict)
+    foreign: dict[str, ForeignFile] = field(factory=dict)
     _origins: dict[str, set[str]] = field(factory=lambda: defaultdict(set))
     _seen: dict[str, tuple[int, ...]] = field(factory=dict)
-    _looking: threading.Lock = field(factory=threading.Lock)
+    _checking: threading.Lock = field(factory=threading.Lock)
 
-    def announce(self, path: str, content: bytes) -> None:
-        """It is about to stand there."""
-        for number in range(CHOICES):
+    def will_write(self, path: str, content: bytes) -> None:
+        """This content is about to be written to the source."""
+        for number in range(MAX_RENAMES):
             self._origins[conflict_path(path, number)].add(path)
-        self.known[path].add(content)
+        self.complete[path].add(content)
 
-    def stands(self, path: str, content: bytes) -> None:
-        """It stands there now, and whatever stood there before is no more."""
-        self.taken(path)
-        self.standing[path] = content
-        self.owed[path].add(content)
+    def has_written(self, path: str, content: bytes) -> None:
+        """The content is complete at the source, and replaces what was there."""
+        self.removed_by_test(path)
+        self.at_source[path] = content
+        self.must_survive[path].add(content)
 
-    def taken(self, path: str) -> None:
-        """We ourselves took it away from the source, where it still stood."""
-        if path in self.standing:
-            self.owed[path].discard(self.standing.pop(path))
+    def removed_by_test(self, path: str) -> None:
+        """The test removed the file from the source."""
+        if path in self.at_source:
+            self.must_survive[path].discard(self.at_source.pop(path))
 
-    def left(self, path: str) -> None:
-        """The agent has taken it away."""
-        self.standing.pop(path, None)
+    def removed_by_agent(self, path: str) -> None:
+        """The agent removed the file from the source."""
+        self.at_source.pop(path, None)
 
-    # At every moment
+    # Checked at every moment
 
-    def strangers(self, nas: Path) -> list[str]:
-        """Final names that show what never stood complete at the source (promise S3)."""
-        with self._looking, suppress(FileNotFoundError):  # the whole folder may go away meanwhile
-            return [f"{name!r} shows {what}" for name, what in self._strange(nas)]
+    def unexpected(self, nas: Path) -> list[str]:
+        """Files with final names whose content was never complete at the source (promise S3)."""
+        with self._checking, suppress(FileNotFoundError):  # the folder may be unmounted at any time
+            return [f"{name!r} shows {what}" for name, what in self._unexpected(nas)]
         return []
 
-    def _strange(self, nas: Path) -> Iterator[tuple[str, str]]:
+    def _unexpected(self, nas: Path) -> Iterator[tuple[str, str]]:
         for name, path in files_below(nas):
             if is_partial(name) and name not in self.foreign:
                 continue
@@ -98,29 +98,31 @@ class Book:
             if self._seen.get(name) == key:
                 continue
             content = path.read_bytes()
-            if self._may_stand(name, content):
+            if self._is_allowed(name, content):
                 self._seen[name] = key
             else:
-                yield name, f"{len(content)} bytes that never stood complete: {content[:24]!r}"
+                yield name, f"{len(content)} bytes that were never complete at the source: {content[:24]!r}"
 
-    def _may_stand(self, name: str, content: bytes) -> bool:
+    def _is_allowed(self, name: str, content: bytes) -> bool:
         if name in self.foreign and self.foreign[name].content == content:
             return True
-        return any(content in self.known[path] for path in tuple(self._origins[name]))
+        return any(content in self.complete[path] for path in tuple(self._origins[name]))
 
-    # When nothing moves any more
+    # Checked when every file has ended
 
-    def faults(self, nas: Path, shown: Mapping[str, Shown]) -> list[str]:
-        """What is not as promised; `shown` by file id."""
+    def violations(self, nas: Path, listed: Mapping[str, ListedFile]) -> list[str]:
+        """Every broken promise, as a line for people; `listed` by file id."""
         arrived = {name: path.read_bytes() for name, path in files_below(nas)}
-        found = self.strangers(nas)
-        found += [f"left over: {name!r}" for name in arrived if is_partial(name) and name not in self.foreign]
+        found = self.unexpected(nas)
+        found += [
+            f"partial left: {name!r}" for name in arrived if is_partial(name) and name not in self.foreign
+        ]
         found += [f"touched: {name!r}" for name in self.foreign if not self._is_untouched(nas, name)]
-        for path, contents in self.known.items():
+        for path, contents in self.complete.items():
             for content in contents:
-                fault = self._fault(path, content, arrived, shown.get(file_id(ROUTE, path)))
-                if fault:
-                    found.append(f"{path!r}, {len(content)} bytes {content[:24]!r}: {fault}")
+                violation = self._violation(path, content, arrived, listed.get(file_id(ROUTE, path)))
+                if violation:
+                    found.append(f"{path!r}, {len(content)} bytes {content[:24]!r}: {violation}")
         return found
 
     def _is_untouched(self, nas: Path, name: str) -> bool:
@@ -128,26 +130,28 @@ class Book:
         if not path.exists():
             return False
         status = path.stat()
-        now = Foreign(status.st_ino, status.st_mtime_ns, path.read_bytes())
+        now = ForeignFile(status.st_ino, status.st_mtime_ns, path.read_bytes())
         return now == was
 
-    def _fault(
-        self, path: str, content: bytes, arrived: Mapping[str, bytes], shown: Shown | None
+    def _violation(
+        self, path: str, content: bytes, arrived: Mapping[str, bytes], listed: ListedFile | None
     ) -> str | None:
-        places = [name for name in map(conflict_path, [path] * CHOICES, range(CHOICES)) if name in arrived]
+        places = [
+            name for name in map(conflict_path, [path] * MAX_RENAMES, range(MAX_RENAMES)) if name in arrived
+        ]
         copies = sum(1 for name in places if arrived[name] == content)
         if copies > 1:
-            return f"stands {copies} times at the destination"
-        if content not in self.owed[path]:
+            return f"is {copies} times at the destination"
+        if content not in self.must_survive[path]:
             return None
         at_source = self._is_at(self.source, path, content)
         if copies == 0:
             if at_source:
-                return None if _may_stay(shown) else f"not delivered, and shown as {shown}"
+                return None if _may_stay(listed) else f"not delivered, and listed as {listed}"
             return "LOST"
-        return self._fault_of_delivered(path, content, at_source)
+        return self._violation_of_delivered(path, content, at_source)
 
-    def _fault_of_delivered(self, path: str, content: bytes, at_source: bool) -> str | None:
+    def _violation_of_delivered(self, path: str, content: bytes, at_source: bool) -> str | None:
         if self.after == "archive" and not self._is_archived(path, content):
             return "delivered, but not archived"
         if at_source != (self.after == "keep"):
@@ -155,7 +159,7 @@ class Book:
         return None
 
     def _is_archived(self, path: str, content: bytes) -> bool:
-        places = map(conflict_path, [path] * CHOICES, range(CHOICES))
+        places = map(conflict_path, [path] * MAX_RENAMES, range(MAX_RENAMES))
         return sum(1 for name in places if self._is_at(self.archive, name, content)) == 1
 
     @staticmethod
@@ -163,6 +167,8 @@ class Book:
         return (folder / path).is_file() and (folder / path).read_bytes() == content
 
 
-def _may_stay(shown: Shown | None) -> bool:
-    """Undelivered, and rightly so: a taken name may be a reason to give up."""
-    return shown is not None and shown.status == "Failed" and "exists at the destination" in str(shown.error)
+def _may_stay(listed: ListedFile | None) -> bool:
+    """Whether a file may stay undelivered: with `conflict = fail` a taken name fails it."""
+    return (
+        listed is not None and listed.status == "Failed" and "exists at the destination" in str(listed.error)
+    )

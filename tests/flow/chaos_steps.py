@@ -1,4 +1,4 @@
-"""What may happen, drawn from a seed: the same seed, the same steps."""
+"""The steps of a chaos run, drawn from a seed: the same seed gives the same steps."""
 
 import errno
 import random
@@ -11,10 +11,10 @@ from tests.worker.copy.faulty import ALWAYS
 
 BLOCK = SMALL_BLOCK_BYTES
 WINDOW = 8 * BLOCK
-HEAD_BYTES = 24  # makes every content one of its kind, and so does every shorter one
+HEAD_BYTES = 24  # unique, so that every content and every truncated one differs
 SIZES = (HEAD_BYTES, BLOCK - 1, BLOCK, BLOCK + 1, WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW + 17, 7 * WINDOW)
 SHORT_S = (0.0, 0.0, 0.005, 0.02, 0.05)
-LONG_S = (0.02, 0.05, 0.1, 0.2, 0.4)  # time enough for something to happen
+LONG_S = (0.02, 0.05, 0.1, 0.2, 0.4)  # long enough for the agent to react
 
 NAMES = (
     "a.mxf",
@@ -59,15 +59,15 @@ LATE = ("write", "truncate", "flush", "seal", "publish", "discard", "make_durabl
 
 
 @frozen
-class Step:
-    """What `World` is to do, and how long nothing is done afterwards."""
+class ChaosStep:
+    """A method of `ChaosEnvironment`, its arguments, and the wait after it."""
 
     name: str
     values: tuple[object, ...]
     gap_s: float
 
     def __str__(self) -> str:
-        return f"{self.name}({', '.join(map(_short, self.values))})  then {self.gap_s:g} s"
+        return f"{self.name}({', '.join(map(_short, self.values))})  then wait {self.gap_s:g} s"
 
 
 def _short(value: object) -> str:
@@ -78,67 +78,67 @@ Values = tuple[object, ...]
 Draw = Callable[[random.Random], Values]
 
 
-def content(lot: random.Random, *, may_be_empty: bool = True) -> bytes:
-    if may_be_empty and lot.random() < 0.05:
+def content(rng: random.Random, *, may_be_empty: bool = True) -> bytes:
+    if may_be_empty and rng.random() < 0.05:
         return b""
-    head = f"{lot.getrandbits(64):016x}".encode().ljust(HEAD_BYTES, b".")
-    return head + lot.randbytes(lot.choice(SIZES) - HEAD_BYTES)
+    head = f"{rng.getrandbits(64):016x}".encode().ljust(HEAD_BYTES, b".")
+    return head + rng.randbytes(rng.choice(SIZES) - HEAD_BYTES)
 
 
 def nothing(_: random.Random) -> Values:
     return ()
 
 
-def a_file(lot: random.Random) -> Values:
-    return (lot.choice(NAMES),)
+def a_file(rng: random.Random) -> Values:
+    return (rng.choice(NAMES),)
 
 
-def a_content(lot: random.Random) -> Values:
-    return (lot.choice(NAMES), content(lot))
+def a_content(rng: random.Random) -> Values:
+    return (rng.choice(NAMES), content(rng))
 
 
-def an_altered_bit(lot: random.Random) -> Values:
-    return (lot.choice(NAMES), lot.random())
+def an_altered_bit(rng: random.Random) -> Values:
+    return (rng.choice(NAMES), rng.random())
 
 
-def a_stranger(lot: random.Random) -> Values:
-    """Another content, under a name that one of ours may want."""
-    return (lot.choice(NAMES), lot.choice((0, 0, 0, 1, 2)), content(lot, may_be_empty=False))
+def a_foreign_file(rng: random.Random) -> Values:
+    """Other content, under a name that one of our files may need."""
+    return (rng.choice(NAMES), rng.choice((0, 0, 0, 1, 2)), content(rng, may_be_empty=False))
 
 
-def a_lookalike(lot: random.Random) -> Values:
-    folder, slash, name = lot.choice(NAMES).rpartition("/")
+def a_foreign_partial(rng: random.Random) -> Values:
+    folder, slash, name = rng.choice(NAMES).rpartition("/")
     return (
-        f"{folder}{slash}.{name[:200]}.{lot.getrandbits(64):016x}.partial",
-        content(lot, may_be_empty=False),
+        f"{folder}{slash}.{name[:200]}.{rng.getrandbits(64):016x}.partial",
+        content(rng, may_be_empty=False),
     )
 
 
-def an_outage(lot: random.Random) -> Values:
-    on = lot.choice(((lot.choice(OPERATIONS),), WRITING, ()))
-    late = lot.random() < 0.3
+def an_outage(rng: random.Random) -> Values:
+    on = rng.choice(((rng.choice(OPERATIONS),), WRITING, ()))
+    late = rng.random() < 0.3
     return (
         tuple(name for name in on if name in LATE) or ("publish",) if late else on,
         "error",
-        lot.choice(OUTAGES if lot.random() < 0.85 else REFUSALS),
+        rng.choice(OUTAGES if rng.random() < 0.85 else REFUSALS),
         late,
-        lot.choice((1, 1, 1, 2, 5, 20)),
-        lot.choice((1, 1, 3, ALWAYS)),
+        rng.choice((1, 1, 1, 2, 5, 20)),
+        rng.choice((1, 1, 3, ALWAYS)),
     )
 
 
-def a_hang(lot: random.Random) -> Values:
-    on = (lot.choice(OPERATIONS),) if lot.random() < 0.7 else ()
-    return (on, "hang", 0, False, lot.choice((1, 1, 3, 10)), lot.choice((1, ALWAYS)))
+def a_hang(rng: random.Random) -> Values:
+    on = (rng.choice(OPERATIONS),) if rng.random() < 0.7 else ()
+    return (on, "hang", 0, False, rng.choice((1, 1, 3, 10)), rng.choice((1, ALWAYS)))
 
 
-def an_alteration(lot: random.Random) -> Values:
-    on = (lot.choice(("write", "read_back")),)
-    return (on, "flip", 0, False, lot.choice((1, 3, 9)), lot.choice((1, 2, 5, ALWAYS)))
+def an_alteration(rng: random.Random) -> Values:
+    on = (rng.choice(("write", "read_back")),)
+    return (on, "flip", 0, False, rng.choice((1, 3, 9)), rng.choice((1, 2, 5, ALWAYS)))
 
 
-def a_nuisance(lot: random.Random) -> Values:
-    on, effect, slower_ms = lot.choice(
+def a_slowdown(rng: random.Random) -> Values:
+    on, effect, slower_ms = rng.choice(
         (
             (("write",), "short", 0),
             (("write", "read_back"), "slow", 5),
@@ -149,15 +149,15 @@ def a_nuisance(lot: random.Random) -> Values:
     return (on, effect, slower_ms, False, 1, 100)
 
 
-def a_source_fault(lot: random.Random) -> Values:
-    on = lot.choice(("source_open", "source_read", "source_read", "settle", "list", "examine", "look_up"))
-    late = on in ("settle", "look_up") and lot.random() < 0.5
-    first, times = lot.choice((1, 1, 3, 10)), lot.choice((1, 3, ALWAYS))
-    return ((on,), "error", lot.choice((errno.EIO, errno.EACCES, errno.ESTALE)), late, first, times)
+def a_source_fault(rng: random.Random) -> Values:
+    on = rng.choice(("source_open", "source_read", "source_read", "settle", "list", "examine", "look_up"))
+    late = on in ("settle", "look_up") and rng.random() < 0.5
+    first, times = rng.choice((1, 1, 3, 10)), rng.choice((1, 3, ALWAYS))
+    return ((on,), "error", rng.choice((errno.EIO, errno.EACCES, errno.ESTALE)), late, first, times)
 
 
-def a_source_hang(lot: random.Random) -> Values:
-    return (("source_read",), "hang", 0, False, lot.choice((1, 5, 20)), 1)
+def a_source_hang(rng: random.Random) -> Values:
+    return (("source_read",), "hang", 0, False, rng.choice((1, 5, 20)), 1)
 
 
 KINDS: tuple[tuple[int, str, Draw], ...] = (
@@ -171,13 +171,13 @@ KINDS: tuple[tuple[int, str, Draw], ...] = (
     (5, "replace", a_content),
     (2, "remove", a_file),
     (3, "touch", a_file),
-    (4, "stranger", a_stranger),
-    (2, "twin", a_file),
-    (1, "stranger_named", a_lookalike),
+    (4, "foreign_file", a_foreign_file),
+    (2, "foreign_duplicate", a_file),
+    (1, "foreign_file_named", a_foreign_partial),
     (14, "fault", an_outage),
     (3, "fault", a_hang),
     (3, "fault", an_alteration),
-    (6, "fault", a_nuisance),
+    (6, "fault", a_slowdown),
     (5, "fault", a_source_fault),
     (1, "fault", a_source_hang),
     (14, "heal", nothing),
@@ -198,12 +198,12 @@ LASTING = ("start", "fault", "kill_a_worker", "resume", "retry_all", "mount")
 WEIGHTS = [weight for weight, _, _ in KINDS]
 
 
-def drawn(lot: random.Random) -> list[Step]:
-    steps = [Step("start", (), 0.0), *(_step(lot, "arrive", a_content) for _ in range(2))]
-    for _, name, draw in lot.choices(KINDS, WEIGHTS, k=lot.randint(12, 30)):
-        steps.append(_step(lot, name, draw))
+def drawn(rng: random.Random) -> list[ChaosStep]:
+    steps = [ChaosStep("start", (), 0.0), *(_step(rng, "arrive", a_content) for _ in range(2))]
+    for _, name, draw in rng.choices(KINDS, WEIGHTS, k=rng.randint(12, 30)):
+        steps.append(_step(rng, name, draw))
     return steps
 
 
-def _step(lot: random.Random, name: str, draw: Draw) -> Step:
-    return Step(name, draw(lot), lot.choice(LONG_S if name in LASTING else SHORT_S))
+def _step(rng: random.Random, name: str, draw: Draw) -> ChaosStep:
+    return ChaosStep(name, draw(rng), rng.choice(LONG_S if name in LASTING else SHORT_S))

@@ -1,5 +1,6 @@
-"""No worker process outlives its test, and none counts lines."""
+"""For tests of whole agents: no worker process outlives its test or measures coverage; INFO is logged."""
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,12 +12,12 @@ import trio
 from agent.worker_pool import WorkerPool
 from tests.flow import faulty_worker
 from tests.flow.fault_script import ENVIRONMENT, FaultScript
-from tests.flow.running_agents import PATIENCE_S, Brake, use_worker
+from tests.flow.running_agents import TIMEOUT_S, CopyHold, use_worker
 
 
 @pytest.fixture(autouse=True)
-def _workers_count_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counting nearly doubles the price of a start; the tests of its parts count what a worker runs."""
+def _workers_measure_no_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage nearly doubles the start-up time of a worker; unit tests cover what it runs."""
     for name in list(os.environ):
         if name.startswith("COVERAGE_"):
             monkeypatch.delenv(name)
@@ -24,7 +25,7 @@ def _workers_count_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _workers_are_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The agent waits only a moment for those it has killed, since a dead mount may hold them; tests wait."""
+    """Wait for killed workers; the agent itself waits only a moment, since a dead mount may block them."""
     open_workers = WorkerPool.open
 
     @asynccontextmanager
@@ -34,24 +35,29 @@ def _workers_are_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
             async with open_workers(claims) as workers:
                 yield workers
         finally:
-            with trio.CancelScope(shield=True), trio.fail_after(PATIENCE_S):
+            with trio.CancelScope(shield=True), trio.fail_after(TIMEOUT_S):
                 for worker in workers._killed:
                     await worker._process.wait()
 
     monkeypatch.setattr(WorkerPool, "open", open_and_reap)
 
 
+@pytest.fixture(autouse=True)
+def _info_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
 @pytest.fixture
-def brake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Brake:
-    """Pulled already."""
-    pulled = Brake(tmp_path / "hold")
-    pulled.pull(monkeypatch)
-    return pulled
+def copy_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CopyHold:
+    """Installed: every copy waits after its first checkpoint."""
+    copy_hold = CopyHold(tmp_path / "hold")
+    copy_hold.install(monkeypatch)
+    return copy_hold
 
 
 @pytest.fixture
 def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultScript:
-    """Nothing goes wrong yet; blocks are small."""
+    """Without a rule yet; blocks are small."""
     script = FaultScript(tmp_path / "faults.json")
     monkeypatch.setenv(ENVIRONMENT, str(script.path))
     monkeypatch.setenv(faulty_worker.SMALL_BLOCKS, "1")

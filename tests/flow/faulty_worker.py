@@ -82,17 +82,23 @@ def spoil(troubles: FileTroubles) -> None:
         (tail, "open_same_file", source_side("source_open", open_same_file)),
         (server, "remove_sources", source_side("settle", remove_sources, own=True)),
     ]
-    for place, name, stand_in in patches:
-        setattr(place, name, stand_in)
+    for owner, name, stand_in in patches:
+        replace(owner, name, stand_in)
 
 
 def shrink_blocks() -> None:
     for module in (pipeline, reader, engine, tail, copy_file, verify):
-        setattr(module, "BLOCK_BYTES", SMALL_BLOCK_BYTES)  # noqa: B010  a constant to all but us
+        replace(module, "BLOCK_BYTES", SMALL_BLOCK_BYTES)
     pipeline.REPORT_S = 0.0
     tail.HEADROOM_BYTES = SMALL_BLOCK_BYTES
     tail.POLL_S = 0.02
     tail.IDLE_S = 0.5
+
+
+def replace(owner: object, name: str, stand_in: object) -> None:
+    """Replace an attribute. Raises: AttributeError: it does not exist, so nobody would use the stand-in."""
+    getattr(owner, name)
+    setattr(owner, name, stand_in)
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""A whole house in one process: real folders, journal, workers and page, with durations of milliseconds."""
+"""A whole agent in the test's process: real folders, journal, workers and web server, short durations."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from agent.runtime.runtime import RestartPolicy, Runtime
 from agent.worker.copy.pipeline import WINDOW_BLOCKS
 from tests.flow import held_worker
 
-PATIENCE_S = 30.0  # only a test that fails waits as long
+TIMEOUT_S = 30.0  # only a failing test waits this long
 POLL_S = 0.01
 WINDOW_BYTES = WINDOW_BLOCKS * BLOCK_BYTES
-LONG = b"x" * (WINDOW_BYTES + 1)  # what the brake can hold in the middle
+LONG = b"x" * (WINDOW_BYTES + 1)  # the shortest file that CopyHold can hold in the middle
 
 QUICK = {
     "source": "source",
@@ -39,30 +39,30 @@ QUICK = {
 
 
 @define
-class Picture:
-    """What a visitor knows: a snapshot and the updates since."""
+class ClientView:
+    """What a client of the feed knows: a snapshot and the updates since."""
 
     files: dict[str, FileView] = field(factory=dict)
     routes: dict[str, RouteView] = field(factory=dict)
     events: list[Event] = field(factory=list)
 
-    def take_in(self, news: Feed) -> None:
-        if isinstance(news, Snapshot):
-            self.files, self.routes, self.events = {file.id: file for file in news.files}, {}, []
+    def apply(self, message: Feed) -> None:
+        if isinstance(message, Snapshot):
+            self.files, self.routes, self.events = {file.id: file for file in message.files}, {}, []
         else:
-            for file_id in news.removed:
+            for file_id in message.removed:
                 self.files.pop(file_id, None)  # it may have come and gone between two updates
-            self.files |= {file.id: file for file in news.changed}
-        self.routes |= {route.name: route for route in news.routes}
-        self.events += news.events
+            self.files |= {file.id: file for file in message.changed}
+        self.routes |= {route.name: route for route in message.routes}
+        self.events += message.events
 
     def find(self, path: str) -> FileView | None:
-        """The file with this path; of several with one path the latest."""
+        """The file with this path; if several have it, the latest."""
         found = [file for file in self.files.values() if file.path == path]
         return max(found, key=lambda file: file.discovered_at, default=None)
 
     def restarts(self) -> list[str]:
-        """What has fallen."""
+        """The texts of all error events: a failed actor reports its restart in one."""
         return [event.text for event in self.events if event.level == "error"]
 
     def is_scanned(self, route: str = "mxf") -> bool:
@@ -71,8 +71,7 @@ class Picture:
     def source_error(self, route: str = "mxf") -> str | None:
         return self.routes[route].source_error if route in self.routes else None
 
-    def are(self, status: Status) -> bool:
-        """Whether every file has this status."""
+    def all_have(self, status: Status) -> bool:
         return all(file.current.status is status for file in self.files.values())
 
     def status(self, path: str) -> Status | None:
@@ -81,8 +80,8 @@ class Picture:
 
 
 @define
-class Running:
-    """A house that lives, and how to wait until it shows something."""
+class RunningAgent:
+    """An agent that runs, and ways to wait for what its clients see."""
 
     folder: Path
     runtime: Runtime
@@ -92,41 +91,41 @@ class Running:
     def control(self) -> Control:
         return self.runtime.control
 
-    async def until(self, is_so: Callable[[Picture], bool]) -> Picture:
-        """The first picture of which this is so; comes back whenever its feed is closed."""
-        with trio.fail_after(PATIENCE_S):
+    async def until(self, holds: Callable[[ClientView], bool]) -> ClientView:
+        """The first view for which this holds; reconnects whenever the feed is closed."""
+        with trio.fail_after(TIMEOUT_S):
             while True:
-                picture = Picture()
+                view = ClientView()
                 async with self.control.feed() as feed:
-                    async for news in feed:
-                        picture.take_in(news)
-                        if is_so(picture):
-                            return picture
+                    async for message in feed:
+                        view.apply(message)
+                        if holds(view):
+                            return view
 
     async def until_file(self, path: str, status: Status) -> FileView:
-        picture = await self.until(lambda picture: picture.status(path) is status)
-        file = picture.find(path)
+        view = await self.until(lambda view: view.status(path) is status)
+        file = view.find(path)
         assert file is not None
         return file
 
     async def file_id(self, path: str) -> str:
-        """Of a file that visitors know already."""
+        """The id of a file that is on the list already."""
         return next(file.id for file in (await self.control.snapshot()).files if file.path == path)
 
     async def stop(self) -> int:
-        """Tell it to stop as a signal would; the exit code."""
+        """Stop it as a signal would. Returns the exit code."""
         self.runtime.stop()
         return await self.end()
 
     async def end(self) -> int:
-        """Wait for its end; the exit code."""
-        with trio.fail_after(PATIENCE_S):
+        """Wait until it has ended. Returns the exit code."""
+        with trio.fail_after(TIMEOUT_S):
             await self.ended.wait()
         return self.runtime.exit_code
 
 
 def write_config(folder: Path, more: str = "", **keys: object) -> Path:
-    """An agent.toml with one route, `mxf`; its folders `source` and `nas` are made too."""
+    """Write an agent.toml with one route, `mxf`, and create its folders `source` and `nas`."""
     for name in ("source", "nas"):
         (folder / name).mkdir(exist_ok=True)
     path = folder / "agent.toml"
@@ -138,12 +137,12 @@ def write_config(folder: Path, more: str = "", **keys: object) -> Path:
 
 
 def route(name: str, **keys: object) -> str:
-    """The text of another route."""
+    """The text of a further route."""
     return f'[[route]]\nname = "{name}"\n{_toml(QUICK | keys)}\n'
 
 
 def _toml(keys: Mapping[str, object]) -> str:
-    # Texts, numbers, booleans and lists of them read the same in TOML as in JSON.
+    # Strings, numbers, booleans and lists of them look the same in TOML and JSON.
     return "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
 
 
@@ -152,44 +151,53 @@ def config_of(folder: Path) -> Config:
 
 
 def no_log(_: Config) -> None:
-    """Lines go where the test's own logging sends them."""
+    """Keep the logging that pytest has set up."""
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Running]:
-    """The house that the folder's agent.toml describes; stopped when the block is left."""
+async def running(folder: Path) -> AsyncIterator[RunningAgent]:
+    """Run the agent that the folder's agent.toml describes; it is stopped at the end of the block."""
     config = config_of(folder)
     async with Runtime.open(config, lambda: config_of(folder), no_log) as runtime:
-        house = Running(folder, runtime)
+        agent = RunningAgent(folder, runtime)
 
-        async def live() -> None:
+        async def supervise() -> None:
             await supervisor.supervise(runtime, config, once_only=False)
-            house.ended.set()
+            agent.ended.set()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(live)
-            yield house
-            await house.stop()
+            nursery.start_soon(supervise)
+            yield agent
+            await agent.stop()
+
+
+@asynccontextmanager
+async def running_with_clip(folder: Path, content: bytes, **keys: Any) -> AsyncIterator[RunningAgent]:  # noqa: ANN401  as in TOML
+    """Configure an agent with these keys of the route, and run it with one file, clip.mxf, in its source."""
+    write_config(folder, **keys)
+    write_files(folder / "source", {"clip.mxf": content})
+    async with running(folder) as agent:
+        yield agent
 
 
 async def run_once(folder: Path) -> int:
-    """`run --once`; the exit code."""
-    with trio.fail_after(PATIENCE_S):
+    """`run --once`. Returns the exit code."""
+    with trio.fail_after(TIMEOUT_S):
         return await supervisor.run(config_of(folder), lambda: config_of(folder), no_log, once_only=True)
 
 
 def quick_restarts(monkeypatch: pytest.MonkeyPatch, delay_s: float = 0.01) -> None:
-    """A house that fell is set up again after `delay_s`; the budget counts as ever."""
-    fell = RestartPolicy.record_failure
+    """Restart a failed agent after `delay_s`; the number of restarts is limited as always."""
+    record_failure = RestartPolicy.record_failure
 
-    def quickly(budget: RestartPolicy, now_s: float) -> float | None:
-        return None if fell(budget, now_s) is None else delay_s
+    def record_with_short_delay(policy: RestartPolicy, now_s: float) -> float | None:
+        return None if record_failure(policy, now_s) is None else delay_s
 
-    monkeypatch.setattr(RestartPolicy, "record_failure", quickly)
+    monkeypatch.setattr(RestartPolicy, "record_failure", record_with_short_delay)
 
 
 def use_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Worker processes run this program from now on."""
+    """Make worker processes run this program from now on."""
     open_process = trio.lowlevel.open_process
 
     async def open_ours(command: list[str], **options: Any) -> trio.Process:  # noqa: ANN401  as the agent has it
@@ -201,11 +209,11 @@ def use_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
 def on_written(
     monkeypatch: pytest.MonkeyPatch, operation: Callable[..., object], then: Callable[[], None]
 ) -> None:
-    """Call `then` whenever this operation of the journal has become durable."""
+    """Call `then` whenever this operation of the journal was committed."""
     write = JournalClient.write
 
-    async def noted(journal: JournalClient, called: Callable[..., Any], *args: Any, **kwargs: Any) -> object:  # noqa: ANN401  as the client has it
-        result = await write(journal, called, *args, **kwargs)
+    async def noted(journal: JournalClient, called: Callable[..., Any], *args: Any, **more: Any) -> object:  # noqa: ANN401
+        result = await write(journal, called, *args, **more)
         if called is operation:
             then()
         return result
@@ -214,13 +222,13 @@ def on_written(
 
 
 @define
-class Brake:
-    """Holds every copy in the middle: behind the checkpoint of its first window."""
+class CopyHold:
+    """Holds every copy in the middle: after the checkpoint of its first window, until `release`."""
 
     hold_file: Path
     reached: trio.Event = field(factory=trio.Event)
 
-    def pull(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hold_file.touch()
         monkeypatch.setenv("HOLD_FILE", str(self.hold_file))
         use_worker(monkeypatch, held_worker.__file__)
@@ -230,33 +238,37 @@ class Brake:
         self.hold_file.unlink()
 
     async def until_checkpoint(self) -> None:
-        """A copy has its first window in the journal and waits."""
-        with trio.fail_after(PATIENCE_S):
+        """Wait until a copy has its first window in the journal and is held."""
+        with trio.fail_after(TIMEOUT_S):
             await self.reached.wait()
 
 
-def lines(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
-    """What was bound to each log line of this event."""
+def log_lines(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
+    """The log lines with this event, each as the dictionary that was logged."""
     found = [record.msg for record in caplog.records]
     return [line for line in found if isinstance(line, dict) and line["event"] == event]
 
 
-def fill(folder: Path, files: dict[str, bytes]) -> None:
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
 
-async def eventually(is_so: Callable[[], bool]) -> None:
-    """For what no visitor is told."""
-    with trio.fail_after(PATIENCE_S):
-        while not is_so():  # noqa: ASYNC110  what happens outside sets no event
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait for a condition that the feed does not report."""
+    with trio.fail_after(TIMEOUT_S):
+        while not holds():  # noqa: ASYNC110  an outside change sets no event
             await trio.sleep(POLL_S)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below, by its path."""
-    # The monitor's write probe comes and goes as it likes.
-    paths = [path for path in folder.rglob("*") if not path.name.startswith(".transfer-agent.")]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
+    """The content of every file below the folder, by its relative path."""
+    found = {}
+    for path in folder.rglob("*"):
+        # The storage monitor writes and removes its probe file at any time.
+        if path.is_file() and not path.name.startswith(".transfer-agent."):
+            with suppress(FileNotFoundError):  # removed in between
+                found[str(path.relative_to(folder))] = path.read_bytes()
+    return found

@@ -17,7 +17,15 @@ from agent.messages.broadcaster import StatusesChanged, StatusEvent
 from agent.model.transfer import Status
 from agent.runtime import generation, supervisor
 from agent.runtime.generation import Generation
-from tests.flow.running_agents import Picture, contents, fill, quick_restarts, running, write_config
+from tests.flow.running_agents import (
+    ClientView,
+    contents,
+    quick_restarts,
+    running,
+    running_with_clip,
+    write_config,
+    write_files,
+)
 
 RULES = {
     "watcher": (ScanPlanner, "next"),
@@ -49,69 +57,63 @@ class Bug:
 
 
 @pytest.mark.parametrize("actor", RULES)
-async def test_an_actor_that_raises_is_said_and_the_house_set_up_again(
+async def test_an_actor_that_raises_is_reported_and_all_actors_are_restarted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, actor: str
 ) -> None:
     quick_restarts(monkeypatch)
     Bug(times=1).put(monkeypatch, *RULES[actor])
-    write_config(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": b"content"})
-    async with running(tmp_path) as house:
-        picture = await house.until(lambda seen: seen.status("clip.mxf") is Status.COMPLETED)
-        exposition = house.control.render_metrics().decode()
-        assert await house.stop() == 0
-    assert picture.restarts() == [f"{actor} failed and was restarted after 0.01 s: ZeroDivisionError: a bug"]
+    async with running_with_clip(tmp_path, b"content") as agent:
+        view = await agent.until(lambda view: view.status("clip.mxf") is Status.COMPLETED)
+        exposition = agent.control.render_metrics().decode()
+        assert await agent.stop() == 0
+    assert view.restarts() == [f"{actor} failed and was restarted after 0.01 s: ZeroDivisionError: a bug"]
     assert f'transfer_agent_actor_restarts_total{{actor="{actor}"}} 1.0' in exposition
     assert contents(tmp_path / "nas") == {"clip.mxf": b"content"}
 
 
-async def test_what_falls_six_times_in_a_row_ends_the_run_with_1(
+async def test_an_actor_that_fails_six_times_in_a_row_ends_the_run_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch)
     bug = Bug(times=float("inf"))
     bug.put(monkeypatch, Scheduler, "handle")
     write_config(tmp_path)
-    async with running(tmp_path) as house:
-        assert await house.end() == 1
+    async with running(tmp_path) as agent:
+        assert await agent.end() == 1
     assert bug.falls == 6
 
 
-async def test_a_stop_while_the_house_waits_to_be_set_up_again_is_honoured(
+async def test_a_stop_during_the_wait_for_a_restart_takes_effect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch, HOUR_S)
     Bug(times=1).put(monkeypatch, Scheduler, "handle")
     write_config(tmp_path)
-    async with running(tmp_path) as house:
-        await house.until(lambda seen: bool(seen.events))
-        assert await house.stop() == 0
+    async with running(tmp_path) as agent:
+        await agent.until(lambda view: bool(view.events))
+        assert await agent.stop() == 0
 
 
-async def test_a_reload_while_the_house_waits_to_be_set_up_again_sets_it_up_at_once(
+async def test_a_reload_during_the_wait_for_a_restart_restarts_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch, HOUR_S)
     Bug(times=1).put(monkeypatch, Scheduler, "handle")
-    write_config(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": b"content"})
-    async with running(tmp_path) as house:
-        await house.until(lambda seen: bool(seen.events))
-        await house.control.reload()
-        await house.until_file("clip.mxf", Status.COMPLETED)
+    async with running_with_clip(tmp_path, b"content") as agent:
+        await agent.until(lambda view: bool(view.events))
+        await agent.control.reload()
+        await agent.until_file("clip.mxf", Status.COMPLETED)
 
 
-async def test_a_journal_that_cannot_be_read_at_the_start_of_a_generation_is_tried_again(
+async def test_a_generation_that_fails_to_start_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch)
     Bug(times=1).put(monkeypatch, Generation, "start")
     write_config(tmp_path)
-    async with running(tmp_path) as house:
-        picture = await house.until(Picture.is_scanned)
-    assert picture.restarts() == [
-        "supervisor failed and was restarted after 0.01 s: ZeroDivisionError: a bug"
-    ]
+    async with running(tmp_path) as agent:
+        view = await agent.until(ClientView.is_scanned)
+    assert view.restarts() == ["supervisor failed and was restarted after 0.01 s: ZeroDivisionError: a bug"]
 
 
 def spoil_the_first_news_of_files(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
@@ -127,44 +129,40 @@ def spoil_the_first_news_of_files(monkeypatch: pytest.MonkeyPatch) -> trio.Event
     return fallen
 
 
-async def test_a_broadcaster_that_raises_loses_its_visitors_but_no_file(
+async def test_a_broadcaster_that_raises_loses_its_clients_but_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch)
     spoil_the_first_news_of_files(monkeypatch)
     write_config(tmp_path)
-    async with running(tmp_path) as house:
-        await house.until(Picture.is_scanned)
-        async with house.control.feed() as feed:
-            fill(tmp_path / "source", {"clip.mxf": b"content"})
+    async with running(tmp_path) as agent:
+        await agent.until(ClientView.is_scanned)
+        async with agent.control.feed() as feed:
+            write_files(tmp_path / "source", {"clip.mxf": b"content"})
             async for _ in feed:  # closed by the fall
                 pass
-        picture = await house.until(lambda seen: seen.status("clip.mxf") is Status.COMPLETED)
-    assert picture.restarts() == [
-        "broadcaster failed and was restarted after 0.01 s: ZeroDivisionError: a bug"
-    ]
+        view = await agent.until(lambda view: view.status("clip.mxf") is Status.COMPLETED)
+    assert view.restarts() == ["broadcaster failed and was restarted after 0.01 s: ZeroDivisionError: a bug"]
 
 
-async def test_a_broadcaster_that_falls_while_its_inbox_is_full_is_set_up_again(
+async def test_a_broadcaster_that_fails_while_its_inbox_is_full_is_restarted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch)
     monkeypatch.setattr(generation, "BROADCASTER_CAPACITY", 0)
     monkeypatch.setattr(supervisor, "NOTIFY_TIMEOUT_S", 0.05)
     fallen = spoil_the_first_news_of_files(monkeypatch)
-    write_config(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": b"content"})
-    async with running(tmp_path) as house:
-        await house.until(lambda seen: seen.status("clip.mxf") is Status.COMPLETED)
-        assert await house.stop() == 0
+    async with running_with_clip(tmp_path, b"content") as agent:
+        await agent.until(lambda view: view.status("clip.mxf") is Status.COMPLETED)
+        assert await agent.stop() == 0
     assert fallen.is_set()
 
 
-async def test_a_broadcaster_that_keeps_falling_ends_the_run_with_1(
+async def test_a_broadcaster_that_keeps_failing_ends_the_run_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch)
     Bug(times=float("inf")).put(monkeypatch, StatusModel, "apply")
     write_config(tmp_path)
-    async with running(tmp_path) as house:
-        assert await house.end() == 1
+    async with running(tmp_path) as agent:
+        assert await agent.end() == 1

@@ -1,11 +1,21 @@
-"""Files go through the whole house, from finished to delivered."""
+"""Files go through the whole agent, from finished to delivered."""
 
 import os
 from pathlib import Path
 
 from agent.model.transfer import Status
 from agent.model.views import HistoryQuery
-from tests.flow.running_agents import LONG, Brake, Picture, contents, eventually, fill, running, write_config
+from tests.flow.running_agents import (
+    LONG,
+    ClientView,
+    CopyHold,
+    contents,
+    eventually,
+    running,
+    running_with_clip,
+    write_config,
+    write_files,
+)
 
 TREE = {
     "clip.mxf": b"one",
@@ -18,14 +28,16 @@ TREE = {
 
 async def test_a_tree_arrives_with_its_names_contents_and_times_and_leaves_the_source(tmp_path: Path) -> None:
     write_config(tmp_path)
-    fill(tmp_path / "source", TREE)
+    write_files(tmp_path / "source", TREE)
     os.utime(tmp_path / "source/clip.mxf", ns=(1, 1_234_567_890_123_456_789))
-    async with running(tmp_path) as house:
-        picture = await house.until(lambda seen: len(seen.files) == len(TREE) and seen.are(Status.COMPLETED))
+    async with running(tmp_path) as agent:
+        view = await agent.until(
+            lambda view: len(view.files) == len(TREE) and view.all_have(Status.COMPLETED)
+        )
     assert contents(tmp_path / "nas") == TREE
     assert contents(tmp_path / "source") == {}
     assert (tmp_path / "nas/clip.mxf").stat().st_mtime_ns == 1_234_567_890_123_456_789
-    clip = picture.find("clip.mxf")
+    clip = view.find("clip.mxf")
     assert clip is not None
     assert clip.current.destination_path == f"{tmp_path}/nas/clip.mxf"
     assert clip.current.verified_level in (
@@ -34,47 +46,41 @@ async def test_a_tree_arrives_with_its_names_contents_and_times_and_leaves_the_s
     )  # tmpfs has no storage behind its cache
 
 
-async def test_what_was_delivered_stands_in_history_and_metrics(tmp_path: Path) -> None:
+async def test_a_delivered_file_is_in_history_and_metrics(tmp_path: Path) -> None:
     write_config(tmp_path)
-    async with running(tmp_path) as house:
-        await house.until(Picture.is_scanned)
-        fill(tmp_path / "source", {"clip.mxf": b"content"})
-        file = await house.until_file("clip.mxf", Status.COMPLETED)
-        [row] = (await house.control.history(HistoryQuery())).rows
-        exposition = house.control.render_metrics().decode()
+    async with running(tmp_path) as agent:
+        await agent.until(ClientView.is_scanned)
+        write_files(tmp_path / "source", {"clip.mxf": b"content"})
+        file = await agent.until_file("clip.mxf", Status.COMPLETED)
+        [row] = (await agent.control.history(HistoryQuery())).rows
+        exposition = agent.control.render_metrics().decode()
     assert (row.path, row.result, row.hash, row.attempts) == ("clip.mxf", "delivered", file.current.hash, 1)
     assert 'transfer_agent_files_total{result="delivered",route="mxf"} 1.0' in exposition
     assert 'transfer_agent_bytes_total{route="mxf"} 7.0' in exposition
 
 
 async def test_another_file_of_that_name_is_left_alone_and_ours_gets_the_next_name(tmp_path: Path) -> None:
-    write_config(tmp_path)
-    fill(tmp_path / "nas", {"clip.mxf": b"other"})
-    fill(tmp_path / "source", {"clip.mxf": b"ours!"})
-    async with running(tmp_path) as house:
-        file = await house.until_file("clip.mxf", Status.COMPLETED)
+    write_files(tmp_path / "nas", {"clip.mxf": b"other"})
+    async with running_with_clip(tmp_path, b"ours!") as agent:
+        file = await agent.until_file("clip.mxf", Status.COMPLETED)
     assert file.current.destination_path == f"{tmp_path}/nas/clip_1.mxf"
     assert contents(tmp_path / "nas") == {"clip.mxf": b"other", "clip_1.mxf": b"ours!"}
     assert contents(tmp_path / "source") == {}
 
 
 async def test_the_same_content_under_that_name_counts_as_delivered(tmp_path: Path) -> None:
-    write_config(tmp_path)
-    fill(tmp_path / "nas", {"clip.mxf": b"same"})
-    fill(tmp_path / "source", {"clip.mxf": b"same"})
-    async with running(tmp_path) as house:
-        file = await house.until_file("clip.mxf", Status.COMPLETED)
+    write_files(tmp_path / "nas", {"clip.mxf": b"same"})
+    async with running_with_clip(tmp_path, b"same") as agent:
+        file = await agent.until_file("clip.mxf", Status.COMPLETED)
     assert file.current.destination_path == f"{tmp_path}/nas/clip.mxf"
     assert contents(tmp_path / "nas") == {"clip.mxf": b"same"}
     assert contents(tmp_path / "source") == {}
 
 
 async def test_where_conflicts_fail_a_taken_name_needs_no_second_attempt(tmp_path: Path) -> None:
-    write_config(tmp_path, conflict="fail")
-    fill(tmp_path / "nas", {"clip.mxf": b"other"})
-    fill(tmp_path / "source", {"clip.mxf": b"ours!"})
-    async with running(tmp_path) as house:
-        file = await house.until_file("clip.mxf", Status.FAILED)
+    write_files(tmp_path / "nas", {"clip.mxf": b"other"})
+    async with running_with_clip(tmp_path, b"ours!", conflict="fail") as agent:
+        file = await agent.until_file("clip.mxf", Status.FAILED)
     assert file.current.attempts == 1
     assert "exists at the destination with other content" in str(file.current.error)
     assert contents(tmp_path / "nas") == {"clip.mxf": b"other"}
@@ -82,14 +88,12 @@ async def test_where_conflicts_fail_a_taken_name_needs_no_second_attempt(tmp_pat
 
 
 async def test_a_kept_source_is_delivered_once_and_after_a_restart_not_again(tmp_path: Path) -> None:
-    write_config(tmp_path, after="keep")
-    fill(tmp_path / "source", {"clip.mxf": b"content"})
-    async with running(tmp_path) as house:
-        await house.until_file("clip.mxf", Status.COMPLETED)
+    async with running_with_clip(tmp_path, b"content", after="keep") as agent:
+        await agent.until_file("clip.mxf", Status.COMPLETED)
     (tmp_path / "nas/clip.mxf").unlink()
-    async with running(tmp_path) as house:
-        file = await house.until_file("clip.mxf", Status.COMPLETED)
-        rows = (await house.control.history(HistoryQuery())).rows
+    async with running(tmp_path) as agent:
+        file = await agent.until_file("clip.mxf", Status.COMPLETED)
+        rows = (await agent.control.history(HistoryQuery())).rows
     assert file.current.why == "delivered before and kept"
     assert [row.result for row in rows] == ["kept"]
     assert contents(tmp_path / "source") == {"clip.mxf": b"content"}
@@ -98,27 +102,27 @@ async def test_a_kept_source_is_delivered_once_and_after_a_restart_not_again(tmp
 
 async def test_an_archived_source_moves_to_its_folder(tmp_path: Path) -> None:
     write_config(tmp_path, after="archive:archive")
-    fill(tmp_path / "source", {"card/clip.mxf": b"content"})
-    async with running(tmp_path) as house:
-        await house.until_file("card/clip.mxf", Status.COMPLETED)
+    write_files(tmp_path / "source", {"card/clip.mxf": b"content"})
+    async with running(tmp_path) as agent:
+        await agent.until_file("card/clip.mxf", Status.COMPLETED)
     assert contents(tmp_path / "source") == {}
     assert contents(tmp_path / "archive") == contents(tmp_path / "nas") == {"card/clip.mxf": b"content"}
 
 
-async def test_only_what_the_globs_want_is_seen_at_all(tmp_path: Path) -> None:
+async def test_only_files_that_the_globs_select_are_listed(tmp_path: Path) -> None:
     write_config(tmp_path, include=["*.mxf"], exclude=["trash/*"])
     unwanted = {"notes.txt": b"-", "trash/clip.mxf": b"-", "._clip.mxf": b"-"}
-    fill(tmp_path / "source", unwanted | {"clip.MXF": b"content"})
-    async with running(tmp_path) as house:
-        picture = await house.until(lambda seen: seen.status("clip.MXF") is Status.COMPLETED)
-    assert [file.path for file in picture.files.values()] == ["clip.MXF"]
+    write_files(tmp_path / "source", unwanted | {"clip.MXF": b"content"})
+    async with running(tmp_path) as agent:
+        view = await agent.until(lambda view: view.status("clip.MXF") is Status.COMPLETED)
+    assert [file.path for file in view.files.values()] == ["clip.MXF"]
     assert contents(tmp_path / "nas") == {"clip.MXF": b"content"}
     assert contents(tmp_path / "source") == unwanted
 
 
 async def test_both_names_of_a_hard_linked_file_arrive(tmp_path: Path) -> None:
     write_config(tmp_path)
-    fill(tmp_path / "source", {"a.mxf": b"content"})
+    write_files(tmp_path / "source", {"a.mxf": b"content"})
     os.link(tmp_path / "source/a.mxf", tmp_path / "source/b.mxf")
     async with running(tmp_path):
         # Deleting one changes the other's ctime, which may cost it a second turn.
@@ -127,28 +131,24 @@ async def test_both_names_of_a_hard_linked_file_arrive(tmp_path: Path) -> None:
 
 
 async def test_a_file_written_to_while_it_is_copied_arrives_in_its_last_state(
-    tmp_path: Path, brake: Brake
+    tmp_path: Path, copy_hold: CopyHold
 ) -> None:
-    write_config(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": LONG})
-    async with running(tmp_path) as house:
-        await brake.until_checkpoint()
+    async with running_with_clip(tmp_path, LONG) as agent:
+        await copy_hold.until_checkpoint()
         with (tmp_path / "source/clip.mxf").open("r+b") as file:
             file.write(b"a new head")
-        brake.release()
-        await house.until_file("clip.mxf", Status.COMPLETED)
+        copy_hold.release()
+        await agent.until_file("clip.mxf", Status.COMPLETED)
     assert contents(tmp_path / "nas") == {"clip.mxf": b"a new head" + LONG[10:]}
     assert contents(tmp_path / "source") == {}
 
 
-async def test_a_file_that_vanishes_leaves_the_list_and_nothing_of_it_stays(
-    tmp_path: Path, brake: Brake
+async def test_a_file_that_vanishes_leaves_the_list_and_its_partial_is_removed(
+    tmp_path: Path, copy_hold: CopyHold
 ) -> None:
-    write_config(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": LONG})
-    async with running(tmp_path) as house:
-        await brake.until_checkpoint()
+    async with running_with_clip(tmp_path, LONG) as agent:
+        await copy_hold.until_checkpoint()
         (tmp_path / "source/clip.mxf").unlink()
-        brake.release()
-        await house.until(lambda seen: not seen.files)
+        copy_hold.release()
+        await agent.until(lambda view: not view.files)
         await eventually(lambda: contents(tmp_path / "nas") == {})

@@ -15,17 +15,18 @@ from agent.model.views import HistoryQuery
 from agent.runtime.supervisor import CannotStart
 from tests.flow.running_agents import (
     LONG,
-    PATIENCE_S,
-    Brake,
-    Picture,
-    Running,
+    TIMEOUT_S,
+    ClientView,
+    CopyHold,
+    RunningAgent,
     contents,
-    fill,
-    lines,
+    log_lines,
     on_written,
     run_once,
     running,
+    running_with_clip,
     write_config,
+    write_files,
 )
 
 
@@ -39,57 +40,53 @@ def cut_off(path: Path) -> None:
         file.truncate(4096)
 
 
-def damage(house: Running, spoil: Callable[[Path], None]) -> None:
+def damage(agent: RunningAgent, spoil: Callable[[Path], None]) -> None:
     """The file and what leads to it; what is cached of it is forgotten, as in a long run."""
-    database = house.runtime.journal._journal
+    database = agent.runtime.journal._journal
     for connection in (database.writer, database.reader):
         raw = connection.connection.driver_connection
         assert raw is not None
         if connection is database.writer:
             raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            spoil(house.folder / "state" / "journal.db")
+            spoil(agent.folder / "state" / "journal.db")
         raw.execute("PRAGMA shrink_memory")
 
 
-def damaged_events(picture: Picture) -> list[str]:
-    return [event.text for event in picture.events if "damaged" in event.text]
+def damaged_events(view: ClientView) -> list[str]:
+    return [event.text for event in view.events if "damaged" in event.text]
 
 
 @pytest.mark.parametrize("spoil", [overwrite, cut_off])
-async def test_a_copy_whose_journal_is_damaged_begins_again_and_arrives(
-    tmp_path: Path, brake: Brake, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None]
+async def test_a_copy_whose_journal_is_damaged_starts_over_and_is_delivered(
+    tmp_path: Path, copy_hold: CopyHold, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None]
 ) -> None:
-    write_config(tmp_path, max_attempts=1)
-    fill(tmp_path / "source", {"clip.mxf": LONG})
-    async with running(tmp_path) as house:
-        await brake.until_checkpoint()
-        damage(house, spoil)
-        brake.release()
-        file = await house.until_file("clip.mxf", Status.COMPLETED)
-        picture = await house.until(lambda seen: bool(damaged_events(seen)))
-        snapshot = await house.control.snapshot()
+    async with running_with_clip(tmp_path, LONG, max_attempts=1) as agent:
+        await copy_hold.until_checkpoint()
+        damage(agent, spoil)
+        copy_hold.release()
+        file = await agent.until_file("clip.mxf", Status.COMPLETED)
+        view = await agent.until(lambda view: bool(damaged_events(view)))
+        snapshot = await agent.control.snapshot()
     assert file.current.attempts == 0
     assert contents(tmp_path / "nas")["clip.mxf"] == LONG
     assert contents(tmp_path / "source") == {}
     assert (tmp_path / "state" / "journal.db.damaged-1").exists()
-    assert len(damaged_events(picture)) == 1
-    assert picture.restarts() == []
+    assert len(damaged_events(view)) == 1
+    assert view.restarts() == []
     assert snapshot.journal_error is None
-    assert len(lines(caplog, "journal set aside, a fresh one is made")) == 1
-    assert lines(caplog, "interrupted") == []  # nothing more about each file
+    assert len(log_lines(caplog, "journal set aside, a fresh one is made")) == 1
+    assert log_lines(caplog, "interrupted") == []  # nothing more about each file
 
 
-async def test_what_is_damaged_between_two_runs_is_set_aside_and_the_copy_begins_again(
-    tmp_path: Path, brake: Brake
+async def test_a_journal_damaged_between_two_runs_is_replaced_and_the_copy_starts_over(
+    tmp_path: Path, copy_hold: CopyHold
 ) -> None:
-    write_config(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": LONG})
-    async with running(tmp_path):
-        await brake.until_checkpoint()
+    async with running_with_clip(tmp_path, LONG):
+        await copy_hold.until_checkpoint()
     overwrite(tmp_path / "state" / "journal.db")
-    brake.release()
-    async with running(tmp_path) as house:
-        await house.until_file("clip.mxf", Status.COMPLETED)
+    copy_hold.release()
+    async with running(tmp_path) as agent:
+        await agent.until_file("clip.mxf", Status.COMPLETED)
     assert contents(tmp_path / "nas")["clip.mxf"] == LONG
 
 
@@ -99,7 +96,7 @@ def examination(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     examine, over = Journal.examine, threading.Event()
 
     def patiently(journal: Journal) -> None:
-        over.wait(PATIENCE_S)
+        over.wait(TIMEOUT_S)
         examine(journal)
 
     monkeypatch.setattr(Journal, "examine", patiently)
@@ -107,31 +104,29 @@ def examination(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     over.set()
 
 
-async def test_visitors_are_received_while_the_journal_is_examined_and_nothing_is_moved_before(
+async def test_clients_are_served_but_nothing_is_moved_while_the_journal_is_examined(
     tmp_path: Path, examination: threading.Event
 ) -> None:
-    write_config(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": b"content"})
-    async with running(tmp_path) as house:
-        snapshot = await house.control.snapshot()
+    async with running_with_clip(tmp_path, b"content") as agent:
+        snapshot = await agent.control.snapshot()
         assert (snapshot.files, snapshot.routes) == ((), ())
-        assert (await house.control.history(HistoryQuery())).rows == ()
+        assert (await agent.control.history(HistoryQuery())).rows == ()
         assert contents(tmp_path / "source") == {"clip.mxf": b"content"}
         examination.set()
-        await house.until_file("clip.mxf", Status.COMPLETED)
+        await agent.until_file("clip.mxf", Status.COMPLETED)
 
 
-async def test_a_house_that_examines_its_journal_stops_at_once(
+async def test_an_agent_that_examines_its_journal_stops_at_once(
     tmp_path: Path, examination: threading.Event
 ) -> None:
     write_config(tmp_path)
-    async with running(tmp_path) as house:
-        await house.control.snapshot()
-        assert await house.stop() == 0
+    async with running(tmp_path) as agent:
+        await agent.control.snapshot()
+        assert await agent.stop() == 0
         assert not examination.is_set()
 
 
-async def test_a_journal_that_can_be_neither_read_nor_set_aside_ends_the_start_with_one_clear_line(
+async def test_an_unusable_journal_ends_the_start_with_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(_: Journal) -> None:
@@ -147,12 +142,12 @@ STEPS = ("begin_or_resume", "checkpoint", "mark_verified", "mark_published", "fi
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_no_source_goes_before_its_delivery_is_written_down(
+async def test_no_source_is_removed_before_its_delivery_is_in_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """The journal refuses this step a few times; what the source folder held then is looked at each time."""
     write_config(tmp_path, max_attempts=1)
-    fill(tmp_path / "source", {"clip.mxf": LONG})
+    write_files(tmp_path / "source", {"clip.mxf": LONG})
     write = getattr(transfers, step)
     stood: list[bool] = []
 
@@ -163,10 +158,10 @@ async def test_no_source_goes_before_its_delivery_is_written_down(
         return write(*values)
 
     monkeypatch.setattr(transfers, step, refuse)
-    async with running(tmp_path) as house:
-        await house.until(lambda seen: any("copies wait" in event.text for event in seen.events))
-        trouble = (await house.control.snapshot()).journal_error
-        file = await house.until_file("clip.mxf", Status.COMPLETED)
+    async with running(tmp_path) as agent:
+        await agent.until(lambda view: any("copies wait" in event.text for event in view.events))
+        trouble = (await agent.control.snapshot()).journal_error
+        file = await agent.until_file("clip.mxf", Status.COMPLETED)
     assert trouble == "the journal cannot be used: database or disk is full"
     assert file.current.attempts == 0
     assert stood == [True] * 3 if step != "finish" else [False]  # its delivery is written down already
@@ -174,7 +169,7 @@ async def test_no_source_goes_before_its_delivery_is_written_down(
     assert contents(tmp_path / "source") == {}
 
 
-async def test_a_commit_that_fails_lets_no_source_go(
+async def test_a_commit_that_fails_removes_no_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each operation succeeds, but nothing of it can be stored."""
@@ -195,28 +190,28 @@ async def test_a_commit_that_fails_lets_no_source_go(
 
     monkeypatch.setattr("agent.journal.client.commit", refuse)
     on_written(monkeypatch, transfers.mark_verified, lambda: armed.append(True))
-    fill(tmp_path / "source", {"clip.mxf": b"content"})
-    async with running(tmp_path) as house:
-        await house.until_file("clip.mxf", Status.COMPLETED)
+    write_files(tmp_path / "source", {"clip.mxf": b"content"})
+    async with running(tmp_path) as agent:
+        await agent.until_file("clip.mxf", Status.COMPLETED)
     assert refused == [True] * 3
     assert contents(tmp_path / "nas") == {"clip.mxf": b"content"}
-    assert len(lines(caplog, "nothing can be written down, copies wait")) == 1
+    assert len(log_lines(caplog, "nothing can be written down, copies wait")) == 1
 
 
 async def test_a_delivered_file_is_completed_and_its_history_written_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_config(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": b"content"})
+    write_files(tmp_path / "source", {"clip.mxf": b"content"})
 
     def full(*_: object) -> None:
         raise JournalError("the journal cannot be used: database or disk is full")
 
     with monkeypatch.context() as patch:
         patch.setattr(transfers, "finish", full)
-        async with running(tmp_path) as house:
-            await house.until_file("clip.mxf", Status.COMPLETED)
-    async with running(tmp_path) as house:
-        while not (rows := (await house.control.history(HistoryQuery())).rows):  # noqa: ASYNC110  a sweep sets no event
+        async with running(tmp_path) as agent:
+            await agent.until_file("clip.mxf", Status.COMPLETED)
+    async with running(tmp_path) as agent:
+        while not (rows := (await agent.control.history(HistoryQuery())).rows):  # noqa: ASYNC110  a sweep sets no event
             await trio.sleep(0.01)
     assert [(row.path, row.result) for row in rows] == [("clip.mxf", "delivered")]

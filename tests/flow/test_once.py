@@ -8,59 +8,59 @@ import trio
 
 from agent.journal.state_folder import StateLocked
 from agent.runtime.supervisor import CannotStart
-from tests.flow.running_agents import LONG, Brake, contents, fill, run_once, running, write_config
+from tests.flow.running_agents import LONG, CopyHold, contents, run_once, running, write_config, write_files
 
 STILL = {"stable": "300ms", "scan": "300ms"}  # long enough for a busy machine to look twice
 
 
-async def test_0_when_everything_has_arrived(tmp_path: Path) -> None:
+async def test_0_when_everything_was_delivered(tmp_path: Path) -> None:
     write_config(tmp_path, **STILL)
-    fill(tmp_path / "source", {"a.mxf": b"one", "b/c.mxf": b"two"})
+    write_files(tmp_path / "source", {"a.mxf": b"one", "b/c.mxf": b"two"})
     assert await run_once(tmp_path) == 0
     assert contents(tmp_path / "nas") == {"a.mxf": b"one", "b/c.mxf": b"two"}
 
 
 async def test_0_when_there_is_nothing_to_deliver(tmp_path: Path) -> None:
     write_config(tmp_path, **STILL)
-    fill(tmp_path / "source", {"empty.mxf": b""})
+    write_files(tmp_path / "source", {"empty.mxf": b""})
     assert await run_once(tmp_path) == 0
 
 
-async def test_1_when_a_file_was_given_up_and_the_rest_has_arrived(tmp_path: Path) -> None:
+async def test_1_when_a_file_failed_and_the_rest_was_delivered(tmp_path: Path) -> None:
     write_config(tmp_path, conflict="fail", **STILL)
-    fill(tmp_path / "nas", {"a.mxf": b"other"})
-    fill(tmp_path / "source", {"a.mxf": b"ours!", "b.mxf": b"two"})
+    write_files(tmp_path / "nas", {"a.mxf": b"other"})
+    write_files(tmp_path / "source", {"a.mxf": b"ours!", "b.mxf": b"two"})
     assert await run_once(tmp_path) == 1
     assert contents(tmp_path / "nas") == {"a.mxf": b"other", "b.mxf": b"two"}
 
 
 async def test_3_when_a_file_waits_for_its_destination(tmp_path: Path) -> None:
     write_config(tmp_path, **STILL)
-    fill(tmp_path / "source", {"a.mxf": b"one"})
+    write_files(tmp_path / "source", {"a.mxf": b"one"})
     (tmp_path / "nas").rmdir()
     assert await run_once(tmp_path) == 3
     assert not (tmp_path / "nas").exists()
 
 
-async def test_3_when_a_signal_came_before_all_was_at_rest(tmp_path: Path, brake: Brake) -> None:
+async def test_3_when_a_signal_interrupted_a_copy(tmp_path: Path, copy_hold: CopyHold) -> None:
     write_config(tmp_path, **STILL)
-    fill(tmp_path / "source", {"a.mxf": LONG})
+    write_files(tmp_path / "source", {"a.mxf": LONG})
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(interrupt_at_checkpoint, brake)
+        nursery.start_soon(interrupt_at_checkpoint, copy_hold)
         assert await run_once(tmp_path) == 3
-    brake.release()
+    copy_hold.release()
     assert await run_once(tmp_path) == 0
     assert contents(tmp_path / "nas") == {"a.mxf": LONG}
 
 
-async def interrupt_at_checkpoint(brake: Brake) -> None:
-    await brake.until_checkpoint()
+async def interrupt_at_checkpoint(copy_hold: CopyHold) -> None:
+    await copy_hold.until_checkpoint()
     signal.raise_signal(signal.SIGTERM)
 
 
-async def test_a_taken_port_is_said_in_a_line_before_anything_moves(tmp_path: Path) -> None:
+async def test_a_taken_port_is_one_clear_error_before_anything_moves(tmp_path: Path) -> None:
     write_config(tmp_path)
-    fill(tmp_path / "source", {"a.mxf": b"one"})
+    write_files(tmp_path / "source", {"a.mxf": b"one"})
     listener = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener[0]:
         port = listener[0].socket.getsockname()[1]
@@ -78,13 +78,13 @@ async def test_a_second_agent_on_the_same_state_folder_does_not_start(tmp_path: 
             await run_once(tmp_path)
 
 
-async def test_the_running_agent_leaves_its_address_in_the_state_folder(tmp_path: Path) -> None:
+async def test_the_running_agent_writes_its_address_file(tmp_path: Path) -> None:
     write_config(tmp_path, **STILL)
     assert await run_once(tmp_path) == 0
     assert contents(tmp_path / "state")["address"].startswith(b"http://127.0.0.1:")
 
 
-async def test_an_address_that_cannot_be_left_there_is_said_in_a_line(tmp_path: Path) -> None:
+async def test_an_address_file_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     write_config(tmp_path)
     (tmp_path / "state/address").mkdir(parents=True)
     with pytest.raises(CannotStart, match="state/address cannot be written: Is a directory"):

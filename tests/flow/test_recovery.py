@@ -1,6 +1,5 @@
 """Nothing of ours is left lying about at a destination, and nobody else's file is touched."""
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,18 @@ from agent.model.transfer import Status
 from tests.flow.running_agents import (
     LONG,
     WINDOW_BYTES,
-    Brake,
+    CopyHold,
     contents,
     eventually,
-    fill,
-    lines,
+    log_lines,
     running,
+    running_with_clip,
     write_config,
+    write_files,
 )
 from tests.samples import IDENTITY, a_file
 
-SEARCHING = "scanning for the orphans of a lost journal"
+SCANNING = "scanning for the orphans of a lost journal"
 LOOK_ALIKES = {
     ".clip.mxf.0123456789abcdef.partial": b"one digit of it would have to be another",
     "day/.clip.mxf.fedcba9876543210.partial": b"likewise",
@@ -57,133 +57,126 @@ def standing(folder: Path) -> dict[str, tuple[int, int, bytes]]:
     }
 
 
-async def interrupted_copy(folder: Path, brake: Brake) -> str:
-    """Run the house until a copy is in its middle, and stop it there; the partial."""
+async def interrupted_copy(folder: Path, copy_hold: CopyHold) -> str:
+    """Run the agent until a copy is in its middle, and stop it there; the partial."""
     before = set(standing(folder / "nas"))
     async with running(folder):
-        await brake.until_checkpoint()
+        await copy_hold.until_checkpoint()
     (partial,) = set(standing(folder / "nas")) - before
     assert (folder / "nas" / partial).stat().st_size >= WINDOW_BYTES
     return partial
 
 
 @pytest.mark.parametrize("name", ["clip.mxf", "day/card a/clip.mxf", "n" * 255, "day/caf\udce9\n.mxf"])
-async def test_what_a_lost_journal_knew_is_found_and_removed_and_nothing_else_is_touched(
-    tmp_path: Path, brake: Brake, caplog: pytest.LogCaptureFixture, name: str
+async def test_after_a_lost_journal_our_partial_is_removed_and_no_other_file(
+    tmp_path: Path, copy_hold: CopyHold, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    caplog.set_level(logging.INFO)
     write_config(tmp_path)
-    fill(tmp_path / "source", {name: LONG})
-    fill(tmp_path / "nas", LOOK_ALIKES)
+    write_files(tmp_path / "source", {name: LONG})
+    write_files(tmp_path / "nas", LOOK_ALIKES)
     foreign = standing(tmp_path / "nas")
-    partial = await interrupted_copy(tmp_path, brake)
-    assert not lines(caplog, SEARCHING)
+    partial = await interrupted_copy(tmp_path, copy_hold)
+    assert not log_lines(caplog, SCANNING)
     lose_journal(tmp_path)
-    brake.release()
+    copy_hold.release()
     caplog.clear()
-    async with running(tmp_path) as house:
-        await house.until_file(name, Status.COMPLETED)
-        await eventually(lambda: bool(lines(caplog, "recovered")))
+    async with running(tmp_path) as agent:
+        await agent.until_file(name, Status.COMPLETED)
+        await eventually(lambda: bool(log_lines(caplog, "recovered")))
     after = standing(tmp_path / "nas")
     assert after.pop(name)[2] == LONG
     assert partial not in after
     assert after == foreign
-    assert len(lines(caplog, SEARCHING)) == 1
-    [swept] = lines(caplog, "recovered")
-    assert (swept["finished"], swept["removed"], swept["left"]) == (0, 1, 0)
+    assert len(log_lines(caplog, SCANNING)) == 1
+    [recovered] = log_lines(caplog, "recovered")
+    assert (recovered["finished"], recovered["removed"], recovered["left"]) == (0, 1, 0)
     caplog.clear()
     async with running(tmp_path):
-        await eventually(lambda: bool(lines(caplog, "recovered")))
-    assert not lines(caplog, SEARCHING)
+        await eventually(lambda: bool(log_lines(caplog, "recovered")))
+    assert not log_lines(caplog, SCANNING)
     assert {path: each for path, each in standing(tmp_path / "nas").items() if path != name} == foreign
 
 
-async def test_a_copy_that_is_under_way_is_not_taken_for_a_leftover(
-    tmp_path: Path, brake: Brake, caplog: pytest.LogCaptureFixture
+async def test_the_partial_of_a_running_copy_is_not_taken_for_an_orphan(
+    tmp_path: Path, copy_hold: CopyHold, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
-    write_config(tmp_path)
     await installed(tmp_path)
     lose_journal(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": LONG})
-    async with running(tmp_path):
-        await brake.until_checkpoint()
+    async with running_with_clip(tmp_path, LONG):
+        await copy_hold.until_checkpoint()
         [partial] = standing(tmp_path / "nas")
-        await eventually(lambda: bool(lines(caplog, "recovered")))
-        assert lines(caplog, SEARCHING)
+        await eventually(lambda: bool(log_lines(caplog, "recovered")))
+        assert log_lines(caplog, SCANNING)
         assert set(standing(tmp_path / "nas")) == {partial}
-    brake.release()
-    async with running(tmp_path) as house:
-        await house.until_file("clip.mxf", Status.COMPLETED)
-    assert [line["resumed_bytes"] for line in lines(caplog, "copied")] == [WINDOW_BYTES]
+    copy_hold.release()
+    async with running(tmp_path) as agent:
+        await agent.until_file("clip.mxf", Status.COMPLETED)
+    assert [line["resumed_bytes"] for line in log_lines(caplog, "copied")] == [WINDOW_BYTES]
     assert partial not in standing(tmp_path / "nas")
 
 
 async def test_two_agents_on_one_destination_leave_each_others_partials_alone(
-    tmp_path: Path, brake: Brake, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, copy_hold: CopyHold, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir()
     other.mkdir()
     write_config(one)
     write_config(other, destination=str(one / "nas"))
-    fill(one / "source", {"clip.mxf": LONG})
-    partial = await interrupted_copy(one, brake)
+    write_files(one / "source", {"clip.mxf": LONG})
+    partial = await interrupted_copy(one, copy_hold)
     before = standing(one / "nas")[partial]
     await installed(other)
     lose_journal(other)
     caplog.clear()
     async with running(other):
-        await eventually(lambda: bool(lines(caplog, "recovered")))
-    assert lines(caplog, SEARCHING)
+        await eventually(lambda: bool(log_lines(caplog, "recovered")))
+    assert log_lines(caplog, SCANNING)
     assert standing(one / "nas") == {partial: before}
-    brake.release()
-    async with running(one) as house:
-        await house.until_file("clip.mxf", Status.COMPLETED)
-    assert [line["resumed_bytes"] for line in lines(caplog, "copied")] == [WINDOW_BYTES]
+    copy_hold.release()
+    async with running(one) as agent:
+        await agent.until_file("clip.mxf", Status.COMPLETED)
+    assert [line["resumed_bytes"] for line in log_lines(caplog, "copied")] == [WINDOW_BYTES]
     assert contents(one / "nas") == {"clip.mxf": LONG}
 
 
 async def test_a_probe_that_was_killed_is_removed_at_the_next_start(tmp_path: Path) -> None:
     write_config(tmp_path)
     left = probe_path(await installed(tmp_path), "take")
-    fill(tmp_path / "nas", LOOK_ALIKES)
+    write_files(tmp_path / "nas", LOOK_ALIKES)
     foreign = standing(tmp_path / "nas")
-    fill(tmp_path / "nas", {left: b"probe"})
+    write_files(tmp_path / "nas", {left: b"probe"})
     async with running(tmp_path):
         await eventually(lambda: not (tmp_path / "nas" / left).exists())
     assert standing(tmp_path / "nas") == foreign
 
 
-async def test_the_partial_that_a_restart_left_behind_is_removed_beside_the_copies(
-    tmp_path: Path, brake: Brake
+async def test_the_old_partial_of_a_restarted_copy_is_removed_while_copies_run(
+    tmp_path: Path, copy_hold: CopyHold
 ) -> None:
     write_config(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": LONG})
-    old = await interrupted_copy(tmp_path, brake)
+    write_files(tmp_path / "source", {"clip.mxf": LONG})
+    old = await interrupted_copy(tmp_path, copy_hold)
     async with JournalClient.open(str(tmp_path / "state")) as journal:
         (transfer,) = await journal.write(transfers.running, str(tmp_path / "nas"))
         file = a_file("clip.mxf")
         fresh = partial_path(journal.identity, file, "clip.mxf", "another take")
         await journal.write(transfers.restart, transfer.id, fresh)
-    async with running(tmp_path) as house:  # its copy waits for the brake
-        nas = tmp_path / "nas"
-        await eventually(lambda: [path.name for path in nas.rglob("*") if path.is_file()] == [fresh])
-        brake.release()
-        await house.until_file("clip.mxf", Status.COMPLETED)
+    async with running(tmp_path) as agent:  # its copy waits for the copy_hold
+        await eventually(lambda: set(contents(tmp_path / "nas")) == {fresh})
+        copy_hold.release()
+        await agent.until_file("clip.mxf", Status.COMPLETED)
     assert old != fresh
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
 
 
 async def test_nothing_is_searched_or_removed_outside_the_destination(
-    tmp_path: Path, brake: Brake, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, copy_hold: CopyHold, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
     write_config(tmp_path)
-    fill(tmp_path / "source", {"day/clip.mxf": LONG})
-    partial = await interrupted_copy(tmp_path, brake)
-    brake.release()
+    write_files(tmp_path / "source", {"day/clip.mxf": LONG})
+    partial = await interrupted_copy(tmp_path, copy_hold)
+    copy_hold.release()
     (tmp_path / "nas/day").rename(tmp_path / "outside")
     (tmp_path / "nas/day").symlink_to(tmp_path / "outside")
     (tmp_path / "source/day/clip.mxf").unlink()
@@ -192,6 +185,6 @@ async def test_nothing_is_searched_or_removed_outside_the_destination(
     lose_journal(tmp_path)
     caplog.clear()
     async with running(tmp_path):
-        await eventually(lambda: bool(lines(caplog, "recovered")))
-    assert lines(caplog, SEARCHING)
+        await eventually(lambda: bool(log_lines(caplog, "recovered")))
+    assert log_lines(caplog, SCANNING)
     assert standing(tmp_path / "outside") == before

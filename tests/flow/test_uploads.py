@@ -1,4 +1,4 @@
-"""Upload jobs beside the routes of a whole house."""
+"""Upload jobs beside the routes of a whole agent."""
 
 import errno
 import shutil
@@ -10,32 +10,41 @@ import trio
 from agent.config import uploads as jobs
 from agent.control.errors import Conflict, InvalidRequest, NotFound
 from agent.control.uploads import STOPPED, CreateUpload
-from agent.journal import uploads
+from agent.journal import uploads as journal_uploads
 from agent.model.transfer import Status
 from agent.model.upload import UploadFileState, UploadState
 from agent.model.views import HistoryQuery, UploadFilesQuery, UploadsQuery
 from tests.flow.fault_script import FaultScript
-from tests.flow.running_agents import LONG, WINDOW_BYTES, Brake, contents, eventually, fill, lines, running
-from tests.flow.upload_flows import BUCKET, Uploads, configure, quicken
+from tests.flow.running_agents import (
+    LONG,
+    WINDOW_BYTES,
+    CopyHold,
+    contents,
+    eventually,
+    log_lines,
+    running,
+    write_files,
+)
+from tests.flow.upload_flows import BUCKET, Uploads, configure, shorten_durations, uploading
 
 
 @pytest.fixture(autouse=True)
 def _into_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quicken(monkeypatch)
+    shorten_durations(monkeypatch)
     monkeypatch.setattr(jobs, "bucket_url", lambda bucket: str(tmp_path / bucket))
 
 
 async def test_a_job_sends_what_matches_under_its_own_name_and_keeps_the_source(tmp_path: Path) -> None:
     configure(tmp_path)
     wanted = {"day1/a.mxf": b"aaaa", "day1/card/b.MXF": b"bb"}
-    fill(tmp_path / "media", wanted | {"day1/notes.txt": b"no", "other.mxf": b"outside"})
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
+    write_files(tmp_path / "media", wanted | {"day1/notes.txt": b"no", "other.mxf": b"outside"})
+    async with running(tmp_path) as agent:
+        uploads = Uploads(agent)
         job = await uploads.add("day1", "*.mxf")
         ended = await uploads.until_state(job, UploadState.COMPLETED)
         files = await uploads.files(job)
         await uploads.until_closed()
-        snapshot = await house.control.snapshot()
+        snapshot = await agent.control.snapshot()
     assert contents(tmp_path / BUCKET) == {f"{job}/a.mxf": b"aaaa", f"{job}/card/b.MXF": b"bb"}
     assert set(contents(tmp_path / "media")) == {*wanted, "day1/notes.txt", "other.mxf"}
     assert (ended.progress, ended.total_files, ended.completed_files, ended.error) == (1.0, 2, 2, None)
@@ -48,10 +57,10 @@ async def test_a_job_sends_what_matches_under_its_own_name_and_keeps_the_source(
 
 async def test_an_empty_folder_and_one_of_empty_files_complete(tmp_path: Path) -> None:
     configure(tmp_path)
-    fill(tmp_path / "media", {"empty/keep": b""})
+    write_files(tmp_path / "media", {"empty/keep": b""})
     (tmp_path / "media/nothing").mkdir()
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
+    async with running(tmp_path) as agent:
+        uploads = Uploads(agent)
         added = [await uploads.add(folder) for folder in ("nothing", "empty")]
         for job in added:
             ended = await uploads.until_state(job, UploadState.COMPLETED)
@@ -62,20 +71,16 @@ async def test_an_empty_folder_and_one_of_empty_files_complete(tmp_path: Path) -
 
 
 async def test_a_file_that_changes_is_sent_again_beside_what_was_delivered(
-    tmp_path: Path, brake: Brake
+    tmp_path: Path, copy_hold: CopyHold
 ) -> None:
-    configure(tmp_path)
-    fill(tmp_path / "media", {"a.mxf": b"one", "long.mxf": LONG})
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
-        job = await uploads.add()
+    async with uploading(tmp_path, {"a.mxf": b"one", "long.mxf": LONG}) as (uploads, job):
         await uploads.until_file(job, "a.mxf", UploadFileState.UPLOADED, lambda _: True)
         await uploads.until_checkpoint("long.mxf")
-        fill(tmp_path / "media", {"a.mxf": b"other", "late.mxf": b"late"})
+        write_files(tmp_path / "media", {"a.mxf": b"other", "late.mxf": b"late"})
         await uploads.until_file(
             job, "a.mxf", UploadFileState.UPLOADED, lambda file: file.key == f"{job}/a_1.mxf"
         )
-        brake.release()
+        copy_hold.release()
         ended = await uploads.until_state(job, UploadState.COMPLETED)
     assert (ended.total_files, ended.completed_files) == (3, 3)
     assert contents(tmp_path / BUCKET) == {
@@ -86,68 +91,61 @@ async def test_a_file_that_changes_is_sent_again_beside_what_was_delivered(
     }
 
 
-async def test_progress_counts_the_bytes_of_what_is_under_way(tmp_path: Path, brake: Brake) -> None:
-    configure(tmp_path)
-    fill(tmp_path / "media", {"long.mxf": LONG, "short.mxf": b"x" * (WINDOW_BYTES - 1)})
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
-        job = await uploads.add()
-        await brake.until_checkpoint()
+async def test_progress_counts_the_bytes_of_running_copies(tmp_path: Path, copy_hold: CopyHold) -> None:
+    async with uploading(tmp_path, {"long.mxf": LONG, "short.mxf": b"x" * (WINDOW_BYTES - 1)}) as (
+        uploads,
+        job,
+    ):
+        await copy_hold.until_checkpoint()
         half = await uploads.until(job, lambda job: 0.4 < job.progress < 1 and job.completed_files == 1)
         assert (half.state, half.total_files) == (UploadState.IN_PROGRESS, 2)
-        brake.release()
+        copy_hold.release()
         await uploads.until_state(job, UploadState.COMPLETED)
 
 
-@pytest.mark.usefixtures("brake")
-async def test_a_stopped_job_leaves_what_it_delivered_and_nothing_half_done(tmp_path: Path) -> None:
-    configure(tmp_path)
-    fill(tmp_path / "media", {"a.mxf": b"one", "long.mxf": LONG})
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
-        job = await uploads.add()
+@pytest.mark.usefixtures("copy_hold")
+async def test_a_stopped_job_keeps_its_delivered_files_and_removes_its_partials(tmp_path: Path) -> None:
+    async with uploading(tmp_path, {"a.mxf": b"one", "long.mxf": LONG}) as (uploads, job):
         await uploads.until_file(job, "a.mxf", UploadFileState.UPLOADED, lambda _: True)
         await uploads.until_checkpoint("long.mxf")
-        await house.control.uploads.stop(job)
-        stopped = await house.control.uploads.find(job)
+        await uploads.agent.control.uploads.stop(job)
+        stopped = await uploads.agent.control.uploads.find(job)
         assert (stopped.state, stopped.error) == (UploadState.FAILED, STOPPED)
         await uploads.until_closed()
         files = await uploads.files(job)
         with pytest.raises(Conflict, match="FAILED"):
-            await house.control.uploads.stop(job)
-        await eventually(lambda: f"upload:{job}" not in house.runtime.status.routes)
+            await uploads.agent.control.uploads.stop(job)
+        await eventually(lambda: f"upload:{job}" not in uploads.agent.runtime.status.routes)
     assert contents(tmp_path / BUCKET) == {f"{job}/a.mxf": b"one"}
     assert files["a.mxf"].state is UploadFileState.UPLOADED
     assert (files["long.mxf"].state, files["long.mxf"].error) == (UploadFileState.FAILED, STOPPED)
 
 
-async def test_other_routes_do_not_notice_that_jobs_come_and_go(tmp_path: Path, brake: Brake) -> None:
+async def test_jobs_that_start_and_end_do_not_disturb_other_routes(
+    tmp_path: Path, copy_hold: CopyHold
+) -> None:
     configure(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": LONG})
-    fill(tmp_path / "media", {"a/a.mxf": b"one", "b/b.mxf": b"two"})
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
-        await brake.until_checkpoint()
-        [before] = [file for file in (await house.control.snapshot()).files if file.path == "clip.mxf"]
+    write_files(tmp_path / "source", {"clip.mxf": LONG})
+    write_files(tmp_path / "media", {"a/a.mxf": b"one", "b/b.mxf": b"two"})
+    async with running(tmp_path) as agent:
+        uploads = Uploads(agent)
+        await copy_hold.until_checkpoint()
+        [before] = [file for file in (await agent.control.snapshot()).files if file.path == "clip.mxf"]
         for folder in ("a", "b"):
             await uploads.until_state(await uploads.add(folder), UploadState.COMPLETED)
         await uploads.until_closed()
-        [after] = [file for file in (await house.control.snapshot()).files if file.path == "clip.mxf"]
+        [after] = [file for file in (await agent.control.snapshot()).files if file.path == "clip.mxf"]
         assert after == before
-        brake.release()
-        await house.until_file("clip.mxf", Status.COMPLETED)
+        copy_hold.release()
+        await agent.until_file("clip.mxf", Status.COMPLETED)
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
 
 
-async def test_a_job_with_a_file_that_cannot_be_sent_fails_when_all_is_at_rest(
+async def test_a_job_with_a_file_that_cannot_be_sent_fails_when_all_files_have_ended(
     tmp_path: Path, faults: FaultScript
 ) -> None:
-    configure(tmp_path)
-    fill(tmp_path / "media", {"bad.mxf": b"content"})
     faults.add("source_read", number=errno.EIO)
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
-        job = await uploads.add()
+    async with uploading(tmp_path, {"bad.mxf": b"content"}) as (uploads, job):
         ended = await uploads.until_state(job, UploadState.FAILED)
         files = await uploads.files(job)
         await uploads.until_closed()
@@ -157,13 +155,9 @@ async def test_a_job_with_a_file_that_cannot_be_sent_fails_when_all_is_at_rest(
     assert contents(tmp_path / BUCKET) == {}
 
 
-async def test_a_job_whose_folder_is_gone_for_good_fails(tmp_path: Path, brake: Brake) -> None:
-    configure(tmp_path)
-    fill(tmp_path / "media", {"day/long.mxf": LONG})
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
-        job = await uploads.add("day")
-        await brake.until_checkpoint()
+async def test_a_job_whose_folder_is_gone_for_good_fails(tmp_path: Path, copy_hold: CopyHold) -> None:
+    async with uploading(tmp_path, {"day/long.mxf": LONG}, "day") as (uploads, job):
+        await copy_hold.until_checkpoint()
         shutil.rmtree(tmp_path / "media/day")
         ended = await uploads.until_state(job, UploadState.FAILED)
         await uploads.until_closed()
@@ -173,87 +167,73 @@ async def test_a_job_whose_folder_is_gone_for_good_fails(tmp_path: Path, brake: 
     assert not (tmp_path / "media/day").exists()
 
 
-async def test_an_outage_shows_in_the_job_and_not_in_the_health_of_the_agent(
-    tmp_path: Path, brake: Brake
+async def test_an_outage_shows_in_the_job_and_not_in_other_routes(
+    tmp_path: Path, copy_hold: CopyHold
 ) -> None:
-    configure(tmp_path)
-    fill(tmp_path / "media", {"long.mxf": LONG})
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
-        job = await uploads.add()
-        await brake.until_checkpoint()
+    async with uploading(tmp_path, {"long.mxf": LONG}) as (uploads, job):
+        await copy_hold.until_checkpoint()
         (tmp_path / BUCKET).rename(tmp_path / "away")
         waits = await uploads.until(job, lambda job: job.error is not None)
         assert waits.state is UploadState.IN_PROGRESS
         assert waits.error is not None
         assert waits.error.startswith("outage: unmounted: ")
-        shown = await house.until(lambda seen: any(each.outage for each in seen.routes.values()))
+        shown = await uploads.agent.until(lambda view: any(each.outage for each in view.routes.values()))
         assert [name for name, route in shown.routes.items() if route.outage] == [f"upload:{job}"]
         (tmp_path / "away").rename(tmp_path / BUCKET)
-        brake.release()
+        copy_hold.release()
         ended = await uploads.until_state(job, UploadState.COMPLETED)
     assert ended.error is None
     assert contents(tmp_path / BUCKET) == {f"{job}/long.mxf": LONG}
 
 
 async def test_a_job_goes_on_where_it_was_after_a_reload(
-    tmp_path: Path, brake: Brake, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, copy_hold: CopyHold, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
-    configure(tmp_path)
-    fill(tmp_path / "media", {"a.mxf": b"one", "long.mxf": LONG})
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
-        job = await uploads.add()
+    async with uploading(tmp_path, {"a.mxf": b"one", "long.mxf": LONG}) as (uploads, job):
         await uploads.until_file(job, "a.mxf", UploadFileState.UPLOADED, lambda _: True)
         await uploads.until_checkpoint("long.mxf")
         configure(tmp_path, max_attempts=1)
-        await house.control.reload()
-        await house.until(lambda seen: seen.routes["mxf"].rules["max_attempts"] == 1)
-        brake.release()
+        await uploads.agent.control.reload()
+        await uploads.agent.until(lambda view: view.routes["mxf"].rules["max_attempts"] == 1)
+        copy_hold.release()
         await uploads.until_state(job, UploadState.COMPLETED)
-    copied = {str(line["file"]): line for line in lines(caplog, "copied")}
+    copied = {str(line["file"]): line for line in log_lines(caplog, "copied")}
     assert copied["long.mxf"]["resumed_bytes"] == WINDOW_BYTES
-    assert [line["file"] for line in lines(caplog, "copied")].count("a.mxf") == 1
+    assert [line["file"] for line in log_lines(caplog, "copied")].count("a.mxf") == 1
     assert contents(tmp_path / BUCKET) == {f"{job}/a.mxf": b"one", f"{job}/long.mxf": LONG}
 
 
-async def test_a_job_that_was_stopped_while_nobody_lived_is_put_away_at_the_next_start(
-    tmp_path: Path, brake: Brake
+async def test_a_job_stopped_in_the_journal_is_cleaned_up_at_the_next_start(
+    tmp_path: Path, copy_hold: CopyHold
 ) -> None:
-    configure(tmp_path)
-    fill(tmp_path / "media", {"long.mxf": LONG})
-    async with running(tmp_path) as house:
-        job = await Uploads(house).add()
-        await brake.until_checkpoint()
-    async with running(tmp_path) as house:
-        await house.runtime.journal.write(uploads.stop, job, STOPPED, 1.0)
-        await Uploads(house).until_closed()
-        assert (await house.control.uploads.find(job)).error == STOPPED
+    async with uploading(tmp_path, {"long.mxf": LONG}) as (_, job):
+        await copy_hold.until_checkpoint()
+    async with running(tmp_path) as agent:
+        await agent.runtime.journal.write(journal_uploads.stop, job, STOPPED, 1.0)
+        await Uploads(agent).until_closed()
+        assert (await agent.control.uploads.find(job)).error == STOPPED
     assert contents(tmp_path / BUCKET) == {}
 
 
-async def test_a_folder_that_may_not_be_read_any_more_ends_its_job(tmp_path: Path, brake: Brake) -> None:
-    configure(tmp_path)
-    fill(tmp_path / "media", {"day/long.mxf": LONG})
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
-        job = await uploads.add("day")
-        await brake.until_checkpoint()
+async def test_a_folder_that_may_not_be_read_any_more_ends_its_job(
+    tmp_path: Path, copy_hold: CopyHold
+) -> None:
+    async with uploading(tmp_path, {"day/long.mxf": LONG}, "day") as (uploads, job):
+        await copy_hold.until_checkpoint()
         config = tmp_path / "agent.toml"
         config.write_text(config.read_text().replace(f"{tmp_path}/media", f"{tmp_path}/elsewhere"))
-        await house.control.reload()
+        await uploads.agent.control.reload()
         ended = await uploads.until_state(job, UploadState.FAILED)
     assert ended.error == "the source folder does not lie below one of the [uploads] roots any more"
 
 
 async def test_what_cannot_be_uploaded_is_refused_with_the_reason(tmp_path: Path) -> None:
     configure(tmp_path)
-    fill(tmp_path / "media", {"day/a.mxf": b"one"})
+    write_files(tmp_path / "media", {"day/a.mxf": b"one"})
     (tmp_path / "media/way-out").symlink_to(tmp_path / "source")
     (tmp_path / "way-in").symlink_to(tmp_path / "media/day")
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
+    async with running(tmp_path) as agent:
+        uploads = Uploads(agent)
         for folder, bucket, reason in (
             ("missing", BUCKET, "must be an existing folder"),
             ("day/a.mxf", BUCKET, "must be an existing folder"),
@@ -264,63 +244,63 @@ async def test_what_cannot_be_uploaded_is_refused_with_the_reason(tmp_path: Path
             with pytest.raises(InvalidRequest, match=reason):
                 await uploads.add(folder, bucket=bucket)
         with pytest.raises(NotFound):
-            await house.control.uploads.find("nobody")
+            await agent.control.uploads.find("nobody")
         with pytest.raises(NotFound):
-            await house.control.uploads.files(UploadFilesQuery("nobody"))
+            await agent.control.uploads.files(UploadFilesQuery("nobody"))
         with pytest.raises(NotFound):
-            await house.control.uploads.stop("nobody")
-        assert (await house.control.uploads.page(UploadsQuery())).jobs == ()
-        job = await house.control.uploads.add(CreateUpload(str(tmp_path / "way-in"), BUCKET))
-        assert (await house.control.uploads.find(job)).source_folder == str(tmp_path / "media/day")
+            await agent.control.uploads.stop("nobody")
+        assert (await agent.control.uploads.page(UploadsQuery())).jobs == ()
+        job = await agent.control.uploads.add(CreateUpload(str(tmp_path / "way-in"), BUCKET))
+        assert (await agent.control.uploads.find(job)).source_folder == str(tmp_path / "media/day")
 
 
 async def test_without_roots_jobs_are_refused(tmp_path: Path) -> None:
     configure(tmp_path)
     config = tmp_path / "agent.toml"
     config.write_text(config.read_text().replace("[uploads]\nroots", "[uploads]\n# roots"))
-    async with running(tmp_path) as house:
+    async with running(tmp_path) as agent:
         with pytest.raises(InvalidRequest, match="uploads are off"):
-            await Uploads(house).add()
+            await Uploads(agent).add()
 
 
 async def test_jobs_are_listed_newest_first_and_the_history_names_their_route(tmp_path: Path) -> None:
     configure(tmp_path)
-    fill(tmp_path / "media", {"a/a.mxf": b"one", "b/b.mxf": b"two"})
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
+    write_files(tmp_path / "media", {"a/a.mxf": b"one", "b/b.mxf": b"two"})
+    async with running(tmp_path) as agent:
+        uploads = Uploads(agent)
         first, second = await uploads.add("a"), await uploads.add("b")
         for job in (first, second):
             await uploads.until_state(job, UploadState.COMPLETED)
-        page = await house.control.uploads.page(UploadsQuery(limit=1))
+        page = await agent.control.uploads.page(UploadsQuery(limit=1))
         assert [job.id for job in page.jobs] == [second]
-        rest = await house.control.uploads.page(UploadsQuery(limit=1, before_id=page.next_before_id))
+        rest = await agent.control.uploads.page(UploadsQuery(limit=1, before_id=page.next_before_id))
         assert ([job.id for job in rest.jobs], rest.next_before_id) == ([first], None)
-        rows = (await house.control.history(HistoryQuery(route=f"upload:{first}"))).rows
+        rows = (await agent.control.history(HistoryQuery(route=f"upload:{first}"))).rows
         assert [(row.path, row.result) for row in rows] == [("a.mxf", "kept")]
-        exposition = house.control.render_metrics().decode()
+        exposition = agent.control.render_metrics().decode()
     assert 'transfer_agent_files_total{result="kept",route="uploads"} 2.0' in exposition
     assert first not in exposition
 
 
-async def test_all_jobs_to_one_bucket_share_its_places(tmp_path: Path, brake: Brake) -> None:
+async def test_all_jobs_to_one_bucket_share_its_workers(tmp_path: Path, copy_hold: CopyHold) -> None:
     configure(tmp_path, "workers = 2\n")
-    fill(tmp_path / "media", {f"{job}/{name}.mxf": LONG for job in "ab" for name in "12"})
-    async with running(tmp_path) as house:
-        uploads = Uploads(house)
+    write_files(tmp_path / "media", {f"{job}/{name}.mxf": LONG for job in "ab" for name in "12"})
+    async with running(tmp_path) as agent:
+        uploads = Uploads(agent)
         added = [await uploads.add("a"), await uploads.add("b")]
         ready = ("Copying", "Verifying", "InQueue")
-        picture = await house.until(
-            lambda seen: (
-                len(seen.files) == 4 and all(f.current.status.value in ready for f in seen.files.values())
+        view = await agent.until(
+            lambda view: (
+                len(view.files) == 4 and all(f.current.status.value in ready for f in view.files.values())
             )
         )
-        await brake.until_checkpoint()
+        await copy_hold.until_checkpoint()
         with trio.move_on_after(0.3):
-            await house.until(
-                lambda seen: sum(f.current.status is Status.COPYING for f in seen.files.values()) > 2
+            await agent.until(
+                lambda view: sum(f.current.status is Status.COPYING for f in view.files.values()) > 2
             )
-            raise AssertionError(picture)
-        brake.release()
+            raise AssertionError(view)
+        copy_hold.release()
         for job in added:
             await uploads.until_state(job, UploadState.COMPLETED)
     assert len(contents(tmp_path / BUCKET)) == 4

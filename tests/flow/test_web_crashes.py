@@ -9,7 +9,14 @@ from quart_trio import QuartTrio
 
 from agent.model.transfer import Status
 from agent.runtime import supervisor
-from tests.flow.running_agents import LONG, Brake, fill, quick_restarts, running, write_config
+from tests.flow.running_agents import (
+    LONG,
+    CopyHold,
+    quick_restarts,
+    running,
+    running_with_clip,
+    write_config,
+)
 from web.server import serve
 
 
@@ -41,23 +48,21 @@ async def _serve_for_ever(site: QuartTrio, bind: str, *, task_status: trio.TaskS
     await serve(site, bind, stop=trio.Event(), task_status=task_status)
 
 
-async def test_a_web_server_that_falls_is_set_up_again_on_its_address_and_a_copy_does_not_notice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brake: Brake
+async def test_a_web_server_that_fails_restarts_on_its_address_and_copies_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copy_hold: CopyHold
 ) -> None:
     quick_restarts(monkeypatch)
     server = FallingServer()
     server.put(monkeypatch)
-    write_config(tmp_path)
-    fill(tmp_path / "source", {"clip.mxf": LONG})
-    async with running(tmp_path) as house:
-        await brake.until_checkpoint()
+    async with running_with_clip(tmp_path, LONG) as agent:
+        await copy_hold.until_checkpoint()
         server.bug.set()
-        picture = await house.until(lambda seen: bool(seen.restarts()))
-        assert picture.status("clip.mxf") is Status.COPYING
-        brake.release()
-        await house.until_file("clip.mxf", Status.COMPLETED)
-        exposition = house.control.render_metrics().decode()
-    assert picture.restarts() == ["web failed and was restarted after 0.01 s: ZeroDivisionError: a bug"]
+        view = await agent.until(lambda view: bool(view.restarts()))
+        assert view.status("clip.mxf") is Status.COPYING
+        copy_hold.release()
+        await agent.until_file("clip.mxf", Status.COMPLETED)
+        exposition = agent.control.render_metrics().decode()
+    assert view.restarts() == ["web failed and was restarted after 0.01 s: ZeroDivisionError: a bug"]
     assert 'transfer_agent_actor_restarts_total{actor="web"} 1.0' in exposition
     first, second = server.binds
     assert first == "127.0.0.1:0"
@@ -65,7 +70,7 @@ async def test_a_web_server_that_falls_is_set_up_again_on_its_address_and_a_copy
     assert second != first
 
 
-async def test_a_web_server_that_keeps_falling_ends_the_run_with_1(
+async def test_a_web_server_that_keeps_failing_ends_the_run_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch)
@@ -73,6 +78,6 @@ async def test_a_web_server_that_keeps_falling_ends_the_run_with_1(
     server.bug.set()
     server.put(monkeypatch)
     write_config(tmp_path)
-    async with running(tmp_path) as house:
-        assert await house.end() == 1
+    async with running(tmp_path) as agent:
+        assert await agent.end() == 1
     assert len(server.binds) == 6

@@ -76,7 +76,7 @@ def test_a_rename_that_must_not_replace_does_not(mount: FaultMount) -> None:
     assert {path.name: path.read_bytes() for path in mount.backing.iterdir()} == {"b": b"b", "c": b"a"}
 
 
-def test_chosen_operations_fail_when_and_where_they_are_told_to(mount: FaultMount) -> None:
+def test_chosen_operations_fail_as_often_and_where_configured(mount: FaultMount) -> None:
     file = mount.path / "a.mxf"
     file.write_bytes(b"x")
     mount.error("open", errno=errno.EACCES, glob="*.mxf", skipped=1, times=2)
@@ -184,7 +184,7 @@ def test_a_short_write_is_reported_as_one(mount: FaultMount) -> None:
     assert (mount.backing / "a").stat().st_size == 6000
 
 
-def test_a_full_file_system_says_so_and_has_space_again_after_a_deletion(mount: FaultMount) -> None:
+def test_a_full_file_system_reports_it_and_has_space_again_after_a_deletion(mount: FaultMount) -> None:
     mount.full(8 * 4096)
     (mount.path / "a").write_bytes(b"x" * 6 * 4096)
     answer = os.statvfs(mount.path)
@@ -197,7 +197,7 @@ def test_a_full_file_system_says_so_and_has_space_again_after_a_deletion(mount: 
     (mount.path / "c").write_bytes(b"x" * 8 * 4096)
 
 
-def test_a_read_only_file_system_says_so_and_can_be_read(mount: FaultMount) -> None:
+def test_a_read_only_file_system_reports_it_and_can_be_read(mount: FaultMount) -> None:
     (mount.path / "a").write_bytes(b"x")
     mount.read_only()
     assert os.statvfs(mount.path).f_flag & os.ST_RDONLY
@@ -209,7 +209,7 @@ def test_a_read_only_file_system_says_so_and_can_be_read(mount: FaultMount) -> N
     (mount.path / "a").unlink()
 
 
-def test_slow_storage_takes_as_long_as_it_was_told_to(mount: FaultMount) -> None:
+def test_slow_storage_takes_as_long_as_configured(mount: FaultMount) -> None:
     mount.slow(MIB)
     began_s = time.monotonic()
     (mount.path / "a").write_bytes(bytes(MIB // 2))

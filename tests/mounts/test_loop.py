@@ -9,7 +9,7 @@ import pytest
 from tests.mounts.mounts import LoopMount, is_mounted
 
 
-def test_it_is_a_file_system_of_its_own_that_fills_and_goes_read_only(tmp_path: Path) -> None:
+def test_a_loop_mount_fills_up_and_goes_read_only(tmp_path: Path) -> None:
     with LoopMount.at(tmp_path / "disk", tmp_path / "image", 16) as disk:
         assert disk.path.stat().st_dev != tmp_path.stat().st_dev
         with pytest.raises(OSError, match="space") as caught:

@@ -86,7 +86,7 @@ def test_without_a_cut_a_mount_that_is_left_in_order_keeps_everything(volatile: 
     assert shown(volatile.path / "folder") == {"a": b"x"}
 
 
-def test_what_a_test_has_prepared_can_be_declared_durable(volatile: FaultMount) -> None:
+def test_sync_makes_everything_durable(volatile: FaultMount) -> None:
     (volatile.path / "a").write_bytes(b"x")
     volatile.sync()
     (volatile.path / "b").write_bytes(b"x")
@@ -121,7 +121,7 @@ def test_a_database_in_wal_mode_keeps_its_commits_over_a_cut(volatile: FaultMoun
     assert last >= committed
 
 
-def test_the_power_may_come_back_without_a_new_mount(volatile: FaultMount) -> None:
+def test_power_can_be_restored_without_a_new_mount(volatile: FaultMount) -> None:
     put(volatile.path / "kept", b"kept")
     sync_names(volatile.path)
     (volatile.path / "kept").write_bytes(b"changed")
@@ -134,7 +134,7 @@ def test_the_power_may_come_back_without_a_new_mount(volatile: FaultMount) -> No
     assert shown(volatile.path) == {"kept": b"kept", "next": b"next"}
 
 
-def test_what_was_kept_can_be_had_again_and_again(volatile: FaultMount) -> None:
+def test_a_saved_state_can_be_restored_repeatedly(volatile: FaultMount) -> None:
     (volatile.path / "a").write_bytes(b"first")
     before = (volatile.path / "a").stat()
     volatile.keep("beginning")
@@ -152,7 +152,7 @@ def test_what_was_kept_can_be_had_again_and_again(volatile: FaultMount) -> None:
         )
 
 
-def test_whoever_waits_for_the_cut_is_told_of_it(volatile: FaultMount) -> None:
+def test_await_cut_answers_when_the_power_is_cut(volatile: FaultMount) -> None:
     with socket.socket(socket.AF_UNIX) as waiting:
         waiting.settimeout(PATIENCE_S)
         waiting.connect(volatile.address)

@@ -48,7 +48,7 @@ def test_nothing_survives_that_was_not_synced() -> None:
     assert contents(disk.after_cut()) == {}
 
 
-def test_content_alone_has_no_name_and_a_name_alone_has_no_content() -> None:
+def test_synced_content_needs_a_synced_name_and_the_reverse() -> None:
     disk = a_disk()
     put(disk, "/content", b"x").sync(data_only=False)
     assert contents(disk.after_cut()) == {}
@@ -76,7 +76,7 @@ def test_both_sides_of_a_rename_within_a_folder_hang_on_its_sync() -> None:
     assert contents(disk.after_cut()) == {"/new": b"x"}
 
 
-def test_a_file_moved_between_folders_may_stand_in_both_or_in_none() -> None:
+def test_a_file_moved_between_folders_may_be_in_both_or_in_none_after_a_cut() -> None:
     disk = a_disk()
     for folder in ("/a", "/b"):
         disk.mkdir(folder, 0o755)
@@ -103,7 +103,7 @@ def test_an_unlink_is_forgotten_until_the_folder_is_synced() -> None:
     assert contents(disk.after_cut()) == {}
 
 
-def test_a_link_is_a_name_like_any_other() -> None:
+def test_a_hard_link_is_durable_with_its_folder() -> None:
     disk = a_disk()
     put_durably(disk, "/a", b"x")
     disk.link("/a", "/b")
@@ -136,7 +136,7 @@ def test_an_orderly_shutdown_forgets_nothing() -> None:
     assert contents(disk.after_cut()) == contents(disk) == {"/folder": None, "/folder/a": b"x"}
 
 
-def test_life_goes_on_after_a_cut() -> None:
+def test_the_disk_can_be_used_after_a_cut() -> None:
     disk = a_disk()
     file = put_durably(disk, "/a", b"x")
     disk.write(file, b"lost", 0)

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from tests.s3.servers import (
     ACCESS_KEY,
-    PATIENCE_S,
+    EXIT_TIMEOUT_S,
     SECRET_KEY,
     Abilities,
     Server,
@@ -106,7 +106,7 @@ class _Node:
         finally:
             process.terminate()
             try:
-                process.wait(PATIENCE_S)
+                process.wait(EXIT_TIMEOUT_S)
             finally:
                 process.kill()
                 process.wait()

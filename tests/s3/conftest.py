@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import EVERY
-from tests.flow.conftest import _workers_are_reaped, _workers_count_no_lines, brake
+from tests.flow.conftest import _info_is_logged, _workers_are_reaped, _workers_measure_no_coverage, copy_hold
 from tests.s3 import servers
 from tests.s3.proxy import Line, Proxy, proxied
 from tests.s3.servers import Server, TestBucket
 from tests.system.agents import Agent
 
 SERVERS = ("moto", "rclone")
-__all__ = ["_workers_are_reaped", "_workers_count_no_lines", "brake"]
+__all__ = ["_info_is_logged", "_workers_are_reaped", "_workers_measure_no_coverage", "copy_hold"]
 
 collect_ignore = ["test_ceph.py"]  # unless it is named, as `make test-ceph` does
 
@@ -95,4 +95,4 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
     made = Agent(tmp_path)
     made.source.mkdir()
     yield made
-    made.end()
+    made.clean_up()

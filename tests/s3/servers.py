@@ -27,7 +27,7 @@ ACCESS_KEY = "AKIDTRANSFERAGENT"
 SECRET_KEY = "secret/of/the+tests/alone"  # noqa: S105  no secret: our own servers on loopback
 PART_BYTES = 5 * 2**20  # the smallest that is allowed
 TIMEOUT_S = 20.0
-PATIENCE_S = 20.0
+EXIT_TIMEOUT_S = 20.0
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
     "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
@@ -204,9 +204,9 @@ def free_port() -> int:
         return port
 
 
-def wait_for(port: int, process: "subprocess.Popen[bytes]", patience_s: float = PATIENCE_S) -> None:
+def wait_for(port: int, process: "subprocess.Popen[bytes]", timeout_s: float = EXIT_TIMEOUT_S) -> None:
     """Until the server listens."""
-    deadline_s = time.monotonic() + patience_s
+    deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
         assert process.poll() is None, "the server has ended"
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

@@ -9,7 +9,7 @@ import pytest
 
 from agent.model.errors import OutageReason
 from agent.model.transfer import Status
-from tests.flow.running_agents import Picture, contents, eventually, fill, lines, running
+from tests.flow.running_agents import ClientView, contents, eventually, log_lines, running, write_files
 from tests.s3.conftest import SERVERS
 from tests.s3.proxy import BROKEN, SLOW_DOWN, Effect, Error, Line, proxied
 from tests.s3.servers import PART_BYTES
@@ -30,17 +30,19 @@ PASSING: list[tuple[str, Effect, Error]] = [
 ]
 
 
-async def delivered(folder: Path, line: Line, files: dict[str, bytes], **keys: str) -> Picture:
+async def delivered(folder: Path, line: Line, files: dict[str, bytes], **keys: str) -> ClientView:
     """All of them, however long it takes; the bucket holds them and nothing else."""
     configure(folder, line.bucket, **keys)
-    fill(folder / "source", files)
-    async with running(folder) as house:
-        picture = await house.until(lambda seen: len(seen.files) == len(files) and seen.are(Status.COMPLETED))
+    write_files(folder / "source", files)
+    async with running(folder) as agent:
+        view = await agent.until(
+            lambda view: len(view.files) == len(files) and view.all_have(Status.COMPLETED)
+        )
     line.proxy.heal()
     assert line.bucket.objects() == files
     assert line.bucket.uploads() == []
     assert contents(folder / "source") == {}
-    return picture
+    return view
 
 
 @pytest.fixture
@@ -50,13 +52,13 @@ def line_to(make: str, request: pytest.FixtureRequest) -> Iterator[Line]:
 
 
 @pytest.mark.by_turns(("operation", "effect", "error"), PASSING, "make", SERVERS)
-async def test_a_passing_fault_of_the_service_is_got_over_without_an_attempt(
+async def test_a_passing_fault_of_the_service_costs_no_attempt(
     tmp_path: Path, line_to: Line, operation: str, effect: Effect, error: Error
 ) -> None:
     trouble = line_to.proxy.add(operation, effect, error=error)
-    picture = await delivered(tmp_path, line_to, {"clip.mxf": LARGE})
+    view = await delivered(tmp_path, line_to, {"clip.mxf": LARGE})
     assert trouble.struck == 1
-    assert [file.current.attempts for file in picture.files.values()] == [0]
+    assert [file.current.attempts for file in view.files.values()] == [0]
 
 
 @pytest.mark.parametrize("effect", ["cut", "lose", "spoil"])
@@ -82,14 +84,14 @@ async def test_a_service_that_throttles_for_long_is_an_outage_that_ends_by_itsel
     tmp_path: Path, line: Line
 ) -> None:
     configure(tmp_path, line.bucket)
-    fill(tmp_path / "source", {"clip.mxf": LARGE})
+    write_files(tmp_path / "source", {"clip.mxf": LARGE})
     for operation in ("upload_part", "put_object", "head_bucket"):
         line.proxy.add(operation, "refuse", error=SLOW_DOWN, times=10_000)
-    async with running(tmp_path) as house:
-        picture = await house.until(is_out)
+    async with running(tmp_path) as agent:
+        view = await agent.until(is_out)
         line.proxy.heal()
-        file = await house.until_file("clip.mxf", Status.COMPLETED)
-    outage = picture.routes["mxf"].outage
+        file = await agent.until_file("clip.mxf", Status.COMPLETED)
+    outage = view.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.UNREACHABLE
     assert file.current.attempts == 0
@@ -99,14 +101,14 @@ async def test_a_service_that_throttles_for_long_is_an_outage_that_ends_by_itsel
 
 async def test_a_service_that_hangs_is_an_outage_and_blocks_nobody(tmp_path: Path, moto_line: Line) -> None:
     configure(tmp_path, moto_line.bucket, stall_timeout="3s", probe_timeout="3s")
-    fill(tmp_path / "source", {"clip.mxf": LARGE})
+    write_files(tmp_path / "source", {"clip.mxf": LARGE})
     for operation in ("upload_part", "head_bucket"):
         moto_line.proxy.add(operation, "hang", times=10_000)
-    async with running(tmp_path) as house:
-        picture = await house.until(is_out)
+    async with running(tmp_path) as agent:
+        view = await agent.until(is_out)
         moto_line.proxy.heal()
-        file = await house.until_file("clip.mxf", Status.COMPLETED)
-    outage = picture.routes["mxf"].outage
+        file = await agent.until_file("clip.mxf", Status.COMPLETED)
+    outage = view.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.HUNG
     assert file.current.attempts == 0
@@ -118,11 +120,11 @@ async def test_a_service_may_take_its_time_to_complete_an_upload(
     tmp_path: Path, moto_line: Line, caplog: pytest.LogCaptureFixture
 ) -> None:
     moto_line.proxy.add("complete_multipart_upload", "call", action=lambda: time.sleep(8))
-    picture = await delivered(tmp_path, moto_line, {"clip.mxf": LARGE}, stall_timeout="5s")
-    assert [file.current.attempts for file in picture.files.values()] == [0]
+    view = await delivered(tmp_path, moto_line, {"clip.mxf": LARGE}, stall_timeout="5s")
+    assert [file.current.attempts for file in view.files.values()] == [0]
     assert moto_line.proxy.count("create_multipart_upload") == 1
     assert moto_line.proxy.count("complete_multipart_upload") == 1
-    assert lines(caplog, "interrupted") == []
+    assert log_lines(caplog, "interrupted") == []
 
 
 @pytest.mark.parametrize(
@@ -135,17 +137,17 @@ async def test_a_service_may_take_its_time_to_complete_an_upload(
         ((403, "AccessDenied"), "do not allow"),
     ],
 )
-async def test_what_is_wrong_with_the_credentials_is_said_in_clear_words(
+async def test_wrong_credentials_are_an_outage_with_a_clear_reason(
     tmp_path: Path, moto_line: Line, error: Error, words: str
 ) -> None:
     configure(tmp_path, moto_line.bucket)
     for operation in ("list_objects_v2", "head_bucket"):
         moto_line.proxy.add(operation, "refuse", error=error, times=10_000)
-    async with running(tmp_path) as house:
-        picture = await house.until(is_out)
+    async with running(tmp_path) as agent:
+        view = await agent.until(is_out)
         moto_line.proxy.heal()
-        await house.until(lambda seen: not is_out(seen))
-    outage = picture.routes["mxf"].outage
+        await agent.until(lambda view: not is_out(view))
+    outage = view.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.DENIED
     assert words in outage.detail
@@ -165,7 +167,7 @@ async def test_an_object_that_reads_back_altered_is_removed_and_sent_again(
 
     moto_line.proxy.add("complete_multipart_upload", "call after", action=rot)
     await delivered(tmp_path, moto_line, {"clip.mxf": LARGE})
-    assert [line["error"] for line in lines(caplog, "attempt failed")] == [
+    assert [line["error"] for line in log_lines(caplog, "attempt failed")] == [
         "'clip.mxf' read back altered, and was removed again"
     ]
 
@@ -175,10 +177,10 @@ async def test_a_name_that_is_taken_while_its_file_is_uploaded_is_left_alone(
 ) -> None:
     line.proxy.add("complete_multipart_upload", "call", action=lambda: line.bucket.put("clip.mxf", SMALL))
     configure(tmp_path, line.bucket)
-    fill(tmp_path / "source", {"clip.mxf": LARGE})
+    write_files(tmp_path / "source", {"clip.mxf": LARGE})
     if not line.bucket.server.can.refuses_taken_names:
         pytest.xfail("this server overwrites what has the name when it is taken after the last look")
-    async with running(tmp_path) as house:
-        await house.until_file("clip.mxf", Status.COMPLETED)
+    async with running(tmp_path) as agent:
+        await agent.until_file("clip.mxf", Status.COMPLETED)
         await eventually(lambda: line.bucket.uploads() == [])  # cleared away every so many probes
     assert line.bucket.objects() == {"clip.mxf": SMALL, "clip_1.mxf": LARGE}

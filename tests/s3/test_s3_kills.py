@@ -9,7 +9,7 @@ import pytest
 
 from tests.s3.proxy import Effect, Proxy
 from tests.s3.servers import PART_BYTES, TestBucket
-from tests.system.agents import PATIENCE_S, Agent
+from tests.system.agents import TIMEOUT_S, Agent
 
 CONTENT = os.urandom(2 * PART_BYTES + 1)
 IN_FLIGHT = 4
@@ -48,7 +48,7 @@ def kill_at(
     operation: str,
     skip: int,
     moment: Effect = "call",
-    patience_s: float = PATIENCE_S,
+    timeout_s: float = TIMEOUT_S,
 ) -> None:
     """Wait until the agent was killed once, at this request.
 
@@ -56,7 +56,7 @@ def kill_at(
         TimeoutExpired: the request did not come.
     """
     trouble = proxy.add(operation, moment, skip=skip, action=lambda: agent.signal(signal.SIGKILL))
-    assert agent.wait(patience_s) == -signal.SIGKILL
+    assert agent.wait(timeout_s) == -signal.SIGKILL
     assert trouble.struck == 1
 
 
@@ -65,10 +65,10 @@ def test_a_kill_at_a_request_that_never_comes_fails(agent: Agent, way: tuple[Pro
     configure_agent(agent, bucket)
     agent.start()
     with pytest.raises(subprocess.TimeoutExpired):
-        kill_at(agent, proxy, "upload_part", 0, patience_s=1.0)
+        kill_at(agent, proxy, "upload_part", 0, timeout_s=1.0)
 
 
-def test_the_requests_of_a_delivery_are_those_that_are_struck(
+def test_the_requests_of_a_delivery_are_the_ones_that_are_killed_at(
     agent: Agent, way: tuple[Proxy, TestBucket]
 ) -> None:
     proxy, bucket = way
@@ -115,7 +115,7 @@ def test_after_a_kill_only_the_parts_in_flight_are_sent_again(
     kill_at(agent, proxy, "upload_part", parts // 2)
     agent.start()
     agent.wait_for("clip.mxf", "Completed")
-    assert agent.say("verify").returncode == 0
+    assert agent.run_command("verify").returncode == 0
     assert agent.stop() == 0
     assert bucket.objects() == {"clip.mxf": content}
     assert bucket.uploads() == []

@@ -8,7 +8,7 @@ import pytest
 
 from agent.model.errors import OutageReason
 from agent.model.transfer import Status
-from tests.flow.running_agents import fill, lines, running
+from tests.flow.running_agents import log_lines, running, write_files
 from tests.s3.proxy import Effect, Line, proxied
 from tests.s3.servers import PART_BYTES, Server, self_made_certificate
 from tests.s3.test_s3_flow import configure, is_out
@@ -49,12 +49,12 @@ async def test_a_broken_connection_is_retried_without_an_outage(
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
     trouble = tls_line.proxy.add(operation, effect)
     configure(tmp_path, tls_line.bucket)
-    fill(tmp_path / "source", {"clip.mxf": CONTENT})
-    async with running(tmp_path) as house:
-        file = await house.until_file("clip.mxf", Status.COMPLETED)
+    write_files(tmp_path / "source", {"clip.mxf": CONTENT})
+    async with running(tmp_path) as agent:
+        file = await agent.until_file("clip.mxf", Status.COMPLETED)
     assert trouble.struck == 1
     assert file.current.attempts == 0
-    assert lines(caplog, "outage") == []
+    assert log_lines(caplog, "outage") == []
     assert tls_line.bucket.objects() == {"clip.mxf": CONTENT}
 
 
@@ -76,9 +76,9 @@ async def test_an_untrusted_certificate_is_an_outage_with_the_reason(
     for name, text in environment.items():
         monkeypatch.setenv(name, text)
     configure(tmp_path, tls_line.bucket)
-    async with running(tmp_path) as house:
-        picture = await house.until(is_out)
-    outage = picture.routes["mxf"].outage
+    async with running(tmp_path) as agent:
+        view = await agent.until(is_out)
+    outage = view.routes["mxf"].outage
     assert outage is not None
     assert outage.reason is OutageReason.UNREACHABLE
     assert outage.detail == f"s3: head_bucket: {words}"

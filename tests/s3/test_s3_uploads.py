@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 import urllib.error
 import urllib.request
@@ -13,10 +12,10 @@ from typing import Any
 import pytest
 from attrs import define, evolve
 
-from tests.flow.running_agents import fill
+from tests.flow.running_agents import write_files
 from tests.s3 import quick_agent
 from tests.s3.servers import PART_BYTES, TestBucket
-from tests.system.agents import PATIENCE_S, Agent
+from tests.system.agents import TIMEOUT_S, Agent
 
 FOLDERS = ("", "day1", "day1/card a", "day2/deep/er", "caf\u00e9")
 LONG = os.urandom(6 * PART_BYTES)
@@ -59,7 +58,7 @@ class Uploader(Agent):
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -102,7 +101,7 @@ def uploader(tmp_path: Path, whole: TestBucket) -> Iterator[Uploader]:
     try:
         yield agent
     finally:
-        agent.end()
+        agent.clean_up()
 
 
 def open_uploads(bucket: TestBucket) -> list[tuple[str, str]]:
@@ -127,7 +126,7 @@ def test_300_files_in_nested_folders_are_sent_and_one_that_changes_is_sent_again
     uploader: Uploader, whole: TestBucket
 ) -> None:
     files = media_of(300)
-    fill(uploader.media, files | {"notes.txt": b"not asked for", "day1/.DS_Store": b"never"})
+    write_files(uploader.media, files | {"notes.txt": b"not asked for", "day1/.DS_Store": b"never"})
     uploader.start()
     job = uploader.upload(whole, pattern="*.mxf")
     changing = "day1/card a/clip002.mxf"
@@ -151,13 +150,12 @@ def test_a_job_whose_agent_is_killed_goes_on_and_sends_nothing_twice(
     uploader: Uploader, whole: TestBucket
 ) -> None:
     files = media_of(60) | {"long.mxf": LONG}
-    fill(uploader.media, files)
+    write_files(uploader.media, files)
     uploader.start()
     job = uploader.upload(whole)
     for share in (0.2, 0.6):
         uploader.wait_for_files(job, int(share * len(files)))
-        uploader.signal(signal.SIGKILL)
-        uploader.wait()
+        uploader.kill()
         uploader.start()
     ended = uploader.wait_for_state(job, "COMPLETED")
     states = {each["state"] for each in uploader.job_files(job).values()}
@@ -169,7 +167,7 @@ def test_a_job_whose_agent_is_killed_goes_on_and_sends_nothing_twice(
 
 
 def test_a_stopped_job_leaves_no_multipart_upload(uploader: Uploader, whole: TestBucket) -> None:
-    fill(uploader.media, {"long.mxf": LONG * 4, "short.mxf": b"short"})
+    write_files(uploader.media, {"long.mxf": LONG * 4, "short.mxf": b"short"})
     uploader.start()
     job = uploader.upload(whole)
     uploader.wait_until(lambda: bool(open_uploads(whole)))

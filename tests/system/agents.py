@@ -1,4 +1,4 @@
-"""A real agent in a process of its own, on folders of its own, spoken to as a user would."""
+"""A real agent in a process of its own, on folders of its own, used as a user would."""
 
 import json
 import os
@@ -14,7 +14,9 @@ from typing import Any
 
 from attrs import define, field
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
+MIB = 1 << 20
+LARGE_MIB = 48
 ROUTE: dict[str, object] = {
     "name": "mxf",
     "source": "source",
@@ -28,18 +30,18 @@ ROUTE: dict[str, object] = {
 
 
 def _toml(value: object) -> str:
-    return json.dumps(value)  # strings, numbers, booleans and lists of them read the same in TOML
+    return json.dumps(value)  # strings, numbers, booleans and lists of them look the same in TOML
 
 
 @define(eq=False)
 class Agent:
-    """`home` holds agent.toml, source, nas and the state."""
+    """An agent process. `home` holds agent.toml, source, nas and the state folder."""
 
     home: Path
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def configure(self, *others: Mapping[str, object], **route: object) -> None:
-        """Write agent.toml: one route, `route` over the defaults of these tests, and perhaps `others`."""
+        """Write agent.toml with one route, `route` over the defaults of these tests, and `others`."""
         lines = [
             "[web]",
             'bind = "127.0.0.1:0"',
@@ -73,64 +75,78 @@ class Agent:
         return [sys.executable, "-m", "agent", "-c", str(self.home / "agent.toml"), *words]
 
     def start(self, *options: str) -> None:
-        """Start, and wait until the page answers."""
+        """Start, and wait until the web server answers."""
         address = self.home / "state" / "address"
         address.unlink(missing_ok=True)
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 self.command("run", *options), stderr=log, start_new_session=True
             )
-        # It is there a moment before the address is in it.
+        # The file is created a moment before the address is written to it.
         self.wait_until(lambda: address.exists() and bool(self.url) and self.status("/livez") == 200)
 
-    def say(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run another verb to its end."""
+    def run_command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run another verb of the command line to its end."""
         return subprocess.run(
-            self.command(*words), capture_output=True, text=True, check=False, timeout=PATIENCE_S
+            self.command(*words), capture_output=True, text=True, check=False, timeout=TIMEOUT_S
         )
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, timeout_s: float = PATIENCE_S) -> int:
-        """The exit code, once it has ended by itself."""
+    def wait(self, timeout_s: float = TIMEOUT_S) -> int:
+        """Wait until the process has ended. Returns the exit code."""
         assert self._process is not None
         code = self._process.wait(timeout_s)
         self._process = None
         return code
 
-    def stop(self, timeout_s: float = PATIENCE_S) -> int:
+    def stop(self, timeout_s: float = TIMEOUT_S) -> int:
         self.signal(signal.SIGTERM)
         return self.wait(timeout_s)
 
-    def end(self) -> None:
-        """Whatever state it is in: no process stays behind."""
+    def kill(self) -> None:
+        """SIGKILL, as if the machine had crashed."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def clean_up(self) -> None:
+        """End the process if there is one."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def status(self, path: str) -> int:
         try:
-            with urllib.request.urlopen(self.url + path, timeout=PATIENCE_S) as answer:
-                return int(answer.status)
+            with urllib.request.urlopen(self.url + path, timeout=TIMEOUT_S) as response:
+                return int(response.status)
         except urllib.error.HTTPError as error:
             with error:
                 return error.code
         except OSError:
             return 0
 
+    def text(self, path: str) -> str:
+        """The text at this path, whatever the status."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=TIMEOUT_S) as response:
+                return str(response.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read().decode()
+
     def get(self, path: str) -> Any:  # noqa: ANN401  JSON
         """The JSON at this path, whatever the status."""
         request = urllib.request.Request(self.url + path, headers={"Accept": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-                return json.load(answer)
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+                return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
                 return json.load(error)
 
     def file(self, name: str) -> dict[str, Any] | None:
-        """The tracked or completed file with this name; None: it is not on the list."""
+        """The file with this name in /api/files; None: it is not on the list."""
         for file in self.get("/api/files")["files"]:
             if file["file_path"].endswith(f"/{name}"):
                 return dict(file)
@@ -146,21 +162,28 @@ class Agent:
         assert file is not None
         return file
 
-    def wait_until(self, holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-        """Poll until it holds; fails with the end of the log after `patience_s`."""
-        deadline_s = time.monotonic() + patience_s
+    def wait_until(self, holds: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> None:
+        """Poll until it holds; after `timeout_s` fail with the end of the log."""
+        deadline_s = time.monotonic() + timeout_s
         while not holds():
             if time.monotonic() > deadline_s:
-                raise AssertionError("it never came true; the log ends:\n" + self.log()[-4000:])
+                raise AssertionError("the condition never held; the log ends:\n" + self.log()[-4000:])
             if self._process is not None and self._process.poll() is not None:
                 raise AssertionError("the agent has ended; the log ends:\n" + self.log()[-4000:])
             time.sleep(0.02)
+
+    def copy_large_file(self, folder: Path | None = None) -> bytes:
+        """Write large.mxf to the source (or this folder) and wait until a part is verified; its content."""
+        content = os.urandom(MIB) * LARGE_MIB
+        ((folder or self.source) / "large.mxf").write_bytes(content)
+        self.wait_until(lambda: (self.file("large.mxf") or {}).get("bytes_verified", 0) > 0)
+        return content
 
     def log(self) -> str:
         return (self.home / "log").read_text()
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The log lines with this event."""
+        """The log lines with this event, parsed."""
         whole, _, _ = self.log().rpartition("\n")  # the last line may be half written
         lines = [json.loads(line) for line in whole.split("\n") if line]
         return [line for line in lines if line["event"] == name]

@@ -1,8 +1,6 @@
-"""How an outage is brought about on a real mount, and what visitors of the agent must see of it."""
+"""Causes outages on a real mount, and checks how the agent reports them."""
 
 import errno
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,22 +10,21 @@ from typing import Any
 from attrs import frozen
 
 from tests.mounts.mounts import FaultMount, LoopMount
-from tests.system.agents import PATIENCE_S, Agent
+from tests.system.agents import Agent
 
-# Where a test waits for the verdict "hung". Shorter, and a busy machine would look like a dead mount.
-IMPATIENT: Mapping[str, object] = {"probe_timeout": "2s", "stall_timeout": "2s"}
+# For tests of hung mounts. With shorter timeouts a busy machine would look like a dead mount.
+SHORT_TIMEOUTS: Mapping[str, object] = {"probe_timeout": "2s", "stall_timeout": "2s"}
 MARKER = "here"
-MIB = 1 << 20
 
 
-def configure(agent: Agent, destination: Path, well: str = "well-nas", /, **route: object) -> None:
-    """The route `mxf` leads to a destination that may be ill, the route `well` to a healthy one."""
-    for folder in ("well-source", well):
+def configure(agent: Agent, destination: Path, healthy: str = "healthy-nas", /, **route: object) -> None:
+    """The route `mxf` leads to a destination that may fail, the route `healthy` to one that does not."""
+    for folder in ("healthy-source", healthy):
         (agent.home / folder).mkdir(exist_ok=True)
     other = {
-        "name": "well",
-        "source": "well-source",
-        "destination": well,
+        "name": "healthy",
+        "source": "healthy-source",
+        "destination": healthy,
         "stable": "300ms",
         "scan": "200ms",
         "low_space": "1MiB",
@@ -37,15 +34,17 @@ def configure(agent: Agent, destination: Path, well: str = "well-nas", /, **rout
 
 def waits_for_space(agent: Agent, name: str) -> bool:
     file = agent.file(name)
-    why = str(agent.get(f"/api/explain?path={name}"))
+    reason = str(agent.get(f"/api/explain?path={name}"))
     return (
-        file is not None and file["status"] in {"Paused", "InQueue"} and ("not fit" in why or "full" in why)
+        file is not None
+        and file["status"] in {"Paused", "InQueue"}
+        and ("not fit" in reason or "full" in reason)
     )
 
 
 @frozen
-class Illness:
-    """A way to make the destination at `path` unusable, and to make it well again."""
+class InjectedOutage:
+    """Makes the destination at `path` unusable, and usable again."""
 
     reason: str
     path: Path
@@ -80,7 +79,7 @@ class Illness:
                 mount.vanish()
             case "hung":
                 mount.hang()
-            case "full":  # a quota: statfs still tells of space
+            case "full":  # a quota: statfs still reports free space
                 mount.error("write", "create", "mkdir", errno=errno.EDQUOT)
             case "denied":
                 mount.error("access", "create", "mkdir", errno=errno.EACCES)
@@ -91,7 +90,7 @@ class Illness:
 
 
 @contextmanager
-def a_destination(home: Path, kind: str) -> Iterator[tuple[Path, FaultMount | LoopMount]]:
+def mounted_destination(home: Path, kind: str) -> Iterator[tuple[Path, FaultMount | LoopMount]]:
     path = home / "mount"
     if kind == "ext4":
         with LoopMount.at(path, home / "image", 32) as disk:
@@ -101,18 +100,8 @@ def a_destination(home: Path, kind: str) -> Iterator[tuple[Path, FaultMount | Lo
             yield path, share
 
 
-def text(agent: Agent, path: str) -> str:
-    """What stands at this path, whatever the status."""
-    try:
-        with urllib.request.urlopen(agent.url + path, timeout=PATIENCE_S) as answer:
-            return str(answer.read().decode())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.read().decode()
-
-
 def outage(agent: Agent, route: str = "mxf") -> dict[str, Any] | None:
-    """As the page shows it: reason, since, detail."""
+    """As /api/routes shows it: reason, since, detail."""
     for each in agent.get("/api/routes")["routes"]:
         if each["name"] == route:
             found: dict[str, Any] | None = each["outage"]
@@ -127,7 +116,7 @@ def reason(agent: Agent) -> str | None:
 
 def metric(agent: Agent, name: str, **labels: str) -> float | None:
     """The value of the sample that has these labels."""
-    for line in text(agent, "/metrics").splitlines():
+    for line in agent.text("/metrics").splitlines():
         head, _, value = line.rpartition(" ")
         if head.startswith(f"transfer_agent_{name}{{") and all(
             f'{k}="{v}"' in head for k, v in labels.items()
@@ -136,18 +125,18 @@ def metric(agent: Agent, name: str, **labels: str) -> float | None:
     return None
 
 
-def check_shown_everywhere(agent: Agent, expected: str, begun_at: datetime) -> None:
-    """`expected` is the reason of an outage of the route `mxf`, and the route `well` has none."""
+def check_shown_everywhere(agent: Agent, expected: str, began_at: datetime) -> None:
+    """The route `mxf` has an outage for this reason, and the route `healthy` has none."""
     shown = outage(agent)
     assert shown is not None
     assert shown["reason"] == expected
     assert shown["detail"]
     since = datetime.fromisoformat(shown["since"])
-    assert begun_at <= since <= datetime.now(UTC)
-    [sick, well] = text(agent, "/readyz?verbose").splitlines()[1:]
-    assert sick.startswith(f"mxf: {expected}: ")
-    assert shown["since"] in sick
-    assert well == "well: ok"
+    assert began_at <= since <= datetime.now(UTC)
+    [failing, healthy] = agent.text("/readyz?verbose").splitlines()[1:]
+    assert failing.startswith(f"mxf: {expected}: ")
+    assert shown["since"] in failing
+    assert healthy == "healthy: ok"
     assert agent.status("/readyz") == agent.status("/api/health") == 503
     assert agent.status("/livez") == 200
     storage = agent.get("/api/storage")
@@ -156,7 +145,8 @@ def check_shown_everywhere(agent: Agent, expected: str, begun_at: datetime) -> N
     assert expected in storage["message"]
     assert metric(agent, "destination_up", route="mxf") == 0
     assert metric(agent, "destination_outage", route="mxf", reason=expected) == 1
-    assert metric(agent, "destination_up", route="well") == 1
+    assert metric(agent, "destination_up", route="healthy") == 1
+    agent.wait_until(lambda: any(line["reason"] == expected for line in agent.events("outage")))
     [line, *_] = [line for line in agent.events("outage") if line["reason"] == expected]
     assert line["level"] == "warning"
     assert line["destination"].endswith("/mount")
@@ -167,4 +157,4 @@ def check_over_everywhere(agent: Agent, ended: str) -> None:
     assert agent.status("/readyz") == agent.status("/api/health") == agent.status("/api/storage") == 200
     assert metric(agent, "destination_up", route="mxf") == 1
     assert not metric(agent, "destination_outage", route="mxf", reason=ended)
-    assert agent.events("outage over")
+    agent.wait_until(lambda: bool(agent.events("outage over")))

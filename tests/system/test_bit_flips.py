@@ -1,22 +1,13 @@
-"""What arrives altered and looks right from here is found: verification reaches the storage (S3, S5)."""
+"""Bits that the storage alters behind the cache are found: verification reads the storage (S3, S5)."""
 
 import os
-from collections.abc import Iterator
-
-import pytest
 
 from tests.mounts.mounts import FaultMount
-from tests.system.agents import Agent
-from tests.system.outages import MIB, configure, metric
+from tests.system.agents import MIB, Agent
+from tests.system.outages import configure, metric
 
 BLOCK = 3
 OFFSET = BLOCK * MIB + 12345
-
-
-@pytest.fixture
-def mount(agent: Agent) -> Iterator[FaultMount]:
-    with FaultMount.at(agent.home / "mount", agent.home / "backing") as mounted:
-        yield mounted
 
 
 def test_a_bit_that_flips_on_the_way_is_found_behind_the_cache_and_repaired(

@@ -13,7 +13,7 @@ import pytest
 from attrs import define
 
 from tests.system.agents import Agent
-from tests.system.conftest import needed
+from tests.system.conftest import prepared, required
 
 DEADLINE_S = 20.0  # whoever touches the share waits for ever
 MOUNT_IT = """
@@ -30,36 +30,32 @@ os.execvp(command[0], command)
 
 
 @define(eq=False)
-class Cut(Agent):
-    """An agent whose source does not answer."""
+class AgentWithDeadSource(Agent):
+    """An agent whose source is on a mount that does not answer."""
 
     def command(self, *words: str) -> list[str]:
         return self.inside(*super().command(*words))
 
     def inside(self, *command: str) -> list[str]:
-        own = [needed("unshare"), "--mount", "--propagation", "private"]
+        own = [required("unshare"), "--mount", "--propagation", "private"]
         if os.geteuid() != 0:
             own.append("--map-root-user")
         return [*own, sys.executable, "-c", MOUNT_IT, str(self.source), *command]
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Cut]:
+def agent(tmp_path: Path) -> Iterator[AgentWithDeadSource]:
     assert Path("/dev/fuse").exists() or not os.environ.get("CI")
-    made = Cut(tmp_path)
-    made.nas.mkdir()
-    made.source.mkdir()
-    made.configure(source="source/day", stall_timeout="1s")
-    yield made
-    made.end()
+    with prepared(AgentWithDeadSource(tmp_path), source="source/day", stall_timeout="1s") as agent:
+        yield agent
 
 
-def test_the_share_is_really_dead(agent: Cut) -> None:
+def test_the_test_share_does_not_answer(agent: AgentWithDeadSource) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         subprocess.run(agent.inside("stat", str(agent.source / "day")), timeout=1, check=False)
 
 
-def test_its_configuration_is_checked(agent: Cut) -> None:
+def test_check_config_does_not_wait_for_a_dead_share(agent: AgentWithDeadSource) -> None:
     done = subprocess.run(
         agent.command("check-config"), capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
@@ -67,7 +63,7 @@ def test_its_configuration_is_checked(agent: Cut) -> None:
     assert f'source = "{agent.source}/day"' in done.stdout
 
 
-def test_it_starts_reloads_and_stops(agent: Cut) -> None:
+def test_an_agent_with_a_dead_share_starts_reloads_and_stops(agent: AgentWithDeadSource) -> None:
     agent.start()
     agent.wait_until(
         lambda: any("no answer" in str(each["source_error"]) for each in agent.get("/api/routes")["routes"])

@@ -1,21 +1,8 @@
-"""A destination that fills up: what fits passes, what does not waits, with what is verified of it kept."""
-
-import os
-from collections.abc import Iterator
-
-import pytest
+"""A destination that fills up: small files are delivered, the large one waits with its verified part."""
 
 from tests.mounts.mounts import FaultMount
-from tests.system.agents import Agent
-from tests.system.outages import MIB, configure, waits_for_space
-
-SIZE_BYTES = 24 * MIB
-
-
-@pytest.fixture
-def mount(agent: Agent) -> Iterator[FaultMount]:
-    with FaultMount.at(agent.home / "mount", agent.home / "backing") as mounted:
-        yield mounted
+from tests.system.agents import MIB, Agent
+from tests.system.outages import configure, waits_for_space
 
 
 def test_a_file_that_runs_out_of_space_waits_lets_smaller_ones_pass_and_goes_on_when_there_is_space(
@@ -23,9 +10,7 @@ def test_a_file_that_runs_out_of_space_waits_lets_smaller_ones_pass_and_goes_on_
 ) -> None:
     configure(agent, mount.path, bandwidth="32MiB", workers=1)
     agent.start()
-    content = os.urandom(MIB) * (SIZE_BYTES // MIB)
-    (agent.source / "large.mxf").write_bytes(content)
-    agent.wait_until(lambda: (agent.file("large.mxf") or {}).get("bytes_verified", 0) > 0)
+    content = agent.copy_large_file()
     mount.full(MIB // 2)  # another writer took the rest; no block of the large file fits
     agent.wait_until(lambda: waits_for_space(agent, "large.mxf"))
     (agent.source / "small.mxf").write_bytes(b"small")

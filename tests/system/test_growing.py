@@ -1,4 +1,4 @@
-"""Growing files, written by every writer that the simulator knows: they arrive as they stand at their end."""
+"""Growing files by every writer profile of the simulator: they arrive byte-identical to their final state."""
 
 import pytest
 
@@ -7,8 +7,7 @@ from tests.system.agents import Agent
 from tests.system.writers import GROWING, Writers, copied, has_arrived_in_part, quick, wait_for_all
 
 AT_ONCE = 16
-# Those whose size says nothing, because it is final at the beginning or rises in one leap, and those whose
-# name is not wanted until the end. The other ones grow.
+# Profiles whose size does not grow steadily, and those whose name is excluded until the end.
 NOT_FOLLOWED = {
     "hls",
     "rsync",
@@ -23,9 +22,9 @@ NOT_FOLLOWED = {
     "mmap",
     "xdcam-groupM01",
 }
-# Their first take is followed; for the second one there may be no time left.
+# Their first version is copied while it grows; the second one may be too short.
 BEGIN_AGAIN = {"restart-new", "shrink"}
-# Those that do not go back, when they close, to what they have written long before.
+# Profiles that do not rewrite earlier blocks when they close.
 NOT_REWRITTEN = {
     "mxf-single-pass",
     "mxf-headroom",
@@ -60,19 +59,19 @@ def grows(path: str) -> bool:
 
 
 def stem(path: str) -> str:
-    """Of a file of a group, that of the group."""
+    """The profile of a file; the files of a group share one."""
     name = path.partition(".")[0]
     return name.partition("_")[0] if name not in PROFILES else name
 
 
-def test_there_are_enough_manners_to_prove_anything() -> None:
+def test_there_are_enough_profiles_to_prove_anything() -> None:
     assert len(PROFILES) >= 60
     assert len(PROFILES) - len(NOT_FOLLOWED) >= 50
     assert NOT_FOLLOWED - {"xdcam-groupM01"} | NOT_REWRITTEN <= set(PROFILES)
 
 
 @pytest.mark.parametrize("profiles", batches(), ids=lambda profiles: profiles[0])
-def test_every_manner_arrives_byte_identical_and_what_grows_is_followed(
+def test_every_profile_arrives_byte_identical_and_growing_files_are_copied_while_they_grow(
     agent: Agent, profiles: list[str]
 ) -> None:
     agent.configure(**GROWING | {"workers": AT_ONCE})
@@ -90,7 +89,7 @@ def test_every_manner_arrives_byte_identical_and_what_grows_is_followed(
         agent.wait_for(path, "Held")
         assert not (agent.nas / path).exists()
     assert {path.name for path in agent.source.iterdir()} == writers.crashed
-    told = {path: copied(agent, path) for path in expected if grows(path) and stem(path) not in BEGIN_AGAIN}
-    assert [path for path, copy in told.items() if not copy["resumed_bytes"] + copy["patched_blocks"]] == []
-    assert {stem(path) for path, copy in told.items() if not copy["patched_blocks"]} <= NOT_REWRITTEN
+    copies = {path: copied(agent, path) for path in expected if grows(path) and stem(path) not in BEGIN_AGAIN}
+    assert [path for path, copy in copies.items() if not copy["resumed_bytes"] + copy["patched_blocks"]] == []
+    assert {stem(path) for path, copy in copies.items() if not copy["patched_blocks"]} <= NOT_REWRITTEN
     assert agent.stop() == 0

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.system.agents import PATIENCE_S, Agent
-from tests.system.conftest import needed
+from tests.system.agents import TIMEOUT_S, Agent
+from tests.system.conftest import required
 from tests.system.writers import GROWING, copied, sha256, wait_for_all
 
 SECONDS = 8
-# The muxers are the real ones and keep real time; what they mux was encoded before, once for all.
+# The real muxers, in real time; their input is encoded once before.
 MUXERS = {
     "op1a.mxf": "",
     "plain.mov": "",
@@ -22,12 +22,12 @@ MUXERS = {
     "plain.ts": "",
     "plain.avi": "",
 }
-# Eight tracks of a high rate: as large as a picture, and so large enough to be followed.
+# Eight tracks at a high rate: large enough to be copied while it grows.
 SOUND = "-f lavfi -i anoisesrc=r=96000:d={seconds} -ac 8 -c:a pcm_s32le"
 
 
 def ffmpeg(*words: str) -> list[str]:
-    return [needed("ffmpeg"), "-nostdin", "-v", "error", *words]
+    return [required("ffmpeg"), "-nostdin", "-v", "error", *words]
 
 
 def a_picture(path: Path) -> None:
@@ -67,17 +67,19 @@ def test_recordings_by_ffmpeg_in_every_container_arrive_byte_identical(agent: Ag
         recorders["sound.wav"] = stack.enter_context(recording(agent.source / "sound.wav", sound))
         files = {name: stack.enter_context(opened(agent, name)) for name in recorders}
         for recorder in recorders.values():
-            assert recorder.wait(PATIENCE_S) == 0
+            assert recorder.wait(TIMEOUT_S) == 0
         expected = {name: sha256(Path(f"/proc/self/fd/{file}")) for name, file in files.items()}
         wait_for_all(agent, expected)
     assert agent.partials() == []
-    told = {name: copied(agent, name) for name in expected}
-    assert [name for name, copy in told.items() if copy["resumed_bytes"] + copy["patched_blocks"] == 0] == []
+    copies = {name: copied(agent, name) for name in expected}
+    assert [
+        name for name, copy in copies.items() if copy["resumed_bytes"] + copy["patched_blocks"] == 0
+    ] == []
 
 
 @contextmanager
 def opened(agent: Agent, name: str) -> Iterator[int]:
-    """A descriptor by which a recording can still be read when the agent has moved it on."""
+    """A descriptor through which a recording can be read after the agent has removed its name."""
     agent.wait_until((agent.source / name).exists)
     file = os.open(agent.source / name, os.O_RDONLY)
     try:

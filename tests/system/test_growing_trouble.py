@@ -1,8 +1,7 @@
-"""What happens to a recording that is copied while it grows when something goes wrong in the middle of it."""
+"""Faults, kills and outages in the middle of a recording that is copied while it grows."""
 
 import errno
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,18 +14,17 @@ from attrs import define, field
 
 from agent.simulate.profiles import PROFILES
 from tests.mounts.mounts import FaultMount
-from tests.system.agents import Agent
+from tests.system.agents import MIB, Agent
 from tests.system.writers import GROWING, Writers, copied, has_arrived_in_part, quick, wait_for_all
 
 SOME = ("mxf-op1a", "mov", "gstreamer-matroska", "wav", "ts", "patch-every", "times-while-writing")
 STABLE_S = 0.5
 SHORT = GROWING | {"stable": f"{STABLE_S}s", "stable_closed": "300ms"}
-MIB = 1 << 20
 
 
 @contextmanager
 def recordings(agent: Agent) -> Iterator[Writers]:
-    """Several at once, all of them followed from the middle on at the latest."""
+    """Several recordings at once; all of them are being copied while they grow."""
     agent.start()
     runs = [quick(PROFILES[name]) for name in SOME]
 
@@ -38,7 +36,7 @@ def recordings(agent: Agent) -> Iterator[Writers]:
         yield writers
 
 
-def check_all_stand_at_the_source(agent: Agent, writers: Writers) -> None:
+def check_all_are_at_the_source(agent: Agent, writers: Writers) -> None:
     assert {path.name for path in agent.source.iterdir()} == writers.seen
     assert agent.events("delivered") == []
 
@@ -46,9 +44,8 @@ def check_all_stand_at_the_source(agent: Agent, writers: Writers) -> None:
 def test_kill_9_in_the_middle_of_recordings_costs_no_byte_of_them(agent: Agent) -> None:
     agent.configure(**GROWING)
     with recordings(agent) as writers:
-        agent.signal(signal.SIGKILL)
-        agent.wait()
-        check_all_stand_at_the_source(agent, writers)
+        agent.kill()
+        check_all_are_at_the_source(agent, writers)
         agent.start()
         expected = writers.finish()
         wait_for_all(agent, expected)
@@ -61,9 +58,8 @@ def test_kill_9_again_and_again_costs_no_byte_of_a_recording(agent: Agent) -> No
     agent.configure(**SHORT)
     with recordings(agent) as writers:
         for _ in range(3):
-            agent.signal(signal.SIGKILL)
-            agent.wait()
-            check_all_stand_at_the_source(agent, writers)
+            agent.kill()
+            check_all_are_at_the_source(agent, writers)
             agent.start()
             agent.wait_until(lambda: bool(agent.get("/api/files")["files"]))
         wait_for_all(agent, writers.finish())
@@ -76,7 +72,7 @@ def test_a_destination_that_is_gone_in_the_middle_of_recordings_costs_no_byte_of
     with recordings(agent) as writers:
         agent.nas.rename(away)
         agent.wait_until(lambda: bool(agent.events("outage")))
-        check_all_stand_at_the_source(agent, writers)
+        check_all_are_at_the_source(agent, writers)
         away.rename(agent.nas)
         wait_for_all(agent, writers.finish())
     assert agent.events("failed") == []
@@ -89,7 +85,7 @@ def test_a_destination_that_fails_in_the_middle_of_recordings_costs_no_byte_of_t
         with recordings(agent) as writers:
             share.error("write", "fsync", "create", errno=errno.EIO)
             agent.wait_until(lambda: bool(agent.events("outage")))
-            check_all_stand_at_the_source(agent, writers)
+            check_all_are_at_the_source(agent, writers)
             share.clear()
             wait_for_all(agent, writers.finish())
         assert agent.events("failed") == []
@@ -102,7 +98,7 @@ def test_a_destination_that_fails_in_the_middle_of_recordings_costs_no_byte_of_t
 
 @define(eq=False)
 class Recorder:
-    """A process that writes what it is told to, and holds its file open until it is told to close it."""
+    """Writes a recording on command, and holds it open until `close`."""
 
     path: Path
     content: bytearray = field(factory=bytearray, init=False)
@@ -156,7 +152,7 @@ class Recorder:
         self.content += bytes(size_bytes)
 
     def hand_over(self) -> "subprocess.Popen[bytes]":
-        """The file stays open in another process alone, which ends with its standard input."""
+        """Keep the file open in another process only, which ends with its standard input."""
         command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
         holder = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[self._file])
         self.close()
@@ -164,14 +160,14 @@ class Recorder:
 
 
 def has_arrived(agent: Agent, recorder: Recorder) -> None:
-    """Under its own name, alone at the destination, and gone from the source."""
+    """It is delivered under its own name as the only file, and removed from the source."""
     agent.wait_until(lambda: not recorder.path.exists())
     agent.wait_until(lambda: {path.name for path in agent.nas.iterdir()} == {recorder.path.name})
     assert (agent.nas / recorder.path.name).read_bytes() == bytes(recorder.content)
 
 
 def check_untouched(agent: Agent, recorder: Recorder) -> None:
-    """For three times `stable` after the agent has seen that the file is held open."""
+    """For three times `stable` after the agent has found the file open: it is not removed or published."""
     name = recorder.path.name
     agent.wait_until(lambda: "holds it open" in str(agent.get(f"/api/explain?path={name}")))
     until_s = time.monotonic() + 3 * STABLE_S
@@ -215,7 +211,7 @@ def test_a_recording_renamed_at_its_close_arrives_under_its_last_name_alone(
 
 @pytest.mark.parametrize("goes_on", [False, True], ids=["which ends", "which goes on unseen"])
 def test_a_recording_that_is_replaced_gives_way_to_what_has_its_name(agent: Agent, goes_on: bool) -> None:
-    """The first one has no name any more: whoever still writes to it writes for nobody."""
+    """The first recording has no name any more; later writes to it are ignored."""
     agent.configure(**SHORT)
     agent.start()
     with Recorder.on(agent.source / "live.ts") as first, Recorder.on(agent.home / "other") as second:
@@ -243,7 +239,7 @@ def test_a_recording_that_is_cut_and_goes_on_arrives_as_it_ends(agent: Agent) ->
 
 
 def test_an_upload_that_is_cut_off_and_resumed_arrives_as_it_ends(agent: Agent) -> None:
-    """Closed for less than `stable`, and no writer to be seen meanwhile."""
+    """It is closed for less than `stable`, without a visible writer."""
     agent.configure(**GROWING)
     agent.start()
     with Recorder.on(agent.source / "live.ts") as recorder:
@@ -271,7 +267,7 @@ def test_a_file_that_has_its_full_size_first_is_copied_when_it_is_full(agent: Ag
 
 
 def test_a_partial_that_somebody_removes_while_it_is_followed_is_made_again(agent: Agent) -> None:
-    """What was verified before counts for nothing any more."""
+    """Blocks verified in the removed partial are copied again."""
     agent.configure(**GROWING | {"stable": "1s"})
     agent.start()
     with Recorder.on(agent.source / "live.ts") as recorder:

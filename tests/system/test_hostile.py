@@ -1,4 +1,4 @@
-"""Whatever visitors do to the web server, it answers the next one, and the transfer that runs goes on."""
+"""Whatever clients send to the web server, it answers the next one, and the running transfer goes on."""
 
 import socket
 import struct
@@ -9,17 +9,17 @@ from tests.web.hostile import FRAMES, REQUESTS, upgrade
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST
 
 
-def hurl(address: tuple[str, int], data: bytes, *, abruptly: bool) -> None:
-    with socket.create_connection(address, timeout=10) as visitor:
+def send(address: tuple[str, int], data: bytes, *, abruptly: bool) -> None:
+    with socket.create_connection(address, timeout=10) as client:
         try:
-            visitor.sendall(data)
+            client.sendall(data)
         except OSError:
             return  # the server was faster
         if abruptly:
-            visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
-def test_hostile_visitors_harm_neither_the_server_nor_a_running_transfer(agent: Agent) -> None:
+def test_hostile_clients_harm_neither_the_server_nor_a_running_transfer(agent: Agent) -> None:
     agent.configure(bandwidth="8MiB", workers=1)
     agent.start()
     content = bytes(range(256)) * (96 * 1024)
@@ -30,7 +30,7 @@ def test_hostile_visitors_harm_neither_the_server_nor_a_running_transfer(agent: 
     assert len(inputs) >= 50
     for data in inputs:
         for abruptly in (False, True):
-            hurl((host, int(port)), data, abruptly=abruptly)
+            send((host, int(port)), data, abruptly=abruptly)
             assert agent.status("/livez") == 200
     agent.wait_for("under-fire.mxf", "Completed")
     assert (agent.nas / "under-fire.mxf").read_bytes() == content

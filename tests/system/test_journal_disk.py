@@ -1,21 +1,19 @@
 """The journal on a disk that is full or cannot be written, when the agent starts and while it runs.
 
-The disk is a small tmpfs in a mount namespace of the agent's own: it is gone with the agent. What stands on
-it is reached through /proc.
+The disk is a small tmpfs in a mount namespace of the agent's own, which ends with the agent. Tests access it
+through /proc.
 """
 
 import os
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from attrs import define
 
-from tests.system.agents import PATIENCE_S, Agent
-from tests.system.conftest import needed
+from tests.system.agents import Agent
+from tests.system.conftest import prepared, required
 
 CONTENT = b"x" * 3_000_000
 ROOMY = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
@@ -25,13 +23,13 @@ SCANTY = 'mount -t tmpfs -o size=64k none "$0" && head -c 16384 /dev/zero >"$0/f
 
 
 @define(eq=False)
-class OwnDisk(Agent):
-    """An agent whose state folder lies on a disk of its own, made by the `script`."""
+class AgentOnSmallDisk(Agent):
+    """An agent whose state folder is on a disk of its own, mounted by the `script`."""
 
     script: str = ROOMY
 
     def command(self, *words: str) -> list[str]:
-        own = [needed("unshare"), "--mount", "--propagation", "private"]
+        own = [required("unshare"), "--mount", "--propagation", "private"]
         if os.geteuid() != 0:
             own.append("--map-root-user")
         return [*own, "sh", "-c", self.script, str(self.home / "state"), *super().command(*words)]
@@ -59,49 +57,39 @@ class OwnDisk(Agent):
             except OSError:
                 return
 
-    def make_room(self) -> None:
+    def free_space(self) -> None:
         (self.disk / "filler").unlink()
-
-    def said(self, path: str) -> str:
-        """The text at this path, whatever the status."""
-        try:
-            with urllib.request.urlopen(self.url + path, timeout=PATIENCE_S) as answer:
-                return str(answer.read().decode())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.read().decode()
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[OwnDisk]:
-    made = OwnDisk(tmp_path)
-    for folder in (made.nas, made.source, tmp_path / "state"):
-        folder.mkdir()
-    made.configure()
-    yield made
-    made.end()
+def agent(tmp_path: Path) -> Iterator[AgentOnSmallDisk]:
+    (tmp_path / "state").mkdir()
+    with prepared(AgentOnSmallDisk(tmp_path)) as agent:
+        yield agent
 
 
-def test_a_full_disk_stops_deliveries_and_loses_nothing_until_there_is_room_again(agent: OwnDisk) -> None:
+def test_a_full_disk_stops_deliveries_and_loses_nothing_until_there_is_room_again(
+    agent: AgentOnSmallDisk,
+) -> None:
     agent.start()
-    agent.wait_until(lambda: agent.said("/readyz") == "ok")
+    agent.wait_until(lambda: agent.text("/readyz") == "ok")
     agent.fill_up()
     for number in range(3):
         (agent.source / f"{number}.bin").write_bytes(CONTENT)
-    agent.wait_until(lambda: "disk is full" in agent.said("/readyz"))
-    ready = agent.said("/readyz?verbose").splitlines()
+    agent.wait_until(lambda: "disk is full" in agent.text("/readyz"))
+    ready = agent.text("/readyz?verbose").splitlines()
     assert ready == ["not ready: journal: the journal cannot be used: database or disk is full", "mxf: ok"]
     assert agent.status("/api/health") == 503
     assert all((agent.source / f"{number}.bin").exists() for number in range(3))
-    agent.make_room()
+    agent.free_space()
     for number in range(3):
         agent.wait_for(f"{number}.bin", "Completed")
         assert (agent.nas / f"{number}.bin").read_bytes() == CONTENT
-    agent.wait_until(lambda: agent.said("/readyz") == "ok")
+    agent.wait_until(lambda: agent.text("/readyz") == "ok")
     assert not list(agent.source.iterdir())
     assert agent.partials() == []
     assert len(agent.events("nothing can be written down, copies wait")) == 1
-    assert len(agent.events("the journal can be written again")) == 1
+    agent.wait_until(lambda: len(agent.events("the journal can be written again")) == 1)
     assert agent.events("interrupted") == agent.events("attempt failed") == agent.events("failed") == []
     assert agent.stop() == 0
 
@@ -115,10 +103,10 @@ def test_a_full_disk_stops_deliveries_and_loses_nothing_until_there_is_room_agai
     ],
 )
 def test_a_disk_that_takes_nothing_at_the_start_is_one_clear_line(
-    agent: OwnDisk, script: str, reasons: list[str]
+    agent: AgentOnSmallDisk, script: str, reasons: list[str]
 ) -> None:
     agent.script = script
-    done = agent.say("run")
+    done = agent.run_command("run")
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
     assert all(reason in line for reason in reasons), line

@@ -1,4 +1,4 @@
-"""Many small files at once: none is lost, and the agent answers all the while."""
+"""Many small files at once: none is lost, and the agent answers all the time."""
 
 import random
 from pathlib import Path
@@ -9,15 +9,15 @@ from tests.system.test_moving import digests
 
 COUNT = 1000
 SMALLEST_BYTES, LARGEST_BYTES = 1 << 10, 16 << 10
-MANY_FILES_S = 300.0  # on a busy machine; only a test that fails waits as long
+MANY_FILES_S = 300.0  # on a busy machine; only a failing test waits this long
 
 
 def small_files(folder: Path) -> None:
-    chance = random.Random(COUNT)
+    rng = random.Random(COUNT)
     folder.mkdir()
     for number in range(COUNT):
-        size_bytes = chance.randint(SMALLEST_BYTES, LARGEST_BYTES)
-        (folder / f"take{number:04}.mxf").write_bytes(chance.randbytes(size_bytes))
+        size_bytes = rng.randint(SMALLEST_BYTES, LARGEST_BYTES)
+        (folder / f"take{number:04}.mxf").write_bytes(rng.randbytes(size_bytes))
 
 
 def test_1000_small_files_arrive_identical_while_livez_answers(agent: Agent) -> None:

@@ -1,4 +1,4 @@
-"""What monitoring reads, in good days and bad: the legacy endpoints' exact shapes and status codes."""
+"""The exact shapes and status codes of the endpoints that monitoring reads, without and with errors."""
 
 import socket
 

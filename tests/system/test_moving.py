@@ -1,4 +1,4 @@
-"""The main job, as a user sees it: drop files, they arrive, the sources are gone."""
+"""The main job, as a user sees it: files dropped into the source are delivered and removed from it (S10)."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.agents import Agent
-from tests.system.conftest import needed
+from tests.system.conftest import required
 
 KINDS = ("mxf", "mov", "mp4", "wav", "txt", "xml")
 
@@ -27,20 +27,20 @@ def digests(folder: Path) -> dict[str, str]:
 
 def a_recording(path: Path) -> None:
     """A real MXF OP1a, closed properly."""
-    command = [needed("ffmpeg"), "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25", "-t", "2"]
+    command = [required("ffmpeg"), "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25", "-t", "2"]
     subprocess.run([*command, "-c:v", "mpeg2video", "-b:v", "8M", str(path)], check=True)
 
 
 def assorted_files(folder: Path, count: int) -> None:
     """A tree of files of all sizes around the block size; the same for the same count."""
-    chance = random.Random(count)
+    rng = random.Random(count)
     for number in range(count):
-        size_bytes = chance.choice([1, 17, 4096, 65_537, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
+        size_bytes = rng.choice([1, 17, 4096, 65_537, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
         path = (
             folder / f"day {number % 7}" / f"card{number % 3}" / f"C{number:04}.{KINDS[number % len(KINDS)]}"
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(chance.randbytes(size_bytes))
+        path.write_bytes(rng.randbytes(size_bytes))
 
 
 def test_a_recording_and_a_tree_of_200_files_arrive_identical_and_leave_the_source(agent: Agent) -> None:
@@ -95,16 +95,16 @@ def test_links_out_loops_pipes_and_sockets_are_left_alone_and_hard_links_arrive(
     assert outside.read_bytes() == b"not ours"
 
 
-def test_other_content_makes_way_and_equal_content_is_not_delivered_twice(agent: Agent) -> None:
-    (agent.nas / "taken.mxf").write_bytes(b"what was there")
+def test_a_taken_name_renames_other_content_and_equal_content_is_not_delivered_twice(agent: Agent) -> None:
+    (agent.nas / "taken.mxf").write_bytes(b"existing")
     (agent.nas / "same.mxf").write_bytes(b"equal")
     inodes = {path.name: path.stat().st_ino for path in agent.nas.iterdir()}
-    (agent.source / "taken.mxf").write_bytes(b"what comes")
+    (agent.source / "taken.mxf").write_bytes(b"ours")
     (agent.source / "same.mxf").write_bytes(b"equal")
     agent.start()
     agent.wait_until(lambda: len(agent.events("delivered")) == 2)
     contents = {path.name: path.read_bytes() for path in agent.nas.iterdir()}
-    assert contents == {"taken.mxf": b"what was there", "taken_1.mxf": b"what comes", "same.mxf": b"equal"}
+    assert contents == {"taken.mxf": b"existing", "taken_1.mxf": b"ours", "same.mxf": b"equal"}
     assert {name: (agent.nas / name).stat().st_ino for name in inodes} == inodes
     assert list(agent.source.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Every outage of the contract, on real mounts: recognised, shown, waited for, over by itself (S7)."""
+"""Every outage of the contract on real mounts: it is detected, shown, waited for, and ends by itself (S7)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,17 +7,17 @@ import pytest
 
 from tests.system.agents import Agent
 from tests.system.outages import (
-    IMPATIENT,
     MARKER,
-    Illness,
-    a_destination,
+    SHORT_TIMEOUTS,
+    InjectedOutage,
     check_over_everywhere,
     check_shown_everywhere,
     configure,
+    mounted_destination,
     reason,
 )
 
-SPECIAL: dict[str, Mapping[str, object]] = {"hung": IMPATIENT, "marker_missing": {"marker": MARKER}}
+SPECIAL: dict[str, Mapping[str, object]] = {"hung": SHORT_TIMEOUTS, "marker_missing": {"marker": MARKER}}
 
 
 @pytest.mark.parametrize(
@@ -36,25 +36,25 @@ SPECIAL: dict[str, Mapping[str, object]] = {"hung": IMPATIENT, "marker_missing":
 def test_an_outage_pauses_its_destination_alone_and_ends_by_itself(
     agent: Agent, expected: str, kind: str
 ) -> None:
-    with a_destination(agent.home, kind) as (path, mount):
+    with mounted_destination(agent.home, kind) as (path, mount):
         (path / MARKER).touch()
         configure(agent, path, **SPECIAL.get(expected, {}))
         agent.start()
         (agent.source / "before.mxf").write_bytes(b"before")
         agent.wait_for("before.mxf", "Completed")
-        illness = Illness(expected, path, mount)
-        begun_at = datetime.now(UTC)
-        illness.begin()
+        injected = InjectedOutage(expected, path, mount)
+        began_at = datetime.now(UTC)
+        injected.begin()
         (agent.source / "during.mxf").write_bytes(b"during")
-        (agent.home / "well-source" / "other.mxf").write_bytes(b"other")
+        (agent.home / "healthy-source" / "other.mxf").write_bytes(b"other")
         agent.wait_until(lambda: reason(agent) == expected)
         agent.wait_for("during.mxf", "Paused")
-        check_shown_everywhere(agent, expected, begun_at)
+        check_shown_everywhere(agent, expected, began_at)
         agent.wait_for("other.mxf", "Completed")
         assert (agent.source / "during.mxf").exists()
         if expected == "unmounted":
             assert list(path.iterdir()) == []
-        illness.end()
+        injected.end()
         done = agent.wait_for("during.mxf", "Completed")
         assert done["retry_count"] == 0
         agent.wait_until(lambda: reason(agent) is None)

@@ -18,7 +18,9 @@ MIB = 1024 * 1024
 MANY = 5000
 
 
-def test_the_page_shows_recordings_travel_and_arrive(agent: Agent, browser: Browser, tmp_path: Path) -> None:
+def test_the_page_shows_recordings_copied_and_delivered(
+    agent: Agent, browser: Browser, tmp_path: Path
+) -> None:
     agent.configure(bandwidth="12MiB", stable="1s", name="studio-a", destination=str(agent.nas))
     agent.start()
     a_recording(tmp_path / "A001.mxf")

@@ -1,4 +1,4 @@
-"""What cannot work is refused at the start, in clear lines, with nothing touched."""
+"""A configuration that cannot work is refused at the start, in clear lines, and nothing is changed."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.system.agents import Agent
 
 
 def refusal(agent: Agent) -> tuple[int, list[str]]:
-    done = agent.say("run")
+    done = agent.run_command("run")
     return done.returncode, done.stderr.strip().splitlines()
 
 
@@ -39,7 +39,7 @@ def test_a_second_agent_on_the_same_state_is_refused_in_one_line(agent: Agent) -
     assert f"pid {agent.pid}" in line
 
 
-def test_two_routes_that_chase_each_other_are_refused(agent: Agent) -> None:
+def test_two_routes_that_form_a_cycle_are_refused(agent: Agent) -> None:
     back = {"name": "back", "source": "nas", "destination": "source"}
     agent.configure(back)
     code, lines = refusal(agent)

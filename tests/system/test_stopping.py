@@ -1,36 +1,20 @@
-"""Stopping in the middle of things, and going on afterwards."""
+"""A stop, a kill, a pause or a cancel in mid-copy, and the resumed copy afterwards."""
 
-import os
-import signal
 import socket
 from pathlib import Path
 
 from tests.system.agents import Agent
 
-SIZE_BYTES = 48 * 1024 * 1024
 
-
-def a_large_file(agent: Agent) -> bytes:
-    """In the source; at the bandwidth of `slowly` it takes many seconds."""
-    content = os.urandom(1024 * 1024) * (SIZE_BYTES // (1024 * 1024))
-    (agent.source / "large.mxf").write_bytes(content)
-    return content
-
-
-def slowly(agent: Agent) -> None:
+def start_in_mid_copy(agent: Agent) -> bytes:
+    """Start an agent with little bandwidth; a part of its large file is verified. Returns the content."""
     agent.configure(bandwidth="16MiB", workers=1)
-
-
-def wait_until_under_way(agent: Agent) -> None:
-    """Some of it is verified, some is not."""
-    agent.wait_until(lambda: (agent.file("large.mxf") or {}).get("bytes_verified", 0) > 0)
+    agent.start()
+    return agent.copy_large_file()
 
 
 def test_a_stop_in_mid_copy_is_quick_and_the_next_start_goes_on_at_a_verified_block(agent: Agent) -> None:
-    slowly(agent)
-    agent.start()
-    content = a_large_file(agent)
-    wait_until_under_way(agent)
+    content = start_in_mid_copy(agent)
     assert agent.stop(timeout_s=5) == 0
     assert (agent.source / "large.mxf").exists()
     assert not (agent.nas / "large.mxf").exists()
@@ -40,17 +24,13 @@ def test_a_stop_in_mid_copy_is_quick_and_the_next_start_goes_on_at_a_verified_bl
     assert (agent.nas / "large.mxf").read_bytes() == content
     [copied] = agent.events("copied")
     assert copied["resumed_bytes"] > 0
-    assert copied["read_bytes"] == SIZE_BYTES - copied["resumed_bytes"]
+    assert copied["read_bytes"] == len(content) - copied["resumed_bytes"]
     assert agent.partials() == []
 
 
 def test_kill_9_in_mid_copy_loses_nothing(agent: Agent) -> None:
-    slowly(agent)
-    agent.start()
-    content = a_large_file(agent)
-    wait_until_under_way(agent)
-    agent.signal(signal.SIGKILL)
-    agent.wait()
+    content = start_in_mid_copy(agent)
+    agent.kill()
     agent.configure()
     agent.start()
     agent.wait_for("large.mxf", "Completed")
@@ -59,15 +39,11 @@ def test_kill_9_in_mid_copy_loses_nothing(agent: Agent) -> None:
     assert not (agent.source / "large.mxf").exists()
 
 
-def test_kill_9_in_mid_copy_and_the_loss_of_the_journal_leave_nothing_lying_about(agent: Agent) -> None:
+def test_kill_9_in_mid_copy_and_the_loss_of_the_journal_leave_no_partial(agent: Agent) -> None:
     foreign = agent.nas / ".large.mxf.0123456789abcdef.partial"
-    foreign.write_bytes(b"somebody else's")
-    slowly(agent)
-    agent.start()
-    content = a_large_file(agent)
-    wait_until_under_way(agent)
-    agent.signal(signal.SIGKILL)
-    agent.wait()
+    foreign.write_bytes(b"of another program")
+    content = start_in_mid_copy(agent)
+    agent.kill()
     assert len(agent.partials()) == 2
     for part in (agent.home / "state").glob("journal.db*"):
         part.unlink()
@@ -76,50 +52,44 @@ def test_kill_9_in_mid_copy_and_the_loss_of_the_journal_leave_nothing_lying_abou
     agent.wait_for("large.mxf", "Completed")
     agent.wait_until(lambda: agent.partials() == [foreign])
     assert (agent.nas / "large.mxf").read_bytes() == content
-    assert foreign.read_bytes() == b"somebody else's"
-    agent.wait_until(lambda: [line["removed"] for line in agent.events("swept")[-1:]] == [1])
+    assert foreign.read_bytes() == b"of another program"
+    agent.wait_until(lambda: [line["removed"] for line in agent.events("recovered")[-1:]] == [1])
 
 
 def test_a_paused_route_stops_its_copy_and_goes_on_from_there(agent: Agent) -> None:
-    slowly(agent)
-    agent.start()
-    content = a_large_file(agent)
-    wait_until_under_way(agent)
-    assert agent.say("pause", "mxf").returncode == 0
+    content = start_in_mid_copy(agent)
+    assert agent.run_command("pause", "mxf").returncode == 0
     agent.wait_for("large.mxf", "Paused")
     agent.configure()
-    assert agent.say("reload").returncode == 0
+    assert agent.run_command("reload").returncode == 0
     agent.wait_until(lambda: bool(agent.events("configuration reloaded")))
     agent.wait_for("large.mxf", "Paused")
-    assert agent.say("resume", "mxf").returncode == 0
+    assert agent.run_command("resume", "mxf").returncode == 0
     agent.wait_for("large.mxf", "Completed")
     assert (agent.nas / "large.mxf").read_bytes() == content
     assert agent.events("copied")[0]["resumed_bytes"] > 0
 
 
 def test_a_cancelled_file_leaves_no_partial_and_arrives_when_retried(agent: Agent) -> None:
-    slowly(agent)
-    agent.start()
-    a_large_file(agent)
-    wait_until_under_way(agent)
+    start_in_mid_copy(agent)
     path = str(agent.source / "large.mxf")
-    assert agent.say("cancel", path).returncode == 0
+    assert agent.run_command("cancel", path).returncode == 0
     agent.wait_for("large.mxf", "Failed")
     agent.wait_until(lambda: agent.partials() == [])
     assert Path(path).exists()
-    assert agent.say("retry", path).returncode == 0
+    assert agent.run_command("retry", path).returncode == 0
     agent.wait_for("large.mxf", "Completed")
 
 
-def test_a_visitor_that_never_reads_does_not_hold_up_the_stop(agent: Agent) -> None:
+def test_a_client_that_never_reads_does_not_delay_the_stop(agent: Agent) -> None:
     agent.start()
     host, _, port = agent.url.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as visitor:
-        visitor.sendall(
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(
             f"GET /ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
-        assert visitor.recv(12) == b"HTTP/1.1 101"
+        assert client.recv(12) == b"HTTP/1.1 101"
         for number in range(50):
             (agent.source / f"{number}.mxf").write_bytes(b"x")
         agent.wait_until(lambda: len(agent.events("delivered")) == 50)
@@ -128,6 +98,6 @@ def test_a_visitor_that_never_reads_does_not_hold_up_the_stop(agent: Agent) -> N
 
 def test_once_delivers_what_is_there_and_exits(agent: Agent) -> None:
     (agent.source / "a.mxf").write_bytes(b"x" * 5)
-    done = agent.say("run", "--once")
+    done = agent.run_command("run", "--once")
     assert done.returncode == 0, done.stderr
     assert (agent.nas / "a.mxf").read_bytes() == b"x" * 5

@@ -1,4 +1,4 @@
-"""A folder in the source that cannot be read: said once, shown, and the rest goes on."""
+"""A folder in the source that cannot be read is reported once and shown; the rest is delivered."""
 
 import os
 from collections.abc import Iterator
@@ -8,21 +8,21 @@ import pytest
 from attrs import define
 
 from tests.system.agents import Agent
-from tests.system.conftest import needed
+from tests.system.conftest import prepared, required
 
 FEW_RIGHTS = "-dac_override,-dac_read_search"
 
 
 @define(eq=False)
-class Bound(Agent):
-    """An agent that permissions count for, even as root."""
+class UnprivilegedAgent(Agent):
+    """An agent without the capabilities that let root ignore permissions."""
 
     def command(self, *words: str) -> list[str]:
         command = super().command(*words)
         if os.geteuid() != 0:
             return command
         return [
-            needed("setpriv"),
+            required("setpriv"),
             f"--bounding-set={FEW_RIGHTS}",
             f"--inh-caps={FEW_RIGHTS}",
             *command,
@@ -30,13 +30,9 @@ class Bound(Agent):
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Bound]:
-    made = Bound(tmp_path)
-    made.nas.mkdir()
-    made.source.mkdir()
-    made.configure(after="keep")
-    yield made
-    made.end()
+def agent(tmp_path: Path) -> Iterator[UnprivilegedAgent]:
+    with prepared(UnprivilegedAgent(tmp_path), after="keep") as agent:
+        yield agent
 
 
 def folders(agent: Agent) -> list[dict[str, str]]:
@@ -44,7 +40,7 @@ def folders(agent: Agent) -> list[dict[str, str]]:
     return list(route["unreadable_folders"])
 
 
-def test_an_unreadable_folder_is_said_once_and_the_rest_goes_on(agent: Bound) -> None:
+def test_an_unreadable_folder_is_reported_once_and_the_rest_is_delivered(agent: UnprivilegedAgent) -> None:
     closed = agent.source / "closed"
     closed.mkdir()
     (closed / "inside.bin").write_bytes(b"inside")
@@ -53,10 +49,10 @@ def test_an_unreadable_folder_is_said_once_and_the_rest_goes_on(agent: Bound) ->
     closed.chmod(0)
     try:
         agent.wait_until(lambda: folders(agent) == [{"folder": "closed", "reason": "Permission denied"}])
-        for name in ("first.bin", "second.bin"):  # several scans go by
+        for name in ("first.bin", "second.bin"):  # several scans pass
             (agent.source / name).write_bytes(b"content")
             agent.wait_for(name, "Completed")
-        assert "cannot read folder closed: Permission denied" in agent.say("status").stdout
+        assert "cannot read folder closed: Permission denied" in agent.run_command("status").stdout
         assert agent.is_in("inside.bin", "Completed")
         [line] = agent.events("folder cannot be read")
         assert (line["level"], line["folder"], line["error"]) == ("warning", "closed", "Permission denied")

@@ -15,7 +15,7 @@ from agent.simulate.profiles import Profile
 from agent.simulate.runs import Run, in_order
 from agent.simulate.steps import Write, WriteStep
 from agent.simulate.writer_plan import SimulatedFile
-from tests.system.agents import PATIENCE_S, Agent
+from tests.system.agents import TIMEOUT_S, Agent
 
 SIZE_BYTES = 20_000_000
 RATE_BYTES_S = 4_000_000
@@ -87,7 +87,7 @@ class Writers:
 
     def finish(self) -> dict[str, str]:
         """Wait for the last of them; the SHA-256 of what must arrive, by path."""
-        self._thread.join(2 * PATIENCE_S)
+        self._thread.join(2 * TIMEOUT_S)
         assert not self._thread.is_alive()
         if self._error is not None:
             raise self._error

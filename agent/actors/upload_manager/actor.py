@@ -8,7 +8,7 @@ copy task.
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Protocol, assert_never
+from typing import Protocol
 
 import trio
 from attrs import define, field
@@ -25,8 +25,6 @@ from agent.messages.broadcaster import (
     RouteRemoved,
     StatusChanged,
     StatusesChanged,
-    TransferProgress,
-    Untracked,
 )
 from agent.messages.channels import (
     BroadcasterInbox,
@@ -300,18 +298,7 @@ async def run(
         nursery.start_soon(manager.write_changes)
         manager.wake()
         async for message in inbox:
-            match message:
-                case UploadJobsChanged():
-                    manager.wake()
-                case (
-                    StatusChanged()
-                    | StatusesChanged()
-                    | Untracked()
-                    | TransferProgress()
-                    | DestinationState()
-                    | SourceState()
-                    | RouteRemoved()
-                ):
-                    manager.on_event(message)
-                case _ as never:
-                    assert_never(never)
+            if isinstance(message, UploadJobsChanged):
+                manager.wake()
+            else:
+                manager.on_event(message)

@@ -1,6 +1,7 @@
 """The directory watcher of one route: scans find everything, events only make the next one come earlier."""
 
 import time
+from contextlib import suppress
 
 import trio
 from attrs import define, field
@@ -49,12 +50,7 @@ async def run(
         if route.upload_id is None:
             await scanner.prepare()
         while True:
-            with trio.move_on_at(planner.due_s()):
-                planner.add(await inbox.receive())
-            _take_all(inbox, planner)
-            task = planner.next(trio.current_time())
-            if task is None:
-                continue
+            task = await _next_task(inbox, planner)
             began_s = trio.current_time()
             result = await scanner.scan(task)
             await failures.report(result if isinstance(result, str) else None, began_s)
@@ -150,12 +146,17 @@ class EventListener:
             log.warning("too few watches for all folders of the source, scanning goes on", route=self._route)
 
 
-def _take_all(inbox: trio.MemoryReceiveChannel[WatcherInbox], planner: ScanPlanner) -> None:
+async def _next_task(inbox: trio.MemoryReceiveChannel[WatcherInbox], planner: ScanPlanner) -> ScanTask:
+    """Wait until a task is due; it covers all messages that have arrived until then."""
     while True:
-        try:
-            planner.add(inbox.receive_nowait())
-        except trio.WouldBlock:
-            return
+        with trio.move_on_at(planner.due_s()):
+            planner.add(await inbox.receive())
+        with suppress(trio.WouldBlock):
+            while True:
+                planner.add(inbox.receive_nowait())
+        task = planner.next(trio.current_time())
+        if task is not None:
+            return task
 
 
 @define(eq=False)
@@ -185,10 +186,6 @@ class SourceScanner:
         A string says why the source cannot be read; the parts that were passed on before are still valid.
         """
         await self._stuck.wait_until_few()
-        source = SourceFolder(self._route.source, self._route.include, self._route.exclude)
-        request: ListSource | ExamineSource = ListSource(source)
-        if task.paths is not None:
-            request = ExamineSource(source, task.paths, task.closely)
         began_s = trio.current_time()
         self.files = 0
 
@@ -199,7 +196,7 @@ class SourceScanner:
                 await self._tracker.send(ScanChunk(reply.entries, began_s, trio.current_time(), time.time()))
 
         try:
-            end = await self._ask(request, ScanEnd, pass_on)
+            end = await self._ask(self._request(task), ScanEnd, pass_on)
         except Fault as fault:
             return str(fault)
         self.files += len(end.entries)
@@ -212,6 +209,10 @@ class SourceScanner:
             examined=task.paths,
             unreadable=tuple(UnreadableFolder(*each) for each in end.unreadable),
         )
+
+    def _request(self, task: ScanTask) -> ListSource | ExamineSource:
+        source = SourceFolder(self._route.source, self._route.include, self._route.exclude)
+        return ListSource(source) if task.paths is None else ExamineSource(source, task.paths, task.closely)
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
         """Raises: Fault: also if the worker does not answer."""

@@ -1,4 +1,4 @@
-"""A keeper of upload jobs alone: its journal, its crew, and those who hear from it."""
+"""An upload manager alone: its journal, its routes, and the other ends of its channels."""
 
 import math
 from typing import cast
@@ -73,7 +73,7 @@ class UploadJournal(FakeJournal):
         return [file.path for file in self._journal.write(uploads.files, job.id)]
 
 
-class Finders(FakeWorkers):
+class FolderWorkers(FakeWorkers):
     """Every folder is there and may be read, unless the script says otherwise."""
 
     async def ask(
@@ -87,11 +87,11 @@ class Finders(FakeWorkers):
 
 
 @define(eq=False)
-class FakeCrew:
-    """Sets up nothing; notes what it was asked for. `hosted`: places that configured routes have."""
+class FakeRoutes:
+    """Sets up nothing; notes what it was asked for. `configured`: places that configured routes have."""
 
-    hosted: tuple[str, ...] = ()
-    joined: list[str] = field(factory=list)
+    configured: tuple[str, ...] = ()
+    added: list[str] = field(factory=list)
     watched: list[str] = field(factory=list)
     _ends: list[object] = field(factory=list)
 
@@ -102,13 +102,13 @@ class FakeCrew:
         return CONFIG.plan([route])
 
     def has_route_for(self, destination: str) -> bool:
-        return destination in self.hosted
+        return destination in self.configured
 
     def add_route(self, route: UploadRoute) -> None:
-        self.joined.append(route.name)
+        self.added.append(route.name)
 
     def remove_route(self, route: UploadRoute) -> None:
-        self.joined.remove(route.name)
+        self.added.remove(route.name)
 
     def start_destination(self, nursery: trio.Nursery, plan: DestinationPlan) -> ConnectDestination:
         del nursery
@@ -129,45 +129,45 @@ class FakeCrew:
 
 
 @define(eq=False)
-class Kept:
-    """A keeper that runs, and what came of it."""
+class RunningManager:
+    """An upload manager that runs, and the other ends of its channels."""
 
     journal: UploadJournal
-    crew: FakeCrew
+    routes: FakeRoutes
     workers: FakeWorkers
     inbox: trio.MemorySendChannel[UploadManagerInbox]
     orders: trio.MemoryReceiveChannel[DispatcherInbox]
     facts: trio.MemoryReceiveChannel[BroadcasterInbox]
 
-    async def hear(self, *facts: UploadManagerInbox) -> None:
+    async def send(self, *facts: UploadManagerInbox) -> None:
         for fact in facts:
             await self.inbox.send(fact)
         await trio.testing.wait_all_tasks_blocked()
 
     async def complete(self, job: UploadJob) -> None:
         """Its folder is empty."""
-        await self.hear(scanned(job, 100.0), scanned(job, 200.0))
+        await self.send(scanned(job, 100.0), scanned(job, 200.0))
 
-    async def leaves(self, job: UploadJob) -> None:
-        await self.hear(RouteRemoved(route_of(job).name))
+    async def route_removed(self, job: UploadJob) -> None:
+        await self.send(RouteRemoved(route_of(job).name))
 
 
-async def keeper_of(
-    nursery: trio.Nursery, clock: trio.testing.MockClock, *jobs: UploadJob, crew: FakeCrew | None = None
-) -> Kept:
-    """A keeper that has taken up these jobs."""
-    ear, inbox = trio.open_memory_channel[UploadManagerInbox](math.inf)
+async def manager_of(
+    nursery: trio.Nursery, clock: trio.testing.MockClock, *jobs: UploadJob, routes: FakeRoutes | None = None
+) -> RunningManager:
+    """An upload manager that has started these jobs."""
+    events, inbox = trio.open_memory_channel[UploadManagerInbox](math.inf)
     orders_in, orders = trio.open_memory_channel[DispatcherInbox](64)
     facts_in, facts = trio.open_memory_channel[BroadcasterInbox](64)
-    workers = Finders(clock)
-    journal, crew = UploadJournal(), crew or FakeCrew()
+    workers = FolderWorkers(clock)
+    journal, routes = UploadJournal(), routes or FakeRoutes()
     journal.add(*jobs)
     nursery.start_soon(lose_patience)
     nursery.start_soon(
-        upload_manager.run, ear, inbox, orders_in, facts_in, crew, journal, workers, ("/media",)
+        upload_manager.run, events, inbox, orders_in, facts_in, routes, journal, workers, ("/media",)
     )
     await trio.testing.wait_all_tasks_blocked()
-    return Kept(journal, crew, workers, ear.clone(), orders, facts)
+    return RunningManager(journal, routes, workers, events.clone(), orders, facts)
 
 
 def stopped(job: UploadJob) -> UploadJob:

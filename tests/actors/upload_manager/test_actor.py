@@ -1,4 +1,4 @@
-"""The keeper of upload jobs: what it opens, writes down and closes, and when."""
+"""The upload manager: which routes it adds, what it writes and when it cleans up."""
 
 import pytest
 import trio
@@ -19,10 +19,10 @@ from agent.protocol.requests import ResolveFolder
 from tests.actors.samples import drained
 from tests.actors.upload_manager.managers import (
     CONFIG,
-    FakeCrew,
-    Kept,
+    FakeRoutes,
+    RunningManager,
     a_job,
-    keeper_of,
+    manager_of,
     route_of,
     scanned,
     stopped,
@@ -39,95 +39,99 @@ OUTAGE = DestinationState(PLACE, OutageReason.HUNG, "no answer", 1.0, 1.0, None,
 
 
 def opened(orders: list[object]) -> list[object]:
-    """Orders, with a lane's plan instead of its ends."""
+    """Messages, with the plan of a destination instead of its channels."""
     return [order.plan if isinstance(order, ConnectDestination) else order for order in orders]
 
 
-async def test_a_job_is_opened_kept_and_closed(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    kept = await keeper_of(nursery, autojump_clock, JOB)
-    assert opened(drained(kept.orders)) == [CONFIG.plan([ROUTE]), AddRoute(ROUTE)]
-    subscribed, added = drained(kept.facts)
-    assert (type(subscribed), added) == (SubscribeEvents, RouteAdded(ROUTE))
-    assert (kept.crew.joined, kept.crew.watched) == ([ROUTE.name], [ROUTE.name])
-    await kept.complete(JOB)
-    assert kept.crew.watched == []
-    assert drained(kept.orders) == [RemoveRoute(ROUTE.name)]
-    assert kept.journal.closed == []
-    await kept.leaves(JOB)
-    assert drained(kept.orders) == [RemoveDestination(PLACE)]
-    assert kept.journal.closed == [JOB.id]
-    assert ("uploads.add_orphans", ROUTE.name) in kept.journal.calls
-    assert kept.journal.jobs[JOB.id].state is UploadState.COMPLETED
-    assert kept.crew.joined == []
-
-
-async def test_jobs_to_one_bucket_share_its_lane(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    kept = await keeper_of(nursery, autojump_clock, JOB, OTHER)
-    orders = drained(kept.orders)
-    assert [type(order) for order in orders] == [ConnectDestination, AddRoute, AddRoute]
-    for job in (JOB, OTHER):
-        await kept.complete(job)
-        await kept.leaves(job)
-    assert [type(order) for order in drained(kept.orders)] == [RemoveRoute, RemoveRoute, RemoveDestination]
-
-
-async def test_a_lane_of_the_configuration_is_neither_opened_nor_closed(
+async def test_a_job_is_started_watched_and_cleaned_up(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock, JOB, crew=FakeCrew((PLACE,)))
-    await kept.complete(JOB)
-    await kept.leaves(JOB)
-    assert [type(order) for order in drained(kept.orders)] == [AddRoute, RemoveRoute]
+    manager = await manager_of(nursery, autojump_clock, JOB)
+    assert opened(drained(manager.orders)) == [CONFIG.plan([ROUTE]), AddRoute(ROUTE)]
+    subscribed, added = drained(manager.facts)
+    assert (type(subscribed), added) == (SubscribeEvents, RouteAdded(ROUTE))
+    assert (manager.routes.added, manager.routes.watched) == ([ROUTE.name], [ROUTE.name])
+    await manager.complete(JOB)
+    assert manager.routes.watched == []
+    assert drained(manager.orders) == [RemoveRoute(ROUTE.name)]
+    assert manager.journal.closed == []
+    await manager.route_removed(JOB)
+    assert drained(manager.orders) == [RemoveDestination(PLACE)]
+    assert manager.journal.closed == [JOB.id]
+    assert ("uploads.add_orphans", ROUTE.name) in manager.journal.calls
+    assert manager.journal.jobs[JOB.id].state is UploadState.COMPLETED
+    assert manager.routes.added == []
+
+
+async def test_jobs_to_one_bucket_share_its_copier_pool(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    manager = await manager_of(nursery, autojump_clock, JOB, OTHER)
+    orders = drained(manager.orders)
+    assert [type(order) for order in orders] == [ConnectDestination, AddRoute, AddRoute]
+    for job in (JOB, OTHER):
+        await manager.complete(job)
+        await manager.route_removed(job)
+    assert [type(order) for order in drained(manager.orders)] == [RemoveRoute, RemoveRoute, RemoveDestination]
+
+
+async def test_a_destination_of_the_configuration_is_neither_added_nor_removed(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    manager = await manager_of(nursery, autojump_clock, JOB, routes=FakeRoutes((PLACE,)))
+    await manager.complete(JOB)
+    await manager.route_removed(JOB)
+    assert [type(order) for order in drained(manager.orders)] == [AddRoute, RemoveRoute]
 
 
 async def test_jobs_that_are_added_and_stopped_are_found_in_the_journal(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock)
-    assert drained(kept.orders) == []
-    kept.journal.add(JOB)
-    await kept.hear(OUTAGE, UploadJobsChanged(), UploadJobsChanged())
-    assert [type(order) for order in drained(kept.orders)] == [ConnectDestination, AddRoute]
-    kept.journal.stop(JOB)
-    await kept.hear(UploadJobsChanged())
-    assert drained(kept.orders) == [RemoveRoute(ROUTE.name)]
-    await kept.hear(UploadJobsChanged())
-    assert drained(kept.orders) == []
+    manager = await manager_of(nursery, autojump_clock)
+    assert drained(manager.orders) == []
+    manager.journal.add(JOB)
+    await manager.send(OUTAGE, UploadJobsChanged(), UploadJobsChanged())
+    assert [type(order) for order in drained(manager.orders)] == [ConnectDestination, AddRoute]
+    manager.journal.stop(JOB)
+    await manager.send(UploadJobsChanged())
+    assert drained(manager.orders) == [RemoveRoute(ROUTE.name)]
+    await manager.send(UploadJobsChanged())
+    assert drained(manager.orders) == []
 
 
 async def test_a_job_that_ended_since_the_journal_was_read_is_not_taken_up_again(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock, JOB)
-    await kept.complete(JOB)
-    await kept.leaves(JOB)
-    drained(kept.orders)
-    kept.journal.reopen(JOB)
-    await kept.hear(UploadJobsChanged())
-    assert drained(kept.orders) == []
+    manager = await manager_of(nursery, autojump_clock, JOB)
+    await manager.complete(JOB)
+    await manager.route_removed(JOB)
+    drained(manager.orders)
+    manager.journal.reopen(JOB)
+    await manager.send(UploadJobsChanged())
+    assert drained(manager.orders) == []
 
 
-async def test_a_job_that_had_been_stopped_is_only_put_away(
+async def test_a_job_that_had_been_stopped_is_only_cleaned_up(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock, stopped(JOB))
-    assert [type(order) for order in drained(kept.orders)] == [ConnectDestination, RemoveDestination]
-    assert kept.journal.closed == [JOB.id]
-    assert not any(isinstance(fact, RouteAdded) for fact in drained(kept.facts))
+    manager = await manager_of(nursery, autojump_clock, stopped(JOB))
+    assert [type(order) for order in drained(manager.orders)] == [ConnectDestination, RemoveDestination]
+    assert manager.journal.closed == [JOB.id]
+    assert not any(isinstance(fact, RouteAdded) for fact in drained(manager.facts))
 
 
 async def test_a_job_is_closed_only_when_nothing_is_left_over_in_its_bucket(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock, JOB)
-    kept.journal.orphans = [(PLACE, ".a.partial")]
-    await kept.complete(JOB)
-    await kept.leaves(JOB)
+    manager = await manager_of(nursery, autojump_clock, JOB)
+    manager.journal.orphans = [(PLACE, ".a.partial")]
+    await manager.complete(JOB)
+    await manager.route_removed(JOB)
     await trio.sleep(2 * RETRY_S)
-    assert kept.journal.closed == []
-    kept.journal.orphans = []
+    assert manager.journal.closed == []
+    manager.journal.orphans = []
     await trio.sleep(RETRY_S)
-    assert kept.journal.closed == [JOB.id]
+    assert manager.journal.closed == [JOB.id]
 
 
 @pytest.mark.parametrize(
@@ -136,61 +140,61 @@ async def test_a_job_is_closed_only_when_nothing_is_left_over_in_its_bucket(
 async def test_a_journal_in_trouble_is_tried_again(
     nursery: trio.Nursery, autojump_clock: MockClock, operation: str
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock)
-    kept.journal.add(JOB)
-    kept.journal.fails_next.append(operation)
-    await kept.hear(UploadJobsChanged())
+    manager = await manager_of(nursery, autojump_clock)
+    manager.journal.add(JOB)
+    manager.journal.fails_next.append(operation)
+    await manager.send(UploadJobsChanged())
     await trio.sleep(RETRY_S + 1)
-    await kept.complete(JOB)
-    await kept.leaves(JOB)
+    await manager.complete(JOB)
+    await manager.route_removed(JOB)
     await trio.sleep(RETRY_S + 1)
-    assert (kept.journal.closed, kept.journal.fails_next) == ([JOB.id], [])
+    assert (manager.journal.closed, manager.journal.fails_next) == ([JOB.id], [])
 
 
 async def test_what_could_not_be_written_down_is_written_later(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock, JOB)
-    kept.journal.fails_next += ["uploads.upsert"] * 2
-    await kept.hear(StatusChanged(MOVED.id, Status.READY, 1.0, MOVED))
-    assert kept.journal.paths(JOB) == []
+    manager = await manager_of(nursery, autojump_clock, JOB)
+    manager.journal.fails_next += ["uploads.upsert"] * 2
+    await manager.send(StatusChanged(MOVED.id, Status.READY, 1.0, MOVED))
+    assert manager.journal.paths(JOB) == []
     await trio.sleep(3 * WRITE_EVERY_S)
-    assert kept.journal.paths(JOB) == ["a.mxf"]
-    kept.journal.fails_next += ["uploads.upsert"] * 2
-    await kept.complete(a_job("nobody"))
-    await kept.hear(StatusChanged(MOVED.id, Status.COMPLETED, 1.0, MOVED))
-    await kept.complete(JOB)
-    await kept.leaves(JOB)
+    assert manager.journal.paths(JOB) == ["a.mxf"]
+    manager.journal.fails_next += ["uploads.upsert"] * 2
+    await manager.complete(a_job("nobody"))
+    await manager.send(StatusChanged(MOVED.id, Status.COMPLETED, 1.0, MOVED))
+    await manager.complete(JOB)
+    await manager.route_removed(JOB)
     await trio.sleep(RETRY_S + 1)
-    assert kept.journal.jobs[JOB.id].state is UploadState.COMPLETED
+    assert manager.journal.jobs[JOB.id].state is UploadState.COMPLETED
 
 
 async def test_a_job_that_its_journal_has_lost_is_written_down_again_as_a_whole(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock, JOB)
-    await kept.hear(StatusesChanged((StatusChanged(MOVED.id, Status.READY, 1.0, MOVED),)))
+    manager = await manager_of(nursery, autojump_clock, JOB)
+    await manager.send(StatusesChanged((StatusChanged(MOVED.id, Status.READY, 1.0, MOVED),)))
     await trio.sleep(WRITE_EVERY_S)
-    kept.journal.lose_jobs()
-    await kept.hear(scanned(JOB, 1.0))
+    manager.journal.lose_jobs()
+    await manager.send(scanned(JOB, 1.0))
     await trio.sleep(3 * WRITE_EVERY_S)
-    assert JOB.id in kept.journal.jobs
-    assert kept.journal.paths(JOB) == ["a.mxf"]
+    assert JOB.id in manager.journal.jobs
+    assert manager.journal.paths(JOB) == ["a.mxf"]
 
 
 async def test_a_folder_that_may_not_be_read_ends_its_job(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock)
+    manager = await manager_of(nursery, autojump_clock)
     for name, found in (
         ("j1", FolderResolved("/media/j1", is_allowed=False)),
         ("j2", FolderResolved("/media/elsewhere", is_allowed=True)),
     ):
-        kept.workers.script(ResolveFolder, found)
-        kept.journal.add(a_job(name))
-        await kept.hear(UploadJobsChanged())
+        manager.workers.script(ResolveFolder, found)
+        manager.journal.add(a_job(name))
+        await manager.send(UploadJobsChanged())
         await trio.sleep(2 * WRITE_EVERY_S)
-        job = kept.journal.jobs[name]
+        job = manager.journal.jobs[name]
         assert job.state is UploadState.FAILED
         assert "roots" in (job.error or "")
 
@@ -202,55 +206,55 @@ async def test_a_folder_that_may_not_be_read_ends_its_job(
 async def test_only_a_folder_that_has_been_gone_for_long_ends_its_job(
     nursery: trio.Nursery, autojump_clock: MockClock, answer: object
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock, JOB)
-    kept.workers.script(ResolveFolder, answer)  # type: ignore[arg-type]
-    await kept.hear(UNREACHABLE)
+    manager = await manager_of(nursery, autojump_clock, JOB)
+    manager.workers.script(ResolveFolder, answer)  # type: ignore[arg-type]
+    await manager.send(UNREACHABLE)
     await trio.sleep(GONE_AFTER_S - 1)
-    await kept.hear(UNREACHABLE)
-    assert len(kept.workers.times(ResolveFolder)) == 1
+    await manager.send(UNREACHABLE)
+    assert len(manager.workers.times(ResolveFolder)) == 1
     await trio.sleep(1)
-    await kept.hear(UNREACHABLE, evolve(UNREACHABLE, at=2.0))
+    await manager.send(UNREACHABLE, evolve(UNREACHABLE, at=2.0))
     await trio.sleep(ROUTE.stall_timeout_s + WRITE_EVERY_S)
     await wait_all_tasks_blocked()
     is_gone = isinstance(answer, Fault) and answer.kind is FaultKind.SOURCE_GONE
-    assert kept.journal.jobs[JOB.id].state.is_end is is_gone
-    assert len(kept.workers.times(ResolveFolder)) == 2
+    assert manager.journal.jobs[JOB.id].state.is_end is is_gone
+    assert len(manager.workers.times(ResolveFolder)) == 2
 
 
 async def test_events_are_subscribed_to_only_while_jobs_run(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock)
-    assert subscriptions(kept) == []
+    manager = await manager_of(nursery, autojump_clock)
+    assert subscriptions(manager) == []
     for job in (JOB, OTHER):
-        kept.journal.add(job)
-        await kept.hear(UploadJobsChanged())
-    assert subscriptions(kept) == [SubscribeEvents]
-    await kept.complete(JOB)
-    await kept.leaves(JOB)
-    assert subscriptions(kept) == []
-    await kept.complete(OTHER)
-    await kept.leaves(OTHER)
-    assert subscriptions(kept) == [UnsubscribeEvents]
+        manager.journal.add(job)
+        await manager.send(UploadJobsChanged())
+    assert subscriptions(manager) == [SubscribeEvents]
+    await manager.complete(JOB)
+    await manager.route_removed(JOB)
+    assert subscriptions(manager) == []
+    await manager.complete(OTHER)
+    await manager.route_removed(OTHER)
+    assert subscriptions(manager) == [UnsubscribeEvents]
     again = a_job("j3")
-    kept.journal.add(again)
-    await kept.hear(UploadJobsChanged())
-    assert subscriptions(kept) == [SubscribeEvents]
+    manager.journal.add(again)
+    await manager.send(UploadJobsChanged())
+    assert subscriptions(manager) == [SubscribeEvents]
 
 
 async def test_a_job_that_starts_while_the_last_one_ends_is_subscribed(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    kept = await keeper_of(nursery, autojump_clock, JOB)
-    await kept.complete(JOB)
-    kept.journal.add(OTHER)
-    kept.journal.delays_s["uploads.files"] = 1.0  # the other job is being read while this one ends
-    await kept.hear(UploadJobsChanged())
-    await kept.leaves(JOB)
+    manager = await manager_of(nursery, autojump_clock, JOB)
+    await manager.complete(JOB)
+    manager.journal.add(OTHER)
+    manager.journal.delays_s["uploads.files"] = 1.0  # the other job is being read while this one ends
+    await manager.send(UploadJobsChanged())
+    await manager.route_removed(JOB)
     await trio.sleep(2.0)
-    assert subscriptions(kept) == [SubscribeEvents, UnsubscribeEvents, SubscribeEvents]
+    assert subscriptions(manager) == [SubscribeEvents, UnsubscribeEvents, SubscribeEvents]
 
 
-def subscriptions(kept: Kept) -> list[type]:
+def subscriptions(manager: RunningManager) -> list[type]:
     """What the broadcaster was sent since the last time, but for routes."""
-    return [type(fact) for fact in drained(kept.facts) if not isinstance(fact, RouteAdded)]
+    return [type(fact) for fact in drained(manager.facts) if not isinstance(fact, RouteAdded)]

@@ -1,4 +1,4 @@
-"""A house, its source and its destination, and everything that may happen to them."""
+"""An agent, its source and its destination, and every step that may change them."""
 
 import os
 import random
@@ -12,10 +12,10 @@ from typing import Any
 from attrs import define, field
 
 from agent.model.names import conflict_path
-from tests.flow.agent_forks import LOTS, SCRIPT, Zygote
-from tests.flow.chaos_agent import House
-from tests.flow.chaos_model import ROUTE, Book, Foreign
-from tests.flow.chaos_steps import HEAD_BYTES, WINDOW, Step
+from tests.flow.agent_forks import BATCHES, SCRIPT, AgentForks
+from tests.flow.chaos_agent import AgentProcess
+from tests.flow.chaos_model import ROUTE, ExpectedFiles, ForeignFile
+from tests.flow.chaos_steps import HEAD_BYTES, WINDOW, ChaosStep
 from tests.flow.fault_script import Effect, FaultScript
 from tests.flow.running_agents import write_config
 from tests.worker.copy.faulty import bit_turned
@@ -31,46 +31,46 @@ IMPATIENT = {
 
 
 @define(eq=False)
-class World:
-    """Each step is a method."""
+class ChaosEnvironment:
+    """Each step is the method with its name."""
 
     folder: Path
-    lot: random.Random
-    house: House
-    script: FaultScript
-    book: Book
+    rng: random.Random
+    agent: AgentProcess
+    faults: FaultScript
+    expected: ExpectedFiles
     keys: dict[str, Any]
     done: Counter[str] = field(factory=Counter)
-    strangers: list[str] = field(factory=list)
+    unexpected: list[str] = field(factory=list)
     _recordings: dict[str, tuple[int, bytes]] = field(factory=dict)
 
     @classmethod
-    def made(cls, folder: Path, lot: random.Random, zygote: Zygote) -> "World":
+    def made(cls, folder: Path, rng: random.Random, forks: AgentForks) -> "ChaosEnvironment":
         keys: dict[str, Any] = {
-            "after": lot.choice(("delete", "delete", "delete", "keep", "archive:archive")),
-            "conflict": lot.choice(("rename", "rename", "fail")),
-            "verify": lot.choice(("read_back", "read_back", "read_back", "hash")),
-            "workers": lot.randint(1, 3),
-            "max_attempts": lot.randint(1, 3),
-            "growing": lot.random() < 0.3,
+            "after": rng.choice(("delete", "delete", "delete", "keep", "archive:archive")),
+            "conflict": rng.choice(("rename", "rename", "fail")),
+            "verify": rng.choice(("read_back", "read_back", "read_back", "hash")),
+            "workers": rng.randint(1, 3),
+            "max_attempts": rng.randint(1, 3),
+            "growing": rng.random() < 0.3,
             "growing_min_size": 3 * WINDOW,
             **IMPATIENT,
         }
         _configure(folder, keys)
-        if lot.random() < 0.5:
-            (folder / LOTS).touch()
-        book = Book(folder / "source", folder / "archive", str(keys["after"]).partition(":")[0])
-        return cls(folder, lot, House(folder, zygote), FaultScript(folder / SCRIPT), book, keys)
+        if rng.random() < 0.5:
+            (folder / BATCHES).touch()
+        expected = ExpectedFiles(folder / "source", folder / "archive", str(keys["after"]).partition(":")[0])
+        return cls(folder, rng, AgentProcess(folder, forks), FaultScript(folder / SCRIPT), expected, keys)
 
     @property
     def source(self) -> Path:
-        return self.book.source
+        return self.expected.source
 
     @property
     def nas(self) -> Path:
         return self.folder / "nas"
 
-    def take(self, step: Step) -> None:
+    def perform(self, step: ChaosStep) -> None:
         getattr(self, step.name)(*step.values)
         self.done[step.name] += 1
         time.sleep(step.gap_s)
@@ -82,14 +82,14 @@ class World:
         self.close(path)
 
     def record(self, path: str, content: bytes) -> None:
-        """The first half of a file; who writes it holds it open."""
-        place = self.source / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists():
+        """Write the first half of a file and keep it open."""
+        target = self.source / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
             return
-        self.book.left(path)
-        self.book.announce(path, content)
-        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        self.expected.removed_by_agent(path)
+        self.expected.will_write(path, content)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         os.write(descriptor, content[: len(content) // 2])
         self._recordings[path] = descriptor, content
 
@@ -101,12 +101,12 @@ class World:
         if path in self._recordings:
             descriptor, content = self._recordings.pop(path)
             os.write(descriptor, content[len(content) // 2 :])
-            self.book.stands(path, content)
+            self.expected.has_written(path, content)
             os.close(descriptor)
 
     @contextmanager
     def _held(self, path: str) -> Iterator[tuple[int, bytes] | None]:
-        """A file that still stands at the source; open for writing, so that nobody lets go of it."""
+        """Descriptor and content of a file at the source; open for writing, so that it is not removed."""
         if path in self._recordings:
             yield None
             return
@@ -116,63 +116,63 @@ class World:
             yield None
             return
         try:
-            stands = os.fstat(descriptor).st_nlink > 0 and (self.source / path).exists()
-            yield (descriptor, self.book.standing[path]) if stands else None
+            exists = os.fstat(descriptor).st_nlink > 0 and (self.source / path).exists()
+            yield (descriptor, self.expected.at_source[path]) if exists else None
         finally:
             os.close(descriptor)
 
-    def _becomes(self, path: str, descriptor: int, offset: int, data: bytes, whole: bytes) -> None:
-        self.book.announce(path, whole)
+    def _change_to(self, path: str, descriptor: int, offset: int, data: bytes, whole: bytes) -> None:
+        self.expected.will_write(path, whole)
         os.pwrite(descriptor, data, offset)
         os.ftruncate(descriptor, len(whole))
-        self.book.stands(path, whole)
+        self.expected.has_written(path, whole)
 
     def overwrite(self, path: str, content: bytes) -> None:
         with self._held(path) as found:
             if found:
-                self._becomes(path, found[0], 0, content, content)
+                self._change_to(path, found[0], 0, content, content)
 
     def append(self, path: str, content: bytes) -> None:
         with self._held(path) as found:
             if found:
                 descriptor, before = found
-                self._becomes(path, descriptor, len(before), content, before + content)
+                self._change_to(path, descriptor, len(before), content, before + content)
 
     def fill_empty(self) -> None:
-        """An empty file is never ready, so what an earlier state of it left behind waits for a later one."""
-        for path, content in tuple(self.book.standing.items()):
+        """Give empty files content: they are never ready, so partials of earlier states would stay."""
+        for path, content in tuple(self.expected.at_source.items()):
             if not content:
-                self.append(path, self.lot.randbytes(WINDOW))
+                self.append(path, self.rng.randbytes(WINDOW))
 
     def alter(self, path: str, where: float) -> None:
-        """One bit, somewhere, as when a recorder writes its head at the end."""
+        """Flip one bit, as a recorder changes its header when it closes the file."""
         with self._held(path) as found:
             if found and found[1]:
                 descriptor, before = found
                 at = int(where * len(before))
                 changed = bit_turned(before[at:])
-                self._becomes(path, descriptor, at, changed[:1], before[:at] + changed)
+                self._change_to(path, descriptor, at, changed[:1], before[:at] + changed)
 
     def cut(self, path: str, where: float) -> None:
         with self._held(path) as found:
             if found:
                 descriptor, before = found
-                self._becomes(path, descriptor, 0, b"", before[: max(HEAD_BYTES, int(where * len(before)))])
+                self._change_to(path, descriptor, 0, b"", before[: max(HEAD_BYTES, int(where * len(before)))])
 
     def replace(self, path: str, content: bytes) -> None:
-        """By renaming another over it; held, since no system deletes a file only if it is still the same."""
+        """Rename another file over it, which is held open so that the agent does not remove the new one."""
         if path in self._recordings:
             return
-        place = self.source / path
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target = self.source / path
+        target.parent.mkdir(parents=True, exist_ok=True)
         draft = self.folder / "draft"
         draft.write_bytes(content)
         with self._held(path):
-            self.book.announce(path, content)
-            if not place.exists():
-                self.book.left(path)
-            draft.replace(place)
-            self.book.stands(path, content)
+            self.expected.will_write(path, content)
+            if not target.exists():
+                self.expected.removed_by_agent(path)
+            draft.replace(target)
+            self.expected.has_written(path, content)
 
     def remove(self, path: str) -> None:
         if path not in self._recordings and (self.source / path).exists():
@@ -180,7 +180,7 @@ class World:
                 (self.source / path).unlink()
             except FileNotFoundError:
                 return
-            self.book.taken(path)
+            self.expected.removed_by_test(path)
 
     def touch(self, path: str) -> None:
         with self._held(path) as found:
@@ -189,26 +189,26 @@ class World:
 
     # At the destination
 
-    def stranger(self, path: str, number: int, content: bytes) -> None:
-        self.stranger_named(conflict_path(path, number), content)
+    def foreign_file(self, path: str, number: int, content: bytes) -> None:
+        self.foreign_file_named(conflict_path(path, number), content)
 
-    def twin(self, path: str) -> None:
-        """The same content under the same name, from somebody else."""
-        if path in self.book.standing and (self.source / path).exists():
-            self.stranger_named(path, self.book.standing[path])
+    def foreign_duplicate(self, path: str) -> None:
+        """The same content under the same name, written by another program."""
+        if path in self.expected.at_source and (self.source / path).exists():
+            self.foreign_file_named(path, self.expected.at_source[path])
 
-    def stranger_named(self, name: str, content: bytes) -> None:
-        if name in self.book.foreign or not self.nas.exists():
+    def foreign_file_named(self, name: str, content: bytes) -> None:
+        if name in self.expected.foreign or not self.nas.exists():
             return
         draft = self.folder / "draft"
         draft.write_bytes(content)
         status = draft.stat()
         (self.nas / name).parent.mkdir(parents=True, exist_ok=True)
-        self.book.foreign[name] = Foreign(status.st_ino, status.st_mtime_ns, content)
+        self.expected.foreign[name] = ForeignFile(status.st_ino, status.st_mtime_ns, content)
         try:
             (self.nas / name).hardlink_to(draft)
         except FileExistsError:
-            del self.book.foreign[name]
+            del self.expected.foreign[name]
         draft.unlink()
 
     def unmount(self) -> None:
@@ -223,55 +223,55 @@ class World:
         self, on: tuple[str, ...], effect: Effect, number: int, late: bool, first: int, times: int
     ) -> None:
         if effect != "flip" or self.keys["verify"] == "read_back":
-            self.script.add(*on, effect=effect, number=number, late=late, first=first, times=times)
+            self.faults.add(*on, effect=effect, number=number, late=late, first=first, times=times)
 
     def heal(self) -> None:
-        self.script.heal()
+        self.faults.heal()
 
-    # To the house
+    # To the agent
 
     def start(self) -> None:
-        if not self.house.lives:
-            self.house.start()
+        if not self.agent.is_running:
+            self.agent.start()
 
     def stop(self) -> None:
-        self.house.stop()
+        self.agent.stop()
 
     def crash(self) -> None:
-        self.house.crash()
-        self.look()
+        self.agent.crash()
+        self.check_destination()
 
     def kill_a_worker(self) -> None:
-        self.house.kill_a_worker(self.lot)
-        self.look()
+        self.agent.kill_a_worker(self.rng)
+        self.check_destination()
 
     def reload(self) -> None:
-        self.keys["workers"] = self.lot.randint(1, 3)
+        self.keys["workers"] = self.rng.randint(1, 3)
         _configure(self.folder, self.keys)
-        self.house.order("/api/reload")
+        self.agent.command("/api/reload")
 
     def pause(self) -> None:
-        self.house.order(f"/api/routes/{ROUTE}/pause")
+        self.agent.command(f"/api/routes/{ROUTE}/pause")
 
     def resume(self) -> None:
-        self.house.order(f"/api/routes/{ROUTE}/resume")
+        self.agent.command(f"/api/routes/{ROUTE}/resume")
 
     def retry_all(self) -> None:
-        self.house.order("/api/retry")
+        self.agent.command("/api/retry")
 
     def retry(self, path: str) -> None:
-        self.house.order_for(path, "retry")
+        self.agent.command_file(path, "retry")
 
     def cancel(self, path: str) -> None:
-        self.house.order_for(path, "cancel")
+        self.agent.command_file(path, "cancel")
 
-    def look(self) -> None:
-        if not self.strangers:
-            self.strangers = self.book.strangers(self.nas)
+    def check_destination(self) -> None:
+        if not self.unexpected:
+            self.unexpected = self.expected.unexpected(self.nas)
 
 
 def _configure(folder: Path, keys: dict[str, Any]) -> None:
-    """All at once, since a house may be reading it; the folders are only made the first time."""
+    """Replace agent.toml atomically, since an agent may be reading it; the folders are created once."""
     draft = folder if not (folder / "source").exists() else folder / "draft-of-configuration"
     draft.mkdir(exist_ok=True)
     write_config(draft, **keys).replace(folder / "agent.toml")

@@ -25,7 +25,7 @@ OTHERS = [
     Scenario("link", LINK),
     Scenario("keep", KEEP),
     Scenario("small file", SMALL, stride=1),
-    Scenario("just put there", NESTED, unsynced={"day/card/clip.mxf": CLIP}),
+    Scenario("just written", NESTED, unsynced={"day/card/clip.mxf": CLIP}),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The desk of a worker, and its frames."""
+"""How a worker answers requests, and its frames."""
 
 import errno
 import os
@@ -79,7 +79,7 @@ def _replies(stream: BytesIO) -> Iterator[tuple[bool, Reply | Fault]]:
         yield cast("tuple[bool, Reply | Fault]", answer)
 
 
-# The desk
+# Requests
 
 
 def test_a_file_is_led_from_its_source_to_its_destination(ground: Ground) -> None:
@@ -116,8 +116,8 @@ def test_a_recording_is_followed_some_way_behind_its_writer(
     monkeypatch.setattr(tail, "IDLE_S", 0.0)
     content = os.urandom(tail.HEADROOM_BYTES + 2 * BLOCK_BYTES + 1)
     (ground.source / "clip.mxf").write_bytes(content)
-    proven, *_, followed = ask(a_follower(ground, ground.signature()))
-    assert (proven, followed) == (TrustedBlocks(0), Followed(2))
+    trusted, *_, followed = ask(a_follower(ground, ground.signature()))
+    assert (trusted, followed) == (TrustedBlocks(0), Followed(2))
     assert ground.arrived() == {PARTIAL: content[: 2 * BLOCK_BYTES]}
 
 
@@ -287,28 +287,28 @@ def test_a_frame_is_read_as_it_was_written_and_only_whole() -> None:
 # Whom a copy waits for
 
 
-def said_by(output: BytesIO) -> list[Reply | Fault]:
+def replies_of(output: BytesIO) -> list[Reply | Fault]:
     output.seek(0)
     return [reply for _, reply in _replies(output)]
 
 
-def test_a_copy_in_which_nothing_moves_says_whom_it_waits_for() -> None:
+def test_a_copy_in_which_nothing_moves_reports_the_side_that_it_waits_for() -> None:
     output = BytesIO()
     worker = WorkerServer(output, PartialLocks(os.devnull))
-    worker._io_side = whereabouts = IoSideTracker()
+    worker._io_side = io_side = IoSideTracker()
     worker.report_if_blocked(now_s=BLOCKED_AFTER_S)
-    with whereabouts.at_source():
+    with io_side.at_source():
         worker.report_if_blocked(now_s=BLOCKED_AFTER_S)
-    assert said_by(output) == [Blocked(Side.DESTINATION), Blocked(Side.SOURCE)]
+    assert replies_of(output) == [Blocked(Side.DESTINATION), Blocked(Side.SOURCE)]
 
 
-def test_a_copy_that_has_just_said_something_says_no_more() -> None:
+def test_a_copy_that_has_just_replied_reports_no_blocked_side() -> None:
     output = BytesIO()
     worker = WorkerServer(output, PartialLocks(os.devnull))
     worker._io_side = IoSideTracker()
     worker.stream(Copying(1, 1))
     worker.report_if_blocked(time.monotonic())
-    assert said_by(output) == [Copying(1, 1)]
+    assert replies_of(output) == [Copying(1, 1)]
 
 
 def test_nothing_follows_the_last_word_of_a_copy(ground: Ground) -> None:
@@ -317,7 +317,7 @@ def test_nothing_follows_the_last_word_of_a_copy(ground: Ground) -> None:
     worker = WorkerServer(output, PartialLocks(os.devnull))
     worker.serve(ground.copy())
     worker.report_if_blocked(time.monotonic() + 60.0)
-    assert isinstance(said_by(output)[-1], Copied)
+    assert isinstance(replies_of(output)[-1], Copied)
 
 
 def test_a_partial_that_another_worker_is_at_is_neither_written_nor_published(
@@ -329,7 +329,7 @@ def test_a_partial_that_another_worker_is_at_is_neither_written_nor_published(
         for request in (ground.copy(), ground.publish(b"content")):
             output = BytesIO()
             WorkerServer(output, PartialLocks(claims)).serve(request)
-            [answer] = said_by(output)
+            [answer] = replies_of(output)
             assert isinstance(answer, Fault)
             assert answer.kind is FaultKind.BUSY
     assert ground.arrived() == {}

@@ -48,13 +48,13 @@ def process(*before: str) -> Iterator["subprocess.Popen[bytes]"]:
 def ask_process(started: "subprocess.Popen[bytes]", request: Request) -> Reply | Fault:
     """The last reply."""
     is_last, reply = False, cast("Reply", None)
-    tell(started, frame(request))
+    write(started, frame(request))
     while not is_last:
         is_last, reply = hear(started)
     return reply
 
 
-def tell(started: "subprocess.Popen[bytes]", data: bytes) -> None:
+def write(started: "subprocess.Popen[bytes]", data: bytes) -> None:
     assert started.stdin is not None
     started.stdin.write(data)
     started.stdin.flush()
@@ -98,7 +98,7 @@ def test_a_worker_ends_with_its_agent_whatever_it_is_doing(
 ) -> None:
     with process() as started:
         assert ask_process(started, LOOK_UP) == SourceExists(exists=True)
-        tell(started, asks(ground))
+        write(started, asks(ground))
         if asks is _asks_for_a_long_copy:
             hear(started)
         assert started.stdin is not None

@@ -34,16 +34,16 @@ from tests.samples import ROUTE, a_file
 COPY = Copy(FILE, attempt=1, device=7)
 OTHER = a_file("b.mxf")
 ORPHAN = evolve(COPYING, id=9, path="orphan.mxf")
-HELD_UP = Says(None, (Checkpoint(0, DIGEST * 2),))
+SILENT_COPY = Says(None, (Checkpoint(0, DIGEST * 2),))
 
 
 @frozen
 class Bench:
-    """A pool and the other ends of its channels; its workers carry everything over at once."""
+    """A pool and the other ends of its channels; its workers do everything at once."""
 
-    lane: trio.MemorySendChannel[CopierPoolInbox]
+    inbox: trio.MemorySendChannel[CopierPoolInbox]
     outcomes: trio.MemoryReceiveChannel[DispatcherInbox]
-    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+    events: trio.MemoryReceiveChannel[BroadcasterInbox]
     tracker: trio.MemoryReceiveChannel[TrackerInbox]
     journal: FakeJournal
     workers: FakeWorkers
@@ -60,18 +60,18 @@ class Bench:
         workers.script(DiscardPartial, Finished())
         workers.script(FindOrphans, Finished())
         workers.script(LookUpSource, SourceExists(exists=True))
-        lane_in, lane_out = trio.open_memory_channel[CopierPoolInbox](8)
+        inbox_in, inbox_out = trio.open_memory_channel[CopierPoolInbox](8)
         outcomes_in, outcomes_out = trio.open_memory_channel[DispatcherInbox](capacity)
-        facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](64)
+        events_in, events_out = trio.open_memory_channel[BroadcasterInbox](64)
         tracker_in, tracker_out = trio.open_memory_channel[TrackerInbox](64)
         pool = copier_pool.CopierPool(
-            PLAN, {"mxf": ROUTE}, {"mxf": tracker_in}, journal, workers, outcomes_in, facts_in
+            PLAN, {"mxf": ROUTE}, {"mxf": tracker_in}, journal, workers, outcomes_in, events_in
         )
         nursery.start_soon(lose_patience)
-        nursery.start_soon(copier_pool.run, lane_out, pool)
-        return cls(lane_in, outcomes_out, facts_out, tracker_out, journal, workers)
+        nursery.start_soon(copier_pool.run, inbox_out, pool)
+        return cls(inbox_in, outcomes_out, events_out, tracker_out, journal, workers)
 
-    async def order(self, *messages: CopierPoolInbox) -> None:
+    async def send(self, *messages: CopierPoolInbox) -> None:
         for message in messages:
-            await self.lane.send(message)
+            await self.inbox.send(message)
         await wait_all_tasks_blocked()

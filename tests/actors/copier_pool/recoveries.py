@@ -1,4 +1,4 @@
-"""A sweeper for its tests, with workers that find nothing and remove whatever they are asked to."""
+"""A recovery for its tests, with workers that find nothing and remove whatever they are asked to."""
 
 import pytest
 import trio
@@ -16,7 +16,7 @@ from tests.samples import ROUTE
 
 AGAIN_S = AGAIN_PROBES * PLAN.probe_s
 
-STANDS, GONE = SourceExists(exists=True), SourceExists(exists=False)
+EXISTS, GONE = SourceExists(exists=True), SourceExists(exists=False)
 OTHER = evolve(COPYING, id=2, path="b.mxf", partial=".b.mxf.0.partial")
 
 
@@ -31,34 +31,34 @@ class Bench:
         self.routes = {route.name: route for route in routes}
 
     @property
-    def sweeper(self) -> Recovery:
+    def recovery(self) -> Recovery:
         return Recovery(PLAN, PLACE, self.routes, self.journal, self.workers)
 
     async def finish(self) -> list[str]:
         """The first half; the diary."""
-        await self.sweeper.complete_published()
+        await self.recovery.complete_published()
         return self.journal.diary
 
-    async def clear_away(self, rounds: int = 1) -> list[str]:
+    async def collect_orphans(self, rounds: int = 1) -> list[str]:
         """The second half until its last round is over; the diary."""
-        sweeper = self.sweeper
+        recovery = self.recovery
         with trio.move_on_after(rounds * AGAIN_S - 1):
-            await sweeper.collect_orphans()
-            await sweeper.run_periodically()
+            await recovery.collect_orphans()
+            await recovery.run_periodically()
         return self.journal.diary
 
-    async def sweep(self) -> None:
-        """Both halves of one sweep."""
-        sweeper = self.sweeper
-        await sweeper.complete_published()
+    async def recover(self) -> None:
+        """Both halves of one recovery."""
+        recovery = self.recovery
+        await recovery.complete_published()
         with trio.move_on_after(AGAIN_S - 1):
-            await sweeper.collect_orphans()
-            await sweeper.run_periodically()
+            await recovery.collect_orphans()
+            await recovery.run_periodically()
 
     def discarded(self) -> list[str]:
         return [request.partial for _, request in self.workers.asked if isinstance(request, DiscardPartial)]
 
     @staticmethod
-    def said(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
+    def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
         found = [record.msg for record in caplog.records]
         return [line for line in found if isinstance(line, dict) and line["event"] == event]

@@ -33,18 +33,18 @@ from agent.protocol.requests import (
     PublishFiles,
     RemoveSources,
 )
-from tests.actors.copier_pool.pools import COPY, HELD_UP, ORPHAN, OTHER, Bench
+from tests.actors.copier_pool.pools import COPY, ORPHAN, OTHER, SILENT_COPY, Bench
 from tests.actors.samples import COPIED, FILE, PLAN, drained
 from tests.fakes import SILENCE, Ended, FakeJournal, P, Says, T, operation_name
 from tests.samples import NAS, OUTAGE, SOURCE_FAULT
 
 
-async def test_a_copy_waits_until_the_lane_was_swept(
+async def test_a_copy_waits_until_recovery_has_completed_what_was_published(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock, FakeJournal(None, ORPHAN))
     bench.workers.script(LookUpSource, SILENCE)
-    await bench.order(RecoverDestination(7), COPY)
+    await bench.send(RecoverDestination(7), COPY)
     assert bench.journal.diary == ["running", "LookUpSource"]
     assert isinstance(await bench.outcomes.receive(), Delivered)
     assert autojump_clock.current_time() == PLAN.stall_timeout_s
@@ -52,7 +52,7 @@ async def test_a_copy_waits_until_the_lane_was_swept(
 
 async def test_a_copy_that_arrives_is_done_once(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     bench = Bench.open(nursery, autojump_clock)
-    await bench.order(RecoverDestination(7), Copy(FILE, attempt=2, device=7))
+    await bench.send(RecoverDestination(7), Copy(FILE, attempt=2, device=7))
     [outcome] = drained(bench.outcomes)
     assert isinstance(outcome, Delivered)
     assert (outcome.file, outcome.delivery.destination_path) == (FILE, "/nas/a.mxf")
@@ -66,7 +66,7 @@ async def test_a_fault_of_the_files_own_is_a_failed_attempt(
     bench = Bench.open(nursery, autojump_clock)
     fault = Fault(kind, "trouble")
     bench.workers.script(CopyFile, fault)
-    await bench.order(RecoverDestination(7), COPY)
+    await bench.send(RecoverDestination(7), COPY)
     [outcome] = drained(bench.outcomes)
     assert isinstance(outcome, AttemptFailed)
     assert (outcome.file, outcome.fault) == (FILE, fault)
@@ -76,8 +76,8 @@ async def test_an_outage_interrupts_and_says_how_much_was_verified(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
-    bench.workers.script(CopyFile, Says(OUTAGE, HELD_UP.streamed))
-    await bench.order(RecoverDestination(7), COPY)
+    bench.workers.script(CopyFile, Says(OUTAGE, SILENT_COPY.streamed))
+    await bench.send(RecoverDestination(7), COPY)
     [outcome] = drained(bench.outcomes)
     assert isinstance(outcome, Interrupted)
     assert (outcome.fault, outcome.verified_bytes) == (OUTAGE, 2 * BLOCK_BYTES)
@@ -89,49 +89,49 @@ async def test_a_journal_that_cannot_be_written_interrupts(
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
     bench.journal.broken |= {"begin_or_resume", "record_failure"}
-    await bench.order(RecoverDestination(7), order)
+    await bench.send(RecoverDestination(7), order)
     [outcome] = drained(bench.outcomes)
     assert isinstance(outcome, Interrupted)
     assert outcome.fault is not None
     assert (outcome.fault.kind, outcome.fault.detail) == (FaultKind.JOURNAL, "disk full")
 
 
-async def test_a_halt_kills_the_worker_of_the_copy_that_it_names_and_of_no_other(
+async def test_cancelling_a_copy_kills_its_worker_and_no_other(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
-    bench.workers.script(CopyFile, HELD_UP)
-    await bench.order(RecoverDestination(7), COPY, Copy(OTHER, 1, 7))
-    await bench.order(CancelCopies((FILE.id, "unknown")))
+    bench.workers.script(CopyFile, SILENT_COPY)
+    await bench.send(RecoverDestination(7), COPY, Copy(OTHER, 1, 7))
+    await bench.send(CancelCopies((FILE.id, "unknown")))
     [outcome] = drained(bench.outcomes)
     assert isinstance(outcome, Interrupted)
     assert (outcome.file, outcome.fault, outcome.verified_bytes) == (FILE, None, 2 * BLOCK_BYTES)
     assert [each.path for each in bench.workers.killed if isinstance(each, CopyFile)] == [FILE.path]
 
 
-async def test_a_halt_for_all_stops_all_that_runs_and_those_that_wait(
+async def test_cancelling_all_copies_stops_those_that_run_and_those_that_wait(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
-    bench.workers.script(CopyFile, HELD_UP)
-    await bench.order(RecoverDestination(7), COPY)
-    await bench.order(Copy(OTHER, 1, 7), CancelCopies())
+    bench.workers.script(CopyFile, SILENT_COPY)
+    await bench.send(RecoverDestination(7), COPY)
+    await bench.send(Copy(OTHER, 1, 7), CancelCopies())
     outcomes = drained(bench.outcomes)
     stopped = {each.file.path: each.verified_bytes for each in outcomes if isinstance(each, Interrupted)}
     assert stopped == {"a.mxf": 2 * BLOCK_BYTES, "b.mxf": 0}
 
 
-async def test_a_halted_file_can_be_ordered_again(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+async def test_a_cancelled_file_can_be_copied_again(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     bench = Bench.open(nursery, autojump_clock)
     bench.workers.script(CopyFile, SILENCE, COPIED)
-    await bench.order(RecoverDestination(7), COPY)
-    await bench.order(CancelCopies())
-    await bench.order(COPY)
+    await bench.send(RecoverDestination(7), COPY)
+    await bench.send(CancelCopies())
+    await bench.send(COPY)
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Interrupted, Delivered]
 
 
-class HaltedAtTheEnd(FakeJournal):
-    """A halt comes in while the last step of a delivery is being written down."""
+class CancelledAtTheEnd(FakeJournal):
+    """A cancellation comes while the last step of a delivery is written to the journal."""
 
     bench: Bench
 
@@ -139,93 +139,91 @@ class HaltedAtTheEnd(FakeJournal):
         self, operation: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         if operation_name(operation) == "finish":
-            await self.bench.lane.send(CancelCopies())
+            await self.bench.inbox.send(CancelCopies())
             await trio.sleep(1)
         return await super().write(operation, *args, **kwargs)
 
 
-async def test_a_halt_that_comes_too_late_does_not_hide_that_the_file_has_arrived(
+async def test_a_cancellation_that_comes_too_late_does_not_hide_that_the_file_is_delivered(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    journal = HaltedAtTheEnd()
+    journal = CancelledAtTheEnd()
     journal.bench = bench = Bench.open(nursery, autojump_clock, journal)
-    await bench.order(RecoverDestination(7), COPY)
+    await bench.send(RecoverDestination(7), COPY)
     assert isinstance(await bench.outcomes.receive(), Delivered)
-    assert bench.lane.statistics().current_buffer_used == 0
+    assert bench.inbox.statistics().current_buffer_used == 0
     assert [ended.result for ended in journal.ended] == ["delivered"]
 
 
-async def test_progress_goes_to_visitors_and_to_the_gate_for_free_space(
+async def test_progress_goes_to_the_page_and_to_the_check_of_free_space(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
     bench.workers.script(CopyFile, Says(COPIED, (Copying(60, 40),)))
-    await bench.order(RecoverDestination(7), COPY)
+    await bench.send(RecoverDestination(7), COPY)
     assert drained(bench.outcomes)[0] == BytesWritten(FILE.id, 60)
-    [progress] = [fact for fact in drained(bench.facts) if isinstance(fact, TransferProgress)]
+    [progress] = [event for event in drained(bench.events) if isinstance(event, TransferProgress)]
     assert (progress.file_id, progress.copied_bytes, progress.verified_bytes) == (FILE.id, 60, 40)
 
 
-async def test_progress_holds_no_copy_up_when_nobody_takes_it(
+async def test_progress_that_nobody_receives_delays_no_copy(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock, capacity=0)
     bench.workers.script(CopyFile, Says(COPIED, (Copying(60, 40),) * 10))
-    await bench.order(RecoverDestination(7), COPY)
+    await bench.send(RecoverDestination(7), COPY)
     assert isinstance(await bench.outcomes.receive(), Delivered)
 
 
-async def test_a_sweep_that_an_outage_held_up_does_not_go_on_beside_the_next_one(
+async def test_a_recovery_that_an_outage_delayed_ends_when_the_next_one_begins(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock, FakeJournal(None, ORPHAN))
     bench.workers.script(LookUpSource, SILENCE, SourceExists(exists=False))
-    await bench.order(RecoverDestination(7))
-    await bench.order(RecoverDestination(8), COPY)
+    await bench.send(RecoverDestination(7))
+    await bench.send(RecoverDestination(8), COPY)
     assert [type(each) for each in bench.workers.killed] == [LookUpSource]
     assert bench.journal.diary.count("drop") == 1
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Delivered]
 
 
-async def test_a_leftover_that_hangs_holds_no_copy_up(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
+async def test_an_orphan_that_hangs_delays_no_copy(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     bench = Bench.open(nursery, autojump_clock, FakeJournal(None, ORPHAN))
     bench.workers.script(LookUpSource, SourceExists(exists=False))
     bench.workers.script(DiscardPartial, SILENCE)
-    await bench.order(RecoverDestination(7), COPY)
+    await bench.send(RecoverDestination(7), COPY)
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Delivered]
     assert autojump_clock.current_time() == 0
     assert bench.journal.orphans == [(NAS, ORPHAN.partial)]
 
 
-async def test_a_search_of_the_whole_destination_holds_no_copy_up(
+async def test_a_scan_of_the_whole_destination_delays_no_copy(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
     bench.journal.scanned = []
     bench.workers.script(FindOrphans, SILENCE)
-    await bench.order(RecoverDestination(7), COPY)
+    await bench.send(RecoverDestination(7), COPY)
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Delivered]
     assert autojump_clock.current_time() == 0
 
 
-async def test_a_sweep_is_told_when_it_has_ended(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+async def test_the_end_of_a_recovery_is_broadcast(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     bench = Bench.open(nursery, autojump_clock, FakeJournal(None, ORPHAN))
     bench.workers.script(LookUpSource, SILENCE, SourceExists(exists=False))
-    await bench.order(RecoverDestination(7))
-    assert drained(bench.facts) == []
-    await bench.order(RecoverDestination(8))
-    assert drained(bench.facts) == [Recovered(PLAN.destination)]
+    await bench.send(RecoverDestination(7))
+    assert drained(bench.events) == []
+    await bench.send(RecoverDestination(8))
+    assert drained(bench.events) == [Recovered(PLAN.destination)]
 
 
-async def test_a_lane_that_closes_lets_what_runs_come_to_its_end(
+async def test_a_pool_whose_inbox_is_closed_finishes_its_running_copies(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
-    await bench.lane.send(RecoverDestination(7))
-    await bench.lane.send(COPY)
-    bench.lane.close()
+    await bench.inbox.send(RecoverDestination(7))
+    await bench.inbox.send(COPY)
+    bench.inbox.close()
     assert isinstance(await bench.outcomes.receive(), Delivered)
     with pytest.raises(trio.EndOfChannel):
         await bench.outcomes.receive()
@@ -240,19 +238,19 @@ async def test_the_tracker_learns_which_sources_are_gone(
     bench.workers.script(PublishFiles, PublishedFiles((published,)), PublishedFiles((published,) * 2))
     kept = SourceRemoved("it changed")
     bench.workers.script(RemoveSources, RemovedSources((gone,)), RemovedSources((gone, kept)))
-    await bench.order(RecoverDestination(7), COPY)
-    await bench.order(CopyBatch((FILE, OTHER), 7))
+    await bench.send(RecoverDestination(7), COPY)
+    await bench.send(CopyBatch((FILE, OTHER), 7))
     assert drained(bench.tracker) == [FilesRemoved((FILE,), 0.0), FilesRemoved((FILE,), 0.0)]
 
 
-async def test_of_a_kept_source_and_of_a_failed_attempt_the_tracker_hears_nothing(
+async def test_a_kept_source_or_a_failed_attempt_is_not_reported_to_the_tracker(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
     bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("it changed"),)))
-    await bench.order(RecoverDestination(7), COPY)
+    await bench.send(RecoverDestination(7), COPY)
     bench.workers.script(CopyFile, SOURCE_FAULT)
-    await bench.order(Copy(OTHER, 1, 7))
+    await bench.send(Copy(OTHER, 1, 7))
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Delivered, AttemptFailed]
     assert drained(bench.tracker) == []
 
@@ -262,5 +260,5 @@ async def test_a_copy_that_outlives_the_tracker_of_its_route_is_reported_all_the
 ) -> None:
     bench = Bench.open(nursery, autojump_clock)
     bench.tracker.close()
-    await bench.order(RecoverDestination(7), COPY)
+    await bench.send(RecoverDestination(7), COPY)
     assert [type(outcome) for outcome in drained(bench.outcomes)] == [Delivered]

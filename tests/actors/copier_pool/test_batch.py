@@ -144,7 +144,7 @@ async def test_each_partial_is_journaled_under_a_name_of_ours(bench: Bench) -> N
     assert len(set(partials)) == 3
 
 
-async def test_what_the_journal_knows_already_goes_back_to_be_carried_alone(bench: Bench) -> None:
+async def test_a_file_that_the_journal_has_already_is_left_to_be_copied_alone(bench: Bench) -> None:
     for file in FILES:
         bench.journal.begin(file, ".old.partial")
     assert all(map(goes_back, await bench.outcomes()))
@@ -152,7 +152,7 @@ async def test_what_the_journal_knows_already_goes_back_to_be_carried_alone(benc
     assert {transfer.partial for transfer in bench.journal.transfers.values()} == {".old.partial"}
 
 
-async def test_what_is_declined_goes_back_and_the_others_are_delivered(bench: Bench) -> None:
+async def test_a_file_that_is_not_batchable_is_left_and_the_others_are_delivered(bench: Bench) -> None:
     bench.workers.script(CopySmallFiles, CopiedFiles((COPIED, NotBatchable(), COPIED)))
     bench.workers.script(PublishFiles, PublishedFiles((PUBLISHED[0], PUBLISHED[2])))
     bench.workers.script(RemoveSources, RemovedSources((GONE,) * 2))
@@ -173,7 +173,7 @@ async def test_a_files_own_fault_fails_an_attempt_of_it_alone(bench: Bench, faul
     assert isinstance(another, Delivered)
     assert isinstance(failed, AttemptFailed)
     assert failed.fault == fault
-    altered = [fact for fact in bench.events if fact == CounterIncremented("verify_failure", ROUTE.name)]
+    altered = [event for event in bench.events if event == CounterIncremented("verify_failure", ROUTE.name)]
     assert len(altered) == (fault is CORRUPT)
 
 
@@ -208,7 +208,7 @@ async def test_an_outage_that_one_file_meets_interrupts_that_one(bench: Bench, r
 
 
 @pytest.mark.parametrize("request_kind", [PublishFiles, RemoveSources])
-async def test_other_trouble_of_one_file_is_found_out_again_when_it_is_carried_alone(
+async def test_another_fault_of_one_file_is_left_to_be_met_when_it_is_copied_alone(
     bench: Bench, request_kind: type
 ) -> None:
     bench.meets(request_kind, SOURCE_FAULT)
@@ -254,7 +254,7 @@ async def test_a_worker_that_died_over_the_sources_is_asked_again(bench: Bench) 
     assert all(isinstance(outcome, Delivered) for outcome in await bench.outcomes())
 
 
-async def test_a_source_that_changed_is_kept_and_that_is_said(bench: Bench) -> None:
+async def test_a_source_that_changed_is_kept_with_the_reason(bench: Bench) -> None:
     bench.workers.script(RemoveSources, RemovedSources((GONE, SourceRemoved("it was written to"), GONE)))
     _, kept, _ = await bench.outcomes()
     assert isinstance(kept, Delivered)
@@ -290,7 +290,9 @@ async def test_sources_that_are_gone_are_delivered_even_if_that_cannot_be_writte
     assert kinds_of([kept]) == {FaultKind.JOURNAL}
 
 
-async def test_a_halt_sends_all_of_them_back(bench: Bench, nursery: trio.Nursery) -> None:
+async def test_a_cancelled_batch_leaves_all_its_files_to_be_copied_again(
+    bench: Bench, nursery: trio.Nursery
+) -> None:
     bench.workers.script(CopySmallFiles, Says(CopiedFiles((COPIED,) * 3), took_s=5.0))
     task, scope = bench.task(), trio.CancelScope()
 

@@ -1,4 +1,4 @@
-"""What the first half of a sweep makes of each transfer that the journal remembers on its destination."""
+"""How the first half of a recovery ends each transfer that the journal has to its destination."""
 
 import logging
 
@@ -11,7 +11,7 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import Transfer
 from agent.protocol.replies import Published, PublishedFiles
 from agent.protocol.requests import LookUpSource, PartialToPublish, PublishFiles
-from tests.actors.copier_pool.recoveries import GONE, OTHER, STANDS, Bench
+from tests.actors.copier_pool.recoveries import EXISTS, GONE, OTHER, Bench
 from tests.actors.samples import COPYING, CORRUPT, DIGEST, PLACE, PLAN, PUBLISHED, VERIFIED
 from tests.fakes import SILENCE, Ended
 from tests.samples import NAS, OUTAGE, ROUTE, SOURCE_FAULT
@@ -22,12 +22,12 @@ async def test_what_still_has_its_source_goes_the_ordinary_way(
     transfer: Transfer, autojump_clock: MockClock
 ) -> None:
     bench = Bench(autojump_clock, transfer)
-    bench.workers.script(LookUpSource, STANDS)
+    bench.workers.script(LookUpSource, EXISTS)
     assert await bench.finish() == ["running", "LookUpSource"]
     assert list(bench.journal.transfers.values()) == [transfer]
 
 
-async def test_a_half_copied_file_without_a_source_leaves_only_a_partial_to_be_cleared_away(
+async def test_a_half_copied_file_without_a_source_leaves_only_an_orphan(
     autojump_clock: MockClock,
 ) -> None:
     bench = Bench(autojump_clock, COPYING)
@@ -52,7 +52,7 @@ async def test_what_was_published_only_has_to_be_written_down(autojump_clock: Mo
     assert bench.journal.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
 
 
-async def test_what_a_route_left_behind_that_is_no_longer_configured_is_swept_without_a_look(
+async def test_transfers_of_a_route_that_is_gone_are_completed_without_a_look_at_the_source(
     autojump_clock: MockClock,
 ) -> None:
     bench = Bench(autojump_clock, OTHER, VERIFIED, routes=())
@@ -73,7 +73,7 @@ async def test_a_route_that_refuses_conflicts_refuses_them_here_too_and_keeps_wh
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-async def test_what_vanished_at_both_ends_is_said_once_and_ends(
+async def test_a_file_that_vanished_at_both_ends_fails_once(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench(autojump_clock, VERIFIED)
@@ -83,7 +83,7 @@ async def test_what_vanished_at_both_ends_is_said_once_and_ends(
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
-async def test_one_transfer_in_trouble_does_not_keep_the_others_from_being_swept(
+async def test_one_transfer_with_a_fault_does_not_keep_the_others_from_being_completed(
     autojump_clock: MockClock,
 ) -> None:
     bench = Bench(autojump_clock, COPYING, OTHER)
@@ -92,7 +92,7 @@ async def test_one_transfer_in_trouble_does_not_keep_the_others_from_being_swept
     assert list(bench.journal.transfers.values()) == [COPYING]
 
 
-async def test_an_outage_ends_the_finishing_until_the_next_sweep(autojump_clock: MockClock) -> None:
+async def test_an_outage_interrupts_until_the_next_recovery(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock, VERIFIED, OTHER)
     bench.workers.script(PublishFiles, OUTAGE, PublishedFiles((Published("a.mxf", already_present=False),)))
     assert await bench.finish() == ["running", "LookUpSource", "PublishFiles"]
@@ -118,13 +118,13 @@ async def test_a_journal_that_cannot_be_written_ends_the_finishing(
     assert bench.journal.diary[-1] == operation
 
 
-async def test_a_sweep_says_in_one_line_what_it_did(
+async def test_a_recovery_logs_one_line_with_what_it_did(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     third = evolve(VERIFIED, id=3, path="c.mxf", partial=".c.mxf.0.partial")
     bench = Bench(autojump_clock, PUBLISHED, OTHER, third)
     bench.workers.script(PublishFiles, PublishedFiles((Fault(FaultKind.CONFLICT, "the name is taken"),)))
-    await bench.sweep()
-    [line] = bench.said(caplog, "recovered")
+    await bench.recover()
+    [line] = bench.logged(caplog, "recovered")
     assert (line["destination"], line["finished"], line["removed"], line["left"]) == (NAS, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""What the second half of a sweep removes, beside the copies, and what it leaves for the next one."""
+"""Which orphans recovery removes while copies run, and which it leaves for the next one."""
 
 import logging
 
@@ -21,47 +21,47 @@ FOUND = Says(
 ELSEWHERE = "/elsewhere"
 
 
-async def test_leftovers_are_removed_and_forgotten(autojump_clock: MockClock) -> None:
+async def test_orphans_are_removed_and_forgotten(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock)
     bench.journal.orphans = [(NAS, ONE), (ELSEWHERE, THREE), (NAS, TWO)]
-    await bench.clear_away()
+    await bench.collect_orphans()
     assert bench.discarded() == [ONE, TWO]
     assert bench.journal.orphans == [(ELSEWHERE, THREE)]
 
 
 @pytest.mark.parametrize("trouble", [OUTAGE, CORRUPT, SILENCE])
-async def test_a_leftover_that_refuses_or_hangs_stays_and_the_others_are_removed(
+async def test_an_orphan_that_refuses_or_hangs_stays_and_the_others_are_removed(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, trouble: Says
 ) -> None:
     bench = Bench(autojump_clock)
     bench.journal.orphans = [(NAS, ONE), (NAS, TWO), (NAS, THREE)]
     bench.workers.script(DiscardPartial, Finished(), trouble, Finished())
     caplog.set_level(logging.INFO)
-    await bench.clear_away()
+    await bench.collect_orphans()
     assert bench.discarded() == [ONE, TWO, THREE]
     assert bench.journal.orphans == [(NAS, TWO)]
-    [line] = bench.said(caplog, "recovered")
+    [line] = bench.logged(caplog, "recovered")
     assert (line["removed"], line["left"]) == (2, 1)
-    [stays] = bench.said(caplog, "orphan stays")
+    [stays] = bench.logged(caplog, "orphan stays")
     assert stays["path"] == f"{NAS}/{TWO}"
     assert stays["error"]
 
 
-async def test_each_leftover_has_a_deadline_of_its_own(autojump_clock: MockClock) -> None:
+async def test_each_orphan_has_a_deadline_of_its_own(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock)
     bench.journal.orphans = [(NAS, ONE), (NAS, TWO)]
     bench.workers.script(DiscardPartial, SILENCE)
-    await bench.clear_away()
+    await bench.collect_orphans()
     assert bench.workers.times(DiscardPartial) == [0, PLAN.stall_timeout_s]
 
 
-async def test_after_a_hang_nothing_is_asked_again_until_the_next_sweep(autojump_clock: MockClock) -> None:
+async def test_after_a_hang_nothing_is_removed_until_the_next_recovery(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock)
     bench.journal.orphans = [(NAS, ONE)]
     bench.workers.script(DiscardPartial, SILENCE, Finished())
-    await bench.sweeper.collect_orphans()
+    await bench.recovery.collect_orphans()
     assert bench.journal.orphans == [(NAS, ONE)]
-    await bench.clear_away()
+    await bench.collect_orphans()
     assert bench.journal.orphans == []
 
 
@@ -77,9 +77,9 @@ async def test_what_is_left_behind_later_is_removed_without_waiting_for_an_outag
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(leave_later)
-        await bench.clear_away(rounds=4)
+        await bench.collect_orphans(rounds=4)
     assert bench.workers.times(DiscardPartial) == [AGAIN_S]
-    assert [line["removed"] for line in bench.said(caplog, "recovered")] == [0, 1]
+    assert [line["removed"] for line in bench.logged(caplog, "recovered")] == [0, 1]
 
 
 async def test_while_a_killed_worker_lives_what_it_may_make_once_more_is_remembered(
@@ -89,16 +89,18 @@ async def test_while_a_killed_worker_lives_what_it_may_make_once_more_is_remembe
     bench.journal.orphans = [(NAS, ONE)]
     with monkeypatch.context() as stuck:
         stuck.setattr(type(bench.workers), "none_unkillable", False)
-        await bench.clear_away()
+        await bench.collect_orphans()
     assert (bench.discarded(), bench.journal.orphans) == ([ONE], [(NAS, ONE)])
-    await bench.clear_away()
+    await bench.collect_orphans()
     assert bench.journal.orphans == []
 
 
-async def test_where_the_journal_knows_of_all_only_the_root_is_looked_at(autojump_clock: MockClock) -> None:
+async def test_where_the_journal_knows_of_all_orphans_only_the_root_is_scanned(
+    autojump_clock: MockClock,
+) -> None:
     bench = Bench(autojump_clock)
     bench.workers.script(FindOrphans, Says(Finished(), (OrphansFound((ONE,)),)))
-    assert await bench.clear_away() == [
+    assert await bench.collect_orphans() == [
         *("orphans.at_destination", "orphans.is_scan_done", "FindOrphans", "orphans.add"),
         *("orphans.at_destination", "DiscardPartial", "orphans.forget"),
     ]
@@ -113,10 +115,10 @@ async def test_after_a_journal_was_lost_the_whole_destination_is_searched_once(
     bench = Bench(autojump_clock, COPYING)
     bench.journal.scanned = [ELSEWHERE]
     bench.workers.script(FindOrphans, FOUND)
-    await bench.clear_away()
+    await bench.collect_orphans()
     assert bench.discarded() == [ONE, TWO]  # but not what a running transfer has
     assert bench.journal.scanned == [ELSEWHERE, NAS]
-    await bench.clear_away()
+    await bench.collect_orphans()
     searches = [request.deep for _, request in bench.workers.asked if isinstance(request, FindOrphans)]
     assert searches == [True, False]
 
@@ -128,9 +130,9 @@ async def test_a_search_that_was_cut_off_is_done_again_and_what_it_found_is_remo
     bench = Bench(autojump_clock)
     bench.journal.scanned = []
     bench.workers.script(FindOrphans, Says(trouble, (OrphansFound((ONE,)),)), FOUND)
-    await bench.clear_away()
+    await bench.collect_orphans()
     assert (bench.discarded(), bench.journal.orphans, bench.journal.scanned) == ([ONE], [], [])
-    await bench.clear_away()
+    await bench.collect_orphans()
     assert bench.journal.scanned == [NAS]
 
 
@@ -144,16 +146,16 @@ async def test_a_search_that_was_cut_off_is_done_again_and_what_it_found_is_remo
         "orphans.mark_scan_done",
     ],
 )
-async def test_a_journal_that_cannot_be_used_interrupts_and_the_next_sweep_makes_up_for_it(
+async def test_a_journal_that_cannot_be_used_interrupts_until_the_next_recovery(
     autojump_clock: MockClock, operation: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench(autojump_clock)
     bench.journal.orphans, bench.journal.scanned = [(NAS, THREE)], []
     bench.workers.script(FindOrphans, FOUND)
     bench.journal.broken.add(operation)
-    await bench.clear_away()
-    assert bench.said(caplog, "recovery interrupted")
+    await bench.collect_orphans()
+    assert bench.logged(caplog, "recovery interrupted")
     bench.journal.broken.clear()
     bench.workers.script(FindOrphans, Finished())
-    await bench.clear_away()
+    await bench.collect_orphans()
     assert (bench.journal.orphans, bench.journal.scanned) == ([], [NAS])

@@ -92,7 +92,7 @@ class Bench:
         return self.journal.diary
 
     @property
-    def copy_order(self) -> CopyFile:
+    def first_copy(self) -> CopyFile:
         return self.copies()[0]
 
     def copies(self) -> list[CopyFile]:
@@ -208,7 +208,7 @@ async def test_an_interrupted_copy_goes_on_in_its_partial_from_its_verified_bloc
     task = bench.task()
     await task.run()
     assert bench.diary == BEGIN
-    request = bench.copy_order
+    request = bench.first_copy
     assert (request.partial, request.digests) == (COPYING.partial, (DIGEST, DIGEST))
     assert task.verified_bytes == 2 * BLOCK_BYTES
 
@@ -232,7 +232,7 @@ async def test_the_tracker_learns_of_a_removed_source_before_the_journal_and_of_
     assert len(bench.removed) == 1
 
 
-async def test_of_what_was_published_only_the_source_is_left_to_settle(bench: Bench) -> None:
+async def test_of_a_published_file_only_the_source_is_removed(bench: Bench) -> None:
     bench.remember(PUBLISHED)
     delivery = await bench.deliver()
     assert bench.diary == ["begin_or_resume", "RemoveSources", "finish"]
@@ -247,10 +247,10 @@ async def test_the_partial_of_another_state_goes_before_a_fresh_start(bench: Ben
     await bench.deliver()
     assert bench.diary == ["begin_or_resume", "DiscardPartial", "drop", *BEGIN]
     assert bench.workers.asked[0][1] == DiscardPartial(PLACE, COPYING.partial)
-    assert bench.copy_order.partial != COPYING.partial
+    assert bench.first_copy.partial != COPYING.partial
 
 
-async def test_a_partial_on_another_destination_is_not_looked_for_on_this_one(bench: Bench) -> None:
+async def test_a_partial_on_another_destination_is_not_discarded_on_this_one(bench: Bench) -> None:
     bench.remember(evolve(COPYING, destination="/other"))
     await bench.deliver()
     assert bench.diary == ["begin_or_resume", "drop", *BEGIN]
@@ -258,7 +258,7 @@ async def test_a_partial_on_another_destination_is_not_looked_for_on_this_one(be
 
 
 @pytest.mark.parametrize("trouble", [OUTAGE, SILENCE])
-async def test_the_partial_of_another_state_that_does_not_let_go_is_left_to_the_sweep(
+async def test_a_partial_of_another_state_that_cannot_be_discarded_becomes_an_orphan(
     bench: Bench, trouble: Fault | Says
 ) -> None:
     bench.remember(evolve(VERIFIED, signature=OLDER))
@@ -266,7 +266,7 @@ async def test_the_partial_of_another_state_that_does_not_let_go_is_left_to_the_
     await bench.deliver()
     assert bench.diary == ["begin_or_resume", "DiscardPartial", "drop", *BEGIN]
     assert bench.journal.orphans == [(NAS, COPYING.partial)]
-    assert bench.copy_order.partial != COPYING.partial
+    assert bench.first_copy.partial != COPYING.partial
 
 
 async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None:
@@ -280,7 +280,7 @@ async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None
     ]
 
 
-async def test_content_that_stands_there_already_is_not_published_again(bench: Bench) -> None:
+async def test_content_that_is_there_already_is_not_published_again(bench: Bench) -> None:
     bench.workers.script(CopyFile, evolve(COPIED, published=Published("a_2.mxf", already_present=True)))
     bench.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
     delivery = await bench.deliver()
@@ -305,23 +305,23 @@ async def test_a_name_that_was_taken_is_the_name_that_is_remembered(bench: Bench
     assert (left.phase, left.name, left.already_present) == (TransferPhase.PUBLISHED, "a_1.mxf", True)
 
 
-# What visitors and metrics hear
+# Progress and counters
 
 
-async def test_visitors_hear_of_progress_and_once_of_verifying(bench: Bench) -> None:
+async def test_progress_is_reported_and_verifying_once(bench: Bench) -> None:
     bench.workers.script(CopyFile, Says(SOURCE_FAULT, (Copying(50, 0), Copying(100, 0), Copying(100, 60))))
     await bench.fails()
     shown = [
-        (fact.copied_bytes, fact.verified_bytes) if isinstance(fact, TransferProgress) else fact.status
-        for fact in bench.events
-        if not isinstance(fact, CounterIncremented)
+        (event.copied_bytes, event.verified_bytes) if isinstance(event, TransferProgress) else event.status
+        for event in bench.events
+        if not isinstance(event, CounterIncremented)
     ]
     assert shown == [(50, 0), Status.VERIFYING, (100, 0), (100, 60)]
 
 
 async def test_a_copy_that_reported_nothing_shows_verifying_all_the_same(bench: Bench) -> None:
     await bench.deliver()
-    assert [fact.status for fact in bench.events if isinstance(fact, StatusChanged)] == [Status.VERIFYING]
+    assert [event.status for event in bench.events if isinstance(event, StatusChanged)] == [Status.VERIFYING]
 
 
 async def test_each_repaired_block_counts_as_a_verify_failure(bench: Bench) -> None:
@@ -365,7 +365,7 @@ async def test_a_partial_whose_only_name_is_taken_is_copied_again_into_a_fresh_o
     delivery = await bench.deliver()
     assert bench.diary == ["begin_or_resume", "PublishFiles", "restart", *BEGIN[1:]]
     assert delivery.destination_path == f"{NAS}/a_1.mxf"
-    assert bench.copy_order.partial != VERIFIED.partial
+    assert bench.first_copy.partial != VERIFIED.partial
     assert bench.journal.orphans == [(NAS, VERIFIED.partial)]
 
 
@@ -378,7 +378,7 @@ async def test_a_taken_name_that_the_route_refuses_leaves_the_verified_partial(b
     assert bench.left == VERIFIED
 
 
-async def test_a_publication_that_meets_an_outage_is_tried_again_as_it_stands(bench: Bench) -> None:
+async def test_a_publication_that_meets_an_outage_leaves_the_transfer_verified(bench: Bench) -> None:
     bench.remember(VERIFIED)
     bench.workers.script(PublishFiles, OUTAGE)
     await bench.fails()
@@ -392,7 +392,7 @@ async def test_a_copy_in_which_nothing_moves_is_an_outage(bench: Bench, autojump
     assert autojump_clock.current_time() == 30.0
 
 
-async def test_a_worker_that_dies_over_the_source_may_have_let_go_of_it_so_another_is_asked(
+async def test_a_worker_that_dies_may_have_removed_the_source_so_another_is_asked(
     bench: Bench,
 ) -> None:
     bench.remember(PUBLISHED)
@@ -405,7 +405,7 @@ async def test_a_worker_that_dies_over_the_source_may_have_let_go_of_it_so_anoth
     assert bench.left == PUBLISHED
 
 
-async def test_a_source_that_cannot_be_settled_in_time_is_an_outage_of_the_source(
+async def test_a_source_that_cannot_be_removed_in_time_is_an_outage_of_the_source(
     bench: Bench, autojump_clock: MockClock
 ) -> None:
     bench.remember(PUBLISHED)
@@ -471,7 +471,7 @@ async def test_forgetting_leaves_neither_partial_nor_history(bench: Bench) -> No
     assert (bench.journal.transfers, bench.journal.ended) == ({}, [])
 
 
-async def test_a_whole_copy_whose_source_seems_gone_is_left_for_the_sweep(bench: Bench) -> None:
+async def test_a_whole_copy_whose_source_seems_gone_is_left_to_recovery(bench: Bench) -> None:
     bench.remember(VERIFIED)
     assert isinstance(await bench.abort(1, None), Aborted)
     assert bench.diary == ["find"]
@@ -552,7 +552,7 @@ async def test_what_was_delivered_in_this_very_state_is_not_followed(
     assert bench.diary == ["begin_or_resume"]
 
 
-async def test_what_was_proven_while_following_is_trusted_once_at_the_end(bench: Bench) -> None:
+async def test_blocks_that_were_verified_while_the_file_grew_are_trusted_once(bench: Bench) -> None:
     bench.workers.script(FollowFile, followed(Checkpoint(0, DIGEST * 3)))
     bench.workers.script(CopyFile, BUSY, SOURCE_FAULT, COPIED)
     bench.remember(evolve(COPYING, signature=OLDER))
@@ -564,7 +564,7 @@ async def test_what_was_proven_while_following_is_trusted_once_at_the_end(bench:
 
 
 @pytest.mark.parametrize(
-    ("replies", "proven"),
+    ("replies", "trusted"),
     [
         ((), 0),
         ((TrustedBlocks(2),), 2),
@@ -573,21 +573,21 @@ async def test_what_was_proven_while_following_is_trusted_once_at_the_end(bench:
     ],
     ids=["silence", "less than before", "verified anew", "read from the cache alone"],
 )
-async def test_nothing_counts_as_proven_but_what_the_last_follower_has_seen_itself(
-    bench: Bench, replies: tuple[Reply, ...], proven: int
+async def test_only_blocks_that_the_last_follower_has_verified_itself_are_trusted(
+    bench: Bench, replies: tuple[Reply, ...], trusted: int
 ) -> None:
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,) * 3))
     bench.workers.script(FollowFile, followed(*replies))
     bench.trusted_blocks[COPYING.partial] = 3
     await bench.follow()
-    assert bench.trusted_blocks.get(COPYING.partial, 0) == proven
+    assert bench.trusted_blocks.get(COPYING.partial, 0) == trusted
 
 
 async def test_what_was_copied_while_it_grew_is_compared_even_if_it_grew_no_more(bench: Bench) -> None:
     bench.workers.script(FollowFile, followed(TrustedBlocks(0), Checkpoint(0, DIGEST)))
     await bench.follow()
     await bench.deliver()
-    assert (bench.copy_order.source_changed, bench.copy_order.trusted_blocks) == (True, 1)
+    assert (bench.first_copy.source_changed, bench.first_copy.trusted_blocks) == (True, 1)
 
 
 async def test_a_revised_copy_is_of_the_last_state_before_its_name_is_decided(bench: Bench) -> None:
@@ -600,7 +600,7 @@ async def test_a_revised_copy_is_of_the_last_state_before_its_name_is_decided(be
 async def test_a_copy_of_the_state_that_is_remembered_is_not_revised(bench: Bench) -> None:
     bench.remember(evolve(COPYING, blocks=(DIGEST,)))
     await bench.deliver()
-    assert not bench.copy_order.source_changed
+    assert not bench.first_copy.source_changed
     assert "rebase" not in bench.diary
 
 

@@ -54,39 +54,39 @@ class Bench:
         self.place = DestinationRef(folder, self.source.stat().st_dev)
         self.reports: list[Copying | Checkpoint | BlockPatched | TrustedBlocks] = []
         self.listen: Report = self.reports.append
-        self.tally = CopyProgress(self.listen)
+        self.progress = CopyProgress(self.listen)
 
     def run(
         self,
-        believed: tuple[bytes, ...] = (),
+        journaled: tuple[bytes, ...] = (),
         script: Script | None = None,
         verify: VerifyMode = "read_back",
         pace: Bandwidth | None = None,
     ) -> tuple[bytes, VerifyLevel]:
         size_bytes = self.source.stat().st_size
         with self._opened(script) as (source, partial):
-            return CopyEngine(source, size_bytes, partial, verify, pace or Bandwidth(), self.tally).copy(
-                believed
+            return CopyEngine(source, size_bytes, partial, verify, pace or Bandwidth(), self.progress).copy(
+                journaled
             )
 
-    def revise(self, proven: int = 0, script: Script | None = None) -> tuple[bytes, VerifyLevel]:
-        """Copy the source as it stands now, believing what a journal would know of earlier runs."""
-        believed, size_bytes = self.checkpointed, self.source.stat().st_size
+    def reconcile(self, trusted: int = 0, script: Script | None = None) -> tuple[bytes, VerifyLevel]:
+        """Copy the source as it is now, with the blocks that a journal would have of earlier runs."""
+        journaled, size_bytes = self.checkpointed, self.source.stat().st_size
         with self._opened(script) as (source, partial):
-            engine = CopyEngine(source, size_bytes, partial, "read_back", Bandwidth(), self.tally)
-            return engine.reconcile(believed, proven)
+            engine = CopyEngine(source, size_bytes, partial, "read_back", Bandwidth(), self.progress)
+            return engine.reconcile(journaled, trusted)
 
-    def follow(self, proven: int = 0, script: Script | None = None) -> int:
-        believed = self.checkpointed
+    def follow(self, trusted: int = 0, script: Script | None = None) -> int:
+        journaled = self.checkpointed
         with self._opened(script) as (source, partial):
             reader = BlockReader(
-                source, self.tally, Bandwidth(), partial, believed, clamp_trusted(partial, proven)
+                source, self.progress, Bandwidth(), partial, journaled, clamp_trusted(partial, trusted)
             )
-            return TailFollower(reader, partial, "read_back", self.tally).run()
+            return TailFollower(reader, partial, "read_back", self.progress).run()
 
     @contextmanager
     def _opened(self, script: Script | None) -> Iterator[tuple[int, FaultyPartial]]:
-        self.tally = CopyProgress(self.listen)
+        self.progress = CopyProgress(self.listen)
         with (
             closing_fd(os.open(self.source, os.O_RDONLY)) as source,
             FolderDestination.open(self.place, Publisher()) as destination,

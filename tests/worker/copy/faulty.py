@@ -1,4 +1,4 @@
-"""A destination that goes wrong as told: it fails, alters what is read back, or loses the end of a file."""
+"""A destination with scripted faults: it fails, alters what is read back, or loses the end of a file."""
 
 import os
 import threading

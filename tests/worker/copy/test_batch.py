@@ -68,9 +68,9 @@ def publications(ground: Ground) -> PublishFiles:
 
 
 def copied(
-    ground: Ground, destination: Destination, moving: Callable[[], None] = lambda: None, **options: object
+    ground: Ground, destination: Destination, heartbeat: Callable[[], None] = lambda: None, **options: object
 ) -> dict[str, Copied | NotBatchable | Fault]:
-    outcomes = copy_small_files(copies(ground, **options), destination, moving, IoSideTracker())
+    outcomes = copy_small_files(copies(ground, **options), destination, heartbeat, IoSideTracker())
     return dict(zip(NAMES, outcomes, strict=True))
 
 
@@ -86,7 +86,7 @@ def all_but(outcomes: dict[str, Copied | NotBatchable | Fault], name: str) -> bo
 # Copying
 
 
-def test_each_stands_verified_in_its_partial_and_nowhere_else(
+def test_each_file_is_verified_in_its_partial_and_nowhere_else(
     ground: Ground, destination: Destination
 ) -> None:
     outcomes = copied(ground, destination)
@@ -110,7 +110,7 @@ def test_the_level_is_the_one_that_was_asked_for(ground: Ground, destination: De
 
 
 @pytest.mark.parametrize("content", [CONTENTS["d.mxf"], b"other"])
-def test_one_whose_name_is_taken_is_declined_and_nothing_is_done_for_it(
+def test_a_file_whose_name_is_taken_is_not_batchable_and_nothing_is_done_for_it(
     ground: Ground, destination: Destination, content: bytes
 ) -> None:
     (ground.nas / "d.mxf").write_bytes(content)
@@ -142,7 +142,7 @@ def test_one_that_is_written_to_meanwhile_is_not_taken_for_copied(
         with (ground.source / "a.mxf").open("ab") as file:
             file.write(b"more")
 
-    outcomes = copied(ground, destination, moving=write_more)
+    outcomes = copied(ground, destination, heartbeat=write_more)
     assert fault_of(outcomes["a.mxf"]) is FaultKind.SOURCE_CHANGED
     assert all_but(outcomes, "a.mxf")
 
@@ -184,7 +184,7 @@ def test_a_folder_that_cannot_be_made_is_the_fault_of_those_that_need_it(
     assert all(isinstance(outcomes[name], Fault) for name in ("day/b.mxf", "day/card/c.mxf"))
 
 
-def test_each_folder_is_durable_once_before_anything_is_said(
+def test_each_folder_is_synced_once_before_the_reply(
     ground: Ground, destination: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied(ground, destination)  # whoever makes a folder makes it durable
@@ -210,9 +210,9 @@ def test_a_source_that_cannot_be_opened_is_an_outage_of_the_source(
 
 
 def test_it_is_known_whose_answer_is_waited_for(ground: Ground, destination: Destination) -> None:
-    whereabouts = IoSideTracker()
+    io_side = IoSideTracker()
     sides: list[Side] = []
-    copy_small_files(copies(ground), destination, lambda: sides.append(whereabouts.side()), whereabouts)
+    copy_small_files(copies(ground), destination, lambda: sides.append(io_side.side()), io_side)
     steps = [set(sides[at : at + len(NAMES)]) for at in range(0, len(sides), len(NAMES))]
     there, here = {Side.DESTINATION}, {Side.SOURCE}
     assert steps == [here, here, there, there, there]
@@ -249,7 +249,7 @@ def test_one_that_has_vanished_is_corrupt_and_the_others_are_published(
 # Letting go of sources
 
 
-def test_each_source_is_let_go_of_and_its_folder_made_durable_once(
+def test_each_source_is_removed_and_its_folder_synced_once(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
@@ -280,7 +280,7 @@ def test_one_that_is_held_open_has_a_fault_of_its_own(ground: Ground) -> None:
     assert others == [SourceRemoved(None)] * (len(NAMES) - 1)
 
 
-def test_a_removal_that_cannot_be_made_durable_is_said(
+def test_removals_that_cannot_be_made_durable_are_a_fault_of_the_request(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(_: int) -> None:

@@ -1,4 +1,4 @@
-"""How a file comes into its partial: copied and verified, unless it stands there already."""
+"""A file is copied into its partial and verified, unless its content is there already."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ def copied(request: CopyFile, destination: Destination) -> Copied:
 # Copying
 
 
-def test_a_copy_stands_verified_in_the_partial_that_was_asked_for_and_nowhere_else(
+def test_a_copy_is_verified_in_the_requested_partial_and_nowhere_else(
     ground: Ground, destination: Destination
 ) -> None:
     answer = copied(ground.copy(), destination)
@@ -101,7 +101,9 @@ def test_on_a_disk_the_storage_is_asked(ground: Ground, destination: Destination
     assert copied(ground.copy(), destination).level == "read_back"
 
 
-def test_a_copy_goes_on_from_the_blocks_that_are_proven(ground: Ground, destination: Destination) -> None:
+def test_a_copy_resumes_after_the_blocks_that_read_back_as_journaled(
+    ground: Ground, destination: Destination
+) -> None:
     (ground.nas / PARTIAL).write_bytes(CONTENT[: BLOCK_BYTES + 100])
     answer = copied(ground.copy(digests=digests_of(CONTENT)), destination)
     assert (answer.resumed_bytes, answer.read_bytes) == (BLOCK_BYTES, len(CONTENT) - BLOCK_BYTES)
@@ -157,7 +159,7 @@ def test_a_source_that_is_not_the_same_before_and_after_is_not_delivered(
     assert "clip.mxf" not in ground.arrived()
 
 
-# What stands there already
+# Content that is there already
 
 
 @pytest.mark.parametrize("content", [CONTENT, b""], ids=len)

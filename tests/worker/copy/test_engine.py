@@ -40,7 +40,7 @@ def test_what_arrives_is_what_was_sent(size_bytes: int, verify: VerifyMode) -> N
         assert bench.partial.read_bytes() == content
         assert digest == xxhash.xxh3_128_digest(content)
         assert bench.checkpointed == digests_of(content, BLOCK)
-        assert bench.tally.read_bytes == size_bytes
+        assert bench.progress.read_bytes == size_bytes
         expected = "read_back_cached" if verify == "read_back" and content else verify
         assert level == expected  # a file system in memory has no storage to ask
 
@@ -86,12 +86,12 @@ def test_memory_does_not_grow_with_the_file(monkeypatch: pytest.MonkeyPatch) -> 
 # Going on
 
 
-def test_proven_blocks_are_not_read_from_the_source_again() -> None:
+def test_intact_blocks_are_not_read_from_the_source_again() -> None:
     content = content_of_size(5 * WINDOW + 7)
     with bench_with(content) as bench:
         bench.partial.write_bytes(content[: 3 * WINDOW])
         bench.run(digests_of(content, BLOCK)[: 3 * WINDOW // BLOCK])
-        assert bench.tally.read_bytes == len(content) - 3 * WINDOW
+        assert bench.progress.read_bytes == len(content) - 3 * WINDOW
         assert bench.partial.read_bytes() == content
 
 
@@ -102,7 +102,7 @@ def test_a_damaged_block_and_all_after_it_are_copied_again() -> None:
         damaged[2 * BLOCK] ^= 1
         bench.partial.write_bytes(damaged)
         digest, _ = bench.run(digests_of(content, BLOCK))
-        assert bench.tally.read_bytes == len(content) - 2 * BLOCK
+        assert bench.progress.read_bytes == len(content) - 2 * BLOCK
         assert bench.partial.read_bytes() == content
         assert digest == xxhash.xxh3_128_digest(content)
 
@@ -112,7 +112,7 @@ def test_believed_blocks_that_a_shorter_partial_lost_are_copied_again() -> None:
     with bench_with(content) as bench:
         bench.partial.write_bytes(content[: 2 * BLOCK + 5])
         bench.run(digests_of(content, BLOCK))
-        assert bench.tally.read_bytes == 2 * BLOCK
+        assert bench.progress.read_bytes == 2 * BLOCK
         assert bench.partial.read_bytes() == content
 
 
@@ -126,12 +126,12 @@ def test_more_believed_blocks_than_the_source_has_add_nothing_to_it() -> None:
         assert digest == xxhash.xxh3_128_digest(content)
 
 
-def test_a_finished_partial_is_proven_without_reading_the_source() -> None:
+def test_a_complete_partial_is_verified_without_reading_the_source() -> None:
     content = content_of_size(3 * BLOCK)
     with bench_with(content) as bench:
         bench.run()
         bench.run(bench.checkpointed)
-        assert bench.tally.read_bytes == 0
+        assert bench.progress.read_bytes == 0
 
 
 @given(
@@ -152,11 +152,11 @@ def test_wherever_a_copy_stops_and_whatever_is_believed_the_next_one_ends_right(
             bench.run(script=Script(stop_at=stop_at))
         known = list(bench.checkpointed)
         assert tuple(known) == digests_of(content, BLOCK)[: len(known)]
-        standing = bench.partial.read_bytes()
-        assert standing[: len(known) * BLOCK] == content[: len(known) * BLOCK], "a checkpoint ran ahead"
+        content_now = bench.partial.read_bytes()
+        assert content_now[: len(known) * BLOCK] == content[: len(known) * BLOCK], "a checkpoint ran ahead"
         if wrong is not None and wrong < len(known):
             known[wrong] = bytes(DIGEST_BYTES)
-        os.truncate(bench.partial, max(0, len(standing) - torn_bytes))
+        os.truncate(bench.partial, max(0, len(content_now) - torn_bytes))
         digest, _ = bench.run(tuple(known) + (bytes(DIGEST_BYTES),) * surplus)
         assert bench.partial.read_bytes() == content
         assert bench.checkpointed == digests_of(content, BLOCK)
@@ -173,7 +173,7 @@ def test_a_block_that_arrived_altered_is_repaired_and_counted(script: Script) ->
     content = content_of_size(2 * WINDOW + 5)
     with bench_with(content) as bench:
         bench.run(script=script)
-        assert bench.tally.repaired_blocks == 2
+        assert bench.progress.repaired_blocks == 2
         assert bench.partial.read_bytes() == content
         assert bench.checkpointed == digests_of(content, BLOCK)
 

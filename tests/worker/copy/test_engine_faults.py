@@ -35,13 +35,13 @@ def clean() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("operation", ["size", "truncate", "write", "flush", "read_back"])
-def test_a_full_destination_stops_the_copy_and_is_told_as_it_is(operation: str) -> None:
+def test_a_full_destination_stops_the_copy_with_its_own_fault(operation: str) -> None:
     content = content_of_size(20 * WINDOW)
     with bench_with(content) as bench:
         with pytest.raises(Fault) as fault:
             bench.run(script=Script(stop_on=operation))
         assert (fault.value.kind, fault.value.reason) == (FaultKind.DESTINATION, OutageReason.FULL)
-        assert bench.tally.read_bytes < len(content)
+        assert bench.progress.read_bytes < len(content)
 
 
 def test_what_was_verified_before_an_outage_is_checkpointed_and_not_read_again(
@@ -55,11 +55,11 @@ def test_what_was_verified_before_an_outage_is_checkpointed_and_not_read_again(
         known = bench.checkpointed
         assert len(known) >= WINDOW // BLOCK
         bench.run(known)
-        assert bench.tally.read_bytes == len(content) - len(known) * BLOCK
+        assert bench.progress.read_bytes == len(content) - len(known) * BLOCK
         assert bench.partial.read_bytes() == content
 
 
-def test_an_outage_while_an_earlier_attempt_is_proven_is_told_as_it_is() -> None:
+def test_an_outage_while_an_earlier_attempt_is_read_back_is_its_own_fault() -> None:
     content = content_of_size(4 * BLOCK)
     with bench_with(content) as bench:
         bench.partial.write_bytes(content)
@@ -159,16 +159,16 @@ def _recorded() -> tuple[list[Copying | Checkpoint | BlockPatched | TrustedBlock
 def test_progress_is_reported_when_there_is_some_and_not_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     reports, report = _recorded()
-    tally = CopyProgress(report)
-    tally.report_if_due()
-    tally.copied_bytes = 1
-    tally.report_if_due()
-    tally.copied_bytes = 2
-    tally.report_if_due()
+    progress = CopyProgress(report)
+    progress.report_if_due()
+    progress.copied_bytes = 1
+    progress.report_if_due()
+    progress.copied_bytes = 2
+    progress.report_if_due()
     clock.now_s += pipeline.REPORT_S
-    tally.report_if_due()
+    progress.report_if_due()
     clock.now_s += pipeline.REPORT_S
-    tally.report_if_due()
+    progress.report_if_due()
     assert reports == [Copying(1, 0), Copying(2, 0)]
 
 

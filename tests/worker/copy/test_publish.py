@@ -62,7 +62,7 @@ def copied(request: CopyFile, destination: Destination) -> Copied:
 
 @pytest.fixture
 def sealed(ground: Ground, destination: Destination) -> PublishFiles:
-    """The order to publish a copy that stands in its partial."""
+    """The request to publish a verified partial."""
     copied(ground.copy(), destination)
     return ground.publish(CONTENT)
 
@@ -170,10 +170,10 @@ def test_a_partial_that_vanished_is_corrupt_and_nothing_is_published(
 def _deliver(ground: Ground, destination: Destination, known: list[bytes]) -> Published:
     """One attempt; `known` is what the journal would hold, before and after."""
 
-    def report(fact: Copying | Checkpoint | BlockPatched | TrustedBlocks) -> None:
-        if isinstance(fact, Checkpoint):
-            known[fact.first_block :] = [
-                fact.digests[at : at + DIGEST_BYTES] for at in range(0, len(fact.digests), DIGEST_BYTES)
+    def report(event: Copying | Checkpoint | BlockPatched | TrustedBlocks) -> None:
+        if isinstance(event, Checkpoint):
+            known[event.first_block :] = [
+                event.digests[at : at + DIGEST_BYTES] for at in range(0, len(event.digests), DIGEST_BYTES)
             ]
 
     answer = copy_file(ground.copy(digests=tuple(known)), destination, report)

@@ -38,7 +38,7 @@ def rewrite(bench: Bench, offset: int, data: bytes) -> None:
 
 
 def writing(bench: Bench, pieces: Iterator[bytes], may_go_on: threading.Semaphore) -> threading.Thread:
-    """Appends a piece each time the follower says that it lives."""
+    """Appends a piece each time the follower reports that it is alive."""
 
     def write() -> None:
         with bench.source.open("ab", buffering=0) as file:
@@ -101,20 +101,20 @@ def test_a_file_that_became_shorter_than_what_was_copied_has_changed() -> None:
         bench.follow()
         os.truncate(bench.source, WINDOW)
         with pytest.raises(Fault) as fault:
-            bench.follow(proven=len(bench.checkpointed))
+            bench.follow(trusted=len(bench.checkpointed))
         assert fault.value.kind is FaultKind.SOURCE_CHANGED
 
 
-def test_following_goes_on_behind_what_is_proven_without_reading_it_again() -> None:
+def test_following_resumes_after_the_trusted_blocks_without_reading_them_again() -> None:
     content = content_of_size(6 * WINDOW)
     with bench_with(content[: 3 * WINDOW]) as bench:
-        proven = bench.follow()
+        trusted = bench.follow()
         with bench.source.open("ab") as file:
             file.write(content[3 * WINDOW :])
         script = Script()
-        blocks = bench.follow(proven, script)
-        assert bench.tally.read_bytes == (blocks - proven) * BLOCK
-        assert script.operations.count("read_back") == blocks - proven
+        blocks = bench.follow(trusted, script)
+        assert bench.progress.read_bytes == (blocks - trusted) * BLOCK
+        assert script.operations.count("read_back") == blocks - trusted
         assert bench.partial.read_bytes() == content[: blocks * BLOCK]
 
 
@@ -129,7 +129,7 @@ def test_after_a_restart_what_was_followed_is_read_back_before_it_is_believed() 
         assert bench.partial.read_bytes() == content[: blocks * BLOCK]
 
 
-def test_an_outage_while_following_is_told_and_what_was_verified_is_checkpointed() -> None:
+def test_an_outage_while_following_is_raised_and_verified_blocks_are_checkpointed() -> None:
     content = content_of_size(8 * WINDOW)
     with bench_with(content) as bench:
         with pytest.raises(Fault) as fault:
@@ -152,21 +152,21 @@ def test_a_block_that_stays_altered_is_corrupt() -> None:
 def test_a_head_that_was_rewritten_is_copied_again_and_nothing_else() -> None:
     content = content_of_size(5 * WINDOW + 7)
     with bench_with(content) as bench:
-        proven = bench.follow()
+        trusted = bench.follow()
         rewrite(bench, 3, b"a new head")
         rewrite(bench, WINDOW + 1, b"a new index")
         final = bench.source.read_bytes()
         script = Script()
-        digest, level = bench.revise(proven, script)
+        digest, level = bench.reconcile(trusted, script)
         assert bench.partial.read_bytes() == final
         assert digest == xxhash.xxh3_128_digest(final)
         assert level == "read_back_cached"
-        assert bench.tally.patched_blocks == 2
-        tail_blocks = -(-len(final) // BLOCK) - proven
+        assert bench.progress.patched_blocks == 2
+        tail_blocks = -(-len(final) // BLOCK) - trusted
         assert script.operations.count("write") == 2 + tail_blocks
         assert script.operations.count("read_back") == 2 + tail_blocks
         assert bench.checkpointed == digests_of(final, BLOCK)
-        assert bench.tally.kept_bytes == (proven - 2) * BLOCK
+        assert bench.progress.kept_bytes == (trusted - 2) * BLOCK
 
 
 @pytest.mark.parametrize(
@@ -183,54 +183,52 @@ def test_a_head_that_was_rewritten_is_copied_again_and_nothing_else() -> None:
 def test_whatever_became_of_a_followed_file_its_last_state_arrives(change: Callable[[bytes], bytes]) -> None:
     content = content_of_size(4 * WINDOW)
     with bench_with(content) as bench:
-        proven = bench.follow()
+        trusted = bench.follow()
         final = change(content)
         bench.source.write_bytes(final)
-        digest, _ = bench.revise(proven)
+        digest, _ = bench.reconcile(trusted)
         assert bench.partial.read_bytes() == final
         assert digest == xxhash.xxh3_128_digest(final)
 
 
-def test_what_is_not_proven_is_read_back_and_written_again_where_it_was_lost() -> None:
+def test_blocks_that_are_not_trusted_are_read_back_and_written_again_where_lost() -> None:
     content = content_of_size(4 * WINDOW)
     with bench_with(content) as bench:
         bench.follow()
         os.truncate(bench.partial, WINDOW)
-        bench.revise(proven=0)
+        bench.reconcile(trusted=0)
         assert bench.partial.read_bytes() == content
-        assert bench.tally.repaired_blocks == 0
+        assert bench.progress.repaired_blocks == 0
 
 
 @pytest.mark.parametrize("left_bytes", [None, 0, WINDOW + 3])
 @pytest.mark.parametrize("followed_again", [False, True])
-def test_what_was_proven_counts_for_nothing_when_the_partial_was_lost(
-    left_bytes: int | None, followed_again: bool
-) -> None:
+def test_no_block_is_trusted_when_the_partial_was_lost(left_bytes: int | None, followed_again: bool) -> None:
     """Somebody removed or cut it while nobody had it open: the final size would hide the hole."""
     content = content_of_size(8 * WINDOW)
     with bench_with(content[: 4 * WINDOW]) as bench:
-        proven = bench.follow()
+        trusted = bench.follow()
         bench.source.write_bytes(content)
         if left_bytes is None:
             bench.partial.unlink()
         else:
             os.truncate(bench.partial, left_bytes)
         if followed_again:
-            assert bench.follow(proven) > proven
+            assert bench.follow(trusted) > trusted
             assert [report.blocks for report in bench.reports if isinstance(report, TrustedBlocks)][
                 -1
-            ] < proven
-        bench.revise(proven)
+            ] < trusted
+        bench.reconcile(trusted)
         assert bench.partial.read_bytes() == content
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_the_last_look_at_a_source_on_a_share_is_not_one_into_our_own_cache(
+def test_the_last_read_of_a_source_on_a_share_bypasses_our_own_cache(
     shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = content_of_size(4 * WINDOW)
     with bench_with(content) as bench:
-        proven = bench.follow()
+        trusted = bench.follow()
         dropped: list[tuple[bool, int, int]] = []
 
         def drop(fd: int, offset: int, length: int) -> None:
@@ -239,12 +237,12 @@ def test_the_last_look_at_a_source_on_a_share_is_not_one_into_our_own_cache(
         source = os.open(bench.source, os.O_RDONLY)
         monkeypatch.setattr(platform, "is_network", lambda _: shared)
         monkeypatch.setattr(platform, "drop_cache", drop)
-        bench.revise(proven)
+        bench.reconcile(trusted)
         os.close(source)
         assert ((True, 0, len(content)) in dropped) is shared
 
 
-def test_a_source_that_fails_before_its_last_look_is_the_sources_fault(
+def test_a_source_that_fails_before_its_last_read_is_the_sources_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(_: int) -> bool:
@@ -253,7 +251,7 @@ def test_a_source_that_fails_before_its_last_look_is_the_sources_fault(
     with bench_with(content_of_size(4 * WINDOW)) as bench:
         monkeypatch.setattr(platform, "is_network", fail)
         with pytest.raises(Fault) as fault:
-            bench.revise(bench.follow())
+            bench.reconcile(bench.follow())
     assert fault.value.kind in {FaultKind.SOURCE, FaultKind.SOURCE_OUTAGE}
 
 
@@ -282,16 +280,16 @@ def test_after_any_rewriting_and_any_interruption_the_last_state_arrives(
     ):
         patched.setattr(pipeline, "REPORT_S", 0.0)
         patched.setattr(tail, "IDLE_S", 0.0)
-        proven = bench.follow() if followed else 0
+        trusted = bench.follow() if followed else 0
         for offset, data in first:
             rewrite(bench, offset, data)
         if stop_at is not None:
             with suppress(Fault):
-                bench.revise(proven, Script(stop_at=stop_at))
-            proven = 0
+                bench.reconcile(trusted, Script(stop_at=stop_at))
+            trusted = 0
         for offset, data in second:
             rewrite(bench, offset, data)
-        digest, _ = bench.revise(proven)
+        digest, _ = bench.reconcile(trusted)
         final = bench.source.read_bytes()
         assert bench.partial.read_bytes() == final
         assert digest == xxhash.xxh3_128_digest(final)

@@ -61,7 +61,7 @@ def test_what_is_as_it_was_delivered_is_verified_past_the_cache(
     assert dropped == [(0, BLOCK_BYTES), (BLOCK_BYTES, 4)]
 
 
-def test_what_the_cache_did_not_let_go_of_is_said_to_come_from_there(
+def test_content_that_stays_in_the_cache_is_reported_as_read_from_there(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder, "is_resident", lambda *_: True)
@@ -130,10 +130,12 @@ def test_a_folder_that_cannot_be_asked_is_the_verdict_too(ground: Ground) -> Non
 
 def test_a_long_read_shows_that_it_lives(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.worker.copy.pipeline.REPORT_S", 0.0)
-    told: list[object] = []
+    replies: list[object] = []
     with ground.destination() as destination:
-        verify_file(VerifyFile(ground.place, "day/clip.mxf", len(CONTENT), DIGEST), destination, told.append)
-    assert told == [Copying(size, size) for size in (BLOCK_BYTES, len(CONTENT))]
+        verify_file(
+            VerifyFile(ground.place, "day/clip.mxf", len(CONTENT), DIGEST), destination, replies.append
+        )
+    assert replies == [Copying(size, size) for size in (BLOCK_BYTES, len(CONTENT))]
 
 
 def test_a_destination_to_read_from_need_not_be_writable(

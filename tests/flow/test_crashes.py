@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 from agent.actors.broadcaster.status_model import StatusModel
-from agent.actors.copier_pool import task
+from agent.actors.copier_pool import transfer
 from agent.actors.dispatcher.scheduler import Scheduler
 from agent.actors.stability_tracker.tracker import StabilityTracker
 from agent.actors.storage_monitor.availability import AvailabilityTracker
@@ -32,7 +32,7 @@ RULES = {
     "stability_tracker": (StabilityTracker, "scanned"),
     "dispatcher": (Scheduler, "handle"),
     "storage_monitor": (AvailabilityTracker, "answered"),
-    "copier_pool": (task, "resume_action"),
+    "copier_pool": (transfer, "publish_request"),
 }
 HOUR_S = 3600.0
 

@@ -345,7 +345,7 @@ class Scheduler:
                 del self.jobs[job.file.id]
                 if job.successor is not None:
                     self._on_ready(job.successor)
-            case Effect.START_OVER:
+            case _:  # START_OVER: the job has applied all others to its own data
                 self._queue(self._add_job(job.file, JobState.NEW))
 
     def _queue(self, job: Job) -> None:

@@ -22,6 +22,7 @@ from agent.actors.dispatcher.transitions import (
     Transition,
     transition,
 )
+from agent.model.transfer import Status
 from tests.samples import ROUTE, a_file
 
 PAIRS = set(product(JobState, JobEvent))
@@ -173,3 +174,7 @@ def test_a_new_state_of_the_file_is_never_lost(state: JobState) -> None:
     effects = TRANSITIONS[state, JobEvent.READY].effects
     assert (Effect.UPDATE_FILE in effects) is (state in GROWING)
     assert (Effect.KEEP_SUCCESSOR in effects) is (state not in GROWING)
+
+
+def test_a_file_whose_follower_is_being_stopped_is_shown_as_ready() -> None:
+    assert Job(a_file("a.mxf"), ROUTE, 1, JobState.FOLLOWING_ENDED).status is Status.READY

@@ -51,7 +51,7 @@ async def all_delivered(agent: RunningAgent) -> ClientView:
 
 async def delivered_in_history(agent: RunningAgent) -> Counter[str]:
     page = await agent.control.history(HistoryQuery(limit=1000))
-    assert {row.result for row in page.rows} == {"delivered"}
+    assert {row.result for row in page.rows} <= {"delivered"}
     return Counter(row.path for row in page.rows)
 
 
@@ -81,7 +81,7 @@ async def test_an_outage_in_the_middle_of_a_batch_costs_no_attempt_and_no_file(
         faults.heal()
         # The outage may kill a worker that has just removed a source: that file leaves the page, delivered.
         with trio.fail_after(TIMEOUT_S):
-            while await delivered_in_history(agent) != Counter(MANY.keys()):
+            while await delivered_in_history(agent) != Counter(MANY.keys()):  # noqa: ASYNC110  no event for rows
                 await trio.sleep(POLL_S)
         after = await agent.until(lambda view: view.all_have(Status.COMPLETED))
     outage = view.routes["mxf"].outage

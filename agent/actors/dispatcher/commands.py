@@ -1,6 +1,7 @@
 """The answer to a command of the operator: what it will do, or why it does not apply."""
 
 from collections.abc import Mapping
+from typing import assert_never
 
 from agent.actors.dispatcher.job import Job
 from agent.actors.dispatcher.routes import RouteTable
@@ -31,6 +32,8 @@ def result_of(command: Command, jobs: Mapping[str, Job], routes: RouteTable) -> 
             if job is None or job.state is JobState.ABORTING_TO_REMOVE:
                 return CommandResult(f"no tracked file has the id {file_id!r}", Refusal.NOT_FOUND)
             return _retry(job) if isinstance(command, Retry) else _cancel(job)
+        case _ as never:
+            assert_never(never)
 
 
 def retried_by_all(jobs: Mapping[str, Job]) -> list[Job]:

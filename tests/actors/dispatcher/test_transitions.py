@@ -20,6 +20,8 @@ from agent.actors.dispatcher.transitions import (
     JobEvent,
     JobState,
     Transition,
+    _merged,
+    _rows,
     transition,
 )
 from agent.model.transfer import Status
@@ -178,3 +180,9 @@ def test_a_new_state_of_the_file_is_never_lost(state: JobState) -> None:
 
 def test_a_file_whose_follower_is_being_stopped_is_shown_as_ready() -> None:
     assert Job(a_file("a.mxf"), ROUTE, 1, JobState.FOLLOWING_ENDED).status is Status.READY
+
+
+def test_a_pair_that_is_listed_twice_is_a_bug() -> None:
+    row = _rows({JobState.NEW}, {JobEvent.STARTED}, JobState.COPYING)
+    with pytest.raises(ValueError, match="listed twice"):
+        _merged(row, row)

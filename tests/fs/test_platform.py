@@ -81,8 +81,9 @@ def test_free_space_is_what_we_may_use_and_at_most_the_size(folder: int) -> None
 def test_read_only_agrees_with_the_mount_table() -> None:
     said = {}
     for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, place, _, options, *_ = line.split()
-        if Path(place).is_dir() and os.access(place, os.R_OK):
+        _, place, kind, options, *_ = line.split()
+        # FUSE mounts are other tests': they hang, fail and go at any moment.
+        if not kind.startswith("fuse") and Path(place).is_dir() and os.access(place, os.R_OK):
             said[place] = "ro" in options.split(",")  # the last one mounted there is what can be seen
     assert len(said) > 1
     for place, is_read_only in said.items():

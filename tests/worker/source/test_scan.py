@@ -116,11 +116,12 @@ def test_what_systems_and_servers_keep_for_themselves_is_not_listed_whatever_is_
         (root / name).touch()
     listed: list[str] = []
     open_folder = safe_open.open_folder
-    monkeypatch.setattr(
-        safe_open,
-        "open_folder",
-        lambda fd, folder, *, create: listed.append(folder) or open_folder(fd, folder, create=create),
-    )
+
+    def noting(root_fd: int, folder: str, *, create: bool) -> int:
+        listed.append(folder)
+        return open_folder(root_fd, folder, create=create)
+
+    monkeypatch.setattr(safe_open, "open_folder", noting)
     assert _paths(root, "**", ".Trashes/*", ".nfs*") == ["clip.mxf", "day/clip.mxf"]
     assert listed == ["", "day"]  # the others are not even entered
 

@@ -4,6 +4,7 @@ Cancelling a request kills its worker. A killed worker may be stuck in the kerne
 not respond, so nothing waits for it. The pool keeps it in a list until it has exited.
 """
 
+import math
 import os
 import pickle
 import subprocess
@@ -17,7 +18,8 @@ import trio
 import trio.abc
 from attrs import define, field
 
-from agent.model.errors import Fault, FaultKind, Side
+from agent.log import get_logger
+from agent.model.errors import Fault, FaultKind, Side, shortage
 from agent.protocol.replies import Blocked, Reply
 from agent.protocol.requests import Request
 from agent.worker.server import HEADER, frame
@@ -27,8 +29,12 @@ EXIT_WAIT_S = 0.5  # for killed workers to exit; one that is stuck in a hung mou
 START_TIMEOUT_S = 60.0
 MAX_UNKILLABLE = 3
 UNKILLABLE_POLL_S = 0.25
+CALM_S = 15.0  # a machine that is nearly short of something grants one request and refuses the next
 PACKAGE_PARENT = str(Path(__file__).parents[1])
 R = TypeVar("R")
+
+log = get_logger(__name__)
+
 OnReply = Callable[[Reply], Awaitable[None]]
 
 
@@ -62,7 +68,7 @@ class WorkerProcess:
         """Start a process, with the local file of the partial locks.
 
         Raises:
-            Fault: WORKER: it cannot be started.
+            Fault: SHORTAGE, else WORKER: it cannot be started.
         """
         # -P: a folder named "agent" in the working directory must not shadow this package.
         command = [sys.executable, "-P", "-m", "agent.worker.server", lock_path]
@@ -75,23 +81,28 @@ class WorkerProcess:
                 env={**os.environ, "PYTHONPATH": paths},
             )
         except OSError as error:
-            raise Fault(FaultKind.WORKER, f"no worker process can be started: {error}") from error
+            unstartable = Fault(FaultKind.WORKER, f"no worker process can be started: {error}")
+            raise shortage(error, forking=True) or unstartable from error
+        except (MemoryError, RuntimeError) as error:
+            raise shortage(error) or error from error
         return cls(process)
 
     async def wait_ready(self) -> None:
         """Wait for the reply Started, because a slow start on a busy machine is no stall.
 
         Raises:
-            Fault: WORKER: the process exited, or did not start in time.
+            Fault: SHORTAGE: the process exited, or did not start in time. No file is to blame for that.
         """
         if self.is_idle:
             return
         try:
             with trio.fail_after(START_TIMEOUT_S):
                 await self._receive()
+        except Fault as fault:
+            raise Fault(FaultKind.SHORTAGE, f"a worker process cannot start: {fault.detail}") from fault
         except trio.TooSlowError as error:
             detail = f"a worker process did not start in {START_TIMEOUT_S:g} s"
-            raise Fault(FaultKind.WORKER, detail) from error
+            raise Fault(FaultKind.SHORTAGE, detail) from error
         self.is_idle = True
 
     @property
@@ -202,10 +213,13 @@ class UnkillableWorkers:
 class WorkerPool:
     """Keeps idle workers for the next request, and killed ones until they have exited.
 
-    `lock_path`: the local file of the partial locks.
+    `lock_path`: the local file of the partial locks. A shortage of the machine is logged when it begins and
+    when workers have done without one for `CALM_S`, however many requests it meets.
     """
 
     lock_path: str
+    _short_s: float = field(default=-math.inf, init=False)
+    _is_short: bool = field(default=False, init=False)
     _idle: list[WorkerProcess] = field(factory=list, init=False)
     _killed: list[WorkerProcess] = field(factory=list, init=False)
 
@@ -261,14 +275,31 @@ class WorkerPool:
         """Send a request to any worker and return its last reply, of type `expected`.
 
         Raises:
-            Fault: the worker's reply, or WORKER when it has exited or none can be started.
+            Fault: the worker's reply, WORKER when it has exited, or SHORTAGE when none can be started.
             StallTimeout: no reply but Blocked came for `stall_timeout_s`; the worker has been killed.
         """
-        async with self.acquire() as worker:
-            reply = await worker.ask(request, stall_timeout_s=stall_timeout_s, on_reply=on_reply)
+        try:
+            async with self.acquire() as worker:
+                reply = await worker.ask(request, stall_timeout_s=stall_timeout_s, on_reply=on_reply)
+        except Fault as fault:
+            if fault.kind is FaultKind.SHORTAGE:
+                self._report_shortage(fault)
+            raise
+        self._report_no_shortage()
         if not isinstance(reply, expected):
             raise Fault(FaultKind.WORKER, f"{type(request).__name__} was answered by {type(reply).__name__}")
         return reply
+
+    def _report_shortage(self, fault: Fault) -> None:
+        self._short_s = trio.current_time()
+        if not self._is_short:
+            self._is_short = True
+            log.warning("short of resources, copies wait", error=fault.detail)
+
+    def _report_no_shortage(self) -> None:
+        if self._is_short and trio.current_time() - self._short_s >= CALM_S:
+            self._is_short = False
+            log.info("resources suffice again")
 
     async def _discard(self, worker: WorkerProcess) -> None:
         worker.kill()

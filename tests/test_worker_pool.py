@@ -1,5 +1,6 @@
 """The Trio side of worker processes: reuse, faults, death, deadlines, and that none outlives its agent."""
 
+import errno
 import os
 import pickle
 import select
@@ -346,3 +347,46 @@ def test_no_worker_outlives_an_agent_that_is_killed_not_even_in_the_middle_of_a_
             agent.kill()
             assert end_of_idle.poll(LONG_S * 1000)
             assert end_of_busy.poll(LONG_S * 1000)
+
+
+# Shortage of the machine
+
+
+def no_descriptor(*_: object, **__: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+async def test_a_shortage_of_the_machine_is_a_fault_of_its_own_and_logged_once(
+    workers: WorkerPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(worker_pool, "CALM_S", 0.0)
+    with monkeypatch.context() as short:
+        short.setattr(trio.lowlevel, "open_process", no_descriptor)
+        for _ in range(3):
+            with pytest.raises(Fault, match="short of file descriptors") as fault:
+                await ask(workers)
+            assert fault.value.kind is FaultKind.SHORTAGE
+    for _ in range(2):
+        await ask(workers)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_a_worker_that_cannot_start_is_no_files_fault(
+    workers: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(Fault, match="a worker process cannot start") as fault:
+        await ask(workers)
+    assert fault.value.kind is FaultKind.SHORTAGE
+
+
+async def test_a_bug_at_the_start_of_a_worker_is_no_shortage(
+    workers: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def buggy(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(trio.lowlevel, "open_process", buggy)
+    with pytest.raises(RuntimeError, match="a bug"):
+        await ask(workers)

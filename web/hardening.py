@@ -74,11 +74,41 @@ class CancellableApp(ASGIWrapper):
         await super().__call__(scope, receive, send_and_yield, sync_spawn, call_soon)
 
 
-async def handle_connection(
-    app: AppWrapper, config: Config, context: WorkerContext, state: ConnectionState, stream: trio.SocketStream
-) -> None:
-    """Serve one client until its connection ends; replaces `hypercorn.trio.tcp_server.TCPServer`."""
-    await _Connection(app, config, context, state, stream).run()
+@define
+class ConnectionLimit:
+    """Serves at most `most` connections at a time, so that readers leave descriptors to the agent itself.
+
+    Others are closed at once. The log says so when it begins, and again after half of them were free.
+    """
+
+    most: int
+    _open: int = field(default=0, init=False)
+    _is_reported: bool = field(default=False, init=False)
+
+    async def handle(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        state: ConnectionState,
+        stream: trio.SocketStream,
+    ) -> None:
+        """Serve one client until its connection ends; replaces `hypercorn.trio.tcp_server.TCPServer`."""
+        if self._open >= self.most:
+            self._report()
+            await trio.aclose_forcefully(stream)
+            return
+        self._open += 1
+        try:
+            await _Connection(app, config, context, state, stream).run()
+        finally:
+            self._open -= 1
+            self._is_reported &= self._open > self.most // 2
+
+    def _report(self) -> None:
+        if not self._is_reported:
+            self._is_reported = True
+            logger.warning("%d connections are open, further ones are refused", self._open)
 
 
 def _idle_scope() -> trio.CancelScope:

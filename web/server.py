@@ -2,7 +2,9 @@
 
 import errno
 import logging
+import resource
 import socket
+import time
 
 import trio
 from attrs import frozen
@@ -10,12 +12,14 @@ from hypercorn.config import Config, Sockets
 from hypercorn.trio import run as hypercorn_run
 from quart_trio import QuartTrio
 
-from web.hardening import CancellableApp, handle_connection
+from web.hardening import CancellableApp, ConnectionLimit
 
 GRACE_S = 1.0
 PING_S = 20.0
 HEAD_BYTES = 16 * 1024
 MESSAGE_BYTES = 64 * 1024
+MAX_CONNECTIONS = 1000
+COMPLAIN_EVERY_S = 60.0
 
 
 class PortTaken(Exception):  # noqa: N818  the name says what is wrong
@@ -42,7 +46,7 @@ async def serve(app: QuartTrio, bind: str, *, stop: trio.Event, task_status: tri
         ValueError: `bind` has no port.
     """
     with _listen(bind) as listener:
-        _install_connection()
+        _install_connection(ConnectionLimit(_max_connections()))
         await hypercorn_run.worker_serve(
             CancellableApp(app),
             _config(),
@@ -77,9 +81,32 @@ def _config() -> Config:
     return config
 
 
-def _install_connection() -> None:
+def _max_connections() -> int:
+    """Half of the open files that are allowed stay for workers, the journal and the log."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if allowed == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, allowed // 2)
+
+
+def _install_connection(limit: ConnectionLimit) -> None:
     """Hypercorn 0.18 looks up its connection handler under this name, and has no parameter for it."""
-    hypercorn_run.TCPServer = handle_connection  # type: ignore[attr-defined, assignment]  # the only way in
+    hypercorn_run.TCPServer = limit.handle  # type: ignore[attr-defined, assignment]  # the only way in
+    accepting = logging.getLogger("trio.serve_listeners")
+    accepting.filters = [_Seldom()]
+
+
+class _Seldom(logging.Filter):
+    """Trio complains ten times a second, with a traceback, while no connection can be accepted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next_s = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        is_due = time.monotonic() >= self._next_s
+        if is_due:
+            self._next_s = time.monotonic() + COMPLAIN_EVERY_S
+        return is_due
 
 
 @frozen

@@ -21,6 +21,7 @@ from agent.journal.journal import Journal, Transaction, TransferLost
 from agent.journal.state_folder import StateLock, read_or_make_identity
 from agent.log import get_logger
 from agent.messages.broadcaster import JournalReplaced, JournalState
+from agent.model.errors import shortage
 
 CALM_S = 15.0  # a disk that is nearly full takes one write and refuses the next
 PROBE_S = 5.0
@@ -133,6 +134,8 @@ class JournalClient:
             return await trio.to_thread.run_sync(
                 lambda: self._journal.read(operation, *args, **kwargs), limiter=self._reading
             )
+        except RuntimeError as error:
+            raise JournalError(_shortage(error)) from error
         except JournalDamaged:
             await self.write(_check)  # the file that was read may have been set aside meanwhile
             raise
@@ -172,6 +175,8 @@ class JournalClient:
         with trio.CancelScope(shield=True):
             try:
                 committed = await trio.to_thread.run_sync(commit, self._journal, jobs, limiter=self._writing)
+            except RuntimeError as error:
+                committed = CommitResult(False, _shortage(error), None)
             finally:
                 for job in jobs:
                     job.ended = True
@@ -189,6 +194,14 @@ class JournalClient:
         elif committed.wrote and self._health.wrote(trio.current_time()):
             log.info("the journal can be written again")
             await self._notify(JournalState(None, time.time()))
+
+
+def _shortage(error: RuntimeError) -> str:
+    """Why no thread can be started; any other error is a bug and raised."""
+    fault = shortage(error)
+    if fault is None:
+        raise error
+    return fault.detail
 
 
 def _check(tx: Transaction) -> None:

@@ -37,6 +37,7 @@ class FaultKind(enum.Enum):
     WORKER = "worker"  # a worker process exited or broke the protocol: the attempt counts
     BUSY = "busy"  # a killed worker still has the partial locked: wait, the attempt does not count
     JOURNAL = "journal"  # the journal cannot be written: wait, the attempt does not count
+    SHORTAGE = "shortage"  # the machine is short of descriptors, memory ...: wait, the attempt does not count
 
 
 class Side(enum.Enum):
@@ -109,6 +110,31 @@ _REFUSALS = {
 }
 
 
+_SHORTAGES = {
+    errno.EMFILE: "file descriptors (see `ulimit -n`, or LimitNOFILE of systemd)",
+    errno.ENFILE: "file descriptors (of the whole system)",
+    errno.ENOMEM: "memory",
+    errno.ENOBUFS: "memory",
+}
+_NO_THREAD = "can't start new thread"  # what Python says, as a RuntimeError
+
+
+def shortage(error: BaseException, *, forking: bool = False) -> Fault | None:
+    """The fault if this machine lacks what every program needs; it is neither a file's nor a storage's.
+
+    `forking`: the error came from the start of a process, where EAGAIN means that there are too many.
+    """
+    if isinstance(error, OSError):
+        lacking = _SHORTAGES.get(error.errno or 0)
+        if forking and error.errno == errno.EAGAIN:
+            lacking = "processes and threads"
+    elif isinstance(error, MemoryError):
+        lacking = "memory"
+    else:
+        lacking = "processes and threads" if str(error) == _NO_THREAD else None
+    return None if lacking is None else Fault(FaultKind.SHORTAGE, f"this machine is short of {lacking}")
+
+
 def classify(error: OSError, side: Side) -> Fault:
     """Map an operating system error to a fault.
 
@@ -116,6 +142,9 @@ def classify(error: OSError, side: Side) -> Fault:
     unknown error number counts as the outage IO_ERROR, not as a fault of the file, because a needless pause
     loses nothing.
     """
+    lacking = shortage(error)
+    if lacking is not None:
+        return lacking
     detail = _describe(error, side)
     if side is Side.SOURCE:
         return Fault(_source_kind(error), detail)

@@ -7,10 +7,15 @@ import trio
 
 from agent import log
 from agent.config.sections import Config
+from agent.fs import open_files
 from agent.journal.database import JournalError
 from agent.offline import dry_run
 from agent.runtime import supervisor
 from agent.runtime.supervisor import CannotStart
+
+ENOUGH_FILES = 256
+
+logger = log.get_logger(__name__)
 
 
 def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
@@ -22,6 +27,7 @@ def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
 
     try:
         _set_up_first_log(config, set_up_log)
+        _raise_open_files()
         return trio.run(lambda: supervisor.run(config, load, set_up_log, once_only=once_only))
     except (JournalError, OSError) as error:
         raise CannotStart(str(error)) from error
@@ -41,6 +47,12 @@ def _set_up_first_log(config: Config, set_up_log: Callable[[Config], None]) -> N
         set_up_log(config)
     except OSError as error:
         raise CannotStart(f"the log file {config.log.file!r} cannot be used: {error.strerror}") from error
+
+
+def _raise_open_files() -> None:
+    allowed = open_files.raise_limit()
+    if allowed < ENOUGH_FILES:
+        logger.warning("few open files are allowed, so few readers and copies at a time", allowed=allowed)
 
 
 def _configure_log(config: Config) -> log.LogHandle:

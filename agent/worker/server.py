@@ -23,7 +23,7 @@ from attrs import define, field
 
 from agent.fs import platform
 from agent.fs.publisher import Publisher
-from agent.model.errors import Fault, FaultKind
+from agent.model.errors import Fault, FaultKind, shortage
 from agent.protocol.replies import (
     Blocked,
     CopiedFiles,
@@ -116,7 +116,7 @@ class WorkerServer:
         except Fault as fault:
             last = fault
         except Exception as error:  # noqa: BLE001  a bug here must not look like a dead worker
-            last = Fault(FaultKind.WORKER, f"{type(error).__name__}: {error}")
+            last = shortage(error) or Fault(FaultKind.WORKER, f"{type(error).__name__}: {error}")
         self._send(last, is_last=True)
 
     def stream(self, reply: Reply) -> None:

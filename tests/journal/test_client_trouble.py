@@ -294,3 +294,22 @@ async def test_the_end_of_a_full_disk_is_found_without_any_other_write(
     assert [getattr(fact, "error", "") for fact in bench.reported][1:] == [None]
     assert [line["event"] for line in logs] == ["the journal can be written again"]
     assert await bench.journal.write(routes.paused) == frozenset()
+
+
+async def test_a_shortage_of_threads_is_the_journals_trouble_and_no_bug(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_thread(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as short:
+        short.setattr(trio.to_thread, "run_sync", no_thread)
+        with pytest.raises(JournalError):
+            await bench.journal.write(routes.set_paused, "mxf", paused=True)
+        with pytest.raises(JournalError, match="this machine is short of processes and threads"):
+            await bench.journal.read(history.page, HistoryQuery())
+    [state] = bench.reported
+    assert isinstance(state, JournalState)
+    assert state.error == "this machine is short of processes and threads"
+    await bench.journal.write(routes.set_paused, "mxf", paused=True)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.errors import Fault, FaultKind, OutageReason, Side, classify
+from agent.model.errors import Fault, FaultKind, OutageReason, Side, classify, shortage
 
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 CODES = st.sampled_from(sorted(errno.errorcode))
 
 
@@ -54,7 +55,9 @@ def test_a_destination_that_cannot_hold_this_one_file_refuses_it(code: int) -> N
 @given(CODES)
 def test_an_error_of_a_source_is_a_missing_file_a_fault_or_an_outage(code: int) -> None:
     kind = fault_of(code, Side.SOURCE).kind
-    if code in (errno.ENOENT, errno.ENOTDIR):
+    if code in SHORTAGES:
+        assert kind is FaultKind.SHORTAGE
+    elif code in (errno.ENOENT, errno.ENOTDIR):
         assert kind is FaultKind.SOURCE_GONE
     elif code in (errno.EIO, errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY):
         assert kind is FaultKind.SOURCE
@@ -68,6 +71,30 @@ def test_an_error_of_a_source_is_a_missing_file_a_fault_or_an_outage(code: int) 
 def test_a_reason_is_given_exactly_for_outages(code: int, side: Side) -> None:
     fault = fault_of(code, side)
     assert (fault.reason is not None) is (fault.kind is FaultKind.DESTINATION)
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("code", SHORTAGES)
+def test_what_the_machine_lacks_is_neither_a_files_fault_nor_an_outage(code: int, side: Side) -> None:
+    fault = fault_of(code, side)
+    assert fault.kind is FaultKind.SHORTAGE
+    assert fault.detail.startswith("this machine is short of ")
+
+
+@pytest.mark.parametrize(
+    ("error", "forking", "lacking"),
+    [
+        (MemoryError(), False, "memory"),
+        (RuntimeError("can't start new thread"), False, "processes and threads"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), True, "processes and threads"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), False, None),
+        (RuntimeError("a bug"), True, None),
+        (FileNotFoundError(errno.ENOENT, "No such file"), True, None),
+    ],
+)
+def test_a_shortage_has_its_own_words(error: Exception, *, forking: bool, lacking: str | None) -> None:
+    fault = shortage(error, forking=forking)
+    assert (fault and fault.detail) == (lacking and f"this machine is short of {lacking}")
 
 
 def test_an_error_without_a_number_pauses() -> None:

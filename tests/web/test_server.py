@@ -1,4 +1,5 @@
 import logging
+import resource
 from contextlib import suppress
 
 import pytest
@@ -320,3 +321,30 @@ async def test_an_address_that_cannot_be_used_is_an_error(
 ) -> None:
     with pytest.raises(error):
         await serve(sample.app, bind, stop=trio.Event(), task_status=trio.TASK_STATUS_IGNORED)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_further_connections_than_descriptors_allow_are_refused_and_the_others_go_on(
+    sample: SampleApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    async with running(sample.app) as address:
+        first = [await open_websocket(address, b"/quiet") for _ in range(3)]
+        for _ in range(5):
+            further = await connect(address)
+            with suppress(trio.BrokenResourceError):
+                assert await read_to_the_end(further) == b""
+            await further.aclose()
+        for stream in first:
+            await trio.aclose_forcefully(stream)
+        assert await is_alive(address)
+    refusals = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert refusals == ["3 connections are open, further ones are refused"]
+
+
+@pytest.mark.parametrize(("allowed", "most"), [(64, 32), (100_000, 1000), (resource.RLIM_INFINITY, 1000)])
+def test_half_of_the_open_files_stay_for_everything_else(
+    allowed: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed, allowed))
+    assert server._max_connections() == most

@@ -31,7 +31,14 @@ from agent.protocol.requests import (
 HASH_PREFIX = "xxh128:"
 NOT_READ_BACK = ("hash", "size")
 # Not the file's fault, so no attempt is counted.
-NON_COUNTING = (FaultKind.DESTINATION, FaultKind.JOURNAL, FaultKind.SOURCE_OUTAGE, FaultKind.BUSY)
+NON_COUNTING = (
+    FaultKind.DESTINATION,
+    FaultKind.JOURNAL,
+    FaultKind.SHORTAGE,
+    FaultKind.SOURCE_OUTAGE,
+    FaultKind.BUSY,
+)
+REPORTED_ELSEWHERE = (FaultKind.JOURNAL, FaultKind.SHORTAGE)  # once, when it begins; it meets every file
 
 
 def can_resume(transfer: Transfer, file: FileVersion, destination: str) -> bool:

@@ -11,6 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from agent.actors.copier_pool.decisions import (
     NON_COUNTING,
+    REPORTED_ELSEWHERE,
     can_resume,
     destination_path,
     log_fields,
@@ -220,7 +221,7 @@ class Task(ABC):
         if fault.kind in NON_COUNTING:
             for file in self.files:
                 self._outcomes.setdefault(file.id, outcome_of(file, fault, 0, time.time()))
-        if fault.kind is not FaultKind.JOURNAL:
+        if fault.kind not in REPORTED_ELSEWHERE:
             log.warning("interrupted", error=str(fault), **self._log_fields())
 
     def _fail(self, file: FileVersion, fault: Fault) -> None:
@@ -228,8 +229,7 @@ class Task(ABC):
         if file.id in self._outcomes:
             return
         outcome = self._outcomes[file.id] = outcome_of(file, fault, self.verified_bytes, time.time())
-        # The journal reports its own trouble once; here it meets every file on every attempt.
-        write = log.debug if fault.kind is FaultKind.JOURNAL else log.warning
+        write = log.debug if fault.kind in REPORTED_ELSEWHERE else log.warning
         event = "interrupted" if isinstance(outcome, Interrupted) else self.failed_event
         write(event, error=str(fault), **self._log_fields(file.path))
 

@@ -14,7 +14,7 @@ from agent.log import get_logger
 from agent.messages.channels import DispatcherInbox
 from agent.messages.dispatcher import DestinationState
 from agent.messages.storage_monitor import ProbeNow
-from agent.model.errors import Fault, OutageReason
+from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.names import probe_path
 from agent.protocol.replies import Probed
 from agent.protocol.requests import ProbeDestination
@@ -39,10 +39,11 @@ async def run(
         while True:
             await stuck.wait_until_few()
             state = await _probe(plan, availability, journal.identity, workers, stuck)
-            before = _report(state, before)
-            if availability.mount_point is not None and availability.mount_point != remembered:
-                remembered = await _remember(plan.destination, availability.mount_point, journal)
-            await dispatcher.send(state)
+            if state is not None:
+                before = _report(state, before)
+                if availability.mount_point is not None and availability.mount_point != remembered:
+                    remembered = await _remember(plan.destination, availability.mount_point, journal)
+                await dispatcher.send(state)
             with trio.move_on_after(availability.next_probe_s()):
                 try:
                     request = await inbox.receive()
@@ -68,7 +69,8 @@ async def _probe(
     identity: str,
     workers: WorkerPool,
     stuck: UnkillableWorkers,
-) -> DestinationState:
+) -> DestinationState | None:
+    """None: this machine is short of resources, which says nothing about the destination."""
     # While it is usable, reading is enough; after an outage only writing proves that it is over.
     try_writing = None if availability.is_usable else probe_path(identity, uuid.uuid4().hex)
     request = ProbeDestination(plan.destination, plan.marker, try_writing, plan.s3)
@@ -80,6 +82,8 @@ async def _probe(
         detail = f"no answer within {plan.probe_timeout_s:g} s"
         return availability.failed(OutageReason.HUNG, detail, began_s, time.time())
     except Fault as fault:
+        if fault.kind is FaultKind.SHORTAGE:
+            return None
         reason = fault.reason or OutageReason.UNREACHABLE
         return availability.failed(reason, str(fault), began_s, time.time())
     return availability.answered(probed, began_s, time.time())

@@ -52,7 +52,10 @@ async def run(
         while True:
             task = await _next_task(inbox, planner)
             began_s = trio.current_time()
-            result = await scanner.scan(task)
+            try:
+                result = await scanner.scan(task)
+            except Fault:
+                continue  # this machine is short of resources, which says nothing about the source
             await failures.report(result if isinstance(result, str) else None, began_s)
             if isinstance(result, str):
                 continue
@@ -107,7 +110,8 @@ async def watch_events(
                 request = WatchSource(route.source)
                 await workers.ask(request, Finished, stall_timeout_s=float("inf"), on_reply=listener.on_reply)
             except Fault as fault:
-                log.warning("no events from the source, scanning goes on", route=route.name, error=str(fault))
+                write = log.debug if fault.kind is FaultKind.SHORTAGE else log.warning
+                write("no events from the source, scanning goes on", route=route.name, error=str(fault))
                 await watcher.send(WatchStatus(active=False))
                 await trio.sleep(WATCH_RETRY_S)
                 await watcher.send(WatchStatus(active=True))
@@ -184,6 +188,9 @@ class SourceScanner:
         """The files at the paths of the task, or the last part of a scan of the whole source.
 
         A string says why the source cannot be read; the parts that were passed on before are still valid.
+
+        Raises:
+            Fault: SHORTAGE: this machine lacks something, so the source could not even be asked.
         """
         await self._stuck.wait_until_few()
         began_s = trio.current_time()
@@ -198,6 +205,8 @@ class SourceScanner:
         try:
             end = await self._ask(self._request(task), ScanEnd, pass_on)
         except Fault as fault:
+            if fault.kind is FaultKind.SHORTAGE:
+                raise
             return str(fault)
         self.files += len(end.entries)
         return ScanResult(

@@ -15,7 +15,7 @@ import xxhash
 from attrs import define, field
 
 from agent.fs.private_folder import FILE_MODE
-from agent.model.errors import Fault, FaultKind
+from agent.model.errors import Fault, FaultKind, shortage
 
 _OFFSETS = 1 << 62  # fits into a signed 64-bit file offset; the file itself stays empty
 
@@ -32,7 +32,7 @@ class PartialLocks:
         """Hold the lock of this partial below this root until the block ends.
 
         Raises:
-            Fault: BUSY: another process holds the lock. WORKER: the lock file cannot be used.
+            Fault: BUSY: another process holds the lock. SHORTAGE, WORKER: the lock file cannot be used.
         """
         offset = xxhash.xxh64_intdigest(f"{root}\0{partial}".encode("utf-8", "surrogateescape")) % _OFFSETS
         try:
@@ -41,7 +41,8 @@ class PartialLocks:
         except (BlockingIOError, PermissionError) as error:
             raise Fault(FaultKind.BUSY, "a killed worker is still at work on the partial") from error
         except OSError as error:
-            raise Fault(FaultKind.WORKER, f"{self.path} cannot be locked: {error.strerror}") from error
+            unusable = Fault(FaultKind.WORKER, f"{self.path} cannot be locked: {error.strerror}")
+            raise shortage(error) or unusable from error
         try:
             yield
         finally:

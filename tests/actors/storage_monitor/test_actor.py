@@ -21,6 +21,7 @@ from tests.fakes import SILENCE, FakeJournal, FakeWorkers, lose_patience
 from tests.samples import IDENTITY, NAS, OUTAGE
 
 PLAN = evolve(ANY_PLAN, probe_s=5.0, probe_timeout_s=10.0, marker="here")
+SHORTAGE = Fault(FaultKind.SHORTAGE, "this machine is short of memory")
 WELL = Probed(device=7, mount_point="/nas", free_bytes=5, total_bytes=9)
 
 
@@ -192,3 +193,13 @@ async def test_a_monitor_whose_dispatcher_has_fallen_leaves_the_word_to_it(autoj
             await wait_all_tasks_blocked()
             assert bench.states.statistics().open_send_channels == 0
             nursery.cancel_scope.cancel()
+
+
+async def test_a_shortage_of_this_machine_says_nothing_about_the_destination(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    bench.workers.script(ProbeDestination, WELL, SHORTAGE, SHORTAGE, WELL)
+    states = [await bench.next() for _ in range(2)]
+    assert [state.reason for state in states] == [None, None]
+    assert len(bench.workers.times(ProbeDestination)) == 4

@@ -317,3 +317,15 @@ async def test_the_dispatcher_and_the_page_learn_of_every_failure(
     ]
     assert drained(ends.facts) == states
     assert autojump_clock.current_time() == 2 * scan_s + stall_timeout_s
+
+
+async def test_a_shortage_of_this_machine_says_nothing_about_the_source(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    shortage = Fault(FaultKind.SHORTAGE, "this machine is short of memory")
+    workers.script(ListSource, shortage, shortage, EMPTY)
+    ends = watch(nursery, workers)
+    await scanned(ends)
+    assert failures(ends) == []
+    assert workers.times(ListSource) == [0, A_ROUTE.scan_s, 2 * A_ROUTE.scan_s]

@@ -29,6 +29,7 @@ EXIT_WAIT_S = 0.5  # for killed workers to exit; one that is stuck in a hung mou
 START_TIMEOUT_S = 60.0
 MAX_UNKILLABLE = 3
 UNKILLABLE_POLL_S = 0.25
+PATIENCE_STEP_S = 1.0
 CALM_S = 15.0  # a machine that is nearly short of something grants one request and refuses the next
 PACKAGE_PARENT = str(Path(__file__).parents[1])
 R = TypeVar("R")
@@ -53,6 +54,26 @@ class StallTimeout(trio.TooSlowError):
         super().__init__()
         self.side = side
         self.worker = worker
+
+
+@define
+class Patience:
+    """How long a silence is borne, in steps of `PATIENCE_STEP_S` at most.
+
+    A step counts once, however long it took. So a time in which this process was stopped, or the machine
+    suspended, is no silence of a worker that was stopped as well.
+    """
+
+    left_s: float
+
+    async def wait_for(self, receive: Callable[[], Awaitable[R]]) -> R | None:
+        """What `receive` returns, which may be cancelled and called again; None: patience has run out."""
+        while self.left_s > 0:
+            step_s = min(self.left_s, PATIENCE_STEP_S)
+            with trio.move_on_after(step_s):
+                return await receive()
+            self.left_s -= step_s
+        return None
 
 
 @define(eq=False)
@@ -125,19 +146,18 @@ class WorkerProcess:
             raise self._exited_fault() from error
         except trio.TooSlowError as error:
             raise StallTimeout(worker=self) from error
-        deadline_s = trio.current_time() + stall_timeout_s
+        patience = Patience(stall_timeout_s)
         while True:
-            try:
-                with trio.fail_at(deadline_s):
-                    is_last, reply = await self._receive()
-            except trio.TooSlowError as error:
-                raise StallTimeout(blocked_side, self) from error
+            received = await patience.wait_for(self._receive)
+            if received is None:
+                raise StallTimeout(blocked_side, self)
+            is_last, reply = received
             if isinstance(reply, Blocked):
                 blocked_side = reply.side
                 continue
             if not is_last:
                 await on_reply(reply)  # type: ignore[arg-type]
-                deadline_s = trio.current_time() + stall_timeout_s
+                patience = Patience(stall_timeout_s)
                 continue
             self.is_idle = True
             if isinstance(reply, Fault):
@@ -168,18 +188,20 @@ class WorkerProcess:
         return cast("trio.abc.ReceiveStream", self._process.stdout)
 
     async def _receive(self) -> tuple[bool, Reply | Fault]:
-        (length,) = HEADER.unpack(await self._receive_exactly(HEADER.size))
-        return cast("tuple[bool, Reply | Fault]", pickle.loads(await self._receive_exactly(length)))  # noqa: S301  our child
+        """The next reply; a frame stays in the buffer until all of it is there, so this can be cancelled."""
+        await self._fill_buffer(HEADER.size)
+        end = HEADER.size + HEADER.unpack_from(self._buffer)[0]
+        await self._fill_buffer(end)
+        body = bytes(self._buffer[HEADER.size : end])
+        del self._buffer[:end]
+        return cast("tuple[bool, Reply | Fault]", pickle.loads(body))  # noqa: S301  our child
 
-    async def _receive_exactly(self, length: int) -> bytes:
+    async def _fill_buffer(self, length: int) -> None:
         while len(self._buffer) < length:
             data = await self._stdout.receive_some()
             if not data:
                 raise self._exited_fault()
             self._buffer += data
-        taken = bytes(self._buffer[:length])
-        del self._buffer[:length]
-        return taken
 
     def _exited_fault(self) -> Fault:
         return Fault(FaultKind.WORKER, f"worker process {self.pid} died (exit status {self._process.poll()})")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 from attrs import evolve
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent import worker_pool
 from agent.model.errors import Fault, FaultKind, Side
@@ -23,6 +24,7 @@ from agent.worker.source.source_file import signature_of
 from agent.worker_pool import (
     MAX_IDLE,
     MAX_UNKILLABLE,
+    Patience,
     StallTimeout,
     UnkillableWorkers,
     WorkerPool,
@@ -390,3 +392,36 @@ async def test_a_bug_at_the_start_of_a_worker_is_no_shortage(
     monkeypatch.setattr(trio.lowlevel, "open_process", buggy)
     with pytest.raises(RuntimeError, match="a bug"):
         await ask(workers)
+
+
+# A process that was stopped
+
+
+def test_a_time_in_which_this_process_was_stopped_is_no_silence_of_a_worker() -> None:
+    clock = MockClock()
+    answers_in, answers_out = trio.open_memory_channel[str](0)
+    got: list[str | None] = []
+
+    async def listen() -> None:
+        got.append(await Patience(30.0).wait_for(answers_out.receive))
+
+    async def resume() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            await wait_all_tasks_blocked()
+            clock.jump(1000.0)  # SIGSTOP, or the machine was suspended
+            await wait_all_tasks_blocked()
+            await answers_in.send("the worker goes on, too")
+
+    trio.run(resume, clock=clock)
+    assert got == ["the worker goes on, too"]
+
+
+def test_a_silence_ends_after_its_time() -> None:
+    clock = MockClock(autojump_threshold=0)
+
+    async def listen() -> None:
+        assert await Patience(2.5).wait_for(trio.sleep_forever) is None
+        assert trio.current_time() == 2.5
+
+    trio.run(listen, clock=clock)

@@ -37,8 +37,8 @@ def _needs_token(access: "Access", _: "Attribute[str | None]", token: str | None
         raise ValueError("a bind address other than loopback needs a token, and a token is never empty")
 
 
-def _lower(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(name.lower() for name in names)
+def _lower(names: Iterable[str]) -> set[str]:
+    return {name.lower() for name in names}
 
 
 @frozen(kw_only=True)
@@ -54,7 +54,11 @@ class Access:
 
     loopback: bool
     token: str | None = field(default=None, validator=_needs_token, repr=False)
-    hosts: frozenset[str] = field(default=frozenset(), converter=_lower)
+    hosts: set[str] = field(factory=set, converter=_lower)
+
+    def add_host(self, name: str) -> None:
+        """The server is known by this name, too."""
+        self.hosts.add(name.lower())
 
 
 def install(app: QuartTrio, access: Access) -> None:

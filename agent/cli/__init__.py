@@ -10,6 +10,7 @@ simulate_verb.py  simulate
 import io
 import sys
 
+from agent.cli import standard_streams
 from agent.cli.base import cli
 from agent.cli.commands import cancel, pause, reload, resume, retry
 from agent.cli.local import check_config, run, verify
@@ -26,6 +27,7 @@ for verb in (pause, resume, retry, cancel, reload, verify, health, simulate):
 
 
 def main() -> None:
+    standard_streams.open_missing()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal can show every name
     cli(prog_name="transfer-agent")

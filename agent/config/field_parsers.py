@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.config.units import parse_bandwidth
 from agent.config.value_parsers import show, strings, text
+from agent.model.names import expand_braces
 from agent.model.storage import BandwidthStep
 
 _BIND = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<name>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
@@ -23,6 +24,10 @@ def globs(value: object) -> tuple[str, ...]:
     for glob in (found := strings(value)):
         if not glob or glob.startswith("/"):
             raise ValueError(f"a glob is matched with the path below the source, so not {show(glob)}")
+        try:
+            expand_braces(glob)
+        except ValueError as error:
+            raise ValueError(f"{show(glob)}: {error}") from None
     return found
 
 

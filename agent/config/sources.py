@@ -25,6 +25,10 @@ class NameSyntax:
     separator: str
     normalize: Callable[[str], str]
 
+    def is_ours(self, name: str) -> bool:
+        """Other programs have variables such as AGENT_NAME; ours have a separator after the section."""
+        return name.startswith(self.prefix) and self.separator in name.removeprefix(self.prefix)
+
     def compose(self, *parts: str) -> str:
         return self.prefix + self.separator.join(self.normalize(part) for part in parts)
 
@@ -74,7 +78,7 @@ def gather(
         (OPTIONS, "command line", overrides),
     ):
         for name, text in values.items():
-            if name.startswith(syntax.prefix):
+            if syntax.is_ours(name):
                 reasons += _apply(config, Override(syntax, name, RawValue(Text(text), f"{source} {name}")))
     if not config.routes and not document.get("route"):
         reasons.append(f"{file}: there is no [[route]], so there is nothing to do")

@@ -114,7 +114,7 @@ def one_of(words: tuple[str, ...]) -> str:
 
 
 def strings(value: object) -> tuple[str, ...]:
-    """A list of texts; `Text` is a TOML or JSON array, or values separated by commas."""
+    """A list of texts; `Text` is a TOML or JSON array, or values separated by commas outside of braces."""
     items = _items(value) if isinstance(value, Text) else value
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise ValueError(f'must be a list of texts such as ["a", "b"], not {show(value)}')
@@ -123,7 +123,7 @@ def strings(value: object) -> tuple[str, ...]:
 
 def _items(value: Text) -> object:
     if not _ARRAY.match(value):  # a glob may begin with a bracket as well
-        return [item.strip() for item in value.split(",") if item.strip()]
+        return [item.strip() for item in _split_outside_braces(value) if item.strip()]
     try:
         return json.loads(value)
     except ValueError:
@@ -132,6 +132,18 @@ def _items(value: Text) -> object:
         return tomllib.loads(f"array = {value}")["array"]
     except tomllib.TOMLDecodeError:
         return None
+
+
+def _split_outside_braces(value: str) -> list[str]:
+    """The values between commas; the commas of a glob such as `*.{mxf,mov}` separate none."""
+    values, depth = [""], 0
+    for character in value:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if character == "," and depth <= 0:
+            values.append("")
+        else:
+            values[-1] += character
+    return values
 
 
 def duration(value: object) -> float:

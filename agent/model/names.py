@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, pairwise
 
 import xxhash
 
@@ -10,6 +11,9 @@ from agent.model.source_file import FileVersion
 
 PROBE = "transfer-agent"  # the name part of the file that a write probe creates
 NAME_MAX_BYTES = 255  # NAME_MAX of the usual file systems; SMB allows more, 255 UTF-16 units
+
+MAX_ALTERNATIVES = 1000
+STAR, SPAN = "[^/]*", "(?:[^/]*/)*"  # of a glob, as regular expressions
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<id>[0-9a-f]{8})(?P<tag>[0-9a-f]{8})\.partial", re.DOTALL)
 _SPAN = re.compile(r"(?<![^/])\*\*(?:/|\Z)")
@@ -105,34 +109,115 @@ def compile_globs(patterns: Iterable[str]) -> Callable[[str], bool]:
 
     A pattern without a slash matches the name at any depth, one with a slash the whole path. A pattern that
     ends with a slash matches everything below such a folder. `*`, `?` and sets `[...]` stop at slashes; `**`
-    as a path element spans any number of folders. Letter case is ignored, because cameras write C0001.MXF
-    and people write *.mxf.
+    as a path element spans any number of folders; `{a,b}` stands for either. Letter case is ignored, because
+    cameras write C0001.MXF and people write *.mxf.
+
+    Raises:
+        ValueError: as `expand_braces`.
     """
-    sources = [_regex(pattern) for pattern in patterns]
+    sources = [_regex(glob) for pattern in patterns for glob in expand_braces(pattern)]
     if not sources:
         return lambda _path: False
     compiled = re.compile("|".join(sources), re.IGNORECASE | re.DOTALL)
     return lambda path: compiled.fullmatch(path) is not None
 
 
+def expand_braces(pattern: str) -> tuple[str, ...]:
+    """Return a pattern for each choice of alternatives; braces without a comma, or in a set, are literal.
+
+    Raises:
+        ValueError: there are more than `MAX_ALTERNATIVES`.
+    """
+    expanded = tuple(islice(_alternatives(pattern), MAX_ALTERNATIVES + 1))
+    if len(expanded) > MAX_ALTERNATIVES:
+        raise ValueError(f"its braces stand for more than {MAX_ALTERNATIVES} globs")
+    return expanded
+
+
+def _alternatives(pattern: str) -> Iterator[str]:
+    found = _first_braces(pattern)
+    if found is None:
+        yield pattern
+        return
+    begin, *commas, end = found
+    for left, right in pairwise((begin, *commas, end)):
+        yield from _alternatives(pattern[:begin] + pattern[left + 1 : right] + pattern[end + 1 :])
+
+
+def _first_braces(pattern: str) -> list[int] | None:
+    """The places of the first brace with alternatives, of its commas, and of the brace that closes it."""
+    for begin in _places(pattern, "{"):
+        depth, found = 0, [begin]
+        for at in _places(pattern, "{,}", begin):
+            depth += {"{": 1, ",": 0, "}": -1}[pattern[at]]
+            if depth == 0:
+                if len(found) > 1:
+                    return [*found, at]
+                break
+            if depth == 1 and pattern[at] == ",":
+                found.append(at)
+    return None
+
+
+def _places(pattern: str, wanted: str, at: int = 0) -> Iterator[int]:
+    """Where these characters are, except in sets."""
+    while at < len(pattern):
+        if found := _SET.match(pattern, at):
+            at = found.end()
+            continue
+        if pattern[at] in wanted:
+            yield at
+        at += 1
+
+
 def _regex(pattern: str) -> str:
-    anywhere = "" if "/" in pattern.rstrip("/") else "(?:.*/)?"
+    """A regular expression that takes no more than quadratic time.
+
+    What stands between two wildcards of a kind may be taken where it is found first, because the later
+    wildcard takes in whatever comes before the next find. So it is never tried again further on: that is what
+    the atomic groups `(?>...)` say.
+    """
+    anywhere = "/" not in pattern.rstrip("/")
     pattern = pattern.removeprefix("/")
     if pattern.endswith("/"):
         pattern += "**"
-    parts: list[str] = []
+    parts = [SPAN] if anywhere else []
     at = 0
     while at < len(pattern):
         part, at = _next_part(pattern, at)
         parts.append(part)
-    return f"(?:{anywhere}{''.join(parts)})"
+    first, *later = _split(parts, SPAN)
+    if not later:
+        return f"(?:{_block(first, is_last=True)})"
+    *middle, last = later
+    inner = "".join(f"(?>{SPAN}?{_block(block, is_last=False)})" for block in middle)
+    return f"(?:{_block(first, is_last=False)}{inner}{SPAN}?{_block(last, is_last=True)})"
+
+
+def _block(parts: list[str], *, is_last: bool) -> str:
+    """What stands between two spans; the last star of the pattern has to reach its end."""
+    first, *later = map("".join, _split(parts, STAR))
+    if not is_last or not later:
+        return first + "".join(f"(?>{STAR}?{fixed})" for fixed in later)
+    *middle, last = later
+    return first + "".join(f"(?>{STAR}?{fixed})" for fixed in middle) + STAR + last
+
+
+def _split(parts: list[str], separator: str) -> list[list[str]]:
+    groups: list[list[str]] = [[]]
+    for part in parts:
+        if part == separator:
+            groups.append([])
+        else:
+            groups[-1].append(part)
+    return groups
 
 
 def _next_part(pattern: str, at: int) -> tuple[str, int]:
     if span := _SPAN.match(pattern, at):
-        return "(?:.*/)?" if span[0].endswith("/") else ".*", span.end()
+        return SPAN if span[0].endswith("/") else ".*", span.end()
     if pattern[at] == "*":
-        return "[^/]*", at + 1
+        return STAR, at + 1
     if pattern[at] == "?":
         return "[^/]", at + 1
     if found := _SET.match(pattern, at):

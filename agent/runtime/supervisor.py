@@ -75,7 +75,9 @@ async def supervise(runtime: Runtime, config: Config, *, once_only: bool) -> Non
     """Start everything, run until the last generation has ended, stop everything. Raises: CannotStart."""
     async with trio.open_nursery() as nursery:
         web_stop, web_ended, broadcaster_ended = trio.Event(), trio.Event(), trio.Event()
-        url = await nursery.start(_supervise_web, runtime, config, web_stop, web_ended)
+        access = _access(config)
+        nursery.start_soon(_add_full_host_name, access)
+        url = await nursery.start(_supervise_web, runtime, config, access, web_stop, web_ended)
         await nursery.start(handle_signals, runtime)
         log.info("listening", url=url)
         nursery.start_soon(_supervise_broadcaster, runtime, broadcaster_ended)
@@ -182,12 +184,13 @@ async def _supervise_broadcaster(runtime: Runtime, ended: trio.Event) -> None:
 async def _supervise_web(
     runtime: Runtime,
     config: Config,
+    access: Access,
     stop: trio.Event,
     ended: trio.Event,
     task_status: trio.TaskStatus[str],
 ) -> None:
     """The web server is restarted alone: whatever a request does to it, transfers go on."""
-    app = create_app(runtime.control, _access(config))
+    app = create_app(runtime.control, access)
     host = f"[{config.web.host}]" if ":" in config.web.host else config.web.host
     bind = f"{host}:{config.web.port}"
     first = _FirstStart(task_status)
@@ -208,8 +211,13 @@ async def _supervise_web(
 
 
 def _access(config: Config) -> Access:
-    names = frozenset({config.web.host, config.agent.name, socket.gethostname(), socket.getfqdn()})
+    names = {config.web.host, config.agent.name, socket.gethostname()}
     return Access(token=config.web.token, loopback=config.web.loopback, hosts=names)
+
+
+async def _add_full_host_name(access: Access) -> None:
+    """In a thread, and waited for by nobody: a name server that does not answer takes up to a minute."""
+    access.add_host(await trio.to_thread.run_sync(socket.getfqdn, abandon_on_cancel=True))
 
 
 @define

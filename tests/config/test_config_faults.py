@@ -52,6 +52,10 @@ def test_a_fault_outside_the_routes_is_named_with_section_key_and_reason(tmp_pat
 IN_ROUTE = {
     "include = '*.mxf'": 'include: must be a list of texts such as ["a", "b"], not "*.mxf"',
     "include = ['/a']": 'include: a glob is matched with the path below the source, so not "/a"',
+    "include = ['{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}']": (
+        'include: "{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}": '
+        "its braces stand for more than 1000 globs"
+    ),
     "exclude = ['']": 'exclude: a glob is matched with the path below the source, so not ""',
     "after = 'move'": 'after: must be "delete", "keep" or "archive:FOLDER", not "move"',
     "after = 'archive'": 'after: must be "delete", "keep" or "archive:FOLDER", not "archive"',

@@ -10,6 +10,7 @@ from agent.model.names import (
     byte_length,
     compile_globs,
     conflict_path,
+    expand_braces,
     file_filter,
     file_id,
     has_our_tag,
@@ -114,10 +115,43 @@ def test_everything_matches_any_path_and_an_exact_name_is_only_itself(path: str)
         ("temp/", "day/temp/a.mxf", True),
         ("temp/", "temp", False),
         ("day/temp/", "other/day/temp/a.mxf", False),
+        ("*.{mxf,mov}", "day/a.MOV", True),
+        ("*.{mxf,mov}", "a.wav", False),
+        ("{day,night}/**/{a,b*}.{mxf,mov}", "night/1/bc.mxf", True),
+        ("{day,night}/**/{a,b*}.{mxf,mov}", "noon/1/bc.mxf", False),
+        ("a{,_[0-9]}.mxf", "a.mxf", True),
+        ("a{,_[0-9]}.mxf", "a_7.mxf", True),
+        ("{a,b{c,d}}", "bd", True),
+        ("{a,b{c,d}}", "b", False),
+        ("{clip}.mxf", "{clip}.mxf", True),
+        ("{a,b", "{a,b", True),
+        ("{{a,b}", "{b", True),
+        ("[{]a,b}", "{a,b}", True),
     ],
 )
 def test_a_glob_means_what_people_expect(pattern: str, path: str, does: bool) -> None:
     assert matches(pattern, path) is does
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*a" * 40 + "b", "a" * 250),
+        ("*?" * 40 + "b", "a" * 250),
+        ("*" * 60 + "b", "a" * 250),
+        ("**/a/" * 20 + "b", "a/" * 60 + "c"),
+        ("**/*a*a*a/" * 12 + "b", "aaaa/" * 40 + "c"),
+    ],
+)
+def test_a_glob_of_many_stars_is_matched_without_trying_every_way(pattern: str, path: str) -> None:
+    assert not matches(pattern, path)  # a matcher that backtracks does not get this far
+    assert matches(pattern, path[:-1] + "b")
+
+
+def test_braces_that_stand_for_too_many_globs_are_refused() -> None:
+    assert len(expand_braces("{a,b}" * 9)) == 2**9
+    with pytest.raises(ValueError, match="more than 1000"):
+        compile_globs(["{a,b}" * 40])
 
 
 def test_a_file_is_wanted_when_it_is_included_and_not_excluded() -> None:

@@ -11,11 +11,11 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 from sqlalchemy import Connection
 
 from agent.journal import database, orphans, routes
-from agent.journal.database import JournalDamaged, JournalError
+from agent.journal.database import JournalDamaged, JournalError, JournalRefused
 from agent.journal.group_commit import CommitResult, PendingWrite, commit
 from agent.journal.journal import Journal, Transaction, TransferLost
 from agent.journal.state_folder import StateLock, read_or_make_identity
@@ -63,6 +63,31 @@ def _one_thread() -> trio.CapacityLimiter:
     return trio.CapacityLimiter(1)
 
 
+@frozen
+class OpenJournal:
+    """A state folder that is held, the journal in it, and the installation's identity."""
+
+    journal: Journal
+    identity: str
+    _undo: ExitStack
+
+    @classmethod
+    def open(cls, folder: str) -> Self:
+        """Raises: JournalError."""
+        with ExitStack() as undo:
+            lock = StateLock(folder)
+            undo.callback(lock.release)
+            identity, is_new = read_or_make_identity(folder)
+            journal = Journal.open(folder)
+            undo.callback(journal.close)
+            if is_new:  # nothing made under it can be unknown to this journal
+                journal.write(orphans.mark_scan_done, identity)
+            return cls(journal, identity, undo.pop_all())
+
+    def close(self) -> None:
+        self._undo.close()
+
+
 @define(eq=False)
 class JournalClient:
     """The journal of this process, shared by all its tasks.
@@ -71,13 +96,16 @@ class JournalClient:
     sees exactly one writer. `_waiting` and `_committing` change only in the event loop's thread.
 
     A journal that is found damaged is set aside and a fresh one begun; operations on transfers that were
-    returned before raise TransferLost from then on. `identity` is the installation's: temporary names that
-    carry it are ours.
+    returned before raise TransferLost from then on.
+
+    `unopened`: why the state folder could not be used at the start; None: it is in use. Until `wait_opened`
+    has returned, every operation raises JournalError.
     """
 
-    _journal: Journal
-    identity: str
+    _folder: str
     _notify: Notify = _notify_nobody
+    unopened: str | None = field(default=None, init=False)
+    _open: OpenJournal | None = field(default=None, init=False)
     _health: JournalHealth = field(factory=JournalHealth, init=False)
     _waiting: list[PendingWrite[Any]] = field(factory=list, init=False)
     _committing: bool = field(default=False, init=False)
@@ -90,16 +118,66 @@ class JournalClient:
     async def open(cls, folder: str, notify: Notify = _notify_nobody) -> AsyncIterator[Self]:
         """Hold this state folder, made if missing, and the journal in it; `notify` gets its troubles.
 
+        A folder that cannot be used just now is tried again by `wait_opened`.
+
         Raises:
-            StateLocked: another agent holds it.
-            JournalError: it cannot be used.
+            JournalRefused: another agent holds it, or waiting will not help for another reason.
         """
-        journal, identity, opened = await trio.to_thread.run_sync(_open, folder)
+        client = cls(folder, notify)
+        await client._try_to_open()
         try:
-            yield cls(journal, identity, notify)
+            yield client
         finally:
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(opened.close)
+                if client._open is not None:
+                    await trio.to_thread.run_sync(client._open.close)
+
+    async def wait_opened(self) -> None:
+        """Return as soon as the state folder can be used; it is tried every `PROBE_S`.
+
+        Raises:
+            JournalRefused: as `open`.
+        """
+        if self.unopened is None:
+            return
+        error = self._health.error = self.unopened
+        log.warning("nothing is done until the state folder can be used", error=error)
+        await self._notify(JournalState(error, time.time()))
+        while self.unopened is not None:
+            await trio.sleep(PROBE_S)
+            await self._try_to_open()
+        self._health = JournalHealth()
+        log.info("the state folder can be used")
+        await self._notify(JournalState(None, time.time()))
+
+    @property
+    def identity(self) -> str:
+        """The installation's: temporary names that carry it are ours.
+
+        Raises:
+            JournalError: it is not known yet.
+        """
+        return self._opened.identity
+
+    @property
+    def _journal(self) -> Journal:
+        return self._opened.journal
+
+    @property
+    def _opened(self) -> OpenJournal:
+        if self._open is None:
+            raise JournalError(self.unopened or "the state folder is not open")
+        return self._open
+
+    async def _try_to_open(self) -> None:
+        """Raises: JournalRefused."""
+        try:
+            self._open = await trio.to_thread.run_sync(OpenJournal.open, self._folder)
+            self.unopened = None
+        except JournalRefused:
+            raise
+        except JournalError as error:
+            self.unopened = str(error)
 
     async def write(
         self, operation: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
@@ -113,7 +191,8 @@ class JournalClient:
             JournalError: the journal cannot be read or written just now; nothing was recorded.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        job = PendingWrite(lambda: self._journal.write(operation, *args, **kwargs))
+        journal = self._journal
+        job = PendingWrite(lambda: journal.write(operation, *args, **kwargs))
         self._waiting.append(job)
         while not job.ended:
             if self._committing:
@@ -130,9 +209,10 @@ class JournalClient:
         Raises: what the operation raises, and
             JournalError: the journal cannot be read just now.
         """
+        journal = self._journal
         try:
             return await trio.to_thread.run_sync(
-                lambda: self._journal.read(operation, *args, **kwargs), limiter=self._reading
+                lambda: journal.read(operation, *args, **kwargs), limiter=self._reading
             )
         except RuntimeError as error:
             raise JournalError(_shortage(error)) from error
@@ -210,15 +290,3 @@ def _check(tx: Transaction) -> None:
 
 def _raise(_: Transaction, damage: JournalDamaged) -> NoReturn:
     raise damage
-
-
-def _open(folder: str) -> tuple[Journal, str, ExitStack]:
-    with ExitStack() as undo:
-        lock = StateLock(folder)
-        undo.callback(lock.release)
-        identity, is_new = read_or_make_identity(folder)
-        journal = Journal.open(folder)
-        undo.callback(journal.close)
-        if is_new:  # nothing made under it can be unknown to this journal
-            journal.write(orphans.mark_scan_done, identity)
-        return journal, identity, undo.pop_all()

@@ -32,7 +32,11 @@ class JournalError(Exception):
     """The journal cannot be used; the message is one line for people."""
 
 
-class JournalNewer(JournalError):  # noqa: N818  a state of affairs, not a mistake
+class JournalRefused(JournalError):  # noqa: N818  a state of affairs, not a mistake
+    """The journal may not be used, and waiting does not change that."""
+
+
+class JournalNewer(JournalRefused):
     """The file was written by a version of the program that is newer than this one."""
 
 

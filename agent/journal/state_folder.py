@@ -12,14 +12,14 @@ from attrs import define, field
 from agent.fs.atomic_write import replace_file
 from agent.fs.private_folder import FILE_MODE, NotOurs, protect
 from agent.fs.safe_open import make_root
-from agent.journal.database import JournalError
+from agent.journal.database import JournalError, JournalRefused
 
 _FILES = ("lock", "identity", "address", "claims", "journal.db")  # how the names of our files begin
 _ID = re.compile(r"[0-9a-f]{32}")
 _log = structlog.get_logger("journal")
 
 
-class StateLocked(JournalError):  # noqa: N818  a state of affairs, not a mistake
+class StateLocked(JournalRefused):
     """Another agent uses this state folder."""
 
 
@@ -34,6 +34,7 @@ class StateLock:
 
     Raises:
         StateLocked: another process holds it.
+        JournalRefused: somebody else may have prepared what is in it.
         JournalError: the folder can be neither used nor made.
     """
 
@@ -47,7 +48,7 @@ class StateLock:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(Path(self.folder, "lock"), flags, FILE_MODE)
         except NotOurs as reason:
-            raise JournalError(f"the state folder {self.folder!r} cannot be used: {reason}") from reason
+            raise JournalRefused(f"the state folder {self.folder!r} cannot be used: {reason}") from reason
         except OSError as error:
             raise self._unusable(error) from error
         try:

@@ -62,6 +62,7 @@ class Runtime:
     reloads: trio.MemoryReceiveChannel[None]
     exit_code: int = 0
     restarts: RestartPolicy = field(factory=RestartPolicy, init=False)
+    _opening: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _examination: trio.CancelScope = field(factory=trio.CancelScope, init=False)
 
     @classmethod
@@ -69,7 +70,7 @@ class Runtime:
     async def open(
         cls, config: Config, load: Callable[[], Config], set_up_log: Callable[[Config], None]
     ) -> AsyncIterator["Runtime"]:
-        """Raises: JournalError: the state folder cannot be used, or another agent uses it."""
+        """Raises: JournalError: another agent uses the state folder, or waiting for it will not help."""
         inbox_in, inbox_out = open_broadcaster_inbox()
         reloads_in, reloads_out = open_reload_requests()
         status = StatusModel()
@@ -95,6 +96,17 @@ class Runtime:
                 load, set_up_log, journal, workers, status, metrics, control, inbox_in, inbox_out, reloads_out
             )
 
+    async def open_journal(self) -> bool:
+        """Wait until the state folder can be used; False: the agent was stopped meanwhile.
+
+        Raises:
+            JournalError: waiting will not help.
+        """
+        with self._opening:
+            await self.journal.wait_opened()
+            return True
+        return False
+
     async def examine_journal(self) -> bool:
         """Read the journal from end to end, however large it is; False: the agent was stopped meanwhile.
 
@@ -108,6 +120,7 @@ class Runtime:
 
     def stop(self) -> None:
         """Accept no further configuration: the generation that runs is the last one."""
+        self._opening.cancel()
         self._examination.cancel()
         self.reloads.close()
 

@@ -4,8 +4,9 @@ Start order:
 1. The web server, so that the page is available while a large journal is read.
 2. The signal handlers, before anyone can know where to send a signal.
 3. The broadcaster, and the probe of a journal that cannot be written.
-4. The address file, from which the command line learns the port; it lasts as long as the generations.
-5. The journal is read and checked; then one generation follows the other.
+4. The state folder is waited for, where it cannot be used yet.
+5. The address file, from which the command line learns the port; it lasts as long as the generations.
+6. The journal is read and checked; then one generation follows the other.
 
 Stop order:
 1. The generation is cancelled: workers are killed, and what they have reached is in the journal.
@@ -61,7 +62,7 @@ async def run(
 
     Raises:
         CannotStart: in one line.
-        JournalError: the state folder cannot be used, or another agent uses it.
+        JournalError: another agent uses the state folder, or waiting for it will not help.
     """
     try:
         async with Runtime.open(config, load, set_up_log) as runtime:
@@ -85,9 +86,10 @@ async def supervise(runtime: Runtime, config: Config, *, once_only: bool) -> Non
         if once_only:
             runtime.exit_code = once.EXIT_RESUMABLE  # until nothing is left to do
             nursery.start_soon(exit_when_idle, runtime)
-        with _address_published(config, url):
-            if await _journal_ready(runtime):
-                await _run_generations(runtime, config)
+        if await _journal_opened(runtime):
+            with _address_published(config, url):
+                if await _journal_ready(runtime):
+                    await _run_generations(runtime, config)
         runtime.control.close()
         runtime.broadcaster.close()
         await broadcaster_ended.wait()
@@ -95,6 +97,14 @@ async def supervise(runtime: Runtime, config: Config, *, once_only: bool) -> Non
         with trio.move_on_after(WEB_STOP_S):
             await web_ended.wait()
         nursery.cancel_scope.cancel()
+
+
+async def _journal_opened(runtime: Runtime) -> bool:
+    """Raises: CannotStart."""
+    try:
+        return await runtime.open_journal()
+    except JournalError as error:
+        raise CannotStart(str(error)) from error
 
 
 async def _journal_ready(runtime: Runtime) -> bool:

@@ -1,4 +1,4 @@
-"""Replace a small file atomically."""
+"""Small files of the agent's own: replaced atomically, and removed."""
 
 import os
 from pathlib import Path
@@ -28,6 +28,11 @@ def replace_file(path: str, content: str, *, durable: bool) -> None:
     if durable:
         with closing_fd(os.open(draft.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
             sync_folder(folder)
+
+
+def remove_file(path: str) -> None:
+    """Raises: OSError: it does not exist, or cannot be removed."""
+    os.unlink(path)
 
 
 def _open_private(path: str, flags: int) -> int:

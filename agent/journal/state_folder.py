@@ -14,7 +14,7 @@ from agent.fs.private_folder import FILE_MODE, NotOurs, protect
 from agent.fs.safe_open import make_root
 from agent.journal.database import JournalError
 
-_FILES = ("lock", "identity", "address", "claims", "journal.db")  # how the names of our files begin
+_FILES = ("lock", "identity", "address", "partial-locks", "journal.db")  # how the names of our files begin
 _ID = re.compile(r"[0-9a-f]{32}")
 _log = structlog.get_logger("journal")
 

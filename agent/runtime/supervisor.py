@@ -13,7 +13,6 @@ Stop order:
 3. The web server ends.
 """
 
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from attrs import define, field
 
 from agent.actors.broadcaster import actor as broadcaster
 from agent.config.sections import Config
-from agent.fs.atomic_write import replace_file
+from agent.fs.atomic_write import remove_file, replace_file
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import ActorCrashed
@@ -251,4 +250,4 @@ def _address_published(config: Config, url: str) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):  # the state folder is gone or read-only
-            os.unlink(config.agent.address_file)
+            remove_file(config.agent.address_file)

@@ -119,5 +119,6 @@ async def test_the_address_is_removed_at_the_stop(tmp_path: Path) -> None:
     address = tmp_path / "state" / "address"
     async with running(tmp_path) as agent:
         await eventually(address.exists)
+        assert address.read_text().startswith("http://127.0.0.1:")
         assert await agent.stop() == 0
     assert not address.exists()

@@ -19,7 +19,7 @@ from agent.journal.database import JournalDamaged, JournalError, JournalNewer
 from agent.journal.journal import Journal, Transaction
 from agent.journal.schema import REVISION, metadata
 from agent.model.views import HistoryQuery
-from tests.journal.journal_samples import begun, digests, find
+from tests.journal.journal_samples import begun, digests, find, make_newer
 from tests.worker.copy.faulty import failing
 
 
@@ -101,12 +101,6 @@ def make_foreign(path: Path) -> None:
     path.unlink()
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE music (title TEXT)")
-    other.close()
-
-
-def make_newer(path: Path) -> None:
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("UPDATE alembic_version SET version_num = 'journal_9999'")
     other.close()
 
 

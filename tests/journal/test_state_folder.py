@@ -101,7 +101,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["lock", "identity", "identity.new", "journal.db", "journal.db-wal", "claims"]
+    "name", ["lock", "identity", "identity.new", "journal.db", "journal.db-wal", "partial-locks"]
 )
 def test_a_link_in_the_state_folder_is_refused_and_not_followed(name: str, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
@@ -114,8 +114,8 @@ def test_a_link_in_the_state_folder_is_refused_and_not_followed(name: str, tmp_p
 
 
 def test_a_folder_in_a_files_place_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "claims").mkdir()
-    with pytest.raises(JournalError, match=r"claims' is no regular file"):
+    (tmp_path / "partial-locks").mkdir()
+    with pytest.raises(JournalError, match=r"partial-locks' is no regular file"):
         StateLock(str(tmp_path))
 
 

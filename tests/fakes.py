@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, te
 from trio.testing import MockClock
 
 from agent.journal import blocks, database, schema, transfers
-from agent.journal.client import JournalClient
+from agent.journal.client import JournalClient, OpenJournal
 from agent.journal.database import JournalError
 from agent.journal.journal import Journal, Transaction
 from agent.model.errors import Fault, Side
@@ -123,7 +124,8 @@ class FakeJournal(JournalClient):
         with writer.begin():
             schema.metadata.create_all(writer)
         weakref.finalize(self, writer.close)
-        super().__init__(Journal(path, writer, writer), IDENTITY)
+        super().__init__("")
+        self._open = OpenJournal(Journal(path, writer, writer), IDENTITY, ExitStack())
         self.diary: list[str] = [] if diary is None else diary
         self.calls: list[tuple[object, ...]] = []
         self.broken: set[str] = set()

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from agent.journal import database, orphans, routes
 from agent.journal.database import JournalDamaged, JournalError, JournalRefused
-from agent.journal.group_commit import CommitResult, PendingWrite, commit
+from agent.journal.group_commit import CommitResult, PendingWrite, commit, not_started
 from agent.journal.journal import Journal, Transaction, TransferLost
 from agent.journal.state_folder import StateLock, read_or_make_identity
 from agent.log import get_logger
@@ -256,7 +256,7 @@ class JournalClient:
             try:
                 committed = await trio.to_thread.run_sync(commit, self._journal, jobs, limiter=self._writing)
             except RuntimeError as error:
-                committed = CommitResult(False, _shortage(error), None)
+                committed = not_started(jobs, _shortage(error))
             finally:
                 for job in jobs:
                     job.ended = True

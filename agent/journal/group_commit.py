@@ -67,6 +67,12 @@ def commit(journal: Journal, jobs: PendingWrites) -> CommitResult:
     return CommitResult(journal.changes > before, _obstacle(jobs), None)
 
 
+def not_started(jobs: PendingWrites, why: str) -> CommitResult:
+    """None of them could be run."""
+    _fail(jobs, NotCommitted, why)
+    return CommitResult(False, why, None)
+
+
 def _raise_damage(jobs: PendingWrites) -> None:
     """Nothing may be committed to a file that was found damaged."""
     for job in jobs:

@@ -38,7 +38,7 @@ class AgentOnSmallDisk(Agent):
         with (self.home / "log").open("ab") as log:
             command = self.command("run", *options)
             self._process = subprocess.Popen(command, stderr=log, start_new_session=True)
-        self.wait_until(lambda: (self.disk / "address").exists())
+        self.wait_until((self.disk / "address").exists)
         self.wait_until(lambda: self.status("/livez") == 200)
 
     def start_without_address(self) -> None:

@@ -34,6 +34,16 @@ class ScanResult:
 
 
 @frozen
+class WritersClosed:
+    """The operating system told that writers have closed these files; each as it was right after that.
+
+    All that is scanned after this message was read later.
+    """
+
+    files: tuple[ScannedFile, ...]
+
+
+@frozen
 class FilesRemoved:
     """These files were delivered and their sources removed or archived, at the latest at `removed_s`."""
 
@@ -41,4 +51,4 @@ class FilesRemoved:
     removed_s: float
 
 
-TrackerInbox = ScanChunk | ScanResult | FilesRemoved
+TrackerInbox = ScanChunk | ScanResult | WritersClosed | FilesRemoved

@@ -14,7 +14,13 @@ from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import Gone, Growing, MessageBatch, Ready, SourceState
-from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult, TrackerInbox
+from agent.messages.stability_tracker import (
+    FilesRemoved,
+    ScanChunk,
+    ScanResult,
+    TrackerInbox,
+    WritersClosed,
+)
 from agent.messages.watcher import Examine, WatcherInbox
 from agent.model.transfer import PriorResult
 
@@ -42,6 +48,8 @@ async def run(
             match message:
                 case FilesRemoved():
                     rule.remove(message)
+                case WritersClosed():
+                    rule.closed(message)
                 case ScanChunk() | ScanResult():
                     await _report(rule, message, dispatcher, broadcaster, journal)
                 case None:
@@ -62,6 +70,8 @@ async def _report(
     journal: JournalClient,
 ) -> None:
     decisions = rule.scanned(scan)
+    for held in decisions.first_unseen:
+        log.warning("held, its writers cannot be seen", route=rule.route.name, file=held.path, why=held.why)
     for event in decisions.events:
         await broadcaster.send(event)
         if isinstance(event, SourceState):

@@ -13,7 +13,7 @@ from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import SourceState
-from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
+from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox, WritersClosed
 from agent.messages.watcher import WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import UnreadableFolder
@@ -51,6 +51,8 @@ async def run(
             await scanner.prepare()
         while True:
             task = await _next_task(inbox, planner)
+            if task.closed:
+                await tracker.send(WritersClosed(task.closed))
             began_s = trio.current_time()
             result = await scanner.scan(task)
             await failures.report(result if isinstance(result, str) else None, began_s)
@@ -137,7 +139,7 @@ class EventListener:
             self._complete = reply.complete
             self._log_complete()
             await self._watcher.send(WatchStatus(active=reply.complete))
-        await self._watcher.send(WatchEvent(reply.paths))
+        await self._watcher.send(WatchEvent(reply.paths, reply.closed))
 
     def _log_complete(self) -> None:
         if self._complete:

@@ -9,7 +9,7 @@ from agent.config.uploads import upload_route
 from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import SourceState
-from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
+from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox, WritersClosed
 from agent.messages.watcher import Examine, WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import UnreadableFolder
@@ -147,6 +147,19 @@ async def test_hints_bring_a_look_at_what_they_name_forward(
     assert workers.times(ExamineSource) == [1]
 
 
+async def test_closes_are_passed_on_before_the_scan_that_comes_after_them(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    workers.script(ExamineSource, UNREADABLE, EMPTY)
+    ends = watch(nursery, workers)
+    await ends.scans.receive()
+    await ends.inbox.send(WatchEvent(("a",), (an_entry("a"),)))
+    assert await ends.scans.receive() == WritersClosed((an_entry("a"),))
+    assert (await scanned(ends)).examined is None  # the examination failed, and the close is not lost
+
+
 async def test_a_hint_without_names_scans_everything_now(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -245,11 +258,13 @@ async def test_events_become_hints_and_each_overflow_is_counted_once(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     workers = FakeWorkers(autojump_clock)
-    touched = (PathsChanged(("a",), 0), Finished(), PathsChanged((), 1), PathsChanged(("b",), 1))
+    closed = (an_entry("b"),)
+    told = PathsChanged(("b",), 1, closed=closed)
+    touched = (PathsChanged(("a",), 0), Finished(), PathsChanged((), 1), told)
     workers.script(WatchSource, Says(None, touched))
     heard = listen(nursery, workers)
     hints = [await heard.hints.receive() for _ in range(3)]
-    assert hints == [WatchEvent(("a",)), WatchEvent(), WatchEvent(("b",))]
+    assert hints == [WatchEvent(("a",)), WatchEvent(), WatchEvent(("b",), closed)]
     assert heard.facts.receive_nowait() == CounterIncremented("watch_overflow", "mxf")
     with pytest.raises(trio.WouldBlock):
         heard.facts.receive_nowait()

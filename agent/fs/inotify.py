@@ -144,11 +144,13 @@ class InotifyEvents:
         elif event.mask & _IGNORED:
             self._folders.pop(event.watch, None)
             burst.must_rearm |= not folder
+        elif not event.mask & _ISDIR:
+            self._note_close(path, event)  # of an unfinished name, too: a finished one may come of it
+            if not excludes_name(event.name):
+                burst.paths[path] = None
+                self._take_note(path)
         elif excludes_name(event.name):
             return
-        elif not event.mask & _ISDIR:
-            burst.paths[path] = None
-            self._note_close(path, event)
         elif event.mask & _MOVED_FROM:
             burst.must_rearm = True  # its watches stay, with paths that are wrong now
             self._folder_moved(path, event)
@@ -169,7 +171,6 @@ class InotifyEvents:
             closed.moved_to(path, event.cookie, self._look(path))
         else:
             closed.forget(path)
-        self._take_note(path)
 
     def _look(self, path: str) -> os.stat_result | None:
         with suppress(OSError), closing_fd(safe_open.open_root(self._root)) as root:

@@ -7,12 +7,16 @@ from agent.model.source_file import FileVersion, ScannedFile, UnreadableFolder
 
 @frozen
 class ScanChunk:
-    """A part of a whole scan that is under way; all was read between `began_s` and `ended_s`."""
+    """A part of a whole scan that is under way; all was read between `began_s` and `ended_s`.
+
+    `closed`: files that a writer closed before the scan began, each as it was right after that.
+    """
 
     entries: tuple[ScannedFile, ...]
     began_s: float
     ended_s: float
     at: float
+    closed: tuple[ScannedFile, ...] = ()
 
 
 @frozen
@@ -22,6 +26,7 @@ class ScanResult:
     `examined`: the only paths that were examined, or None for a whole scan, whose other entries came as
     `ScanChunk`s with the same `began_s`. A path that was examined and has no entry is gone. Nothing is known
     of `unreadable` folders and of what is below them. All was read between `began_s` and `ended_s`.
+    `closed` as in `ScanChunk`.
     """
 
     entries: tuple[ScannedFile, ...]
@@ -31,16 +36,7 @@ class ScanResult:
     free_bytes: int
     examined: tuple[str, ...] | None = None
     unreadable: tuple[UnreadableFolder, ...] = ()
-
-
-@frozen
-class WritersClosed:
-    """The operating system told that writers have closed these files; each as it was right after that.
-
-    All that is scanned after this message was read later.
-    """
-
-    files: tuple[ScannedFile, ...]
+    closed: tuple[ScannedFile, ...] = ()
 
 
 @frozen
@@ -51,4 +47,4 @@ class FilesRemoved:
     removed_s: float
 
 
-TrackerInbox = ScanChunk | ScanResult | WritersClosed | FilesRemoved
+TrackerInbox = ScanChunk | ScanResult | FilesRemoved

@@ -14,13 +14,7 @@ from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import Gone, Growing, MessageBatch, Ready, SourceState
-from agent.messages.stability_tracker import (
-    FilesRemoved,
-    ScanChunk,
-    ScanResult,
-    TrackerInbox,
-    WritersClosed,
-)
+from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import Examine, WatcherInbox
 from agent.model.transfer import PriorResult
 
@@ -48,8 +42,6 @@ async def run(
             match message:
                 case FilesRemoved():
                     rule.remove(message)
-                case WritersClosed():
-                    rule.closed(message)
                 case ScanChunk() | ScanResult():
                     await _report(rule, message, dispatcher, broadcaster, journal)
                 case None:

@@ -14,7 +14,7 @@ from agent.actors.stability_tracker.removed_files import RemovedFiles
 from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
 from agent.messages.dispatcher import Gone, Growing, Ready, SourceState
-from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult, WritersClosed
+from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult
 from agent.model.names import file_id
 from agent.model.source_file import (
     ContainerState,
@@ -144,6 +144,7 @@ class StabilityTracker:
             self._scan_began_s = scan.began_s
             self._scan += 1
         self._removed.forget_before(scan.began_s)
+        self._closed.update((file.path, file) for file in scan.closed)
         for entry in scan.entries:
             if self._removed and self._removed.is_removed(entry.path, entry.packed_signature):
                 continue
@@ -156,10 +157,6 @@ class StabilityTracker:
             events += self._ended(scan, messages)
         first_unseen = tuple(self._first_unseen.values())[unseen_before:]
         return TrackerDecisions(tuple(events), tuple(messages), first_unseen)
-
-    def closed(self, closed: WritersClosed) -> None:
-        """Writers have closed these files; whether they were written to since then shows in the next scan."""
-        self._closed.update((file.path, file) for file in closed.files)
 
     def remove(self, removed: FilesRemoved) -> None:
         """Drop files whose source was removed after delivery; one with another signature is a new file."""

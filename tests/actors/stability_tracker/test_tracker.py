@@ -14,7 +14,7 @@ from agent.actors.stability_tracker.tracker import (
 )
 from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
 from agent.messages.dispatcher import Gone, Ready, SourceState
-from agent.messages.stability_tracker import ScanChunk, ScanResult, WritersClosed
+from agent.messages.stability_tracker import ScanChunk, ScanResult
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, UnreadableFolder, WriterState
 from agent.model.transfer import Status
 from tests.samples import (
@@ -327,7 +327,8 @@ HIDDEN = FinishEvidence(WriterState.NOT_PERMITTED, ContainerState.UNKNOWN)
 
 
 def closed(rule: StabilityTracker, *files: ScannedFile) -> None:
-    rule.closed(WritersClosed(files))
+    """They were closed before an examination of other files began."""
+    rule.scanned(evolve(a_scan(looked=()), closed=files))
 
 
 def test_a_file_whose_writers_cannot_be_seen_is_held_and_reported_once() -> None:

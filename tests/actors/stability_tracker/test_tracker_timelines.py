@@ -11,7 +11,7 @@ from agent.actors.stability_tracker.tracker import StabilityTracker, TrackerDeci
 from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
 from agent.messages.dispatcher import Gone, Ready
-from agent.messages.stability_tracker import FilesRemoved, ScanResult, WritersClosed
+from agent.messages.stability_tracker import FilesRemoved, ScanResult
 from agent.model.names import file_id
 from agent.model.source_file import (
     ContainerState,
@@ -56,12 +56,14 @@ TIMELINES = st.one_of(st.lists(STEPS), st.lists(STEPS, min_size=40, max_size=100
 class Recorder:
     """A source that others write to, and the watcher that reports it to the rule under test.
 
-    `closing`: who closes them was not reported yet; `closed`: reported, and how each was found then.
+    `closing`: their close was not noticed yet; `closed`: noticed, and how each was found then; the last
+    `unsent` of these go with the next scan.
     """
 
     rule: StabilityTracker
     closing: set[str] = field(factory=set)
     closed: list[ScannedFile] = field(factory=list)
+    unsent: int = 0
     files: dict[str, tuple[Signature, ContainerState]] = field(factory=dict)
     writers: dict[str, WriterState] = field(factory=dict)
     now_s: float = 0.0
@@ -104,7 +106,7 @@ class Recorder:
         if path in self.closing:
             self.closing.remove(path)
             self.closed.append(ScannedFile(path, self.files[path][0]))
-            self.rule.closed(WritersClosed((self.closed[-1],)))
+            self.unsent += 1
 
     def was_closed(self, path: str, signature: Signature) -> bool:
         """Whether a close of this content was reported."""
@@ -129,7 +131,9 @@ class Recorder:
         entries = tuple(self._entries(PATHS if looked is None else looked, closely, hidden))
         self.now_s += took_s
         unseen = (UnreadableFolder(FOLDER, "denied"),) if hidden else ()
-        return a_scan(*entries, began_s=began_s, took_s=took_s, looked=looked, unseen=unseen)
+        scan = a_scan(*entries, began_s=began_s, took_s=took_s, looked=looked, unseen=unseen)
+        closed, self.unsent = tuple(self.closed[len(self.closed) - self.unsent :]), 0
+        return evolve(scan, closed=closed)
 
     def _entries(
         self, paths: tuple[str, ...], closely: frozenset[str], hidden: bool

@@ -9,7 +9,7 @@ from agent.config.uploads import upload_route
 from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import SourceState
-from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox, WritersClosed
+from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import Examine, WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import UnreadableFolder
@@ -147,17 +147,20 @@ async def test_hints_bring_a_look_at_what_they_name_forward(
     assert workers.times(ExamineSource) == [1]
 
 
-async def test_closes_are_passed_on_before_the_scan_that_comes_after_them(
+async def test_closes_are_passed_on_with_the_first_scan_after_them_that_succeeds(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     workers = FakeWorkers(autojump_clock)
-    workers.script(ListSource, EMPTY)
+    workers.script(ListSource, EMPTY, Says(EMPTY, (ScanBatch((an_entry("a"),)),)))
     workers.script(ExamineSource, UNREADABLE, EMPTY)
     ends = watch(nursery, workers)
-    await ends.scans.receive()
-    await ends.inbox.send(WatchEvent(("a",), (an_entry("a"),)))
-    assert await ends.scans.receive() == WritersClosed((an_entry("a"),))
-    assert (await scanned(ends)).examined is None  # the examination failed, and the close is not lost
+    assert (await scanned(ends)).closed == ()
+    await ends.inbox.send(WatchEvent(("a",), (an_entry("a"),)))  # its examination fails
+    part, rest = await ends.scans.receive(), await scanned(ends)
+    assert isinstance(part, ScanChunk)
+    assert (part.closed, rest.closed) == ((an_entry("a"),), ())
+    await ends.inbox.send(WatchEvent(("b",), (an_entry("b"),)))
+    assert (await scanned(ends)).closed == (an_entry("b"),)
 
 
 async def test_a_hint_without_names_scans_everything_now(

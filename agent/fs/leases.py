@@ -12,13 +12,19 @@ from pathlib import Path
 
 assert sys.platform != "darwin"  # noqa: S101  type checkers stop here on other systems
 
+from agent.fs import capabilities  # noqa: E402
 from agent.fs.linux import is_network  # noqa: E402
 from agent.model.source_file import WriterState  # noqa: E402
 
 
 def prepare_process() -> None:
-    """Ignore SIGIO, which a lease break sends and which kills by default. Call once in the main thread."""
+    """Make leases usable: call once in the main thread, before there are others.
+
+    SIGIO, which a lease break sends and which kills by default, is ignored. CAP_LEASE, which the lease of
+    another user's file takes, is used where the program file grants it.
+    """
     signal.signal(signal.SIGIO, signal.SIG_IGN)
+    capabilities.use(capabilities.CAP_LEASE)
 
 
 def open_writer(fd: int) -> WriterState:

@@ -3,7 +3,7 @@
 import http.client
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -71,6 +71,14 @@ class Client:
     def post(self, path: str) -> str:
         """Returns what the command did. Raises: NotRunning, CommandRefused."""
         return str(self._json("POST", path)["result"])
+
+    def files(self) -> Iterator[dict[str, Any]]:
+        """Every tracked file and the last completed ones. Raises: NotRunning, CommandRefused."""
+        query: dict[str, str] | None = {}
+        while query is not None:
+            page = self.get("/api/files", query)
+            yield from page["files"]
+            query = {"cursor": page["next_cursor"]} if "next_cursor" in page else None
 
     def find_file(self, path: str) -> dict[str, Any]:
         """The tracked file with this path, absolute, from here, or below a source.

@@ -44,7 +44,7 @@ class AgentSection:
     @property
     def partial_locks_file(self) -> str:
         """The file whose locks keep worker processes from writing to one partial at a time."""
-        return f"{self.state_dir}/claims"
+        return f"{self.state_dir}/partial-locks"
 
 
 @frozen

@@ -3,10 +3,10 @@
     python -m tests.mounts.faultfs MOUNTPOINT BACKING CONTROL_SOCKET [OPTION]
 
 The options are --volatile, --restore and --cache-attributes. It mirrors the folder BACKING. With --volatile
-it is empty at first and forgets at a power cut what was not made durable; what was is kept in BACKING, and a
-mount with --restore shows it. Faults are set by JSON lines through the socket (`tests.mounts.control`). Unless it
-is volatile the client's page cache is kept from one opening to the next, as network clients keep theirs. With
---cache-attributes the client keeps attributes too.
+it is empty at first and forgets at a power cut what was not made durable; what was is kept in BACKING, and
+a mount with --restore shows it. Faults are set by JSON lines through the socket (`tests.mounts.control`).
+Unless it is volatile the client's page cache is kept from one opening to the next, as network clients keep
+theirs. With --cache-attributes the client keeps attributes too.
 """
 
 import errno

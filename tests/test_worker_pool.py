@@ -420,8 +420,11 @@ def test_a_time_in_which_this_process_was_stopped_is_no_silence_of_a_worker() ->
 def test_a_silence_ends_after_its_time() -> None:
     clock = MockClock(autojump_threshold=0)
 
+    async def say_nothing() -> str:
+        await trio.sleep_forever()
+
     async def listen() -> None:
-        assert await Patience(2.5).wait_for(trio.sleep_forever) is None
+        assert await Patience(2.5).wait_for(say_nothing) is None
         assert trio.current_time() == 2.5
 
     trio.run(listen, clock=clock)

@@ -143,7 +143,7 @@ class JournalClient:
         error = self._health.error = self.unopened
         log.warning("nothing is done until the state folder can be used", error=error)
         await self._notify(JournalState(error, time.time()))
-        while self.unopened is not None:
+        while self._open is None:
             await trio.sleep(PROBE_S)
             await self._try_to_open()
         self._health = JournalHealth()

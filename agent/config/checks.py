@@ -4,8 +4,10 @@ Destinations are compared as text only. Sources and the agent's own files are al
 paths, as far as those can be resolved without touching a mount that may be dead (`safe_realpath.py`).
 """
 
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, product
 from typing import Any
 
 from attrs import Factory, field, frozen
@@ -14,7 +16,10 @@ from agent.config.raw import RawSection
 from agent.config.safe_realpath import exists_but_is_no_folder, path_and_realpath
 from agent.config.sections import AgentSection, LogSection, Route, WebSection
 from agent.config.value_parsers import quoted
+from agent.model.names import expand_braces
 from agent.model.text import is_inside
+
+_WILDCARD = re.compile(r"[*?\[\]]")
 
 
 @frozen
@@ -47,6 +52,7 @@ def contradictions(
         yield from _within_route(one)
         yield from _own_file_in_source(file, one.section, "source", [one])
     yield from _duplicate_names(routes)
+    yield from _shared_sources(routes)
     yield from _differ(routes, "marker", unset=None)
     yield from _differ(routes, "mounted", unset="auto")
     yield from _cycles(routes)
@@ -97,6 +103,73 @@ def _within_route(one: RouteWithOrigin) -> Iterator[str]:
         yield section.error("after", f"{quoted(route.archive)} lies inside the destination")
     if route.stable_closed_s and route.stable_closed_s > route.stable_s:
         yield section.error("stable_closed", "must not be longer than stable")
+
+
+def _shared_sources(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:
+    """Routes that take files away from each other: each would get some of them."""
+    for one, other in combinations(routes, 2):
+        if one.route.after == other.route.after == "keep" or not _overlap(one, other):
+            continue
+        if not _take_different_files(one, other):
+            reason = (
+                f"overlaps the source of {_name(one)}, and each would get some of the files: let include "
+                'differ ("*.mxf" and "*.mov"), exclude in one what the other includes, or set after = "keep" '
+                "in both"
+            )
+            yield other.section.error("source", f"{quoted(other.route.source)} {reason}")
+
+
+def _overlap(one: RouteWithOrigin, other: RouteWithOrigin) -> bool:
+    return any(
+        is_inside(first, second) or is_inside(second, first)
+        for first in one.source_paths
+        for second in other.source_paths
+    )
+
+
+def _take_different_files(one: RouteWithOrigin, other: RouteWithOrigin) -> bool:
+    """Whether that is plain to see from their globs."""
+    first, second = one.route, other.route
+    if first.include and second.include:
+        is_same_source = first.source == second.source
+        pairs = product(_expanded(first.include), _expanded(second.include))
+        if not any(_may_both_match(*pair, is_same_source=is_same_source) for pair in pairs):
+            return True
+    return _excludes(one, other) or _excludes(other, one)
+
+
+def _expanded(globs: Sequence[str]) -> list[str]:
+    return [glob.lower() for pattern in globs for glob in expand_braces(pattern)]
+
+
+def _may_both_match(one: str, other: str, *, is_same_source: bool) -> bool:
+    """Whether no fixed beginning or end of the globs forbids it; beginnings only compare in one source."""
+    if is_same_source and not _fit(_fixed_beginning(one), _fixed_beginning(other)):
+        return False
+    return _fit(_fixed_end(one)[::-1], _fixed_end(other)[::-1])
+
+
+def _fit(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
+def _fixed_beginning(glob: str) -> str:
+    """What every path that matches begins with; a glob without a slash matches in any folder."""
+    return _WILDCARD.split(glob)[0] if "/" in glob.rstrip("/") else ""
+
+
+def _fixed_end(glob: str) -> str:
+    """What every name that matches ends with."""
+    return _WILDCARD.split(glob)[-1].rpartition("/")[2]
+
+
+def _excludes(one: RouteWithOrigin, other: RouteWithOrigin) -> bool:
+    """Whether one excludes all that the other includes: the same globs, or the folder that is its source."""
+    if other.route.include and set(other.route.include) <= set(one.route.exclude):
+        return True
+    below = other.route.source.removeprefix(f"{one.route.source.rstrip('/')}/")
+    whole = {f"{below}/", f"{below}/**"}
+    return below != other.route.source and bool(whole & set(one.route.exclude))
 
 
 def _duplicate_names(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:

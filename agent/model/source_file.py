@@ -102,11 +102,15 @@ class ContainerState(enum.Enum):
 
 @frozen
 class FinishEvidence:
-    """The result of examining one version of a file."""
+    """The result of examining one version of a file.
+
+    `unreadable`: why it could not be read; empty: it could.
+    """
 
     writer: WriterState
     container: ContainerState
     container_detail: str = ""
+    unreadable: str = ""
 
 
 @frozen

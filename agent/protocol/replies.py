@@ -207,6 +207,13 @@ class RemovedSources:
 
 
 @frozen
+class NamesTaken:
+    """Those of the names that something has already."""
+
+    names: tuple[str, ...]
+
+
+@frozen
 class SourceExists:
     """Whether the path exists."""
 
@@ -253,6 +260,7 @@ Reply = (
     | PublishedFiles
     | RemovedSources
     | SourceExists
+    | NamesTaken
     | OrphansFound
     | FolderResolved
     | Finished

@@ -207,6 +207,14 @@ class LookUpSource:
 
 
 @frozen
+class LookUpNames:
+    """Check which of these names are taken at the destination. Ends with NamesTaken."""
+
+    destination: DestinationRef
+    names: tuple[str, ...]
+
+
+@frozen
 class DiscardPartial:
     """Remove a partial if it exists. Ends with Finished."""
 
@@ -248,6 +256,7 @@ Request = (
     | RemoveSources
     | VerifyFile
     | LookUpSource
+    | LookUpNames
     | DiscardPartial
     | FindOrphans
     | ResolveFolder

@@ -30,6 +30,7 @@ from agent.protocol.replies import (
     CopiedFiles,
     Finished,
     Heartbeat,
+    NamesTaken,
     OrphansFound,
     PathsChanged,
     PublishedFiles,
@@ -50,6 +51,7 @@ from agent.protocol.requests import (
     FindOrphans,
     FollowFile,
     ListSource,
+    LookUpNames,
     LookUpSource,
     PrepareSource,
     ProbeDestination,
@@ -200,6 +202,9 @@ class WorkerServer:
                     for paths in destination.find_orphans(identity, deep=deep):
                         self.stream(OrphansFound(paths))
                 return Finished()
+            case LookUpNames(place, names):
+                with self._destination(place) as destination:
+                    return NamesTaken(tuple(filter(destination.exists, names)))
             case LookUpSource(root, path):
                 return SourceExists(source_file.exists(root, path))
             case ResolveFolder(path, roots):

@@ -9,15 +9,21 @@ import trio
 from agent.config.load import load
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, Signature, WriterState
 from agent.offline import dry_run
-from agent.protocol.replies import ScanBatch, ScanEnd
+from agent.protocol.replies import NamesTaken, Probed, Reply, ScanBatch, ScanEnd
 from agent.protocol.requests import ExamineSource, ListSource, Request
 from agent.runtime import main
 from agent.worker_pool import OnReply, WorkerPool, ignore
 from tests.cli.cli_agents import ROUTE, configured, listing, output_of, workers_reaped
 
+NOTHING_THERE = Probed(device=7, mount_point="/", free_bytes=1, total_bytes=1)
 COPY = b"not a container\n" * 1000
 CLOSED = FinishEvidence(WriterState.NONE, ContainerState.CLOSED)
 OPEN_MOV = b"\0\0\0\x10ftypisom\0\0\2\0" + b"\0\0\1\x08mdat" + bytes(256)  # no moov behind it
+
+
+@pytest.fixture(autouse=True)
+def _destination(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +35,6 @@ def _no_worker_outlives_its_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
     below = tmp_path / "in" / "day 1"
     below.mkdir(parents=True)
-    (tmp_path / "out").mkdir()
     (tmp_path / "out" / "clip.bin").write_bytes(b"older")
     (tmp_path / "in" / "clip.bin").write_bytes(COPY)
     (below / "b\x1b[31m.bin").write_bytes(COPY)
@@ -39,8 +44,9 @@ def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
     said = output_of("-c", config, "run", "--dry-run")
     assert listing(tmp_path) == before
     soon = " once unchanged for 0.3 s"
+    taken = "; that name is taken: with other content it gets the next free one"
     assert said.splitlines() == [
-        f"mxf: would move '{tmp_path}/in/clip.bin' to '{tmp_path}/out/clip.bin'{soon}",
+        f"mxf: would move '{tmp_path}/in/clip.bin' to '{tmp_path}/out/clip.bin'{soon}{taken}",
         f"mxf: would move '{below}/b\\x1b[31m.bin' to '{tmp_path}/out/day 1/b\\x1b[31m.bin'{soon}",
         f"mxf: would leave '{below}/empty.bin': it is empty",
     ]
@@ -106,7 +112,11 @@ def told_when(
 
     async def ask(
         _: WorkerPool, request: Request, expected: type, *, stall_timeout_s: float, on_reply: OnReply = ignore
-    ) -> ScanEnd:
+    ) -> Reply:
+        if expected is Probed:
+            return NOTHING_THERE
+        if expected is NamesTaken:
+            return NamesTaken(())
         assert (expected, stall_timeout_s) == (ScanEnd, 30.0)
         await on_reply(ScanBatch((entry("early"),)))
         answer = answers.get(type(request), ScanEnd((), (), 0))
@@ -130,3 +140,30 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch:
 def test_a_source_that_does_not_answer_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = told_when({ListSource: trio.TooSlowError()}, tmp_path, monkeypatch)
     assert said == ["mxf: source: no answer in 30 s"]
+
+
+def test_a_dry_run_says_that_nothing_is_delivered_while_the_destination_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "clip.bin").write_bytes(COPY)
+    (tmp_path / "out").rmdir()
+    first, second = output_of("-c", configured(tmp_path), "run", "--dry-run").splitlines()
+    assert first.startswith(f"mxf: nothing would be delivered: {tmp_path}/out does not exist")
+    assert second.startswith("mxf: would move")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_says_that_a_taken_name_fails_where_the_route_says_so(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for folder in ("in", "out"):
+        (tmp_path / folder / "clip.bin").write_bytes(COPY)
+    said = output_of("-c", configured(tmp_path, ROUTE | {"conflict": "fail"}), "run", "--dry-run")
+    assert said.endswith("; that name is taken: with other content it fails\n")
+
+
+def test_a_dry_run_leaves_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = FinishEvidence(
+        WriterState.UNKNOWN, ContainerState.UNKNOWN, "Permission denied", unreadable="Permission denied"
+    )
+    answers: dict[type, ScanEnd | Exception] = {ExamineSource: ScanEnd((entry("a.bin", unknown),), (), 0)}
+    said = told_when(answers, tmp_path, monkeypatch)
+    assert f"mxf: would leave '{tmp_path}/in/a.bin': it cannot be read: Permission denied" in said

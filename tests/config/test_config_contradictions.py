@@ -30,7 +30,63 @@ def test_routes_that_feed_each_other_in_a_cycle_are_refused(tmp_path: Path, text
 
 def test_routes_may_form_a_chain_a_fan_and_a_diamond(tmp_path: Path) -> None:
     text = routes(("x", "y"), ("y", "z"), ("y", "w"), ("z", "v"), ("w", "v"))
+    for fanned in "zw":
+        text = text.replace(f'destination = "{fanned}"', f'destination = "{fanned}"\nafter = "keep"')
     assert len(config_of(tmp_path, text).routes) == 5
+
+
+def two_routes(first: str, second: str, below: str = "") -> str:
+    return f"{ROUTE}{first}\n{MOV.replace('in2', f'in{below}')}{second}\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "below"),
+    [
+        ("", "", ""),
+        ("", "", "/cards"),
+        ("include = ['*.mxf']", "", ""),
+        ("include = ['*.mxf', '*.xml']", "include = ['*.MXF']", ""),
+        ("include = ['*.{mxf,mov}']", "include = ['day1/**/*.mov']", ""),
+        ("include = ['day1/*.mxf']", "include = ['day1/*.mxf']", ""),
+        ("include = ['day1/*.mxf']", "include = ['day2/*.mxf']", "/day1"),
+        ("include = ['temp/']", "include = ['*.mxf']", ""),
+        ("after = 'keep'", "", ""),
+        ("exclude = ['*.mov']", "include = ['*.mov', '*.wav']", ""),
+        ("exclude = ['card/']", "", "/cards"),
+    ],
+)
+def test_routes_that_take_files_from_each_other_are_refused_in_one_line(
+    first: str, second: str, below: str, tmp_path: Path
+) -> None:
+    (reason,) = reasons_of(tmp_path, two_routes(first, second, below))
+    assert reason.startswith(
+        f'route "mov": source: "{tmp_path}/in{below}" overlaps the source of route "mxf"'
+    )
+    assert "each would get some of the files" in reason
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "below"),
+    [
+        ("include = ['*.mxf']", "include = ['*.mov']", ""),
+        ("include = ['*.{mxf,xml}']", "include = ['*.MOV', 'b.wav']", "/cards"),
+        ("include = ['day1/**']", "include = ['day2/**']", ""),
+        ("after = 'keep'", "after = 'keep'", ""),
+        ("exclude = ['*.mov', '*.wav']", "include = ['*.mov']", ""),
+        ("exclude = ['cards/']", "", "/cards"),
+    ],
+)
+def test_routes_may_share_a_source_where_they_plainly_take_different_files_or_keep_all(
+    first: str, second: str, below: str, tmp_path: Path
+) -> None:
+    assert len(config_of(tmp_path, two_routes(first, second, below)).routes) == 2
+
+
+def test_a_shared_source_is_seen_through_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in2").symlink_to("in")
+    (reason,) = reasons_of(tmp_path, ROUTE + MOV)
+    assert "overlaps the source of route" in reason
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ UNPLACED = {
 
 @pytest.mark.parametrize("variable", UNPLACED)
 def test_a_variable_that_belongs_nowhere_is_refused(tmp_path: Path, variable: str) -> None:
-    text = ROUTE + MOV.replace("mov", "a-b") + MOV.replace("mov", "a_b")
+    text = ROUTE + MOV.replace("mov", "a-b") + MOV.replace("mov", "a_b").replace("in2", "in3")
     (reason,) = reasons_of(tmp_path, text, {variable: "1"})
     assert reason.startswith(f"environment {variable}: {UNPLACED[variable]}")
 

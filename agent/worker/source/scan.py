@@ -112,7 +112,8 @@ def _examined(root: int, path: str, closely: frozenset[str], unreadable: Unreada
             unreadable.append((path, error.strerror or str(error)))
             yield ScannedFile(path, signature_of(status))
             return
-        unknown = FinishEvidence(WriterState.UNKNOWN, ContainerState.UNKNOWN, error.strerror or str(error))
+        why = error.strerror or str(error)
+        unknown = FinishEvidence(WriterState.UNKNOWN, ContainerState.UNKNOWN, why, unreadable=why)
         yield ScannedFile(path, signature_of(status), unknown)
 
 
@@ -129,7 +130,8 @@ def finish_evidence(descriptor: int) -> FinishEvidence:
     try:
         verdict = containers.judge(reader)
     except OSError as error:
-        return FinishEvidence(writer, ContainerState.UNKNOWN, error.strerror or str(error))
+        why = error.strerror or str(error)
+        return FinishEvidence(writer, ContainerState.UNKNOWN, why, unreadable=why)
     return FinishEvidence(writer, verdict.container, verdict.detail)
 
 

@@ -272,7 +272,8 @@ def test_a_container_that_cannot_be_read_hides_no_writer(root: Path, monkeypatch
     monkeypatch.setattr(os, "pread", failing(errno.EIO))
     with open(root / "clip.mxf", "ab"):
         (entry,) = _examine(root, ("clip.mxf",), "clip.mxf")
-    assert entry.evidence == FinishEvidence(WriterState.OPEN, ContainerState.UNKNOWN, os.strerror(errno.EIO))
+    why = os.strerror(errno.EIO)
+    assert entry.evidence == FinishEvidence(WriterState.OPEN, ContainerState.UNKNOWN, why, unreadable=why)
 
 
 def test_what_the_agent_lacks_is_no_evidence_about_the_file(

@@ -1,5 +1,6 @@
 """What lives as long as the process: the journal, the workers, the status model, control."""
 
+import socket
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -141,6 +142,11 @@ class Runtime:
             else:
                 log.info("configuration reloaded", path=config.path)
                 return config
+
+
+async def full_host_name() -> str:
+    """In a thread of its own: a name server that does not answer takes up to a minute."""
+    return await trio.to_thread.run_sync(socket.getfqdn, abandon_on_cancel=True)
 
 
 def _reasons(load: Callable[[], Config]) -> tuple[str, ...]:

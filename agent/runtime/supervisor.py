@@ -33,7 +33,7 @@ from agent.model.errors import first_error
 from agent.runtime import once
 from agent.runtime.generation import Generation
 from agent.runtime.once import exit_when_idle
-from agent.runtime.runtime import Runtime
+from agent.runtime.runtime import Runtime, full_host_name
 from agent.runtime.signals import handle_signals
 from web.app import create_app
 from web.auth import Access
@@ -225,8 +225,7 @@ def _access(config: Config) -> Access:
 
 
 async def _add_full_host_name(access: Access) -> None:
-    """In a thread, and waited for by nobody: a name server that does not answer takes up to a minute."""
-    access.add_host(await trio.to_thread.run_sync(socket.getfqdn, abandon_on_cancel=True))
+    access.add_host(await full_host_name())
 
 
 @define

@@ -1,10 +1,12 @@
 """Errors of an S3 service are mapped to the right fault, with a clear message."""
 
+import errno
 import ssl
 
 import pytest
 from botocore import exceptions as boto
 from urllib3 import exceptions as http
+from urllib3.connection import HTTPConnection
 
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.worker.destinations.s3.errors import ObjectMissing, is_retryable, map_error
@@ -51,6 +53,20 @@ def test_an_error_of_the_whole_destination_is_an_outage(error: Exception, reason
     fault = map_error(error, "put_object")
     assert isinstance(fault, Fault)
     assert (fault.kind, fault.reason) == (FaultKind.DESTINATION, reason)
+
+
+def no_socket() -> boto.EndpointConnectionError:
+    """As urllib3 and botocore wrap it."""
+    wrapped = http.NewConnectionError(HTTPConnection("127.0.0.1"), "Failed to establish a new connection")
+    wrapped.__cause__ = OSError(errno.EMFILE, "Too many open files")
+    return boto.EndpointConnectionError(endpoint_url="http://127.0.0.1", error=wrapped)
+
+
+@pytest.mark.parametrize("error", [no_socket(), OSError(errno.EMFILE, "Too many open files")])
+def test_a_machine_short_of_descriptors_is_no_outage_of_the_service(error: Exception) -> None:
+    fault = map_error(error, "put_object")
+    assert isinstance(fault, Fault)
+    assert fault.kind is FaultKind.SHORTAGE
 
 
 @pytest.mark.parametrize(

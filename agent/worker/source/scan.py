@@ -10,6 +10,7 @@ from attrs import define
 from agent.fs import platform, safe_open
 from agent.fs.syscalls import closing_fd
 from agent.model.built_in_excludes import excludes_name, excludes_path
+from agent.model.errors import shortage
 from agent.model.names import file_filter
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, WriterState
 from agent.protocol.requests import SourceFolder
@@ -39,6 +40,9 @@ def list_files(source: SourceFolder, unreadable: Unreadable) -> Iterator[Scanned
         try:
             yield from _list_folder(source.root, folder, folders, wanted)
         except OSError as error:
+            lacking = shortage(error)
+            if lacking is not None:
+                raise lacking from error
             if not folder:
                 raise root_fault(error) from error
             if not isinstance(error, FileNotFoundError):  # moved away since its parent was listed

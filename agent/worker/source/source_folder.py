@@ -28,7 +28,10 @@ def open_root(root: str) -> int:
 
 def root_fault(error: OSError) -> Fault:
     """Map an error of the source folder itself: its route pauses, and no file is at fault."""
-    return Fault(FaultKind.SOURCE_OUTAGE, classify(error, Side.SOURCE).detail)
+    fault = classify(error, Side.SOURCE)
+    if fault.kind is FaultKind.SHORTAGE:
+        return fault
+    return Fault(FaultKind.SOURCE_OUTAGE, fault.detail)
 
 
 def calls_at_once(root: int) -> int:

@@ -300,3 +300,24 @@ def test_a_file_whose_stat_fails_is_unreadable_and_not_gone(
     unreadable: list[tuple[str, str]] = []
     assert list(examine(_folder(root), ("day/clip.mxf",), frozenset(), unreadable)) == []
     assert unreadable == [("day/clip.mxf", "Permission denied")]
+
+
+@pytest.mark.parametrize("call", ["open_root", "open_folder"])
+def test_a_machine_short_of_descriptors_makes_no_folder_unreadable_and_no_outage(
+    root: Path, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safe_open, call, failing(errno.EMFILE))
+    unreadable: list[tuple[str, str]] = []
+    with pytest.raises(Fault, match="this machine is short of file descriptors") as fault:
+        list(list_files(SourceFolder(str(root), (), ()), unreadable))
+    assert fault.value.kind is FaultKind.SHORTAGE
+    assert unreadable == []
+
+
+def test_a_source_that_cannot_be_opened_for_want_of_descriptors_is_in_no_outage(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safe_open, "open_root", failing(errno.EMFILE))
+    with pytest.raises(Fault) as fault:
+        _examine(root, ("clip.mxf",))
+    assert fault.value.kind is FaultKind.SHORTAGE

@@ -8,7 +8,7 @@ import ssl
 from botocore import exceptions as boto
 from urllib3 import exceptions as http
 
-from agent.model.errors import Fault, FaultKind, OutageReason
+from agent.model.errors import Fault, FaultKind, OutageReason, shortage
 from agent.model.text import on_one_line
 
 DETAIL_CHARACTERS = 200
@@ -134,7 +134,14 @@ def map_error(error: Exception, operation: str) -> Exception:
         return Fault.outage(OutageReason.HUNG, f"s3: {operation}: no response in time")
     if isinstance(error, boto.ParamValidationError | boto.InvalidEndpointDiscoveryConfigurationError):
         return Fault(FaultKind.REFUSED, f"s3: {operation}: {type(error).__name__}")
-    return Fault.outage(OutageReason.UNREACHABLE, f"s3: {operation}: {_cause(error)}")
+    lacking = _shortage(error)
+    return lacking or Fault.outage(OutageReason.UNREACHABLE, f"s3: {operation}: {_cause(error)}")
+
+
+def _shortage(error: Exception) -> Fault | None:
+    """This machine's own lack, which a library has wrapped in an error of the connection."""
+    inner = _innermost(error)
+    return shortage(inner) or (shortage(inner.__cause__) if inner.__cause__ is not None else None)
 
 
 def _map_response(error: boto.ClientError, operation: str) -> Exception:

@@ -39,11 +39,17 @@ def run(path: str, *, once_only: bool, dry_run: bool, bind: str | None, log_leve
 
 
 @click.command("check-config")
+@click.option("--probe", is_flag=True, help="Then try every source and destination with a file of our own.")
 @with_config
-def check_config(path: str) -> None:
+def check_config(path: str, *, probe: bool) -> None:
     """Validate the configuration and print it as it takes effect."""
     for line in masked(load_config(path)).rstrip("\n").split("\n"):
         print_line(line)
+    if probe:
+        from agent.runtime import main  # noqa: PLC0415  slow to import, and the check does without
+
+        for line in main.probe_lines(load_config(path)):
+            print_line(line)
 
 
 @click.command()

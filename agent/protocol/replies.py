@@ -207,6 +207,13 @@ class RemovedSources:
 
 
 @frozen
+class FolderTried:
+    """What was tried in a folder, and what came of it."""
+
+    findings: tuple[tuple[str, str], ...]
+
+
+@frozen
 class NamesTaken:
     """Those of the names that something has already."""
 
@@ -261,6 +268,7 @@ Reply = (
     | RemovedSources
     | SourceExists
     | NamesTaken
+    | FolderTried
     | OrphansFound
     | FolderResolved
     | Finished

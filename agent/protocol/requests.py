@@ -207,6 +207,14 @@ class LookUpSource:
 
 
 @frozen
+class TryFolder:
+    """Try what this folder can do with a temporary file of this name. Ends with FolderTried."""
+
+    root: str
+    name: str
+
+
+@frozen
 class LookUpNames:
     """Check which of these names are taken at the destination. Ends with NamesTaken."""
 
@@ -257,6 +265,7 @@ Request = (
     | VerifyFile
     | LookUpSource
     | LookUpNames
+    | TryFolder
     | DiscardPartial
     | FindOrphans
     | ResolveFolder

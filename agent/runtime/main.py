@@ -9,7 +9,7 @@ from agent import log
 from agent.config.sections import Config
 from agent.fs import open_files
 from agent.journal.database import JournalError
-from agent.offline import dry_run
+from agent.offline import dry_run, probe_places
 from agent.runtime import supervisor
 from agent.runtime.supervisor import CannotStart
 
@@ -39,6 +39,11 @@ def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
 def dry_run_lines(config: Config) -> list[str]:
     """One line for each file, with what would be done with it."""
     return trio.run(dry_run.lines, config)
+
+
+def probe_lines(config: Config) -> list[str]:
+    """One line for each thing that was tried at a source or a destination."""
+    return trio.run(probe_places.lines, config)
 
 
 def _set_up_first_log(config: Config, set_up_log: Callable[[Config], None]) -> None:

@@ -60,6 +60,7 @@ from agent.protocol.requests import (
     Request,
     ResolveFolder,
     SourceFolder,
+    TryFolder,
     VerifyFile,
     WatchSource,
 )
@@ -72,6 +73,7 @@ from agent.worker.copy.verify import verify_file
 from agent.worker.destinations import factory
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
+from agent.worker.folder_trial import try_folder
 from agent.worker.source import source_file
 from agent.worker.source.events import watch_source
 from agent.worker.source.remove import remove_sources
@@ -202,6 +204,8 @@ class WorkerServer:
                     for paths in destination.find_orphans(identity, deep=deep):
                         self.stream(OrphansFound(paths))
                 return Finished()
+            case TryFolder():
+                return try_folder(request)
             case LookUpNames(place, names):
                 with self._destination(place) as destination:
                     return NamesTaken(tuple(filter(destination.exists, names)))

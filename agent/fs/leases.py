@@ -62,6 +62,15 @@ def read_lease(fd: int) -> Iterator[WriterState]:
                 fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
+def is_lease_broken(fd: int) -> bool:
+    """Return whether a process waits to open this file for writing, or got it open, in spite of our lease.
+
+    Raises:
+        OSError: the descriptor is not a regular file's.
+    """
+    return fcntl.fcntl(fd, fcntl.F_GETLEASE) != fcntl.F_RDLCK
+
+
 def _take_lease(fd: int) -> int | None:
     """Return None once the lease is held, else the errno."""
     try:

@@ -10,6 +10,7 @@ import sys
 if sys.platform == "darwin":
     from agent.fs.darwin import (
         drop_cache,
+        is_lease_broken,
         is_network,
         mount_point,
         move_exclusively,
@@ -22,7 +23,7 @@ if sys.platform == "darwin":
         sync_file,
     )
 else:
-    from agent.fs.leases import open_writer, prepare_process, read_lease
+    from agent.fs.leases import is_lease_broken, open_writer, prepare_process, read_lease
     from agent.fs.linux import (
         drop_cache,
         is_network,
@@ -39,6 +40,7 @@ __all__ = [
     "calls_at_once",
     "drop_cache",
     "free_bytes",
+    "is_lease_broken",
     "is_network",
     "is_read_only",
     "mount_point",

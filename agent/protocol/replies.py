@@ -169,9 +169,14 @@ class VerifyResult:
 
 @frozen
 class SourceRemoved:
-    """`kept_because`: the reason why the source was kept; None: it is gone."""
+    """`kept_because`: the reason why the source was kept; None: it is gone.
+
+    `put_back_as`: the name beside it of another file, which had to be moved out of the way and whose own
+    name was taken meanwhile.
+    """
 
     kept_because: str | None
+    put_back_as: str | None = None
 
 
 @frozen
@@ -202,9 +207,10 @@ class RemovedSources:
 
 @frozen
 class SourceExists:
-    """Whether the path exists."""
+    """Whether the path exists. `is_renamed`: a removal was cut off, and its private path exists."""
 
     exists: bool
+    is_renamed: bool = False
 
 
 @frozen

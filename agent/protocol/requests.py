@@ -182,10 +182,16 @@ class VerifyFile:
 
 @frozen
 class SourceToRemove:
-    """A source and the signature of what was delivered."""
+    """A source and the signature of what was delivered.
+
+    `private_path`: beside `path`; the file is renamed to it first, and looked at again there. `is_renamed`:
+    an earlier request was cut off after that.
+    """
 
     path: str
     signature: Signature
+    private_path: str
+    is_renamed: bool = False
 
 
 @frozen
@@ -200,10 +206,14 @@ class RemoveSources:
 
 @frozen
 class LookUpSource:
-    """Check whether this path still exists. Ends with SourceExists."""
+    """Check whether this path exists, or the private one of a removal that may have been cut off.
+
+    Ends with SourceExists.
+    """
 
     source: str
     path: str
+    private_path: str | None = None
 
 
 @frozen

@@ -36,7 +36,6 @@ from agent.protocol.replies import (
     Reply,
     ScanBatch,
     ScanEnd,
-    SourceExists,
     Started,
 )
 from agent.protocol.requests import (
@@ -185,7 +184,7 @@ class WorkerServer:
                 with self._locked(place, [file.partial for file in files]) as destination:
                     return PublishedFiles(publish_files(request, destination, self.heartbeat))
             case RemoveSources():
-                return RemovedSources(remove_sources(request, self.heartbeat))
+                return RemovedSources(remove_sources(request, self._publisher, self.heartbeat))
             case VerifyFile(destination=place):
                 with self._destination(place) as destination:
                     return verify_file(request, destination, self.stream)
@@ -198,8 +197,8 @@ class WorkerServer:
                     for paths in destination.find_orphans(identity, deep=deep):
                         self.stream(OrphansFound(paths))
                 return Finished()
-            case LookUpSource(root, path):
-                return SourceExists(source_file.exists(root, path))
+            case LookUpSource(root, path, private_path):
+                return source_file.look_up(root, path, private_path)
             case ResolveFolder(path, roots):
                 return resolve_allowed_folder(path, roots)
             case _ as never:

@@ -78,7 +78,7 @@ class Route:
     """One source, one destination, and the rules between them.
 
     `source` is an absolute path, `destination` one too or an s3 URL. `include` and `exclude` are globs on the
-    path below the source, the built-in excludes among them; no `include` means everything. `archive` is an
+    path below the source; no `include` means everything but the built-in excludes. `archive` is an
     absolute path when `after` is "archive", and else None.
     """
 
@@ -86,7 +86,7 @@ class Route:
     source: Annotated[str, ParseRelative(field_parsers.folder)]
     destination: Annotated[str, ParseRelative(field_parsers.destination)]
     include: Annotated[tuple[str, ...], Parse(field_parsers.globs)] = ()
-    exclude: Annotated[tuple[str, ...], Parse(field_parsers.excludes)] = field_parsers.BUILT_IN_EXCLUDES
+    exclude: Annotated[tuple[str, ...], Parse(field_parsers.globs)] = ()
     after: Annotated[Literal["delete", "keep", "archive"], Parse(field_parsers.after_mode)] = "delete"
     archive: Annotated[str | None, ParseRelative(field_parsers.archive_folder, key="after")] = None
     stable_s: Seconds = 120.0

@@ -7,7 +7,6 @@ import attrs
 import pytest
 
 from agent.config.dump import masked
-from agent.config.field_parsers import BUILT_IN_EXCLUDES
 from agent.config.sections import DestinationPlan, Route, WebSection
 from agent.config.structure import KEYS
 from agent.model.storage import BandwidthStep
@@ -32,7 +31,7 @@ def test_a_route_with_three_keys_is_enough_and_gets_the_contracts_defaults(tmp_p
         "source": f"{tmp_path}/in",
         "destination": f"{tmp_path}/out",
         "include": (),
-        "exclude": BUILT_IN_EXCLUDES,
+        "exclude": (),
         "after": "delete",
         "archive": None,
         "stable_s": 120.0,
@@ -121,7 +120,7 @@ def test_every_key_of_the_contract_is_understood(tmp_path: Path, monkeypatch: py
             source="/media/in",
             destination="s3://bucket/prefix",
             include=("*.mxf", "day?/**"),
-            exclude=(*BUILT_IN_EXCLUDES, "*.bak"),
+            exclude=("*.tmp", "*.bak"),
             after="archive",
             archive=f"{tmp_path}/done",
             stable_s=90.0,
@@ -168,6 +167,11 @@ def test_the_output_of_check_config_shows_no_token(tmp_path: Path) -> None:
     shown = masked(config_of(tmp_path, ROUTE + '[web]\ntoken_file = "secret"'))
     assert 'token_file = "********"' in shown
     assert "s3cret" not in shown
+
+
+def test_the_output_of_check_config_shows_what_is_excluded_on_every_route(tmp_path: Path) -> None:
+    shown = masked(config_of(tmp_path, ROUTE))
+    assert '".nfs*"' in shown.splitlines()[-1]
 
 
 def test_a_path_with_a_newline_or_undecodable_bytes_is_printed_on_one_line(

@@ -22,6 +22,7 @@ class ScanResult:
     `examined`: the only paths that were examined, or None for a whole scan, whose other entries came as
     `ScanChunk`s with the same `began_s`. A path that was examined and has no entry is gone. Nothing is known
     of `unreadable` folders and of what is below them. All was read between `began_s` and `ended_s`.
+    `private_paths`: sources that are being removed, or whose removal was cut off.
     """
 
     entries: tuple[ScannedFile, ...]
@@ -31,6 +32,7 @@ class ScanResult:
     free_bytes: int
     examined: tuple[str, ...] | None = None
     unreadable: tuple[UnreadableFolder, ...] = ()
+    private_paths: tuple[str, ...] = ()
 
 
 @frozen

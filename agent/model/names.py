@@ -90,6 +90,13 @@ def has_our_tag(identity: str, path: str, kind: str = PARTIAL) -> bool:
     return found["tag"] == _tag(identity, folder, found["name"], found["id"], kind)
 
 
+def path_before_removal(private_path: str) -> str:
+    """Return the path that a source had before it got this private one; a long name stays shortened."""
+    folder, name = split_path(private_path)
+    found = _TEMPORARY.fullmatch(name)
+    return folder + (found["name"] if found else name)
+
+
 def _temporary(
     identity: str, folder: str, name: str, hashed: str, kind: str = PARTIAL, limit_bytes: int = NAME_MAX_BYTES
 ) -> str:

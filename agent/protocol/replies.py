@@ -25,12 +25,14 @@ class ScanBatch:
 class ScanEnd:
     """The end of a scan, with the last files.
 
-    `unreadable`: paths that could not be listed or examined, with the reason.
+    `unreadable`: paths that could not be listed or examined, with the reason. `private_paths`: sources that
+    are being removed, or whose removal was cut off.
     """
 
     entries: tuple[ScannedFile, ...]
     unreadable: tuple[tuple[str, str], ...]
     free_bytes: int
+    private_paths: tuple[str, ...] = ()
 
 
 @frozen
@@ -206,6 +208,13 @@ class RemovedSources:
 
 
 @frozen
+class SourcesPutBack:
+    """The path that each file has now; those that were gone are left out."""
+
+    paths: tuple[str, ...]
+
+
+@frozen
 class SourceExists:
     """Whether the path exists. `is_renamed`: a removal was cut off, and its private path exists."""
 
@@ -252,6 +261,7 @@ Reply = (
     | CopiedFiles
     | PublishedFiles
     | RemovedSources
+    | SourcesPutBack
     | SourceExists
     | OrphansFound
     | FolderResolved

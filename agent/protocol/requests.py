@@ -14,11 +14,15 @@ ConflictMode = Literal["rename", "fail"]
 
 @frozen
 class SourceFolder:
-    """A source folder, and the globs that choose its files."""
+    """A source folder, and the globs that choose its files.
+
+    Private names that the installation `identity` gives sources while it removes them are never chosen.
+    """
 
     root: str
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    identity: str = ""
 
 
 @frozen
@@ -205,6 +209,17 @@ class RemoveSources:
 
 
 @frozen
+class PutBackSources:
+    """Give these files, which have private names that no transfer knows, their own names back.
+
+    Ends with SourcesPutBack.
+    """
+
+    source: str
+    private_paths: tuple[str, ...]
+
+
+@frozen
 class LookUpSource:
     """Check whether this path exists, or the private one of a removal that may have been cut off.
 
@@ -256,6 +271,7 @@ Request = (
     | CopySmallFiles
     | PublishFiles
     | RemoveSources
+    | PutBackSources
     | VerifyFile
     | LookUpSource
     | DiscardPartial

@@ -176,17 +176,25 @@ class DeliveredSource:
             raise
 
     def _give_name_back(self) -> None:
-        """Replace nothing: where the name has been taken meanwhile, the next free one is used."""
-        number = 0
-        while True:
-            name = conflict_path(self.name, number)
-            try:
-                self.publisher.publish(self.private_name, name, self.folder)
-            except FileExistsError:
-                number += 1
-            else:
-                self._put_back_as = name if number else None
-                return
+        name = give_name_back(self.publisher, self.folder, self.private_name, self.name)
+        self._put_back_as = None if name == self.name else name
+
+
+def give_name_back(publisher: Publisher, folder: int, private_name: str, name: str) -> str:
+    """Rename to this name, or to the next one that is free, and return it. Nothing is replaced.
+
+    Raises:
+        OSError: the file system refuses; FileNotFoundError when no file has the private name.
+    """
+    number = 0
+    while True:
+        target = conflict_path(name, number)
+        try:
+            publisher.publish(private_name, target, folder)
+        except FileExistsError:
+            number += 1
+        else:
+            return target
 
 
 def _check_no_writer(writer: WriterState) -> None:

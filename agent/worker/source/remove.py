@@ -1,17 +1,18 @@
 """Delete or archive delivered sources, only after a check that they are unchanged (promise S4)."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from agent.fs import safe_open
 from agent.fs.publisher import Publisher
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
-from agent.protocol.replies import SourceRemoved
-from agent.protocol.requests import RemoveSources, SourceToRemove
+from agent.model.names import path_before_removal, split_path
+from agent.protocol.replies import SourceRemoved, SourcesPutBack
+from agent.protocol.requests import PutBackSources, RemoveSources, SourceToRemove
 from agent.worker.for_each import for_each
 from agent.worker.source.changed_folders import ChangedFolders
-from agent.worker.source.delivered_source import DeliveredSource
+from agent.worker.source.delivered_source import DeliveredSource, give_name_back
 from agent.worker.source.source_file import source_fault
 from agent.worker.source.source_folder import calls_at_once, open_root
 
@@ -58,6 +59,29 @@ def _remove(
         return SourceRemoved(None)
     except OSError as error:
         raise source_fault(error) from error
+
+
+def put_back_sources(
+    request: PutBackSources, publisher: Publisher, heartbeat: Callable[[], None]
+) -> SourcesPutBack:
+    """Give each of these files its own name back, or the next one that is free.
+
+    Raises:
+        Fault: SOURCE or SOURCE_OUTAGE: a file cannot be renamed.
+    """
+    names = []
+    try:
+        with closing_fd(open_root(request.source)) as root, ChangedFolders.open() as changed:
+            for private_path in request.private_paths:
+                above, name = split_path(path_before_removal(private_path))
+                with suppress(FileNotFoundError), safe_open.parent(root, private_path) as (folder, private):
+                    names.append(above + give_name_back(publisher, folder, private, name))
+                    changed.add(above.rstrip("/"), folder)
+                heartbeat()
+            changed.sync()
+    except OSError as error:
+        raise source_fault(error) from error
+    return SourcesPutBack(tuple(names))
 
 
 @contextmanager

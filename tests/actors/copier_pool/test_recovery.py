@@ -10,6 +10,7 @@ from trio.testing import MockClock
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import removing_path
 from agent.model.transfer import Transfer
+from agent.model.views import HistoryResult
 from agent.protocol.replies import (
     Published,
     PublishedFiles,
@@ -80,7 +81,7 @@ async def test_a_removal_that_was_cut_off_is_ended(
         LookUpSource("/src", "a.mxf", private),
         RemoveSources("/src", "delete", None, (file,)),
     ]
-    result = "delivered" if kept_because is None else "kept"
+    result: HistoryResult = "delivered" if kept_because is None else "kept"
     assert bench.journal.ended == [Ended("a.mxf", result, 1, kept_because, f"{NAS}/a_1.mxf")]
 
 

@@ -36,6 +36,7 @@ from agent.protocol.replies import (
     TrustedBlocks,
 )
 from agent.protocol.requests import (
+    AfterMode,
     Bandwidth,
     CopyFile,
     DiscardPartial,
@@ -284,7 +285,7 @@ async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None
 
 @pytest.mark.parametrize(("destination", "after"), [(NAS, "delete"), ("/other", "keep")])
 async def test_a_removal_of_another_state_that_was_cut_off_is_ended_first(
-    bench: Bench, destination: str, after: str
+    bench: Bench, destination: str, after: AfterMode
 ) -> None:
     """It goes on, or is undone where the route has another destination now."""
     bench.remember(evolve(PUBLISHED, signature=OLDER, destination=destination))

@@ -12,9 +12,13 @@ from pathlib import Path
 import pytest
 
 from agent.fs import leases, platform, safe_open
+from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind
-from agent.protocol.replies import SourceRemoved
-from agent.protocol.requests import AfterMode
+from agent.model.names import removing_path
+from agent.protocol.replies import SourceRemoved, SourcesPutBack
+from agent.protocol.requests import AfterMode, PutBackSources
+from agent.worker.source.remove import put_back_sources
+from tests.samples import IDENTITY
 from tests.worker.copy.folders import nothing_left_over
 from tests.worker.source.removals import PRIVATE, clip, contents, refusing, removed, root, signature_now
 
@@ -309,3 +313,32 @@ def test_a_folder_that_somebody_removes_behind_us_is_no_fault(
     monkeypatch.setattr(os, "unlink", unlinked)
     assert removed(root, signature_now(clip)) == SourceRemoved(None)
     assert contents(root) == {}
+
+
+# Private names that no transfer knows
+
+
+def test_files_are_put_back_under_names_that_are_free(root: Path, clip: Path) -> None:
+    paths = ("day 1/clip.mxf", "day 1/other.mxf", "day 1/gone.mxf", "day 2/gone.mxf")
+    private = [removing_path(IDENTITY, path, ".p.partial") for path in paths]
+    for path in private[:2]:
+        (root / path).write_bytes(path.encode())
+    request = PutBackSources(str(root), tuple(private))
+    put_back = put_back_sources(request, Publisher(), lambda: None)
+    assert put_back == SourcesPutBack(("day 1/clip_1.mxf", "day 1/other.mxf"))
+    assert contents(clip.parent) == {
+        "clip.mxf": b"content",
+        "clip_1.mxf": private[0].encode(),
+        "other.mxf": private[1].encode(),
+    }
+
+
+def test_a_file_that_cannot_be_put_back_is_a_fault(
+    root: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = removing_path(IDENTITY, "day 1/clip.mxf", ".p.partial")
+    clip.rename(root / private)
+    monkeypatch.setattr("agent.fs.publisher.move_exclusively", refusing(errno.EROFS))
+    with pytest.raises(Fault) as fault:
+        put_back_sources(PutBackSources(str(root), (private,)), Publisher(), lambda: None)
+    assert fault.value.kind is FaultKind.SOURCE

@@ -24,6 +24,7 @@ from agent.config.value_parsers import (
 )
 from agent.model.storage import BandwidthStep, S3Access
 
+MountRule = Literal["auto", "yes", "no"]
 Seconds = Annotated[float, Parse(positive_duration)]
 Bytes = Annotated[int, Parse(size())]
 Workers = Annotated[int, Parse(whole_number(1, 64))]
@@ -44,7 +45,7 @@ class AgentSection:
     @property
     def partial_locks_file(self) -> str:
         """The file whose locks keep worker processes from writing to one partial at a time."""
-        return f"{self.state_dir}/claims"
+        return f"{self.state_dir}/partial-locks"
 
 
 @frozen
@@ -105,6 +106,7 @@ class Route:
     stall_timeout_s: Seconds = 30.0
     low_space_bytes: Bytes = 10 * GIB
     marker: Annotated[str | None, Parse(field_parsers.marker)] = None
+    mounted: MountRule = "auto"
     bandwidth: Annotated[tuple[BandwidthStep, ...], Parse(field_parsers.bandwidth)] = ()
     priority: Annotated[int, Parse(whole_number(-1000, 1000))] = 0
 
@@ -164,6 +166,7 @@ class DestinationPlan:
     low_space_bytes: int
     marker: str | None
     s3: S3Access | None = None
+    mounted: MountRule = "auto"
 
 
 @frozen(kw_only=True)
@@ -202,4 +205,5 @@ def _plan(routes: Sequence[Route], s3: S3) -> DestinationPlan:
         low_space_bytes=max(route.low_space_bytes for route in routes),
         marker=next((route.marker for route in routes if route.marker), None),
         s3=s3.access(routes[0].destination, stall_timeout_s),
+        mounted=next((route.mounted for route in routes if route.mounted != "auto"), "auto"),
     )

@@ -10,6 +10,8 @@ import sys
 if sys.platform == "darwin":
     from agent.fs.darwin import (
         drop_cache,
+        fresh_fstat,
+        fresh_stat,
         is_lease_broken,
         is_network,
         mount_point,
@@ -26,6 +28,8 @@ else:
     from agent.fs.leases import is_lease_broken, open_writer, prepare_process, read_lease
     from agent.fs.linux import (
         drop_cache,
+        fresh_fstat,
+        fresh_stat,
         is_network,
         mount_point,
         move_exclusively,
@@ -40,6 +44,8 @@ __all__ = [
     "calls_at_once",
     "drop_cache",
     "free_bytes",
+    "fresh_fstat",
+    "fresh_stat",
     "is_lease_broken",
     "is_network",
     "is_read_only",

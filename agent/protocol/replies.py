@@ -49,12 +49,16 @@ class PathsChanged:
 
 @frozen
 class Probed:
-    """The destination is usable. An object store has no device (0) and no sizes (None)."""
+    """The destination is usable. An object store has no device (0) and no sizes (None).
+
+    `expected_mount`: the folder at or below which this machine is meant to have it mounted; None: unknown.
+    """
 
     device: int
     mount_point: str
     free_bytes: int | None
     total_bytes: int | None
+    expected_mount: str | None = None
 
 
 @frozen

@@ -50,6 +50,7 @@ def test_a_route_with_three_keys_is_enough_and_gets_the_contracts_defaults(tmp_p
         "stall_timeout_s": 30.0,
         "low_space_bytes": 10 * 2**30,
         "marker": None,
+        "mounted": "auto",
         "bandwidth": (),
         "priority": 0,
     }
@@ -92,6 +93,7 @@ probe_timeout = "1h30m"
 stall_timeout = 0.25
 low_space = 0
 marker = ".mounted"
+mounted = "no"
 bandwidth = "19:00,off 08:00,20MB"
 priority = -5
 [uploads]
@@ -139,6 +141,7 @@ def test_every_key_of_the_contract_is_understood(tmp_path: Path, monkeypatch: py
             stall_timeout_s=0.25,
             low_space_bytes=0,
             marker=".mounted",
+            mounted="no",
             bandwidth=(BandwidthStep(480, 20_000_000), BandwidthStep(1140, None)),
             priority=-5,
         ),
@@ -197,6 +200,24 @@ def test_routes_to_one_destination_share_a_plan_of_the_most_workers_and_the_clos
     nas, bucket = config.destinations()
     assert nas == DestinationPlan("/nas", ("a", "c"), 8, 1.0, 1.0, 9.0, 2_000_000_000, ".up")
     assert (bucket.destination, bucket.routes, bucket.marker) == ("s3://bucket", ("b",), None)
+
+
+def test_routes_to_one_destination_agree_on_whether_it_is_mounted(tmp_path: Path) -> None:
+    first, second = routes(("x", "/nas"), ("y", "/nas")).split("[[route]]\n")[1:]
+    silent = f"[[route]]\n{first}[[route]]\n{second}"
+    [plan] = config_of(tmp_path, silent + 'mounted = "yes"').destinations()
+    assert plan.mounted == "yes"
+    text = f'[[route]]\n{first}mounted = "no"\n[[route]]\n{second}mounted = "yes"'
+    assert reasons_of(tmp_path, text) == [
+        'route "b": mounted: route "a" expects "no" at the same destination'
+    ]
+
+
+@pytest.mark.parametrize("destination", ["/", "s3://bucket/prefix"])
+def test_where_nothing_can_be_mounted_a_mount_cannot_be_required(tmp_path: Path, destination: str) -> None:
+    text = routes(("x", destination)) + 'mounted = "yes"\n'
+    reason = f'route "a": mounted: "yes" is meaningless here: nothing can be mounted at "{destination}"'
+    assert reason in reasons_of(tmp_path, text)
 
 
 def test_one_destination_has_one_marker(tmp_path: Path) -> None:

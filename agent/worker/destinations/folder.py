@@ -9,6 +9,7 @@ from typing import Self
 from attrs import define, field
 
 from agent.fs import platform, safe_open
+from agent.fs.expected_mounts import expected_mount
 from agent.fs.page_cache import is_resident
 from agent.fs.publisher import Publisher
 from agent.fs.safe_open import DirSync
@@ -48,7 +49,7 @@ class OpenFile:
     @property
     def size_bytes(self) -> int:
         with destination_faults():
-            return os.fstat(self._descriptor).st_size
+            return platform.fresh_fstat(self._descriptor).st_size
 
     @property
     def read_back_level(self) -> VerifyLevel:
@@ -236,7 +237,7 @@ def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:
             raise Fault.outage(OutageReason.DENIED, f"no permission to write into {root}")
         if try_writing is not None:
             _try_writing(descriptor, try_writing)
-        return _probed(descriptor)
+        return _probed(descriptor, root)
 
 
 def find(root: str, marker: str | None) -> Probed:
@@ -247,12 +248,13 @@ def find(root: str, marker: str | None) -> Probed:
     """
     with closing_fd(_open_root(root)) as descriptor, destination_faults():
         _check_marker(descriptor, root, marker)
-        return _probed(descriptor)
+        return _probed(descriptor, root)
 
 
-def _probed(descriptor: int) -> Probed:
-    free, total = platform.free_bytes(descriptor)
-    return Probed(os.fstat(descriptor).st_dev, platform.mount_point(descriptor), free, total)
+def _probed(descriptor: int, root: str) -> Probed:
+    device, mount_point = os.fstat(descriptor).st_dev, platform.mount_point(descriptor)
+    expected = expected_mount(os.path.realpath(root))
+    return Probed(device, mount_point, *platform.free_bytes(descriptor), expected)
 
 
 def _open_root(root: str) -> int:

@@ -5,7 +5,6 @@ file and the removal of another. So the source is first renamed to a private nam
 compared there with the file that is open, and only then removed. Any other file gets its name back.
 """
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -13,6 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from attrs import define, evolve, field
 
 from agent.fs import platform
+from agent.fs.private_name import has_name, rename_to_private
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.names import conflict_path, split_path
@@ -76,9 +76,9 @@ class DeliveredSource:
         Raises:
             OSError: the file system refuses.
         """
-        if self._exists(self.private_name):
+        if has_name(self.folder, self.private_name):
             self._give_name_back()
-        elif not self._exists(self.name):
+        elif not has_name(self.folder, self.name):
             return SourceRemoved(None)
         return SourceRemoved("it is not to be removed any more", self._put_back_as)
 
@@ -132,30 +132,12 @@ class DeliveredSource:
     def _rename(self) -> None:
         try:
             try:
-                self._rename_exclusively()
+                rename_to_private(self.name, self.private_name, self.folder)
             except FileExistsError:  # a request was cut off before it had put another file back
                 self._give_name_back()
-                self._rename_exclusively()
+                rename_to_private(self.name, self.private_name, self.folder)
         except FileNotFoundError as error:
             raise classify(error, Side.SOURCE) from error
-
-    def _rename_exclusively(self) -> None:
-        """Not by link and unlink: that removes whatever has the name by then."""
-        try:
-            platform.move_exclusively(self.name, self.folder, self.private_name, self.folder)
-        except OSError as error:
-            if error.errno not in platform.UNSUPPORTED:
-                raise
-            if self._exists(self.private_name):  # a look is enough, because nobody else uses this name
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
-            os.rename(self.name, self.private_name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
-
-    def _exists(self, name: str) -> bool:
-        try:
-            os.stat(name, dir_fd=self.folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
 
     @contextmanager
     def _or_give_name_back(self) -> Iterator[None]:

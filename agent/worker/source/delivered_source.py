@@ -6,7 +6,7 @@ compared there with the file that is open, and only then removed. Any other file
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from attrs import define, evolve, field
@@ -40,6 +40,7 @@ class DeliveredSource:
     folder: int
     name: str
     publisher: Publisher
+    heartbeat: Callable[[], None]
     _put_back_as: str | None = field(default=None, init=False)
 
     @property
@@ -88,6 +89,8 @@ class DeliveredSource:
             descriptor = self._open(self.name, opened)
             if signature_of(os.fstat(descriptor)) != self.file.signature:
                 raise Fault(FaultKind.SOURCE_CHANGED, "the source changed after it had become stable")
+            if archive is not None:
+                archive.copy_if_elsewhere(descriptor, self.folder, is_repeated=False)
             writer = opened.enter_context(platform.read_lease(descriptor))
             _check_no_writer(writer)
             check_unchanged_at(self.folder, self.name, descriptor, self.file.signature)
@@ -99,6 +102,9 @@ class DeliveredSource:
         with self._archive() as archive, ExitStack() as opened:
             with self._or_give_name_back():
                 descriptor = self._open(self.private_name, opened)
+                if archive is not None:
+                    check_renamed_at(self.folder, self.private_name, descriptor, self.file.signature)
+                    archive.copy_if_elsewhere(descriptor, self.folder, is_repeated=True)
                 writer = opened.enter_context(platform.read_lease(descriptor))
                 _check_no_writer(writer)
             self._finish(descriptor, writer, archive, opened)
@@ -112,7 +118,9 @@ class DeliveredSource:
         """The place in the archive, if the route has one; what can fail there fails before the rename."""
         if self.request.archive is None:
             return nullcontext()
-        return ArchiveTarget.open(self.request.archive, self.file.path)
+        return ArchiveTarget.open(
+            self.request.archive, self.file.path, self.private_name, self.publisher, self.heartbeat
+        )
 
     def _finish(
         self, descriptor: int, writer: WriterState, archive: ArchiveTarget | None, opened: ExitStack

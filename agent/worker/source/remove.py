@@ -32,7 +32,7 @@ def remove_sources(
         def remove(file: SourceToRemove) -> SourceRemoved:
             if request.after == "keep" and not file.is_renamed:
                 return SourceRemoved("the route keeps its sources")
-            return _remove(request, file, root, publisher, changed)
+            return _remove(request, file, root, publisher, changed, heartbeat)
 
         results = for_each(request.files, remove, calls_at_once(root), heartbeat)
         try:
@@ -43,14 +43,19 @@ def remove_sources(
 
 
 def _remove(
-    request: RemoveSources, file: SourceToRemove, root: int, publisher: Publisher, changed: ChangedFolders
+    request: RemoveSources,
+    file: SourceToRemove,
+    root: int,
+    publisher: Publisher,
+    changed: ChangedFolders,
+    heartbeat: Callable[[], None],
 ) -> SourceRemoved:
     try:
         with _folder_of(root, file.path) as (folder, name):
             # Without the sync the source could reappear after a power cut and be delivered again; also if an
             # earlier request has removed it.
             changed.add(file.path.rpartition("/")[0], folder)
-            source = DeliveredSource(request, file, folder, name, publisher)
+            source = DeliveredSource(request, file, folder, name, publisher, heartbeat)
             return source.put_back() if request.after == "keep" else source.remove()
     except Fault as fault:
         if fault.kind is not FaultKind.SOURCE_GONE:

@@ -17,7 +17,7 @@ from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import REMOVING, has_our_tag
-from agent.model.source_file import UnreadableFolder
+from agent.model.source_file import ScannedFile, UnreadableFolder
 from agent.protocol.replies import Finished, PathsChanged, Reply, ScanBatch, ScanEnd, SourcesPutBack
 from agent.protocol.requests import (
     ExamineSource,
@@ -147,7 +147,7 @@ class EventListener:
         # Those of our own removals concern nobody; no path at all asks for a scan.
         paths = tuple(path for path in reply.paths if not has_our_tag(self._identity, path, REMOVING))
         if paths or not reply.paths:
-            await self._watcher.send(WatchEvent(paths))
+            await self._watcher.send(WatchEvent(paths, reply.closed))
 
     def _log_complete(self) -> None:
         if self._complete:
@@ -174,7 +174,7 @@ class SourceScanner:
     """Scans one source through a worker; while stuck workers pile up, no further one is asked.
 
     A whole scan is passed on in parts, so that nobody ever holds all files of a source at once. `files`: how
-    many the last scan or examination found.
+    many the last scan or examination found. `_closed`: not passed on yet.
     """
 
     _route: Route
@@ -182,6 +182,7 @@ class SourceScanner:
     _workers: WorkerPool
     _tracker: trio.MemorySendChannel[TrackerInbox]
     files: int = field(default=0, init=False)
+    _closed: tuple[ScannedFile, ...] = field(default=(), init=False)
     _stuck: UnkillableWorkers = field(factory=UnkillableWorkers, init=False)
 
     async def prepare(self) -> None:
@@ -209,12 +210,14 @@ class SourceScanner:
         await self._stuck.wait_until_few()
         began_s = trio.current_time()
         self.files = 0
+        self._closed += task.closed
 
         async def pass_on(reply: Reply) -> None:
             await trio.lowlevel.checkpoint()
             if isinstance(reply, ScanBatch):
                 self.files += len(reply.entries)
-                await self._tracker.send(ScanChunk(reply.entries, began_s, trio.current_time(), time.time()))
+                now_s, closed = trio.current_time(), self._take_closed()
+                await self._tracker.send(ScanChunk(reply.entries, began_s, now_s, time.time(), closed))
 
         try:
             end = await self._ask(self._request(task), ScanEnd, pass_on)
@@ -230,7 +233,12 @@ class SourceScanner:
             examined=task.paths,
             unreadable=tuple(UnreadableFolder(*each) for each in end.unreadable),
             private_paths=end.private_paths,
+            closed=self._take_closed(),
         )
+
+    def _take_closed(self) -> tuple[ScannedFile, ...]:
+        closed, self._closed = self._closed, ()
+        return closed
 
     def _request(self, task: ScanTask) -> ListSource | ExamineSource:
         route = self._route

@@ -8,6 +8,7 @@ from attrs import define, field, frozen
 
 from agent.messages.watcher import Examine, PutBack, WatcherInbox, WatchEvent, WatchStatus
 from agent.model.names import path_before_removal
+from agent.model.source_file import ScannedFile
 
 MAX_EXAMINED = 500  # an examination takes a while, and its results are held in memory
 MANY_PATHS = 1000  # a whole scan is cheaper than this many single paths
@@ -23,11 +24,13 @@ MIN_REST_FACTOR = 10
 class ScanTask:
     """`paths` None: scan everything. `closely`: examine these for writers and containers.
 
-    `private_paths`: first give these files their own names back.
+    `closed`: files that a writer was seen to close before this task. `private_paths`: first give these files
+    their own names back.
     """
 
     paths: tuple[str, ...] | None
     closely: frozenset[str] = frozenset()
+    closed: tuple[ScannedFile, ...] = ()
     private_paths: tuple[str, ...] = ()
 
 
@@ -45,15 +48,17 @@ class ScanPlanner:
     _scan_due_s: float = field(default=-math.inf, init=False)
     _changed: set[str] = field(factory=set, init=False)
     _to_examine: set[str] = field(factory=set, init=False)
+    _closed: dict[str, ScannedFile] = field(factory=dict, init=False)
     _private_paths: set[str] = field(factory=set, init=False)
     _examined: bool = field(default=False, init=False)  # the last task was an examination
 
     def add(self, message: WatcherInbox) -> None:
         match message:
-            case WatchEvent(()):
-                self._scan_due_s = -math.inf
-            case WatchEvent(paths):
+            case WatchEvent(paths, closed):
                 self._changed.update(paths)
+                self._closed.update((file.path, file) for file in closed)
+                if not paths:
+                    self._scan_due_s = -math.inf
             case Examine(paths):
                 self._to_examine.update(paths)
             case PutBack(private_paths):
@@ -93,14 +98,18 @@ class ScanPlanner:
             paths = tuple(closely | self._changed)
             self._to_examine -= closely
             self._changed = set()
-            return ScanTask(paths, closely)
+            return ScanTask(paths, closely, self._take_closed())
         self._examined = False
         if is_due:
             self._changed = set()
             self._began_s = now_s
             self._scan_due_s = now_s + self.scan_s
-            return ScanTask(None)
+            return ScanTask(None, closed=self._take_closed())
         if self._changed:
             paths, self._changed = tuple(self._changed), set()
-            return ScanTask(paths)
+            return ScanTask(paths, closed=self._take_closed())
         return None
+
+    def _take_closed(self) -> tuple[ScannedFile, ...]:
+        closed, self._closed = tuple(self._closed.values()), {}
+        return closed

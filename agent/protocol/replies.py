@@ -25,12 +25,21 @@ class ScanBatch:
 class ScanEnd:
     """The end of a scan, with the last files.
 
-    `unreadable`: paths that could not be listed or examined, with the reason.
+    `unreadable`: paths that could not be listed or examined, with the reason. `mount_point`: of the file
+    system that holds the source folder.
     """
 
     entries: tuple[ScannedFile, ...]
     unreadable: tuple[tuple[str, str], ...]
     free_bytes: int
+    mount_point: str = "/"
+
+
+@frozen
+class SourcePrepared:
+    """`created`: the source folder was missing and was made."""
+
+    created: bool
 
 
 @frozen
@@ -235,6 +244,7 @@ Reply = (
     Started
     | ScanBatch
     | ScanEnd
+    | SourcePrepared
     | PathsChanged
     | Probed
     | Copying

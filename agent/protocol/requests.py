@@ -13,12 +13,27 @@ ConflictMode = Literal["rename", "fail"]
 
 
 @frozen
+class SourceMount:
+    """How to tell that a source is there, and not the folder under a mount that is gone.
+
+    `point`: where it was mounted when it was last accepted. `marker`: a file in it, which overrules `point`.
+    """
+
+    point: str | None = None
+    marker: str | None = None
+
+
+ANY_MOUNT = SourceMount()
+
+
+@frozen
 class SourceFolder:
-    """A source folder, and the globs that choose its files."""
+    """A source folder, and the globs that choose its files; its marker is never chosen."""
 
     root: str
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    mount: SourceMount = ANY_MOUNT
 
 
 @frozen
@@ -35,7 +50,7 @@ class DestinationRef:
 
 @frozen
 class PrepareSource:
-    """Create the source folder if it is missing. Ends with Finished."""
+    """Create the last folder of the source's path if it is missing. Ends with SourcePrepared."""
 
     root: str
 
@@ -204,6 +219,7 @@ class LookUpSource:
 
     source: str
     path: str
+    mount: SourceMount = ANY_MOUNT
 
 
 @frozen

@@ -24,6 +24,7 @@ from attrs import define, field
 from agent.fs import platform
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind
+from agent.model.source_file import ScannedFile
 from agent.protocol.replies import (
     Blocked,
     CopiedFiles,
@@ -37,6 +38,7 @@ from agent.protocol.replies import (
     ScanBatch,
     ScanEnd,
     SourceExists,
+    SourcePrepared,
     Started,
 )
 from agent.protocol.requests import (
@@ -69,11 +71,11 @@ from agent.worker.copy.verify import verify_file
 from agent.worker.destinations import factory
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
-from agent.worker.source import source_file
+from agent.worker.source import source_file, source_folder
 from agent.worker.source.events import watch_source
 from agent.worker.source.remove import remove_sources
 from agent.worker.source.scan import examine, list_files
-from agent.worker.source.source_folder import free_bytes, prepare, resolve_allowed_folder, wait_for
+from agent.worker.source.source_folder import resolve_allowed_folder, wait_for
 
 HEADER = struct.Struct(">I")
 SCAN_BATCH_FILES = 500  # a long listing comes in parts, so that each shows that the worker is alive
@@ -155,14 +157,14 @@ class WorkerServer:
     def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911, PLR0912  one line per request
         match request:
             case PrepareSource(root):
-                prepare(root)
-                return Finished()
+                return SourcePrepared(source_folder.prepare(root))
             case ListSource(folder):
                 return self._list(folder)
             case ExamineSource(folder, paths, closely):
                 unreadable: list[tuple[str, str]] = []
+                source_folder.status(folder.root, folder.mount)
                 entries = tuple(examine(folder, paths, closely, unreadable))
-                return ScanEnd(entries, tuple(unreadable), free_bytes(folder.root))
+                return _scan_end(folder, entries, unreadable)
             case WatchSource(root):
                 return self._listen(root)
             case ProbeDestination():
@@ -198,8 +200,8 @@ class WorkerServer:
                     for paths in destination.find_orphans(identity, deep=deep):
                         self.stream(OrphansFound(paths))
                 return Finished()
-            case LookUpSource(root, path):
-                return SourceExists(source_file.exists(root, path))
+            case LookUpSource(root, path, mount):
+                return SourceExists(source_file.exists(root, path, mount))
             case ResolveFolder(path, roots):
                 return resolve_allowed_folder(path, roots)
             case _ as never:
@@ -215,6 +217,7 @@ class WorkerServer:
             yield destination
 
     def _list(self, folder: SourceFolder) -> ScanEnd:
+        source_folder.status(folder.root, folder.mount)
         unreadable: list[tuple[str, str]] = []
         batch = []
         for entry in list_files(folder, unreadable):
@@ -222,7 +225,7 @@ class WorkerServer:
             if len(batch) == SCAN_BATCH_FILES:
                 self.stream(ScanBatch(tuple(batch)))
                 batch = []
-        return ScanEnd(tuple(batch), tuple(unreadable), free_bytes(folder.root))
+        return _scan_end(folder, tuple(batch), unreadable)
 
     def _listen(self, root: str) -> Finished:
         wait_for(root)
@@ -232,6 +235,14 @@ class WorkerServer:
                 if paths is not None:
                     self.stream(PathsChanged(paths, events.overflowed, events.complete))
         return Finished()
+
+
+def _scan_end(
+    folder: SourceFolder, entries: tuple[ScannedFile, ...], unreadable: Sequence[tuple[str, str]]
+) -> ScanEnd:
+    """The end of a scan, if the source is still mounted: else what was not found may be there."""
+    status = source_folder.status(folder.root, folder.mount)
+    return ScanEnd(entries, tuple(unreadable), status.free_bytes, status.mount_point)
 
 
 def _read_requests(requests: "queue.Queue[Request]") -> None:

@@ -22,7 +22,14 @@ from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import Transfer, TransferPhase, TransferResult
 from agent.protocol.replies import Finished, OrphansFound, PublishedFiles, Reply, SourceExists
-from agent.protocol.requests import DestinationRef, DiscardPartial, FindOrphans, LookUpSource, Request
+from agent.protocol.requests import (
+    DestinationRef,
+    DiscardPartial,
+    FindOrphans,
+    LookUpSource,
+    Request,
+    SourceMount,
+)
 from agent.worker_pool import OnReply, R, WorkerPool, ignore
 
 AGAIN_PROBES = 12  # copies can leave more orphans: the journal is asked for them again after so many probes
@@ -31,13 +38,17 @@ log = get_logger(__name__)
 
 @define
 class Recovery:
-    """One recovery of one destination, and how much it did."""
+    """One recovery of one destination, and how much it did.
+
+    `mounts`: where each source was mounted when it was last accepted.
+    """
 
     plan: DestinationPlan
     destination: DestinationRef
     routes: Mapping[str, Route]
     journal: JournalClient
     workers: WorkerPool
+    mounts: Mapping[str, str] = field(factory=dict)
     _finished: int = field(default=0, init=False)
     _removed: int = field(default=0, init=False)
     _postponed: int = field(default=0, init=False)
@@ -80,7 +91,8 @@ class Recovery:
     async def _complete(self, transfer: Transfer) -> None:
         route = self.routes.get(transfer.route)
         if route is not None:
-            look_up = LookUpSource(route.source, transfer.path)
+            mount = SourceMount(self.mounts.get(route.source), route.source_marker)
+            look_up = LookUpSource(route.source, transfer.path, mount)
             if (await self._ask(look_up, SourceExists)).exists:
                 return
         if transfer.phase is TransferPhase.COPYING:

@@ -28,7 +28,7 @@ def list_files(source: SourceFolder, unreadable: Unreadable) -> Iterator[Scanned
     Raises:
         Fault: SOURCE_OUTAGE: the source folder itself cannot be listed.
     """
-    wanted = file_filter(source.include, source.exclude)
+    wanted = _filter(source)
     folders = [""]
     while folders:
         folder = folders.pop()
@@ -39,6 +39,11 @@ def list_files(source: SourceFolder, unreadable: Unreadable) -> Iterator[Scanned
                 raise root_fault(error) from error
             if not isinstance(error, FileNotFoundError):  # moved away since its parent was listed
                 unreadable.append((folder, error.strerror or str(error)))
+
+
+def _filter(source: SourceFolder) -> Callable[[str], bool]:
+    chosen = file_filter(source.include, source.exclude)
+    return lambda path: path != source.mount.marker and chosen(path)
 
 
 def _list_folder(
@@ -78,7 +83,7 @@ def examine(
     Raises:
         Fault: SOURCE_OUTAGE: the source folder itself cannot be opened.
     """
-    wanted = file_filter(source.include, source.exclude)
+    wanted = _filter(source)
     with closing_fd(open_root(source.root)) as root:
         for path in paths:
             if wanted(path) and not excludes_path(path):

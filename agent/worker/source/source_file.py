@@ -8,7 +8,8 @@ from agent.fs import safe_open
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.source_file import Signature
-from agent.worker.source.source_folder import open_root
+from agent.protocol.requests import ANY_MOUNT, SourceMount
+from agent.worker.source.source_folder import open_mounted, open_root
 
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -35,7 +36,7 @@ def open_source(root: str, path: str, expected: Signature) -> int:
 
 def open_at(folder: int, path: str, expected: Signature) -> int:
     """As `open_source`, with a descriptor of the source folder."""
-    descriptor = _open(folder, path)
+    descriptor = _open(folder, path, expected)
     try:
         check_unchanged_at(folder, path, descriptor, expected)
     except BaseException:
@@ -51,7 +52,7 @@ def open_same_file(root: str, path: str, expected: Signature) -> int:
         Fault: SOURCE_GONE, SOURCE_CHANGED when another file is at this path, SOURCE, SOURCE_OUTAGE.
     """
     with closing_fd(open_root(root)) as folder:
-        descriptor = _open(folder, path)
+        descriptor = _open(folder, path, expected)
     try:
         is_same = signature_of(os.fstat(descriptor)).is_same_file(expected)
     except OSError as error:
@@ -79,18 +80,18 @@ def check_unchanged_at(folder: int, path: str, descriptor: int, expected: Signat
         by_path = safe_open.stat_at(folder, path)
         by_descriptor = os.fstat(descriptor)
     except OSError as error:
-        raise classify(error, Side.SOURCE) from error
+        raise _fault_at(folder, error, expected) from error
     if signature_of(by_path) != expected or signature_of(by_descriptor) != expected:
         raise Fault(FaultKind.SOURCE_CHANGED, "the source changed after it had become stable")
 
 
-def exists(root: str, path: str) -> bool:
+def exists(root: str, path: str, mount: SourceMount = ANY_MOUNT) -> bool:
     """Return whether this path exists; a symbolic link counts.
 
     Raises:
         Fault: SOURCE or SOURCE_OUTAGE when that is unknown.
     """
-    with closing_fd(open_root(root)) as folder:
+    with closing_fd(open_mounted(root, mount)) as folder:
         try:
             safe_open.stat_at(folder, path)
         except (FileNotFoundError, NotADirectoryError):
@@ -100,8 +101,16 @@ def exists(root: str, path: str) -> bool:
     return True
 
 
-def _open(folder: int, path: str) -> int:
+def _open(folder: int, path: str, expected: Signature) -> int:
     try:
         return safe_open.open_at(folder, path, READ_FLAGS)
     except OSError as error:
-        raise classify(error, Side.SOURCE) from error
+        raise _fault_at(folder, error, expected) from error
+
+
+def _fault_at(folder: int, error: OSError, expected: Signature) -> Fault:
+    """Map an error of a source file. It is not gone where its whole file system is."""
+    fault = classify(error, Side.SOURCE)
+    if fault.kind is FaultKind.SOURCE_GONE and os.fstat(folder).st_dev != expected.device:
+        return Fault(FaultKind.SOURCE_OUTAGE, "the file system that held the file is not mounted")
+    return fault

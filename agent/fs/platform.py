@@ -10,6 +10,8 @@ import sys
 if sys.platform == "darwin":
     from agent.fs.darwin import (
         drop_cache,
+        fresh_fstat,
+        fresh_stat,
         is_network,
         mount_point,
         move_exclusively,
@@ -25,6 +27,8 @@ else:
     from agent.fs.leases import open_writer, prepare_process, read_lease
     from agent.fs.linux import (
         drop_cache,
+        fresh_fstat,
+        fresh_stat,
         is_network,
         mount_point,
         move_exclusively,
@@ -39,6 +43,8 @@ __all__ = [
     "calls_at_once",
     "drop_cache",
     "free_bytes",
+    "fresh_fstat",
+    "fresh_stat",
     "is_network",
     "is_read_only",
     "mount_point",

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 from attrs import define, field
 
-from agent.fs.platform import sync_folder
+from agent.fs.platform import fresh_stat, sync_folder
 from agent.fs.syscalls import closing_fd, with_path
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -71,14 +71,14 @@ def open_at(root_fd: int, relative: str, flags: int, mode: int = 0o666) -> int:
 
 
 def stat_at(root_fd: int, relative: str) -> os.stat_result:
-    """Return the status of this path below the root, of a symbolic link itself.
+    """Return the status of this path below the root, of a symbolic link itself, as the server has it.
 
     Raises:
         ValueError: the path could lead out of the root.
         OSError: the path does not exist, or stat failed.
     """
     with parent(root_fd, relative) as (folder, name):
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return fresh_stat(name, folder)
 
 
 def unlink_at(root_fd: int, relative: str) -> None:

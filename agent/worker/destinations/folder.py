@@ -49,7 +49,7 @@ class OpenFile:
     @property
     def size_bytes(self) -> int:
         with destination_faults():
-            return os.fstat(self._descriptor).st_size
+            return platform.fresh_fstat(self._descriptor).st_size
 
     @property
     def read_back_level(self) -> VerifyLevel:

@@ -104,7 +104,9 @@ def _examined(root: int, path: str, closely: frozenset[str], unreadable: Unreada
         return
     try:
         with closing_fd(safe_open.open_at(root, path, READ_FLAGS)) as descriptor:
-            yield ScannedFile(path, signature_of(os.fstat(descriptor)), finish_evidence(descriptor))
+            yield ScannedFile(
+                path, signature_of(platform.fresh_fstat(descriptor)), finish_evidence(descriptor)
+            )
     except OSError as error:
         unknown = FinishEvidence(WriterState.UNKNOWN, ContainerState.UNKNOWN, error.strerror or str(error))
         yield ScannedFile(path, signature_of(status), unknown)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, assert_never
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from agent.fs import platform
 from agent.fs.publisher import Publisher
@@ -37,7 +37,6 @@ from agent.protocol.replies import (
     Reply,
     ScanBatch,
     ScanEnd,
-    SourceExists,
     SourcePrepared,
     Started,
 )
@@ -55,6 +54,7 @@ from agent.protocol.requests import (
     PrepareSource,
     ProbeDestination,
     PublishFiles,
+    PutBackSources,
     RemoveSources,
     Request,
     ResolveFolder,
@@ -73,7 +73,7 @@ from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
 from agent.worker.source import source_file, source_folder
 from agent.worker.source.events import watch_source
-from agent.worker.source.remove import remove_sources
+from agent.worker.source.remove import put_back_sources, remove_sources
 from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
 from agent.worker.source.source_folder import resolve_allowed_folder, wait_for
@@ -188,7 +188,9 @@ class WorkerServer:
                 with self._locked(place, [file.partial for file in files]) as destination:
                     return PublishedFiles(publish_files(request, destination, self.heartbeat))
             case RemoveSources():
-                return RemovedSources(remove_sources(request, self.heartbeat))
+                return RemovedSources(remove_sources(request, self._publisher, self.heartbeat))
+            case PutBackSources():
+                return put_back_sources(request, self._publisher, self.heartbeat)
             case VerifyFile(destination=place):
                 with self._destination(place) as destination:
                     return verify_file(request, destination, self.stream)
@@ -201,8 +203,8 @@ class WorkerServer:
                     for paths in destination.find_orphans(identity, deep=deep):
                         self.stream(OrphansFound(paths))
                 return Finished()
-            case LookUpSource(root, path, mount):
-                return SourceExists(source_file.exists(root, path, mount))
+            case LookUpSource(root, path, private_path, mount):
+                return source_file.look_up(root, path, private_path, mount)
             case ResolveFolder(path, roots):
                 return resolve_allowed_folder(path, roots)
             case _ as never:
@@ -220,13 +222,14 @@ class WorkerServer:
     def _list(self, folder: SourceFolder) -> ScanEnd:
         source_folder.status(folder.root, folder.mount)
         unreadable: list[tuple[str, str]] = []
+        private_paths: list[str] = []
         batch = []
-        for entry in list_files(folder, unreadable):
+        for entry in list_files(folder, unreadable, private_paths):
             batch.append(entry)
             if len(batch) == SCAN_BATCH_FILES:
                 self.stream(ScanBatch(tuple(batch)))
                 batch = []
-        return _scan_end(folder, tuple(batch), unreadable)
+        return evolve(_scan_end(folder, tuple(batch), unreadable), private_paths=tuple(private_paths))
 
     def _listen(self, root: str) -> Finished:
         wait_for(root)
@@ -245,7 +248,7 @@ def _scan_end(
 ) -> ScanEnd:
     """The end of a scan, if the source is still mounted: else what was not found may be there."""
     status = source_folder.status(folder.root, folder.mount)
-    return ScanEnd(entries, tuple(unreadable), status.free_bytes, status.mount_point)
+    return ScanEnd(entries, tuple(unreadable), status.free_bytes, mount_point=status.mount_point)
 
 
 def _read_requests(requests: "queue.Queue[Request]") -> None:

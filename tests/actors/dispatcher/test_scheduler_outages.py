@@ -98,6 +98,17 @@ def test_a_source_that_does_not_answer_pauses_its_route_alone_and_costs_no_attem
     assert changes_of(decisions, OTHER)[-1].status is Status.IN_QUEUE
 
 
+def test_a_file_whose_source_stops_it_again_without_progress_lets_the_others_go_first() -> None:
+    scheduler = opened(FILE, OTHER)
+    order = []
+    for number in range(4):  # each scan finds that the source can be read again
+        held_up = interrupted(SOURCE_OUTAGE, (order or [FILE])[-1], verified_bytes=50)
+        decide(scheduler, held_up, now_s=10.0 * number)
+        readable = SourceState("mxf", None, began_s=10.0 * number + 1.0, at=1.0)
+        order += copied(decide(scheduler, readable, now_s=10.0 * number + 2.0))
+    assert order == [FILE, OTHER, OTHER, FILE]  # the first time each of them had got further
+
+
 def published_ids(decisions: SchedulerDecisions) -> list[str]:
     """The ids of the files whose status is published, as often as it is."""
     events: list[SchedulerEvent] = []

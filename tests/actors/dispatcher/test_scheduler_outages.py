@@ -5,6 +5,7 @@ from agent.actors.dispatcher.scheduler import Scheduler
 from agent.messages.broadcaster import StatusChanged, StatusesChanged
 from agent.messages.dispatcher import Gone, PauseRoute, SourceState
 from agent.model.errors import Fault, FaultKind, OutageReason
+from agent.model.source_file import FileVersion
 from agent.model.transfer import ResumePoint, Status
 from tests.actors.dispatcher.schedulers import (
     FILE,
@@ -100,7 +101,7 @@ def test_a_source_that_does_not_answer_pauses_its_route_alone_and_costs_no_attem
 
 def test_a_file_whose_source_stops_it_again_without_progress_lets_the_others_go_first() -> None:
     scheduler = opened(FILE, OTHER)
-    order = []
+    order: list[FileVersion] = []
     for number in range(4):  # each scan finds that the source can be read again
         held_up = interrupted(SOURCE_OUTAGE, (order or [FILE])[-1], verified_bytes=50)
         decide(scheduler, held_up, now_s=10.0 * number)

@@ -18,6 +18,7 @@ from agent.protocol.requests import (
     ListSource,
     LookUpNames,
     SourceFolder,
+    SourceMount,
 )
 from agent.worker_pool import WorkerPool
 
@@ -43,7 +44,9 @@ async def lines(config: Config) -> list[str]:
 
 
 async def _dry_run_route(route: Route, config: Config, workers: WorkerPool) -> list[str]:
-    source = SourceFolder(route.source, route.include, route.exclude)
+    source = SourceFolder(
+        route.source, route.include, route.exclude, mount=SourceMount(marker=route.source_marker)
+    )
     paths: list[str] = []
 
     async def collect(reply: Reply) -> None:

@@ -44,5 +44,5 @@ def test_a_probe_says_what_a_folder_can_do_and_leaves_nothing_there(side: str, t
 def test_a_place_that_is_missing_is_said_and_the_others_are_tried(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     lines = output_of("-c", configured(tmp_path), "check-config", "--probe").splitlines()
-    assert f"mxf: source {tmp_path}/in: source: No such file or directory ({tmp_path}/in)" in lines
+    assert f"mxf: source {tmp_path}/in: {tmp_path}/in does not exist: mount it, or make the folder" in lines
     assert f"mxf: destination {tmp_path}/out: delete: yes" in lines

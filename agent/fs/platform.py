@@ -10,6 +10,7 @@ import sys
 if sys.platform == "darwin":
     from agent.fs.darwin import (
         drop_cache,
+        file_system,
         is_network,
         mount_point,
         move_exclusively,
@@ -25,6 +26,7 @@ else:
     from agent.fs.leases import open_writer, prepare_process, read_lease
     from agent.fs.linux import (
         drop_cache,
+        file_system,
         is_network,
         mount_point,
         move_exclusively,
@@ -38,6 +40,7 @@ __all__ = [
     "UNSUPPORTED",
     "calls_at_once",
     "drop_cache",
+    "file_system",
     "free_bytes",
     "is_network",
     "is_read_only",

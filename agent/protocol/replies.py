@@ -126,12 +126,14 @@ class Followed(CopyEnd):
 class Published:
     """The content has this name; `already_present`: another request or somebody else put it there.
 
-    `level`: verified by reading it back under that name; None: it was not.
+    `level`: verified by reading it back under that name; None: it was not. `file_identity`: as in `Transfer`,
+    for `Destination.is_published`.
     """
 
     name: str
     already_present: bool
     level: VerifyLevel | None = None
+    file_identity: str | None = None
 
 
 @frozen
@@ -140,7 +142,8 @@ class Copied(CopyEnd):
 
     `published`: it has its name already, since the content was there before or the destination takes such a
     file only as a whole; None: it is in the partial. `resumed_bytes` were there from an earlier attempt,
-    `patched_blocks` had other content there, `repaired_blocks` arrived altered at first.
+    `patched_blocks` had other content there, `repaired_blocks` arrived altered at first. `file_identity`: the
+    partial's, as in `Transfer`.
     """
 
     digest: bytes
@@ -150,6 +153,7 @@ class Copied(CopyEnd):
     repaired_blocks: int
     patched_blocks: int = 0
     published: Published | None = None
+    file_identity: str | None = None
 
 
 VerifyVerdict = Literal["verified", "altered", "missing", "unreadable"]

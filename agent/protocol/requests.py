@@ -151,7 +151,8 @@ class CopySmallFiles:
 class PartialToPublish:
     """A verified partial and the name that its file is to have.
 
-    `read_back`: verify the content under its name, since it could not be read back before.
+    `read_back`: verify the content under its name, since it could not be read back before. `file_identity`:
+    the partial's when it was verified (`Transfer`); with another, or None, it is read again before.
     """
 
     partial: str
@@ -159,6 +160,7 @@ class PartialToPublish:
     size_bytes: int
     digest: bytes
     read_back: bool = False
+    file_identity: str | None = None
 
 
 @frozen

@@ -31,7 +31,13 @@ from agent.protocol.requests import (
 HASH_PREFIX = "xxh128:"
 NOT_READ_BACK = ("hash", "size")
 # Not the file's fault, so no attempt is counted.
-NON_COUNTING = (FaultKind.DESTINATION, FaultKind.JOURNAL, FaultKind.SOURCE_OUTAGE, FaultKind.BUSY)
+NON_COUNTING = (
+    FaultKind.DESTINATION,
+    FaultKind.JOURNAL,
+    FaultKind.SOURCE_OUTAGE,
+    FaultKind.BUSY,
+    FaultKind.DISPLACED,
+)
 
 
 def can_resume(transfer: Transfer, file: FileVersion, destination: str) -> bool:
@@ -58,7 +64,14 @@ def as_verified(transfer: Transfer, copied: Copied, name: str) -> Transfer:
     """`name`: the one that the file is to have, unless its partial can only get another."""
     name = copied.published.name if copied.published else bound_name(transfer.partial, name)
     digest = HASH_PREFIX + copied.digest.hex()
-    return evolve(transfer, phase=TransferPhase.VERIFIED, name=name, hash=digest, level=copied.level)
+    return evolve(
+        transfer,
+        phase=TransferPhase.VERIFIED,
+        name=name,
+        hash=digest,
+        level=copied.level,
+        file_identity=copied.file_identity,
+    )
 
 
 def as_published(transfer: Transfer, published: Published) -> Transfer:
@@ -68,19 +81,18 @@ def as_published(transfer: Transfer, published: Published) -> Transfer:
         name=published.name,
         level=published.level or transfer.level,
         already_present=published.already_present,
+        file_identity=published.file_identity,
     )
 
 
 def verified_record(transfer: Transfer) -> VerifiedTransfer:
-    return VerifiedTransfer(
-        transfer.id, transfer.name or transfer.path, transfer.hash or "", transfer.level or "size"
-    )
+    name, file_identity = transfer.name or transfer.path, transfer.file_identity
+    return VerifiedTransfer(transfer.id, name, transfer.hash or "", transfer.level or "size", file_identity)
 
 
 def published_record(transfer: Transfer) -> PublishedTransfer:
-    return PublishedTransfer(
-        transfer.id, transfer.name or transfer.path, transfer.already_present, transfer.level
-    )
+    name, file_identity = transfer.name or transfer.path, transfer.file_identity
+    return PublishedTransfer(transfer.id, name, transfer.already_present, transfer.level, file_identity)
 
 
 def publish_request(
@@ -96,6 +108,7 @@ def publish_request(
             size_bytes=transfer.signature.size_bytes,
             digest=bytes.fromhex((transfer.hash or "").removeprefix(HASH_PREFIX)),
             read_back=verify == "read_back" and transfer.level in NOT_READ_BACK,
+            file_identity=transfer.file_identity,
         )
         for transfer in verified
     )

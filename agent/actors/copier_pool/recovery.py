@@ -106,7 +106,7 @@ class Recovery:
 
     async def _postpone(self, transfer: Transfer, fault: Fault) -> None:
         """Until the next recovery, unless the partial has vanished too: then nothing is left to finish."""
-        if fault.kind is FaultKind.CORRUPT:
+        if fault.kind in (FaultKind.CORRUPT, FaultKind.DISPLACED):
             await self._finish(TransferResult(transfer.id, "failed", 1, fault.detail, time.time(), None))
             log.error("failed", error=fault.detail, **_fields(transfer))
         else:

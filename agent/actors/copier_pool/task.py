@@ -97,6 +97,7 @@ class Task(ABC):
     notify: Notify
     trusted_blocks: dict[str, int]
     verified_bytes: int = field(default=0, init=False)
+    _was_displaced: bool = field(default=False, init=False)
     _outcomes: dict[str, Outcome] = field(factory=dict, init=False)
     _transfer_ids: dict[str, int] = field(factory=dict, init=False)
 
@@ -206,6 +207,31 @@ class Task(ABC):
             await self.notify(
                 TransferProgress(self.file.id, reply.copied_bytes, reply.verified_bytes, time.time())
             )
+
+    async def _restart(self, transfer: Transfer, *, leaves_orphan: bool = True) -> Transfer:
+        """Back to nothing, in a fresh partial; recovery removes the old one. What took its place stays."""
+        fresh = self._fresh_partial(self.file)
+        await self.journal.write(transfers.restart, transfer.id, fresh, leaves_orphan)
+        return evolve(
+            transfer,
+            phase=TransferPhase.COPYING,
+            partial=fresh,
+            blocks=(),
+            name=None,
+            hash=None,
+            file_identity=None,
+        )
+
+    async def _restart_displaced(self, transfer: Transfer, fault: Fault) -> Transfer:
+        """Something else has the name of the partial, and is left alone. Once in a task: else for ever.
+
+        Raises: Fault: it has happened again.
+        """
+        if self._was_displaced:
+            raise fault
+        self._was_displaced = True
+        log.warning("begun again in a fresh partial", error=fault.detail, **self._log_fields(transfer.path))
+        return await self._restart(transfer, leaves_orphan=False)
 
     # How it ends
 

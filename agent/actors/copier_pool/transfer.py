@@ -145,6 +145,9 @@ class DeliverTask(Task):
             try:
                 return await self._copy_into_partial(transfer, trusted)
             except Fault as fault:
+                if fault.kind is FaultKind.DISPLACED:
+                    transfer, trusted = await self._restart_displaced(transfer, fault), 0
+                    continue
                 if fault.kind is not FaultKind.BUSY:
                     raise
             await trio.sleep(BUSY_RETRY_S)
@@ -196,12 +199,6 @@ class DeliverTask(Task):
         for _ in range(altered):
             await self.notify(CounterIncremented("verify_failure", self.route.name))
 
-    async def _restart(self, transfer: Transfer) -> Transfer:
-        """Back to nothing, in a fresh partial; recovery removes the old one."""
-        fresh = self._fresh_partial(self.file)
-        await self.journal.write(transfers.restart, transfer.id, fresh)
-        return evolve(transfer, phase=TransferPhase.COPYING, partial=fresh, blocks=(), name=None, hash=None)
-
     # 4. Publish
 
     async def _publish(self, running: Sequence[Transfer]) -> list[Transfer]:
@@ -222,7 +219,12 @@ class DeliverTask(Task):
         return going_on + published
 
     async def _not_published(self, transfer: Transfer, fault: Fault) -> list[Transfer]:
-        """The transfer, if it has to be copied again: the only name that its partial can get is taken."""
+        """The transfer, if it has to be copied again at once.
+
+        The only name that its partial can get is taken, or something else has the partial's name.
+        """
+        if not self.is_batch and fault.kind is FaultKind.DISPLACED:
+            return [await self._restart_displaced(transfer, fault)]
         is_taken = fault.kind is FaultKind.CONFLICT and self.route.conflict == "rename"
         if not self.is_batch and (is_taken or fault.kind is FaultKind.CORRUPT):
             transfer = await self._restart(transfer)
@@ -311,7 +313,15 @@ class FollowTask(Task):
         self._outcomes[self.file.id] = TailIdle(self.file, time.time())
 
     async def _follow(self, transfer: Transfer) -> None:
-        request = FollowFile(
+        try:
+            await self._stream(transfer, self._follow_request(transfer), self._on_follow_reply)
+        except Fault as fault:
+            if fault.kind is not FaultKind.DISPLACED:
+                raise
+            await self._follow(await self._restart_displaced(transfer, fault))
+
+    def _follow_request(self, transfer: Transfer) -> FollowFile:
+        return FollowFile(
             source=self.route.source,
             path=self.file.path,
             signature=self.file.signature,
@@ -325,7 +335,6 @@ class FollowTask(Task):
             verify=self.route.verify,
             bandwidth=Bandwidth(self.route.bandwidth, self.route.workers),
         )
-        await self._stream(transfer, request, self._on_follow_reply)
 
     async def _on_follow_reply(self, transfer: Transfer, reply: Reply) -> None:
         await self._on_reply(transfer, reply)

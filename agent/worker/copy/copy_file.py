@@ -15,7 +15,7 @@ from agent.worker.copy.engine import CopyEngine
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.pipeline import CopyProgress, Report
 from agent.worker.copy.publish import publish_files, refuse_conflict
-from agent.worker.copy.reader import read_exactly
+from agent.worker.copy.reader import check_own, read_exactly
 from agent.worker.destinations.base import Destination, Existing
 from agent.worker.source.source_file import check_unchanged, open_source
 
@@ -30,7 +30,7 @@ def copy_file(
     `io_side` shows another thread on which side this one waits.
 
     Raises:
-        Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT or CONFLICT.
+        Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT, CONFLICT or DISPLACED.
     """
     io_side = io_side or IoSideTracker()
     progress = CopyProgress(report, io_side)
@@ -48,12 +48,14 @@ def copy_file(
             return PartialAllocated(exact)
         with closing(destination.open_partial(exact)) as partial:
             engine = CopyEngine(source, size_bytes, partial, request.verify, request.bandwidth, progress)
+            check_own(partial, request.digests)
             if request.source_changed:
                 digest, level = engine.reconcile(request.digests, request.trusted_blocks)
             else:
                 digest, level = engine.copy(request.digests)
             partial.finalize(request.signature.mtime_ns)
             partial.fsync_parents()  # a small one has had no checkpoint
+            file_identity = partial.file_identity
         with io_side.at_source():
             check_unchanged(request.source, request.path, source, request.signature)
         published = None
@@ -67,6 +69,7 @@ def copy_file(
         progress.repaired_blocks,
         progress.patched_blocks,
         published,
+        file_identity,
     )
 
 
@@ -105,7 +108,7 @@ def _already_present(
                     with progress.io_side.at_source():
                         check_unchanged(request.source, request.path, source, request.signature)
                     level = existing.read_back_level
-                    published = Published(name, already_present=True, level=level)
+                    published = Published(name, True, level, existing.file_identity)
                     return Copied(digest, level, 0, 0, 0, published=published)
         refuse_conflict(request.conflict, name)
         number += 1

@@ -9,11 +9,12 @@ from typing import Self
 from attrs import define, field
 
 from agent.fs import platform, safe_open
+from agent.fs.file_identity import FileIdentity, IdentityMismatch
 from agent.fs.page_cache import is_resident
 from agent.fs.publisher import Publisher
 from agent.fs.safe_open import DirSync
-from agent.fs.syscalls import closing_fd
-from agent.model.errors import Fault, OutageReason, Side, classify
+from agent.fs.syscalls import closing_fd, with_path
+from agent.model.errors import Fault, FaultKind, OutageReason, Side, classify
 from agent.model.names import split_path
 from agent.model.transfer import VerifyLevel
 from agent.protocol.replies import Probed
@@ -110,6 +111,11 @@ class OpenFile:
             os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
             platform.sync_file(self._descriptor)
 
+    @property
+    def file_identity(self) -> str:
+        with destination_faults():
+            return str(FileIdentity.of(os.fstat(self._descriptor)))
+
     def is_file(self, device: int, inode: int) -> bool:
         with destination_faults():
             status = os.fstat(self._descriptor)
@@ -126,7 +132,7 @@ class OpenFile:
             os.close(self._descriptor)
 
 
-@define
+@define  # noqa: PLR0904  implements `Destination`
 class FolderDestination:
     """A folder on the device that the storage monitor accepted.
 
@@ -175,9 +181,12 @@ class FolderDestination:
         return partial
 
     def open_partial(self, partial: str) -> OpenFile:
-        with destination_faults():
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            return self._opened(partial, flags, create=True)
+        with (
+            destination_faults(),
+            safe_open.parent(self._root, partial, create=True) as (folder, name),
+            with_path(partial),
+        ):
+            return OpenFile(_open_own_file(name, folder), self._dir_sync, partial)
 
     def exists(self, name: str) -> bool:
         with destination_faults():
@@ -185,13 +194,22 @@ class FolderDestination:
 
     def discard(self, partial: str) -> None:
         with destination_faults(), suppress(FileNotFoundError, NotADirectoryError):
-            safe_open.unlink_at(self._root, partial)
+            if stat.S_ISREG(safe_open.stat_at(self._root, partial).st_mode):
+                safe_open.unlink_at(self._root, partial)
 
-    def publish(self, partial: str, name: str, size_bytes: int) -> None:  # noqa: ARG002  the file has it
+    def publish(self, partial: str, name: str, size_bytes: int, file_identity: str | None) -> str | None:  # noqa: ARG002  the file has its size
+        if file_identity is None:
+            raise IdentityMismatch(is_other_file=False)
+        expected = FileIdentity.parse(file_identity)
+        with destination_faults(), safe_open.parent(self._root, partial) as (folder, source_name):
+            published = self._publisher.publish(source_name, split_path(name)[1], folder, expected)
+            self._dir_sync.sync_entry(name, folder)
+        return None if published.identity is None else str(published.identity)
+
+    def is_published(self, name: str, file_identity: str) -> bool:
         with destination_faults():
-            with safe_open.parent(self._root, partial) as (folder, source_name):
-                self._publisher.publish(source_name, split_path(name)[1], folder)
-            self._dir_sync.sync(name)
+            status = self._status(name)
+        return status is not None and str(FileIdentity.of(status)) == file_identity
 
     def unpublish(self, partial: str, name: str) -> bool:  # noqa: ARG002  partials are readable
         return False
@@ -202,7 +220,7 @@ class FolderDestination:
             if status is None or not stat.S_ISREG(status.st_mode):
                 return None
             with suppress(PermissionError):  # a foreign file that we may not read
-                return self._opened(name, READ_FLAGS, create=False)
+                return OpenFile(safe_open.open_at(self._root, name, READ_FLAGS), self._dir_sync, name)
             return None
 
     def find_orphans(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
@@ -215,9 +233,30 @@ class FolderDestination:
         except FileNotFoundError:
             return None
 
-    def _opened(self, path: str, flags: int, *, create: bool) -> OpenFile:
-        with safe_open.parent(self._root, path, create=create) as (folder, name):
-            return OpenFile(os.open(name, flags, 0o666, dir_fd=folder), self._dir_sync, path)
+
+def _open_own_file(name: str, folder: int) -> int:
+    """Create this file, or open the one that an earlier attempt created: it has no other name.
+
+    Raises:
+        Fault: DISPLACED: it is none of ours. OSError: it cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+    except FileExistsError:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if _is_own_file(status):
+        descriptor = os.open(name, flags, dir_fd=folder)
+        if _is_own_file(os.fstat(descriptor)):
+            return descriptor
+        os.close(descriptor)
+    raise Fault(
+        FaultKind.DISPLACED, f"something else has the name of the partial, {name!r}, and is left alone"
+    )
+
+
+def _is_own_file(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1  # some FUSE file systems do not count
 
 
 def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:

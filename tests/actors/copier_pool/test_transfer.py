@@ -52,6 +52,7 @@ from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state, b
 
 OLDER = a_state(version=9)
 HEAD = b"h" * DIGEST_BYTES
+DISPLACED = Fault(FaultKind.DISPLACED, "another file has the name of the partial, and is left alone")
 BUSY = Fault(FaultKind.BUSY, "a killed worker is still at work on the partial")
 
 DIED = Fault(FaultKind.WORKER, "worker process 7 died")
@@ -509,6 +510,60 @@ async def test_after_the_stall_timeout_a_copy_begins_again_beside_a_partial_that
     assert [request.files[0].partial for request in published] == [fresh.partial]
     assert bench.journal.diary.count("restart") == 1
     assert autojump_clock.current_time() == 30.0
+
+
+# Something else has the partial's name
+
+
+async def test_a_copy_whose_partial_was_displaced_begins_again_in_a_fresh_one_at_once(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    bench.workers.script(CopyFile, DISPLACED, COPIED)
+    await bench.deliver()
+    displaced, fresh = bench.copies()
+    assert (displaced.partial, displaced.digests) == (COPYING.partial, (DIGEST,))
+    assert fresh.partial != COPYING.partial
+    assert fresh.digests == ()
+    assert bench.journal.orphans == [], "what has its name is none of ours"
+
+
+async def test_a_verified_partial_that_was_displaced_is_copied_again_at_once(bench: Bench) -> None:
+    bench.remember(VERIFIED)
+    published = PublishedFiles((Published("a.mxf", already_present=False),))
+    bench.workers.script(PublishFiles, PublishedFiles((DISPLACED,)), published)
+    bench.workers.script(CopyFile, COPIED)
+    await bench.deliver()
+    assert bench.first_copy.partial != VERIFIED.partial
+    assert bench.journal.orphans == []
+
+
+async def test_a_partial_that_is_displaced_again_and_again_waits_without_an_attempt(bench: Bench) -> None:
+    bench.workers.script(CopyFile, DISPLACED)
+    outcome = await outcome_of(bench.task())
+    assert isinstance(outcome, Interrupted)
+    assert outcome.fault == DISPLACED
+    assert len(bench.copies()) == 2
+
+
+async def test_a_followed_file_whose_partial_was_displaced_is_followed_into_a_fresh_one(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, signature=OLDER.placeholder(), blocks=(DIGEST,)))
+    bench.workers.script(FollowFile, DISPLACED, followed())
+    await bench.follow()
+    displaced, fresh = [request for _, request in bench.workers.asked if isinstance(request, FollowFile)]
+    assert displaced.partial == COPYING.partial != fresh.partial
+    assert fresh.digests == ()
+
+
+async def test_the_identity_of_what_was_verified_is_journaled_and_then_that_of_what_was_published(
+    bench: Bench,
+) -> None:
+    bench.workers.script(CopyFile, evolve(COPIED, file_identity="of the partial"))
+    published = Published("a.mxf", already_present=False, file_identity="under its name")
+    bench.workers.script(PublishFiles, PublishedFiles((published,)))
+    bench.workers.script(RemoveSources, SOURCE_FAULT)
+    await bench.fails()
+    [request] = [request for _, request in bench.workers.asked if isinstance(request, PublishFiles)]
+    assert request.files[0].file_identity == "of the partial"
+    assert bench.left.file_identity == "under its name"
 
 
 # Growing files

@@ -150,6 +150,11 @@ class FaultyPartial:
         with self._troubles.around("seal"):
             self._inner.finalize(mtime_ns)
 
+    @property
+    def file_identity(self) -> str:
+        with self._troubles.around("identity"):
+            return self._inner.file_identity
+
     def close(self) -> None:
         self._inner.close()
         with self._troubles.around("close"):
@@ -173,6 +178,11 @@ class FaultyExisting:
     def read_back(self, offset: int, length: int) -> bytes:
         with self._troubles.around("compare"):
             return self._inner.read_back(offset, length)
+
+    @property
+    def file_identity(self) -> str:
+        with self._troubles.around("identity"):
+            return self._inner.file_identity
 
     def is_file(self, device: int, inode: int) -> bool:
         return self._inner.is_file(device, inode)
@@ -216,9 +226,13 @@ class FaultyDestination:
         with self.script.around("discard"):
             self._inner.discard(partial)
 
-    def publish(self, partial: str, name: str, size_bytes: int) -> None:
+    def publish(self, partial: str, name: str, size_bytes: int, file_identity: str | None) -> str | None:
         with self.script.around("publish"):
-            self._inner.publish(partial, name, size_bytes)
+            return self._inner.publish(partial, name, size_bytes, file_identity)
+
+    def is_published(self, name: str, file_identity: str) -> bool:
+        with self.script.around("is_published"):
+            return self._inner.is_published(name, file_identity)
 
     def unpublish(self, partial: str, name: str) -> bool:
         with self.script.around("retract"):

@@ -7,6 +7,8 @@ import errno
 import os
 import sys
 
+from agent.model.names import NAME_MAX_BYTES
+
 if sys.platform == "darwin":
     from agent.fs.darwin import (
         drop_cache,
@@ -46,6 +48,7 @@ __all__ = [
     "is_read_only",
     "mount_point",
     "move_exclusively",
+    "name_max_bytes",
     "open_writer",
     "prepare_process",
     "read_ahead",
@@ -95,6 +98,15 @@ def calls_at_once(fd: int) -> int:
         OSError: statfs failed.
     """
     return NETWORK_CALLS if is_network(fd) else 1
+
+
+def name_max_bytes(fd: int) -> int:
+    """Return how long a name may be on this file system; some count characters, which are no more than bytes.
+
+    Raises:
+        OSError: statvfs failed.
+    """
+    return min(os.statvfs(fd).f_namemax or NAME_MAX_BYTES, NAME_MAX_BYTES)
 
 
 def is_read_only(fd: int) -> bool:

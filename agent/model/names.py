@@ -10,6 +10,7 @@ from agent.model.source_file import FileVersion
 
 PROBE = "transfer-agent"  # the name part of the file that a write probe creates
 NAME_MAX_BYTES = 255  # NAME_MAX of the usual file systems; SMB allows more, 255 UTF-16 units
+TEMPORARY_MAX_BYTES = 143  # NAME_MAX of encrypted shares (eCryptfs), the shortest that is in use
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<id>[0-9a-f]{8})(?P<tag>[0-9a-f]{8})\.partial", re.DOTALL)
 _SPAN = re.compile(r"(?<![^/])\*\*(?:/|\Z)")
@@ -71,7 +72,7 @@ def has_our_tag(identity: str, path: str) -> bool:
 
 def _temporary(identity: str, folder: str, name: str, hashed: str) -> str:
     temp_id = xxhash.xxh64_hexdigest(hashed.encode("utf-8", "surrogateescape"))[:8]
-    name = shortened(name, NAME_MAX_BYTES - len("..0123456789abcdef.partial"))
+    name = shortened(name, TEMPORARY_MAX_BYTES - len("..0123456789abcdef.partial"))
     return f"{folder}.{name}.{temp_id}{_tag(identity, folder, name, temp_id)}.partial"
 
 
@@ -81,8 +82,11 @@ def _tag(identity: str, folder: str, name: str, temp_id: str) -> str:
     return hashlib.blake2b(tagged, digest_size=4, key=identity.encode()).hexdigest()
 
 
-def conflict_path(path: str, number: int) -> str:
-    """Return the `number`-th name to try when a name is taken: clip.mxf, clip_1.mxf, clip_2.mxf ..."""
+def conflict_path(path: str, number: int, name_max_bytes: int = NAME_MAX_BYTES) -> str:
+    """Return the `number`-th name to try when a name is taken: clip.mxf, clip_1.mxf, clip_2.mxf ...
+
+    It is shortened to `name_max_bytes`, the most that its folder allows.
+    """
     if number == 0:
         return path
     folder, name = split_path(path)
@@ -90,10 +94,10 @@ def conflict_path(path: str, number: int) -> str:
     if not stem:  # no dot at all, or only a leading one
         stem, dot, suffix = name, "", ""
     tail = f"_{number}{dot}{suffix}"
-    room = NAME_MAX_BYTES - byte_length(tail)
+    room = name_max_bytes - byte_length(tail)
     if room <= 0:  # a suffix as long as a name is no suffix
         tail = f"_{number}"
-        stem, room = name, NAME_MAX_BYTES - len(tail)
+        stem, room = name, name_max_bytes - len(tail)
     short = shortened(stem, room)
     if short + tail == name:  # the name itself is one that was shortened for this number
         short = short[:-1]

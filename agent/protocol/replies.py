@@ -6,7 +6,7 @@ from attrs import frozen
 
 from agent.model.errors import Fault, Side
 from agent.model.source_file import ScannedFile
-from agent.model.transfer import VerifyLevel
+from agent.model.transfer import PublishStrategy, VerifyLevel
 
 
 @frozen
@@ -47,12 +47,16 @@ class PathsChanged:
 
 @frozen
 class Probed:
-    """The destination is usable. An object store has no device (0) and no sizes (None)."""
+    """The destination is usable. An object store has no device (0) and no sizes (None).
+
+    `publish_strategy`: how files get their names there; None: not tried, or no folder.
+    """
 
     device: int
     mount_point: str
     free_bytes: int | None
     total_bytes: int | None
+    publish_strategy: PublishStrategy | None = None
 
 
 @frozen
@@ -143,7 +147,7 @@ class Copied(CopyEnd):
     `published`: it has its name already, since the content was there before or the destination takes such a
     file only as a whole; None: it is in the partial. `resumed_bytes` were there from an earlier attempt,
     `patched_blocks` had other content there, `repaired_blocks` arrived altered at first. `file_identity`: the
-    partial's, as in `Transfer`.
+    partial's, as in `Transfer`. `is_time_set`: False where the destination refuses modification times.
     """
 
     digest: bytes
@@ -154,6 +158,7 @@ class Copied(CopyEnd):
     patched_blocks: int = 0
     published: Published | None = None
     file_identity: str | None = None
+    is_time_set: bool = True
 
 
 VerifyVerdict = Literal["verified", "altered", "missing", "unreadable"]

@@ -68,12 +68,14 @@ class ProbeDestination:
     """Check that the destination is mounted and writable. Ends with Probed.
 
     `try_writing`: the name of a file that is created and removed to prove it; None: check only.
+    `try_publishing`: a second name, which that file gets as a delivered one does; None: not tried.
     """
 
     root: str
     marker: str | None
     try_writing: str | None
     s3: S3Access | None = None
+    try_publishing: str | None = None
 
 
 @frozen

@@ -177,6 +177,10 @@ class FaultMount:
         """Only so many bytes more fit; None: as many as the backing folder takes."""
         self._tell("full", budget_bytes=budget_bytes)
 
+    def name_max(self, name_max_bytes: int | None) -> None:
+        """Names may have so many bytes, as on an encrypted share."""
+        self._tell("name_max", name_max_bytes=name_max_bytes)
+
     def read_only(self, on: bool = True) -> None:
         self._tell("read_only", on=on)
         _remount(self.path, MS_BIND | (MS_RDONLY if on else 0))

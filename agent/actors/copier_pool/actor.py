@@ -36,7 +36,7 @@ class CopierPool:
     """The running tasks of one destination by file id, and what they need. `trackers`: inboxes by route.
 
     `trusted_blocks`: how many blocks of a followed partial were verified since the destination last came
-    back.
+    back. `told`: what the log has said once of the destination.
     """
 
     plan: DestinationPlan
@@ -51,6 +51,7 @@ class CopierPool:
     recovery_scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     recovered: trio.Event = field(factory=trio.Event, init=False)
     trusted_blocks: dict[str, int] = field(factory=dict, init=False)
+    told: set[str] = field(factory=set, init=False)
 
     def task(self, command: Copy | CopyBatch | Follow | AbortTransfer) -> Task:
         """The task that carries out the command."""
@@ -75,6 +76,7 @@ class CopierPool:
             worker=WorkerClient(self.workers, self.plan.stall_timeout_s),
             notify=self._notify,
             trusted_blocks=self.trusted_blocks,
+            told=self.told,
         )
 
     async def run_task(self, task: Task, scope: trio.CancelScope) -> None:

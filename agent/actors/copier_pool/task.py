@@ -85,7 +85,8 @@ class Task(ABC):
     """Files of one route, on their way to one destination or away from it.
 
     `trusted_blocks`: by partial, how many blocks were verified while their file grew; shared by all tasks of
-    the pool, and used once. `verified_bytes`: at the destination, while one file is copied alone.
+    the pool, and used once. `told`: what the log says once of a destination; shared too. `verified_bytes`: at
+    the destination, while one file is copied alone.
     """
 
     failed_event: ClassVar[str]
@@ -96,6 +97,7 @@ class Task(ABC):
     worker: WorkerClient
     notify: Notify
     trusted_blocks: dict[str, int]
+    told: set[str]
     verified_bytes: int = field(default=0, init=False)
     _was_displaced: bool = field(default=False, init=False)
     _outcomes: dict[str, Outcome] = field(factory=dict, init=False)
@@ -258,6 +260,12 @@ class Task(ABC):
         write = log.debug if fault.kind is FaultKind.JOURNAL else log.warning
         event = "interrupted" if isinstance(outcome, Interrupted) else self.failed_event
         write(event, error=str(fault), **self._log_fields(file.path))
+
+    def _tell_once(self, what: str, detail: str) -> None:
+        """Warn of a property of the destination."""
+        if what not in self.told:
+            self.told.add(what)
+            log.warning(what, detail=detail, destination=self.route.destination)
 
     def _log_fields(self, path: str | None = None) -> dict[str, str | int]:
         """`path`: of the file that a log line is about; None: of all of them."""

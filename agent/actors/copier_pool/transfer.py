@@ -96,6 +96,7 @@ class DeliverTask(Task):
         for transfer, result in copies:
             await self._count_altered(result)
             if isinstance(result, Copied):
+                self._tell_of_times(result)
                 verified.append((as_verified(transfer, result, self._name(transfer.path)), result.published))
             elif isinstance(result, Fault):
                 self._fail(self._file(transfer), result)
@@ -106,6 +107,11 @@ class DeliverTask(Task):
         await self._mark_published(at_name)
         others = [each for each in running if each.phase is not TransferPhase.COPYING]
         return others + at_name + [transfer for transfer, published in verified if not published]
+
+    def _tell_of_times(self, copied: Copied) -> None:
+        if not copied.is_time_set:
+            why = "the destination refuses to set modification times: files have the time of their copy there"
+            self._tell_once("times are not kept", why)
 
     async def _copy_small(
         self, copying: Sequence[Transfer]

@@ -10,6 +10,7 @@ from attrs import define, evolve, field
 from agent.messages.dispatcher import DestinationState
 from agent.model.errors import Fault, OutageReason
 from agent.model.text import is_inside
+from agent.model.transfer import PublishStrategy
 from agent.protocol.replies import Probed
 
 MAX_PROBE_S = 60.0
@@ -31,6 +32,7 @@ class AvailabilityTracker:
     probe_s: float
     _mount_point: str | None = None
     _state: DestinationState | None = field(default=None, init=False)
+    _publish_strategy: PublishStrategy | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
     _good_probes: int = field(default=0, init=False)
     _outages: deque[float] = field(factory=deque, init=False)
@@ -43,6 +45,11 @@ class AvailabilityTracker:
     def mount_point(self) -> str | None:
         """Where the file system was mounted that holds the destination; None until it was seen."""
         return self._mount_point
+
+    @property
+    def publish_strategy(self) -> PublishStrategy | None:
+        """How files get their names there; None until it was tried."""
+        return self._publish_strategy
 
     def next_probe_s(self) -> float:
         """How long to wait before the next probe."""
@@ -65,6 +72,7 @@ class AvailabilityTracker:
             )
             return self.failed(OutageReason.UNMOUNTED, detail, began_s, at)
         self._mount_point = probed.mount_point
+        self._publish_strategy = probed.publish_strategy or self._publish_strategy
         self._failures = 0
         self._good_probes += 1
         if self._state is not None and self._state.reason is not None:

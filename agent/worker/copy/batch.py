@@ -75,6 +75,7 @@ class SmallFileCopy:
     _source: int = field(init=False)
     _partial: Partial = field(init=False)
     _data: bytes = field(init=False)
+    _is_time_set: bool = field(default=True, init=False)
     _repaired_blocks: int = field(default=0, init=False)
     _at_source: ExitStack = field(factory=ExitStack, init=False)
     _at_destination: ExitStack = field(factory=ExitStack, init=False)
@@ -110,7 +111,7 @@ class SmallFileCopy:
         self._partial.write(0, [self._data])
 
     def store(self) -> None:
-        self._partial.finalize(self.request.signature.mtime_ns)
+        self._is_time_set = self._partial.finalize(self.request.signature.mtime_ns)
 
     def compare(self) -> None:
         verify = self.request.verify
@@ -123,7 +124,13 @@ class SmallFileCopy:
         self._at_destination.close()  # some mounts report only now that they could not store it
         digest = xxhash.xxh3_128_digest(self._data)
         self.outcome = Copied(
-            digest, level, len(self._data), 0, self._repaired_blocks, file_identity=file_identity
+            digest,
+            level,
+            len(self._data),
+            0,
+            self._repaired_blocks,
+            file_identity=file_identity,
+            is_time_set=self._is_time_set,
         )
 
     def close(self) -> None:

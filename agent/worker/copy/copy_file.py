@@ -7,14 +7,13 @@ import xxhash
 
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind
-from agent.model.names import conflict_path
 from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.replies import Copied, PartialAllocated, Published
 from agent.protocol.requests import CopyFile, PartialToPublish, PublishFiles
 from agent.worker.copy.engine import CopyEngine
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.pipeline import CopyProgress, Report
-from agent.worker.copy.publish import publish_files, refuse_conflict
+from agent.worker.copy.publish import name_to_try, publish_files, refuse_conflict
 from agent.worker.copy.reader import check_own, read_exactly
 from agent.worker.destinations.base import Destination, Existing
 from agent.worker.source.source_file import check_unchanged, open_source
@@ -53,7 +52,7 @@ def copy_file(
                 digest, level = engine.reconcile(request.digests, request.trusted_blocks)
             else:
                 digest, level = engine.copy(request.digests)
-            partial.finalize(request.signature.mtime_ns)
+            is_time_set = partial.finalize(request.signature.mtime_ns)
             partial.fsync_parents()  # a small one has had no checkpoint
             file_identity = partial.file_identity
         with io_side.at_source():
@@ -70,6 +69,7 @@ def copy_file(
         progress.patched_blocks,
         published,
         file_identity,
+        is_time_set,
     )
 
 
@@ -95,7 +95,7 @@ def _already_present(
 ) -> Copied | None:
     number = 0
     while True:
-        name = conflict_path(request.name, number)
+        name = name_to_try(destination, request.name, number)
         if not destination.exists(name):
             return None
         existing = destination.find(name)

@@ -60,7 +60,7 @@ class FilePublisher:
         has_partial = self.destination.exists(file.partial)
         number = readings = 0
         while True:
-            name = conflict_path(file.name, number)
+            name = name_to_try(self.destination, file.name, number)
             if has_partial:
                 try:
                     identity = self.destination.publish(
@@ -151,6 +151,11 @@ class FilePublisher:
 def _altered(why: str, mismatch: IdentityMismatch) -> Fault:
     """The attempt counts only if it is still our partial."""
     return Fault(FaultKind.DISPLACED if mismatch.is_other_file else FaultKind.CORRUPT, why)
+
+
+def name_to_try(destination: Destination, name: str, number: int) -> str:
+    """The `number`-th name that a file may get there: `conflict_path`."""
+    return conflict_path(name, number, destination.name_max_bytes) if number else name
 
 
 def refuse_conflict(conflict: ConflictMode, name: str) -> None:

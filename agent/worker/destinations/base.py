@@ -108,8 +108,10 @@ class Partial(Protocol):  # noqa: PLR0904  each method is one step of a copy
         """Return the level of verification that was reached before publishing, at most `wanted`."""
         ...
 
-    def finalize(self, mtime_ns: int) -> None:
+    def finalize(self, mtime_ns: int) -> bool:
         """Complete the partial: set the modification time where there is one, make content and size durable.
+
+        Returns False where the storage refuses to set the time: that is no reason not to deliver.
 
         Raises:
             Fault: CORRUPT: the storage reports other content than was sent.
@@ -164,6 +166,11 @@ class Destination(Protocol):
     @property
     def calls_at_once(self) -> int:
         """How many calls for different files are worth running in parallel, each from its own thread."""
+        ...
+
+    @property
+    def name_max_bytes(self) -> int:
+        """How long a name may be, in bytes and without its folders."""
         ...
 
     def durable_together(self) -> AbstractContextManager[None]:

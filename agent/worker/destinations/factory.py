@@ -35,7 +35,7 @@ def probe(request: ProbeDestination, heartbeat: Callable[[], None]) -> Probed:
         Fault: DESTINATION, with the reason of the outage.
     """
     if request.s3 is None:
-        return folder.probe(request.root, request.marker, request.try_writing)
+        return folder.probe(request.root, request.marker, request.try_writing, request.try_publishing)
     from agent.worker.destinations.s3 import probe  # noqa: PLC0415  see above
 
     heartbeat()

@@ -1,12 +1,13 @@
 """A destination that is a folder: a mounted NAS or a local disk."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from agent.fs import platform, safe_open
 from agent.fs.file_identity import FileIdentity, IdentityMismatch
@@ -16,11 +17,13 @@ from agent.fs.safe_open import DirSync
 from agent.fs.syscalls import closing_fd, with_path
 from agent.model.errors import Fault, FaultKind, OutageReason, Side, classify
 from agent.model.names import split_path
-from agent.model.transfer import VerifyLevel
+from agent.model.transfer import PublishStrategy, VerifyLevel
 from agent.protocol.replies import Probed
 from agent.protocol.requests import ConflictMode, DestinationRef, VerifyMode
 from agent.worker.destinations.orphans import OrphanScan
 from agent.worker.source.source_file import READ_FLAGS
+
+_NO_TIMES = platform.UNSUPPORTED | {errno.EACCES}
 
 
 @contextmanager
@@ -106,10 +109,17 @@ class OpenFile:
                 length -= len(part)
             return b"".join(parts) if len(parts) != 1 else parts[0]
 
-    def finalize(self, mtime_ns: int) -> None:
+    def finalize(self, mtime_ns: int) -> bool:
         with destination_faults():
-            os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
+            try:
+                os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
+                is_time_set = True
+            except OSError as error:  # CIFS mounted for another user, some FUSE file systems
+                if error.errno not in _NO_TIMES:
+                    raise
+                is_time_set = False
             platform.sync_file(self._descriptor)
+            return is_time_set
 
     @property
     def file_identity(self) -> str:
@@ -165,6 +175,11 @@ class FolderDestination:
     def calls_at_once(self) -> int:
         with destination_faults():
             return platform.calls_at_once(self._root)
+
+    @property
+    def name_max_bytes(self) -> int:
+        with destination_faults():
+            return platform.name_max_bytes(self._root)
 
     @contextmanager
     def durable_together(self) -> Iterator[None]:
@@ -259,10 +274,13 @@ def _is_own_file(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1  # some FUSE file systems do not count
 
 
-def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:
+def probe(
+    root: str, marker: str | None, try_writing: str | None, try_publishing: str | None = None
+) -> Probed:
     """Check that the folder exists and can be written to.
 
     `try_writing`: the name of a file that is created, synced and removed to prove it; None: check only.
+    `try_publishing`: as in `ProbeDestination`.
 
     Raises:
         Fault: DESTINATION, with the reason of the outage.
@@ -273,9 +291,10 @@ def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:
             raise Fault.outage(OutageReason.READ_ONLY, f"{root} is mounted read-only")
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor, effective_ids=True):
             raise Fault.outage(OutageReason.DENIED, f"no permission to write into {root}")
-        if try_writing is not None:
-            _try_writing(descriptor, try_writing)
-        return _probed(descriptor)
+        if try_writing is None:
+            return _probed(descriptor)
+        strategy = _try_writing(descriptor, try_writing, try_publishing)
+        return evolve(_probed(descriptor), publish_strategy=strategy)
 
 
 def find(root: str, marker: str | None) -> Probed:
@@ -315,12 +334,24 @@ def _check_marker(descriptor: int, root: str, marker: str | None) -> None:
         raise Fault.outage(OutageReason.MARKER_MISSING, why) from error
 
 
-def _try_writing(folder: int, name: str) -> None:
+def _try_writing(folder: int, name: str, try_publishing: str | None) -> PublishStrategy | None:
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
     try:
         with closing_fd(descriptor):
             os.write(descriptor, b"probe")
             platform.sync_data(descriptor)
+        return None if try_publishing is None else _try_publishing(folder, name, try_publishing)
     finally:
-        with suppress(FileNotFoundError):  # a search for orphans was faster
+        with suppress(FileNotFoundError):  # published, or a search for orphans was faster
             os.unlink(name, dir_fd=folder)
+
+
+def _try_publishing(folder: int, name: str, published: str) -> PublishStrategy | None:
+    identity = FileIdentity.of(os.stat(name, dir_fd=folder, follow_symlinks=False))
+    try:
+        return Publisher().publish(name, published, folder, identity).strategy
+    except IdentityMismatch:  # of a file system that renumbers its files
+        return None
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(published, dir_fd=folder)

@@ -80,6 +80,7 @@ class Bench:
     events: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
     removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
     trusted_blocks: dict[str, int] = field(factory=dict)
+    told: set[str] = field(factory=set)
 
     def __attrs_post_init__(self) -> None:
         self.workers = FakeWorkers(self.clock, self.journal.diary)
@@ -119,7 +120,7 @@ class Bench:
                 self.events.append(event)
 
         worker = WorkerClient(self.workers, 30.0)
-        return kind((FILE,), self.route, PLACE, self.journal, worker, notify, self.trusted_blocks)
+        return kind((FILE,), self.route, PLACE, self.journal, worker, notify, self.trusted_blocks, self.told)
 
     async def deliver(self, attempt: int = 1) -> Delivery:
         outcome = await outcome_of(self.task(attempt))
@@ -564,6 +565,17 @@ async def test_the_identity_of_what_was_verified_is_journaled_and_then_that_of_w
     [request] = [request for _, request in bench.workers.asked if isinstance(request, PublishFiles)]
     assert request.files[0].file_identity == "of the partial"
     assert bench.left.file_identity == "under its name"
+
+
+async def test_a_destination_that_refuses_times_is_told_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.workers.script(CopyFile, evolve(COPIED, is_time_set=False))
+    for _ in range(2):
+        await bench.deliver()
+    assert [record.levelname for record in caplog.records if "times are not kept" in record.message] == [
+        "WARNING"
+    ]
 
 
 # Growing files

@@ -146,9 +146,9 @@ class FaultyPartial:
         with self._troubles.around("read_back"):
             return self._troubles.read(offset, self._inner.read_back(offset, length))
 
-    def finalize(self, mtime_ns: int) -> None:
+    def finalize(self, mtime_ns: int) -> bool:
         with self._troubles.around("seal"):
-            self._inner.finalize(mtime_ns)
+            return self._inner.finalize(mtime_ns)
 
     @property
     def file_identity(self) -> str:
@@ -203,6 +203,10 @@ class FaultyDestination:
     @property
     def calls_at_once(self) -> int:
         return self._inner.calls_at_once
+
+    @property
+    def name_max_bytes(self) -> int:
+        return self._inner.name_max_bytes
 
     @contextmanager
     def durable_together(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import MOST_PARTS, MultipartRef, PartLayout, fingerprint_of, parse_reference
-from agent.model.names import PROBE, conflict_path, has_our_tag
+from agent.model.names import NAME_MAX_BYTES, PROBE, conflict_path, has_our_tag
 from agent.model.storage import S3Access
 from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.requests import ConflictMode
@@ -18,7 +18,7 @@ from agent.worker.destinations.s3.object_reader import ObjectReader
 from agent.worker.destinations.s3.partial import MemoryPartial, UploadPartial, identity_of_parts
 
 
-@define
+@define  # noqa: PLR0904  implements `Destination`
 class S3Destination:
     """A partial is an open multipart upload; a file that fits into one part is a partial in memory."""
 
@@ -34,6 +34,10 @@ class S3Destination:
     @property
     def calls_at_once(self) -> int:
         return 1  # workers run in parallel instead
+
+    @property
+    def name_max_bytes(self) -> int:
+        return NAME_MAX_BYTES  # as on the folders where the object may end
 
     def durable_together(self) -> AbstractContextManager[None]:
         return nullcontext()  # a request is durable once the service has responded

@@ -115,7 +115,7 @@ class UploadPartial:
     def level(self, wanted: VerifyMode) -> VerifyLevel:
         return _level(wanted)
 
-    def finalize(self, mtime_ns: int) -> None:  # noqa: ARG002  an object has no settable modification time
+    def finalize(self, mtime_ns: int) -> bool:  # noqa: ARG002  an object has no settable modification time
         """Check that the service lists the parts as they were sent. Raises: Fault: CORRUPT: it does not."""
         self.flush(self.parts.span(MOST_PARTS).stop * BLOCK_BYTES)
         try:
@@ -125,6 +125,7 @@ class UploadPartial:
         altered = [number for number, each in self.stored.items() if listed.get(number) != each]
         if altered:
             raise Fault(FaultKind.CORRUPT, f"s3: part {min(altered)} is listed as another than was sent")
+        return True
 
     @property
     def file_identity(self) -> str:
@@ -197,8 +198,8 @@ class MemoryPartial:
     def level(self, wanted: VerifyMode) -> VerifyLevel:
         return _level(wanted)
 
-    def finalize(self, mtime_ns: int) -> None:
-        """Do nothing: an object has no settable modification time."""
+    def finalize(self, mtime_ns: int) -> bool:  # noqa: ARG002  an object has no settable modification time
+        return True
 
     @property
     def file_identity(self) -> str:

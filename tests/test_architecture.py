@@ -1,7 +1,8 @@
-"""The house's rules of docs/design.md that import-linter cannot see, held by reading the code."""
+"""The rules of docs/design.md that import-linter cannot check, checked by reading the code."""
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
@@ -10,13 +11,21 @@ import pytest
 from attrs import frozen
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("agent", "web")
+ACTORS = ROOT / "agent" / "actors"
+# Beside each actor.py these wait and touch the world through messages; every other file is pure.
+AWAITING = {
+    "copier_pool/task.py",
+    "copier_pool/transfer.py",
+    "copier_pool/abort.py",
+    "copier_pool/recovery.py",
+}
+PACKAGES = ("agent", "web")
 FUNCTION_LINES_AT_MOST = 60
 REASON = re.compile(r"# noqa: [A-Z]+[0-9]+(, [A-Z]+[0-9]+)*  \S")
 
-# What may be used only in these rooms (a file, or a folder with all below it), and why.
+# What may be used only in these places (a file, or a folder with all below it), and why.
 ONLY_IN = {
-    "open_nursery": {  # household, generation, one pool per destination, the jobs; a visitor each
+    "open_nursery": {  # runtime, generation, one pool per destination, the jobs; one per page client
         "agent/runtime/supervisor.py",
         "agent/actors/copier_pool/actor.py",
         "agent/actors/upload_manager/actor.py",
@@ -84,8 +93,8 @@ class Source:
 
 @pytest.fixture(scope="module")
 def sources() -> list[Source]:
-    found = [Source.read(path) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
-    assert {source.path.parts[0] for source in found} == set(ROOMS)
+    found = [Source.read(path) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    assert {source.path.parts[0] for source in found} == set(PACKAGES)
     return found
 
 
@@ -105,23 +114,23 @@ def imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
             yield node.module
 
 
-def test_each_tool_is_used_only_in_its_room(sources: list[Source]) -> None:
-    strays = [
+def test_each_tool_is_used_only_in_its_places(sources: list[Source]) -> None:
+    violations = [
         (str(source.path), name)
         for source in sources
-        for name, rooms in ONLY_IN.items()
-        if name in source.used and not source.places & rooms
+        for name, allowed in ONLY_IN.items()
+        if name in source.used and not source.places & allowed
     ]
-    assert strays == []
+    assert violations == []
 
 
-def test_every_allowed_room_needs_its_permission(sources: list[Source]) -> None:
-    """A list that allows more than is used hides the next stray."""
+def test_every_allowed_place_needs_its_permission(sources: list[Source]) -> None:
+    """A list that allows more than is used hides the next violation."""
     unused = [
-        (name, room)
-        for name, rooms in ONLY_IN.items()
-        for room in rooms
-        if not any(room in source.places and name in source.used for source in sources)
+        (name, place)
+        for name, allowed in ONLY_IN.items()
+        for place in allowed
+        if not any(place in source.places and name in source.used for source in sources)
     ]
     assert unused == []
 
@@ -131,15 +140,15 @@ def test_the_model_and_the_storage_side_know_no_loop_and_the_model_no_clock(
 ) -> None:
     loops = {"trio", "asyncio", "quart", "hypercorn"}
     forbidden = {"agent/model": {*loops, "time"}, "agent/fs": loops, "agent/worker": loops}
-    strays = [
+    violations = [
         (str(source.path), package)
         for source in sources
-        for room, packages in forbidden.items()
-        if room in source.places
+        for place, packages in forbidden.items()
+        if place in source.places
         for package in source.packages & packages
     ]
-    assert strays == []
-    assert all(any(room in source.places for source in sources) for room in forbidden)
+    assert violations == []
+    assert all(any(place in source.places for source in sources) for place in forbidden)
 
 
 def test_only_workers_start_processes_and_the_simulator_its_ffmpeg(sources: list[Source]) -> None:
@@ -184,3 +193,16 @@ def test_functions_stay_short(sources: list[Source]) -> None:
         and (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES_AT_MOST
     ]
     assert long == []
+
+
+def test_every_file_of_an_actor_waits_or_is_held_pure() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contracted = [set(each["source_modules"]) for each in contracts if each["name"].startswith("pure files")]
+    [counted] = re.findall("^PURE := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    files = [path.relative_to(ACTORS) for path in ACTORS.rglob("*.py") if path.name != "__init__.py"]
+    pure = {f"agent/actors/{path}" for path in files if path.name != "actor.py" and str(path) not in AWAITING}
+    assert len(contracted) == 2
+    for modules in contracted:
+        assert {path for path in pure if path.removesuffix(".py").replace("/", ".") not in modules} == set()
+    assert pure - set(counted.split(",")) == set()
+    assert {path for path in AWAITING if not (ACTORS / path).exists()} == set()

@@ -1,17 +1,19 @@
 """/api: reads and commands; each is one call of `Control`, and serializers.py writes the answer."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from http import HTTPStatus
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 from quart import Blueprint, Response, request
 
 from agent.control.service import Control
 from agent.model.health import HealthLevel
-from agent.model.views import HistoryQuery
+from agent.model.views import FileView, HistoryQuery
 from web import file_list, query, schemas, serializers
+from web.shared_answers import SharedAnswers
 
+FILES_LIMIT = query.MAX_LIMIT
 HISTORY_LIMIT = 100
 
 _STORAGE_CODES = {
@@ -23,11 +25,6 @@ _STORAGE_CODES = {
 
 def answer(body: Mapping[str, object], code: int = HTTPStatus.OK) -> Response:
     return _as_json(serializers.encode(body), code)
-
-
-async def _long_answer(body: Callable[[], Mapping[str, object]]) -> Response:
-    """A body made of all files, written in a thread: 100,000 of them take some seconds."""
-    return _as_json(await trio.to_thread.run_sync(lambda: serializers.encode(body())), HTTPStatus.OK)
 
 
 def _as_json(body: bytes, code: int) -> Response:
@@ -55,10 +52,10 @@ def blueprint(control: Control) -> Blueprint:
 @frozen
 class _Reads:
     _control: Control
+    _answers: SharedAnswers = field(factory=SharedAnswers, init=False)
 
     async def status(self) -> Response:
-        files = (await self._control.snapshot()).files
-        return await _long_answer(lambda: file_list.status_body(files))
+        return await self._of_all_files("status", file_list.status_body)
 
     async def storage(self) -> Response:
         body = serializers.storage_body((await self._control.snapshot()).routes)
@@ -71,11 +68,10 @@ class _Reads:
             route=request.args.get("route"),
             search=request.args.get("search", ""),
             after=query.file_cursor(request.args),
-            limit=query.limit(request.args, None),
+            limit=query.limit(request.args, FILES_LIMIT),
             verbose="verbose" in request.args,
         )
-        files = (await self._control.snapshot()).files
-        return await _long_answer(lambda: file_query.body(files))
+        return await self._of_all_files(file_query, file_query.body)
 
     async def routes(self) -> Response:
         body: schemas.RoutesBody = {
@@ -95,8 +91,20 @@ class _Reads:
 
     async def explain(self) -> Response:
         path = query.required(query.with_replacements(request.query_string), "path")
-        files = (await self._control.snapshot()).files
-        return await _long_answer(lambda: serializers.live_file(file_list.find(path, files)))
+        return await self._of_all_files(
+            ("explain", path), lambda files: serializers.live_file(file_list.find(path, files))
+        )
+
+    async def _of_all_files(
+        self, question: Hashable, body: Callable[[Sequence[FileView]], Mapping[str, object]]
+    ) -> Response:
+        """The body is written in a thread, and shared among those who ask this question meanwhile."""
+
+        async def make() -> bytes:
+            files = (await self._control.snapshot()).files
+            return await trio.to_thread.run_sync(lambda: serializers.encode(body(files)))
+
+        return _as_json(await self._answers.get(question, make), HTTPStatus.OK)
 
 
 @frozen

@@ -25,18 +25,18 @@ ENDED = (Status.COMPLETED, Status.FAILED)
 _position: Callable[[FileView], query.FilePosition] = attrgetter("discovered_at", "id")
 
 
-@frozen
+@frozen(kw_only=True)
 class FileQuery:
-    """Selects files by status, route and position in the list; at most `limit`, oldest first.
+    """Selects at most `limit` files by status, route and position in the list, oldest first.
 
     `search` is part of their path or route. `verbose`: entries are LiveFiles, as in the live feed.
     """
 
+    limit: int
     status: Status | None = None
     route: str | None = None
     search: str = ""
     after: query.FilePosition | None = None
-    limit: int | None = None
     verbose: bool = False
 
     def body(self, files: Sequence[FileView]) -> schemas.FilesBody:
@@ -51,9 +51,7 @@ class FileQuery:
     def _found(self, files: Sequence[FileView]) -> list[FileView]:
         """One more than the limit, if there are more."""
         wanted = searchable(self.search)
-        included = [file for file in files if self._includes(file, wanted)]
-        if self.limit is None:
-            return list(_in_order(included, _position))
+        included = (file for file in files if self._includes(file, wanted))
         return nsmallest(self.limit + 1, included, key=_position)
 
     def _includes(self, file: FileView, wanted: str) -> bool:
@@ -132,8 +130,6 @@ def _ended_before(file: FileView) -> float:
     return 0.0 if file.current.completed_at is None else -file.current.completed_at
 
 
-def _in_order(
-    files: list[FileView], key: Callable[[FileView], query.FilePosition | float]
-) -> Iterator[FileView]:
+def _in_order(files: list[FileView], key: Callable[[FileView], float]) -> Iterator[FileView]:
     parts = (files[start : start + SORTED_AT_ONCE] for start in range(0, len(files), SORTED_AT_ONCE))
     return merge(*(sorted(part, key=key) for part in parts), key=key)

@@ -48,7 +48,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("get", "/api/health"): Operation("OK unless a destination is in an outage", {200: _TEXT, 503: _TEXT}),
     ("get", "/api/files"): Operation(
-        "Every tracked file and the last completed ones, oldest first",
+        "Every tracked file and the last completed ones, oldest first, 1000 in an answer",
         {200: schemas.FilesBody},
         ("status", "route", "search", "limit", "cursor", "verbose"),
     ),

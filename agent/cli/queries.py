@@ -37,11 +37,11 @@ def status(client: Client, *, as_json: bool) -> None:
 @with_client
 def files(client: Client, *, as_json: bool) -> None:
     """The tracked files and the last completed ones."""
-    answer = client.get("/api/files")
+    found = client.files()
     if as_json:
-        click.echo(json.dumps(answer))
+        click.echo(json.dumps({"files": list(found)}))
         return
-    for file in answer["files"]:
+    for file in found:
         progress = f"{file['copy_progress']:5.1f} %"
         print_line(f"{file['status']:<10} {progress} {size_text(file['file_size']):>10}  {file['file_path']}")
 

@@ -47,7 +47,8 @@ def contradictions(
         yield from _within_route(one)
         yield from _own_file_in_source(file, one.section, "source", [one])
     yield from _duplicate_names(routes)
-    yield from _different_markers(routes)
+    yield from _differ(routes, "marker", unset=None)
+    yield from _differ(routes, "mounted", unset="auto")
     yield from _cycles(routes)
     match sections["web"]:
         case WebSection(loopback=False, token=None, host=host):
@@ -89,6 +90,9 @@ def _within_route(one: RouteWithOrigin) -> Iterator[str]:
     for key, path in one.target_folders().items():
         if relation := _relation(path, one.source_paths):
             yield section.error(key, f"{quoted(path)} {relation}")
+    if route.mounted == "yes" and (route.destination == "/" or not route.destination.startswith("/")):
+        reason = f'"yes" is meaningless here: nothing can be mounted at {quoted(route.destination)}'
+        yield section.error("mounted", reason)
     if route.archive and is_inside(route.archive, route.destination):
         yield section.error("after", f"{quoted(route.archive)} lies inside the destination")
     if route.stable_closed_s and route.stable_closed_s > route.stable_s:
@@ -106,15 +110,16 @@ def _duplicate_names(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:
         seen.add(name)
 
 
-def _different_markers(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:
+def _differ(routes: Sequence[RouteWithOrigin], key: str, *, unset: str | None) -> Iterator[str]:
+    """Routes to one destination that say different things about it."""
     first: dict[str, RouteWithOrigin] = {}
     for one in routes:
-        if one.route.marker is None:
+        if getattr(one.route, key) == unset:
             continue
         other = first.setdefault(one.route.destination, one)
-        if other.route.marker != one.route.marker:
-            agreed = quoted(other.route.marker or "")
-            yield one.section.error("marker", f"{_name(other)} expects {agreed} at the same destination")
+        agreed = getattr(other.route, key)
+        if agreed != getattr(one.route, key):
+            yield one.section.error(key, f"{_name(other)} expects {quoted(agreed)} at the same destination")
 
 
 def _cycles(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:

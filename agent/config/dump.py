@@ -6,6 +6,7 @@ from agent.config.sections import Config, Route, WebSection
 from agent.config.structure import SECTIONS, key_of
 from agent.config.units import format_bandwidth, format_duration, format_size
 from agent.config.value_parsers import quoted
+from agent.model.built_in_excludes import BUILT_IN_EXCLUDES
 
 MASK = "********"
 
@@ -14,7 +15,8 @@ def masked(config: Config) -> str:
     """The effective configuration. Without a token, loading the text gives the same configuration."""
     sections = [f"[{name}]\n{_lines(getattr(config, name))}" for name in SECTIONS]
     routes = [f"[[route]]\n{_lines(route)}" for route in config.routes]
-    return "\n\n".join([f"# {quoted(config.path)}", *sections, *routes]) + "\n"
+    built_in = f"# Excluded on every route: {' '.join(map(quoted, BUILT_IN_EXCLUDES))}"
+    return "\n\n".join([f"# {quoted(config.path)}", *sections, *routes, built_in]) + "\n"
 
 
 def _lines(section: attrs.AttrsInstance) -> str:

@@ -9,17 +9,6 @@ from agent.config.units import parse_bandwidth
 from agent.config.value_parsers import show, strings, text
 from agent.model.storage import BandwidthStep
 
-BUILT_IN_EXCLUDES = (
-    ".DS_Store",
-    "._*",
-    "Thumbs.db",
-    "*.tmp",
-    "*.part",
-    "*.partial",
-    "*.filepart",
-    "*.crdownload",
-)
-
 _BIND = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<name>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", re.DOTALL)
 _ENDPOINT = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
@@ -35,11 +24,6 @@ def globs(value: object) -> tuple[str, ...]:
         if not glob or glob.startswith("/"):
             raise ValueError(f"a glob is matched with the path below the source, so not {show(glob)}")
     return found
-
-
-def excludes(value: object) -> tuple[str, ...]:
-    """The built-in excludes and these globs."""
-    return tuple(dict.fromkeys(BUILT_IN_EXCLUDES + globs(value)))
 
 
 def bandwidth(value: object) -> tuple[BandwidthStep, ...]:

@@ -24,6 +24,7 @@ from agent.config.value_parsers import (
 )
 from agent.model.storage import BandwidthStep, S3Access
 
+MountRule = Literal["auto", "yes", "no"]
 Seconds = Annotated[float, Parse(positive_duration)]
 Bytes = Annotated[int, Parse(size())]
 Workers = Annotated[int, Parse(whole_number(1, 64))]
@@ -44,7 +45,7 @@ class AgentSection:
     @property
     def partial_locks_file(self) -> str:
         """The file whose locks keep worker processes from writing to one partial at a time."""
-        return f"{self.state_dir}/claims"
+        return f"{self.state_dir}/partial-locks"
 
 
 @frozen
@@ -78,7 +79,7 @@ class Route:
     """One source, one destination, and the rules between them.
 
     `source` is an absolute path, `destination` one too or an s3 URL. `include` and `exclude` are globs on the
-    path below the source, the built-in excludes among them; no `include` means everything. `archive` is an
+    path below the source; no `include` means everything but the built-in excludes. `archive` is an
     absolute path when `after` is "archive", and else None.
     """
 
@@ -86,7 +87,7 @@ class Route:
     source: Annotated[str, ParseRelative(field_parsers.folder)]
     destination: Annotated[str, ParseRelative(field_parsers.destination)]
     include: Annotated[tuple[str, ...], Parse(field_parsers.globs)] = ()
-    exclude: Annotated[tuple[str, ...], Parse(field_parsers.excludes)] = field_parsers.BUILT_IN_EXCLUDES
+    exclude: Annotated[tuple[str, ...], Parse(field_parsers.globs)] = ()
     after: Annotated[Literal["delete", "keep", "archive"], Parse(field_parsers.after_mode)] = "delete"
     archive: Annotated[str | None, ParseRelative(field_parsers.archive_folder, key="after")] = None
     stable_s: Seconds = 120.0
@@ -105,6 +106,7 @@ class Route:
     stall_timeout_s: Seconds = 30.0
     low_space_bytes: Bytes = 10 * GIB
     marker: Annotated[str | None, Parse(field_parsers.marker)] = None
+    mounted: MountRule = "auto"
     bandwidth: Annotated[tuple[BandwidthStep, ...], Parse(field_parsers.bandwidth)] = ()
     priority: Annotated[int, Parse(whole_number(-1000, 1000))] = 0
 
@@ -164,6 +166,7 @@ class DestinationPlan:
     low_space_bytes: int
     marker: str | None
     s3: S3Access | None = None
+    mounted: MountRule = "auto"
 
 
 @frozen(kw_only=True)
@@ -202,4 +205,5 @@ def _plan(routes: Sequence[Route], s3: S3) -> DestinationPlan:
         low_space_bytes=max(route.low_space_bytes for route in routes),
         marker=next((route.marker for route in routes if route.marker), None),
         s3=s3.access(routes[0].destination, stall_timeout_s),
+        mounted=next((route.mounted for route in routes if route.mounted != "auto"), "auto"),
     )

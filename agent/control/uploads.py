@@ -14,6 +14,7 @@ from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTime
 from agent.journal import uploads
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
+from agent.messages.channels import offer
 from agent.messages.upload_manager import UploadJobsChanged, UploadManagerInbox
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.text import is_inside
@@ -120,7 +121,7 @@ class UploadControl:
     def _notify_manager(self) -> None:
         """The manager reads the job from the journal; one that is not running yet reads it when it starts."""
         if self._manager is not None:
-            self._manager.send_nowait(UploadJobsChanged())
+            offer(self._manager, UploadJobsChanged())
 
     async def _check_active_limit(self) -> None:
         active = [

@@ -103,6 +103,22 @@ if sys.platform == "darwin":
         """
         _renameatx_np(source_fd, os.fsencode(source_name), target_fd, os.fsencode(target_name), _RENAME_EXCL)
 
+    def fresh_stat(name: str, folder: int) -> os.stat_result:
+        """Return the status of this name in this open folder; macOS cannot be told to ask the server.
+
+        Raises:
+            OSError: as stat(2).
+        """
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+    def fresh_fstat(fd: int) -> os.stat_result:
+        """Return the status of this open file; macOS cannot be told to ask the server.
+
+        Raises:
+            OSError: as fstat(2).
+        """
+        return os.fstat(fd)
+
     def is_network(where: int | str) -> bool:
         """Return whether other machines can change this file system without our kernel seeing it.
 

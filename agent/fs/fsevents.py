@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from agent.fs.platform import is_network
+from agent.model.built_in_excludes import excludes_path
 
 if sys.platform == "darwin":
     import watchfiles
@@ -73,9 +74,12 @@ if sys.platform == "darwin":
         def _relative(self, paths: set[str]) -> tuple[str, ...]:
             """Return no path when one is a folder: for a moved tree only its top folder is reported."""
             top = self._root.rstrip("/") + "/"
-            if all(path.startswith(top) and not _is_folder(path) for path in paths):
-                return tuple(path.removeprefix(top) for path in paths)
-            return ()
+            if any(not path.startswith(top) for path in paths):
+                return ()
+            wanted = tuple(
+                path for path in (each.removeprefix(top) for each in paths) if not excludes_path(path)
+            )
+            return () if any(_is_folder(top + path) for path in wanted) else wanted
 
     def _is_folder(path: str) -> bool:
         with suppress(OSError):

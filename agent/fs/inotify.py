@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 from agent.fs import safe_open
 from agent.fs.platform import is_network
 from agent.fs.syscalls import c_function, closing_fd
+from agent.model.built_in_excludes import excludes_name
 
 # sys/inotify.h
 _CLOSE_WRITE = 0x8
@@ -59,7 +60,10 @@ class _Burst:
 
 
 class InotifyEvents:
-    """Implements `SourceEvents`; `burst_s` is how long events are collected before they are returned."""
+    """Implements `SourceEvents`; `burst_s` is how long events are collected before they are returned.
+
+    What no route moves (`agent.model.built_in_excludes`) is not watched.
+    """
 
     def __init__(self, root: str, burst_s: float = 0.05) -> None:
         self.active = False
@@ -129,6 +133,8 @@ class InotifyEvents:
         elif event.mask & _IGNORED:
             self._folders.pop(event.watch, None)
             burst.must_rearm |= not folder
+        elif excludes_name(event.name):
+            return
         elif not event.mask & _ISDIR:
             burst.paths[path] = None
         elif event.mask & _MOVED_FROM:
@@ -164,6 +170,8 @@ class InotifyEvents:
             self._folders[_inotify_add_watch(self._inotify, b"/proc/self/fd/%d" % fd, mask)] = folder
             with os.scandir(fd) as entries:
                 for entry in entries:
+                    if excludes_name(entry.name):
+                        continue
                     path = posixpath.join(folder, entry.name)
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(path)

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import re
+import struct
 import sys
 from pathlib import Path
 
@@ -15,12 +16,20 @@ assert sys.platform != "darwin"  # noqa: S101  type checkers stop here on other 
 
 _RENAME_NOREPLACE = 1
 _SYNC_FILE_RANGE_WRITE = 2
+_SECOND_NS = 10**9
 _STATFS_BYTES = 256  # struct statfs is at most 120 bytes; f_type, a long, is its first member
+_AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _AT_STATX_FORCE_SYNC = 0x100, 0x1000, 0x2000  # linux/fcntl.h
+_STATX_BASIC_STATS = 0x7FF  # linux/stat.h
+_NO_STATX = (errno.ENOSYS, errno.EPERM, errno.EINVAL)  # an old kernel, a container's filter, an old server
+# struct statx, statx(2), as far as the device: links, uid, gid, mode, inode, size, times, device.
+_STATX = struct.Struct("=16x3IH2x2Q16x" + "qI4x" * 4 + "8x2I")
+_STATX_BYTES = 256
 
 _renameat2 = c_function(
     "renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
 )
 _sync_file_range = c_function("sync_file_range", ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+_statx = c_function("statx", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
 _statfs = c_function("statfs", ctypes.c_char_p, ctypes.c_char_p)
 _fstatfs = c_function("fstatfs", ctypes.c_int, ctypes.c_char_p)
 
@@ -85,6 +94,51 @@ def move_exclusively(source_name: str, source_fd: int, target_name: str, target_
         OSError: EINVAL or ENOSYS where the file system or the kernel does not support it.
     """
     _renameat2(source_fd, os.fsencode(source_name), target_fd, os.fsencode(target_name), _RENAME_NOREPLACE)
+
+
+def fresh_stat(name: str, folder: int) -> os.stat_result:
+    """Return the status of this name in this open folder, of a symbolic link itself, as the server has it.
+
+    Raises:
+        OSError: as stat(2).
+    """
+    try:
+        return _asked(folder, os.fsencode(name), _AT_SYMLINK_NOFOLLOW)
+    except OSError as error:
+        if error.errno not in _NO_STATX:
+            raise
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+def fresh_fstat(fd: int) -> os.stat_result:
+    """Return the status of this open file, as the server has it.
+
+    Raises:
+        OSError: as fstat(2).
+    """
+    try:
+        return _asked(fd, b"", _AT_EMPTY_PATH)
+    except OSError as error:
+        if error.errno not in _NO_STATX:
+            raise
+        return os.fstat(fd)
+
+
+def _asked(where: int, name: bytes, flags: int) -> os.stat_result:
+    """Ask past the client's cache of attributes, which on a share may be seconds old (statx(2))."""
+    found = ctypes.create_string_buffer(_STATX_BYTES)
+    _statx(where, name, flags | _AT_STATX_FORCE_SYNC, _STATX_BASIC_STATS, found)
+    links, uid, gid, mode, inode, size_bytes, *times, major, minor = _STATX.unpack_from(found)
+    (atime, atime_ns), _birth, (ctime, ctime_ns), (mtime, mtime_ns) = zip(
+        times[::2], times[1::2], strict=True
+    )
+    in_ns = {
+        "st_atime_ns": atime * _SECOND_NS + atime_ns,
+        "st_mtime_ns": mtime * _SECOND_NS + mtime_ns,
+        "st_ctime_ns": ctime * _SECOND_NS + ctime_ns,
+    }
+    shown = (mode, inode, os.makedev(major, minor), links, uid, gid, size_bytes, atime, mtime, ctime)
+    return os.stat_result(shown, in_ns)
 
 
 def is_network(where: int | str) -> bool:

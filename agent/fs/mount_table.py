@@ -68,8 +68,8 @@ def mounts() -> Iterator[Mount]:
     for line in lines:
         mount, _, source = line.partition(b" - ")
         number, _, _, _, point = mount.split(b" ")[:5]
-        yield Mount(int(number), _unescaped(point), os.fsdecode(source.partition(b" ")[0]))
+        yield Mount(int(number), unescaped(point), os.fsdecode(source.partition(b" ")[0]))
 
 
-def _unescaped(field: bytes) -> str:
+def unescaped(field: bytes) -> str:
     return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), field))

@@ -13,6 +13,8 @@ if sys.platform == "darwin":
     from agent.fs.darwin import (
         drop_cache,
         file_system,
+        fresh_fstat,
+        fresh_stat,
         is_network,
         mount_point,
         move_exclusively,
@@ -29,6 +31,8 @@ else:
     from agent.fs.linux import (
         drop_cache,
         file_system,
+        fresh_fstat,
+        fresh_stat,
         is_network,
         mount_point,
         move_exclusively,
@@ -44,6 +48,8 @@ __all__ = [
     "drop_cache",
     "file_system",
     "free_bytes",
+    "fresh_fstat",
+    "fresh_stat",
     "is_network",
     "is_read_only",
     "mount_point",

@@ -51,7 +51,7 @@ class HeldPartial:
             raise
         held = cls(name, folder, expected, descriptor)
         try:
-            status = os.fstat(descriptor)
+            status = platform.fresh_fstat(descriptor)
             found = FileIdentity.of(status)
             is_file = stat.S_ISREG(status.st_mode)
             if not is_file or found != expected:
@@ -72,7 +72,7 @@ class HeldPartial:
         A file that was taken away as soon as it had its name keeps the identity that it had.
         """
         try:
-            found = FileIdentity.of(os.stat(target, dir_fd=self.folder, follow_symlinks=False))
+            found = FileIdentity.of(platform.fresh_stat(target, self.folder))
         except FileNotFoundError:
             found = self._identity_of_taken()
         return found if found.is_same_content(self.identity) else None

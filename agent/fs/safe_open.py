@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from attrs import define, field
 
-from agent.fs.platform import sync_folder
+from agent.fs.platform import fresh_stat, sync_folder
 from agent.fs.syscalls import closing_fd, with_path
 
 _REMOVED = {errno.ENOENT, errno.ESTALE, errno.ENOTDIR}  # what a sync of a removed folder may end with
@@ -73,14 +73,14 @@ def open_at(root_fd: int, relative: str, flags: int, mode: int = 0o666) -> int:
 
 
 def stat_at(root_fd: int, relative: str) -> os.stat_result:
-    """Return the status of this path below the root, of a symbolic link itself.
+    """Return the status of this path below the root, of a symbolic link itself, as the server has it.
 
     Raises:
         ValueError: the path could lead out of the root.
         OSError: the path does not exist, or stat failed.
     """
     with parent(root_fd, relative) as (folder, name):
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return fresh_stat(name, folder)
 
 
 def unlink_at(root_fd: int, relative: str) -> None:

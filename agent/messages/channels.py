@@ -1,5 +1,7 @@
 """Messages that carry a channel, and the inboxes that take them. Pure files import none of these."""
 
+from typing import TypeVar
+
 import trio
 from attrs import frozen
 
@@ -10,6 +12,20 @@ from agent.messages.dispatcher import Command, CommandResult, SchedulerInput
 from agent.messages.storage_monitor import ProbeNow
 from agent.messages.upload_manager import UploadManagerInbox
 from agent.model.views import Feed, Snapshot
+
+T = TypeVar("T")
+
+
+def offer(channel: trio.MemorySendChannel[T], message: T) -> bool:
+    """Send to somebody who may have gone away; False: they have, or their channel is full.
+
+    Whoever asks or subscribes closes either end whenever they like. No actor may fail with them.
+    """
+    try:
+        channel.send_nowait(message)
+    except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+        return False
+    return True
 
 
 @frozen

@@ -28,8 +28,8 @@ class FaultKind(enum.Enum):
 
     SOURCE = "source"  # this file cannot be read or removed: the attempt counts
     SOURCE_GONE = "source_gone"  # the file is gone: the attempt counts, and the next scan drops the file
-    SOURCE_CHANGED = "source_changed"  # the file changed during the copy: it has to become stable again
-    CONFLICT = "conflict"  # the name is taken and on_conflict is "fail": no retry will help
+    SOURCE_CHANGED = "source_changed"  # changed meanwhile: the attempt counts; it has to become stable again
+    CONFLICT = "conflict"  # the name is taken and `conflict` is "fail": no retry will help
     CORRUPT = "corrupt"  # the content arrived altered: the attempt counts
     REFUSED = "refused"  # the destination cannot hold this file (name, size): the attempt counts
     DESTINATION = "destination"  # an outage: the destination pauses, the attempt does not count

@@ -45,6 +45,7 @@ async def _verify(
                         plan is not None and plan.marker is not None,
                         0.0,
                         mounts.get(destination),
+                        plan.mounted if plan else "no",
                     ),
                     plan.marker if plan else None,
                     plan.stall_timeout_s if plan else STALL_TIMEOUT_S,

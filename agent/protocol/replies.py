@@ -49,6 +49,7 @@ class PathsChanged:
 class Probed:
     """The destination is usable. An object store has no device (0) and no sizes (None).
 
+    `expected_mount`: the folder at or below which this machine is meant to have it mounted; None: unknown.
     `publish_strategy`: how files get their names there; None: not tried, or no folder.
     """
 
@@ -56,6 +57,7 @@ class Probed:
     mount_point: str
     free_bytes: int | None
     total_bytes: int | None
+    expected_mount: str | None = None
     publish_strategy: PublishStrategy | None = None
 
 

@@ -150,7 +150,7 @@ class ActorStarter:
             self.broadcaster.clone(),
         )
         availability = AvailabilityTracker(
-            destination, plan.marker is not None, plan.probe_s, self.mounts.get(destination)
+            destination, plan.marker is not None, plan.probe_s, self.mounts.get(destination), plan.mounted
         )
         monitor = (monitor_out, self.dispatcher.clone(), plan, availability, self.journal, self.workers)
         nursery.start_soon(copier_pool.run, pool_out, pool)

@@ -102,6 +102,16 @@ def test_files_are_listed_with_harmless_names(agent: Scripted, config: str) -> N
     assert json.loads(output_of("-c", config, "files", "--json")) == {"files": [A_FILE]}
 
 
+def test_all_files_are_listed_however_many_answers_they_take(agent: Scripted, config: str) -> None:
+    other = A_FILE | {"file_path": "/src/b.mxf"}
+    agent.answers |= {
+        "GET /api/files": (200, {"files": [A_FILE], "next_cursor": "1.5,f 1"}),
+        "GET /api/files?cursor=1.5%2Cf+1": (200, {"files": [other]}),
+    }
+    assert len(output_of("-c", config, "files").splitlines()) == 2
+    assert json.loads(output_of("-c", config, "files", "--json")) == {"files": [A_FILE, other]}
+
+
 def test_json_cannot_drive_the_terminal_either(agent: Scripted, config: str) -> None:
     agent.answers["GET /api/files"] = (200, {"files": [A_FILE]})
     assert output_of("-c", config, "files", "--json").rstrip("\n").isprintable()

@@ -7,7 +7,6 @@ import attrs
 import pytest
 
 from agent.config.dump import masked
-from agent.config.field_parsers import BUILT_IN_EXCLUDES
 from agent.config.sections import DestinationPlan, Route, WebSection
 from agent.config.structure import KEYS
 from agent.model.storage import BandwidthStep
@@ -32,7 +31,7 @@ def test_a_route_with_three_keys_is_enough_and_gets_the_contracts_defaults(tmp_p
         "source": f"{tmp_path}/in",
         "destination": f"{tmp_path}/out",
         "include": (),
-        "exclude": BUILT_IN_EXCLUDES,
+        "exclude": (),
         "after": "delete",
         "archive": None,
         "stable_s": 120.0,
@@ -51,6 +50,7 @@ def test_a_route_with_three_keys_is_enough_and_gets_the_contracts_defaults(tmp_p
         "stall_timeout_s": 30.0,
         "low_space_bytes": 10 * 2**30,
         "marker": None,
+        "mounted": "auto",
         "bandwidth": (),
         "priority": 0,
     }
@@ -93,6 +93,7 @@ probe_timeout = "1h30m"
 stall_timeout = 0.25
 low_space = 0
 marker = ".mounted"
+mounted = "no"
 bandwidth = "19:00,off 08:00,20MB"
 priority = -5
 [uploads]
@@ -121,7 +122,7 @@ def test_every_key_of_the_contract_is_understood(tmp_path: Path, monkeypatch: py
             source="/media/in",
             destination="s3://bucket/prefix",
             include=("*.mxf", "day?/**"),
-            exclude=(*BUILT_IN_EXCLUDES, "*.bak"),
+            exclude=("*.tmp", "*.bak"),
             after="archive",
             archive=f"{tmp_path}/done",
             stable_s=90.0,
@@ -140,6 +141,7 @@ def test_every_key_of_the_contract_is_understood(tmp_path: Path, monkeypatch: py
             stall_timeout_s=0.25,
             low_space_bytes=0,
             marker=".mounted",
+            mounted="no",
             bandwidth=(BandwidthStep(480, 20_000_000), BandwidthStep(1140, None)),
             priority=-5,
         ),
@@ -170,6 +172,11 @@ def test_the_output_of_check_config_shows_no_token(tmp_path: Path) -> None:
     assert "s3cret" not in shown
 
 
+def test_the_output_of_check_config_shows_what_is_excluded_on_every_route(tmp_path: Path) -> None:
+    shown = masked(config_of(tmp_path, ROUTE))
+    assert '".nfs*"' in shown.splitlines()[-1]
+
+
 def test_a_path_with_a_newline_or_undecodable_bytes_is_printed_on_one_line(
     tmp_path: Path,
 ) -> None:
@@ -193,6 +200,24 @@ def test_routes_to_one_destination_share_a_plan_of_the_most_workers_and_the_clos
     nas, bucket = config.destinations()
     assert nas == DestinationPlan("/nas", ("a", "c"), 8, 1.0, 1.0, 9.0, 2_000_000_000, ".up")
     assert (bucket.destination, bucket.routes, bucket.marker) == ("s3://bucket", ("b",), None)
+
+
+def test_routes_to_one_destination_agree_on_whether_it_is_mounted(tmp_path: Path) -> None:
+    first, second = routes(("x", "/nas"), ("y", "/nas")).split("[[route]]\n")[1:]
+    silent = f"[[route]]\n{first}[[route]]\n{second}"
+    [plan] = config_of(tmp_path, silent + 'mounted = "yes"').destinations()
+    assert plan.mounted == "yes"
+    text = f'[[route]]\n{first}mounted = "no"\n[[route]]\n{second}mounted = "yes"'
+    assert reasons_of(tmp_path, text) == [
+        'route "b": mounted: route "a" expects "no" at the same destination'
+    ]
+
+
+@pytest.mark.parametrize("destination", ["/", "s3://bucket/prefix"])
+def test_where_nothing_can_be_mounted_a_mount_cannot_be_required(tmp_path: Path, destination: str) -> None:
+    text = routes(("x", destination)) + 'mounted = "yes"\n'
+    reason = f'route "a": mounted: "yes" is meaningless here: nothing can be mounted at "{destination}"'
+    assert reason in reasons_of(tmp_path, text)
 
 
 def test_one_destination_has_one_marker(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def run_agent(request: RunRequest, server_socket: socket.socket) -> int:
     return trio.run(run_once, request.folder)
 
 
-def run_worker(request: RunRequest, agent_pid: int, claims: str, stdin: int, stdout: int) -> NoReturn:
+def run_worker(request: RunRequest, agent_pid: int, lock_path: str, stdin: int, stdout: int) -> NoReturn:
     _end_with_parent()
     os.setpgid(0, agent_pid)
     os.dup2(stdin, 0)
@@ -142,7 +142,7 @@ def run_worker(request: RunRequest, agent_pid: int, claims: str, stdin: int, std
     _log_to(request.output)
     trace = Trace(request.output / TRACE, request.kill, agent_pid)
     StorageCallPoints(request.folder, trace, request.refused, partial(_save_snapshot, request)).install()
-    sys.argv = ["agent.worker.server", claims]
+    sys.argv = ["agent.worker.server", lock_path]
     server.main()
     raise AssertionError("a worker ends with its standard input")
 
@@ -195,11 +195,11 @@ class ForkServer:
                     os.killpg(agent, signal.SIGKILL)
                     return True
                 if ready:
-                    claims, pipes, _, _ = socket.recv_fds(requests, PATH_MAX_BYTES, 2)
+                    lock_path, pipes, _, _ = socket.recv_fds(requests, PATH_MAX_BYTES, 2)
                     if not pipes:  # the agent is about to end
                         select.select([handle], [], [], left_s)
                         continue
-                    workers.append(forked(partial(run_worker, request, agent, claims.decode(), *pipes)))
+                    workers.append(forked(partial(run_worker, request, agent, lock_path.decode(), *pipes)))
                     for pipe in pipes:
                         os.close(pipe)
                     requests.send(str(workers[-1]).encode())

@@ -29,10 +29,10 @@ def _workers_are_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
     open_workers = WorkerPool.open
 
     @asynccontextmanager
-    async def open_and_reap(claims: str) -> AsyncIterator[WorkerPool]:
-        workers = WorkerPool(claims)
+    async def open_and_reap(lock_path: str) -> AsyncIterator[WorkerPool]:
+        workers = WorkerPool(lock_path)
         try:
-            async with open_workers(claims) as workers:
+            async with open_workers(lock_path) as workers:
                 yield workers
         finally:
             with trio.CancelScope(shield=True), trio.fail_after(TIMEOUT_S):

@@ -131,6 +131,18 @@ def test_a_removed_folder_may_come_back(events: InotifyEvents, root: Path) -> No
     assert _reported(events, {"day/clip.mxf"}) == {"day/clip.mxf"}
 
 
+def test_what_no_route_moves_is_neither_watched_nor_reported(root: Path) -> None:
+    (root / ".snapshot" / "hourly").mkdir(parents=True)
+    (root / "day" / "@eaDir").mkdir()
+    with InotifyEvents(str(root)) as events:
+        (root / ".Trashes" / "501").mkdir(parents=True)
+        (root / "day" / ".fuse_hidden0000000200000001").touch()
+        (root / ".snapshot" / "hourly" / "clip.mxf").touch()
+        (root / "day" / "clip.mxf").touch()
+        assert _reported(events, {"day/clip.mxf"}) == {"day/clip.mxf"}
+        assert sorted(events._folders.values()) == ["", "day"]
+
+
 def test_linked_folders_are_not_followed(root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "there.mxf").touch()

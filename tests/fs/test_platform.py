@@ -195,3 +195,37 @@ def test_a_function_that_the_c_library_lacks_is_an_unsupported_call() -> None:
     with pytest.raises(OSError, match="not implemented") as absent:
         syscalls.c_function("no_such_function")()
     assert absent.value.errno == errno.ENOSYS
+
+
+# Attributes
+
+
+def test_the_fresh_status_is_that_of_stat(tmp_path: Path, folder: int, fd: int) -> None:
+    (tmp_path / "link").symlink_to("clip.mxf")
+    os.utime(tmp_path / "clip.mxf", ns=(-1, -(10**9) - 7))
+    for name in ("clip.mxf", "link"):
+        assert _shown(platform.fresh_stat(name, folder)) == _shown(os.lstat(tmp_path / name))
+    assert _shown(platform.fresh_fstat(fd)) == _shown(os.fstat(fd))
+
+
+def _shown(status: os.stat_result) -> tuple[int, ...]:
+    return (*status[:7], status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def test_the_fresh_status_of_a_missing_name_is_an_error(folder: int) -> None:
+    with pytest.raises(FileNotFoundError):
+        platform.fresh_stat("nowhere", folder)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        platform.fresh_fstat(-1)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_where_the_server_cannot_be_asked_the_client_answers(
+    tmp_path: Path, folder: int, fd: int, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(linux, "_statx", refused)
+    assert platform.fresh_stat("clip.mxf", folder) == os.lstat(tmp_path / "clip.mxf")
+    assert platform.fresh_fstat(fd) == os.fstat(fd)

@@ -1,11 +1,12 @@
 """A file system in a process of its own that fails as it is told to.
 
-    python -m tests.mounts.faultfs MOUNTPOINT BACKING CONTROL_SOCKET [--volatile | --restore]
+    python -m tests.mounts.faultfs MOUNTPOINT BACKING CONTROL_SOCKET [OPTION]
 
-It mirrors the folder BACKING. With --volatile it is empty at first and forgets at a power cut what was not
-made durable; what was is kept in BACKING, and a mount with --restore shows it. Faults are set by JSON lines
-through the socket (`tests.mounts.control`). Unless it is volatile the client's page cache is kept from one
-opening to the next, as network clients keep theirs.
+The options are --volatile, --restore and --cache-attributes. It mirrors the folder BACKING. With --volatile
+it is empty at first and forgets at a power cut what was not made durable; what was is kept in BACKING, and
+a mount with --restore shows it. Faults are set by JSON lines through the socket (`tests.mounts.control`).
+Unless it is volatile the client's page cache is kept from one opening to the next, as network clients keep
+theirs. With --cache-attributes the client keeps attributes too.
 """
 
 import errno
@@ -25,6 +26,7 @@ from tests.mounts.storage import Figures, Mirror, Storage
 THREADS = 128  # each operation that hangs holds one
 CAP_AUTO_INVAL_DATA = 1 << 12  # linux/fuse.h: drop the cache when the server's times move
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2  # in place of nanoseconds; linux/stat.h
+LONG_S = 3600.0
 WRITING = os.O_WRONLY | os.O_RDWR
 
 
@@ -42,13 +44,15 @@ class Shell:
     storage: Storage
     faults: Faults
     keeps_cache: bool
+    attribute_timeout_s: float
     use_ns: bool = True
 
     def init_with_config(self, conn: mfusepy.fuse_conn_info, config: mfusepy.fuse_config) -> None:
         conn.want &= ~CAP_AUTO_INVAL_DATA
         config.kernel_cache = int(self.keeps_cache)
         config.use_ino = config.hard_remove = 1
-        config.entry_timeout = config.attr_timeout = config.negative_timeout = 0.0
+        config.negative_timeout = 0.0
+        config.entry_timeout = config.attr_timeout = self.attribute_timeout_s  # a look-up asks for both
 
     def getattr(self, path: str | None, handle: int | None = None) -> Figures:
         self.faults.admit("getattr", path or "")
@@ -178,11 +182,11 @@ def _meant(time_ns: int) -> int | None:
     return time.time_ns() if time_ns == UTIME_NOW else time_ns
 
 
-def _mount(storage: Storage, faults: Faults, mountpoint: str) -> None:
+def _mount(storage: Storage, faults: Faults, mountpoint: str, attribute_timeout_s: float = 0.0) -> None:
     """Serve until it is unmounted."""
     is_steady = isinstance(storage, Mirror)  # content may otherwise be lost behind the client's back
     Fuse(
-        Shell(storage, faults, keeps_cache=is_steady),
+        Shell(storage, faults, is_steady, attribute_timeout_s),
         mountpoint,
         foreground=True,
         encoding=sys.getfilesystemencoding(),
@@ -196,9 +200,9 @@ def _mount(storage: Storage, faults: Faults, mountpoint: str) -> None:
 def main(mountpoint: str, backing: str, control_socket: str, *options: str) -> None:
     os.umask(0)  # the client's has been applied already
     faults = Faults()
-    if not options:
+    if options in ((), ("--cache-attributes",)):
         with control.serving(control_socket, faults, None):
-            _mount(Mirror(backing), faults, mountpoint)
+            _mount(Mirror(backing), faults, mountpoint, LONG_S if options else 0.0)
         return
     storage = (Memory.restored if options == ("--restore",) else Memory.fresh)(Path(backing))
     with control.serving(control_socket, faults, storage):

@@ -78,23 +78,27 @@ class FaultMount:
     """The file system of `tests.mounts.faultfs`, mounted at `path`, mirroring `backing`.
 
     `volatile`: nothing is mirrored; after a `cut` and `restore` it shows what was durable.
+    `caches_attributes`: the client goes on showing what it has seen of a file.
     """
 
     path: Path
     backing: Path
     volatile: bool = False
+    caches_attributes: bool = False
     _server: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _control: socket.socket | None = field(default=None, init=False)
     _folder: "tempfile.TemporaryDirectory[str] | None" = field(default=None, init=False)
 
     @classmethod
     @contextmanager
-    def at(cls, path: Path, backing: Path, *, volatile: bool = False) -> Iterator[Self]:
+    def at(
+        cls, path: Path, backing: Path, *, volatile: bool = False, caches_attributes: bool = False
+    ) -> Iterator[Self]:
         """Mounted for this block; both folders are made."""
         needed("fusermount3")
         path.mkdir(exist_ok=True)
         backing.mkdir(exist_ok=True)
-        mount = cls(path, backing, volatile)
+        mount = cls(path, backing, volatile, caches_attributes)
         try:
             mount.mount()
             yield mount
@@ -104,6 +108,7 @@ class FaultMount:
     def mount(self, *, restore: bool = False) -> None:
         """Mount, and wait until it is."""
         options = ["--restore" if restore else "--volatile"] if self.volatile else []
+        options += ["--cache-attributes"] if self.caches_attributes else []
         self._folder = tempfile.TemporaryDirectory(prefix="faultfs-")  # a socket's path must be short
         words = ["tests.mounts.faultfs", str(self.path), str(self.backing), self.address, *options]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from attrs import define, field
 
@@ -147,7 +148,7 @@ class Agent:
 
     def file(self, name: str) -> dict[str, Any] | None:
         """The file with this name in /api/files; None: it is not on the list."""
-        for file in self.get("/api/files")["files"]:
+        for file in self.get(f"/api/files?search={quote(name)}")["files"]:
             if file["file_path"].endswith(f"/{name}"):
                 return dict(file)
         return None

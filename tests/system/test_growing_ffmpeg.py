@@ -46,8 +46,8 @@ def recording(path: Path, words: list[str]) -> Iterator["subprocess.Popen[bytes]
             process.kill()
 
 
-def muxed(picture: Path, options: str) -> list[str]:
-    words = ["-stream_loop", "-1", "-i", str(picture), "-t", str(SECONDS), "-c:v", "copy", "-c:a", "copy"]
+def muxed(picture: Path, options: str, seconds: float = SECONDS) -> list[str]:
+    words = ["-stream_loop", "-1", "-i", str(picture), "-t", str(seconds), "-c:v", "copy", "-c:a", "copy"]
     return [*words, *options.split()]
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.mounts.mounts import FaultMount
 from tests.system.agents import Agent
 from tests.system.outages import (
     MARKER,
@@ -63,3 +64,19 @@ def test_an_outage_pauses_its_destination_alone_and_ends_by_itself(
         assert {item.name for item in path.iterdir()} - {"lost+found"} == {MARKER, "before.mxf", "during.mxf"}
         assert agent.events("attempt failed") == []
         assert agent.stop(5) == 0
+
+
+def test_a_destination_that_is_not_mounted_at_the_very_first_start_is_not_filled(
+    agent: Agent, mount: FaultMount
+) -> None:
+    mount.unmount()
+    configure(agent, mount.path, mounted="yes")
+    agent.start()
+    (agent.source / "clip.mxf").write_bytes(b"clip")
+    agent.wait_for("clip.mxf", "Paused")
+    assert reason(agent) == "unmounted"
+    assert list(mount.path.iterdir()) == []
+    mount.remount()
+    agent.wait_for("clip.mxf", "Completed")
+    assert (mount.backing / "clip.mxf").read_bytes() == b"clip"
+    assert agent.stop(5) == 0

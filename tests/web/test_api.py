@@ -24,6 +24,7 @@ from tests.web.fake_control import (
     client_of,
 )
 from web import file_list, serializers
+from web.api import FILES_LIMIT
 
 
 async def got(control: FakeControl, path: str) -> tuple[int, Any]:
@@ -101,6 +102,15 @@ async def test_paging_through_the_files_shows_each_once() -> None:
         seen += [file["id"] for file in body["files"]]
         cursor = f"&cursor={body['next_cursor']}" if "next_cursor" in body else None
     assert seen == ["f1", "f2", "f3", "f4", "f5"]
+
+
+async def test_an_answer_holds_a_thousand_files_at_most_and_says_where_it_goes_on() -> None:
+    files = tuple(shown_as(A_FILE, id=f"f{number:04}") for number in range(FILES_LIMIT + 1))
+    _, body = await got(FakeControl(files=files), "/api/files")
+    assert [file["id"] for file in body["files"]] == [file.id for file in files[:FILES_LIMIT]]
+    _, rest = await got(FakeControl(files=files), f"/api/files?cursor={body['next_cursor']}")
+    assert [file["id"] for file in rest["files"]] == [files[-1].id]
+    assert "next_cursor" not in rest
 
 
 async def test_a_name_of_any_bytes_is_listed() -> None:

@@ -2,7 +2,8 @@
 
 import json
 import socket
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,17 +21,21 @@ from agent.control.uploads import UploadControl
 from agent.messages.broadcaster import GenerationStarted, StatusChanged, StatusesChanged
 from agent.messages.channels import BroadcasterInbox
 from agent.model.transfer import Status
+from agent.model.views import FileView
 from agent.worker_pool import WorkerPool
 from tests.fakes import FakeJournal
 from tests.samples import ROUTE, a_file
-from tests.web.harness import SOON_S, open_websocket, read_until, running
-from tests.web.hostile import upgrade
-from web import hardening
+from tests.web.harness import SOON_S, ask, connect, leave, open_websocket, read_until, running
+from tests.web.hostile import get, upgrade
+from web import hardening, schemas
 from web.app import create_app
 from web.auth import Access
+from web.file_list import FileQuery
+from web.shared_answers import AT_ONCE, SharedAnswers
 
 FILES = tuple(evolve(a_file(f"take{number:03}.mxf"), route=ROUTE.name) for number in range(150))
 VISITORS = 8
+READERS = 40
 UPDATES = 50
 
 
@@ -116,3 +121,58 @@ async def test_every_subscriber_receives_every_update_though_one_never_reads(
                 received = b"".join([bytes(data) async for data in deaf])
     assert 0 < received.count(b'"type":"update"') < UPDATES
     assert received.endswith(b"\x88\x02\x03\xf5")  # 1013: come back
+
+
+@define
+class CountedBodies:
+    """Counts the bodies of /api/files; the first ones are held until `READERS` requests have arrived."""
+
+    asked: int = 0
+    made: int = 0
+    all_asked: threading.Event = field(factory=threading.Event)
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        get_answer, body = SharedAnswers.get, FileQuery.body
+
+        async def counted_get(
+            answers: SharedAnswers, question: FileQuery, make: Callable[[], Awaitable[bytes]]
+        ) -> bytes:
+            self.asked += 1
+            if self.asked == READERS:
+                self.all_asked.set()
+            return await get_answer(answers, question, make)
+
+        def counted_body(file_query: FileQuery, files: Sequence[FileView]) -> schemas.FilesBody:
+            self.made += 1
+            assert self.all_asked.wait(SOON_S)
+            return body(file_query, files)
+
+        monkeypatch.setattr(SharedAnswers, "get", counted_get)
+        monkeypatch.setattr(FileQuery, "body", counted_body)
+
+
+READ_FILES = get(b"Connection: close", target=b"/api/files")
+
+
+async def test_a_crowd_that_reads_all_files_at_once_shares_few_bodies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bodies, answers = CountedBodies(), list[bytes]()
+    bodies.install(monkeypatch)
+
+    async def read(address: str) -> None:
+        answers.append(await ask(address, READ_FILES))
+
+    async with web_server() as (address, _), trio.open_nursery() as readers:
+        for _ in range(READERS):
+            readers.start_soon(read, address)
+    assert [answer.count(b'"file_path"') for answer in answers] == [len(FILES)] * READERS
+    assert bodies.made <= AT_ONCE + 1
+
+
+async def test_readers_that_leave_at_once_take_nothing_away_from_those_who_follow() -> None:
+    async with web_server() as (address, _):
+        for _ in range(READERS):
+            stream = await connect(address)
+            await leave(stream, READ_FILES, "RST")
+        assert (await ask(address, READ_FILES)).count(b'"file_path"') == len(FILES)

@@ -322,11 +322,11 @@ def test_a_partial_that_another_worker_is_at_is_neither_written_nor_published(
     ground: Ground, tmp_path: Path
 ) -> None:
     (ground.source / "clip.mxf").write_bytes(b"content")
-    claims = str(tmp_path / "claims")
-    with another_process_holds(claims, str(ground.nas), PARTIAL):
+    lock_path = str(tmp_path / "partial-locks")
+    with another_process_holds(lock_path, str(ground.nas), PARTIAL):
         for request in (ground.copy(), ground.publish(b"content")):
             output = BytesIO()
-            WorkerServer(output, PartialLocks(claims)).serve(request)
+            WorkerServer(output, PartialLocks(lock_path)).serve(request)
             [answer] = replies_of(output)
             assert isinstance(answer, Fault)
             assert answer.kind is FaultKind.BUSY

@@ -6,7 +6,6 @@ It waits for none of them.
 import math
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 
 import trio
 from attrs import define, field
@@ -20,6 +19,7 @@ from agent.messages.channels import (
     Subscribe,
     SubscribeEvents,
     UnsubscribeEvents,
+    offer,
 )
 from agent.messages.dispatcher import DestinationState
 from agent.messages.upload_manager import UploadEvent, UploadManagerInbox
@@ -51,11 +51,8 @@ class EventTap:
             self._channel = None
 
     def publish(self, event: StatusEvent) -> None:
-        if self._channel is not None and isinstance(event, UploadEvent):
-            try:
-                self._channel.send_nowait(event)
-            except trio.BrokenResourceError:  # the manager's generation has ended
-                self.disconnect()
+        if self._channel is not None and isinstance(event, UploadEvent) and not offer(self._channel, event):
+            self.disconnect()  # the manager's generation has ended
 
 
 @define(eq=False)
@@ -82,9 +79,7 @@ class Subscribers:
         self._publish_one(feed, self.snapshot)
 
     def _publish_one(self, feed: trio.MemorySendChannel[Feed], message: Feed) -> None:
-        try:
-            feed.send_nowait(message)
-        except (trio.WouldBlock, trio.BrokenResourceError):
+        if not offer(feed, message):
             self.remove(feed)
 
     def remove(self, feed: trio.MemorySendChannel[Feed]) -> None:
@@ -130,8 +125,7 @@ def _take_in(message: BroadcasterInbox, view: StatusModel, subscribers: Subscrib
         case Subscribe(feed):
             subscribers.add(feed, view)
         case GetSnapshot(answer):
-            with suppress(trio.WouldBlock, trio.BrokenResourceError):  # the client has given up
-                answer.send_nowait(view.snapshot(time.time()))
+            offer(answer, view.snapshot(time.time()))
         case SubscribeEvents(events):
             subscribers.tap.connect(events, view.destination_states())
         case UnsubscribeEvents():

@@ -44,6 +44,7 @@ SHOWN_RULES = (
     "max_attempts",
     "retry_delay_s",
     "marker",
+    "mounted",
     "priority",
 )
 

@@ -9,9 +9,9 @@ from attrs import define
 
 from agent.actors.dispatcher.decisions import SchedulerDecisions
 from agent.actors.dispatcher.scheduler import Scheduler
-from agent.messages.channels import AskScheduler, BroadcasterInbox, ConnectDestination, DispatcherInbox
+from agent.messages.channels import AskScheduler, BroadcasterInbox, ConnectDestination, DispatcherInbox, offer
 from agent.messages.copier_pool import CopierPoolInbox
-from agent.messages.dispatcher import AddDestination, CommandResult, RemoveDestination
+from agent.messages.dispatcher import AddDestination, RemoveDestination
 from agent.messages.storage_monitor import ProbeNow
 
 
@@ -57,7 +57,7 @@ async def run(
             if isinstance(message, AskScheduler):
                 result = scheduler.execute(message.command, trio.current_time(), time.time())
                 await outlets.send(scheduler.take())
-                _answer(message, result)
+                offer(message.answer, result)  # last, so that a snapshot that is asked for next shows it all
                 continue
             if isinstance(message, ConnectDestination):
                 destination = message.plan.destination
@@ -68,9 +68,3 @@ async def run(
                 await outlets.remove(message.destination)
             scheduler.handle(message, trio.current_time(), time.time())
             await outlets.send(scheduler.take())
-
-
-def _answer(asked: AskScheduler, result: CommandResult) -> None:
-    """After the status changes, so that a snapshot that is asked for next shows them."""
-    with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.WouldBlock):  # the client has left
-        asked.answer.send_nowait(result)

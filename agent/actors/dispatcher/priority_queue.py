@@ -15,7 +15,7 @@ from agent.actors.dispatcher.transitions import ABORTING, COPY_WAITING, JobState
 
 @define
 class PriorityQueue:
-    """Biggest route priority first, then oldest; files that met outages without progress come last.
+    """Files that met no outage first, then by route priority, then by age.
 
     One heap per route, so that a paused route costs nothing; a job that left `states` is skipped when met.
     Jobs that do not fit are kept in order of the space they need, so that a full destination costs nothing

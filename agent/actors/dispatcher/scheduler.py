@@ -121,7 +121,7 @@ class Scheduler:
 
     def _go_on(self) -> None:
         for job in self._delayed.pop_due(self._now_s):
-            self._meet(job, JobEvent.DELAY_OVER)
+            self._apply(job, JobEvent.DELAY_OVER)
         for destination in self.destinations.values():
             self._fill_slots(destination)
         for route in self.routes.forget_removed(job.route.name for job in self.jobs.values()):
@@ -139,13 +139,13 @@ class Scheduler:
             case Delivered():
                 self._on_delivered(message)
             case TailIdle(file):
-                self._meet(self._returned(file), JobEvent.TAIL_IDLE)
+                self._apply(self._release_slot(file), JobEvent.TAIL_IDLE)
             case Interrupted():
                 self._on_interrupted(message)
             case AttemptFailed(file, fault):
-                self._attempt_failed(self._returned(file), fault)
+                self._attempt_failed(self._release_slot(file), fault)
             case Aborted(file):
-                self._meet(self._returned(file), JobEvent.ABORTED)
+                self._apply(self._release_slot(file), JobEvent.ABORTED)
             case MessageBatch(messages):
                 for each in messages:
                     self._on_message(each)
@@ -179,12 +179,12 @@ class Scheduler:
                 self._publish(self.routes.state(route))
                 self._publish_route(route)
             case Retry(file_id):
-                self._meet(self.jobs[file_id], JobEvent.RETRY)
+                self._apply(self.jobs[file_id], JobEvent.RETRY)
             case RetryAll():
                 for job in retried_by_all(self.jobs):
-                    self._meet(job, JobEvent.RETRY)
+                    self._apply(job, JobEvent.RETRY)
             case Cancel(file_id):
-                self._meet(self.jobs[file_id], JobEvent.CANCEL, error=CANCELLED)
+                self._apply(self.jobs[file_id], JobEvent.CANCEL, error=CANCELLED)
             case _ as never:
                 assert_never(never)
 
@@ -193,7 +193,7 @@ class Scheduler:
     def _on_ready(self, file: FileVersion, prior: PriorResult | None = None) -> None:
         job = self.jobs.get(file.id)
         if job is not None:
-            self._meet(job, JobEvent.READY, file)
+            self._apply(job, JobEvent.READY, file)
         elif prior is None or prior.signature != file.signature:
             self._queue(self._add_job(file, JobState.NEW))
         elif prior.result == "kept" and prior.error is None:
@@ -206,14 +206,14 @@ class Scheduler:
     def _on_growing(self, file: FileVersion) -> None:
         job = self.jobs.get(file.id)
         if job is not None:
-            self._meet(job, JobEvent.GREW, file)
+            self._apply(job, JobEvent.GREW, file)
         else:
             self._queue_follow(self._add_job(file, JobState.GROWING_NEW))
 
     def _on_gone(self, file: FileVersion, *, changed: bool) -> None:
         job = self.jobs.get(file.id)
         if job is not None:
-            self._meet(job, JobEvent.CHANGED if changed else JobEvent.GONE)
+            self._apply(job, JobEvent.CHANGED if changed else JobEvent.GONE)
         elif not changed:
             self._publish(Untracked((file.id,)))
 
@@ -227,8 +227,8 @@ class Scheduler:
 
     # Copier pools
 
-    def _returned(self, file: FileVersion) -> Job:
-        """The job of a copy that came back; its slot is free again."""
+    def _release_slot(self, file: FileVersion) -> Job:
+        """Release the slot of a task that has ended. Returns: its job."""
         job = self.jobs[file.id]
         self._destination(job).returned(job)
         return job
@@ -239,15 +239,15 @@ class Scheduler:
             self._destination(job).space.advanced(file_id, written_bytes)
 
     def _on_delivered(self, message: Delivered) -> None:
-        job = self._returned(message.file)
+        job = self._release_slot(message.file)
         self._destination(job).deliveries += 1
         self._publish(job.delivered(message))
-        self._meet(job, JobEvent.DELIVERED)
+        self._apply(job, JobEvent.DELIVERED)
 
     def _on_interrupted(self, message: Interrupted) -> None:
-        job, fault = self._returned(message.file), message.fault
+        job, fault = self._release_slot(message.file), message.fault
         if fault is None:
-            self._meet(job, JobEvent.STOPPED)
+            self._apply(job, JobEvent.STOPPED)
         elif fault.kind is FaultKind.DESTINATION:
             destination = self._destination(job)
             is_suspect = job.is_suspect(message.verified_bytes, destination.deliveries)
@@ -256,18 +256,18 @@ class Scheduler:
             if is_suspect and job.state in ATTEMPTS_COUNT:
                 self._attempt_failed(job, fault)
             else:
-                self._meet(job, JobEvent.OUTAGE)
+                self._apply(job, JobEvent.OUTAGE)
         elif fault.kind is FaultKind.SOURCE_OUTAGE:
             self.routes.sources[job.route.name].failed(fault.detail, self._now_s)
             self._publish_route(job.route.name)
-            self._meet(job, JobEvent.OUTAGE)
+            self._apply(job, JobEvent.OUTAGE)
         else:
-            self._meet(job, JobEvent.DELAYED, error=fault.detail)
+            self._apply(job, JobEvent.DELAYED, error=fault.detail)
 
     def _attempt_failed(self, job: Job, fault: Fault) -> None:
         is_last = job.has_last_attempt or fault.kind is FaultKind.CONFLICT
         event = JobEvent.GIVEN_UP if is_last else JobEvent.ATTEMPT_FAILED
-        self._meet(job, event, error=fault.detail)
+        self._apply(job, event, error=fault.detail)
 
     # Destinations and routes
 
@@ -303,7 +303,7 @@ class Scheduler:
         self.routes.removing.add(name)
         self._stop_route(name)
         for job in self._jobs_of(name):
-            self._meet(job, JobEvent.ROUTE_REMOVED, error=STOPPED)
+            self._apply(job, JobEvent.ROUTE_REMOVED, error=STOPPED)
 
     def _stop_route(self, name: str) -> None:
         running = tuple(job.file.id for job in self._jobs_of(name) if job.state in RUNNING)
@@ -315,7 +315,7 @@ class Scheduler:
 
     # Effects of the table
 
-    def _meet(
+    def _apply(
         self, job: Job, event: JobEvent, file: FileVersion | None = None, error: str | None = None
     ) -> None:
         for effect in job.on(event, file, error):

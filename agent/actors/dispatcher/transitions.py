@@ -1,4 +1,4 @@
-"""A job's states, the events that it meets, and what follows from each: one table."""
+"""A job's states, the events that change them, and the effects of each change: one table."""
 
 import enum
 from collections.abc import Iterable
@@ -131,8 +131,10 @@ _FORGET = (F.DROP_SUCCESSOR, F.CLEAR_ERROR, F.QUEUE_ABORT)
 _WITHOUT_DELIVERY = COPY_RETURNS - {E.DELIVERED}
 
 TRANSITIONS = _merged(
-    # A slot is free; a delay has passed.
+    # The ordinary way: a slot is free, then the copy is delivered.
     _rows(COPY_WAITING, {E.STARTED}, S.COPYING),
+    _rows(RUNNING - {S.FOLLOWING, S.FOLLOWING_ENDED}, {E.DELIVERED}, S.REMOVED, (F.REMOVE,)),
+    # A growing file's slot is free; a delay has passed.
     _rows(FOLLOW_WAITING, {E.STARTED}, S.FOLLOWING),
     _rows({S.RETRYING}, {E.DELAY_OVER}, S.QUEUED, (F.QUEUE,)),
     _rows(ABORTING, {E.DELAY_OVER}, None, (F.QUEUE_ABORT,)),
@@ -157,8 +159,7 @@ TRANSITIONS = _merged(
     _rows(ABORTING, {E.GONE}, S.ABORTING_TO_REMOVE, (F.DROP_SUCCESSOR, F.TELL_UNTRACKED)),
     _rows(UNBEGUN, {E.CHANGED}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE)),
     _rows(UNBEGUN, {E.GONE}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE, F.TELL_UNTRACKED)),
-    # A copy returns.
-    _rows(RUNNING - {S.FOLLOWING, S.FOLLOWING_ENDED}, {E.DELIVERED}, S.REMOVED, (F.REMOVE,)),
+    # A copy returns without having delivered.
     _rows({S.COPYING}, {E.STOPPED, E.OUTAGE}, S.QUEUED, (F.QUEUE,)),
     _rows({S.FOLLOWING_ENDED}, {E.STOPPED, E.OUTAGE, E.TAIL_IDLE}, S.QUEUED, (F.QUEUE,)),
     _rows(ATTEMPTS_COUNT, {E.DELAYED}, S.RETRYING, (F.SET_ERROR, F.DELAY, F.TELL_RETRYING)),
@@ -234,5 +235,5 @@ def transition(state: JobState, event: JobEvent) -> Transition:
     """Raises: RuntimeError: a bug, since this pair is impossible."""
     found = TRANSITIONS.get((state, event))
     if found is None:
-        raise RuntimeError(f"a job in state {state.name} cannot meet {event.name}")
+        raise RuntimeError(f"a job in state {state.name} has no transition for {event.name}")
     return found

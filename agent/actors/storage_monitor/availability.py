@@ -7,12 +7,14 @@ from collections import deque
 
 from attrs import define, evolve, field
 
+from agent.config.sections import MountRule
 from agent.messages.dispatcher import DestinationState
 from agent.model.errors import Fault, OutageReason
 from agent.model.text import is_inside
 from agent.model.transfer import PublishStrategy
 from agent.protocol.replies import Probed
 
+_WAYS_OUT = 'mount it, or, if the folder itself is meant, set mounted = "no" for the route'
 MAX_PROBE_S = 60.0
 FLAPPING_WINDOW_S = 600.0
 MAX_GOOD_PROBES = 16
@@ -31,6 +33,7 @@ class AvailabilityTracker:
     has_marker: bool
     probe_s: float
     _mount_point: str | None = None
+    mounted: MountRule = "auto"
     _state: DestinationState | None = field(default=None, init=False)
     _publish_strategy: PublishStrategy | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
@@ -59,17 +62,8 @@ class AvailabilityTracker:
         return float(min(slowest_s, self.probe_s * 2.0 ** min(self._failures - 1, 20)))
 
     def answered(self, probed: Probed, began_s: float, at: float) -> DestinationState:
-        """The destination is there and writable: accept it if it is on the same mount as before.
-
-        Where a mount is gone, the folder is on the file system above it. A marker overrules this: with it the
-        operator says that the folder is the right one.
-        """
-        known = self._mount_point
-        if known is not None and not self.has_marker and _lies_above(probed.mount_point, known):
-            detail = (
-                f"{known} is not mounted, the folder now lies on {probed.mount_point}: mount it, or, if this "
-                f"is meant, put a file there and name it as the route's marker"
-            )
+        """The destination is there and writable: accept it if it is mounted where that is required."""
+        if detail := self._why_unmounted(probed):
             return self.failed(OutageReason.UNMOUNTED, detail, began_s, at)
         self._mount_point = probed.mount_point
         self._publish_strategy = probed.publish_strategy or self._publish_strategy
@@ -85,6 +79,23 @@ class AvailabilityTracker:
                 return self._state
         figures = (probed.free_bytes, probed.total_bytes, probed.device)
         return self._become(None, "", began_s, at, figures)
+
+    def _why_unmounted(self, probed: Probed) -> str:
+        """Why the folder does not lie on the mount that it should lie on; empty: it does.
+
+        Where a mount is gone, the folder is on the file system above it. A marker overrules "auto": with it
+        the operator says that the folder is the right one.
+        """
+        if self.mounted == "no" or (self.mounted == "auto" and self.has_marker):
+            return ""
+        known, expected, here = self._mount_point, probed.expected_mount, probed.mount_point
+        if known is not None and _lies_above(here, known):
+            return f"{known} is not mounted, the folder now lies on {here}: {_WAYS_OUT}"
+        if expected is not None and not is_inside(here, expected):
+            return f"nothing is mounted at or below {expected}, the folder lies on {here}: {_WAYS_OUT}"
+        if self.mounted == "yes" and here == "/":
+            return f"nothing is mounted there, the folder lies on {here}: {_WAYS_OUT}"
+        return ""
 
     def failed(self, reason: OutageReason, detail: str, began_s: float, at: float) -> DestinationState:
         """The probe has failed."""

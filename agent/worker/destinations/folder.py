@@ -10,6 +10,7 @@ from typing import Self
 from attrs import define, evolve, field
 
 from agent.fs import platform, safe_open
+from agent.fs.expected_mounts import expected_mount
 from agent.fs.file_identity import FileIdentity, IdentityMismatch
 from agent.fs.page_cache import is_resident
 from agent.fs.publisher import Publisher
@@ -52,7 +53,7 @@ class OpenFile:
     @property
     def size_bytes(self) -> int:
         with destination_faults():
-            return os.fstat(self._descriptor).st_size
+            return platform.fresh_fstat(self._descriptor).st_size
 
     @property
     def read_back_level(self) -> VerifyLevel:
@@ -124,7 +125,7 @@ class OpenFile:
     @property
     def file_identity(self) -> str:
         with destination_faults():
-            return str(FileIdentity.of(os.fstat(self._descriptor)))
+            return str(FileIdentity.of(platform.fresh_fstat(self._descriptor)))
 
     def is_file(self, device: int, inode: int) -> bool:
         with destination_faults():
@@ -222,9 +223,10 @@ class FolderDestination:
         return None if published.identity is None else str(published.identity)
 
     def is_published(self, name: str, file_identity: str) -> bool:
-        with destination_faults():
-            status = self._status(name)
-        return status is not None and str(FileIdentity.of(status)) == file_identity
+        with destination_faults(), suppress(FileNotFoundError, NotADirectoryError):
+            with safe_open.parent(self._root, name) as (folder, last):
+                return str(FileIdentity.of(platform.fresh_stat(last, folder))) == file_identity
+        return False
 
     def unpublish(self, partial: str, name: str) -> bool:  # noqa: ARG002  partials are readable
         return False
@@ -292,9 +294,9 @@ def probe(
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor, effective_ids=True):
             raise Fault.outage(OutageReason.DENIED, f"no permission to write into {root}")
         if try_writing is None:
-            return _probed(descriptor)
+            return _probed(descriptor, root)
         strategy = _try_writing(descriptor, try_writing, try_publishing)
-        return evolve(_probed(descriptor), publish_strategy=strategy)
+        return evolve(_probed(descriptor, root), publish_strategy=strategy)
 
 
 def find(root: str, marker: str | None) -> Probed:
@@ -305,12 +307,13 @@ def find(root: str, marker: str | None) -> Probed:
     """
     with closing_fd(_open_root(root)) as descriptor, destination_faults():
         _check_marker(descriptor, root, marker)
-        return _probed(descriptor)
+        return _probed(descriptor, root)
 
 
-def _probed(descriptor: int) -> Probed:
-    free, total = platform.free_bytes(descriptor)
-    return Probed(os.fstat(descriptor).st_dev, platform.mount_point(descriptor), free, total)
+def _probed(descriptor: int, root: str) -> Probed:
+    device, mount_point = os.fstat(descriptor).st_dev, platform.mount_point(descriptor)
+    expected = expected_mount(os.path.realpath(root))
+    return Probed(device, mount_point, *platform.free_bytes(descriptor), expected)
 
 
 def _open_root(root: str) -> int:

@@ -9,6 +9,7 @@ from attrs import define, field
 
 from agent.fs import safe_open
 from agent.fs.syscalls import closing_fd
+from agent.model.built_in_excludes import is_system_name
 from agent.model.names import has_our_tag
 
 REPORT_S = 0.25
@@ -22,7 +23,8 @@ _SKIPPED_ERRORS = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno
 class OrphanScan:
     """One search below an open root: in the root folder only, or `deep` in every folder below it.
 
-    It follows no symbolic link and stays on the root's file system.
+    It follows no symbolic link and stays on the root's file system. It enters no folder of the NAS's own:
+    its snapshots show our partials too.
     """
 
     _root: int
@@ -61,7 +63,7 @@ class OrphanScan:
                 path = f"{folder}/{item.name}" if folder else item.name
                 if has_our_tag(self._identity, path) and item.is_file(follow_symlinks=False):
                     self._found.append(path)
-                elif self._deep and item.is_dir(follow_symlinks=False):
+                elif self._deep and not is_system_name(item.name) and item.is_dir(follow_symlinks=False):
                     folders.append(path)
                 if self._is_due():
                     yield tuple(self._found)

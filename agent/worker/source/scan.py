@@ -8,6 +8,7 @@ from attrs import define
 
 from agent.fs import platform, safe_open
 from agent.fs.syscalls import closing_fd
+from agent.model.built_in_excludes import excludes_name, excludes_path
 from agent.model.names import file_filter
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, WriterState
 from agent.protocol.requests import SourceFolder
@@ -21,7 +22,8 @@ Unreadable = list[tuple[str, str]]  # paths that could not be listed or examined
 def list_files(source: SourceFolder, unreadable: Unreadable) -> Iterator[ScannedFile]:
     """Yield every regular file that the route wants, in no particular order; symbolic links are not followed.
 
-    Folders that cannot be listed are appended to `unreadable`.
+    Folders with the name of a built-in exclude are not entered. Those that cannot be listed are appended to
+    `unreadable`.
 
     Raises:
         Fault: SOURCE_OUTAGE: the source folder itself cannot be listed.
@@ -49,6 +51,8 @@ def _list_folder(
         os.scandir(descriptor) as items,
     ):
         for item in items:
+            if excludes_name(item.name):
+                continue
             path = f"{folder}/{item.name}" if folder else item.name
             if item.is_dir(follow_symlinks=False):
                 folders.append(path)
@@ -77,7 +81,7 @@ def examine(
     wanted = file_filter(source.include, source.exclude)
     with closing_fd(open_root(source.root)) as root:
         for path in paths:
-            if wanted(path):
+            if wanted(path) and not excludes_path(path):
                 yield from _examined(root, path, closely, unreadable)
 
 
@@ -95,7 +99,9 @@ def _examined(root: int, path: str, closely: frozenset[str], unreadable: Unreada
         return
     try:
         with closing_fd(safe_open.open_at(root, path, READ_FLAGS)) as descriptor:
-            yield ScannedFile(path, signature_of(os.fstat(descriptor)), finish_evidence(descriptor))
+            yield ScannedFile(
+                path, signature_of(platform.fresh_fstat(descriptor)), finish_evidence(descriptor)
+            )
     except OSError as error:
         unknown = FinishEvidence(WriterState.UNKNOWN, ContainerState.UNKNOWN, error.strerror or str(error))
         yield ScannedFile(path, signature_of(status), unknown)

@@ -4,7 +4,7 @@ import os
 
 from attrs import evolve
 
-from agent.fs import safe_open
+from agent.fs import platform, safe_open
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.source_file import Signature
@@ -53,7 +53,7 @@ def open_same_file(root: str, path: str, expected: Signature) -> int:
     with closing_fd(open_root(root)) as folder:
         descriptor = _open(folder, path)
     try:
-        is_same = signature_of(os.fstat(descriptor)).is_same_file(expected)
+        is_same = signature_of(platform.fresh_fstat(descriptor)).is_same_file(expected)
     except OSError as error:
         os.close(descriptor)
         raise classify(error, Side.SOURCE) from error
@@ -66,6 +66,8 @@ def open_same_file(root: str, path: str, expected: Signature) -> int:
 def check_unchanged(root: str, path: str, descriptor: int, expected: Signature) -> None:
     """Check the signature through the open descriptor and through the path (promise S4).
 
+    The server is asked: on a share the client's cache may be older than another machine's last write.
+
     Raises:
         Fault: SOURCE_GONE, SOURCE_CHANGED or SOURCE_OUTAGE.
     """
@@ -77,7 +79,7 @@ def check_unchanged_at(folder: int, path: str, descriptor: int, expected: Signat
     """As `check_unchanged`, with a descriptor of the source folder."""
     try:
         by_path = safe_open.stat_at(folder, path)
-        by_descriptor = os.fstat(descriptor)
+        by_descriptor = platform.fresh_fstat(descriptor)
     except OSError as error:
         raise classify(error, Side.SOURCE) from error
     if signature_of(by_path) != expected or signature_of(by_descriptor) != expected:

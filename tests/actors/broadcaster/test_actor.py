@@ -11,7 +11,13 @@ from agent.actors.broadcaster import actor as broadcaster
 from agent.actors.broadcaster.metrics import Metrics
 from agent.actors.broadcaster.status_model import StatusModel
 from agent.messages.broadcaster import GenerationStarted, StatusChanged
-from agent.messages.channels import BroadcasterInbox, Subscribe, SubscribeEvents, UnsubscribeEvents
+from agent.messages.channels import (
+    BroadcasterInbox,
+    GetSnapshot,
+    Subscribe,
+    SubscribeEvents,
+    UnsubscribeEvents,
+)
 from agent.messages.dispatcher import SourceState
 from agent.messages.upload_manager import UploadManagerInbox
 from agent.model.transfer import Status
@@ -104,4 +110,27 @@ async def test_what_may_be_about_an_upload_job_is_passed_on_even_after_a_crash(
         for _ in range(2):
             await inbox_in.send(discovered)
         inbox_in.close()
+    assert autojump_clock.current_time() == 0
+
+
+@pytest.mark.parametrize("end", ["the asker's", "its own"])
+async def test_whoever_asks_or_subscribes_may_go_away_before_the_broadcaster_gets_to_it(
+    end: str, autojump_clock: MockClock
+) -> None:
+    """A request that is given up closes one end of its channel or both, at any moment."""
+    answer_in, answer_out = trio.open_memory_channel[Snapshot](1)
+    feed_in, feed_out = trio.open_memory_channel[Feed](1)
+    events_in, events_out = trio.open_memory_channel[UploadManagerInbox](math.inf)
+    for channel in (
+        (answer_in, feed_in, events_in) if end == "its own" else (answer_out, feed_out, events_out)
+    ):
+        channel.close()
+    view = StatusModel()
+    discovered = StatusChanged(FILE.id, Status.DISCOVERED, 1.0, FILE)
+    gone = (GetSnapshot(answer_in), Subscribe(feed_in), SubscribeEvents(events_in))
+    async with trio.open_nursery() as nursery:
+        messages = (GenerationStarted((ROUTE,), 1.0), unusable(), *gone, discovered)
+        feed = await visited(nursery, view, Metrics(view, "1.0"), *messages)
+        assert isinstance(feed.receive_nowait(), Snapshot)
+        nursery.cancel_scope.cancel()
     assert autojump_clock.current_time() == 0

@@ -1,4 +1,5 @@
 import pytest
+from attrs import evolve
 
 from agent.actors.storage_monitor.availability import (
     FLAPPING_WINDOW_S,
@@ -6,6 +7,7 @@ from agent.actors.storage_monitor.availability import (
     MAX_PROBE_S,
     AvailabilityTracker,
 )
+from agent.config.sections import MountRule
 from agent.messages.dispatcher import DestinationState
 from agent.model.errors import Fault, OutageReason
 from agent.protocol.replies import Probed
@@ -46,6 +48,52 @@ def test_a_marker_overrules_the_mount() -> None:
     reach = AvailabilityTracker("/mnt/nas", has_marker=True, probe_s=5.0, mount_point="/mnt/nas")
     assert reach.answered(probed("/"), began_s=1.0, at=1001.0).reason is None
     assert reach.mount_point == "/"
+
+
+def never_accepted(mounted: MountRule, *, has_marker: bool = False) -> AvailabilityTracker:
+    return AvailabilityTracker("/mnt/nas/in", has_marker=has_marker, probe_s=5.0, mounted=mounted)
+
+
+@pytest.mark.parametrize(
+    ("mounted", "mount_point", "expected", "is_accepted"),
+    [
+        ("auto", "/", None, True),
+        ("auto", "/", "/mnt", False),
+        ("auto", "/", "/mnt/nas", False),
+        ("auto", "/mnt", "/mnt/nas", False),
+        ("auto", "/mnt", "/mnt", True),
+        ("auto", "/mnt/nas", "/mnt", True),
+        ("auto", "/mnt/nas", "/mnt/nas", True),
+        ("auto", "/mnt/nas/in", "/mnt/nas", True),
+        ("yes", "/", None, False),
+        ("yes", "/", "/mnt", False),
+        ("yes", "/mnt/nas", None, True),
+        ("no", "/", "/mnt/nas", True),
+    ],
+)
+def test_a_folder_that_should_be_mounted_is_not_filled_at_the_very_first_start(
+    mounted: MountRule, mount_point: str, expected: str | None, is_accepted: bool
+) -> None:
+    reach = never_accepted(mounted)
+    state = reach.answered(evolve(probed(mount_point), expected_mount=expected), began_s=1.0, at=1001.0)
+    assert state.reason is (None if is_accepted else OutageReason.UNMOUNTED)
+    assert reach.mount_point == (mount_point if is_accepted else None)
+    if not is_accepted:
+        assert 'set mounted = "no"' in state.detail
+        after = evolve(probed("/mnt/nas"), expected_mount=expected)
+        assert reach.answered(after, began_s=2.0, at=1002.0).reason is None
+
+
+def test_a_marker_says_that_the_folder_is_the_right_one_unless_a_mount_is_required() -> None:
+    bare = evolve(probed("/"), expected_mount="/mnt/nas")
+    assert never_accepted("auto", has_marker=True).answered(bare, 1.0, 1001.0).reason is None
+    required = never_accepted("yes", has_marker=True).answered(bare, 1.0, 1001.0)
+    assert required.reason is OutageReason.UNMOUNTED
+
+
+def test_a_folder_that_is_no_mount_any_more_is_accepted_where_none_is_required() -> None:
+    reach = AvailabilityTracker("/mnt/nas", False, 5.0, mount_point="/mnt/nas", mounted="no")
+    assert reach.answered(probed("/"), began_s=1.0, at=1001.0).reason is None
 
 
 def test_a_state_lasts_since_it_began() -> None:

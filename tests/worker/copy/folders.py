@@ -9,7 +9,6 @@ from pathlib import Path
 import xxhash
 from attrs import frozen
 
-from agent.config.field_parsers import BUILT_IN_EXCLUDES
 from agent.fs.file_identity import FileIdentity
 from agent.fs.mount_table import mounts
 from agent.fs.platform import mount_point
@@ -52,7 +51,7 @@ class Ground:
 
     @property
     def folder(self) -> SourceFolder:
-        return SourceFolder(str(self.source), (), BUILT_IN_EXCLUDES)
+        return SourceFolder(str(self.source), (), ())
 
     @property
     def place(self) -> DestinationRef:

@@ -57,6 +57,11 @@ def batches(root: Path, *, deep: bool = True) -> list[tuple[str, ...]]:
         return list(destination.find_orphans(IDENTITY, deep=deep))
 
 
+def test_the_snapshots_of_a_nas_are_not_searched(tmp_path: Path) -> None:
+    put(tmp_path, ours("clip.mxf"), ours(".snapshot/hourly/clip.mxf"), ours("day/@eaDir/clip.mxf"))
+    assert found(tmp_path) == {ours("clip.mxf")}
+
+
 def found(root: Path, *, deep: bool = True) -> set[str]:
     paths = [path for batch in batches(root, deep=deep) for path in batch]
     assert len(set(paths)) == len(paths)

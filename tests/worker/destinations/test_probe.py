@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.fs import platform, publisher
+from agent.fs import expected_mounts, platform, publisher
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.protocol.requests import DestinationRef
@@ -70,6 +70,15 @@ def test_a_root_that_does_not_respond_is_an_outage(root: Path, monkeypatch: pyte
 
 
 # The probe
+
+
+def test_the_probe_tells_where_a_mount_is_expected_links_resolved(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(root)
+    (tmp_path / "fstab").write_text(f"nas:/export {root} nfs defaults 0 0\n")
+    monkeypatch.setattr(expected_mounts, "FSTAB", str(tmp_path / "fstab"))
+    assert probe(str(tmp_path / "link"), None, try_writing=None).expected_mount == str(root)
 
 
 @pytest.mark.parametrize("try_writing", [None, PROBE])

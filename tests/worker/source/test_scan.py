@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.field_parsers import BUILT_IN_EXCLUDES
 from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import ContainerState, ScannedFile, Signature, WriterState
@@ -49,7 +48,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def _folder(root: Path, *include: str) -> SourceFolder:
-    return SourceFolder(str(root), include, BUILT_IN_EXCLUDES)
+    return SourceFolder(str(root), include, ())
 
 
 def _paths(root: Path, *include: str) -> list[str]:
@@ -96,6 +95,35 @@ def test_only_what_the_route_wants_is_listed(root: Path) -> None:
     ):
         (root / name).touch()
     assert _paths(root, "*.mxf") == ["clip.mxf", "clip.tmp.mxf"]
+
+
+SYSTEM_FOLDERS = (
+    ".Trashes",
+    "day/$RECYCLE.BIN",
+    "@eaDir",
+    "SYSTEM VOLUME INFORMATION",
+    "day/.snapshot/hourly",
+)
+
+
+def test_what_systems_and_servers_keep_for_themselves_is_not_listed_whatever_is_included(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in SYSTEM_FOLDERS:
+        (root / folder).mkdir(parents=True)
+        (root / folder / "deleted.mxf").touch()
+    for name in ("clip.mxf", "day/clip.mxf", ".fuse_hidden0000000200000001", ".nfs0000000000abcdef"):
+        (root / name).touch()
+    listed: list[str] = []
+    open_folder = safe_open.open_folder
+
+    def noting(root_fd: int, folder: str, *, create: bool) -> int:
+        listed.append(folder)
+        return open_folder(root_fd, folder, create=create)
+
+    monkeypatch.setattr(safe_open, "open_folder", noting)
+    assert _paths(root, "**", ".Trashes/*", ".nfs*") == ["clip.mxf", "day/clip.mxf"]
+    assert listed == ["", "day"]  # the others are not even entered
 
 
 def test_links_and_special_files_are_not_listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +233,14 @@ def test_only_wanted_regular_files_are_examined(root: Path) -> None:
     (root / "clip.mxf.tmp").touch()
     paths = ("clip.mxf", "folder", "link.mxf", "clip.mxf.tmp", "gone.mxf", "linked/secret.mxf")
     assert _examine(root, paths) == [ScannedFile("clip.mxf", _now(root, "clip.mxf"))]
+
+
+def test_what_a_route_leaves_alone_is_not_examined_either(root: Path) -> None:
+    (root / ".Trashes" / "501").mkdir(parents=True)
+    for path in (".Trashes/501/clip.mxf", ".fuse_hidden0000000200000001", "clip.mxf"):
+        (root / path).touch()
+    paths = (".Trashes/501/clip.mxf", ".fuse_hidden0000000200000001", "clip.mxf")
+    assert [entry.path for entry in _examine(root, paths, *paths)] == ["clip.mxf"]
 
 
 def test_examining_closely_reports_writer_and_container(root: Path) -> None:

@@ -48,6 +48,7 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "probe: create nas",
         "probe: write nas",
         "probe: fdatasync nas",
+        "probe: renameat2 nas",
         "probe: unlink nas",
         "journal: routes.remember_mount",
         "journal: orphans.mark_scan_done",

@@ -15,6 +15,7 @@ if sys.platform == "darwin":
         file_system,
         fresh_fstat,
         fresh_stat,
+        is_lease_broken,
         is_network,
         mount_point,
         move_exclusively,
@@ -27,7 +28,7 @@ if sys.platform == "darwin":
         sync_file,
     )
 else:
-    from agent.fs.leases import open_writer, prepare_process, read_lease
+    from agent.fs.leases import is_lease_broken, open_writer, prepare_process, read_lease
     from agent.fs.linux import (
         drop_cache,
         file_system,
@@ -50,6 +51,7 @@ __all__ = [
     "free_bytes",
     "fresh_fstat",
     "fresh_stat",
+    "is_lease_broken",
     "is_network",
     "is_read_only",
     "mount_point",

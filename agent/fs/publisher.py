@@ -31,12 +31,15 @@ class Publication:
 
 @define
 class HeldPartial:
-    """A verified partial, held open so that no other file can get its inode before its new name is proven."""
+    """A verified partial, held open so that no other file can get its inode before its new name is proven.
+
+    `identity`: None: whatever has the name, not held open.
+    """
 
     name: str
     folder: int
-    identity: FileIdentity
-    _descriptor: int | None
+    identity: FileIdentity | None = None
+    _descriptor: int | None = None
 
     @classmethod
     @contextmanager
@@ -66,22 +69,30 @@ class HeldPartial:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
 
+    def has_name(self, target: str) -> bool:
+        """Return whether this name is provably the file's too."""
+        if self.identity is None:
+            return _are_one_file(self.name, target, self.folder)
+        return self.identity_at(target) is not None
+
     def identity_at(self, target: str) -> FileIdentity | None:
         """The file's identity under this name; None: what has the name is not provably this file.
 
         A file that was taken away as soon as it had its name keeps the identity that it had.
         """
+        if self.identity is None:
+            return None
         try:
             found = FileIdentity.of(platform.fresh_stat(target, self.folder))
         except FileNotFoundError:
-            found = self._identity_of_taken()
+            found = self._identity_of_taken(self.identity)
         return found if found.is_same_content(self.identity) else None
 
-    def _identity_of_taken(self) -> FileIdentity:
+    def _identity_of_taken(self, known: FileIdentity) -> FileIdentity:
         with suppress(OSError):  # a server may not know a removed file any more
             if self._descriptor is not None:
                 return FileIdentity.of(os.fstat(self._descriptor))
-        return self.identity
+        return known
 
 
 PublishStep = Callable[[HeldPartial, str], None]
@@ -98,7 +109,7 @@ def _by_link(held: HeldPartial, target: str) -> None:
     except FileExistsError:
         if not _are_one_file(held.name, target, held.folder):
             raise
-    is_proven = held.identity_at(target) is not None
+    is_proven = held.has_name(target)
     held.release()
     if is_proven:  # else the partial may be all that there is
         os.unlink(held.name, dir_fd=held.folder)
@@ -176,20 +187,34 @@ class Publisher:
             FileExistsError: the target name is taken.
             OSError: the rename failed.
         """
-        if "/" in source_name or "/" in target_name:
-            raise ValueError(f"not in one folder: {source_name!r}, {target_name!r}")
+        _check_names(source_name, target_name)
         with with_path(target_name), HeldPartial.opened(source_name, folder_fd, expected) as held:
-            device = os.fstat(folder_fd).st_dev
-            left = self._left_by_device.get(device) or self._all_for(folder_fd)
-            while not _try(left, held, target_name):
-                left = left[1:]
-            self._left_by_device[device] = left
-            return Publication(left[0][0], held.identity_at(target_name))
+            strategy = self._rename(held, target_name)
+            return Publication(strategy, held.identity_at(target_name))
+
+    def rename(self, source_name: str, target_name: str, folder_fd: int) -> PublishStrategy:
+        """Rename whatever has the source name, as `publish` does. Raises: as `publish`."""
+        _check_names(source_name, target_name)
+        with with_path(target_name):
+            return self._rename(HeldPartial(source_name, folder_fd), target_name)
+
+    def _rename(self, held: HeldPartial, target_name: str) -> PublishStrategy:
+        device = os.fstat(held.folder).st_dev
+        left = self._left_by_device.get(device) or self._all_for(held.folder)
+        while not _try(left, held, target_name):
+            left = left[1:]
+        self._left_by_device[device] = left
+        return left[0][0]
 
     def _all_for(self, folder_fd: int) -> Strategies:
         if self._strategies is not None:
             return self._strategies
         return strategies_for(platform.file_system(folder_fd))
+
+
+def _check_names(source_name: str, target_name: str) -> None:
+    if "/" in source_name or "/" in target_name:
+        raise ValueError(f"not in one folder: {source_name!r}, {target_name!r}")
 
 
 def _try(strategies: Strategies, held: HeldPartial, target_name: str) -> bool:

@@ -321,6 +321,20 @@ def test_by_link_the_partial_is_closed_before_its_name_goes(
     assert open_at_unlink == []
 
 
+@pytest.mark.parametrize("strategy", ["rename", "link", "placeholder"])
+def test_whatever_has_a_name_can_be_renamed_without_replacing(
+    strategy: PublishStrategy, folder: int, tmp_path: Path
+) -> None:
+    (tmp_path / "taken.mxf").write_bytes(b"theirs")
+    with (tmp_path / "partial").open("ab") as writer:
+        writer.write(b" and more")
+        with pytest.raises(FileExistsError):
+            _only(strategy).rename("partial", "taken.mxf", folder)
+        assert _only(strategy).rename("partial", "clip.mxf", folder) == strategy
+    assert (tmp_path / "clip.mxf").read_bytes() == CONTENT + b" and more"
+    assert sorted(os.listdir(tmp_path)) == ["clip.mxf", "taken.mxf"]
+
+
 # Which strategy
 
 

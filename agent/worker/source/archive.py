@@ -88,7 +88,7 @@ class ArchiveTarget:
         number = 0
         while self._has_copy:
             with suppress(FileExistsError):
-                self.publisher.publish(self.copy_name, conflict_path(self.name, number), self.folder)
+                self.publisher.rename(self.copy_name, conflict_path(self.name, number), self.folder)
                 self._has_copy, self._is_stored = False, True
             number += 1
 

@@ -180,7 +180,7 @@ def give_name_back(publisher: Publisher, folder: int, private_name: str, name: s
     while True:
         target = conflict_path(name, number)
         try:
-            publisher.publish(private_name, target, folder)
+            publisher.rename(private_name, target, folder)
         except FileExistsError:
             number += 1
         else:

@@ -185,7 +185,7 @@ def test_another_file_without_a_journaled_block_is_not_written_into(
         evolve(ground.copy(digests=digests_of(CONTENT)), source_changed=True),
     ):
         with pytest.raises(Fault) as fault:
-            copy_file(request, destination, ignore)
+            copy_file.copy_file(request, destination, ignore)
         assert fault.value.kind is FaultKind.DISPLACED
     assert ground.arrived() == {PARTIAL: theirs}
 
@@ -194,7 +194,7 @@ def test_a_hard_link_to_another_file_is_not_written_into(ground: Ground, destina
     (ground.nas / "theirs").write_bytes(CONTENT[:BLOCK_BYTES])
     (ground.nas / PARTIAL).hardlink_to(ground.nas / "theirs")
     with pytest.raises(Fault) as fault:
-        copy_file(ground.copy(digests=digests_of(CONTENT)), destination, ignore)
+        copy_file.copy_file(ground.copy(digests=digests_of(CONTENT)), destination, ignore)
     assert fault.value.kind is FaultKind.DISPLACED
     assert (ground.nas / "theirs").read_bytes() == CONTENT[:BLOCK_BYTES]
 

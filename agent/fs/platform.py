@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 
-from agent.model.names import NAME_MAX_BYTES
+from agent.model.names import NAME_MAX_BYTES, conflict_path
 
 if sys.platform == "darwin":
     from agent.fs.darwin import (
@@ -46,6 +46,7 @@ else:
 __all__ = [
     "UNSUPPORTED",
     "calls_at_once",
+    "conflict_name",
     "drop_cache",
     "file_system",
     "free_bytes",
@@ -115,6 +116,15 @@ def name_max_bytes(fd: int) -> int:
         OSError: statvfs failed.
     """
     return min(os.statvfs(fd).f_namemax or NAME_MAX_BYTES, NAME_MAX_BYTES)
+
+
+def conflict_name(fd: int, name: str, number: int) -> str:
+    """Return the `number`-th name to try in this open folder when a name is taken: `conflict_path`.
+
+    Raises:
+        OSError: statvfs failed.
+    """
+    return conflict_path(name, number, name_max_bytes(fd)) if number else name
 
 
 def is_read_only(fd: int) -> bool:

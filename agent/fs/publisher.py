@@ -192,7 +192,7 @@ class Publisher:
             strategy = self._rename(held, target_name)
             return Publication(strategy, held.identity_at(target_name))
 
-    def rename(self, source_name: str, target_name: str, folder_fd: int) -> PublishStrategy:
+    def move(self, source_name: str, target_name: str, folder_fd: int) -> PublishStrategy:
         """Rename whatever has the source name, as `publish` does. Raises: as `publish`."""
         _check_names(source_name, target_name)
         with with_path(target_name):

@@ -329,8 +329,8 @@ def test_whatever_has_a_name_can_be_renamed_without_replacing(
     with (tmp_path / "partial").open("ab") as writer:
         writer.write(b" and more")
         with pytest.raises(FileExistsError):
-            _only(strategy).rename("partial", "taken.mxf", folder)
-        assert _only(strategy).rename("partial", "clip.mxf", folder) == strategy
+            _only(strategy).move("partial", "taken.mxf", folder)
+        assert _only(strategy).move("partial", "clip.mxf", folder) == strategy
     assert (tmp_path / "clip.mxf").read_bytes() == CONTENT + b" and more"
     assert sorted(os.listdir(tmp_path)) == ["clip.mxf", "taken.mxf"]
 

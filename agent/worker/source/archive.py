@@ -87,7 +87,7 @@ class ArchiveTarget:
         number = 0
         while self._has_copy:
             with suppress(FileExistsError):
-                self.publisher.rename(
+                self.publisher.move(
                     self.copy_name, platform.conflict_name(self.folder, self.name, number), self.folder
                 )
                 self._has_copy, self._is_stored = False, True

@@ -180,7 +180,7 @@ def give_name_back(publisher: Publisher, folder: int, private_name: str, name: s
     while True:
         target = platform.conflict_name(folder, name, number)
         try:
-            publisher.rename(private_name, target, folder)
+            publisher.move(private_name, target, folder)
         except FileExistsError:
             number += 1
         else:

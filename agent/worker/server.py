@@ -40,6 +40,9 @@ from agent.protocol.replies import (
     Started,
 )
 from agent.protocol.requests import (
+    CheckSeparateFiles,
+    CheckSeparateRoots,
+    ConfirmDelivery,
     CopyFile,
     CopySmallFiles,
     DestinationRef,
@@ -64,8 +67,9 @@ from agent.worker.copy.batch import copy_small_files
 from agent.worker.copy.copy_file import copy_file
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.publish import publish_files
+from agent.worker.copy.separation import check_files, check_roots
 from agent.worker.copy.tail import follow_file
-from agent.worker.copy.verify import verify_file
+from agent.worker.copy.verify import confirm_delivery, verify_file
 from agent.worker.destinations import factory
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
@@ -189,6 +193,19 @@ class WorkerServer:
             case VerifyFile(destination=place):
                 with self._destination(place) as destination:
                     return verify_file(request, destination, self.stream)
+            case ConfirmDelivery(file):
+                with self._destination(file.destination) as destination:
+                    return confirm_delivery(file, destination, self.stream)
+            case CheckSeparateRoots(destination=place):
+                self._io_side = io_side = IoSideTracker()
+                with self._destination(place) as destination:
+                    check_roots(request, destination, io_side)
+                return Finished()
+            case CheckSeparateFiles(destination=place):
+                self._io_side = io_side = IoSideTracker()
+                with self._destination(place) as destination:
+                    check_files(request, destination, io_side)
+                return Finished()
             case DiscardPartial(place, partial):
                 with self._destination(place) as destination:
                     destination.discard(partial)

@@ -20,12 +20,14 @@ from agent.model.transfer import (
 from agent.model.views import HistoryResult
 from agent.protocol.replies import Copied, Published
 from agent.protocol.requests import (
+    ConfirmDelivery,
     ConflictMode,
     DestinationRef,
     PartialToPublish,
     PublishFiles,
     RemoveSources,
     SourceToRemove,
+    VerifyFile,
 )
 
 HASH_PREFIX = "xxh128:"
@@ -94,12 +96,23 @@ def publish_request(
             partial=transfer.partial,
             name=transfer.name or transfer.path,
             size_bytes=transfer.signature.size_bytes,
-            digest=bytes.fromhex((transfer.hash or "").removeprefix(HASH_PREFIX)),
+            digest=digest_of(transfer),
             read_back=verify == "read_back" and transfer.level in NOT_READ_BACK,
         )
         for transfer in verified
     )
     return PublishFiles(destination, conflict, files)
+
+
+def confirm_request(destination: DestinationRef, published: Transfer) -> ConfirmDelivery:
+    """Its content is read back where that was asked for when it was delivered."""
+    digest = None if published.level in NOT_READ_BACK else digest_of(published)
+    name, size_bytes = published.name or published.path, published.signature.size_bytes
+    return ConfirmDelivery(VerifyFile(destination, name, size_bytes, digest))
+
+
+def digest_of(verified: Transfer) -> bytes:
+    return bytes.fromhex((verified.hash or "").removeprefix(HASH_PREFIX))
 
 
 def remove_request(route: Route, published: Sequence[Transfer]) -> RemoveSources:

@@ -25,7 +25,7 @@ from agent.messages.broadcaster import CounterIncremented, StatusChanged, Transf
 from agent.messages.dispatcher import Interrupted, Outcome
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
-from agent.model.names import partial_path
+from agent.model.names import partial_path, probe_path
 from agent.model.source_file import FileVersion
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Transfer, TransferPhase, TransferResult
 from agent.protocol.replies import (
@@ -38,6 +38,7 @@ from agent.protocol.replies import (
     Reply,
 )
 from agent.protocol.requests import (
+    CheckSeparateRoots,
     CopyFile,
     DestinationRef,
     DiscardPartial,
@@ -85,7 +86,8 @@ class Task(ABC):
     """Files of one route, on their way to one destination or away from it.
 
     `trusted_blocks`: by partial, how many blocks were verified while their file grew; shared by all tasks of
-    the pool, and used once. `verified_bytes`: at the destination, while one file is copied alone.
+    the pool, and used once. `separate_routes`: those whose source was shown to be another folder than the
+    destination; shared too. `verified_bytes`: at the destination, while one file is copied alone.
     """
 
     failed_event: ClassVar[str]
@@ -96,6 +98,7 @@ class Task(ABC):
     worker: WorkerClient
     notify: Notify
     trusted_blocks: dict[str, int]
+    separate_routes: set[str]
     verified_bytes: int = field(default=0, init=False)
     _outcomes: dict[str, Outcome] = field(factory=dict, init=False)
     _transfer_ids: dict[str, int] = field(factory=dict, init=False)
@@ -132,6 +135,17 @@ class Task(ABC):
         return len(self.files) > 1
 
     # How it begins, and how a transfer that is of no use ends
+
+    async def _check_separate(self) -> None:
+        """Once for each route since its two sides were last lost.
+
+        Raises:
+            Fault: SOURCE_OUTAGE: source and destination are one folder, seen through two mounts.
+        """
+        if self.destination.s3 is None and self.route.name not in self.separate_routes:
+            probe = probe_path(self.journal.identity, uuid.uuid4().hex)
+            await self.worker.ask(CheckSeparateRoots(self.route.source, self.destination, probe), Finished)
+            self.separate_routes.add(self.route.name)
 
     async def _begin_or_resume(self, partials: Mapping[str, FileVersion]) -> dict[str, Transfer]:
         """The running transfers of these files, else those begun now with these partials; by path."""
@@ -217,6 +231,8 @@ class Task(ABC):
         if not self.is_batch:
             self._fail(self.file, fault)
             return
+        if fault.kind is FaultKind.SOURCE_OUTAGE:
+            self.separate_routes.discard(self.route.name)
         if fault.kind in NON_COUNTING:
             for file in self.files:
                 self._outcomes.setdefault(file.id, outcome_of(file, fault, 0, time.time()))
@@ -228,6 +244,8 @@ class Task(ABC):
         if file.id in self._outcomes:
             return
         outcome = self._outcomes[file.id] = outcome_of(file, fault, self.verified_bytes, time.time())
+        if fault.kind is FaultKind.SOURCE_OUTAGE:
+            self.separate_routes.discard(self.route.name)
         # The journal reports its own trouble once; here it meets every file on every attempt.
         write = log.debug if fault.kind is FaultKind.JOURNAL else log.warning
         event = "interrupted" if isinstance(outcome, Interrupted) else self.failed_event

@@ -12,6 +12,7 @@ No step begins for any file before the one before it is in the journal.
 
 import time
 from collections.abc import Sequence
+from typing import TypeVar
 
 import trio
 from attrs import define, evolve, field
@@ -20,7 +21,9 @@ from agent.actors.copier_pool.decisions import (
     NON_COUNTING,
     as_published,
     as_verified,
+    confirm_request,
     delivery_of,
+    destination_path,
     publish_request,
     published_record,
     remove_request,
@@ -35,6 +38,7 @@ from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.dispatcher import Delivered, TailIdle
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
+from agent.model.names import partial_path
 from agent.model.source_file import FileVersion
 from agent.model.transfer import BLOCK_BYTES, Status, Transfer, TransferPhase
 from agent.protocol.replies import (
@@ -42,18 +46,30 @@ from agent.protocol.replies import (
     Copied,
     CopiedFiles,
     Copying,
+    Finished,
     NotBatchable,
     Published,
     PublishedFiles,
     RemovedSources,
     Reply,
+    SourceExists,
     SourceRemoved,
     TrustedBlocks,
+    VerifyResult,
 )
-from agent.protocol.requests import Bandwidth, CopyFile, CopySmallFiles, FollowFile
+from agent.protocol.requests import (
+    Bandwidth,
+    CheckSeparateFiles,
+    CopyFile,
+    CopySmallFiles,
+    FollowFile,
+    LookUpSource,
+)
 
 BUSY_RETRY_S = 0.25
 log = get_logger(__name__)
+
+P = TypeVar("P", Copied | NotBatchable | Fault, Published | Fault)
 
 
 @define
@@ -69,7 +85,8 @@ class DeliverTask(Task):
         self._by_path = {file.path: file for file in self.files}
 
     async def _run(self) -> None:
-        running = await self._begin()
+        await self._check_separate()
+        running = await self._still_delivered(await self._begin())
         while any(each.phase is not TransferPhase.PUBLISHED for each in running):
             running = await self._publish(await self._copy(running))
         await self._finish(await self._remove_sources(running))
@@ -84,6 +101,52 @@ class DeliverTask(Task):
         found = await self._begin_or_resume(partials)
         return [transfer for transfer in found.values() if transfer.partial in partials]
 
+    async def _still_delivered(self, running: list[Transfer]) -> list[Transfer]:
+        """What had been published before this run began is looked at again, and copied again if it is gone.
+
+        A batch has none of these.
+        """
+        if self.is_batch or running[0].phase is not TransferPhase.PUBLISHED:
+            return running
+        [transfer] = running
+        await self._show_verifying()
+        verdict = await self.worker.ask(confirm_request(self.destination, transfer), VerifyResult)
+        if verdict.verdict == "verified":
+            if transfer.already_present:
+                await self._check_found(transfer)
+            return running
+        look_up = LookUpSource(self.route.source, transfer.path)
+        if not (await self.worker.ask(look_up, SourceExists)).exists:
+            return running  # it was removed when it was delivered; whoever came for the copy has it
+        where, why = destination_path(transfer), verdict.detail or verdict.verdict
+        log.warning("no longer delivered, copied again", to=where, error=why, **self._log_fields())
+        return [await self._restart(transfer)]
+
+    async def _check_found(self, transfer: Transfer) -> None:
+        """A file that was found at the destination must not be the source, seen through another mount.
+
+        Raises:
+            Fault: CONFLICT: it is.
+        """
+        file = self._file(transfer)
+        nonce = str(transfer.id)  # the same again, so that the next check removes what a killed one left
+        temporary = partial_path(self.journal.identity, file, self._name(file.path), nonce)
+        at_source = self.route.after != "keep"
+        request = CheckSeparateFiles(self.route.source, file.path, self.destination, temporary, at_source)
+        await self.worker.ask(request, Finished)
+
+    async def _unless_source(self, transfer: Transfer, result: P) -> P | Fault:
+        """The result, or a fault where the file that was found with this content is the source itself."""
+        published = result.published if isinstance(result, Copied) else result
+        if isinstance(published, Published) and published.already_present:
+            try:
+                await self._check_found(transfer)
+            except Fault as fault:
+                if fault.kind in NON_COUNTING:
+                    raise
+                return fault
+        return result
+
     # 2. Copy, 3. verified
 
     async def _copy(self, running: Sequence[Transfer]) -> list[Transfer]:
@@ -93,8 +156,9 @@ class DeliverTask(Task):
             return list(running)
         verified: list[tuple[Transfer, Published | None]] = []
         copies = await self._copy_small(copying) if self.is_batch else [await self._copy_alone(copying[0])]
-        for transfer, result in copies:
-            await self._count_altered(result)
+        for transfer, copied in copies:
+            await self._count_altered(copied)
+            result = await self._unless_source(transfer, copied)
             if isinstance(result, Copied):
                 verified.append((as_verified(transfer, result, self._name(transfer.path)), result.published))
             elif isinstance(result, Fault):
@@ -214,10 +278,13 @@ class DeliverTask(Task):
         going_on = [each for each in running if each.phase is TransferPhase.PUBLISHED]
         published = []
         for transfer, result in zip(verified, reply.results, strict=True):
-            if isinstance(result, Published):
-                published.append(as_published(transfer, result))
-            else:
+            checked = await self._unless_source(transfer, result)
+            if isinstance(checked, Published):
+                published.append(as_published(transfer, checked))
+            elif isinstance(result, Fault):
                 going_on += await self._not_published(transfer, result)
+            else:
+                self._leave(transfer, checked)
         await self._mark_published(published)
         return going_on + published
 
@@ -303,6 +370,7 @@ class FollowTask(Task):
 
     async def _run(self) -> None:
         """Until the file does not grow for a while."""
+        await self._check_separate()
         transfer = await self._begin_or_resume_one(
             evolve(self.file, signature=self.file.signature.placeholder())
         )

@@ -73,7 +73,7 @@ class Bench:
                 self.events.append(event)
 
         worker = WorkerClient(self.workers, 30.0)
-        return DeliverTask(FILES, self.route, PLACE, self.journal, worker, notify, {}, attempt=1)
+        return DeliverTask(FILES, self.route, PLACE, self.journal, worker, notify, {}, {"mxf"}, attempt=1)
 
     async def outcomes(self) -> tuple[Outcome, ...]:
         task = self.task()

@@ -19,8 +19,16 @@ from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import has_our_tag
 from agent.model.source_file import FileVersion
-from agent.model.storage import BandwidthStep
-from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Delivery, Status, Transfer, TransferPhase
+from agent.model.storage import BandwidthStep, S3Access
+from agent.model.transfer import (
+    BLOCK_BYTES,
+    DIGEST_BYTES,
+    Delivery,
+    Status,
+    Transfer,
+    TransferPhase,
+    VerifyLevel,
+)
 from agent.protocol.replies import (
     BlockPatched,
     Checkpoint,
@@ -34,9 +42,15 @@ from agent.protocol.replies import (
     SourceExists,
     SourceRemoved,
     TrustedBlocks,
+    VerifyResult,
+    VerifyVerdict,
 )
 from agent.protocol.requests import (
+    AfterMode,
     Bandwidth,
+    CheckSeparateFiles,
+    CheckSeparateRoots,
+    ConfirmDelivery,
     CopyFile,
     DiscardPartial,
     FollowFile,
@@ -45,6 +59,7 @@ from agent.protocol.requests import (
     PublishFiles,
     RemoveSources,
     SourceToRemove,
+    VerifyFile,
 )
 from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, PLACE, PUBLISHED, VERIFIED
 from tests.fakes import SILENCE, Ended, FakeJournal, FakeWorkers, Says
@@ -79,6 +94,7 @@ class Bench:
     events: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
     removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
     trusted_blocks: dict[str, int] = field(factory=dict)
+    separate_routes: set[str] = field(factory=lambda: {ROUTE.name})
 
     def __attrs_post_init__(self) -> None:
         self.workers = FakeWorkers(self.clock, self.journal.diary)
@@ -86,6 +102,10 @@ class Bench:
         self.workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
         self.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
         self.workers.script(DiscardPartial, Finished())
+        self.workers.script(CheckSeparateRoots, Finished())
+        self.workers.script(CheckSeparateFiles, Finished())
+        self.workers.script(ConfirmDelivery, VerifyResult("verified"))
+        self.workers.script(LookUpSource, SourceExists(exists=True))
 
     @property
     def diary(self) -> list[str]:
@@ -118,7 +138,8 @@ class Bench:
                 self.events.append(event)
 
         worker = WorkerClient(self.workers, 30.0)
-        return kind((FILE,), self.route, PLACE, self.journal, worker, notify, self.trusted_blocks)
+        shared = (self.trusted_blocks, self.separate_routes)
+        return kind((FILE,), self.route, PLACE, self.journal, worker, notify, *shared)
 
     async def deliver(self, attempt: int = 1) -> Delivery:
         outcome = await outcome_of(self.task(attempt))
@@ -235,8 +256,135 @@ async def test_the_tracker_learns_of_a_removed_source_before_the_journal_and_of_
 async def test_of_a_published_file_only_the_source_is_removed(bench: Bench) -> None:
     bench.remember(PUBLISHED)
     delivery = await bench.deliver()
-    assert bench.diary == ["begin_or_resume", "RemoveSources", "finish"]
+    assert bench.diary == ["begin_or_resume", "ConfirmDelivery", "RemoveSources", "finish"]
     assert delivery.destination_path == f"{NAS}/a_1.mxf"
+
+
+# Published, and looked at again before the source goes
+
+
+@pytest.mark.parametrize(
+    ("level", "digest"),
+    [("read_back", DIGEST), ("read_back_cached", DIGEST), ("hash", None), ("size", None)],
+)
+async def test_a_published_file_is_looked_at_again_as_closely_as_when_it_was_delivered(
+    bench: Bench, level: VerifyLevel, digest: bytes | None
+) -> None:
+    bench.remember(evolve(PUBLISHED, level=level))
+    await bench.deliver()
+    assert bench.workers.asked[0][1] == ConfirmDelivery(VerifyFile(PLACE, "a_1.mxf", 100, digest))
+
+
+@pytest.mark.parametrize("verdict", ["missing", "altered", "unreadable"])
+async def test_a_published_file_that_is_gone_is_copied_again_before_its_source_goes(
+    bench: Bench, verdict: VerifyVerdict
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(ConfirmDelivery, VerifyResult(verdict))
+    await bench.deliver()
+    looked = ["begin_or_resume", "ConfirmDelivery", "LookUpSource", "restart"]
+    assert bench.diary == looked + BEGIN[1:]
+    assert bench.first_copy.partial != PUBLISHED.partial
+
+
+async def test_a_published_file_whose_source_was_removed_may_be_fetched_from_the_destination(
+    bench: Bench,
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(ConfirmDelivery, VerifyResult("missing"))
+    bench.workers.script(LookUpSource, SourceExists(exists=False))
+    await bench.deliver()
+    assert bench.diary == ["begin_or_resume", "ConfirmDelivery", "LookUpSource", "RemoveSources", "finish"]
+
+
+async def test_an_outage_says_nothing_about_a_published_file(bench: Bench) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(ConfirmDelivery, OUTAGE)
+    assert await bench.fails() == OUTAGE
+    assert bench.left == PUBLISHED
+
+
+# The destination may be the source
+
+
+async def test_a_route_whose_two_sides_are_one_folder_moves_nothing(bench: Bench) -> None:
+    bench.separate_routes.clear()
+    same = Fault(FaultKind.SOURCE_OUTAGE, "one folder")
+    bench.workers.script(CheckSeparateRoots, same)
+    assert await bench.fails() == same
+    assert bench.diary == ["CheckSeparateRoots"]
+
+
+async def test_the_two_sides_of_a_route_are_compared_once(bench: Bench) -> None:
+    bench.separate_routes.clear()
+    await bench.deliver()
+    await bench.deliver()
+    assert bench.diary == ["CheckSeparateRoots", *BEGIN, *BEGIN]
+    [_, request] = bench.workers.asked[0]
+    assert isinstance(request, CheckSeparateRoots)
+    assert has_our_tag(IDENTITY, request.probe)
+    assert request == CheckSeparateRoots(ROUTE.source, PLACE, request.probe)
+
+
+async def test_after_an_outage_of_the_source_the_two_sides_are_compared_again(bench: Bench) -> None:
+    bench.workers.script(CopyFile, Fault(FaultKind.SOURCE_OUTAGE, "not mounted"))
+    await bench.fails()
+    assert bench.separate_routes == set()
+
+
+async def test_a_bucket_is_not_compared_with_the_source(bench: Bench) -> None:
+    bench.separate_routes.clear()
+    task = bench.task()
+    task.destination = evolve(
+        PLACE, s3=S3Access("", "", path_style=False, part_size_bytes=8 << 20, timeout_s=10.0)
+    )
+    await outcome_of(task)
+    assert bench.diary == BEGIN
+
+
+FOUND = Published("a_2.mxf", already_present=True)
+SAME_FILE = Fault(FaultKind.CONFLICT, "it is the source file itself")
+
+
+async def test_a_file_that_is_found_when_it_is_copied_may_be_the_source(bench: Bench) -> None:
+    bench.workers.script(CopyFile, evolve(COPIED, published=FOUND))
+    bench.workers.script(CheckSeparateFiles, SAME_FILE)
+    assert await bench.fails() == SAME_FILE
+    assert bench.diary == ["begin_or_resume", "CopyFile", "CheckSeparateFiles"]
+    assert bench.left.phase is TransferPhase.COPYING
+
+
+async def test_a_file_that_is_found_when_it_is_published_may_be_the_source(bench: Bench) -> None:
+    bench.workers.script(PublishFiles, PublishedFiles((FOUND,)))
+    bench.workers.script(CheckSeparateFiles, SAME_FILE)
+    assert await bench.fails() == SAME_FILE
+    assert bench.diary == [*BEGIN[:4], "CheckSeparateFiles"]
+    assert bench.left.phase is TransferPhase.VERIFIED
+
+
+async def test_a_file_that_was_found_before_a_restart_may_be_the_source(bench: Bench) -> None:
+    bench.remember(evolve(PUBLISHED, already_present=True))
+    bench.workers.script(CheckSeparateFiles, SAME_FILE)
+    assert await bench.fails() == SAME_FILE
+    assert bench.diary == ["begin_or_resume", "ConfirmDelivery", "CheckSeparateFiles"]
+
+
+async def test_an_outage_while_a_found_file_is_compared_is_no_fault_of_it(bench: Bench) -> None:
+    bench.workers.script(PublishFiles, PublishedFiles((FOUND,)))
+    bench.workers.script(CheckSeparateFiles, OUTAGE)
+    assert isinstance(await outcome_of(bench.task()), Interrupted)
+
+
+@pytest.mark.parametrize(("after", "at_source"), [("delete", True), ("keep", False)])
+async def test_nothing_is_created_in_a_source_that_is_kept(
+    bench: Bench, after: AfterMode, *, at_source: bool
+) -> None:
+    bench.route = evolve(ROUTE, after=after)
+    bench.workers.script(CopyFile, evolve(COPIED, published=FOUND))
+    await bench.deliver()
+    [request] = [each for _, each in bench.workers.asked if isinstance(each, CheckSeparateFiles)]
+    assert has_our_tag(IDENTITY, request.temporary)
+    assert request == CheckSeparateFiles(ROUTE.source, "a.mxf", PLACE, request.temporary, at_source)
 
 
 @pytest.mark.parametrize(
@@ -287,6 +435,7 @@ async def test_content_that_is_there_already_is_not_published_again(bench: Bench
     assert bench.diary == [
         "begin_or_resume",
         "CopyFile",
+        "CheckSeparateFiles",
         "mark_verified",
         "mark_published",
         "RemoveSources",
@@ -398,7 +547,8 @@ async def test_a_worker_that_dies_may_have_removed_the_source_so_another_is_aske
     bench.remember(PUBLISHED)
     bench.workers.script(RemoveSources, DIED, RemovedSources((SourceRemoved(None),)))
     assert not (await bench.deliver()).kept
-    assert bench.diary == ["begin_or_resume", "RemoveSources", "RemoveSources", "finish"]
+    steps = ["begin_or_resume", "ConfirmDelivery", "RemoveSources", "RemoveSources", "finish"]
+    assert bench.diary == steps
     bench.remember(PUBLISHED)
     bench.workers.script(RemoveSources, DIED, DIED)
     await bench.fails("died")

@@ -13,7 +13,9 @@ from agent.config.sections import Config
 from agent.model.text import as_unicode
 
 TIMEOUT_S = 10.0
+UNAUTHORIZED = 401
 NOT_FOUND = 404
+REALM = "transfer-agent"
 
 
 class NotRunning(Exception):  # noqa: N818
@@ -30,8 +32,22 @@ class CommandRefused(Exception):  # noqa: N818
 
 @frozen
 class Answer:
+    """`challenge`: the header with which a server asks for a token (RFC 9110 section 11.6.1)."""
+
     status: int
     body: str
+    challenge: str = ""
+
+    @property
+    def asks_for_token(self) -> bool:
+        return self.status == UNAUTHORIZED and is_challenge(self.challenge)
+
+
+def is_challenge(header: str) -> bool:
+    """Whether an agent asks for its token with this header."""
+    scheme, _, parameters = header.partition(" ")
+    given = (each.strip() for each in parameters.replace('"', "").split(","))
+    return scheme.lower() == "bearer" and f"realm={REALM}" in given
 
 
 def url_segment(name: str) -> str:
@@ -41,7 +57,11 @@ def url_segment(name: str) -> str:
 
 @frozen
 class Client:
-    """A client of the agent at `url`; no proxy, no redirection. `token` None: none is set."""
+    """A client of the agent at `url`; no proxy, no redirection. `token` None: none is set.
+
+    The token goes only to a server that asks for an agent's token. After a crash the address may be stale,
+    and another program may listen there.
+    """
 
     url: str
     token: str | None
@@ -103,14 +123,19 @@ class Client:
     def request(self, method: str, path: str) -> Answer:
         """The answer, whatever its status. Raises: NotRunning."""
         headers = {"Accept": "application/json"}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
+        answer = self._request(method, path, headers)
+        if self.token and answer.asks_for_token:
+            answer = self._request(method, path, headers | {"Authorization": f"Bearer {self.token}"})
+        return answer
+
+    def _request(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_S)
         try:
             connection.request(method, path, headers=headers)
             response = connection.getresponse()
-            return Answer(response.status, response.read().decode("utf-8", "replace"))
+            body = response.read().decode("utf-8", "replace")
+            return Answer(response.status, body, response.headers.get("WWW-Authenticate", ""))
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or error
             raise NotRunning(f"no agent answers at {self.url} ({reason}): is it running?") from error

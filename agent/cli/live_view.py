@@ -9,6 +9,7 @@ import trio
 from attrs import define, field
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
+from agent.cli.client import is_challenge
 from agent.cli.live_state import Body, LiveState
 from agent.model.errors import first_error
 
@@ -90,12 +91,23 @@ class LiveView:
         while self.refusal is None:
             url = self._locate()
             try:
-                await _receive(url, self._token, self._on_message)
+                await self._receive(url)
             except* ConnectionRejected as group:
                 self._on_refusal(url, first_error(group))
             except* CONNECTION_ERRORS as group:
                 self._on_lost(f"no connection to {url} ({_reason(first_error(group))}), trying again")
             await trio.sleep(RETRY_S)
+
+    async def _receive(self, url: str) -> None:
+        """The token goes only to a server that asks for an agent's token, as in `Client`."""
+        try:
+            await _receive(url, None, self._on_message)
+        except* ConnectionRejected as group:
+            if self._token is None or not _asks_for_token(first_error(group)):
+                raise
+        else:
+            return
+        await _receive(url, self._token, self._on_message)
 
     def _on_message(self, message: Body) -> bool:
         self._changed.set()
@@ -137,6 +149,13 @@ async def _receive(url: str, token: str | None, on_message: Callable[[Body], boo
         while on_message(json.loads(await connection.get_message())):
             pass
         nursery.cancel_scope.cancel()
+
+
+def _asks_for_token(error: BaseException) -> bool:
+    headers = error.headers if isinstance(error, ConnectionRejected) else ()
+    return any(
+        name.lower() == b"www-authenticate" and is_challenge(value.decode()) for name, value in headers
+    )
 
 
 async def _ping(connection: WebSocketConnection) -> None:

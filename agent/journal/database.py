@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import Connection, NullPool, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from agent.fs.private_folder import FILE_MODE
 from agent.journal.schema import REVISION
 
 _WRITING = ("synchronous=FULL", "foreign_keys=ON")
@@ -31,6 +32,10 @@ class JournalError(Exception):
     """The journal cannot be used; the message is one line for people."""
 
 
+class JournalNewer(JournalError):  # noqa: N818  a state of affairs, not a mistake
+    """The file was written by a version of the program that is newer than this one."""
+
+
 class JournalDamaged(JournalError):  # noqa: N818  a state of affairs, not a mistake
     """The file is damaged, or not a journal of ours."""
 
@@ -41,6 +46,7 @@ def open_writer(path: Path) -> Connection:
     Only the beginning of a file that needs no migration is read; `examine` reads all of it.
 
     Raises:
+        JournalNewer: this version cannot read the file; it is left as it is.
         JournalError: the file can be neither read nor made.
     """
     try:
@@ -144,6 +150,7 @@ def count_on(writer: Connection, table: str, last_id: int) -> None:
 
 
 def _open_sound(path: Path) -> Connection:
+    _make_private(path)
     with clear_errors(), ExitStack() as undo:
         writer = undo.enter_context(_connect(path, _WRITING, "BEGIN IMMEDIATE", "rwc"))
         with writer.begin():
@@ -151,9 +158,15 @@ def _open_sound(path: Path) -> Connection:
         if revision != REVISION:
             with writer.begin():
                 check(writer)
-            _migrate(writer)
+            _migrate(writer, path)
         undo.pop_all()
     return writer
+
+
+def _make_private(path: Path) -> None:
+    """SQLite would let everybody read the file it makes; `-wal` and `-shm` get the file's own rights."""
+    with suppress(OSError):  # SQLite meets the same error, and says so
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
 
 
 def _connect(path: Path, pragmas: tuple[str, ...], begin: str, mode: str) -> Connection:
@@ -193,7 +206,8 @@ def _revision(writer: Connection) -> str | None:
     return None
 
 
-def _migrate(writer: Connection) -> None:
+def _migrate(writer: Connection, path: Path) -> None:
+    """Raises: JournalNewer: no migration of this version leads from the file's schema to ours."""
     from alembic import command, config, util  # noqa: PLC0415  slow to import, and most starts need none
 
     _raw(writer).execute("PRAGMA journal_mode=WAL")
@@ -203,7 +217,10 @@ def _migrate(writer: Connection) -> None:
         with writer.begin():
             command.upgrade(script, "head")
     except util.CommandError as error:
-        raise JournalDamaged(str(error)) from error
+        raise JournalNewer(
+            f"the journal {str(path)!r} was written by a newer version of transfer-agent: "
+            "start that version, or name another folder as [agent] state_dir"
+        ) from error
 
 
 def _raw(connection: Connection) -> sqlite3.Connection:

@@ -10,9 +10,11 @@ import structlog
 from attrs import define, field
 
 from agent.fs.atomic_write import replace_file
+from agent.fs.private_folder import FILE_MODE, NotOurs, protect
 from agent.fs.safe_open import make_root
 from agent.journal.database import JournalError
 
+_FILES = ("lock", "identity", "address", "partial-locks", "journal.db")  # how the names of our files begin
 _ID = re.compile(r"[0-9a-f]{32}")
 _log = structlog.get_logger("journal")
 
@@ -24,6 +26,8 @@ class StateLocked(JournalError):  # noqa: N818  a state of affairs, not a mistak
 @define
 class StateLock:
     """Holds a state folder, made if missing, for this process; the kernel releases it when the process dies.
+
+    Nobody else gets into the folder. It is refused if somebody else may have prepared what is in it.
 
     The file `lock` in it carries flock(2) and the holder's pid; it is never removed, because a lock on a
     removed file would keep nobody out.
@@ -39,7 +43,11 @@ class StateLock:
     def __attrs_post_init__(self) -> None:
         try:
             make_root(self.folder)
-            self._descriptor = os.open(Path(self.folder, "lock"), os.O_RDWR | os.O_CREAT, 0o644)
+            protect(self.folder, _FILES)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(Path(self.folder, "lock"), flags, FILE_MODE)
+        except NotOurs as reason:
+            raise JournalError(f"the state folder {self.folder!r} cannot be used: {reason}") from reason
         except OSError as error:
             raise self._unusable(error) from error
         try:

@@ -3,8 +3,8 @@
 Start order:
 1. The web server, so that the page is available while a large journal is read.
 2. The signal handlers, before anyone can know where to send a signal.
-3. The address file, from which the command line learns the port.
-4. The broadcaster, and the probe of a journal that cannot be written.
+3. The broadcaster, and the probe of a journal that cannot be written.
+4. The address file, from which the command line learns the port; it lasts as long as the generations.
 5. The journal is read and checked; then one generation follows the other.
 
 Stop order:
@@ -16,7 +16,7 @@ Stop order:
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 import trio
@@ -24,7 +24,7 @@ from attrs import define, field
 
 from agent.actors.broadcaster import actor as broadcaster
 from agent.config.sections import Config
-from agent.fs.atomic_write import replace_file
+from agent.fs.atomic_write import remove_file, replace_file
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import ActorCrashed
@@ -77,14 +77,14 @@ async def supervise(runtime: Runtime, config: Config, *, once_only: bool) -> Non
         url = await nursery.start(_supervise_web, runtime, config, web_stop, web_ended)
         await nursery.start(handle_signals, runtime)
         log.info("listening", url=url)
-        _write_address(config, url)
         nursery.start_soon(_supervise_broadcaster, runtime, broadcaster_ended)
         nursery.start_soon(runtime.journal.probe_until_writable)
         if once_only:
             runtime.exit_code = once.EXIT_RESUMABLE  # until nothing is left to do
             nursery.start_soon(exit_when_idle, runtime)
-        if await _journal_ready(runtime):
-            await _run_generations(runtime, config)
+        with _address_published(config, url):
+            if await _journal_ready(runtime):
+                await _run_generations(runtime, config)
         runtime.control.close()
         runtime.broadcaster.close()
         await broadcaster_ended.wait()
@@ -228,9 +228,18 @@ class _FirstStart(trio.TaskStatus[str]):
             self._first.started(self.url)
 
 
-def _write_address(config: Config, url: str) -> None:
-    """For the command line, which cannot know a port that was chosen freely. Raises: CannotStart."""
+@contextmanager
+def _address_published(config: Config, url: str) -> Iterator[None]:
+    """For the command line, which cannot know a port that was chosen freely.
+
+    The file is removed at the end: another program may listen there next. Raises: CannotStart.
+    """
     try:
         replace_file(config.agent.address_file, url, durable=False)
     except OSError as error:
         raise CannotStart(f"{config.agent.address_file} cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # the state folder is gone or read-only
+            remove_file(config.agent.address_file)

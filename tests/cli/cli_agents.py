@@ -119,9 +119,13 @@ def _listen(stream: IO[str], lines: list[str]) -> None:
 
 @define(eq=False)
 class Scripted:
-    """An agent with scripted answers: `METHOD path` to status and body; `asked` are its requests."""
+    """An agent with scripted answers: `METHOD path` to status and body; `asked` are its requests.
+
+    `token`: the one that it asks for; None: it asks for none.
+    """
 
     answers: dict[str, tuple[int, object]]
+    token: str | None = None
     asked: list[tuple[str, str | None]] = field(factory=list)
     url: str = ""
 
@@ -139,9 +143,14 @@ def scripted(home: Path, answers: dict[str, tuple[int, object]] | None = None) -
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             visit = f"{self.command} {self.path}"
-            agent.asked.append((visit, self.headers["Authorization"]))
+            shown = self.headers["Authorization"]
+            agent.asked.append((visit, shown))
             status, body = agent.answer(visit)
+            if agent.token is not None and shown != f"Bearer {agent.token}":
+                status, body = 401, b"{}"
             self.send_response(status)
+            if status == 401:
+                self.send_header("WWW-Authenticate", 'Bearer realm="transfer-agent"')
             self.end_headers()
             self.wfile.write(body)
 

@@ -64,11 +64,28 @@ def test_an_agent_that_is_not_running_is_reported_in_one_line(verb: str, tmp_pat
     assert result.stderr == ("no agent answers at http://127.0.0.1:0 (Connection refused): is it running?\n")
 
 
-def test_the_token_is_shown_where_one_is_set(tmp_path: Path) -> None:
+def test_the_token_is_shown_to_an_agent_that_asks_for_it(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret\n")
     with scripted(tmp_path, {"GET /api/files": NO_FILES}) as agent:
+        agent.token = "s3cret"  # noqa: S105  a test's
         output_of("-c", configured(tmp_path, head='token_file = "token"'), "files")
-        assert agent.asked == [("GET /api/files", "Bearer s3cret")]
+        assert agent.asked == [("GET /api/files", None), ("GET /api/files", "Bearer s3cret")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}",
+        b'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm="router"\r\nContent-Length: 2\r\n\r\n{}',
+        b'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm="x"\r\nContent-Length: 2\r\n\r\n{}',
+    ],
+)
+def test_the_token_goes_to_nobody_who_has_not_asked_for_it(answer: bytes) -> None:
+    """Another program may listen where a killed agent did; one that sends the token needs a second visit."""
+    with saying(answer) as url:
+        found = Client(url, "s3cret").request("POST", "/api/reload")
+    assert found.body == "{}"
 
 
 def test_the_token_goes_to_the_agent_and_to_no_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,16 +169,26 @@ async def test_it_looks_up_the_agents_address_for_every_connection() -> None:
             assert "no connection to http://127.0.0.1:9 (" in "".join(view.canvas.frames)
 
 
-async def test_the_token_is_shown() -> None:
-    shown: list[tuple[bytes, bytes]] = []
+@pytest.mark.parametrize(
+    ("challenge", "shown"),
+    [
+        ([(b"WWW-Authenticate", b'Bearer realm="transfer-agent"')], [b"Bearer s3cret"]),
+        ([(b"WWW-Authenticate", b'Bearer realm="another"')], []),
+        ([], []),
+    ],
+)
+async def test_the_token_is_shown_to_an_agent_that_asks_for_it_and_to_nobody_else(
+    challenge: list[tuple[bytes, bytes]], shown: list[bytes]
+) -> None:
+    got: list[bytes] = []
 
     async def receive(request: WebSocketRequest) -> None:
-        shown.extend(request.headers)
-        await request.reject(401)
+        got.extend(value for name, value in request.headers if name == b"authorization")
+        await request.reject(401, extra_headers=challenge)
 
     async with serving(receive) as url, following(lambda: url, token="s3cret") as view:  # noqa: S106  a test's
         assert await view.ends() == f"{url} refused the connection with status 401"
-        assert (b"authorization", b"Bearer s3cret") in shown
+    assert got == shown
 
 
 async def test_an_unavailable_agent_is_asked_again() -> None:

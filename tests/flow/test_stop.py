@@ -111,3 +111,13 @@ async def test_the_state_is_dumped_into_the_log_on_demand(
     of_the_route, of_the_file = log_lines(caplog, "state")
     assert (of_the_route["route"], of_the_route["counts"]) == ("mxf", {"Copying": 1})
     assert (of_the_file["file"], of_the_file["status"]) == ("clip.mxf", "Copying")
+
+
+async def test_the_address_is_removed_at_the_stop(tmp_path: Path) -> None:
+    """Another program may listen there next, and must not be taken for the agent."""
+    write_config(tmp_path)
+    address = tmp_path / "state" / "address"
+    async with running(tmp_path) as agent:
+        await eventually(address.exists)
+        assert await agent.stop() == 0
+    assert not address.exists()

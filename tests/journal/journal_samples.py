@@ -1,6 +1,8 @@
 """Files and transfers for the journal's tests."""
 
 import os
+import sqlite3
+from pathlib import Path
 
 from agent.journal import transfers
 from agent.journal.client import JournalClient
@@ -45,3 +47,10 @@ def ended(journal: Journal, path: str, result: HistoryResult, at: float = 30.0, 
 
 def digests(*numbers: int) -> bytes:
     return b"".join(number.to_bytes(16) for number in numbers)
+
+
+def make_newer(path: Path) -> None:
+    """The journal in this file is one of a later version."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("UPDATE alembic_version SET version_num = 'journal_9999'")
+    other.close()

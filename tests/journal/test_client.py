@@ -14,12 +14,13 @@ from trio.testing import wait_all_tasks_blocked
 from agent.journal import history, orphans, routes, transfers, uploads
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
+from agent.journal.journal import Journal
 from agent.journal.state_folder import StateLock, StateLocked
 from agent.model.source_file import FileVersion, Signature
 from agent.model.transfer import PublishedTransfer, TransferPhase, TransferResult, VerifiedTransfer
 from agent.model.upload import UploadFile, UploadFileState, UploadJob, UploadState
 from agent.model.views import HistoryQuery, UploadFilesQuery, UploadsQuery
-from tests.journal.journal_samples import begin_on
+from tests.journal.journal_samples import begin_on, make_newer
 from tests.samples import but
 
 STATE = Signature(1, 2, 3, 4, 5)
@@ -325,8 +326,9 @@ async def test_a_second_agent_is_kept_out_until_the_first_has_left(tmp_path: Pat
 
 
 async def test_a_journal_that_cannot_be_opened_leaves_the_folder_free(tmp_path: Path) -> None:
-    (tmp_path / "journal.db").mkdir()
-    with pytest.raises(JournalError, match="unable to open database file"):
+    Journal.open(str(tmp_path)).close()
+    make_newer(tmp_path / "journal.db")
+    with pytest.raises(JournalError, match="newer version"):
         async with JournalClient.open(str(tmp_path)):
             pass
     StateLock(str(tmp_path)).release()

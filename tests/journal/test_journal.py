@@ -1,6 +1,7 @@
 import errno
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,11 +15,11 @@ from sqlalchemy import create_engine, select
 from structlog.testing import capture_logs
 
 from agent.journal import history, orphans, routes, schema, transfers
-from agent.journal.database import JournalDamaged, JournalError
+from agent.journal.database import JournalDamaged, JournalError, JournalNewer
 from agent.journal.journal import Journal, Transaction
 from agent.journal.schema import REVISION, metadata
 from agent.model.views import HistoryQuery
-from tests.journal.journal_samples import begun, digests, find
+from tests.journal.journal_samples import begun, digests, find, make_newer
 from tests.worker.copy.faulty import failing
 
 
@@ -103,12 +104,6 @@ def make_foreign(path: Path) -> None:
     other.close()
 
 
-def make_newer(path: Path) -> None:
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("UPDATE alembic_version SET version_num = 'journal_9999'")
-    other.close()
-
-
 def opened_and_examined(folder: Path) -> Journal:
     """As at a start."""
     journal = Journal.open(str(folder))
@@ -119,9 +114,7 @@ def opened_and_examined(folder: Path) -> Journal:
     return journal
 
 
-@pytest.mark.parametrize(
-    "spoil", [damage_header, damage_all, damage_one_page, damage_tail, make_foreign, make_newer]
-)
+@pytest.mark.parametrize("spoil", [damage_header, damage_all, damage_one_page, damage_tail, make_foreign])
 def test_a_damaged_or_foreign_file_is_set_aside_unaltered(
     tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
@@ -139,6 +132,17 @@ def test_a_damaged_or_foreign_file_is_set_aside_unaltered(
     assert aside.read_bytes() == spoilt
     assert [(each["log_level"], each["moved_to"]) for each in logs] == [("warning", str(aside))]
     assert logs[0]["reason"]
+
+
+def test_a_journal_of_a_newer_version_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    Journal.open(str(tmp_path)).close()
+    file = tmp_path / "journal.db"
+    make_newer(file)
+    newer = file.read_bytes()
+    with pytest.raises(JournalNewer, match=r"journal.db' was written by a newer version .*: start"):
+        Journal.open(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
+    assert file.read_bytes() == newer
 
 
 def test_a_damaged_journal_of_an_earlier_version_is_set_aside_before_it_is_migrated(tmp_path: Path) -> None:
@@ -260,3 +264,11 @@ def test_a_kill_loses_nothing_whose_write_returned(tmp_path: Path) -> None:
     assert len(transfer.blocks) >= written + 1
     assert transfer.blocks == tuple(block.to_bytes(16) for block in range(len(transfer.blocks)))
     journal.close()
+
+
+def test_nobody_else_may_read_any_file_of_the_journal(tmp_path: Path) -> None:
+    journal = Journal.open(str(tmp_path))
+    begun(journal)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    journal.close()
+    assert modes == dict.fromkeys(("journal.db", "journal.db-wal", "journal.db-shm"), 0o600)

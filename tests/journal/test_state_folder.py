@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ from agent.journal.state_folder import StateLock, StateLocked, read_or_make_iden
 from tests.worker.copy.faulty import failing
 from tests.worker.copy.folders import nothing_left_over
 
+OTHER_USER = 12345
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 HOLDER = """
 import sys
 from agent.journal.state_folder import StateLock
@@ -75,6 +78,65 @@ def test_a_state_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) ->
     with pytest.raises(JournalError) as refused:
         StateLock(folder)
     assert str(refused.value) == f"the state folder {folder!r} cannot be used: Not a directory"
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+
+
+@needs_root
+def test_a_state_folder_of_another_user_is_refused_and_left_alone(tmp_path: Path) -> None:
+    os.chown(tmp_path, OTHER_USER, -1)
+    with pytest.raises(JournalError, match=f"belongs to the user with the number {OTHER_USER}, and"):
+        StateLock(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_root
+def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "identity").write_text("mine to choose")
+    os.chown(tmp_path / "identity", OTHER_USER, -1)
+    with pytest.raises(JournalError, match=r"identity' belongs to the user with the number"):
+        StateLock(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name", ["lock", "identity", "identity.new", "journal.db", "journal.db-wal", "partial-locks"]
+)
+def test_a_link_in_the_state_folder_is_refused_and_not_followed(name: str, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    (tmp_path / "state" / name).symlink_to(target)
+    with pytest.raises(JournalError, match=f"{name}' is a symbolic link: remove it"):
+        StateLock(str(tmp_path / "state"))
+    assert target.read_text() == "precious"
+
+
+def test_a_folder_in_a_files_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "partial-locks").mkdir()
+    with pytest.raises(JournalError, match=r"partial-locks' is no regular file"):
+        StateLock(str(tmp_path))
+
+
+def test_what_is_not_ours_in_the_state_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes").symlink_to("/nowhere")
+    StateLock(str(tmp_path)).release()
+    assert (tmp_path / "notes").is_symlink()
+
+
+def test_nobody_else_gets_into_the_state_folder_or_reads_its_files(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    for name in ("journal.db", "address"):
+        (state / name).touch()
+        (state / name).chmod(0o644)
+    lock = StateLock(str(state))
+    read_or_make_identity(str(state))
+    lock.release()
+    files = dict.fromkeys(("lock", "journal.db", "address", "identity"), 0o600)
+    assert modes(state) == {"state": 0o700, **files}
 
 
 def test_an_id_is_made_once_and_then_stays(tmp_path: Path) -> None:

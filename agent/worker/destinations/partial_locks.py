@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 import xxhash
 from attrs import define, field
 
+from agent.fs.private_folder import FILE_MODE
 from agent.model.errors import Fault, FaultKind
 
 _OFFSETS = 1 << 62  # fits into a signed 64-bit file offset; the file itself stays empty
@@ -56,5 +57,6 @@ class PartialLocks:
 
     def _open(self) -> int:
         if self._descriptor is None:
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(self.path, flags, FILE_MODE)
         return self._descriptor

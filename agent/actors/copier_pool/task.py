@@ -143,7 +143,8 @@ class Task(ABC):
             Fault: SOURCE_OUTAGE: source and destination are one folder, seen through two mounts.
         """
         if self.destination.s3 is None and self.route.name not in self.separate_routes:
-            probe = probe_path(self.journal.identity, uuid.uuid4().hex)
+            # The same for the next attempt, so that it removes what one that was killed has left.
+            probe = probe_path(self.journal.identity, self.files[0].id)
             await self.worker.ask(CheckSeparateRoots(self.route.source, self.destination, probe), Finished)
             self.separate_routes.add(self.route.name)
 

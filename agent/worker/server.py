@@ -173,18 +173,8 @@ class WorkerServer:
                 return factory.probe(request, self.heartbeat)
             case FindDestination():
                 return factory.find(request, self.heartbeat)
-            case CopyFile(destination=place, partial=partial):
-                self._io_side = io_side = IoSideTracker()
-                with self._locked(place, [partial]) as destination:
-                    return copy_file(request, destination, self.stream, io_side)
-            case FollowFile(destination=place, partial=partial):
-                self._io_side = io_side = IoSideTracker()
-                with self._locked(place, [partial]) as destination:
-                    return follow_file(request, destination, self.stream, io_side)
-            case CopySmallFiles(files):
-                self._io_side = io_side = IoSideTracker()
-                with self._locked(files[0].destination, [file.partial for file in files]) as destination:
-                    return CopiedFiles(copy_small_files(request, destination, self.heartbeat, io_side))
+            case CopyFile() | FollowFile() | CopySmallFiles() | CheckSeparateRoots() | CheckSeparateFiles():
+                return self._work_on_both_sides(request)
             case PublishFiles(destination=place, files=files):
                 with self._locked(place, [file.partial for file in files]) as destination:
                     return PublishedFiles(publish_files(request, destination, self.heartbeat))
@@ -196,16 +186,6 @@ class WorkerServer:
             case ConfirmDelivery(file):
                 with self._destination(file.destination) as destination:
                     return confirm_delivery(file, destination, self.stream)
-            case CheckSeparateRoots(destination=place):
-                self._io_side = io_side = IoSideTracker()
-                with self._destination(place) as destination:
-                    check_roots(request, destination, io_side)
-                return Finished()
-            case CheckSeparateFiles(destination=place):
-                self._io_side = io_side = IoSideTracker()
-                with self._destination(place) as destination:
-                    check_files(request, destination, io_side)
-                return Finished()
             case DiscardPartial(place, partial):
                 with self._destination(place) as destination:
                     destination.discard(partial)
@@ -221,6 +201,31 @@ class WorkerServer:
                 return resolve_allowed_folder(path, roots)
             case _ as never:
                 assert_never(never)
+
+    def _work_on_both_sides(
+        self, request: CopyFile | FollowFile | CopySmallFiles | CheckSeparateRoots | CheckSeparateFiles
+    ) -> Reply:
+        """While nothing moves, the side that it waits for is reported."""
+        self._io_side = io_side = IoSideTracker()
+        match request:
+            case CopyFile(destination=place, partial=partial):
+                with self._locked(place, [partial]) as destination:
+                    return copy_file(request, destination, self.stream, io_side)
+            case FollowFile(destination=place, partial=partial):
+                with self._locked(place, [partial]) as destination:
+                    return follow_file(request, destination, self.stream, io_side)
+            case CopySmallFiles(files):
+                with self._locked(files[0].destination, [file.partial for file in files]) as destination:
+                    return CopiedFiles(copy_small_files(request, destination, self.heartbeat, io_side))
+            case CheckSeparateRoots(destination=place):
+                with self._destination(place) as destination:
+                    check_roots(request, destination, io_side)
+            case CheckSeparateFiles(destination=place):
+                with self._destination(place) as destination:
+                    check_files(request, destination, io_side)
+            case _ as never:
+                assert_never(never)
+        return Finished()
 
     def _destination(self, place: DestinationRef) -> AbstractContextManager[Destination]:
         return factory.destination(place, self._publisher, self.heartbeat)

@@ -24,6 +24,7 @@ from attrs import define, field
 from agent.fs import platform
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind
+from agent.model.source_file import ScannedFile
 from agent.protocol.replies import (
     Blocked,
     CopiedFiles,
@@ -77,6 +78,7 @@ from agent.worker.source import source_file
 from agent.worker.source.events import watch_source
 from agent.worker.source.remove import remove_sources
 from agent.worker.source.scan import examine, list_files
+from agent.worker.source.source_file import signature_of
 from agent.worker.source.source_folder import free_bytes, prepare, resolve_allowed_folder, wait_for
 
 HEADER = struct.Struct(">I")
@@ -252,7 +254,9 @@ class WorkerServer:
             while events.active:
                 paths = events.wait(None)
                 if paths is not None:
-                    self.stream(PathsChanged(paths, events.overflowed, events.complete))
+                    found = events.take_closed().items()
+                    closed = tuple(ScannedFile(path, signature_of(status)) for path, status in found)
+                    self.stream(PathsChanged(paths, events.overflowed, events.complete, closed))
         return Finished()
 
 

@@ -62,7 +62,7 @@ def test_a_dry_run_holds_an_unfinished_recording(unfinished: str, words: str, tm
     (tmp_path / "in" / "clip.mov").write_bytes(OPEN_MOV)
     said = output_of("-c", configured(tmp_path, ROUTE | {"unfinished": unfinished}), "run", "--dry-run")
     assert said.startswith(f"mxf: {words} '{tmp_path}/in/clip.mov'")
-    assert ("unfinished recording: " in said) == (unfinished == "hold")
+    assert ("unfinished recording, no writer left: " in said) == (unfinished == "hold")
 
 
 def test_a_dry_run_leaves_what_somebody_writes(tmp_path: Path) -> None:

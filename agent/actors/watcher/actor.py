@@ -16,7 +16,7 @@ from agent.messages.dispatcher import SourceState
 from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
-from agent.model.source_file import UnreadableFolder
+from agent.model.source_file import ScannedFile, UnreadableFolder
 from agent.protocol.replies import Finished, PathsChanged, Reply, ScanBatch, ScanEnd
 from agent.protocol.requests import (
     ExamineSource,
@@ -137,7 +137,7 @@ class EventListener:
             self._complete = reply.complete
             self._log_complete()
             await self._watcher.send(WatchStatus(active=reply.complete))
-        await self._watcher.send(WatchEvent(reply.paths))
+        await self._watcher.send(WatchEvent(reply.paths, reply.closed))
 
     def _log_complete(self) -> None:
         if self._complete:
@@ -164,13 +164,14 @@ class SourceScanner:
     """Scans one source through a worker; while stuck workers pile up, no further one is asked.
 
     A whole scan is passed on in parts, so that nobody ever holds all files of a source at once. `files`: how
-    many the last scan or examination found.
+    many the last scan or examination found. `_closed`: not passed on yet.
     """
 
     _route: Route
     _workers: WorkerPool
     _tracker: trio.MemorySendChannel[TrackerInbox]
     files: int = field(default=0, init=False)
+    _closed: tuple[ScannedFile, ...] = field(default=(), init=False)
     _stuck: UnkillableWorkers = field(factory=UnkillableWorkers, init=False)
 
     async def prepare(self) -> None:
@@ -188,12 +189,14 @@ class SourceScanner:
         await self._stuck.wait_until_few()
         began_s = trio.current_time()
         self.files = 0
+        self._closed += task.closed
 
         async def pass_on(reply: Reply) -> None:
             await trio.lowlevel.checkpoint()
             if isinstance(reply, ScanBatch):
                 self.files += len(reply.entries)
-                await self._tracker.send(ScanChunk(reply.entries, began_s, trio.current_time(), time.time()))
+                now_s, closed = trio.current_time(), self._take_closed()
+                await self._tracker.send(ScanChunk(reply.entries, began_s, now_s, time.time(), closed))
 
         try:
             end = await self._ask(self._request(task), ScanEnd, pass_on)
@@ -208,7 +211,12 @@ class SourceScanner:
             free_bytes=end.free_bytes,
             examined=task.paths,
             unreadable=tuple(UnreadableFolder(*each) for each in end.unreadable),
+            closed=self._take_closed(),
         )
+
+    def _take_closed(self) -> tuple[ScannedFile, ...]:
+        closed, self._closed = self._closed, ()
+        return closed
 
     def _request(self, task: ScanTask) -> ListSource | ExamineSource:
         source = SourceFolder(self._route.source, self._route.include, self._route.exclude)

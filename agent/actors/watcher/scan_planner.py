@@ -7,6 +7,7 @@ from typing import assert_never
 from attrs import define, field, frozen
 
 from agent.messages.watcher import Examine, WatcherInbox, WatchEvent, WatchStatus
+from agent.model.source_file import ScannedFile
 
 MAX_EXAMINED = 500  # an examination takes a while, and its results are held in memory
 MANY_PATHS = 1000  # a whole scan is cheaper than this many single paths
@@ -20,10 +21,14 @@ MIN_REST_FACTOR = 10
 
 @frozen
 class ScanTask:
-    """`paths` None: scan everything. `closely`: examine these for writers and containers."""
+    """`paths` None: scan everything. `closely`: examine these for writers and containers.
+
+    `closed`: files that a writer was seen to close before this task.
+    """
 
     paths: tuple[str, ...] | None
     closely: frozenset[str] = frozenset()
+    closed: tuple[ScannedFile, ...] = ()
 
 
 @define
@@ -40,14 +45,16 @@ class ScanPlanner:
     _scan_due_s: float = field(default=-math.inf, init=False)
     _changed: set[str] = field(factory=set, init=False)
     _to_examine: set[str] = field(factory=set, init=False)
+    _closed: dict[str, ScannedFile] = field(factory=dict, init=False)
     _examined: bool = field(default=False, init=False)  # the last task was an examination
 
     def add(self, message: WatcherInbox) -> None:
         match message:
-            case WatchEvent(()):
-                self._scan_due_s = -math.inf
-            case WatchEvent(paths):
+            case WatchEvent(paths, closed):
                 self._changed.update(paths)
+                self._closed.update((file.path, file) for file in closed)
+                if not paths:
+                    self._scan_due_s = -math.inf
             case Examine(paths):
                 self._to_examine.update(paths)
             case WatchStatus(active):
@@ -82,14 +89,18 @@ class ScanPlanner:
             paths = tuple(closely | self._changed)
             self._to_examine -= closely
             self._changed = set()
-            return ScanTask(paths, closely)
+            return ScanTask(paths, closely, self._take_closed())
         self._examined = False
         if is_due:
             self._changed = set()
             self._began_s = now_s
             self._scan_due_s = now_s + self.scan_s
-            return ScanTask(None)
+            return ScanTask(None, closed=self._take_closed())
         if self._changed:
             paths, self._changed = tuple(self._changed), set()
-            return ScanTask(paths)
+            return ScanTask(paths, closed=self._take_closed())
         return None
+
+    def _take_closed(self) -> tuple[ScannedFile, ...]:
+        closed, self._closed = tuple(self._closed.values()), {}
+        return closed

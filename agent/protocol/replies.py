@@ -214,6 +214,13 @@ class SourceExists:
 
 
 @frozen
+class SourceHashed:
+    """`digest`: the xxh3_128 of the whole source."""
+
+    digest: bytes
+
+
+@frozen
 class OrphansFound:
     """Temporary files of this installation, also those of running transfers; empty: the search goes on."""
 
@@ -253,6 +260,7 @@ Reply = (
     | PublishedFiles
     | RemovedSources
     | SourceExists
+    | SourceHashed
     | OrphansFound
     | FolderResolved
     | Finished

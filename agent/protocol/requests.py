@@ -244,6 +244,15 @@ class LookUpSource:
 
 
 @frozen
+class HashSource:
+    """Read and hash this source if it is unchanged. Ends with SourceHashed."""
+
+    source: str
+    path: str
+    signature: Signature
+
+
+@frozen
 class DiscardPartial:
     """Remove a partial if it exists. Ends with Finished."""
 
@@ -288,6 +297,7 @@ Request = (
     | CheckSeparateRoots
     | CheckSeparateFiles
     | LookUpSource
+    | HashSource
     | DiscardPartial
     | FindOrphans
     | ResolveFolder

@@ -38,6 +38,7 @@ from agent.protocol.replies import (
     ScanBatch,
     ScanEnd,
     SourceExists,
+    SourceHashed,
     Started,
 )
 from agent.protocol.requests import (
@@ -52,6 +53,7 @@ from agent.protocol.requests import (
     FindDestination,
     FindOrphans,
     FollowFile,
+    HashSource,
     ListSource,
     LookUpSource,
     PrepareSource,
@@ -66,6 +68,7 @@ from agent.protocol.requests import (
 )
 from agent.worker.copy.batch import copy_small_files
 from agent.worker.copy.copy_file import copy_file
+from agent.worker.copy.hash_source import hash_source
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.publish import publish_files
 from agent.worker.copy.separation import check_files, check_roots
@@ -199,6 +202,8 @@ class WorkerServer:
                 return Finished()
             case LookUpSource(root, path):
                 return SourceExists(source_file.exists(root, path))
+            case HashSource(root, path, signature):
+                return SourceHashed(hash_source(root, path, signature, self.heartbeat))
             case ResolveFolder(path, roots):
                 return resolve_allowed_folder(path, roots)
             case _ as never:

@@ -11,10 +11,12 @@ from attrs import define, evolve, field, frozen
 
 from agent.actors.copier_pool.decisions import (
     NON_COUNTING,
-    can_resume,
+    Resume,
     destination_path,
+    digest_of,
     log_fields,
     outcome_of,
+    resume_of,
 )
 from agent.config.sections import Route
 from agent.journal import transfers
@@ -36,6 +38,7 @@ from agent.protocol.replies import (
     Finished,
     PartialAllocated,
     Reply,
+    SourceHashed,
 )
 from agent.protocol.requests import (
     CheckSeparateRoots,
@@ -43,6 +46,7 @@ from agent.protocol.requests import (
     DestinationRef,
     DiscardPartial,
     FollowFile,
+    HashSource,
     LookUpSource,
     RemoveSources,
     Request,
@@ -51,7 +55,7 @@ from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 
 log = get_logger(__name__)
 
-AT_SOURCE = (RemoveSources, LookUpSource)
+AT_SOURCE = (RemoveSources, LookUpSource, HashSource)
 Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved
 Notify = Callable[[Notification], Awaitable[None]]
 
@@ -160,10 +164,28 @@ class Task(ABC):
     async def _begin_or_resume_one(self, file: FileVersion) -> Transfer:
         """As above; a running transfer that cannot lead to this state of the file is ended first."""
         transfer = (await self._begin_or_resume({self._fresh_partial(file): file}))[file.path]
-        if can_resume(transfer, self.file, self.route.destination):
-            return transfer
+        if await self._can_go_on(transfer):
+            return await self._as_of_now(transfer)
         await self._end_stale(transfer)
         return (await self._begin_or_resume({self._fresh_partial(file): file}))[file.path]
+
+    async def _can_go_on(self, transfer: Transfer) -> bool:
+        resume = resume_of(transfer, self.file, self.route.destination)
+        if resume is Resume.COMPARED and transfer.phase is not TransferPhase.COPYING:
+            return await self._hash_source(self.file) == digest_of(transfer)
+        return resume is not Resume.NO
+
+    async def _as_of_now(self, transfer: Transfer) -> Transfer:
+        """What was compared with the source is of its present state; a copy is compared as it goes."""
+        signature = self.file.signature
+        if transfer.phase is TransferPhase.COPYING or transfer.signature == signature:
+            return transfer
+        await self.journal.write(transfers.rebase, transfer.id, signature)
+        return evolve(transfer, signature=signature)
+
+    async def _hash_source(self, file: FileVersion) -> bytes:
+        request = HashSource(self.route.source, file.path, file.signature)
+        return (await self.worker.ask(request, SourceHashed)).digest
 
     def _fresh_partial(self, file: FileVersion) -> str:
         return partial_path(self.journal.identity, file, self._name(file.path), uuid.uuid4().hex)

@@ -19,19 +19,24 @@ from attrs import define, evolve, field
 
 from agent.actors.copier_pool.decisions import (
     NON_COUNTING,
+    Resume,
     as_published,
     as_verified,
     confirm_request,
+    delivery_before,
     delivery_of,
     destination_path,
+    digest_of,
+    is_kept_copy,
     publish_request,
     published_record,
     remove_request,
     result_of,
+    resume_of,
     verified_record,
 )
 from agent.actors.copier_pool.task import Task
-from agent.journal import transfers
+from agent.journal import history, transfers
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
@@ -86,6 +91,8 @@ class DeliverTask(Task):
 
     async def _run(self) -> None:
         await self._check_separate()
+        if self.route.after == "keep":
+            await self._recognize_kept()
         running = await self._still_delivered(await self._begin())
         while any(each.phase is not TransferPhase.PUBLISHED for each in running):
             running = await self._publish(await self._copy(running))
@@ -93,11 +100,27 @@ class DeliverTask(Task):
 
     # 1. Begin or resume
 
+    async def _recognize_kept(self) -> None:
+        """Files that were delivered and kept, and have other attributes since, are not delivered again.
+
+        The journal remembers them as they are now, if their content has the recorded hash.
+        """
+        paths = [file.path for file in self.files]
+        for prior in await self.journal.write(history.prior_results, self.route.name, paths):
+            file = self._by_path[prior.path]
+            if is_kept_copy(prior, file) and await self._hash_source(file) == digest_of(prior):
+                await self.journal.write(history.remember_kept, file)
+                self._outcomes[file.id] = Delivered(file, delivery_before(prior, file), prior.ended_at)
+                log.info("kept, with other attributes", **self._log_fields(file.path))
+
     async def _begin(self) -> list[Transfer]:
         """A file of a batch that has a running transfer already is left to be copied alone."""
+        files = [file for file in self.files if file.id not in self._outcomes]
+        if not files:
+            return []
         if not self.is_batch:
             return [await self._begin_or_resume_one(self.file)]
-        partials = {self._fresh_partial(file): file for file in self.files}
+        partials = {self._fresh_partial(file): file for file in files}
         found = await self._begin_or_resume(partials)
         return [transfer for transfer in found.values() if transfer.partial in partials]
 
@@ -106,7 +129,7 @@ class DeliverTask(Task):
 
         A batch has none of these.
         """
-        if self.is_batch or running[0].phase is not TransferPhase.PUBLISHED:
+        if self.is_batch or [each.phase for each in running] != [TransferPhase.PUBLISHED]:
             return running
         [transfer] = running
         await self._show_verifying()
@@ -220,7 +243,7 @@ class DeliverTask(Task):
         request = evolve(
             self._copy_request(transfer),
             bandwidth=Bandwidth(self.route.bandwidth, self.route.workers),
-            source_changed=transfer.signature != self.file.signature,
+            source_changed=bool(transfer.blocks) and not self._is_as_copied(transfer),
             trusted_blocks=trusted,
         )
         transfer, reply = await self._stream(transfer, request, self._on_copy_reply)
@@ -241,6 +264,10 @@ class DeliverTask(Task):
             conflict=self.route.conflict,
             bandwidth=Bandwidth(),
         )
+
+    def _is_as_copied(self, transfer: Transfer) -> bool:
+        """Whether its blocks are of the file as it is now."""
+        return resume_of(transfer, self.file, self.route.destination) is Resume.YES
 
     async def _on_copy_reply(self, transfer: Transfer, reply: Reply) -> None:
         if isinstance(reply, Copying) and reply.copied_bytes == self.file.signature.size_bytes:
@@ -375,8 +402,16 @@ class FollowTask(Task):
             evolve(self.file, signature=self.file.signature.placeholder())
         )
         if transfer.phase is TransferPhase.COPYING:  # else this very state is delivered
-            await self._follow(transfer)
+            await self._follow(await self._as_growing(transfer))
         self._outcomes[self.file.id] = TailIdle(self.file, time.time())
+
+    async def _as_growing(self, transfer: Transfer) -> Transfer:
+        """Begun while the file was ready: what is copied from now on is of no state that it ever had."""
+        if transfer.signature == transfer.signature.placeholder():
+            return transfer
+        growing = self.file.signature.placeholder()
+        await self.journal.write(transfers.rebase, transfer.id, growing)
+        return evolve(transfer, signature=growing)
 
     async def _follow(self, transfer: Transfer) -> None:
         request = FollowFile(

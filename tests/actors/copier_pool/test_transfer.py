@@ -13,12 +13,13 @@ from agent.actors.copier_pool.abort import AbortTask
 from agent.actors.copier_pool.task import Notification, Task, WorkerClient
 from agent.actors.copier_pool.transfer import BUSY_RETRY_S, DeliverTask, FollowTask
 from agent.config.sections import Route
+from agent.journal import history
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
 from agent.messages.dispatcher import Aborted, AttemptFailed, Delivered, Interrupted, Outcome, TailIdle
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import has_our_tag
-from agent.model.source_file import FileVersion
+from agent.model.source_file import FileVersion, Signature
 from agent.model.storage import BandwidthStep, S3Access
 from agent.model.transfer import (
     BLOCK_BYTES,
@@ -40,6 +41,7 @@ from agent.protocol.replies import (
     RemovedSources,
     Reply,
     SourceExists,
+    SourceHashed,
     SourceRemoved,
     TrustedBlocks,
     VerifyResult,
@@ -54,6 +56,7 @@ from agent.protocol.requests import (
     CopyFile,
     DiscardPartial,
     FollowFile,
+    HashSource,
     LookUpSource,
     PartialToPublish,
     PublishFiles,
@@ -63,7 +66,7 @@ from agent.protocol.requests import (
 )
 from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, PLACE, PUBLISHED, VERIFIED
 from tests.fakes import SILENCE, Ended, FakeJournal, FakeWorkers, Says
-from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state, but
+from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state, but, kept_before
 
 OLDER = a_state(version=9)
 HEAD = b"h" * DIGEST_BYTES
@@ -89,6 +92,7 @@ class Bench:
 
     clock: MockClock
     route: Route = ROUTE
+    file: FileVersion = FILE
     journal: FakeJournal = field(factory=FakeJournal)
     workers: FakeWorkers = field(init=False)
     events: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
@@ -139,7 +143,7 @@ class Bench:
 
         worker = WorkerClient(self.workers, 30.0)
         shared = (self.trusted_blocks, self.separate_routes)
-        return kind((FILE,), self.route, PLACE, self.journal, worker, notify, *shared)
+        return kind((self.file,), self.route, PLACE, self.journal, worker, notify, *shared)
 
     async def deliver(self, attempt: int = 1) -> Delivery:
         outcome = await outcome_of(self.task(attempt))
@@ -454,6 +458,94 @@ async def test_a_name_that_was_taken_is_the_name_that_is_remembered(bench: Bench
     assert (left.phase, left.name, left.already_present) == (TransferPhase.PUBLISHED, "a_1.mxf", True)
 
 
+# The same file with other attributes
+
+TOUCHED = evolve(FILE, signature=but(FILE.signature, inode=99, ctime_ns=99))
+MOUNTED_AGAIN = but(FILE.signature, device=99)
+
+
+@pytest.mark.parametrize("transfer", [VERIFIED, PUBLISHED])
+async def test_a_file_with_other_attributes_goes_on_where_it_was_if_it_has_the_content(
+    bench: Bench, transfer: Transfer
+) -> None:
+    bench.remember(evolve(transfer, signature=TOUCHED.signature))
+    bench.workers.script(HashSource, SourceHashed(DIGEST))
+    await bench.deliver()
+    assert bench.diary[:3] == ["begin_or_resume", "HashSource", "rebase"]
+    assert bench.workers.asked[0][1] == HashSource(ROUTE.source, "a.mxf", FILE.signature)
+    assert "CopyFile" not in bench.diary
+    [request] = [each for _, each in bench.workers.asked if isinstance(each, RemoveSources)]
+    assert request.files == (SourceToRemove("a.mxf", FILE.signature),)
+
+
+async def test_a_file_with_other_attributes_and_other_content_is_another(bench: Bench) -> None:
+    bench.remember(evolve(VERIFIED, signature=TOUCHED.signature))
+    bench.workers.script(HashSource, SourceHashed(HEAD))
+    await bench.deliver()
+    assert bench.diary == ["begin_or_resume", "HashSource", "DiscardPartial", "drop", *BEGIN]
+
+
+async def test_a_silent_source_while_it_is_hashed_is_an_outage_of_the_source(bench: Bench) -> None:
+    bench.remember(evolve(VERIFIED, signature=TOUCHED.signature))
+    bench.workers.script(HashSource, SILENCE)
+    assert (await bench.fails()).kind is FaultKind.SOURCE_OUTAGE
+
+
+@pytest.mark.parametrize("transfer", [VERIFIED, PUBLISHED])
+async def test_a_file_of_a_share_that_was_mounted_again_goes_on_unread(
+    bench: Bench, transfer: Transfer
+) -> None:
+    bench.remember(evolve(transfer, signature=MOUNTED_AGAIN))
+    await bench.deliver()
+    assert bench.diary[:2] == ["begin_or_resume", "rebase"]
+    assert "HashSource" not in bench.diary
+
+
+@pytest.mark.parametrize(
+    ("signature", "is_compared"),
+    [
+        (FILE.signature, False),
+        (MOUNTED_AGAIN, False),
+        (TOUCHED.signature, True),
+        (FILE.signature.placeholder(), True),
+    ],
+)
+async def test_the_blocks_of_a_copy_are_compared_with_a_source_that_has_other_attributes(
+    bench: Bench, signature: Signature, *, is_compared: bool
+) -> None:
+    bench.remember(evolve(COPYING, signature=signature, blocks=(DIGEST,)))
+    await bench.deliver()
+    assert bench.first_copy.source_changed is is_compared
+
+
+async def test_the_blocks_of_a_copy_are_compared_where_ctime_says_no_more_than_mtime(bench: Bench) -> None:
+    bench.file = evolve(FILE, signature=but(FILE.signature, ctime_ns=FILE.signature.mtime_ns))
+    bench.remember(evolve(COPYING, signature=bench.file.signature, blocks=(DIGEST,)))
+    await bench.deliver()
+    assert bench.first_copy.source_changed
+
+
+async def test_a_kept_file_with_other_attributes_is_not_delivered_again(bench: Bench) -> None:
+    bench.route = evolve(ROUTE, after="keep")
+    bench.journal.remember_result(evolve(kept_before(TOUCHED), hash=HASH))
+    bench.workers.script(HashSource, SourceHashed(DIGEST))
+    for _ in range(2):
+        delivery = await bench.deliver()
+        assert (delivery.destination_path, delivery.kept, delivery.hash) == (f"{NAS}/a.mxf", True, HASH)
+    assert bench.diary == ["history.prior_results", "HashSource", "history.remember_kept"] * 2
+    [known] = await bench.journal.write(history.prior_results, "mxf", ["a.mxf"])
+    assert known.signature == FILE.signature
+
+
+async def test_a_kept_file_with_other_content_is_delivered_again(bench: Bench) -> None:
+    bench.route = evolve(ROUTE, after="keep")
+    bench.journal.remember_result(evolve(kept_before(TOUCHED), hash=HASH))
+    bench.workers.script(HashSource, SourceHashed(HEAD))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("the route keeps its sources"),)))
+    await bench.deliver()
+    assert bench.diary == ["history.prior_results", "HashSource", *BEGIN]
+
+
 # Progress and counters
 
 
@@ -674,11 +766,22 @@ async def test_a_growing_file_is_followed_from_what_is_known_and_every_checkpoin
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
     bench.workers.script(FollowFile, followed(Checkpoint(1, DIGEST * 2), BlockPatched(0, HEAD)))
     await bench.follow()
-    assert bench.diary == ["begin_or_resume", "FollowFile", "checkpoint", "patch"]
+    assert bench.diary == ["begin_or_resume", "rebase", "FollowFile", "checkpoint", "patch"]
     assert bench.left.blocks == (HEAD, DIGEST, DIGEST)
     [request] = [request for _, request in bench.workers.asked if isinstance(request, FollowFile)]
     assert (request.partial, request.digests, request.trusted_blocks) == (COPYING.partial, (DIGEST,), 0)
     assert bench.trusted_blocks == {COPYING.partial: 3}
+
+
+async def test_a_file_that_grows_after_it_was_ready_is_journaled_as_growing(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    bench.workers.script(FollowFile, followed())
+    await bench.follow()
+    assert bench.diary == ["begin_or_resume", "rebase", "FollowFile"]
+    assert bench.left.signature == FILE.signature.placeholder()
+    bench.diary.clear()
+    await bench.follow()
+    assert bench.diary == ["begin_or_resume", "FollowFile"]
 
 
 async def test_a_growing_file_that_is_new_begins_and_another_file_of_its_name_goes_first(

@@ -25,12 +25,14 @@ class ScanBatch:
 class ScanEnd:
     """The end of a scan, with the last files.
 
-    `unreadable`: paths that could not be listed or examined, with the reason.
+    `unreadable`: paths that could not be listed or examined, with the reason. `private_paths`: sources that
+    are being removed, or whose removal was cut off.
     """
 
     entries: tuple[ScannedFile, ...]
     unreadable: tuple[tuple[str, str], ...]
     free_bytes: int
+    private_paths: tuple[str, ...] = ()
 
 
 @frozen
@@ -175,9 +177,14 @@ class VerifyResult:
 
 @frozen
 class SourceRemoved:
-    """`kept_because`: the reason why the source was kept; None: it is gone."""
+    """`kept_because`: the reason why the source was kept; None: it is gone.
+
+    `put_back_as`: the name beside it of another file, which had to be moved out of the way and whose own
+    name was taken meanwhile.
+    """
 
     kept_because: str | None
+    put_back_as: str | None = None
 
 
 @frozen
@@ -207,10 +214,18 @@ class RemovedSources:
 
 
 @frozen
+class SourcesPutBack:
+    """The path that each file has now; those that were gone are left out."""
+
+    paths: tuple[str, ...]
+
+
+@frozen
 class SourceExists:
-    """Whether the path exists."""
+    """Whether the path exists. `is_renamed`: a removal was cut off, and its private path exists."""
 
     exists: bool
+    is_renamed: bool = False
 
 
 @frozen
@@ -259,6 +274,7 @@ Reply = (
     | CopiedFiles
     | PublishedFiles
     | RemovedSources
+    | SourcesPutBack
     | SourceExists
     | SourceHashed
     | OrphansFound

@@ -14,11 +14,15 @@ ConflictMode = Literal["rename", "fail"]
 
 @frozen
 class SourceFolder:
-    """A source folder, and the globs that choose its files."""
+    """A source folder, and the globs that choose its files.
+
+    Private names that the installation `identity` gives sources while it removes them are never chosen.
+    """
 
     root: str
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    identity: str = ""
 
 
 @frozen
@@ -219,10 +223,16 @@ class CheckSeparateFiles:
 
 @frozen
 class SourceToRemove:
-    """A source and the signature of what was delivered."""
+    """A source and the signature of what was delivered.
+
+    `private_path`: beside `path`; the file is renamed to it first, and looked at again there. `is_renamed`:
+    an earlier request was cut off after that.
+    """
 
     path: str
     signature: Signature
+    private_path: str
+    is_renamed: bool = False
 
 
 @frozen
@@ -236,11 +246,26 @@ class RemoveSources:
 
 
 @frozen
+class PutBackSources:
+    """Give these files, which have private names that no transfer knows, their own names back.
+
+    Ends with SourcesPutBack.
+    """
+
+    source: str
+    private_paths: tuple[str, ...]
+
+
+@frozen
 class LookUpSource:
-    """Check whether this path still exists. Ends with SourceExists."""
+    """Check whether this path exists, or the private one of a removal that may have been cut off.
+
+    Ends with SourceExists.
+    """
 
     source: str
     path: str
+    private_path: str | None = None
 
 
 @frozen
@@ -292,6 +317,7 @@ Request = (
     | CopySmallFiles
     | PublishFiles
     | RemoveSources
+    | PutBackSources
     | VerifyFile
     | ConfirmDelivery
     | CheckSeparateRoots

@@ -37,7 +37,6 @@ from agent.protocol.replies import (
     Reply,
     ScanBatch,
     ScanEnd,
-    SourceExists,
     SourceHashed,
     Started,
 )
@@ -59,6 +58,7 @@ from agent.protocol.requests import (
     PrepareSource,
     ProbeDestination,
     PublishFiles,
+    PutBackSources,
     RemoveSources,
     Request,
     ResolveFolder,
@@ -79,7 +79,7 @@ from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
 from agent.worker.source import source_file
 from agent.worker.source.events import watch_source
-from agent.worker.source.remove import remove_sources
+from agent.worker.source.remove import put_back_sources, remove_sources
 from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
 from agent.worker.source.source_folder import free_bytes, prepare, resolve_allowed_folder, wait_for
@@ -184,7 +184,9 @@ class WorkerServer:
                 with self._locked(place, [file.partial for file in files]) as destination:
                     return PublishedFiles(publish_files(request, destination, self.heartbeat))
             case RemoveSources():
-                return RemovedSources(remove_sources(request, self.heartbeat))
+                return RemovedSources(remove_sources(request, self._publisher, self.heartbeat))
+            case PutBackSources():
+                return put_back_sources(request, self._publisher, self.heartbeat)
             case VerifyFile(destination=place):
                 with self._destination(place) as destination:
                     return verify_file(request, destination, self.stream)
@@ -200,10 +202,10 @@ class WorkerServer:
                     for paths in destination.find_orphans(identity, deep=deep):
                         self.stream(OrphansFound(paths))
                 return Finished()
-            case LookUpSource(root, path):
-                return SourceExists(source_file.exists(root, path))
             case HashSource(root, path, signature):
                 return SourceHashed(hash_source(root, path, signature, self.heartbeat))
+            case LookUpSource(root, path, private_path):
+                return source_file.look_up(root, path, private_path)
             case ResolveFolder(path, roots):
                 return resolve_allowed_folder(path, roots)
             case _ as never:
@@ -245,13 +247,14 @@ class WorkerServer:
 
     def _list(self, folder: SourceFolder) -> ScanEnd:
         unreadable: list[tuple[str, str]] = []
+        private_paths: list[str] = []
         batch = []
-        for entry in list_files(folder, unreadable):
+        for entry in list_files(folder, unreadable, private_paths):
             batch.append(entry)
             if len(batch) == SCAN_BATCH_FILES:
                 self.stream(ScanBatch(tuple(batch)))
                 batch = []
-        return ScanEnd(tuple(batch), tuple(unreadable), free_bytes(folder.root))
+        return ScanEnd(tuple(batch), tuple(unreadable), free_bytes(folder.root), tuple(private_paths))
 
     def _listen(self, root: str) -> Finished:
         wait_for(root)

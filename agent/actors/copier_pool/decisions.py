@@ -9,6 +9,7 @@ from agent.config.sections import Route
 from agent.messages.dispatcher import AttemptFailed, Interrupted
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import bound_name
+from agent.model.names import removing_path
 from agent.model.source_file import (
     FileVersion,
     Signature,
@@ -30,6 +31,7 @@ from agent.protocol.requests import (
     ConfirmDelivery,
     ConflictMode,
     DestinationRef,
+    LookUpSource,
     PartialToPublish,
     PublishFiles,
     RemoveSources,
@@ -157,9 +159,35 @@ def digest_of(known: Transfer | PriorResult) -> bytes:
     return bytes.fromhex((known.hash or "").removeprefix(HASH_PREFIX))
 
 
-def remove_request(route: Route, published: Sequence[Transfer]) -> RemoveSources:
-    files = tuple(SourceToRemove(transfer.path, transfer.signature) for transfer in published)
+def remove_request(identity: str, route: Route, published: Sequence[Transfer]) -> RemoveSources:
+    files = tuple(_source_to_remove(identity, transfer) for transfer in published)
     return RemoveSources(route.source, route.after, route.archive, files)
+
+
+def look_up_request(identity: str, route: Route, transfer: Transfer) -> LookUpSource:
+    """Whether its source exists, perhaps under the private name that a removal has given it."""
+    if transfer.phase is not TransferPhase.PUBLISHED:
+        return LookUpSource(route.source, transfer.path)
+    return LookUpSource(route.source, transfer.path, _source_to_remove(identity, transfer).private_path)
+
+
+def finish_removal_request(
+    identity: str, route: Route, transfer: Transfer, *, is_delivered: bool
+) -> RemoveSources:
+    """End a removal that was cut off: the source goes, or gets its name back if it is to stay.
+
+    It stays when the destination has lost it (`is_delivered` False), and when it was delivered to one that
+    its route does not have any more.
+    """
+    file = evolve(_source_to_remove(identity, transfer), is_renamed=True)
+    if transfer.destination != route.destination or not is_delivered:
+        return RemoveSources(route.source, "keep", None, (file,))
+    return RemoveSources(route.source, route.after, route.archive, (file,))
+
+
+def _source_to_remove(identity: str, transfer: Transfer) -> SourceToRemove:
+    private_path = removing_path(identity, transfer.path, transfer.partial)
+    return SourceToRemove(transfer.path, transfer.signature, private_path)
 
 
 def destination_path(transfer: Transfer) -> str:

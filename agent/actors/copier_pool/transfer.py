@@ -22,12 +22,12 @@ from agent.actors.copier_pool.decisions import (
     Resume,
     as_published,
     as_verified,
-    confirm_request,
     delivery_before,
     delivery_of,
-    destination_path,
     digest_of,
+    finish_removal_request,
     is_kept_copy,
+    look_up_request,
     publish_request,
     published_record,
     remove_request,
@@ -60,7 +60,6 @@ from agent.protocol.replies import (
     SourceExists,
     SourceRemoved,
     TrustedBlocks,
-    VerifyResult,
 )
 from agent.protocol.requests import (
     Bandwidth,
@@ -68,7 +67,6 @@ from agent.protocol.requests import (
     CopyFile,
     CopySmallFiles,
     FollowFile,
-    LookUpSource,
 )
 
 BUSY_RETRY_S = 0.25
@@ -133,16 +131,19 @@ class DeliverTask(Task):
             return running
         [transfer] = running
         await self._show_verifying()
-        verdict = await self.worker.ask(confirm_request(self.destination, transfer), VerifyResult)
-        if verdict.verdict == "verified":
+        if await self._is_delivered(transfer):
             if transfer.already_present:
                 await self._check_found(transfer)
             return running
-        look_up = LookUpSource(self.route.source, transfer.path)
-        if not (await self.worker.ask(look_up, SourceExists)).exists:
+        identity, route = self.journal.identity, self.route
+        found = await self.worker.ask(look_up_request(identity, route, transfer), SourceExists)
+        if found.is_renamed:
+            put_back = finish_removal_request(identity, route, transfer, is_delivered=False)
+            [removed] = (await self.worker.ask(put_back, RemovedSources)).results
+            if isinstance(removed, Fault):
+                raise removed
+        elif not found.exists:
             return running  # it was removed when it was delivered; whoever came for the copy has it
-        where, why = destination_path(transfer), verdict.detail or verdict.verdict
-        log.warning("no longer delivered, copied again", to=where, error=why, **self._log_fields())
         return [await self._restart(transfer)]
 
     async def _check_found(self, transfer: Transfer) -> None:
@@ -335,7 +336,7 @@ class DeliverTask(Task):
     async def _remove_sources(self, published: Sequence[Transfer]) -> list[tuple[Transfer, SourceRemoved]]:
         if not published:
             return []
-        request = remove_request(self.route, published)
+        request = remove_request(self.journal.identity, self.route, published)
         try:
             reply = await self.worker.ask(request, RemovedSources)
         except Fault as fault:
@@ -346,6 +347,7 @@ class DeliverTask(Task):
         removed = []
         for transfer, result in zip(published, reply.results, strict=True):
             if isinstance(result, SourceRemoved):
+                self._log_put_back(transfer, result)
                 removed.append((transfer, result))
             else:
                 self._leave(transfer, result)

@@ -16,12 +16,14 @@ from agent.messages.dispatcher import SourceState
 from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
+from agent.model.names import REMOVING, has_our_tag
 from agent.model.source_file import ScannedFile, UnreadableFolder
-from agent.protocol.replies import Finished, PathsChanged, Reply, ScanBatch, ScanEnd
+from agent.protocol.replies import Finished, PathsChanged, Reply, ScanBatch, ScanEnd, SourcesPutBack
 from agent.protocol.requests import (
     ExamineSource,
     ListSource,
     PrepareSource,
+    PutBackSources,
     Request,
     SourceFolder,
     WatchSource,
@@ -38,12 +40,13 @@ async def run(
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     route: Route,
+    identity: str,
     workers: WorkerPool,
 ) -> None:
     """Scan or examine whenever that is due, and report what is there or why the source cannot be read."""
     # Growth causes no event, and an upload job has no listener.
     planner = ScanPlanner(route.scan_s, rests=not route.growing and route.upload_id is None)
-    scanner = SourceScanner(route, workers, tracker)
+    scanner = SourceScanner(route, identity, workers, tracker)
     failures = SourceFailures(route.name, dispatcher, broadcaster)
     folders = UnreadableFolders()
     async with inbox, tracker, dispatcher, broadcaster:
@@ -51,6 +54,8 @@ async def run(
             await scanner.prepare()
         while True:
             task = await _next_task(inbox, planner)
+            if task.private_paths:
+                await scanner.put_back(task.private_paths)
             began_s = trio.current_time()
             result = await scanner.scan(task)
             await failures.report(result if isinstance(result, str) else None, began_s)
@@ -97,12 +102,13 @@ async def watch_events(
     watcher: trio.MemorySendChannel[WatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     route: Route,
+    identity: str,
     workers: WorkerPool,
 ) -> None:
     """Pass on the operating system's events about the source, as long as it gives any."""
     async with watcher, broadcaster:
         while True:
-            listener = EventListener(route.name, watcher, broadcaster)
+            listener = EventListener(route.name, identity, watcher, broadcaster)
             try:
                 request = WatchSource(route.source)
                 await workers.ask(request, Finished, stall_timeout_s=float("inf"), on_reply=listener.on_reply)
@@ -122,6 +128,7 @@ class EventListener:
     """Turns the replies of one worker that watches a source into messages."""
 
     _route: str
+    _identity: str
     _watcher: trio.MemorySendChannel[WatcherInbox]
     _broadcaster: trio.MemorySendChannel[BroadcasterInbox]
     _overflows: int = field(default=0, init=False)
@@ -137,7 +144,10 @@ class EventListener:
             self._complete = reply.complete
             self._log_complete()
             await self._watcher.send(WatchStatus(active=reply.complete))
-        await self._watcher.send(WatchEvent(reply.paths, reply.closed))
+        # Those of our own removals concern nobody; no path at all asks for a scan.
+        paths = tuple(path for path in reply.paths if not has_our_tag(self._identity, path, REMOVING))
+        if paths or not reply.paths:
+            await self._watcher.send(WatchEvent(paths, reply.closed))
 
     def _log_complete(self) -> None:
         if self._complete:
@@ -168,6 +178,7 @@ class SourceScanner:
     """
 
     _route: Route
+    _identity: str
     _workers: WorkerPool
     _tracker: trio.MemorySendChannel[TrackerInbox]
     files: int = field(default=0, init=False)
@@ -180,6 +191,16 @@ class SourceScanner:
             await self._ask(PrepareSource(self._route.source), Finished)
         except Fault as fault:
             log.warning("source folder cannot be created", route=self._route.name, error=str(fault))
+
+    async def put_back(self, private_paths: tuple[str, ...]) -> None:
+        """What cannot be put back now is found again by the next scan."""
+        try:
+            done = await self._ask(PutBackSources(self._route.source, private_paths), SourcesPutBack)
+        except Fault as fault:
+            log.warning("interrupted removal cannot be undone", route=self._route.name, error=str(fault))
+            return
+        for path in done.paths:
+            log.warning("interrupted removal undone", route=self._route.name, file=path)
 
     async def scan(self, task: ScanTask) -> ScanResult | str:
         """The files at the paths of the task, or the last part of a scan of the whole source.
@@ -211,6 +232,7 @@ class SourceScanner:
             free_bytes=end.free_bytes,
             examined=task.paths,
             unreadable=tuple(UnreadableFolder(*each) for each in end.unreadable),
+            private_paths=end.private_paths,
             closed=self._take_closed(),
         )
 
@@ -219,7 +241,8 @@ class SourceScanner:
         return closed
 
     def _request(self, task: ScanTask) -> ListSource | ExamineSource:
-        source = SourceFolder(self._route.source, self._route.include, self._route.exclude)
+        route = self._route
+        source = SourceFolder(route.source, route.include, route.exclude, self._identity)
         return ListSource(source) if task.paths is None else ExamineSource(source, task.paths, task.closely)
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:

@@ -6,7 +6,8 @@ from typing import assert_never
 
 from attrs import define, field, frozen
 
-from agent.messages.watcher import Examine, WatcherInbox, WatchEvent, WatchStatus
+from agent.messages.watcher import Examine, PutBack, WatcherInbox, WatchEvent, WatchStatus
+from agent.model.names import path_before_removal
 from agent.model.source_file import ScannedFile
 
 MAX_EXAMINED = 500  # an examination takes a while, and its results are held in memory
@@ -23,12 +24,14 @@ MIN_REST_FACTOR = 10
 class ScanTask:
     """`paths` None: scan everything. `closely`: examine these for writers and containers.
 
-    `closed`: files that a writer was seen to close before this task.
+    `closed`: files that a writer was seen to close before this task. `private_paths`: first give these files
+    their own names back.
     """
 
     paths: tuple[str, ...] | None
     closely: frozenset[str] = frozenset()
     closed: tuple[ScannedFile, ...] = ()
+    private_paths: tuple[str, ...] = ()
 
 
 @define
@@ -46,6 +49,7 @@ class ScanPlanner:
     _changed: set[str] = field(factory=set, init=False)
     _to_examine: set[str] = field(factory=set, init=False)
     _closed: dict[str, ScannedFile] = field(factory=dict, init=False)
+    _private_paths: set[str] = field(factory=set, init=False)
     _examined: bool = field(default=False, init=False)  # the last task was an examination
 
     def add(self, message: WatcherInbox) -> None:
@@ -57,6 +61,8 @@ class ScanPlanner:
                     self._scan_due_s = -math.inf
             case Examine(paths):
                 self._to_examine.update(paths)
+            case PutBack(private_paths):
+                self._private_paths.update(private_paths)
             case WatchStatus(active):
                 self._watching = active
                 if not active:
@@ -75,13 +81,16 @@ class ScanPlanner:
 
     def due_s(self) -> float:
         """When the next task is due, on the monotonic clock; in the past: now."""
-        return -math.inf if self._changed or self._to_examine else self._scan_due_s
+        return -math.inf if self._changed or self._to_examine or self._private_paths else self._scan_due_s
 
     def next(self, now_s: float) -> ScanTask | None:
         """Take the task that is due now, None if there is none. Examinations come first: files wait for them.
 
         Many of them alternate with a scan that is due.
         """
+        if self._private_paths:
+            private_paths, self._private_paths = tuple(self._private_paths), set()
+            return ScanTask(tuple(map(path_before_removal, private_paths)), private_paths=private_paths)
         is_due = self._scan_due_s <= now_s
         if self._to_examine and not (self._examined and is_due):
             self._examined = True

@@ -10,7 +10,7 @@ from attrs import define
 from agent.fs import platform, safe_open
 from agent.fs.syscalls import closing_fd
 from agent.model.built_in_excludes import excludes_name, excludes_path
-from agent.model.names import file_filter
+from agent.model.names import REMOVING, file_filter, has_our_tag
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, WriterState
 from agent.protocol.requests import SourceFolder
 from agent.worker.source import containers
@@ -23,16 +23,18 @@ Unreadable = list[tuple[str, str]]  # paths that could not be listed or examined
 SHORT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-def list_files(source: SourceFolder, unreadable: Unreadable) -> Iterator[ScannedFile]:
+def list_files(
+    source: SourceFolder, unreadable: Unreadable, private_paths: list[str]
+) -> Iterator[ScannedFile]:
     """Yield every regular file that the route wants, in no particular order; symbolic links are not followed.
 
     Folders with the name of a built-in exclude are not entered. Those that cannot be listed are appended to
-    `unreadable`.
+    `unreadable`, what has a private name of ours to `private_paths`.
 
     Raises:
         Fault: SOURCE_OUTAGE: the source folder itself cannot be listed.
     """
-    wanted = file_filter(source.include, source.exclude)
+    wanted = _file_filter(source, private_paths.append)
     folders = [""]
     while folders:
         folder = folders.pop()
@@ -64,6 +66,19 @@ def _list_folder(
                 yield from _scanned(path, item)
 
 
+def _file_filter(source: SourceFolder, on_private: Callable[[str], None]) -> Callable[[str], bool]:
+    """Return a test whether the route wants a file; `on_private` is called with each private path of ours."""
+    is_chosen = file_filter(source.include, source.exclude)
+
+    def is_wanted(path: str) -> bool:
+        if has_our_tag(source.identity, path, REMOVING):
+            on_private(path)
+            return False
+        return is_chosen(path)
+
+    return is_wanted
+
+
 def _scanned(path: str, item: "os.DirEntry[str]") -> Iterator[ScannedFile]:
     try:
         yield ScannedFile(path, signature_of(item.stat(follow_symlinks=False)))
@@ -83,7 +98,7 @@ def examine(
     Raises:
         Fault: SOURCE_OUTAGE: the source folder itself cannot be opened.
     """
-    wanted = file_filter(source.include, source.exclude)
+    wanted = _file_filter(source, lambda _path: None)
     with closing_fd(open_root(source.root)) as root:
         for path in paths:
             if wanted(path) and not excludes_path(path):

@@ -1,4 +1,4 @@
-"""One source file: open it, check that it has not changed, check that it exists."""
+"""One source file: open it, check that it has not changed, look it up."""
 
 import os
 
@@ -8,6 +8,7 @@ from agent.fs import platform, safe_open
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.source_file import Signature
+from agent.protocol.replies import SourceExists
 from agent.worker.source.source_folder import open_root
 
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -35,7 +36,7 @@ def open_source(root: str, path: str, expected: Signature) -> int:
 
 def open_at(folder: int, path: str, expected: Signature) -> int:
     """As `open_source`, with a descriptor of the source folder."""
-    descriptor = _open(folder, path)
+    descriptor = open_for_reading(folder, path)
     try:
         check_unchanged_at(folder, path, descriptor, expected)
     except BaseException:
@@ -51,7 +52,7 @@ def open_same_file(root: str, path: str, expected: Signature) -> int:
         Fault: SOURCE_GONE, SOURCE_CHANGED when another file is at this path, SOURCE, SOURCE_OUTAGE.
     """
     with closing_fd(open_root(root)) as folder:
-        descriptor = _open(folder, path)
+        descriptor = open_for_reading(folder, path)
     try:
         is_same = signature_of(platform.fresh_fstat(descriptor)).is_same_file(expected)
     except OSError as error:
@@ -86,23 +87,53 @@ def check_unchanged_at(folder: int, path: str, descriptor: int, expected: Signat
         raise Fault(FaultKind.SOURCE_CHANGED, "the source changed after it had become stable")
 
 
-def exists(root: str, path: str) -> bool:
-    """Return whether this path exists; a symbolic link counts.
+def check_renamed_at(folder: int, name: str, descriptor: int, expected: Signature) -> None:
+    """Check, under its new name, that a file which we renamed is still the one with the expected signature.
+
+    The name has to lead to the open file. Its ctime is left out, because a rename changes it; so is the
+    device, which a network mount may number anew: the folder is the same.
+
+    Raises:
+        Fault: SOURCE_GONE, SOURCE_CHANGED or SOURCE_OUTAGE.
+    """
+    try:
+        by_name = platform.fresh_stat(name, folder)
+        by_descriptor = os.fstat(descriptor)  # of the same file, it is as fresh
+    except OSError as error:
+        raise classify(error, Side.SOURCE) from error
+    is_open_file = os.path.samestat(by_name, by_descriptor)
+    states = (signature_of(status).numbers[1:4] for status in (by_name, by_descriptor))
+    if not is_open_file or any(state != expected.numbers[1:4] for state in states):
+        raise Fault(FaultKind.SOURCE_CHANGED, "the source changed while it was being removed")
+
+
+def look_up(root: str, path: str, private_path: str | None) -> SourceExists:
+    """Return whether this path exists, or else the private one; a symbolic link counts.
 
     Raises:
         Fault: SOURCE or SOURCE_OUTAGE when that is unknown.
     """
     with closing_fd(open_root(root)) as folder:
-        try:
-            safe_open.stat_at(folder, path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as error:
-            raise source_fault(error) from error
+        is_renamed = private_path is not None and _exists(folder, private_path)
+        return SourceExists(is_renamed or _exists(folder, path), is_renamed)
+
+
+def _exists(folder: int, path: str) -> bool:
+    try:
+        safe_open.stat_at(folder, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise source_fault(error) from error
     return True
 
 
-def _open(folder: int, path: str) -> int:
+def open_for_reading(folder: int, path: str) -> int:
+    """Return a descriptor of the file, whatever its state.
+
+    Raises:
+        Fault: SOURCE_GONE, SOURCE_OUTAGE, or SOURCE when the file cannot be opened.
+    """
     try:
         return safe_open.open_at(folder, path, READ_FLAGS)
     except OSError as error:

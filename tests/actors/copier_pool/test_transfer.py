@@ -18,7 +18,7 @@ from agent.messages.broadcaster import CounterIncremented, StatusChanged, Transf
 from agent.messages.dispatcher import Aborted, AttemptFailed, Delivered, Interrupted, Outcome, TailIdle
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
-from agent.model.names import has_our_tag
+from agent.model.names import has_our_tag, removing_path
 from agent.model.source_file import FileVersion, Signature
 from agent.model.storage import BandwidthStep, S3Access
 from agent.model.transfer import (
@@ -212,10 +212,11 @@ async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None
     bench.remember(COPYING)
     await bench.deliver()
     state, partial, pace = FILE.signature, COPYING.partial, Bandwidth(steps, shares=ROUTE.workers)
+    private = removing_path(IDENTITY, "a.mxf", partial)
     assert [request for _, request in bench.workers.asked] == [
         CopyFile("/src", "a.mxf", state, PLACE, "a.mxf", partial, (), "hash", "fail", pace),
         PublishFiles(PLACE, "fail", (PartialToPublish(partial, "a.mxf", 100, DIGEST),)),
-        RemoveSources("/src", "archive", "/old", (SourceToRemove("a.mxf", state),)),
+        RemoveSources("/src", "archive", "/old", (SourceToRemove("a.mxf", state, private),)),
     ]
 
 
@@ -299,6 +300,31 @@ async def test_a_published_file_whose_source_was_removed_may_be_fetched_from_the
     bench.workers.script(LookUpSource, SourceExists(exists=False))
     await bench.deliver()
     assert bench.diary == ["begin_or_resume", "ConfirmDelivery", "LookUpSource", "RemoveSources", "finish"]
+
+
+async def test_a_source_that_was_being_removed_gets_its_name_back_if_the_destination_has_lost_it(
+    bench: Bench,
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(ConfirmDelivery, VerifyResult("missing"))
+    bench.workers.script(LookUpSource, SourceExists(exists=True, is_renamed=True))
+    put_back = RemovedSources((SourceRemoved("it is not to be removed"),))
+    bench.workers.script(RemoveSources, put_back, RemovedSources((SourceRemoved(None),)))
+    await bench.deliver()
+    looked = ["begin_or_resume", "ConfirmDelivery", "LookUpSource", "RemoveSources", "restart"]
+    assert bench.diary == looked + BEGIN[1:]
+    bench.diary.clear()
+    bench.remember(PUBLISHED)
+    bench.workers.script(RemoveSources, RemovedSources((SOURCE_FAULT,)))
+    assert await bench.fails() == SOURCE_FAULT
+
+
+async def test_a_source_that_is_being_removed_is_not_compared(bench: Bench) -> None:
+    bench.remember(evolve(PUBLISHED, signature=TOUCHED.signature))
+    bench.workers.script(HashSource, Fault(FaultKind.SOURCE_GONE, "renamed"))
+    await bench.deliver()
+    steps = ["begin_or_resume", "HashSource", "rebase", "ConfirmDelivery", "RemoveSources", "finish"]
+    assert bench.diary == steps
 
 
 async def test_an_outage_says_nothing_about_a_published_file(bench: Bench) -> None:
@@ -424,12 +450,54 @@ async def test_a_partial_of_another_state_that_cannot_be_discarded_becomes_an_or
 async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None:
     bench.remember(evolve(PUBLISHED, signature=OLDER))
     await bench.deliver()
-    assert bench.diary == ["begin_or_resume", "finish", *BEGIN]
+    assert bench.diary == ["begin_or_resume", "LookUpSource", "finish", *BEGIN]
     why = "the source changed after it had been delivered"
     assert bench.journal.ended == [
         Ended("a.mxf", "kept", 0, why, f"{NAS}/a_1.mxf"),
         Ended("a.mxf", "delivered", 1, None, f"{NAS}/a.mxf"),
     ]
+
+
+@pytest.mark.parametrize(("destination", "after"), [(NAS, "delete"), ("/other", "keep")])
+async def test_a_removal_of_another_state_that_was_cut_off_is_ended_first(
+    bench: Bench, destination: str, after: AfterMode
+) -> None:
+    """It goes on, or is undone where the route has another destination now."""
+    bench.remember(evolve(PUBLISHED, signature=OLDER, destination=destination))
+    kept_because = None if after == "delete" else "it is not to be removed any more"
+    bench.workers.script(LookUpSource, SourceExists(exists=True, is_renamed=True))
+    removed = SourceRemoved(kept_because)
+    bench.workers.script(RemoveSources, RemovedSources((removed,)), RemovedSources((SourceRemoved(None),)))
+    await bench.deliver()
+    looked = ["ConfirmDelivery"] if destination == NAS else []
+    assert bench.diary == ["begin_or_resume", "LookUpSource", *looked, "RemoveSources", "finish", *BEGIN]
+    [request, _] = [asked for _, asked in bench.workers.asked if isinstance(asked, RemoveSources)]
+    private = removing_path(IDENTITY, "a.mxf", PUBLISHED.partial)
+    assert request == RemoveSources("/src", after, None, (SourceToRemove("a.mxf", OLDER, private, True),))
+    why = "the source changed after it had been delivered"
+    assert [ended.error for ended in bench.journal.ended] == [why if kept_because else None, None]
+
+
+async def test_a_removal_of_another_state_that_cannot_be_ended_is_tried_again(bench: Bench) -> None:
+    bench.remember(evolve(PUBLISHED, signature=OLDER))
+    bench.workers.script(LookUpSource, SourceExists(exists=True, is_renamed=True))
+    bench.workers.script(RemoveSources, RemovedSources((SOURCE_FAULT,)))
+    fault_of(await outcome_of(bench.task()), "Permission denied")
+    assert bench.left.signature == OLDER
+
+
+async def test_a_file_that_was_put_back_under_another_name_is_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved(None, put_back_as="a_1.mxf"),)))
+    await bench.deliver()
+    [line] = [record.msg for record in caplog.records if record.levelname == "WARNING"]
+    assert isinstance(line, dict)
+    assert (line["event"], line["file"], line["now"]) == (
+        "another file was put back under another name",
+        "a.mxf",
+        "a_1.mxf",
+    )
 
 
 async def test_content_that_is_there_already_is_not_published_again(bench: Bench) -> None:
@@ -475,7 +543,8 @@ async def test_a_file_with_other_attributes_goes_on_where_it_was_if_it_has_the_c
     assert bench.workers.asked[0][1] == HashSource(ROUTE.source, "a.mxf", FILE.signature)
     assert "CopyFile" not in bench.diary
     [request] = [each for _, each in bench.workers.asked if isinstance(each, RemoveSources)]
-    assert request.files == (SourceToRemove("a.mxf", FILE.signature),)
+    private = removing_path(IDENTITY, "a.mxf", transfer.partial)
+    assert request.files == (SourceToRemove("a.mxf", FILE.signature, private),)
 
 
 async def test_a_file_with_other_attributes_and_other_content_is_another(bench: Bench) -> None:

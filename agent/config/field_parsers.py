@@ -111,10 +111,10 @@ def archive_folder(value: object, base: str) -> str | None:
 
 
 def marker(value: object) -> str | None:
-    """The marker's path below the destination; None for an empty text."""
+    """The marker's path below the source or destination; None for an empty text."""
     path = text(value)
     if path.startswith("/") or ".." in path.split("/") or "\0" in path:
-        raise ValueError(f"must be the name of a file below the destination, not {show(path)}")
+        raise ValueError(f"must be the name of a file in the folder, not {show(path)}")
     return path or None
 
 

@@ -1,4 +1,4 @@
-"""What outlives every transfer: the routes that are paused, and where their destinations were mounted.
+"""What outlives every transfer: the paused routes, and where their sources and destinations were mounted.
 
 Both are kept in memory too, so that they survive the loss of a damaged file.
 """
@@ -25,15 +25,15 @@ def paused(tx: Transaction) -> frozenset[str]:
     return frozenset(tx.remembered.paused)
 
 
-def remember_mount(tx: Transaction, destination: str, mount_point: str) -> None:
-    """The destination was found on this mount and accepted."""
-    tx.db.execute(delete(mounts).where(mounts.c.destination == destination))
-    tx.db.execute(insert(mounts).values(destination=destination, mount_point=mount_point))
-    tx.remembered.mount_points[destination] = mount_point
+def remember_mount(tx: Transaction, folder: str, mount_point: str) -> None:
+    """The source or destination was found on this mount and accepted."""
+    tx.db.execute(delete(mounts).where(mounts.c.destination == folder))
+    tx.db.execute(insert(mounts).values(destination=folder, mount_point=mount_point))
+    tx.remembered.mount_points[folder] = mount_point
 
 
 def mount_points(tx: Transaction) -> dict[str, str]:
-    """Where each destination was mounted when it was last accepted."""
+    """Where each source and destination was mounted when it was last accepted."""
     tx.remembered.mount_points = {row.destination: row.mount_point for row in tx.db.execute(select(mounts))}
     return dict(tx.remembered.mount_points)
 

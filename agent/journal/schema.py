@@ -198,7 +198,7 @@ paused_routes = Table(
 mounts = Table(
     "mounts",
     metadata,
-    # A destination folder, as configured.
+    # A destination, or a source folder, as configured.
     Column("destination", FileName, primary_key=True),
     # The mount point that held it when it was last accepted.
     Column("mount_point", FileName, nullable=False),

@@ -22,6 +22,11 @@ def is_inside(path: str, folder: str) -> bool:
     return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
 
 
+def lies_above(folder: str, other: str) -> bool:
+    """Return whether `other` is below the folder, and not the folder itself."""
+    return folder != other and is_inside(other, folder)
+
+
 def size_text(size_bytes: float) -> str:
     unit = 0
     while size_bytes >= UNIT_STEP and unit < len(UNITS) - 1:

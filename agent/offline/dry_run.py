@@ -7,7 +7,7 @@ from agent.config.sections import Config, Route
 from agent.model.errors import Fault
 from agent.model.source_file import ScannedFile, WriterState
 from agent.protocol.replies import Reply, ScanEnd
-from agent.protocol.requests import ExamineSource, ListSource, SourceFolder
+from agent.protocol.requests import ExamineSource, ListSource, SourceFolder, SourceMount
 from agent.worker_pool import WorkerPool
 
 EXAMINED_AT_ONCE = 200  # examining takes time, and each answer shows that the worker is alive
@@ -28,7 +28,9 @@ async def lines(config: Config) -> list[str]:
 
 
 async def _dry_run_route(route: Route, workers: WorkerPool) -> list[str]:
-    source = SourceFolder(route.source, route.include, route.exclude)
+    source = SourceFolder(
+        route.source, route.include, route.exclude, mount=SourceMount(marker=route.source_marker)
+    )
     paths: list[str] = []
 
     async def collect(reply: Reply) -> None:

@@ -26,13 +26,21 @@ class ScanEnd:
     """The end of a scan, with the last files.
 
     `unreadable`: paths that could not be listed or examined, with the reason. `private_paths`: sources that
-    are being removed, or whose removal was cut off.
+    are being removed, or whose removal was cut off. `mount_point`: of the source folder's file system.
     """
 
     entries: tuple[ScannedFile, ...]
     unreadable: tuple[tuple[str, str], ...]
     free_bytes: int
     private_paths: tuple[str, ...] = ()
+    mount_point: str = "/"
+
+
+@frozen
+class SourcePrepared:
+    """`created`: the source folder was missing and was made."""
+
+    created: bool
 
 
 @frozen
@@ -259,6 +267,7 @@ Reply = (
     Started
     | ScanBatch
     | ScanEnd
+    | SourcePrepared
     | PathsChanged
     | Probed
     | Copying

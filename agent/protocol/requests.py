@@ -13,16 +13,32 @@ ConflictMode = Literal["rename", "fail"]
 
 
 @frozen
+class SourceMount:
+    """How to tell that a source is there, and not the folder under a mount that is gone.
+
+    `point`: where it was mounted when it was last accepted. `marker`: a file in it, which overrules `point`.
+    """
+
+    point: str | None = None
+    marker: str | None = None
+
+
+ANY_MOUNT = SourceMount()
+
+
+@frozen
 class SourceFolder:
     """A source folder, and the globs that choose its files.
 
-    Private names that the installation `identity` gives sources while it removes them are never chosen.
+    Its marker is never chosen, nor are private names that the installation `identity` gives sources while it
+    removes them.
     """
 
     root: str
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     identity: str = ""
+    mount: SourceMount = ANY_MOUNT
 
 
 @frozen
@@ -39,7 +55,7 @@ class DestinationRef:
 
 @frozen
 class PrepareSource:
-    """Create the source folder if it is missing. Ends with Finished."""
+    """Create the last folder of the source's path if it is missing. Ends with SourcePrepared."""
 
     root: str
 
@@ -266,6 +282,7 @@ class LookUpSource:
     source: str
     path: str
     private_path: str | None = None
+    mount: SourceMount = ANY_MOUNT
 
 
 @frozen

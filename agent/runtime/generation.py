@@ -106,8 +106,9 @@ class CommandChannels:
 class ActorStarter:
     """Starts the actors of routes and destinations, those of the configuration and those of upload jobs.
 
-    `mounts`: where each destination was mounted when it was last accepted. The routes of a destination and
-    the inboxes of the trackers are shared with copier pools that run, so that a route may be added later.
+    `mounts`: where each source and destination was mounted when it was last accepted; watchers add to it, and
+    recoveries look there. The routes of a destination and the inboxes of the trackers are shared with copier
+    pools that run, so that a route may be added later.
     """
 
     config: Config
@@ -148,6 +149,7 @@ class ActorStarter:
             self.workers,
             self.dispatcher.clone(),
             self.broadcaster.clone(),
+            self.mounts,
         )
         availability = AvailabilityTracker(
             destination, plan.marker is not None, plan.probe_s, self.mounts.get(destination), plan.mounted
@@ -168,7 +170,14 @@ class ActorStarter:
         self._trackers[route.name] = tracker_in.clone()
         dispatcher, broadcaster, rule = self.dispatcher, self.broadcaster, StabilityTracker(route)
         source = (route, self.journal.identity, self.workers)
-        watcher_args = (tracker_in, dispatcher.clone(), broadcaster.clone(), *source)
+        watcher_args = (
+            tracker_in,
+            dispatcher.clone(),
+            broadcaster.clone(),
+            *source,
+            self.journal,
+            self.mounts,
+        )
         tracker_args = (watcher_in.clone(), dispatcher.clone(), broadcaster.clone(), rule, self.journal)
         nursery.start_soon(watcher.run, watcher_out, *watcher_args)
         nursery.start_soon(stability_tracker.run, tracker_out, *tracker_args)

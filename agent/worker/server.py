@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, assert_never
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from agent.fs import platform
 from agent.fs.publisher import Publisher
@@ -38,6 +38,7 @@ from agent.protocol.replies import (
     ScanBatch,
     ScanEnd,
     SourceHashed,
+    SourcePrepared,
     Started,
 )
 from agent.protocol.requests import (
@@ -77,12 +78,12 @@ from agent.worker.copy.verify import confirm_delivery, verify_file
 from agent.worker.destinations import factory
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
-from agent.worker.source import source_file
+from agent.worker.source import source_file, source_folder
 from agent.worker.source.events import watch_source
 from agent.worker.source.remove import put_back_sources, remove_sources
 from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
-from agent.worker.source.source_folder import free_bytes, prepare, resolve_allowed_folder, wait_for
+from agent.worker.source.source_folder import resolve_allowed_folder, wait_for
 
 HEADER = struct.Struct(">I")
 SCAN_BATCH_FILES = 500  # a long listing comes in parts, so that each shows that the worker is alive
@@ -164,14 +165,14 @@ class WorkerServer:
     def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911, PLR0912  one line per request
         match request:
             case PrepareSource(root):
-                prepare(root)
-                return Finished()
+                return SourcePrepared(source_folder.prepare(root))
             case ListSource(folder):
                 return self._list(folder)
             case ExamineSource(folder, paths, closely):
                 unreadable: list[tuple[str, str]] = []
+                source_folder.status(folder.root, folder.mount)
                 entries = tuple(examine(folder, paths, closely, unreadable))
-                return ScanEnd(entries, tuple(unreadable), free_bytes(folder.root))
+                return _scan_end(folder, entries, unreadable)
             case WatchSource(root):
                 return self._listen(root)
             case ProbeDestination():
@@ -204,8 +205,8 @@ class WorkerServer:
                 return Finished()
             case HashSource(root, path, signature):
                 return SourceHashed(hash_source(root, path, signature, self.heartbeat))
-            case LookUpSource(root, path, private_path):
-                return source_file.look_up(root, path, private_path)
+            case LookUpSource(root, path, private_path, mount):
+                return source_file.look_up(root, path, private_path, mount)
             case ResolveFolder(path, roots):
                 return resolve_allowed_folder(path, roots)
             case _ as never:
@@ -246,6 +247,7 @@ class WorkerServer:
             yield destination
 
     def _list(self, folder: SourceFolder) -> ScanEnd:
+        source_folder.status(folder.root, folder.mount)
         unreadable: list[tuple[str, str]] = []
         private_paths: list[str] = []
         batch = []
@@ -254,7 +256,7 @@ class WorkerServer:
             if len(batch) == SCAN_BATCH_FILES:
                 self.stream(ScanBatch(tuple(batch)))
                 batch = []
-        return ScanEnd(tuple(batch), tuple(unreadable), free_bytes(folder.root), tuple(private_paths))
+        return evolve(_scan_end(folder, tuple(batch), unreadable), private_paths=tuple(private_paths))
 
     def _listen(self, root: str) -> Finished:
         wait_for(root)
@@ -266,6 +268,14 @@ class WorkerServer:
                     closed = tuple(ScannedFile(path, signature_of(status)) for path, status in found)
                     self.stream(PathsChanged(paths, events.overflowed, events.complete, closed))
         return Finished()
+
+
+def _scan_end(
+    folder: SourceFolder, entries: tuple[ScannedFile, ...], unreadable: Sequence[tuple[str, str]]
+) -> ScanEnd:
+    """The end of a scan, if the source is still mounted: else what was not found may be there."""
+    status = source_folder.status(folder.root, folder.mount)
+    return ScanEnd(entries, tuple(unreadable), status.free_bytes, mount_point=status.mount_point)
 
 
 def _read_requests(requests: "queue.Queue[Request]") -> None:

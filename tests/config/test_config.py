@@ -41,6 +41,7 @@ def test_a_route_with_three_keys_is_enough_and_gets_the_contracts_defaults(tmp_p
         "growing_min_size_bytes": 100 * 2**20,
         "unfinished": "hold",
         "unseen_writers": "hold",
+        "source_marker": None,
         "conflict": "rename",
         "verify": "read_back",
         "workers": 2,
@@ -85,6 +86,7 @@ growing = true
 growing_min_size = "1.5GB"
 unfinished = "deliver"
 unseen_writers = "deliver"
+source_marker = ".card"
 conflict = "fail"
 verify = "hash"
 workers = 64
@@ -134,6 +136,7 @@ def test_every_key_of_the_contract_is_understood(tmp_path: Path, monkeypatch: py
             growing_min_size_bytes=1_500_000_000,
             unfinished="deliver",
             unseen_writers="deliver",
+            source_marker=".card",
             conflict="fail",
             verify="hash",
             workers=64,

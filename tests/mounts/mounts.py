@@ -111,6 +111,23 @@ def _remount(path: Path, flags: int) -> None:
     _call("mount", None, os.fsencode(path), None, ctypes.c_ulong(MS_REMOUNT | flags), None)
 
 
+@contextmanager
+def bind_mount(folder: Path, path: Path) -> Iterator[None]:
+    """The folder shown at this path too, which is made; the block may unmount and mount it again."""
+    needed()
+    path.mkdir(exist_ok=True)
+    bind(folder, path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            unmount(path, lazily=True)
+
+
+def bind(folder: Path, path: Path) -> None:
+    _call("mount", os.fsencode(folder), os.fsencode(path), None, ctypes.c_ulong(MS_BIND), None)
+
+
 @define(eq=False)
 class FaultMount:
     """The file system of `tests.mounts.faultfs`, mounted at `path`, mirroring `backing`.

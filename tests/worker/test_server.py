@@ -30,6 +30,7 @@ from agent.protocol.replies import (
     ScanBatch,
     ScanEnd,
     SourceExists,
+    SourcePrepared,
     SourceRemoved,
     TrustedBlocks,
 )
@@ -194,7 +195,8 @@ def test_a_long_listing_comes_in_parts(ground: Ground, monkeypatch: pytest.Monke
 
 
 def test_a_source_is_made_and_examined(ground: Ground) -> None:
-    assert ask(PrepareSource(str(ground.source / "new"))) == [Finished()]
+    for created in (True, False):
+        assert ask(PrepareSource(str(ground.source / "new"))) == [SourcePrepared(created=created)]
     assert (ground.source / "new").is_dir()
     (ground.source / "clip.mxf").touch()
     (end,) = ask(ExamineSource(ground.folder, ("clip.mxf", "gone.mxf"), frozenset({"clip.mxf"})))

@@ -45,6 +45,7 @@ SHOWN_RULES = (
     "workers",
     "max_attempts",
     "retry_delay_s",
+    "source_marker",
     "marker",
     "mounted",
     "priority",

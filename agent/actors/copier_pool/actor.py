@@ -37,6 +37,7 @@ class CopierPool:
 
     `trusted_blocks`: how many blocks of a followed partial were verified, and `separate_routes`: for which
     routes source and destination were shown to be two folders, since the destination last came back.
+    `mounts`: where each source was mounted when it was last accepted.
     """
 
     plan: DestinationPlan
@@ -46,6 +47,7 @@ class CopierPool:
     workers: WorkerPool
     dispatcher: trio.MemorySendChannel[DispatcherInbox]
     broadcaster: trio.MemorySendChannel[BroadcasterInbox]
+    mounts: Mapping[str, str] = field(factory=dict)
     nursery: trio.Nursery = field(init=False)
     scopes: dict[str, trio.CancelScope] = field(factory=dict, init=False)
     recovery_scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -92,7 +94,7 @@ class CopierPool:
     async def recover(self, device: int, scope: trio.CancelScope, completed: trio.Event) -> None:
         """Run recovery in this scope; copies wait only until `completed`."""
         destination = self._destination_ref(device)
-        recovery = Recovery(self.plan, destination, self.routes, self.journal, self.workers)
+        recovery = Recovery(self.plan, destination, self.routes, self.journal, self.workers, self.mounts)
         with scope:
             try:
                 await recovery.complete_published()

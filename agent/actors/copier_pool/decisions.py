@@ -35,6 +35,7 @@ from agent.protocol.requests import (
     PartialToPublish,
     PublishFiles,
     RemoveSources,
+    SourceMount,
     SourceToRemove,
     VerifyFile,
 )
@@ -164,11 +165,18 @@ def remove_request(identity: str, route: Route, published: Sequence[Transfer]) -
     return RemoveSources(route.source, route.after, route.archive, files)
 
 
-def look_up_request(identity: str, route: Route, transfer: Transfer) -> LookUpSource:
-    """Whether its source exists, perhaps under the private name that a removal has given it."""
+def look_up_request(
+    identity: str, route: Route, transfer: Transfer, mount_point: str | None = None
+) -> LookUpSource:
+    """Whether its source exists, perhaps under the private name that a removal has given it.
+
+    `mount_point`: where the source was mounted when it was last accepted.
+    """
+    mount = SourceMount(mount_point, route.source_marker)
     if transfer.phase is not TransferPhase.PUBLISHED:
-        return LookUpSource(route.source, transfer.path)
-    return LookUpSource(route.source, transfer.path, _source_to_remove(identity, transfer).private_path)
+        return LookUpSource(route.source, transfer.path, mount=mount)
+    private_path = _source_to_remove(identity, transfer).private_path
+    return LookUpSource(route.source, transfer.path, private_path, mount)
 
 
 def finish_removal_request(

@@ -43,13 +43,17 @@ log = get_logger(__name__)
 
 @define
 class Recovery:
-    """One recovery of one destination, and how much it did."""
+    """One recovery of one destination, and how much it did.
+
+    `mounts`: where each source was mounted when it was last accepted.
+    """
 
     plan: DestinationPlan
     destination: DestinationRef
     routes: Mapping[str, Route]
     journal: JournalClient
     workers: WorkerPool
+    mounts: Mapping[str, str] = field(factory=dict)
     _finished: int = field(default=0, init=False)
     _removed: int = field(default=0, init=False)
     _postponed: int = field(default=0, init=False)
@@ -92,7 +96,7 @@ class Recovery:
     async def _complete(self, transfer: Transfer) -> None:
         route = self.routes.get(transfer.route)
         if route is not None:
-            look_up = look_up_request(self.journal.identity, route, transfer)
+            look_up = look_up_request(self.journal.identity, route, transfer, self.mounts.get(route.source))
             found = await self._ask(look_up, SourceExists)
             if found.exists and not found.is_renamed:
                 return

@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 from agent.config.sections import MountRule
 from agent.messages.dispatcher import DestinationState
 from agent.model.errors import Fault, OutageReason
-from agent.model.text import is_inside
+from agent.model.text import is_inside, lies_above
 from agent.protocol.replies import Probed
 
 _WAYS_OUT = 'mount it, or, if the folder itself is meant, set mounted = "no" for the route'
@@ -81,7 +81,7 @@ class AvailabilityTracker:
         if self.mounted == "no" or (self.mounted == "auto" and self.has_marker):
             return ""
         known, expected, here = self._mount_point, probed.expected_mount, probed.mount_point
-        if known is not None and _lies_above(here, known):
+        if known is not None and lies_above(here, known):
             return f"{known} is not mounted, the folder now lies on {here}: {_WAYS_OUT}"
         if expected is not None and not is_inside(here, expected):
             return f"nothing is mounted at or below {expected}, the folder lies on {here}: {_WAYS_OUT}"
@@ -121,7 +121,3 @@ class AvailabilityTracker:
         since_at = before.since_at if before is not None and before.reason is reason else at
         self._state = DestinationState(self.destination, reason, detail, since_at, began_s, *figures)
         return self._state
-
-
-def _lies_above(mount_point: str, other: str) -> bool:
-    return mount_point != other and is_inside(other, mount_point)

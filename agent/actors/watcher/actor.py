@@ -9,6 +9,9 @@ from attrs import define, field
 from agent.actors.watcher.scan_planner import ScanPlanner, ScanTask
 from agent.actors.watcher.unreadable_folders import UnreadableChange, UnreadableFolders
 from agent.config.sections import Route
+from agent.journal import routes
+from agent.journal.client import JournalClient
+from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
@@ -18,7 +21,15 @@ from agent.messages.watcher import WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import REMOVING, has_our_tag
 from agent.model.source_file import ScannedFile, UnreadableFolder
-from agent.protocol.replies import Finished, PathsChanged, Reply, ScanBatch, ScanEnd, SourcesPutBack
+from agent.protocol.replies import (
+    Finished,
+    PathsChanged,
+    Reply,
+    ScanBatch,
+    ScanEnd,
+    SourcePrepared,
+    SourcesPutBack,
+)
 from agent.protocol.requests import (
     ExamineSource,
     ListSource,
@@ -26,6 +37,7 @@ from agent.protocol.requests import (
     PutBackSources,
     Request,
     SourceFolder,
+    SourceMount,
     WatchSource,
 )
 from agent.worker_pool import OnReply, R, StallTimeout, UnkillableWorkers, WorkerPool, ignore
@@ -42,15 +54,21 @@ async def run(
     route: Route,
     identity: str,
     workers: WorkerPool,
+    journal: JournalClient,
+    mounts: dict[str, str],
 ) -> None:
-    """Scan or examine whenever that is due, and report what is there or why the source cannot be read."""
+    """Scan or examine whenever that is due, and report what is there or why the source cannot be read.
+
+    `mounts`: where each source was mounted when it was last accepted.
+    """
     # Growth causes no event, and an upload job has no listener.
     planner = ScanPlanner(route.scan_s, rests=not route.growing and route.upload_id is None)
-    scanner = SourceScanner(route, identity, workers, tracker)
+    mount = RememberedMount(route, journal, mounts)
+    scanner = SourceScanner(route, identity, mount, workers, tracker)
     failures = SourceFailures(route.name, dispatcher, broadcaster)
     folders = UnreadableFolders()
     async with inbox, tracker, dispatcher, broadcaster:
-        if route.upload_id is None:
+        if route.upload_id is None and mount.is_first_start:
             await scanner.prepare()
         while True:
             task = await _next_task(inbox, planner)
@@ -170,6 +188,40 @@ async def _next_task(inbox: trio.MemoryReceiveChannel[WatcherInbox], planner: Sc
 
 
 @define(eq=False)
+class RememberedMount:
+    """Where the source was mounted when it was last accepted: in the journal too, unless an upload job's."""
+
+    _route: Route
+    _journal: JournalClient
+    _mounts: dict[str, str]
+    _journaled: str | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._journaled = self._mounts.get(self._route.source)
+
+    @property
+    def is_first_start(self) -> bool:
+        """Whether the source was never accepted, and has no marker that a new folder would lack."""
+        return self._route.source not in self._mounts and self._route.source_marker is None
+
+    @property
+    def expected(self) -> SourceMount:
+        return SourceMount(self._mounts.get(self._route.source), self._route.source_marker)
+
+    async def accept(self, mount_point: str) -> None:
+        """The source was scanned there. What cannot be journaled now is tried again after the next scan."""
+        self._mounts[self._route.source] = mount_point
+        if self._route.upload_id is not None or self._journaled == mount_point:
+            return
+        try:
+            await self._journal.write(routes.remember_mount, self._route.source, mount_point)
+        except JournalError as error:
+            log.debug("mount not remembered", route=self._route.name, error=str(error))
+        else:
+            self._journaled = mount_point
+
+
+@define(eq=False)
 class SourceScanner:
     """Scans one source through a worker; while stuck workers pile up, no further one is asked.
 
@@ -179,6 +231,7 @@ class SourceScanner:
 
     _route: Route
     _identity: str
+    _mount: RememberedMount
     _workers: WorkerPool
     _tracker: trio.MemorySendChannel[TrackerInbox]
     files: int = field(default=0, init=False)
@@ -186,11 +239,15 @@ class SourceScanner:
     _stuck: UnkillableWorkers = field(factory=UnkillableWorkers, init=False)
 
     async def prepare(self) -> None:
-        """Make a source that is missing at the start; one that goes missing later is a fault."""
+        """Make a source that is missing at the very first start; later that is a fault."""
+        route = self._route
         try:
-            await self._ask(PrepareSource(self._route.source), Finished)
+            prepared = await self._ask(PrepareSource(route.source), SourcePrepared)
         except Fault as fault:
-            log.warning("source folder cannot be created", route=self._route.name, error=str(fault))
+            log.warning("source folder not created", route=route.name, error=str(fault))
+            return
+        if prepared.created:
+            log.warning("source folder was missing and is created", route=route.name, folder=route.source)
 
     async def put_back(self, private_paths: tuple[str, ...]) -> None:
         """What cannot be put back now is found again by the next scan."""
@@ -223,6 +280,8 @@ class SourceScanner:
             end = await self._ask(self._request(task), ScanEnd, pass_on)
         except Fault as fault:
             return str(fault)
+        if task.paths is None:
+            await self._mount.accept(end.mount_point)
         self.files += len(end.entries)
         return ScanResult(
             entries=end.entries,
@@ -242,7 +301,9 @@ class SourceScanner:
 
     def _request(self, task: ScanTask) -> ListSource | ExamineSource:
         route = self._route
-        source = SourceFolder(route.source, route.include, route.exclude, self._identity)
+        source = SourceFolder(
+            route.source, route.include, route.exclude, self._identity, self._mount.expected
+        )
         return ListSource(source) if task.paths is None else ExamineSource(source, task.paths, task.closely)
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:

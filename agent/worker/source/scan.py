@@ -74,7 +74,7 @@ def _file_filter(source: SourceFolder, on_private: Callable[[str], None]) -> Cal
         if has_our_tag(source.identity, path, REMOVING):
             on_private(path)
             return False
-        return is_chosen(path)
+        return path != source.mount.marker and is_chosen(path)
 
     return is_wanted
 

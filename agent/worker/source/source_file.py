@@ -9,7 +9,8 @@ from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.source_file import Signature
 from agent.protocol.replies import SourceExists
-from agent.worker.source.source_folder import open_root
+from agent.protocol.requests import ANY_MOUNT, SourceMount
+from agent.worker.source.source_folder import open_mounted, open_root
 
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -36,7 +37,7 @@ def open_source(root: str, path: str, expected: Signature) -> int:
 
 def open_at(folder: int, path: str, expected: Signature) -> int:
     """As `open_source`, with a descriptor of the source folder."""
-    descriptor = open_for_reading(folder, path)
+    descriptor = _open(folder, path, expected)
     try:
         check_unchanged_at(folder, path, descriptor, expected)
     except BaseException:
@@ -52,7 +53,7 @@ def open_same_file(root: str, path: str, expected: Signature) -> int:
         Fault: SOURCE_GONE, SOURCE_CHANGED when another file is at this path, SOURCE, SOURCE_OUTAGE.
     """
     with closing_fd(open_root(root)) as folder:
-        descriptor = open_for_reading(folder, path)
+        descriptor = _open(folder, path, expected)
     try:
         is_same = signature_of(platform.fresh_fstat(descriptor)).is_same_file(expected)
     except OSError as error:
@@ -82,7 +83,7 @@ def check_unchanged_at(folder: int, path: str, descriptor: int, expected: Signat
         by_path = safe_open.stat_at(folder, path)
         by_descriptor = platform.fresh_fstat(descriptor)
     except OSError as error:
-        raise classify(error, Side.SOURCE) from error
+        raise _unless_unmounted(folder, classify(error, Side.SOURCE), expected) from error
     if signature_of(by_path) != expected or signature_of(by_descriptor) != expected:
         raise Fault(FaultKind.SOURCE_CHANGED, "the source changed after it had become stable")
 
@@ -107,13 +108,13 @@ def check_renamed_at(folder: int, name: str, descriptor: int, expected: Signatur
         raise Fault(FaultKind.SOURCE_CHANGED, "the source changed while it was being removed")
 
 
-def look_up(root: str, path: str, private_path: str | None) -> SourceExists:
+def look_up(root: str, path: str, private_path: str | None, mount: SourceMount = ANY_MOUNT) -> SourceExists:
     """Return whether this path exists, or else the private one; a symbolic link counts.
 
     Raises:
         Fault: SOURCE or SOURCE_OUTAGE when that is unknown.
     """
-    with closing_fd(open_root(root)) as folder:
+    with closing_fd(open_mounted(root, mount)) as folder:
         is_renamed = private_path is not None and _exists(folder, private_path)
         return SourceExists(is_renamed or _exists(folder, path), is_renamed)
 
@@ -138,3 +139,17 @@ def open_for_reading(folder: int, path: str) -> int:
         return safe_open.open_at(folder, path, READ_FLAGS)
     except OSError as error:
         raise classify(error, Side.SOURCE) from error
+
+
+def _open(folder: int, path: str, expected: Signature) -> int:
+    try:
+        return open_for_reading(folder, path)
+    except Fault as fault:
+        raise _unless_unmounted(folder, fault, expected) from fault
+
+
+def _unless_unmounted(folder: int, fault: Fault, expected: Signature) -> Fault:
+    """Return this fault of a source file; it is not gone where its whole file system is."""
+    if fault.kind is FaultKind.SOURCE_GONE and os.fstat(folder).st_dev != expected.device:
+        return Fault(FaultKind.SOURCE_OUTAGE, "the file system that held the file is not mounted")
+    return fault

@@ -5,11 +5,15 @@ import os
 import stat
 import time
 
+from attrs import frozen
+
 from agent.fs import platform, safe_open
+from agent.fs.expected_mounts import expected_mount
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
-from agent.model.text import is_inside
+from agent.model.text import is_inside, lies_above
 from agent.protocol.replies import FolderResolved
+from agent.protocol.requests import SourceMount
 
 ROOT_POLL_S = 0.2
 
@@ -22,6 +26,8 @@ def open_root(root: str) -> int:
     """
     try:
         return safe_open.open_root(root)
+    except FileNotFoundError as error:
+        raise _outage(f"{root} does not exist: mount it, or make the folder") from error
     except OSError as error:
         raise root_fault(error) from error
 
@@ -43,35 +49,93 @@ def calls_at_once(root: int) -> int:
         raise root_fault(error) from error
 
 
-def prepare(root: str) -> None:
-    """Create the source folder if it is missing.
+def prepare(root: str) -> bool:
+    """Create the source folder if it is missing; return whether it was.
+
+    The folder that holds it must be there, on a mount where one is expected: under an empty mount point a
+    folder would hide that the card or share is missing, and a desktop would mount the card beside it.
 
     Raises:
         Fault: SOURCE_OUTAGE.
     """
+    if os.path.lexists(root):
+        os.close(open_root(root))
+        return False
+    above = os.path.dirname(root)
     try:
-        os.makedirs(root, exist_ok=True)
+        here, expected = platform.mount_point(above), expected_mount(os.path.realpath(root))
+        if expected is not None and not is_inside(here, expected):
+            raise _outage(f"{root} does not exist, and nothing is mounted at or below {expected}")
+        safe_open.make_root(root)
+    except FileNotFoundError as error:
+        raise _outage(f"{root} does not exist, nor does the folder above it: mount or make it") from error
     except OSError as error:
         raise root_fault(error) from error
+    return True
+
+
+@frozen
+class SourceStatus:
+    """Free bytes of the source folder's file system, and where that is mounted."""
+
+    free_bytes: int
+    mount_point: str
+
+
+def status(root: str, mount: SourceMount) -> SourceStatus:
+    """Return the state of the source folder, after a check that it is there.
+
+    Raises:
+        Fault: SOURCE_OUTAGE: also if the folder is the one under a mount that is gone.
+    """
+    with closing_fd(open_mounted(root, mount)) as descriptor:
+        try:
+            return SourceStatus(platform.free_bytes(descriptor)[0], platform.mount_point(descriptor))
+        except OSError as error:
+            raise root_fault(error) from error
+
+
+def open_mounted(root: str, mount: SourceMount) -> int:
+    """Return a descriptor of the source folder, after a check that it is on its mount.
+
+    Raises:
+        Fault: SOURCE_OUTAGE.
+    """
+    descriptor = open_root(root)
+    try:
+        _check_mount(descriptor, root, mount)
+    except OSError as error:
+        os.close(descriptor)
+        raise root_fault(error) from error
+    except Fault:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_mount(descriptor: int, root: str, mount: SourceMount) -> None:
+    if mount.marker is not None:
+        try:
+            os.stat(mount.marker, dir_fd=descriptor)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise _outage(f"the marker {mount.marker!r} is not in {root}") from error
+    elif mount.point is not None:
+        here = platform.mount_point(descriptor)
+        if lies_above(here, mount.point):
+            raise _outage(
+                f"{mount.point} is not mounted, the source now lies on {here}: mount it, or, if this is "
+                f"meant, put a file there and name it as the route's source_marker"
+            )
+
+
+def _outage(detail: str) -> Fault:
+    return Fault(FaultKind.SOURCE_OUTAGE, detail)
 
 
 def wait_for(root: str) -> None:
     """Block until the source folder exists, however long that takes."""
     while not os.path.isdir(root):
         time.sleep(ROOT_POLL_S)
-
-
-def free_bytes(root: str) -> int:
-    """Return how many bytes other programs can still write to the source folder's file system.
-
-    Raises:
-        Fault: SOURCE_OUTAGE.
-    """
-    with closing_fd(open_root(root)) as descriptor:
-        try:
-            return platform.free_bytes(descriptor)[0]
-        except OSError as error:
-            raise root_fault(error) from error
 
 
 def resolve_allowed_folder(path: str, roots: tuple[str, ...]) -> FolderResolved:

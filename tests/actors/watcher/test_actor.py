@@ -15,10 +15,17 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.names import removing_path
 from agent.model.source_file import UnreadableFolder
 from agent.model.upload import UploadJob, UploadState
-from agent.protocol.replies import Finished, PathsChanged, ScanBatch, ScanEnd, SourcesPutBack
-from agent.protocol.requests import ExamineSource, ListSource, PrepareSource, PutBackSources, WatchSource
+from agent.protocol.replies import Finished, PathsChanged, ScanBatch, ScanEnd, SourcePrepared, SourcesPutBack
+from agent.protocol.requests import (
+    ExamineSource,
+    ListSource,
+    PrepareSource,
+    PutBackSources,
+    SourceMount,
+    WatchSource,
+)
 from tests.actors.samples import drained
-from tests.fakes import SILENCE, FakeWorkers, Says, lose_patience
+from tests.fakes import SILENCE, FakeJournal, FakeWorkers, Says, lose_patience
 from tests.samples import IDENTITY, ROUTE, an_entry
 
 A_ROUTE = evolve(ROUTE, stall_timeout_s=30.0)
@@ -49,14 +56,22 @@ def failures(ends: Ends) -> list[SourceState]:
     return [message for message in drained(ends.reaches) if isinstance(message, SourceState)]
 
 
-def watch(nursery: trio.Nursery, workers: FakeWorkers, route: Route = A_ROUTE) -> Ends:
+def watch(
+    nursery: trio.Nursery,
+    workers: FakeWorkers,
+    route: Route = A_ROUTE,
+    journal: FakeJournal | None = None,
+    mount_point: str | None = None,
+) -> Ends:
     inbox_in, inbox_out = trio.open_memory_channel[WatcherInbox](64)
     scans_in, scans_out = trio.open_memory_channel[TrackerInbox](0)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](16)
     reaches_in, reaches_out = trio.open_memory_channel[DispatcherInbox](64)
-    workers.script(PrepareSource, Finished())
+    workers.script(PrepareSource, SourcePrepared(created=False))
     nursery.start_soon(lose_patience)
-    nursery.start_soon(watcher.run, inbox_out, scans_in, reaches_in, facts_in, route, IDENTITY, workers)
+    mounts = {} if mount_point is None else {route.source: mount_point}
+    source = (route, IDENTITY, workers, journal or FakeJournal(), mounts)
+    nursery.start_soon(watcher.run, inbox_out, scans_in, reaches_in, facts_in, *source)
     return Ends(inbox_in, scans_out, facts_out, reaches_out)
 
 
@@ -77,8 +92,52 @@ async def test_the_folder_of_an_upload_job_is_never_made(
     job = UploadJob("j1", "/media", "archive", None, UploadState.PENDING, 1.0, 1.0)
     workers = FakeWorkers(autojump_clock)
     workers.script(ListSource, EMPTY)
-    await watch(nursery, workers, upload_route(job, Uploads())).scans.receive()
+    journal = FakeJournal()
+    await watch(nursery, workers, upload_route(job, Uploads()), journal).scans.receive()
     assert workers.times(PrepareSource) == []
+    assert journal.mounts == {}  # it is remembered as long as the job runs
+
+
+@pytest.mark.parametrize(
+    ("route", "mount_point"), [(A_ROUTE, "/"), (evolve(A_ROUTE, source_marker="here"), None)]
+)
+async def test_only_at_the_very_first_start_and_without_a_marker_is_a_missing_source_made(
+    nursery: trio.Nursery, autojump_clock: MockClock, route: Route, mount_point: str | None
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    await scanned(watch(nursery, workers, route, mount_point=mount_point))
+    assert workers.times(PrepareSource) == []
+
+
+async def test_the_mount_of_a_source_is_remembered_and_expected_of_all_later_scans(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers, journal = FakeWorkers(autojump_clock), FakeJournal()
+    workers.script(ListSource, evolve(EMPTY, mount_point="/media/card"))
+    workers.script(ExamineSource, evolve(EMPTY, mount_point="/"))
+    ends = watch(nursery, workers, evolve(A_ROUTE, source_marker="here"), journal)
+    await scanned(ends)
+    await ends.inbox.send(WatchEvent(("a",)))
+    await scanned(ends)
+    await scanned(ends)
+    asked = [each.source.mount for _, each in workers.asked if isinstance(each, ListSource | ExamineSource)]
+    assert asked == [SourceMount(None, "here"), *[SourceMount("/media/card", "here")] * 2]
+    assert journal.mounts == {A_ROUTE.source: "/media/card"}
+    assert journal.diary == ["routes.remember_mount"]
+
+
+async def test_a_mount_that_could_not_be_journaled_is_tried_again_after_the_next_scan(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers, journal = FakeWorkers(autojump_clock), FakeJournal()
+    workers.script(ListSource, EMPTY)
+    journal.fails_next.append("routes.remember_mount")
+    ends = watch(nursery, workers, journal=journal)
+    await scanned(ends)
+    assert journal.mounts == {}
+    await scanned(ends)
+    assert journal.mounts == {A_ROUTE.source: "/"}
 
 
 async def test_a_scan_is_passed_on_in_parts_and_its_end_says_what_could_not_be_seen(

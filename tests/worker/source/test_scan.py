@@ -13,7 +13,7 @@ from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import removing_path
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, Signature, WriterState
-from agent.protocol.requests import SourceFolder
+from agent.protocol.requests import SourceFolder, SourceMount
 from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
 from tests.samples import IDENTITY
@@ -138,6 +138,15 @@ def test_what_systems_and_servers_keep_for_themselves_is_not_listed_whatever_is_
     monkeypatch.setattr(safe_open, "open_folder", noting)
     assert _paths(root, "**", ".Trashes/*", ".nfs*") == ["clip.mxf", "day/clip.mxf"]
     assert listed == ["", "day"]  # the others are not even entered
+
+
+def test_the_marker_of_a_source_stays_where_it_is(root: Path) -> None:
+    for name in ("here.mxf", "clip.mxf"):
+        (root / name).touch()
+    source = SourceFolder(str(root), (), (), mount=SourceMount(marker="here.mxf"))
+    paths = ("here.mxf", "clip.mxf")
+    assert [entry.path for entry in list_files(source, [], [])] == ["clip.mxf"]
+    assert [entry.path for entry in examine(source, paths, frozenset(), [])] == ["clip.mxf"]
 
 
 def test_links_and_special_files_are_not_listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.fs import platform
+from agent.fs import expected_mounts, platform
 from agent.model.errors import Fault, FaultKind
+from agent.model.source_file import Signature
 from agent.protocol.replies import FolderResolved
-from agent.worker.source.source_folder import free_bytes, prepare, resolve_allowed_folder, wait_for
+from agent.protocol.requests import ANY_MOUNT, SourceMount
+from agent.worker.source import source_file
+from agent.worker.source.source_folder import prepare, resolve_allowed_folder, status, wait_for
+from tests.mounts.mounts import bind_mount, unmount
 from tests.worker.copy.faulty import failing
 
 
@@ -65,23 +69,84 @@ def test_a_missing_source_is_waited_for(tmp_path: Path, monkeypatch: pytest.Monk
     assert root.is_dir()
 
 
-def test_a_missing_source_is_created_and_an_existing_one_kept(tmp_path: Path) -> None:
+def test_the_last_folder_of_a_missing_source_is_created_and_an_existing_one_kept(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mxf"
     clip.touch()
-    prepare(str(tmp_path / "new" / "source"))
-    prepare(str(tmp_path))
-    assert (tmp_path / "new" / "source").is_dir()
+    assert prepare(str(tmp_path / "source"))
+    assert (tmp_path / "source").is_dir()
+    assert not prepare(str(tmp_path))
     assert clip.exists()
     with pytest.raises(Fault) as fault:
         prepare(str(clip))
     assert fault.value.kind is FaultKind.SOURCE_OUTAGE
 
 
-def test_free_space_is_returned_or_an_outage_of_the_source(
+def test_a_folder_above_a_missing_source_is_not_created(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="does not exist, nor does the folder above it") as fault:
+        prepare(str(tmp_path / "card" / "DCIM"))
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_created_under_an_empty_mount_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert free_bytes(str(tmp_path)) > 0
+    """Else the desktop mounts the card CARD as CARD1, beside it."""
+    media = tmp_path / "media"
+    (media / "operator").mkdir(parents=True)
+    monkeypatch.setattr(expected_mounts, "MOUNT_FOLDERS", (str(media),))
+    with pytest.raises(Fault, match=f"nothing is mounted at or below {media}"):
+        prepare(str(media / "operator" / "CARD"))
+    assert list((media / "operator").iterdir()) == []
+    monkeypatch.setattr(platform, "mount_point", lambda _: str(media / "operator"))
+    assert prepare(str(media / "operator" / "CARD"))
+
+
+def test_the_status_is_free_space_and_mount_or_an_outage_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = status(str(tmp_path), ANY_MOUNT)
+    assert found.free_bytes > 0
+    assert found.mount_point == platform.mount_point(str(tmp_path))
     monkeypatch.setattr(platform, "free_bytes", failing(errno.ESTALE))
     with pytest.raises(Fault) as fault:
-        free_bytes(str(tmp_path))
+        status(str(tmp_path), ANY_MOUNT)
     assert fault.value.kind is FaultKind.SOURCE_OUTAGE
+
+
+def test_a_source_whose_mount_is_gone_is_an_outage_and_none_of_its_files_is(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "clip.mxf").touch()
+    card, above = tmp_path / "card", platform.mount_point(str(tmp_path))
+    mount = SourceMount(str(card))
+    with bind_mount(tmp_path / "disk", card):
+        assert status(str(card), mount).mount_point == str(card)
+        assert source_file.look_up(str(card), "clip.mxf", None, mount).exists
+        unmount(card)
+        for ask in (
+            lambda: status(str(card), mount),
+            lambda: source_file.look_up(str(card), "a", None, mount),
+        ):
+            with pytest.raises(
+                Fault, match=f"{card} is not mounted, the source now lies on {above}"
+            ) as fault:
+                ask()
+            assert fault.value.kind is FaultKind.SOURCE_OUTAGE
+    assert status(str(card), SourceMount(above)).mount_point == above
+
+
+def test_a_marker_says_whether_the_source_is_there_whatever_is_mounted(tmp_path: Path) -> None:
+    mount = SourceMount(f"{tmp_path}/mounted/elsewhere", marker="ours")
+    with pytest.raises(Fault, match="the marker 'ours' is not in") as fault:
+        status(str(tmp_path), mount)
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
+    (tmp_path / "ours").touch()
+    assert status(str(tmp_path), mount).free_bytes > 0
+
+
+def test_a_file_of_another_file_system_than_the_folder_is_now_on_is_not_gone(tmp_path: Path) -> None:
+    device = tmp_path.stat().st_dev
+    for file_device, kind in ((device, FaultKind.SOURCE_GONE), (device + 1, FaultKind.SOURCE_OUTAGE)):
+        with pytest.raises(Fault) as fault:
+            source_file.open_source(str(tmp_path), "clip.mxf", Signature(file_device, 1, 1, 1, 1))
+        assert fault.value.kind is kind

@@ -83,6 +83,22 @@ def stat_at(root_fd: int, relative: str) -> os.stat_result:
         return fresh_stat(name, folder)
 
 
+def make_temporary(root_fd: int, relative: str) -> bool:
+    """Create this empty file; one with this name must be ours, and makes way. False: its folder is missing.
+
+    Raises:
+        ValueError: the path could lead out of the root.
+        OSError: the file cannot be created.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with suppress(FileNotFoundError, NotADirectoryError), parent(root_fd, relative) as (folder, name):
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+        os.close(os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder))
+        return True
+    return False
+
+
 def unlink_at(root_fd: int, relative: str) -> None:
     """Remove a file, or a symbolic link itself, below the root durably.
 

@@ -244,6 +244,13 @@ class SourceExists:
 
 
 @frozen
+class SourceHashed:
+    """`digest`: the xxh3_128 of the whole source."""
+
+    digest: bytes
+
+
+@frozen
 class OrphansFound:
     """Temporary files of this installation, also those of running transfers; empty: the search goes on."""
 
@@ -285,6 +292,7 @@ Reply = (
     | RemovedSources
     | SourcesPutBack
     | SourceExists
+    | SourceHashed
     | OrphansFound
     | FolderResolved
     | Finished

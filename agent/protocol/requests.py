@@ -196,12 +196,49 @@ class PublishFiles:
 
 @frozen
 class VerifyFile:
-    """Read a published file back and compare it with the record. Streams Copying, ends with VerifyResult."""
+    """Read a published file back and compare it with the record. Streams Copying, ends with VerifyResult.
+
+    `digest`: None: only its size is compared.
+    """
 
     destination: DestinationRef
     name: str
     size_bytes: int
-    digest: bytes
+    digest: bytes | None
+
+
+@frozen
+class ConfirmDelivery:
+    """As VerifyFile, but an outage of the destination is a fault and no verdict."""
+
+    file: VerifyFile
+
+
+@frozen
+class CheckSeparateRoots:
+    """Check that what is written to the destination, a folder, does not show in the source.
+
+    `probe`: the name of a file that is created at the destination's root and removed. Ends with Finished.
+    """
+
+    source: str
+    destination: DestinationRef
+    probe: str
+
+
+@frozen
+class CheckSeparateFiles:
+    """Check that a file found at the destination is not the source, seen through another mount.
+
+    `temporary`: the name of a file that is created beside the one, looked for beside the other, and removed.
+    It is relative to the destination. `at_source`: beside the source too. Ends with Finished.
+    """
+
+    source: str
+    path: str
+    destination: DestinationRef
+    temporary: str
+    at_source: bool
 
 
 @frozen
@@ -253,6 +290,15 @@ class LookUpSource:
 
 
 @frozen
+class HashSource:
+    """Read and hash this source if it is unchanged. Ends with SourceHashed."""
+
+    source: str
+    path: str
+    signature: Signature
+
+
+@frozen
 class DiscardPartial:
     """Remove a partial if it exists. Ends with Finished."""
 
@@ -294,7 +340,11 @@ Request = (
     | RemoveSources
     | PutBackSources
     | VerifyFile
+    | ConfirmDelivery
+    | CheckSeparateRoots
+    | CheckSeparateFiles
     | LookUpSource
+    | HashSource
     | DiscardPartial
     | FindOrphans
     | ResolveFolder

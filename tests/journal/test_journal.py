@@ -76,6 +76,7 @@ def test_the_writer_is_durable_and_the_reader_cannot_write(journal: Journal) -> 
     with journal.writer.begin() as _, journal.reader.begin() as _:
         ask = journal.writer.exec_driver_sql
         assert (ask("PRAGMA journal_mode").scalar(), ask("PRAGMA synchronous").scalar()) == ("wal", 2)
+        assert (ask("PRAGMA fullfsync").scalar(), ask("PRAGMA checkpoint_fullfsync").scalar()) == (1, 1)
         ask = journal.reader.exec_driver_sql
         assert (ask("PRAGMA query_only").scalar(), ask("PRAGMA wal_autocheckpoint").scalar()) == (1, 0)
 

@@ -4,7 +4,7 @@ The S3 modules are imported only when a destination needs them, because boto3 ta
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 from agent.fs.publisher import Publisher
 from agent.protocol.replies import Probed
@@ -26,6 +26,18 @@ def destination(
     from agent.worker.destinations.s3.destination import S3Destination  # noqa: PLC0415  see above
 
     return S3Destination.open(ref.root, ref.s3, heartbeat)
+
+
+def temporary(ref: DestinationRef, path: str) -> AbstractContextManager[bool]:
+    """Create this empty file of ours for the time of a block; one that is left from before makes way.
+
+    Yields whether it is there: False in a bucket, and where the folder for it is missing. When the block ends
+    it is gone.
+
+    Raises:
+        Fault: DESTINATION.
+    """
+    return folder.temporary(ref, path) if ref.s3 is None else nullcontext(enter_result=False)
 
 
 def probe(request: ProbeDestination, heartbeat: Callable[[], None]) -> Probed:

@@ -165,11 +165,7 @@ class FolderDestination:
         Raises:
             Fault: DESTINATION, with reason UNMOUNTED when the folder is on another device.
         """
-        with closing_fd(_open_root(ref.root)) as root:
-            with destination_faults():
-                device = os.fstat(root).st_dev
-            if device != ref.device:
-                raise Fault.outage(OutageReason.UNMOUNTED, f"another file system is mounted at {ref.root}")
+        with _open_accepted(ref) as root:
             yield cls(root, publisher)
 
     @property
@@ -279,6 +275,19 @@ def _is_own_file(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1  # some FUSE file systems do not count
 
 
+@contextmanager
+def temporary(ref: DestinationRef, path: str) -> Iterator[bool]:
+    """As `factory.temporary`."""
+    with _open_accepted(ref) as root:
+        with destination_faults():
+            is_made = safe_open.make_temporary(root, path)
+        try:
+            yield is_made
+        finally:
+            with destination_faults(), suppress(FileNotFoundError, NotADirectoryError):
+                safe_open.unlink_at(root, path)
+
+
 def probe(
     root: str, marker: str | None, try_writing: str | None, try_publishing: str | None = None
 ) -> Probed:
@@ -317,6 +326,16 @@ def _probed(descriptor: int, root: str) -> Probed:
     device, mount_point = os.fstat(descriptor).st_dev, platform.mount_point(descriptor)
     expected = expected_mount(os.path.realpath(root))
     return Probed(device, mount_point, *platform.free_bytes(descriptor), expected)
+
+
+@contextmanager
+def _open_accepted(ref: DestinationRef) -> Iterator[int]:
+    with closing_fd(_open_root(ref.root)) as root:
+        with destination_faults():
+            device = os.fstat(root).st_dev
+        if device != ref.device:
+            raise Fault.outage(OutageReason.UNMOUNTED, f"another file system is mounted at {ref.root}")
+        yield root
 
 
 def _open_root(root: str) -> int:

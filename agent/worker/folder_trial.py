@@ -7,6 +7,7 @@ from contextlib import suppress
 from attrs import define, field
 
 from agent.fs import platform
+from agent.fs.file_identity import FileIdentity, IdentityMismatch
 from agent.fs.publisher import Publisher
 from agent.fs.syscalls import closing_fd
 from agent.model.source_file import WriterState
@@ -29,7 +30,7 @@ def try_folder(request: TryFolder) -> FolderTried:
         Fault: SOURCE_OUTAGE: the folder cannot be opened.
     """
     with closing_fd(open_root(request.root)) as folder:
-        trial = _Trial(folder, request.name)
+        trial = _Trial(folder, request.name, f"{request.name.removesuffix('.partial')}2.partial")
         try:
             trial.run()
         finally:
@@ -43,6 +44,7 @@ class _Trial:
 
     _folder: int
     _name: str
+    _second_name: str
     findings: list[tuple[str, str]] = field(factory=list, init=False)
 
     def run(self) -> None:
@@ -67,10 +69,6 @@ class _Trial:
             self.findings.append((what, f"no: {error.strerror or error}"))
             return False
         return True
-
-    @property
-    def _second_name(self) -> str:
-        return f"{self._name[: -len('.partial')]}2.partial"
 
     def _free_space(self) -> str:
         free_bytes, total_bytes = platform.free_bytes(self._folder)
@@ -98,11 +96,16 @@ class _Trial:
         return _WRITERS.get(state, "no: this file system or this user cannot see them; `stable` has to do")
 
     def _publish(self) -> str:
-        way = Publisher().publish(self._name, self._second_name, self._folder)
-        Publisher().publish(self._second_name, self._name, self._folder)
-        if way == "placeholder":
+        with closing_fd(os.open(self._name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)) as descriptor:
+            identity = FileIdentity.of(os.fstat(descriptor))
+        try:
+            strategy = Publisher().publish(self._name, self._second_name, self._folder, identity).strategy
+        except IdentityMismatch:
+            return "no: this file system renumbers its files"
+        self._name = self._second_name
+        if strategy == "placeholder":
             return "no: neither an exclusive rename nor hard links; a moment remains (docs/limits.md)"
-        return f"yes, by {way}"
+        return f"yes, by {strategy}"
 
     def _long_name(self) -> str:
         longest = os.fstatvfs(self._folder).f_namemax

@@ -21,7 +21,8 @@ class ScanResult:
 
     `examined`: the only paths that were examined, or None for a whole scan, whose other entries came as
     `ScanChunk`s with the same `began_s`. A path that was examined and has no entry is gone. Nothing is known
-    of `unreadable` folders and of what is below them. All was read between `began_s` and `ended_s`.
+    of `unreadable` folders and of what is below them. `hung`: files that did not answer when they were
+    examined, though the source did. All was read between `began_s` and `ended_s`.
     """
 
     entries: tuple[ScannedFile, ...]
@@ -31,6 +32,7 @@ class ScanResult:
     free_bytes: int
     examined: tuple[str, ...] | None = None
     unreadable: tuple[UnreadableFolder, ...] = ()
+    hung: tuple[str, ...] = ()
 
 
 @frozen

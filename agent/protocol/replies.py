@@ -22,17 +22,30 @@ class ScanBatch:
 
 
 @frozen
+class Examining:
+    """A file is about to be examined: while nothing follows, this one hangs.
+
+    `entries`, `unreadable`: what was found since the last one, as in ScanEnd.
+    """
+
+    path: str
+    entries: tuple[ScannedFile, ...]
+    unreadable: tuple[tuple[str, str], ...]
+
+
+@frozen
 class ScanEnd:
     """The end of a scan, with the last files.
 
     `unreadable`: paths that could not be listed or examined, with the reason. `mount_point`: of the file
-    system that holds the source folder.
+    system that holds the source folder. `left`: paths that were not examined, because that took too long.
     """
 
     entries: tuple[ScannedFile, ...]
     unreadable: tuple[tuple[str, str], ...]
     free_bytes: int
     mount_point: str = "/"
+    left: tuple[str, ...] = ()
 
 
 @frozen
@@ -243,6 +256,7 @@ class Finished:
 Reply = (
     Started
     | ScanBatch
+    | Examining
     | ScanEnd
     | SourcePrepared
     | PathsChanged

@@ -33,6 +33,7 @@ SPARE_RECHECKS = 100
 MAX_EVENT_FILES = 1000
 MAX_EXAMINED_FILES = 1000
 CACHED_STATES = 1000
+HUNG_RECHECK_S = 600.0
 NOT_GROWN = GrowthDetector()
 
 
@@ -103,6 +104,7 @@ class StabilityTracker:
     route: Route
     _tracked: dict[str, TrackedFile] = field(factory=dict, init=False)
     _rechecks: RecheckQueue = field(factory=RecheckQueue, init=False)
+    _hung: dict[str, int] = field(factory=dict, init=False)  # how often an examination hung
     _removed: RemovedFiles = field(factory=RemovedFiles, init=False)
     _scan: int = field(default=0, init=False)  # the number of the whole scan that began last
     _scan_began_s: float | None = field(default=None, init=False)  # None: it has ended
@@ -121,6 +123,8 @@ class StabilityTracker:
                 continue
             item = self._seen(entry, scan, moved, messages)
             item.scan = self._scan if is_whole else item.scan
+        if isinstance(scan, ScanResult):
+            moved += filter(None, (self._set_aside(path, scan) for path in scan.hung))
         events: list[StatusesChanged | Untracked | SourceState] = [
             StatusesChanged(some) for some in _batched(moved)
         ]
@@ -198,11 +202,34 @@ class StabilityTracker:
         elif item.track.status is Status.READY:
             return item
         elif entry.evidence is not None:
+            self._answered(item)
             self._examined(item, entry.evidence, scan, messages)
         event = self._status_changed(item, entry.evidence, scan)
         if event is not None:
             moved.append(event)
         return item
+
+    def _set_aside(self, path: str, scan: ScanResult) -> StatusChanged | None:
+        """A file did not answer when it was examined: longer and longer the others go before it.
+
+        After `max_attempts` it is held.
+        """
+        item = self._tracked.get(path)
+        if item is None or item.track.status is Status.READY:
+            return None
+        times = self._hung[path] = self._hung.get(path, 0) + 1
+        is_held = times >= self.route.max_attempts
+        first_s = max(self.route.retry_delay_s, self.route.scan_s)
+        wait_s = HUNG_RECHECK_S if is_held else min(HUNG_RECHECK_S, first_s * 2.0 ** (times - 1))
+        self._recheck_at(item, scan.ended_s + wait_s)
+        why = f"it does not answer: no sign of life for {self.route.stall_timeout_s:g} s, {times} times"
+        status = Status.HELD if is_held else item.track.status
+        item.track = _evolve_cached(item.track, status=status, why=why, until_at=scan.at + wait_s)
+        return StatusChanged(item.id, status, scan.at, self._file(item), why, item.track.until_at)
+
+    def _answered(self, item: TrackedFile) -> None:
+        if self._hung.pop(item.path, 0) and item.track.status is Status.HELD:
+            item.track = _evolve_cached(item.track, status=Status.DISCOVERED)
 
     def _first_seen(self, entry: ScannedFile, scan: ScanChunk | ScanResult) -> TrackedFile:
         state = TrackState(scan.at, scan.ended_s, scan.at)
@@ -216,6 +243,7 @@ class StabilityTracker:
         self, item: TrackedFile, entry: ScannedFile, scan: ScanChunk | ScanResult
     ) -> Iterator[Growing | Gone]:
         before = item.track
+        self._hung.pop(item.path, None)
         growth = item.growth = item.growth or GrowthDetector()
         is_longer = growth.seen(item.signature, entry.signature, scan.ended_s - before.since_s)
         if before.status is Status.READY or (growth.followed and not is_longer):
@@ -292,6 +320,7 @@ class StabilityTracker:
         ]
         for item in gone:
             del self._tracked[item.path]
+            self._hung.pop(item.path, None)
         return gone
 
     def _missing(self, scan: ScanResult) -> Iterator[TrackedFile]:

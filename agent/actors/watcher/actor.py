@@ -1,10 +1,11 @@
 """The directory watcher of one route: scans find everything, events only make the next one come earlier."""
 
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from agent.actors.watcher.scan_planner import ScanPlanner, ScanTask
 from agent.actors.watcher.unreadable_folders import UnreadableChange, UnreadableFolders
@@ -19,8 +20,16 @@ from agent.messages.dispatcher import SourceState
 from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
-from agent.model.source_file import UnreadableFolder
-from agent.protocol.replies import Finished, PathsChanged, Reply, ScanBatch, ScanEnd, SourcePrepared
+from agent.model.source_file import ScannedFile, UnreadableFolder
+from agent.protocol.replies import (
+    Examining,
+    Finished,
+    PathsChanged,
+    Reply,
+    ScanBatch,
+    ScanEnd,
+    SourcePrepared,
+)
 from agent.protocol.requests import (
     ExamineSource,
     ListSource,
@@ -34,6 +43,7 @@ from agent.worker_pool import OnReply, R, StallTimeout, UnkillableWorkers, Worke
 
 log = get_logger(__name__)
 WATCH_RETRY_S = 30.0
+BRIEFLY_S = 5.0
 
 
 async def run(
@@ -66,6 +76,9 @@ async def run(
             await failures.report(result if isinstance(result, str) else None, began_s)
             if isinstance(result, str):
                 continue
+            planner.examined(task, scanner.left, scanner.suspect)
+            for path in result.hung:
+                log.warning("file does not answer, set aside", route=route.name, file=path)
             if task.paths is None:
                 planner.scanned(scanner.files, result.ended_s)
                 _report_folders(route, folders.scanned(result.unreadable))
@@ -204,11 +217,50 @@ class RememberedMount:
 
 
 @define(eq=False)
+class Examination:
+    """What is known of an examination while it runs. `current`: the file that is being examined."""
+
+    paths: tuple[str, ...]
+    current: str | None = field(default=None, init=False)
+    entries: list[ScannedFile] = field(factory=list, init=False)
+    unreadable: list[tuple[str, str]] = field(factory=list, init=False)
+
+    async def on_reply(self, reply: Reply) -> None:
+        await trio.lowlevel.checkpoint()
+        if isinstance(reply, Examining):
+            self.current = reply.path
+            self.add(reply)
+
+    def add(self, reply: Examining | ScanEnd) -> None:
+        self.entries += reply.entries
+        self.unreadable += reply.unreadable
+
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """The current path and those after it."""
+        return self.paths if self.current is None else self.paths[self.paths.index(self.current) :]
+
+
+def _result(
+    entries: Iterable[ScannedFile], unreadable: Iterable[tuple[str, str]], began_s: float, free_bytes: int
+) -> ScanResult:
+    return ScanResult(
+        entries=tuple(entries),
+        began_s=began_s,
+        ended_s=trio.current_time(),
+        at=time.time(),
+        free_bytes=free_bytes,
+        unreadable=tuple(UnreadableFolder(*each) for each in unreadable),
+    )
+
+
+@define(eq=False)
 class SourceScanner:
     """Scans one source through a worker; while stuck workers pile up, no further one is asked.
 
     A whole scan is passed on in parts, so that nobody ever holds all files of a source at once. `files`: how
-    many the last scan or examination found.
+    many the last scan found. After an examination, `left`: paths whose turn comes again; `suspect`: the one
+    that hung.
     """
 
     _route: Route
@@ -216,6 +268,9 @@ class SourceScanner:
     _workers: WorkerPool
     _tracker: trio.MemorySendChannel[TrackerInbox]
     files: int = field(default=0, init=False)
+    left: tuple[str, ...] = field(default=(), init=False)
+    suspect: str | None = field(default=None, init=False)
+    _is_slow: bool = field(default=False, init=False)  # the source itself took longer than `BRIEFLY_S`
     _stuck: UnkillableWorkers = field(factory=UnkillableWorkers, init=False)
 
     async def prepare(self) -> None:
@@ -235,8 +290,16 @@ class SourceScanner:
         A string says why the source cannot be read; the parts that were passed on before are still valid.
         """
         await self._stuck.wait_until_few()
+        self.files, self.left, self.suspect = 0, (), None
+        try:
+            if task.paths is None:
+                return await self._list()
+            return await self._examine(task, task.paths)
+        except Fault as fault:
+            return str(fault)
+
+    async def _list(self) -> ScanResult:
         began_s = trio.current_time()
-        self.files = 0
 
         async def pass_on(reply: Reply) -> None:
             await trio.lowlevel.checkpoint()
@@ -244,27 +307,43 @@ class SourceScanner:
                 self.files += len(reply.entries)
                 await self._tracker.send(ScanChunk(reply.entries, began_s, trio.current_time(), time.time()))
 
-        try:
-            end = await self._ask(self._request(task), ScanEnd, pass_on)
-        except Fault as fault:
-            return str(fault)
-        if task.paths is None:
-            await self._mount.accept(end.mount_point)
+        end = await self._ask(ListSource(self._source), ScanEnd, pass_on)
+        await self._mount.accept(end.mount_point)
         self.files += len(end.entries)
-        return ScanResult(
-            entries=end.entries,
-            began_s=began_s,
-            ended_s=trio.current_time(),
-            at=time.time(),
-            free_bytes=end.free_bytes,
-            examined=task.paths,
-            unreadable=tuple(UnreadableFolder(*each) for each in end.unreadable),
-        )
+        return _result(end.entries, end.unreadable, began_s, end.free_bytes)
 
-    def _request(self, task: ScanTask) -> ListSource | ExamineSource:
+    async def _examine(self, task: ScanTask, paths: tuple[str, ...]) -> ScanResult:
+        """As far as it goes in time. A file that hangs while the source answers is set aside.
+
+        The first time it hangs the others wait for it only briefly, and it is examined again, alone.
+        """
+        began_s, examination = trio.current_time(), Examination(paths)
+        longest_s, is_patient = self._route.stall_timeout_s, task.is_patient or self._is_slow
+        timeout_s = longest_s if is_patient else min(BRIEFLY_S, longest_s)
+        request, hung = ExamineSource(self._source, paths, task.closely), False
+        try:
+            end = await self._workers.ask(
+                request, ScanEnd, stall_timeout_s=timeout_s, on_reply=examination.on_reply
+            )
+        except StallTimeout as silence:
+            self._stuck.add(silence)
+            end = await self._ask(ExamineSource(self._source, (), frozenset()), ScanEnd)
+            self.suspect, hung = examination.current, timeout_s == longest_s
+            self._is_slow = examination.current is None
+            self.left = examination.unfinished[1:] if hung else examination.unfinished
+        else:
+            self._is_slow = False
+            examination.add(end)
+            self.left = end.left
+        done = frozenset(paths).difference(self.left, () if self.suspect is None else (self.suspect,))
+        result = _result(examination.entries, examination.unreadable, began_s, end.free_bytes)
+        hung_paths = (self.suspect,) if hung and self.suspect is not None else ()
+        return evolve(result, examined=tuple(done), hung=hung_paths)
+
+    @property
+    def _source(self) -> SourceFolder:
         route = self._route
-        source = SourceFolder(route.source, route.include, route.exclude, self._mount.expected)
-        return ListSource(source) if task.paths is None else ExamineSource(source, task.paths, task.closely)
+        return SourceFolder(route.source, route.include, route.exclude, self._mount.expected)
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
         """Raises: Fault: also if the worker does not answer."""

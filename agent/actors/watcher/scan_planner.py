@@ -1,6 +1,7 @@
 """What the watcher does next: events and requests to examine gather here until their time has come."""
 
 import math
+from collections.abc import Iterable
 from itertools import islice
 from typing import assert_never
 
@@ -20,10 +21,14 @@ MIN_REST_FACTOR = 10
 
 @frozen
 class ScanTask:
-    """`paths` None: scan everything. `closely`: examine these for writers and containers."""
+    """`paths` None: scan everything. `closely`: examine these for writers and containers.
+
+    `is_patient`: a file that hung before, alone.
+    """
 
     paths: tuple[str, ...] | None
     closely: frozenset[str] = frozenset()
+    is_patient: bool = False
 
 
 @define
@@ -41,13 +46,15 @@ class ScanPlanner:
     _changed: set[str] = field(factory=set, init=False)
     _to_examine: set[str] = field(factory=set, init=False)
     _examined: bool = field(default=False, init=False)  # the last task was an examination
+    _suspects: set[str] = field(factory=set, init=False)  # they hung when they were examined last
+    _scan_not_before_s: float = field(default=-math.inf, init=False)  # while files wait to be examined
 
     def add(self, message: WatcherInbox) -> None:
         match message:
             case WatchEvent(()):
                 self._scan_due_s = -math.inf
             case WatchEvent(paths):
-                self._changed.update(paths)
+                self._changed.update(path for path in paths if path not in self._suspects)
             case Examine(paths):
                 self._to_examine.update(paths)
             case WatchStatus(active):
@@ -61,10 +68,19 @@ class ScanPlanner:
 
     def scanned(self, files: int, ended_s: float) -> None:
         """The last whole scan has ended and found so many files."""
+        self._scan_not_before_s = ended_s + (ended_s - self._began_s)
         if self.rests and self._watching and files > CHEAP_SCAN_FILES:
             took_s = ended_s - self._began_s
             rest_s = max(min(REST_FACTOR * took_s, MAX_REST_S), MIN_REST_FACTOR * took_s)
             self._scan_due_s = max(self._scan_due_s, ended_s + rest_s)
+
+    def examined(self, task: ScanTask, left: Iterable[str], suspect: str | None) -> None:
+        """The last examination has ended; what is `left` has its turn again, the file that hung alone."""
+        self._suspects.difference_update(task.closely)
+        if suspect is not None:
+            self._suspects.add(suspect)
+        for path in left:
+            (self._to_examine if path in task.closely or path == suspect else self._changed).add(path)
 
     def due_s(self) -> float:
         """When the next task is due, on the monotonic clock; in the past: now."""
@@ -73,16 +89,13 @@ class ScanPlanner:
     def next(self, now_s: float) -> ScanTask | None:
         """Take the task that is due now, None if there is none. Examinations come first: files wait for them.
 
-        Many of them alternate with a scan that is due.
+        While many of them wait, scans that are due take half of the time. Those that hung come last.
         """
         is_due = self._scan_due_s <= now_s
-        if self._to_examine and not (self._examined and is_due):
+        may_scan = is_due and self._examined and self._scan_not_before_s <= now_s
+        if self._to_examine and not may_scan:
             self._examined = True
-            closely = frozenset(islice(self._to_examine, MAX_EXAMINED))
-            paths = tuple(closely | self._changed)
-            self._to_examine -= closely
-            self._changed = set()
-            return ScanTask(paths, closely)
+            return self._examination()
         self._examined = False
         if is_due:
             self._changed = set()
@@ -93,3 +106,13 @@ class ScanPlanner:
             paths, self._changed = tuple(self._changed), set()
             return ScanTask(paths)
         return None
+
+    def _examination(self) -> ScanTask:
+        closely = frozenset(islice(self._to_examine - self._suspects, MAX_EXAMINED))
+        is_patient = not closely
+        if is_patient:
+            closely = frozenset(islice(self._to_examine, 1))
+        paths = tuple(closely) if is_patient else tuple(closely | self._changed)
+        self._to_examine -= closely
+        self._changed.difference_update(paths)
+        return ScanTask(paths, closely, is_patient)

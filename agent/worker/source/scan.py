@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import define
 
@@ -11,6 +11,7 @@ from agent.fs.syscalls import closing_fd
 from agent.model.built_in_excludes import excludes_name, excludes_path
 from agent.model.names import file_filter
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, WriterState
+from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.requests import SourceFolder
 from agent.worker.source import containers
 from agent.worker.source.source_file import READ_FLAGS, signature_of
@@ -19,11 +20,13 @@ from agent.worker.source.source_folder import open_root, root_fault
 Unreadable = list[tuple[str, str]]  # paths that could not be listed or examined, with the reason
 
 
-def list_files(source: SourceFolder, unreadable: Unreadable) -> Iterator[ScannedFile]:
+def list_files(
+    source: SourceFolder, unreadable: Unreadable, heartbeat: Callable[[], None] = lambda: None
+) -> Iterator[ScannedFile]:
     """Yield every regular file that the route wants, in no particular order; symbolic links are not followed.
 
     Folders with the name of a built-in exclude are not entered. Those that cannot be listed are appended to
-    `unreadable`.
+    `unreadable`. `heartbeat` is called for each entry of a folder.
 
     Raises:
         Fault: SOURCE_OUTAGE: the source folder itself cannot be listed.
@@ -33,7 +36,7 @@ def list_files(source: SourceFolder, unreadable: Unreadable) -> Iterator[Scanned
     while folders:
         folder = folders.pop()
         try:
-            yield from _list_folder(source.root, folder, folders, wanted)
+            yield from _list_folder(source.root, folder, folders, wanted, heartbeat)
         except OSError as error:
             if not folder:
                 raise root_fault(error) from error
@@ -47,7 +50,11 @@ def _filter(source: SourceFolder) -> Callable[[str], bool]:
 
 
 def _list_folder(
-    root: str, folder: str, folders: list[str], wanted: Callable[[str], bool]
+    root: str,
+    folder: str,
+    folders: list[str],
+    wanted: Callable[[str], bool],
+    heartbeat: Callable[[], None],
 ) -> Iterator[ScannedFile]:
     """Yield the files of one folder; its subfolders are appended to `folders`."""
     with (
@@ -56,6 +63,7 @@ def _list_folder(
         os.scandir(descriptor) as items,
     ):
         for item in items:
+            heartbeat()
             if excludes_name(item.name):
                 continue
             path = f"{folder}/{item.name}" if folder else item.name
@@ -73,9 +81,15 @@ def _scanned(path: str, item: "os.DirEntry[str]") -> Iterator[ScannedFile]:
 
 
 def examine(
-    source: SourceFolder, paths: tuple[str, ...], closely: frozenset[str], unreadable: Unreadable
+    source: SourceFolder,
+    paths: Iterable[str],
+    closely: frozenset[str],
+    unreadable: Unreadable,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> Iterator[ScannedFile]:
     """Yield the current state of these files, with finish evidence for those in `closely`.
+
+    `heartbeat` is called for each block that is read.
 
     Paths that are missing, no regular file or not wanted by the route are left out. A file that cannot be
     opened has unknown evidence. Paths whose stat fails are appended to `unreadable`.
@@ -87,10 +101,12 @@ def examine(
     with closing_fd(open_root(source.root)) as root:
         for path in paths:
             if wanted(path) and not excludes_path(path):
-                yield from _examined(root, path, closely, unreadable)
+                yield from _examined(root, path, closely, unreadable, heartbeat)
 
 
-def _examined(root: int, path: str, closely: frozenset[str], unreadable: Unreadable) -> Iterator[ScannedFile]:
+def _examined(
+    root: int, path: str, closely: frozenset[str], unreadable: Unreadable, heartbeat: Callable[[], None]
+) -> Iterator[ScannedFile]:
     try:
         status = safe_open.stat_at(root, path)
     except OSError as error:
@@ -105,21 +121,21 @@ def _examined(root: int, path: str, closely: frozenset[str], unreadable: Unreada
     try:
         with closing_fd(safe_open.open_at(root, path, READ_FLAGS)) as descriptor:
             yield ScannedFile(
-                path, signature_of(platform.fresh_fstat(descriptor)), finish_evidence(descriptor)
+                path, signature_of(platform.fresh_fstat(descriptor)), finish_evidence(descriptor, heartbeat)
             )
     except OSError as error:
         unknown = FinishEvidence(WriterState.UNKNOWN, ContainerState.UNKNOWN, error.strerror or str(error))
         yield ScannedFile(path, signature_of(status), unknown)
 
 
-def finish_evidence(descriptor: int) -> FinishEvidence:
+def finish_evidence(descriptor: int, heartbeat: Callable[[], None] = lambda: None) -> FinishEvidence:
     """Return whether a process writes to this open file, and the verdict on its container.
 
     Raises:
         OSError: the file cannot be read.
     """
     writer = platform.open_writer(descriptor)
-    verdict = containers.judge(_FileReader(descriptor, os.fstat(descriptor).st_size))
+    verdict = containers.judge(_FileReader(descriptor, os.fstat(descriptor).st_size, heartbeat))
     return FinishEvidence(writer, verdict.container, verdict.detail)
 
 
@@ -127,6 +143,15 @@ def finish_evidence(descriptor: int) -> FinishEvidence:
 class _FileReader:
     _descriptor: int
     size_bytes: int
+    _heartbeat: Callable[[], None]
 
     def read(self, offset: int, length: int) -> bytes:
-        return os.pread(self._descriptor, length, offset)
+        """Read block by block, each of which is a sign of life."""
+        data = bytearray()
+        while len(data) < length:
+            self._heartbeat()
+            part = os.pread(self._descriptor, min(BLOCK_BYTES, length - len(data)), offset + len(data))
+            if not part:
+                break
+            data += part
+        return bytes(data)

@@ -3,6 +3,7 @@ import math
 from attrs import evolve
 
 from agent.actors.stability_tracker.tracker import (
+    HUNG_RECHECK_S,
     MAX_EVENT_FILES,
     MAX_EXAMINED_FILES,
     SPARE_RECHECKS,
@@ -304,3 +305,55 @@ def test_files_that_stand_alike_share_what_is_known_of_them() -> None:
     assert len({id(moved.until_at) for moved in shown(decisions)}) == 1
     rule.scanned(a_look(*(an_entry(path=name, evidence=CLOSED) for name in names), began_s=10.0))
     assert len({id(item.track) for item in rule._tracked.values()}) == 1
+
+
+# A file that does not answer
+
+
+def a_hung_look(at_s: float, *paths: str) -> ScanResult:
+    return evolve(a_look(began_s=at_s, examined=()), hung=paths or ("a.mxf",))
+
+
+def test_a_file_that_hangs_when_it_is_examined_lets_the_others_go_first_longer_and_longer() -> None:
+    rule = StabilityTracker(evolve(ROUTE, max_attempts=3, retry_delay_s=20.0))
+    rule.scanned(a_scan(an_entry()))
+    [moved] = shown(rule.scanned(a_hung_look(10.0)))
+    assert (moved.status, moved.why) == (
+        Status.DISCOVERED,
+        f"it does not answer: no sign of life for {ROUTE.stall_timeout_s:g} s, 1 times",
+    )
+    waits_s = [rule.due_s() - 10.0]
+    [moved] = shown(rule.scanned(a_hung_look(100.0)))
+    waits_s.append(rule.due_s() - 100.0)
+    [moved] = shown(rule.scanned(a_hung_look(200.0)))
+    waits_s.append(rule.due_s() - 200.0)
+    assert waits_s == [20.0, 40.0, HUNG_RECHECK_S]
+    assert moved.status is Status.HELD
+    assert shown(rule.scanned(a_scan(an_entry(), began_s=300.0))) == []  # still there, still held
+
+
+def test_a_file_that_answers_again_is_judged_like_any_other() -> None:
+    rule = StabilityTracker(evolve(ROUTE, max_attempts=1))
+    rule.scanned(a_scan(an_entry()))
+    assert [moved.status for moved in shown(rule.scanned(a_hung_look(10.0)))] == [Status.HELD]
+    written = rule.scanned(a_look(an_entry(evidence=WRITTEN), began_s=700.0))
+    assert [moved.status for moved in shown(written)] == [Status.DISCOVERED]
+    assert len(rule.scanned(a_look(an_entry(evidence=QUIET), began_s=710.0)).messages) == 1
+
+
+def test_a_file_that_changed_or_left_begins_anew() -> None:
+    rule = StabilityTracker(evolve(ROUTE, max_attempts=2))
+    rule.scanned(a_scan(an_entry()))
+    rule.scanned(a_hung_look(10.0))
+    rule.scanned(a_scan(an_entry(version=2), began_s=20.0))
+    assert [moved.status for moved in shown(rule.scanned(a_hung_look(40.0)))] == [Status.DISCOVERED]
+    rule.scanned(a_scan(began_s=50.0))
+    assert shown(rule.scanned(a_hung_look(60.0))) == []
+    rule.scanned(a_scan(an_entry(version=2), began_s=70.0))
+    assert [moved.status for moved in shown(rule.scanned(a_hung_look(80.0)))] == [Status.DISCOVERED]
+
+
+def test_a_file_that_is_ready_is_no_longer_examined() -> None:
+    rule = StabilityTracker(ROUTE)
+    seen(rule, an_entry(), a_look(an_entry(evidence=QUIET), began_s=10.0))
+    assert shown(rule.scanned(a_hung_look(20.0))) == []

@@ -163,7 +163,7 @@ def test_every_legal_name_arrives_unchanged_with_its_time_and_its_twin(ground: G
             file.write(path)
         os.utime(here + b"/" + path, ns=(number, 1_000_000_000 + number))
     (ground.source / "unfinished.tmp").touch()
-    (listed,) = ask(ListSource(ground.folder))
+    *_, listed = ask(ListSource(ground.folder))
     assert isinstance(listed, ScanEnd)
     for entry in listed.entries:
         known = FileVersion("", "", entry.path, entry.signature, 0.0)

@@ -311,7 +311,7 @@ def test_files_that_stand_alike_share_what_is_known_of_them() -> None:
 
 
 def a_hung_look(at_s: float, *paths: str) -> ScanResult:
-    return evolve(a_look(began_s=at_s, examined=()), hung=paths or ("a.mxf",))
+    return evolve(a_look(began_s=at_s), hung=paths or ("a.mxf",))
 
 
 def test_a_file_that_hangs_when_it_is_examined_lets_the_others_go_first_longer_and_longer() -> None:

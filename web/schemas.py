@@ -117,11 +117,19 @@ class UnreadableFolderEntry(TypedDict):
     reason: str
 
 
+class HeldEntry(TypedDict):
+    """How many files are held for this reason."""
+
+    why: str
+    files: int
+
+
 class RouteEntry(TypedDict):
     """`counts` by status; `rate_bytes_s` over the last seconds; `checked`: the destination was probed.
 
-    `unreadable_folders`: the first 20 folders of the source that cannot be listed. `upload_id`: the job whose
-    route it is; null for those of the configuration.
+    `unreadable_folders`: the first 20 folders of the source that cannot be listed. `held`: the three most
+    frequent reasons why files are held. `upload_id`: the job whose route it is; null for those of the
+    configuration.
     """
 
     name: str
@@ -140,6 +148,7 @@ class RouteEntry(TypedDict):
     destination_total_bytes: int | None
     low_space_bytes: int
     unreadable_folders: list[UnreadableFolderEntry]
+    held: list[HeldEntry]
     upload_id: str | None
 
 

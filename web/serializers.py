@@ -141,6 +141,7 @@ def route_entry(route: RouteView) -> schemas.RouteEntry:
         "unreadable_folders": [
             {"folder": each.folder, "reason": each.reason} for each in route.unreadable_folders
         ],
+        "held": [{"why": each.why, "files": each.files} for each in route.held],
         "upload_id": route.upload_id,
     }
 

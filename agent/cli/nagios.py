@@ -46,7 +46,7 @@ def nagios_report(
     """The worst problem decides the state; the text names all of them.
 
     `readiness` is the text of /readyz, `storage` the routes of /api/storage, `routes` those of /api/routes.
-    An outage is critical. Low space, a source that cannot be read and failed files are warnings. A
+    An outage is critical. Low space, a source that cannot be read, failed and held files are warnings. A
     destination that was not checked yet is unknown. Upload jobs do not count.
     """
     verdicts = {verdict["name"]: verdict for verdict in storage}
@@ -70,10 +70,11 @@ def _state(route: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple
     concerns = [verdict["message"]] if verdict and verdict["message"] else []
     if failed:
         concerns.append(_count(failed, "failed file"))
+    concerns += [f"{_count(each['files'], 'held file')}: {each['why']}" for each in route["held"]]
     text = f"{name}: {'; '.join(concerns)}"
     if route["outage"] is not None:
         return NagiosState.CRITICAL, text
-    if failed or (verdict and verdict["status"] == "WARNING"):
+    if failed or route["held"] or (verdict and verdict["status"] == "WARNING"):
         return NagiosState.WARNING, text
     if verdict is None or verdict["status"] != "OK":
         return NagiosState.UNKNOWN, text if concerns else f"{name}: nothing is known of its storage"

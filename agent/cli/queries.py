@@ -26,6 +26,8 @@ def status(client: Client, *, as_json: bool) -> None:
         print_line(_route(route))
         for each in route["unreadable_folders"]:
             print_line(f"  cannot read folder {each['folder']}: {each['reason']}")
+        for each in route["held"]:
+            print_line(f"  {each['files']} held: {each['why']}")
     for file in answer.get("allInProgress") or filter(None, [answer["inProgress"]]):
         print_line(f"  {file['status']} {file['file']} {file['progressPercentage']} %")
     for file in answer["failedFiles"]:

@@ -96,6 +96,7 @@ class Route:
     growing: bool = False
     growing_min_size_bytes: Bytes = 100 * MIB
     unfinished: Literal["hold", "deliver"] = "hold"
+    unseen_writers: Literal["hold", "deliver"] = "hold"
     source_marker: Annotated[str | None, Parse(field_parsers.marker)] = None
     conflict: Literal["rename", "fail"] = "rename"
     verify: Literal["read_back", "hash", "size"] = "read_back"

@@ -42,6 +42,7 @@ def upload_route(job: UploadJob, uploads: Uploads) -> UploadRoute:
         stable_s=STABLE_S,
         stable_closed_s=STABLE_CLOSED_S,
         unfinished="deliver",  # a requested file is sent as it is
+        unseen_writers="deliver",
         conflict="rename",
         verify="read_back",
         workers=uploads.workers,

@@ -62,6 +62,10 @@ if sys.platform == "darwin":
                 if until_s is not None and time.monotonic() >= until_s:
                     return None
 
+        def take_closed(self) -> dict[str, os.stat_result]:
+            """Return nothing: FSEvents does not tell who has closed a file."""
+            return {}
+
         def _next_batch(self) -> set[tuple[watchfiles.Change, str]]:
             if not self.active:
                 time.sleep(_POLL_MS / 1000)

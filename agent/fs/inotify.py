@@ -14,11 +14,13 @@ from typing import Self
 from attrs import define, field, frozen
 
 from agent.fs import safe_open
+from agent.fs.closed_files import ClosedFiles
 from agent.fs.platform import is_network
 from agent.fs.syscalls import c_function, closing_fd
 from agent.model.built_in_excludes import excludes_name
 
 # sys/inotify.h
+_ATTRIB = 0x4
 _CLOSE_WRITE = 0x8
 _MOVED_FROM = 0x40
 _MOVED_TO = 0x80
@@ -33,7 +35,7 @@ _EXCL_UNLINK = 0x04000000
 _ISDIR = 0x40000000
 
 # Without IN_MODIFY: it floods while a file is recorded, and a scan sees growth too.
-_MASK = _CREATE | _CLOSE_WRITE | _MOVED_TO | _MOVED_FROM | _DELETE | _ONLYDIR | _EXCL_UNLINK
+_MASK = _CREATE | _CLOSE_WRITE | _ATTRIB | _MOVED_TO | _MOVED_FROM | _DELETE | _ONLYDIR | _EXCL_UNLINK
 
 _HEADER = struct.Struct("iIII")  # watch, mask, cookie, length of the following name
 _READ_BYTES = 1 << 16
@@ -48,6 +50,7 @@ class _InotifyEvent:
     watch: int
     mask: int
     name: str
+    cookie: int = 0
 
 
 @define
@@ -76,6 +79,9 @@ class InotifyEvents:
         self._inotify = -1
         self._folders: dict[int, str] = {}  # by watch descriptor, relative to the root
         self._poll = select.poll()
+        self._closed_files = ClosedFiles()
+        self._moving_folder = (0, "")  # cookie and path
+        self._closed: dict[str, os.stat_result] = {}
 
     def __enter__(self) -> Self:
         self._arm()
@@ -101,6 +107,10 @@ class InotifyEvents:
                     return found
             elif left_s is not None and (left_s <= _ROOT_CHECK_S or not self.active):
                 return None
+
+    def take_closed(self) -> dict[str, os.stat_result]:
+        closed, self._closed = self._closed, {}
+        return closed
 
     def _poll_timeout_s(self, left_s: float | None) -> float | None:
         if not self.active:
@@ -128,19 +138,57 @@ class InotifyEvents:
         if event.mask & _Q_OVERFLOW:
             self.overflowed += 1
             burst.must_rearm = True
+            self._closed_files.clear()
         elif event.mask & (_UNMOUNT | _MOVE_SELF):
             burst.must_rearm = True
         elif event.mask & _IGNORED:
             self._folders.pop(event.watch, None)
             burst.must_rearm |= not folder
+        elif not event.mask & _ISDIR:
+            self._note_close(path, event)  # of an unfinished name, too: a finished one may come of it
+            if not excludes_name(event.name):
+                burst.paths[path] = None
+                self._take_note(path)
         elif excludes_name(event.name):
             return
-        elif not event.mask & _ISDIR:
-            burst.paths[path] = None
         elif event.mask & _MOVED_FROM:
             burst.must_rearm = True  # its watches stay, with paths that are wrong now
+            self._folder_moved(path, event)
         elif event.mask & (_CREATE | _MOVED_TO):
+            self._folder_moved(path, event)
             self._watch_new(path, burst)
+
+    def _note_close(self, path: str, event: _InotifyEvent) -> None:
+        """Look at the file at once: what is written to it from now on shows in its attributes."""
+        closed = self._closed_files
+        if event.mask & _CLOSE_WRITE:
+            closed.closed(path, self._look(path))
+        elif event.mask & _ATTRIB:
+            closed.attributes_set(path, self._look(path))
+        elif event.mask & _MOVED_FROM:
+            closed.moved_from(path, event.cookie)
+        elif event.mask & _MOVED_TO:
+            closed.moved_to(path, event.cookie, self._look(path))
+        else:
+            closed.forget(path)
+
+    def _look(self, path: str) -> os.stat_result | None:
+        with suppress(OSError), closing_fd(safe_open.open_root(self._root)) as root:
+            return safe_open.stat_at(root, path)
+        return None
+
+    def _take_note(self, path: str) -> None:
+        status = self._closed_files.status(path)
+        if status is None:
+            self._closed.pop(path, None)
+        else:
+            self._closed[path] = status
+
+    def _folder_moved(self, path: str, event: _InotifyEvent) -> None:
+        if event.mask & _MOVED_FROM:
+            self._moving_folder = (event.cookie, path)
+        elif self._moving_folder[0] == event.cookie:
+            self._closed_files.folder_moved(self._moving_folder[1], path)
 
     def _watch_new(self, folder: str, burst: _Burst) -> None:
         try:
@@ -177,6 +225,7 @@ class InotifyEvents:
                         folders.append(path)
                     elif entry.is_file(follow_symlinks=False):
                         burst.paths[path] = None
+                        self._take_note(path)
 
     def _arm(self) -> None:
         """Close the watches and set new ones on all folders; `_needs_scan` is set when some could not be."""
@@ -214,7 +263,7 @@ class InotifyEvents:
 def _parse(data: bytes) -> Iterator[_InotifyEvent]:
     at = 0
     while at < len(data):
-        watch, mask, _, length = _HEADER.unpack_from(data, at)
+        watch, mask, cookie, length = _HEADER.unpack_from(data, at)
         at += _HEADER.size
-        yield _InotifyEvent(watch, mask, os.fsdecode(data[at : at + length].rstrip(b"\0")))
+        yield _InotifyEvent(watch, mask, os.fsdecode(data[at : at + length].rstrip(b"\0")), cookie)
         at += length

@@ -12,13 +12,19 @@ from pathlib import Path
 
 assert sys.platform != "darwin"  # noqa: S101  type checkers stop here on other systems
 
+from agent.fs import capabilities  # noqa: E402
 from agent.fs.linux import is_network  # noqa: E402
 from agent.model.source_file import WriterState  # noqa: E402
 
 
 def prepare_process() -> None:
-    """Ignore SIGIO, which a lease break sends and which kills by default. Call once in the main thread."""
+    """Make leases usable: call once in the main thread, before there are others.
+
+    SIGIO, which a lease break sends and which kills by default, is ignored. CAP_LEASE, which the lease of
+    another user's file takes, is used where the program file grants it.
+    """
     signal.signal(signal.SIGIO, signal.SIG_IGN)
+    capabilities.use(capabilities.CAP_LEASE)
 
 
 def open_writer(fd: int) -> WriterState:
@@ -43,17 +49,19 @@ def read_lease(fd: int) -> Iterator[WriterState]:
 
     Network file systems are not asked for leases, because these do not cover other machines. NFS 4 and SMB
     also return EAGAIN without a writer whenever the server granted no delegation or oplock. There, and where
-    the lease is refused (not our file, no CAP_LEASE), /proc is searched for a writing descriptor. Without
-    one the state is UNKNOWN, because processes of other users and containers are not visible.
+    the lease is refused, /proc is searched for a writing descriptor. That none is found proves nothing:
+    descriptors of other users and containers are hidden, those of the kernel's own servers not listed.
+    So the state then is UNKNOWN on a network, NOT_PERMITTED where the file is not ours and CAP_LEASE is
+    missing (EACCES), and NOT_SUPPORTED where the file system grants no leases (EINVAL).
 
     Raises:
         OSError: the descriptor is not a regular file's.
     """
-    lease_error = errno.EINVAL if is_network(fd) else _take_lease(fd)
-    if lease_error == errno.EAGAIN:
-        yield WriterState.OPEN
-    elif lease_error:
-        yield _writer_in_proc(fd)
+    refusal = WriterState.UNKNOWN if is_network(fd) else _take_lease(fd)
+    if refusal is WriterState.OPEN:
+        yield refusal
+    elif refusal is not None:
+        yield WriterState.OPEN if _is_writer_in_proc(fd) else refusal
     else:
         try:
             yield WriterState.NONE
@@ -62,24 +70,30 @@ def read_lease(fd: int) -> Iterator[WriterState]:
                 fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
-def _take_lease(fd: int) -> int | None:
-    """Return None once the lease is held, else the errno."""
+_REFUSALS = {
+    errno.EAGAIN: WriterState.OPEN,
+    errno.EACCES: WriterState.NOT_PERMITTED,
+    errno.EPERM: WriterState.NOT_PERMITTED,
+}
+
+
+def _take_lease(fd: int) -> WriterState | None:
+    """Return None once the lease is held, else what its refusal says about writers."""
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
-        return error.errno
+        return _REFUSALS.get(error.errno or 0, WriterState.NOT_SUPPORTED)
     return None
 
 
-def _writer_in_proc(fd: int) -> WriterState:
+def _is_writer_in_proc(fd: int) -> bool:
     own_target = _link_target(Path(f"/proc/self/fd/{fd}"))
-    found = any(
+    return any(
         _link_target(descriptor) == own_target and _is_for_writing(descriptor)
         for process in Path("/proc").iterdir()
         if process.name.isdecimal()
         for descriptor in _descriptors(process)
     )
-    return WriterState.OPEN if found else WriterState.UNKNOWN
 
 
 def _descriptors(process: Path) -> list[Path]:

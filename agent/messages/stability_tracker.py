@@ -7,12 +7,16 @@ from agent.model.source_file import FileVersion, ScannedFile, UnreadableFolder
 
 @frozen
 class ScanChunk:
-    """A part of a whole scan that is under way; all was read between `began_s` and `ended_s`."""
+    """A part of a whole scan that is under way; all was read between `began_s` and `ended_s`.
+
+    `closed`: files that a writer closed before the scan began, each as it was right after that.
+    """
 
     entries: tuple[ScannedFile, ...]
     began_s: float
     ended_s: float
     at: float
+    closed: tuple[ScannedFile, ...] = ()
 
 
 @frozen
@@ -22,7 +26,7 @@ class ScanResult:
     `examined`: the only paths that were examined, or None for a whole scan, whose other entries came as
     `ScanChunk`s with the same `began_s`. A path that was examined and has no entry is gone. Nothing is known
     of `unreadable` folders and of what is below them. `hung`: files that did not answer when they were
-    examined, though the source did. All was read between `began_s` and `ended_s`.
+    examined, though the source did. All was read between `began_s` and `ended_s`. `closed` as in `ScanChunk`.
     """
 
     entries: tuple[ScannedFile, ...]
@@ -32,6 +36,7 @@ class ScanResult:
     free_bytes: int
     examined: tuple[str, ...] | None = None
     unreadable: tuple[UnreadableFolder, ...] = ()
+    closed: tuple[ScannedFile, ...] = ()
     hung: tuple[str, ...] = ()
 
 

@@ -2,12 +2,18 @@
 
 from attrs import frozen
 
+from agent.model.source_file import ScannedFile
+
 
 @frozen
 class WatchEvent:
-    """These paths of the source have changed: examine them soon. Empty `paths`: scan everything."""
+    """These paths of the source have changed: examine them soon. Empty `paths`: scan everything.
+
+    `closed`: files that a writer has closed, each as it was right after that.
+    """
 
     paths: tuple[str, ...] = ()
+    closed: tuple[ScannedFile, ...] = ()
 
 
 @frozen

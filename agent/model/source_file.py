@@ -56,6 +56,10 @@ class Signature(bytes):
         """Return whether both are versions of one file, not of two files with one name."""
         return self.numbers[:2] == other.numbers[:2]
 
+    def has_content_of(self, other: "Signature") -> bool:
+        """Return whether both differ by ctime at most, which a rename or new access rights change as well."""
+        return self.numbers[:4] == other.numbers[:4]
+
     def placeholder(self) -> "Signature":
         """Return a signature of this file that no version has; a growing file is journaled under it."""
         return Signature(*self.numbers[:4], ctime_ns=-1)
@@ -73,10 +77,17 @@ def signature_from_bytes(packed: bytes) -> Signature:
 
 
 class WriterState(enum.Enum):
-    """Whether a process has the file open for writing, as the operating system reports it."""
+    """Whether a process has the file open for writing, as the operating system reports it.
+
+    NONE and OPEN were seen. NOT_PERMITTED: the file is local, but its writers are not shown to this user.
+    NOT_SUPPORTED: the file is local, but nothing here can show its writers. UNKNOWN: no local evidence is
+    possible, because other machines write to this file system or the system has no means.
+    """
 
     NONE = "none"
     OPEN = "open"
+    NOT_PERMITTED = "not permitted"
+    NOT_SUPPORTED = "not supported"
     UNKNOWN = "unknown"
 
 

@@ -68,6 +68,14 @@ class Outage:
 
 
 @frozen
+class HeldFiles:
+    """How many files are held for this reason."""
+
+    why: str
+    files: int
+
+
+@frozen
 class RouteView:
     """One route as clients see it. `counts` by status value; `rate_bytes_s` over the last seconds."""
 
@@ -89,6 +97,7 @@ class RouteView:
     destination_total_bytes: int | None
     low_space_bytes: int
     unreadable_folders: tuple[UnreadableFolder, ...] = ()  # the first of those in the source
+    held: tuple[HeldFiles, ...] = ()  # the most frequent reasons
     upload_id: str | None = None  # the upload job whose route it is
 
 

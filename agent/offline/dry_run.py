@@ -2,9 +2,10 @@
 
 import trio
 
+from agent.actors.stability_tracker.hold import hold_reason
 from agent.config.sections import Config, Route
 from agent.model.errors import Fault
-from agent.model.source_file import ContainerState, ScannedFile, WriterState
+from agent.model.source_file import ScannedFile, WriterState
 from agent.protocol.replies import Reply, ScanEnd
 from agent.protocol.requests import ExamineSource, ListSource, SourceFolder, SourceMount
 from agent.worker_pool import WorkerPool
@@ -83,7 +84,4 @@ def _reason_to_skip(route: Route, entry: ScannedFile) -> str:
         return ""
     if evidence.writer is WriterState.OPEN:
         return "a process holds it open for writing"
-    unfinished = evidence.container in (ContainerState.OPEN, ContainerState.TRUNCATED)
-    if unfinished and route.unfinished == "hold":
-        return f"unfinished recording: {evidence.container_detail}"
-    return ""
+    return hold_reason(evidence, route, was_closed=False)

@@ -59,12 +59,14 @@ class SourcePrepared:
 class PathsChanged:
     """Paths that changed; an empty tuple asks for a full scan. `overflows`: how often events were lost.
 
-    `complete`: every readable folder is watched.
+    `complete`: every readable folder is watched. `closed`: files that a writer has closed, each as it was
+    right after that.
     """
 
     paths: tuple[str, ...]
     overflows: int
     complete: bool = True
+    closed: tuple[ScannedFile, ...] = ()
 
 
 @frozen

@@ -76,6 +76,7 @@ from agent.worker.source import source_file, source_folder
 from agent.worker.source.events import watch_source
 from agent.worker.source.remove import remove_sources
 from agent.worker.source.scan import examine, list_files
+from agent.worker.source.source_file import signature_of
 from agent.worker.source.source_folder import resolve_allowed_folder, wait_for
 
 HEADER = struct.Struct(">I")
@@ -255,7 +256,9 @@ class WorkerServer:
             while events.active:
                 paths = events.wait(None)
                 if paths is not None:
-                    self.stream(PathsChanged(paths, events.overflowed, events.complete))
+                    found = events.take_closed().items()
+                    closed = tuple(ScannedFile(path, signature_of(status)) for path, status in found)
+                    self.stream(PathsChanged(paths, events.overflowed, events.complete, closed))
         return Finished()
 
 

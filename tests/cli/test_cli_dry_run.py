@@ -62,7 +62,7 @@ def test_a_dry_run_holds_an_unfinished_recording(unfinished: str, words: str, tm
     (tmp_path / "in" / "clip.mov").write_bytes(OPEN_MOV)
     said = output_of("-c", configured(tmp_path, ROUTE | {"unfinished": unfinished}), "run", "--dry-run")
     assert said.startswith(f"mxf: {words} '{tmp_path}/in/clip.mov'")
-    assert ("unfinished recording: " in said) == (unfinished == "hold")
+    assert ("unfinished recording, no writer left: " in said) == (unfinished == "hold")
 
 
 def test_a_dry_run_leaves_what_somebody_writes(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_dry_run_reports_a_missing_source_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "in" / "clip.bin").write_bytes(COPY)
     config = configured(tmp_path, {"name": "none", "source": "gone", "destination": "out2"}, ROUTE)
     first, second = output_of("-c", config, "run", "--dry-run").splitlines()
-    assert first == f"none: source: No such file or directory ({tmp_path}/gone)"
+    assert first == f"none: {tmp_path}/gone does not exist: mount it, or make the folder"
     assert second.startswith("mxf: would move")
     assert not (tmp_path / "gone").exists()
 

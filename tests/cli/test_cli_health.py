@@ -28,6 +28,7 @@ def route(**changes: object) -> dict[str, Any]:
         "paused": False,
         "outage": None,
         "counts": {"Copying": 1, "InQueue": 2, "Completed": 7},
+        "held": [],
         "destination_free_bytes": 5000,
         "destination_total_bytes": 9000,
         **changes,
@@ -44,6 +45,11 @@ def route(**changes: object) -> dict[str, Any]:
             WELL,
             route(counts={"Failed": 1, "Held": 1}),
             "WARNING - mxf: 1 failed file | mxf_free=5000B;;;0;9000 mxf_queue=1;;;0; mxf_failed=1;;;0;",
+        ),
+        (
+            WELL,
+            route(counts={"Held": 2}, held=[{"why": "grant CAP_LEASE", "files": 2}]),
+            f"WARNING - mxf: 2 held files: grant CAP_LEASE | {DATA.replace('queue=3', 'queue=2')}",
         ),
         (
             HUNG,

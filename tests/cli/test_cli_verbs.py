@@ -20,6 +20,7 @@ A_ROUTE: dict[str, Any] = {
     "outage": None,
     "counts": {"Copying": 1, "Failed": 2},
     "unreadable_folders": [],
+    "held": [],
 }
 A_FILE: dict[str, Any] = {
     "id": "f/1",
@@ -54,6 +55,10 @@ def config(tmp_path: Path) -> str:
         (
             A_ROUTE | {"counts": {}, "unreadable_folders": [{"folder": EVIL, "reason": "denied"}]},
             f"mxf: ok; no files\n  cannot read folder {HARMLESS}: denied",
+        ),
+        (
+            A_ROUTE | {"counts": {"Held": 2}, "held": [{"why": f"grant {EVIL}", "files": 2}]},
+            f"mxf: ok; 2 Held\n  2 held: grant {HARMLESS}",
         ),
         (A_ROUTE | {"paused": True, "counts": {}}, "mxf: paused, ok; no files"),
         (

@@ -40,6 +40,7 @@ def test_a_route_with_three_keys_is_enough_and_gets_the_contracts_defaults(tmp_p
         "growing": False,
         "growing_min_size_bytes": 100 * 2**20,
         "unfinished": "hold",
+        "unseen_writers": "hold",
         "source_marker": None,
         "conflict": "rename",
         "verify": "read_back",
@@ -84,6 +85,7 @@ scan = "250ms"
 growing = true
 growing_min_size = "1.5GB"
 unfinished = "deliver"
+unseen_writers = "deliver"
 source_marker = ".card"
 conflict = "fail"
 verify = "hash"
@@ -133,6 +135,7 @@ def test_every_key_of_the_contract_is_understood(tmp_path: Path, monkeypatch: py
             growing=True,
             growing_min_size_bytes=1_500_000_000,
             unfinished="deliver",
+            unseen_writers="deliver",
             source_marker=".card",
             conflict="fail",
             verify="hash",

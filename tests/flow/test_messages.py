@@ -28,7 +28,7 @@ from tests.flow.running_agents import (
 
 MAX_MESSAGES = 14
 MAX_TYPES = 12
-UNWANTED = "unwanted.tmp"
+UNWANTED = "unwanted.bak"
 
 
 @contextmanager
@@ -98,7 +98,7 @@ async def until_events_arrive(agent: RunningAgent, messages: list[object]) -> No
 async def test_a_small_file_is_delivered_in_few_messages_of_few_types(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_config(tmp_path, scan="1h", probe="1h", exclude=["*.tmp"])
+    write_config(tmp_path, scan="1h", probe="1h", exclude=["*.bak"])
     async with running(tmp_path) as agent:
         with recorded(monkeypatch) as messages:
             await until_events_arrive(agent, messages)
@@ -112,7 +112,7 @@ async def test_a_small_file_is_delivered_in_few_messages_of_few_types(
 async def test_the_removal_of_a_delivered_source_is_not_found_out_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_config(tmp_path, scan="1h", probe="1h", exclude=["*.tmp"])
+    write_config(tmp_path, scan="1h", probe="1h", exclude=["*.bak"])
     async with running(tmp_path) as agent:
         with recorded(monkeypatch) as messages:
             await until_events_arrive(agent, messages)

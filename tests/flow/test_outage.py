@@ -100,4 +100,4 @@ async def test_a_missing_source_is_reported_and_scanned_again_when_it_is_back(tm
         (tmp_path / "away").rename(tmp_path / "source")
         await agent.until_file("clip.mxf", Status.COMPLETED)
         await agent.until(lambda view: view.source_error() is None)
-    assert "No such file or directory" in str(view.source_error())
+    assert "source does not exist: mount it, or make the folder" in str(view.source_error())

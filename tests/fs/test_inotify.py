@@ -323,3 +323,91 @@ def test_leaving_closes_every_descriptor(root: Path) -> None:
         (root / "more").mkdir()
         events.wait(SOON_S)
     assert os.listdir("/proc/self/fd") == before
+
+
+# Who has closed a file
+
+
+def _closed(events: InotifyEvents, path: str) -> dict[str, os.stat_result]:
+    """All that was closed until an event of this path had come."""
+    closed: dict[str, os.stat_result] = {}
+    reported: set[str] = set()
+    while path not in reported:
+        paths = events.wait(ENOUGH_S)
+        assert paths is not None, f"no event of {path}"
+        reported |= set(paths)
+        closed |= events.take_closed()
+    return closed
+
+
+def test_a_close_is_told_once_with_the_status_that_the_file_had_then(
+    events: InotifyEvents, root: Path
+) -> None:
+    with (root / "day" / "clip.mxf").open("w") as clip:
+        clip.write("recorded")
+        clip.flush()
+        assert _closed(events, "day/clip.mxf") == {}
+    assert _closed(events, "day/clip.mxf") == {"day/clip.mxf": (root / "day" / "clip.mxf").stat()}
+    assert events.take_closed() == {}
+
+
+def test_reading_a_file_is_no_close(events: InotifyEvents, root: Path) -> None:
+    (root / "old.mxf").read_bytes()
+    (root / "mark").touch()
+    assert set(_closed(events, "mark")) == {"mark"}
+
+
+def test_a_rename_after_the_close_and_new_times_before_it_do_not_hide_the_close(
+    events: InotifyEvents, root: Path
+) -> None:
+    (root / ".clip.part").write_text("arrived")
+    os.utime(root / ".clip.part", (1, 1))
+    (root / ".clip.part").rename(root / "clip.mxf")
+    assert _closed(events, "clip.mxf").keys() == {"clip.mxf"}
+
+
+def test_a_rename_of_a_file_that_is_still_open_is_no_close(events: InotifyEvents, root: Path) -> None:
+    with (root / "clip.part").open("w") as clip:
+        clip.write("not yet all")
+        clip.flush()
+        os.utime(clip.fileno(), (1, 1))
+        (root / "clip.part").rename(root / "clip.mxf")
+        assert _closed(events, "clip.mxf") == {}
+    assert _closed(events, "clip.mxf").keys() == {"clip.mxf"}
+
+
+def test_a_file_made_anew_under_the_name_of_a_closed_one_is_not_closed(
+    events: InotifyEvents, root: Path
+) -> None:
+    (root / "clip.mxf").write_text("first take")
+    (root / "clip.mxf").unlink()
+    with (root / "clip.mxf").open("w"):
+        assert _closed(events, "clip.mxf") == {}
+
+
+def test_a_file_that_was_closed_and_removed_is_not_told_of(events: InotifyEvents, root: Path) -> None:
+    (root / "clip.mxf").write_text("gone")
+    (root / "clip.mxf").unlink()
+    assert _closed(events, "clip.mxf") == {}
+
+
+def test_a_folder_that_is_renamed_takes_its_closed_files_with_it(events: InotifyEvents, root: Path) -> None:
+    (root / "day" / "clip.mxf").write_text("recorded")
+    _closed(events, "day/clip.mxf")
+    with (root / "day" / "open.mxf").open("w"):
+        (root / "day").rename(root / "night")
+        assert events.wait(ENOUGH_S) == ()
+        assert events.take_closed().keys() == {"night/clip.mxf"}
+
+
+def test_lost_events_lose_closes_and_invent_none(events: InotifyEvents, root: Path) -> None:
+    queue = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    here, there = str(root / "old.mxf"), str(root / "day" / "new.mxf")
+    for _ in range(queue // 4 + 1):
+        os.rename(here, there)
+        os.rename(there, here)
+    (root / "lost.mxf").write_text("closed unseen")
+    with (root / "open.mxf").open("w"):
+        while events.wait(ENOUGH_S) != ():
+            pass
+        assert events.take_closed() == {}

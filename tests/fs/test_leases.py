@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.fs import leases, platform
+from agent.fs.syscalls import closing_fd
 from agent.model.source_file import WriterState
 
 HOLD = """
@@ -149,20 +150,51 @@ def test_without_leases_a_writer_that_can_be_seen_is_still_found(clip: Path, fd:
 @pytest.mark.usefixtures("no_leases")
 def test_without_leases_no_visible_writer_proves_nothing(clip: Path, fd: int) -> None:
     with held_by_another_process(clip, os.O_RDONLY):
-        assert platform.open_writer(fd) is WriterState.UNKNOWN
+        assert platform.open_writer(fd) is WriterState.NOT_SUPPORTED
 
 
-def test_a_foreign_file_is_unknown_without_the_right_to_lease() -> None:
-    foreign = os.open("/etc/passwd", os.O_RDONLY)
+@contextmanager
+def as_another_user() -> Iterator[None]:
+    """As nobody, where the tests have root's rights; other users are not the owner of /etc/passwd anyway."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
     try:
-        assert platform.open_writer(foreign) is WriterState.UNKNOWN
+        yield
     finally:
         if is_root:
             os.seteuid(0)
-        os.close(foreign)
+
+
+def test_of_a_foreign_file_nothing_is_known_without_the_right_to_lease() -> None:
+    with closing_fd(os.open("/etc/passwd", os.O_RDONLY)) as foreign, as_another_user():
+        assert platform.open_writer(foreign) is WriterState.NOT_PERMITTED
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hold a file open that is not its own")
+def test_a_writer_of_another_user_is_not_seen_without_the_right_to_lease(clip: Path, fd: int) -> None:
+    with held_by_another_process(clip, os.O_WRONLY), as_another_user():
+        assert platform.open_writer(fd) is WriterState.NOT_PERMITTED
+
+
+@pytest.mark.parametrize(
+    ("number", "state"),
+    [
+        (errno.EAGAIN, WriterState.OPEN),
+        (errno.EACCES, WriterState.NOT_PERMITTED),
+        (errno.EPERM, WriterState.NOT_PERMITTED),
+        (errno.EINVAL, WriterState.NOT_SUPPORTED),
+        (errno.ENOLCK, WriterState.NOT_SUPPORTED),
+    ],
+)
+def test_what_a_refused_lease_tells(
+    fd: int, number: int, state: WriterState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "fcntl", refused)
+    assert platform.open_writer(fd) is state
 
 
 def test_on_a_network_file_system_only_a_visible_writer_counts(

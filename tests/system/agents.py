@@ -36,9 +36,13 @@ def _toml(value: object) -> str:
 
 @define(eq=False)
 class Agent:
-    """An agent process. `home` holds agent.toml, source, nas and the state folder."""
+    """An agent process. `home` holds agent.toml, source, nas and the state folder.
+
+    `started_by`: a command, with its options, that runs the agent's own, such as setpriv.
+    """
 
     home: Path
+    started_by: tuple[str, ...] = ()
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def configure(self, *others: Mapping[str, object], **route: object) -> None:
@@ -81,7 +85,7 @@ class Agent:
         address.unlink(missing_ok=True)
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                self.command("run", *options), stderr=log, start_new_session=True
+                [*self.started_by, *self.command("run", *options)], stderr=log, start_new_session=True
             )
         # The file is created a moment before the address is written to it.
         self.wait_until(lambda: address.exists() and bool(self.url) and self.status("/livez") == 200)

@@ -190,5 +190,6 @@ def a_route(**more: object) -> Said:
         "destination_total_bytes": 64_000 * GB,
         "low_space_bytes": 10 * GB,
         "unreadable_folders": [],
+        "held": [],
         **more,
     }

@@ -143,6 +143,16 @@ def test_folders_that_cannot_be_read_are_named_until_they_can(agent: Agent, page
     expect(banner).to_be_hidden()
 
 
+def test_a_route_says_why_files_are_held(agent: Agent, page: Page) -> None:
+    agent.shows(routes=(a_route(held=[{"why": "grant CAP_LEASE", "files": 2}]),))
+    open_page(page, agent)
+    banner = page.locator("#routes .card .banner").nth(3)
+    expect(banner).to_contain_text("Files are held")
+    expect(banner).to_contain_text("2: grant CAP_LEASE")
+    agent.updates(routes=(a_route(),))
+    expect(banner).to_be_hidden()
+
+
 def test_a_route_is_paused_and_resumed(agent: Agent, page: Page) -> None:
     agent.shows(routes=(a_route(name="a/b"),))
     open_page(page, agent)

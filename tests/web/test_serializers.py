@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent.model.source_file import UnreadableFolder
 from agent.model.text import as_unicode
 from agent.model.transfer import Status
-from agent.model.views import HistoryPage, Snapshot
+from agent.model.views import HeldFiles, HistoryPage, Snapshot
 from tests.samples import a_state, shown_as
 from tests.web.fake_control import (
     A_FILE,
@@ -111,6 +111,11 @@ def test_a_route_entry_lists_folders_that_cannot_be_read() -> None:
     closed = (UnreadableFolder("day", "Permission denied"),)
     entry = serializers.route_entry(evolve(A_ROUTE, unreadable_folders=closed))
     assert entry["unreadable_folders"] == [{"folder": "day", "reason": "Permission denied"}]
+
+
+def test_a_route_entry_shows_why_files_are_held() -> None:
+    entry = serializers.route_entry(evolve(A_ROUTE, held=(HeldFiles("grant CAP_LEASE", 2),)))
+    assert entry["held"] == [{"why": "grant CAP_LEASE", "files": 2}]
 
 
 def test_a_route_entry_shows_an_outage() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from agent.model.errors import Fault, FaultKind, Side
 from agent.model.names import partial_path, probe_path
-from agent.model.source_file import FileVersion, Signature
+from agent.model.source_file import FileVersion, ScannedFile, Signature
 from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.replies import (
     Blocked,
@@ -55,6 +55,7 @@ from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.destinations.partial_locks import PartialLocks
 from agent.worker.server import BLOCKED_AFTER_S, WorkerServer, frame, read_frame
 from agent.worker.source import source_file
+from agent.worker.source.source_file import signature_of
 from tests.samples import IDENTITY, STATE
 from tests.worker.copy.faulty import failing
 from tests.worker.copy.folders import PARTIAL, Ground
@@ -269,9 +270,14 @@ def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pyt
             assert timeout_s is None
             return self._found.pop()
 
+        def take_closed(self) -> dict[str, os.stat_result]:
+            return {"clip.mxf": status} if len(self._found) == 2 else {}
+
+    status = os.stat(__file__)
+    closed = (ScannedFile("clip.mxf", signature_of(status)),)
     monkeypatch.setattr(server, "watch_source", Events)
     assert ask(WatchSource("/")) == [
-        PathsChanged(("clip.mxf",), 3, complete=False),
+        PathsChanged(("clip.mxf",), 3, complete=False, closed=closed),
         PathsChanged((), 3, complete=False),
         Finished(),
     ]

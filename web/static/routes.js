@@ -41,6 +41,7 @@ export function routeCard({ pause, resume }) {
   const outage = banner();
   const sourceError = banner();
   const unreadable = banner();
+  const held = banner();
   const space = spaceBar();
   const counts = h("ul", { class: "counts" });
   const rate = h("strong");
@@ -48,7 +49,7 @@ export function routeCard({ pause, resume }) {
   const node = h("li", { class: "card" },
     h("div", { class: "head" }, name, paused, button),
     h("p", { class: "way" }, source, icon("arrow"), destination),
-    outage.node, sourceError.node, unreadable.node,
+    outage.node, sourceError.node, unreadable.node, held.node,
     h("p", { class: "pace" }, rate, queue),
     counts, space.node);
   const update = (route, nowMs) => {
@@ -67,6 +68,7 @@ export function routeCard({ pause, resume }) {
     sourceError.update(route.source_error && "Source not readable", route.source_error);
     const closed = route.unreadable_folders;
     unreadable.update(closed.length && "Folders that cannot be read", closed.map(inWords).join("; "));
+    held.update(route.held.length && "Files are held", route.held.map(({ files, why }) => `${files}: ${why}`).join("; "));
     text(rate, format.rate(route.rate_bytes_s));
     text(queue, `${format.bytes(route.queue_bytes)} to go`);
     showCounts(counts, route.counts);

@@ -7,9 +7,10 @@ from attrs import asdict, define, field
 from agent.config.sections import Route
 from agent.messages.dispatcher import DestinationState, SourceState
 from agent.model.transfer import Status
-from agent.model.views import FileView, Outage, RouteView
+from agent.model.views import FileView, HeldFiles, Outage, RouteView
 
 WINDOW_S = 5.0
+MAX_HELD_REASONS = 3
 
 
 @define
@@ -38,6 +39,7 @@ SHOWN_RULES = (
     "scan_s",
     "growing",
     "unfinished",
+    "unseen_writers",
     "conflict",
     "verify",
     "workers",
@@ -75,6 +77,7 @@ class RouteStatus:
     scanned: bool = False
     recovered: bool = False
     counts: Counter[Status] = field(factory=Counter)
+    held: Counter[str] = field(factory=Counter)  # by reason
     queue_bytes: int = 0
     rate: Rate = field(factory=Rate)
     rate_shown: float = 0.0
@@ -82,11 +85,18 @@ class RouteStatus:
 
     def add(self, file: FileView) -> None:
         self.counts[file.current.status] += 1
+        if file.current.status is Status.HELD:
+            self.held[file.current.why] += 1
         if file.current.status in PENDING:
             self.queue_bytes += file.size_bytes
 
     def remove(self, file: FileView) -> None:
         self.counts[file.current.status] -= 1
+        if file.current.status is Status.HELD:
+            why = file.current.why
+            self.held[why] -= 1
+            if not self.held[why]:
+                del self.held[why]
         if file.current.status in PENDING:
             self.queue_bytes -= file.size_bytes
 
@@ -121,6 +131,7 @@ class RouteStatus:
             destination_total_bytes=storage.total_bytes if storage else None,
             low_space_bytes=self.route.low_space_bytes,
             unreadable_folders=source.unreadable if source else (),
+            held=tuple(HeldFiles(why, files) for why, files in self.held.most_common(MAX_HELD_REASONS)),
             upload_id=self.route.upload_id,
         )
 

@@ -3,6 +3,7 @@
 from attrs import define, evolve
 
 from agent.actors.dispatcher.transitions import (
+    ABORTING,
     COPY_WAITING,
     GROWING,
     RUNNING,
@@ -18,6 +19,7 @@ from agent.model.source_file import FileVersion
 from agent.model.transfer import Delivery, PriorResult, ResumePoint, Status
 
 MAX_SUSPICIONS = 2
+MAX_WAIT_S = 10.0
 CANCELLED = "cancelled by the operator"
 STOPPED = "stopped: its upload job has ended"
 
@@ -28,7 +30,8 @@ class Job:
 
     `waits_for_space`: it did not fit when its turn came. `successor`: the next state of the file, once this
     job has ended. `arrived_bytes`: written by earlier attempts. `outage_count`: outages in a row without
-    progress; files with fewer go first. `verified_bytes`: at its last outage; -1 before the first.
+    progress; files with fewer go first. `verified_bytes`: at its last outage; -1 before the first. `delay_s`:
+    until it goes on, the last time that it had to wait; `waits`: how often that cost no attempt.
     """
 
     file: FileVersion
@@ -44,6 +47,8 @@ class Job:
     outage_count: int = 0
     suspicions: int = 0
     deliveries_seen: int = 0
+    delay_s: float = 0.0
+    waits: int = 0
 
     def on(
         self, event: JobEvent, file: FileVersion | None = None, error: str | None = None
@@ -51,6 +56,8 @@ class Job:
         """Enter the next state and change the job's own data; returns the effects that are left to do."""
         found = transition(self.state, event)
         self.state = found.next_state
+        if Effect.DELAY in found.effects:
+            self._set_delay(event)
         return tuple(effect for effect in found.effects if not self._apply(effect, file, error))
 
     def _apply(self, effect: Effect, file: FileVersion | None, error: str | None) -> bool:
@@ -71,6 +78,13 @@ class Job:
             case _:
                 return False
         return True
+
+    def _set_delay(self, event: JobEvent) -> None:
+        """After an attempt the route's delay; what costs no attempt can go on for ever, so it goes slower."""
+        self.delay_s = self.route.retry_delay_s
+        if event is not JobEvent.ATTEMPT_FAILED or self.state in ABORTING:
+            self.delay_s = max(self.delay_s, min(2.0**self.waits, MAX_WAIT_S))
+            self.waits += 1
 
     @property
     def missing_bytes(self) -> int:
@@ -106,8 +120,9 @@ class Job:
         why = f"attempt {self.attempts + 1} of {self.route.max_attempts}"
         return StatusChanged(self.file.id, Status.COPYING, at, self.file, why, attempts=self.attempts)
 
-    def retrying(self, at: float, until_at: float) -> StatusChanged:
+    def retrying(self, at: float) -> StatusChanged:
         why = f"attempt {self.attempts} of {self.route.max_attempts} failed"
+        until_at = at + self.delay_s
         return StatusChanged(
             self.file.id, Status.IN_QUEUE, at, self.file, why, until_at, self.attempts, error=self.error
         )

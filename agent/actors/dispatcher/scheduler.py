@@ -332,11 +332,11 @@ class Scheduler:
             case Effect.STOP_COPY:
                 self._command(job.route.destination, CancelCopies((job.file.id,)))
             case Effect.DELAY:
-                self._delayed.push(job, self._now_s + job.route.retry_delay_s)
+                self._delayed.push(job, self._now_s + job.delay_s)
             case Effect.COUNT_RETRY:
                 self._publish(CounterIncremented("retry_local", job.route.name))
             case Effect.TELL_RETRYING:
-                self._publish(job.retrying(self._at, self._at + job.route.retry_delay_s))
+                self._publish(job.retrying(self._at))
             case Effect.TELL_FAILED:
                 self._publish(job.failed(self._at))
             case Effect.TELL_UNTRACKED:

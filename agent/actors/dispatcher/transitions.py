@@ -63,7 +63,7 @@ class Effect(enum.Enum):
     QUEUE_FOLLOW = "into the queue of growing files"
     QUEUE_ABORT = "into the queue of transfers to clean up"
     STOP_COPY = "kill its worker"
-    DELAY = "go on after the retry delay"
+    DELAY = "go on after the retry delay, or later where no attempt was counted"
     COUNT_RETRY = "metric: one retry more"
     TELL_RETRYING = "publish that it waits for the next attempt"
     TELL_FAILED = "publish that it has failed"

@@ -62,6 +62,8 @@ async def _report(
     journal: JournalClient,
 ) -> None:
     decisions = rule.scanned(scan)
+    for held in decisions.first_unseen:
+        log.warning("held, its writers cannot be seen", route=rule.route.name, file=held.path, why=held.why)
     for event in decisions.events:
         await broadcaster.send(event)
         if isinstance(event, SourceState):

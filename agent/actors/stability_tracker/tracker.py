@@ -8,6 +8,8 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from agent.actors.stability_tracker.growth import GrowthDetector
+from agent.actors.stability_tracker.hold import hold_reason, unseen_writers
+from agent.actors.stability_tracker.hung_files import HungFiles
 from agent.actors.stability_tracker.recheck_queue import RecheckQueue
 from agent.actors.stability_tracker.removed_files import RemovedFiles
 from agent.config.sections import Route
@@ -33,7 +35,6 @@ SPARE_RECHECKS = 100
 MAX_EVENT_FILES = 1000
 MAX_EXAMINED_FILES = 1000
 CACHED_STATES = 1000
-HUNG_RECHECK_S = 600.0
 NOT_GROWN = GrowthDetector()
 
 
@@ -43,7 +44,7 @@ class TrackState:
 
     `since_s`, `since_at`: when its present signature was first seen. `recheck_s`: when it is to be examined.
     `status`: `READY` once it was reported as ready. `why`, `until_at`: what the page shows with it; `why`
-    empty: nothing yet about this signature.
+    empty: nothing yet about this signature. `was_closed`: a writer was seen to close it with this content.
     """
 
     discovered_at: float
@@ -53,6 +54,7 @@ class TrackState:
     status: Status = Status.DISCOVERED
     why: str = ""
     until_at: float | None = None
+    was_closed: bool = False
 
 
 @lru_cache(CACHED_STATES)
@@ -90,11 +92,34 @@ class TrackedFile:
 
 
 @frozen
+class HeldFile:
+    """A file that is held, and why."""
+
+    path: str
+    why: str
+
+
+@frozen
 class TrackerDecisions:
-    """What follows from a scan: events for the broadcaster, and messages for the dispatcher after them."""
+    """What follows from a scan: events for the broadcaster, and messages for the dispatcher after them.
+
+    `first_unseen`: the first file, for each cause, that is held because its writers cannot be seen.
+    """
 
     events: tuple[StatusesChanged | Untracked | SourceState, ...]
     messages: tuple[Ready | Growing | Gone, ...]
+    first_unseen: tuple[HeldFile, ...] = ()
+
+
+class UnreadPaths:
+    """The paths of which a scan could not tell whether they exist."""
+
+    def __init__(self, unreadable: Sequence[UnreadableFolder]) -> None:
+        self._paths = {each.folder for each in unreadable}
+        self._below = tuple(f"{path}/" for path in self._paths)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._paths or path.startswith(self._below)
 
 
 @define
@@ -104,20 +129,27 @@ class StabilityTracker:
     route: Route
     _tracked: dict[str, TrackedFile] = field(factory=dict, init=False)
     _rechecks: RecheckQueue = field(factory=RecheckQueue, init=False)
-    _hung: dict[str, int] = field(factory=dict, init=False)  # how often an examination hung
+    _hung: HungFiles = field(init=False)
     _removed: RemovedFiles = field(factory=RemovedFiles, init=False)
+    _closed: dict[str, ScannedFile] = field(factory=dict, init=False)  # not scanned since they were closed
+    _first_unseen: dict[str, HeldFile] = field(factory=dict, init=False)  # by cause
     _scan: int = field(default=0, init=False)  # the number of the whole scan that began last
     _scan_began_s: float | None = field(default=None, init=False)  # None: it has ended
+
+    def __attrs_post_init__(self) -> None:
+        self._hung = HungFiles(max(self.route.retry_delay_s, self.route.scan_s), self.route.max_attempts)
 
     def scanned(self, scan: ScanChunk | ScanResult) -> TrackerDecisions:
         """Take in a scan of the source, a part of one, or an examination."""
         moved: list[StatusChanged] = []
         messages: list[Ready | Growing | Gone] = []
+        unseen_before = len(self._first_unseen)
         is_whole = isinstance(scan, ScanChunk) or scan.examined is None
         if is_whole and self._scan_began_s != scan.began_s:
             self._scan_began_s = scan.began_s
             self._scan += 1
         self._removed.forget_before(scan.began_s)
+        self._closed.update((file.path, file) for file in scan.closed)
         for entry in scan.entries:
             if self._removed and self._removed.is_removed(entry.path, entry.packed_signature):
                 continue
@@ -130,7 +162,8 @@ class StabilityTracker:
         ]
         if isinstance(scan, ScanResult):
             events += self._ended(scan, messages)
-        return TrackerDecisions(tuple(events), tuple(messages))
+        first_unseen = tuple(self._first_unseen.values())[unseen_before:]
+        return TrackerDecisions(tuple(events), tuple(messages), first_unseen)
 
     def remove(self, removed: FilesRemoved) -> None:
         """Drop files whose source was removed after delivery; one with another signature is a new file."""
@@ -144,7 +177,9 @@ class StabilityTracker:
         self, scan: ScanResult, messages: list[Ready | Growing | Gone]
     ) -> Iterator[Untracked | SourceState]:
         """The scan or examination has ended: what it should have listed and did not is gone."""
-        gone = self._vanished(scan)
+        unread = UnreadPaths(scan.unreadable)
+        self._forget_closed(scan, unread)
+        gone = self._vanished(scan, unread)
         messages += [Gone(self._file(item), scan.at, changed=False) for item in gone if item.is_reported]
         unknown = tuple(item.id for item in gone if not item.is_reported)
         if unknown:
@@ -195,13 +230,16 @@ class StabilityTracker:
         messages: list[Ready | Growing | Gone],
     ) -> TrackedFile:
         item = self._tracked.get(entry.path)
+        is_known = item is not None and item.packed_signature == entry.packed_signature
         if item is None:
             item = self._first_seen(entry, scan)
-        elif item.packed_signature != entry.packed_signature:
+        elif not is_known:
             messages += self._changed(item, entry, scan)
-        elif item.track.status is Status.READY:
+        if self._closed:
+            self._note_close(item, scan)
+        if item.track.status is Status.READY:
             return item
-        elif entry.evidence is not None:
+        if is_known and entry.evidence is not None:
             self._answered(item)
             self._examined(item, entry.evidence, scan, messages)
         event = self._status_changed(item, entry.evidence, scan)
@@ -210,25 +248,20 @@ class StabilityTracker:
         return item
 
     def _set_aside(self, path: str, scan: ScanResult) -> StatusChanged | None:
-        """A file did not answer when it was examined: longer and longer the others go before it.
-
-        After `max_attempts` it is held.
-        """
+        """The file did not answer when it was examined; after `max_attempts` times it is held."""
         item = self._tracked.get(path)
         if item is None or item.track.status is Status.READY:
             return None
-        times = self._hung[path] = self._hung.get(path, 0) + 1
-        is_held = times >= self.route.max_attempts
-        first_s = max(self.route.retry_delay_s, self.route.scan_s)
-        wait_s = HUNG_RECHECK_S if is_held else min(HUNG_RECHECK_S, first_s * 2.0 ** (times - 1))
+        times = self._hung.add(path)
+        wait_s = self._hung.wait_s(times)
         self._recheck_at(item, scan.ended_s + wait_s)
         why = f"it does not answer: no sign of life for {self.route.stall_timeout_s:g} s, {times} times"
-        status = Status.HELD if is_held else item.track.status
+        status = Status.HELD if self._hung.is_held(times) else item.track.status
         item.track = _evolve_cached(item.track, status=status, why=why, until_at=scan.at + wait_s)
         return StatusChanged(item.id, status, scan.at, self._file(item), why, item.track.until_at)
 
     def _answered(self, item: TrackedFile) -> None:
-        if self._hung.pop(item.path, 0) and item.track.status is Status.HELD:
+        if self._hung.discard(item.path) and item.track.status is Status.HELD:
             item.track = _evolve_cached(item.track, status=Status.DISCOVERED)
 
     def _first_seen(self, entry: ScannedFile, scan: ScanChunk | ScanResult) -> TrackedFile:
@@ -243,18 +276,34 @@ class StabilityTracker:
         self, item: TrackedFile, entry: ScannedFile, scan: ScanChunk | ScanResult
     ) -> Iterator[Growing | Gone]:
         before = item.track
-        self._hung.pop(item.path, None)
+        self._hung.discard(item.path)
         growth = item.growth = item.growth or GrowthDetector()
         is_longer = growth.seen(item.signature, entry.signature, scan.ended_s - before.since_s)
         if before.status is Status.READY or (growth.followed and not is_longer):
             yield Gone(self._file(item), scan.at, changed=True)
             growth.followed = False
+        was_closed = before.was_closed and item.signature.has_content_of(entry.signature)
         item.packed_signature = entry.packed_signature
-        item.track = TrackState(before.discovered_at, scan.ended_s, scan.at)
+        item.track = TrackState(before.discovered_at, scan.ended_s, scan.at, was_closed=was_closed)
         self._schedule_examination(item)
         if growth.has_grown and growth.may_be_followed(item.signature, self.route):
             growth.followed = True
             yield Growing(self._file(item), scan.at)
+
+    def _note_close(self, item: TrackedFile, scan: ScanChunk | ScanResult) -> None:
+        """A close that came before this scan is evidence if the file has not been written to since then."""
+        closed = self._closed.pop(item.path, None)
+        if closed is None or not item.signature.has_content_of(closed.signature):
+            return
+        item.track = _evolve_cached(item.track, was_closed=True)
+        if item.track.status is Status.HELD:
+            self._recheck_at(item, scan.ended_s)
+
+    def _forget_closed(self, scan: ScanResult, unread: UnreadPaths) -> None:
+        """What a scan should have listed and did not is gone, or no file of this route."""
+        for path in tuple(self._closed) if scan.examined is None else scan.examined:
+            if path not in unread:
+                self._closed.pop(path, None)
 
     def _schedule_examination(self, item: TrackedFile) -> None:
         empty = item.signature.size_bytes == 0
@@ -285,13 +334,20 @@ class StabilityTracker:
                 item.track = _evolve_cached(item.track, status=Status.DISCOVERED)
             self._recheck_at(item, scan.began_s + self.route.scan_s)
         else:
-            is_held = _unfinished(evidence) and self.route.unfinished == "hold"
+            is_held = self._is_held(item, evidence)
             item.track = _evolve_cached(item.track, status=Status.HELD if is_held else Status.READY)
             self._recheck_at(item, math.inf)
             if not is_held:
                 if item.growth is not None:
                     item.growth.followed = False
                 messages.append(Ready(self._file(item), scan.at))
+
+    def _is_held(self, item: TrackedFile, evidence: FinishEvidence) -> bool:
+        was_closed = item.track.was_closed
+        unseen = unseen_writers(evidence, self.route, was_closed=was_closed)
+        if unseen:
+            self._first_unseen.setdefault(unseen, HeldFile(item.path, unseen))
+        return bool(hold_reason(evidence, self.route, was_closed=was_closed))
 
     def _status_changed(
         self, item: TrackedFile, evidence: FinishEvidence | None, scan: ScanChunk | ScanResult
@@ -310,17 +366,11 @@ class StabilityTracker:
         item.track = after
         return StatusChanged(item.id, status, scan.at, self._file(item), after.why, after.until_at)
 
-    def _vanished(self, scan: ScanResult) -> list[TrackedFile]:
-        unseen = {each.folder for each in scan.unreadable}
-        hidden = tuple(folder + "/" for folder in unseen)
-        gone = [
-            item
-            for item in self._missing(scan)
-            if item.path not in unseen and not item.path.startswith(hidden)
-        ]
+    def _vanished(self, scan: ScanResult, unread: UnreadPaths) -> list[TrackedFile]:
+        gone = [item for item in self._missing(scan) if item.path not in unread]
         for item in gone:
             del self._tracked[item.path]
-            self._hung.pop(item.path, None)
+            self._hung.discard(item.path)
         return gone
 
     def _missing(self, scan: ScanResult) -> Iterator[TrackedFile]:
@@ -341,17 +391,13 @@ def _batched(moved: list[StatusChanged]) -> Iterator[tuple[StatusChanged, ...]]:
         yield tuple(moved[start : start + MAX_EVENT_FILES])
 
 
-def _unfinished(evidence: FinishEvidence) -> bool:
-    return evidence.container in (ContainerState.OPEN, ContainerState.TRUNCATED)
-
-
 def _status_and_reason(
     item: TrackedFile, evidence: FinishEvidence | None, route: Route
 ) -> tuple[Status, str]:
     growth = item.growth or NOT_GROWN
     status = Status.GROWING if growth.has_grown or growth.followed else Status.DISCOVERED
     if item.track.status is Status.HELD and evidence is not None:
-        return Status.HELD, f"unfinished recording, no writer left: {evidence.container_detail}"
+        return Status.HELD, hold_reason(evidence, route, was_closed=item.track.was_closed)
     if item.signature.size_bytes == 0:
         return status, "empty: a file of 0 bytes is never ready"
     meanwhile = f"copied while it grows, at {size_text(growth.rate_bytes_s)}/s; " if growth.followed else ""

@@ -160,7 +160,7 @@ class EventListener:
             self._complete = reply.complete
             self._log_complete()
             await self._watcher.send(WatchStatus(active=reply.complete))
-        await self._watcher.send(WatchEvent(reply.paths))
+        await self._watcher.send(WatchEvent(reply.paths, reply.closed))
 
     def _log_complete(self) -> None:
         if self._complete:
@@ -259,8 +259,8 @@ class SourceScanner:
     """Scans one source through a worker; while stuck workers pile up, no further one is asked.
 
     A whole scan is passed on in parts, so that nobody ever holds all files of a source at once. `files`: how
-    many the last scan found. After an examination, `left`: paths whose turn comes again; `suspect`: the one
-    that hung.
+    many the last scan found. `_closed`: not passed on yet. After an examination, `left`: paths whose turn
+    comes again; `suspect`: the one that hung.
     """
 
     _route: Route
@@ -268,6 +268,7 @@ class SourceScanner:
     _workers: WorkerPool
     _tracker: trio.MemorySendChannel[TrackerInbox]
     files: int = field(default=0, init=False)
+    _closed: tuple[ScannedFile, ...] = field(default=(), init=False)
     left: tuple[str, ...] = field(default=(), init=False)
     suspect: str | None = field(default=None, init=False)
     _is_slow: bool = field(default=False, init=False)  # the source itself took longer than `BRIEFLY_S`
@@ -291,6 +292,7 @@ class SourceScanner:
         """
         await self._stuck.wait_until_few()
         self.files, self.left, self.suspect = 0, (), None
+        self._closed += task.closed
         try:
             if task.paths is None:
                 return await self._list()
@@ -305,12 +307,14 @@ class SourceScanner:
             await trio.lowlevel.checkpoint()
             if isinstance(reply, ScanBatch):
                 self.files += len(reply.entries)
-                await self._tracker.send(ScanChunk(reply.entries, began_s, trio.current_time(), time.time()))
+                now_s, closed = trio.current_time(), self._take_closed()
+                await self._tracker.send(ScanChunk(reply.entries, began_s, now_s, time.time(), closed))
 
         end = await self._ask(ListSource(self._source), ScanEnd, pass_on)
         await self._mount.accept(end.mount_point)
         self.files += len(end.entries)
-        return _result(end.entries, end.unreadable, began_s, end.free_bytes)
+        result = _result(end.entries, end.unreadable, began_s, end.free_bytes)
+        return evolve(result, closed=self._take_closed())
 
     async def _examine(self, task: ScanTask, paths: tuple[str, ...]) -> ScanResult:
         """As far as it goes in time. A file that hangs while the source answers is set aside.
@@ -338,7 +342,11 @@ class SourceScanner:
         done = frozenset(paths).difference(self.left, () if self.suspect is None else (self.suspect,))
         result = _result(examination.entries, examination.unreadable, began_s, end.free_bytes)
         hung_paths = (self.suspect,) if hung and self.suspect is not None else ()
-        return evolve(result, examined=tuple(done), hung=hung_paths)
+        return evolve(result, examined=tuple(done), hung=hung_paths, closed=self._take_closed())
+
+    def _take_closed(self) -> tuple[ScannedFile, ...]:
+        closed, self._closed = self._closed, ()
+        return closed
 
     @property
     def _source(self) -> SourceFolder:

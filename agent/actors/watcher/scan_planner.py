@@ -8,6 +8,7 @@ from typing import assert_never
 from attrs import define, field, frozen
 
 from agent.messages.watcher import Examine, WatcherInbox, WatchEvent, WatchStatus
+from agent.model.source_file import ScannedFile
 
 MAX_EXAMINED = 500  # an examination takes a while, and its results are held in memory
 MANY_PATHS = 1000  # a whole scan is cheaper than this many single paths
@@ -23,11 +24,13 @@ MIN_REST_FACTOR = 10
 class ScanTask:
     """`paths` None: scan everything. `closely`: examine these for writers and containers.
 
-    `is_patient`: a file that hung before, alone.
+    `closed`: files that a writer was seen to close before this task. `is_patient`: a file that hung before,
+    alone.
     """
 
     paths: tuple[str, ...] | None
     closely: frozenset[str] = frozenset()
+    closed: tuple[ScannedFile, ...] = ()
     is_patient: bool = False
 
 
@@ -45,16 +48,18 @@ class ScanPlanner:
     _scan_due_s: float = field(default=-math.inf, init=False)
     _changed: set[str] = field(factory=set, init=False)
     _to_examine: set[str] = field(factory=set, init=False)
+    _closed: dict[str, ScannedFile] = field(factory=dict, init=False)
     _examined: bool = field(default=False, init=False)  # the last task was an examination
     _suspects: set[str] = field(factory=set, init=False)  # they hung when they were examined last
     _scan_not_before_s: float = field(default=-math.inf, init=False)  # while files wait to be examined
 
     def add(self, message: WatcherInbox) -> None:
         match message:
-            case WatchEvent(()):
-                self._scan_due_s = -math.inf
-            case WatchEvent(paths):
+            case WatchEvent(paths, closed):
                 self._changed.update(path for path in paths if path not in self._suspects)
+                self._closed.update((file.path, file) for file in closed)
+                if not paths:
+                    self._scan_due_s = -math.inf
             case Examine(paths):
                 self._to_examine.update(paths)
             case WatchStatus(active):
@@ -101,11 +106,15 @@ class ScanPlanner:
             self._changed = set()
             self._began_s = now_s
             self._scan_due_s = now_s + self.scan_s
-            return ScanTask(None)
+            return ScanTask(None, closed=self._take_closed())
         if self._changed:
             paths, self._changed = tuple(self._changed), set()
-            return ScanTask(paths)
+            return ScanTask(paths, closed=self._take_closed())
         return None
+
+    def _take_closed(self) -> tuple[ScannedFile, ...]:
+        closed, self._closed = tuple(self._closed.values()), {}
+        return closed
 
     def _examination(self) -> ScanTask:
         closely = frozenset(islice(self._to_examine - self._suspects, MAX_EXAMINED))
@@ -115,4 +124,4 @@ class ScanPlanner:
         paths = tuple(closely) if is_patient else tuple(closely | self._changed)
         self._to_examine -= closely
         self._changed.difference_update(paths)
-        return ScanTask(paths, closely, is_patient)
+        return ScanTask(paths, closely, self._take_closed(), is_patient)

@@ -1,6 +1,8 @@
 """Source events: which files of a source were changed, as the operating system reports it."""
 
+import os
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -38,6 +40,13 @@ class SourceEvents(Protocol):
         A path may come twice, and its file may be gone again. Changes within one burst come together.
         An empty tuple asks for a full scan: events were lost, or a folder moved or cannot be watched.
         It also comes when the source folder was replaced or is gone.
+        """
+        ...
+
+    def take_closed(self) -> Mapping[str, os.stat_result]:
+        """Return the files that a writer has closed, with their status right after that, and forget them.
+
+        The writer may be any user's. Others may still have the file open, and a close may have been missed.
         """
         ...
 

@@ -1,5 +1,6 @@
 """Scan a source: list all its files, or examine some of them for evidence that they are finished."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,9 @@ from agent.worker.source.source_file import READ_FLAGS, signature_of
 from agent.worker.source.source_folder import open_root, root_fault
 
 Unreadable = list[tuple[str, str]]  # paths that could not be listed or examined, with the reason
+
+# The agent lacks descriptors or memory, which says nothing about the file.
+SHORT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def list_files(
@@ -92,7 +96,8 @@ def examine(
     `heartbeat` is called for each block that is read.
 
     Paths that are missing, no regular file or not wanted by the route are left out. A file that cannot be
-    opened has unknown evidence. Paths whose stat fails are appended to `unreadable`.
+    opened has unknown evidence. Paths whose stat fails are appended to `unreadable`, and so are those that
+    could not be examined because the agent itself is short of means: they have no evidence.
 
     Raises:
         Fault: SOURCE_OUTAGE: the source folder itself cannot be opened.
@@ -124,6 +129,10 @@ def _examined(
                 path, signature_of(platform.fresh_fstat(descriptor)), finish_evidence(descriptor, heartbeat)
             )
     except OSError as error:
+        if error.errno in SHORT_OF_MEANS:
+            unreadable.append((path, error.strerror or str(error)))
+            yield ScannedFile(path, signature_of(status))
+            return
         unknown = FinishEvidence(WriterState.UNKNOWN, ContainerState.UNKNOWN, error.strerror or str(error))
         yield ScannedFile(path, signature_of(status), unknown)
 
@@ -131,11 +140,17 @@ def _examined(
 def finish_evidence(descriptor: int, heartbeat: Callable[[], None] = lambda: None) -> FinishEvidence:
     """Return whether a process writes to this open file, and the verdict on its container.
 
+    A container that cannot be read is unknown; what was seen of writers holds all the same.
+
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file's attributes cannot be read.
     """
     writer = platform.open_writer(descriptor)
-    verdict = containers.judge(_FileReader(descriptor, os.fstat(descriptor).st_size, heartbeat))
+    reader = _FileReader(descriptor, os.fstat(descriptor).st_size, heartbeat)
+    try:
+        verdict = containers.judge(reader)
+    except OSError as error:
+        return FinishEvidence(writer, ContainerState.UNKNOWN, error.strerror or str(error))
     return FinishEvidence(writer, verdict.container, verdict.detail)
 
 

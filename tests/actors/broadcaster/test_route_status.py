@@ -5,8 +5,8 @@ from agent.messages.dispatcher import SourceState
 from agent.model.errors import OutageReason
 from agent.model.source_file import UnreadableFolder
 from agent.model.transfer import Status
-from agent.model.views import FileView, Outage
-from tests.samples import NAS, ROUTE, a_file, a_view, unusable, usable
+from agent.model.views import FileView, HeldFiles, Outage
+from tests.samples import NAS, ROUTE, a_file, a_view, shown_as, unusable, usable
 
 
 def row(status: Status, size_bytes: int = 100) -> FileView:
@@ -73,6 +73,19 @@ def test_folders_that_cannot_be_read_are_shown_until_the_next_scan_can() -> None
     assert route_status.view(1.0).unreadable_folders == closed
     route_status.source_changed(SourceState("mxf", None, 1.0, 2.0, 5))
     assert route_status.view(2.0).unreadable_folders == ()
+
+
+def test_the_most_frequent_reasons_of_held_files_are_shown_as_long_as_a_file_has_them() -> None:
+    route_status = RouteStatus(ROUTE)
+    held = [shown_as(row(Status.HELD), why=str(number)) for number in range(5)]
+    for number, file in enumerate(held):
+        for _ in range(number + 1):
+            route_status.add(file)
+    assert route_status.view(1.0).held == (HeldFiles("4", 5), HeldFiles("3", 4), HeldFiles("2", 3))
+    for _ in range(5):
+        route_status.remove(held[4])
+    assert route_status.view(1.0).held[0] == HeldFiles("3", 4)
+    assert "4" not in route_status.held
 
 
 def test_a_rate_counts_as_changed_until_it_was_shown() -> None:

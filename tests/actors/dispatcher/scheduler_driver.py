@@ -104,6 +104,12 @@ class Case:
     deliveries_seen: int = 0
     setbacks: int = 0
     suspicions: int = 0
+    waits: int = 0
+
+    def next_wait_s(self) -> float:
+        """How long it waits after what cost no attempt: 1, 2, 4 ... 10 s, or the retry delay."""
+        self.waits += 1
+        return max(self.job.route.retry_delay_s, min(2.0 ** (self.waits - 1), 10.0))
 
     def attempt_failed(self, kind: FaultKind, now_s: float) -> None:
         self.attempts += 1

@@ -37,9 +37,12 @@ def decide(
     return scheduler.take()
 
 
-def opened(*files: FileVersion, free_bytes: int | None = None, workers: int = 1) -> Scheduler:
+def opened(
+    *files: FileVersion, free_bytes: int | None = None, workers: int = 1, retry_delay_s: float = 5.0
+) -> Scheduler:
     """A scheduler for one open destination, with these files ready."""
-    scheduler = Scheduler.start(a_config(evolve(ONE, workers=workers), URGENT), ())
+    route = evolve(ONE, workers=workers, retry_delay_s=retry_delay_s)
+    scheduler = Scheduler.start(a_config(route, URGENT), ())
     decide(scheduler, usable(free_bytes=free_bytes), *(Ready(file, 1000.0) for file in files))
     return scheduler
 

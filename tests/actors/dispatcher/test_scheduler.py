@@ -108,6 +108,28 @@ def test_the_last_attempt_gives_the_file_up_and_aborts_its_transfer() -> None:
     assert decide(scheduler, Aborted(FILE, 1.0), now_s=21.0) == SchedulerDecisions()
 
 
+def test_a_cleanup_that_fails_again_and_again_goes_slower_even_without_a_retry_delay() -> None:
+    scheduler = opened(FILE, retry_delay_s=0.0)
+    decide(scheduler, failed(Fault(FaultKind.CONFLICT, "the name is taken")))
+    waits, now_s = [], 0.0
+    for _ in range(6):
+        assert commands(decide(scheduler, failed(), now_s=now_s)) == []
+        waits.append(scheduler.due_s() - now_s)
+        now_s = scheduler.due_s()
+        [abort] = commands(decide(scheduler, None, now_s=now_s))
+        assert isinstance(abort, AbortTransfer)
+    assert waits == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+
+
+def test_an_interruption_that_costs_no_attempt_is_not_tried_again_at_once() -> None:
+    stuck = Fault(FaultKind.BUSY, "a worker that cannot be killed")
+    scheduler = opened(FILE, retry_delay_s=0.0)
+    shown = changes_of(decide(scheduler, interrupted(stuck)))
+    assert ([event.until_at for event in shown], scheduler.due_s()) == ([1001.0], 1.0)
+    assert commands(decide(scheduler, None, now_s=1.0)) == [Copy(FILE, attempt=1, device=7)]
+    assert copied(decide(scheduler, failed(), now_s=1.0)) == [FILE]  # a counted one has the route's delay
+
+
 def test_no_attempt_helps_against_a_conflict() -> None:
     decisions = decide(opened(FILE), failed(Fault(FaultKind.CONFLICT, "the name is taken")))
     assert commands(decisions) == [AbortTransfer(FILE, 1, "the name is taken", 7)]

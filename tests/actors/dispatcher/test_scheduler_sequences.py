@@ -97,7 +97,7 @@ class Simulation(Dispatching):
             place, case = self.place(file), self.came_back(file)
             is_suspect = case.met_outage(verified_bytes, place.deliveries)
             if case.job.state in ABORTING:
-                case.not_away_before_s = self.now_s + case.job.route.retry_delay_s
+                case.not_away_before_s = self.now_s + case.next_wait_s()
             elif not self.ends_early(case) and is_suspect:
                 case.attempt_failed(OUTAGE.kind, self.now_s)
             halts = self.closed(place)
@@ -113,11 +113,10 @@ class Simulation(Dispatching):
     def an_order_is_held_up(self, which: int, what: int) -> None:
         for file in some(self.out(Copy, AbortTransfer), which):
             case = self.came_back(file)
-            due_s = self.now_s + case.job.route.retry_delay_s
             if case.job.state in ABORTING:
-                case.not_away_before_s = due_s
+                case.not_away_before_s = self.now_s + case.next_wait_s()
             elif not self.ends_early(case):
-                case.not_before_s = due_s
+                case.not_before_s = self.now_s + case.next_wait_s()
             self.handle(Interrupted(file, one_of(HELD_UP, what), 0, self.at))
 
     def a_halted_order_stops(self, which: int, _what: int) -> None:

@@ -1,12 +1,14 @@
 import math
 
+import pytest
 from attrs import evolve
 
+from agent.actors.stability_tracker.hold import UNSEEN_WRITERS
 from agent.actors.stability_tracker.tracker import (
-    HUNG_RECHECK_S,
     MAX_EVENT_FILES,
     MAX_EXAMINED_FILES,
     SPARE_RECHECKS,
+    HeldFile,
     StabilityTracker,
     TrackerDecisions,
 )
@@ -15,7 +17,19 @@ from agent.messages.dispatcher import Gone, Ready, SourceState
 from agent.messages.stability_tracker import ScanChunk, ScanResult
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, UnreadableFolder, WriterState
 from agent.model.transfer import Status
-from tests.samples import CLOSED, QUIET, ROUTE, UNFINISHED, WRITTEN, a_file, a_look, a_scan, an_entry
+from tests.samples import (
+    CLOSED,
+    QUIET,
+    ROUTE,
+    UNFINISHED,
+    WRITTEN,
+    a_file,
+    a_look,
+    a_scan,
+    a_state,
+    an_entry,
+    but,
+)
 
 QUICK = evolve(ROUTE, stable_closed_s=3.0)
 DELIVER = evolve(ROUTE, unfinished="deliver")
@@ -307,53 +321,105 @@ def test_files_that_stand_alike_share_what_is_known_of_them() -> None:
     assert len({id(item.track) for item in rule._tracked.values()}) == 1
 
 
-# A file that does not answer
+# Writers that cannot be seen, and those that were seen to close a file
+
+HIDDEN = FinishEvidence(WriterState.NOT_PERMITTED, ContainerState.UNKNOWN)
 
 
-def a_hung_look(at_s: float, *paths: str) -> ScanResult:
-    return evolve(a_look(began_s=at_s), hung=paths or ("a.mxf",))
+def closed(rule: StabilityTracker, *files: ScannedFile) -> None:
+    """They were closed before an examination of other files began."""
+    rule.scanned(evolve(a_scan(looked=()), closed=files))
 
 
-def test_a_file_that_hangs_when_it_is_examined_lets_the_others_go_first_longer_and_longer() -> None:
-    rule = StabilityTracker(evolve(ROUTE, max_attempts=3, retry_delay_s=20.0))
-    rule.scanned(a_scan(an_entry()))
-    [moved] = shown(rule.scanned(a_hung_look(10.0)))
-    assert (moved.status, moved.why) == (
-        Status.DISCOVERED,
-        f"it does not answer: no sign of life for {ROUTE.stall_timeout_s:g} s, 1 times",
-    )
-    waits_s = [rule.due_s() - 10.0]
-    [moved] = shown(rule.scanned(a_hung_look(100.0)))
-    waits_s.append(rule.due_s() - 100.0)
-    [moved] = shown(rule.scanned(a_hung_look(200.0)))
-    waits_s.append(rule.due_s() - 200.0)
-    assert waits_s == [20.0, 40.0, HUNG_RECHECK_S]
-    assert moved.status is Status.HELD
-    assert shown(rule.scanned(a_scan(an_entry(), began_s=300.0))) == []  # still there, still held
-
-
-def test_a_file_that_answers_again_is_judged_like_any_other() -> None:
-    rule = StabilityTracker(evolve(ROUTE, max_attempts=1))
-    rule.scanned(a_scan(an_entry()))
-    assert [moved.status for moved in shown(rule.scanned(a_hung_look(10.0)))] == [Status.HELD]
-    written = rule.scanned(a_look(an_entry(evidence=WRITTEN), began_s=700.0))
-    assert [moved.status for moved in shown(written)] == [Status.DISCOVERED]
-    assert len(rule.scanned(a_look(an_entry(evidence=QUIET), began_s=710.0)).messages) == 1
-
-
-def test_a_file_that_changed_or_left_begins_anew() -> None:
-    rule = StabilityTracker(evolve(ROUTE, max_attempts=2))
-    rule.scanned(a_scan(an_entry()))
-    rule.scanned(a_hung_look(10.0))
-    rule.scanned(a_scan(an_entry(version=2), began_s=20.0))
-    assert [moved.status for moved in shown(rule.scanned(a_hung_look(40.0)))] == [Status.DISCOVERED]
-    rule.scanned(a_scan(began_s=50.0))
-    assert shown(rule.scanned(a_hung_look(60.0))) == []
-    rule.scanned(a_scan(an_entry(version=2), began_s=70.0))
-    assert [moved.status for moved in shown(rule.scanned(a_hung_look(80.0)))] == [Status.DISCOVERED]
-
-
-def test_a_file_that_is_ready_is_no_longer_examined() -> None:
+def test_a_file_whose_writers_cannot_be_seen_is_held_and_reported_once() -> None:
     rule = StabilityTracker(ROUTE)
-    seen(rule, an_entry(), a_look(an_entry(evidence=QUIET), began_s=10.0))
-    assert shown(rule.scanned(a_hung_look(20.0))) == []
+    rule.scanned(a_scan(an_entry(), an_entry("b.mxf")))
+    decisions = rule.scanned(a_look(an_entry(evidence=HIDDEN), began_s=10.0))
+    assert decisions.messages == ()
+    why = UNSEEN_WRITERS[WriterState.NOT_PERMITTED]
+    assert [(moved.status, moved.why) for moved in shown(decisions)] == [(Status.HELD, why)]
+    assert decisions.first_unseen == (HeldFile("a.mxf", why),)
+    again = rule.scanned(a_look(an_entry("b.mxf", evidence=HIDDEN), began_s=20.0))
+    assert ([moved.status for moved in shown(again)], again.first_unseen) == ([Status.HELD], ())
+
+
+def test_where_the_route_says_so_it_is_ready() -> None:
+    rule = StabilityTracker(evolve(ROUTE, unseen_writers="deliver"))
+    decisions = seen(rule, an_entry(), a_look(an_entry(evidence=HIDDEN), began_s=10.0))
+    assert (len(decisions.messages), decisions.first_unseen) == (1, ())
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_close_makes_it_ready_whether_the_file_was_scanned_before_or_after(is_known: bool) -> None:
+    rule = StabilityTracker(ROUTE)
+    if is_known:
+        rule.scanned(a_scan(an_entry()))
+    closed(rule, an_entry())
+    rule.scanned(a_scan(an_entry()))
+    assert len(rule.scanned(a_look(an_entry(evidence=HIDDEN), began_s=10.0)).messages) == 1
+
+
+def test_a_close_that_the_examination_itself_comes_after_counts() -> None:
+    rule = StabilityTracker(ROUTE)
+    rule.scanned(a_scan(an_entry()))
+    closed(rule, an_entry())
+    assert len(rule.scanned(a_look(an_entry(evidence=HIDDEN), began_s=10.0)).messages) == 1
+
+
+def test_a_close_before_the_last_change_proves_nothing() -> None:
+    rule = StabilityTracker(ROUTE)
+    closed(rule, an_entry())
+    rule.scanned(a_scan(an_entry()))
+    rule.scanned(a_scan(an_entry(version=2), began_s=5.0))
+    decisions = rule.scanned(a_look(an_entry(version=2, evidence=HIDDEN), began_s=15.0))
+    assert [moved.status for moved in shown(decisions)] == [Status.HELD]
+
+
+def test_what_changes_between_a_close_and_the_scan_after_it_was_written_later() -> None:
+    rule = StabilityTracker(ROUTE)
+    closed(rule, an_entry())
+    rule.scanned(a_scan(an_entry(version=2)))
+    assert rule.scanned(a_look(an_entry(version=2, evidence=HIDDEN), began_s=10.0)).messages == ()
+
+
+def test_new_access_rights_or_a_rename_take_nothing_from_a_close() -> None:
+    rule = StabilityTracker(ROUTE)
+    closed(rule, an_entry())
+    rule.scanned(a_scan(an_entry()))
+    renamed = but(a_state(), ctime_ns=7)
+    rule.scanned(a_scan(ScannedFile("a.mxf", renamed), began_s=5.0))
+    assert len(rule.scanned(a_look(ScannedFile("a.mxf", renamed, HIDDEN), began_s=15.0)).messages) == 1
+
+
+def test_a_held_file_is_examined_again_as_soon_as_its_close_is_seen() -> None:
+    rule = StabilityTracker(ROUTE)
+    seen(rule, an_entry(), a_look(an_entry(evidence=HIDDEN), began_s=10.0))
+    assert rule.due_s() == math.inf
+    closed(rule, an_entry())
+    assert shown(rule.scanned(a_look(an_entry(), began_s=50.0))) == []  # held until that has ended
+    assert rule.due_paths(50.0) == ("a.mxf",)
+    assert len(rule.scanned(a_look(an_entry(evidence=HIDDEN), began_s=50.0)).messages) == 1
+
+
+def test_a_close_tells_nothing_about_a_writer_that_is_seen() -> None:
+    rule = StabilityTracker(ROUTE)
+    closed(rule, an_entry())
+    rule.scanned(a_scan(an_entry()))
+    assert rule.scanned(a_look(an_entry(evidence=WRITTEN), began_s=10.0)).messages == ()
+
+
+def test_closes_of_files_that_the_route_does_not_list_are_forgotten() -> None:
+    rule = StabilityTracker(ROUTE)
+    closed(rule, *(an_entry(path) for path in ("a.tmp", "b.tmp", "day/c.mxf")))
+    rule.scanned(a_scan(looked=("a.tmp",)))
+    assert sorted(rule._closed) == ["b.tmp", "day/c.mxf"]
+    rule.scanned(a_scan(unseen=(CLOSED_FOLDER,)))
+    assert sorted(rule._closed) == ["day/c.mxf"]  # it may be there
+    rule.scanned(a_scan())
+    assert rule._closed == {}
+
+
+def test_a_network_files_writers_are_not_waited_for() -> None:
+    remote = FinishEvidence(WriterState.UNKNOWN, ContainerState.UNKNOWN)
+    decisions = seen(StabilityTracker(ROUTE), an_entry(), a_look(an_entry(evidence=remote), began_s=10.0))
+    assert len(decisions.messages) == 1

@@ -1,7 +1,7 @@
 """Random lives of files, against promise S4 written down once more."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import define, evolve, field
 from hypothesis import given
@@ -21,8 +21,9 @@ from agent.model.source_file import (
     UnreadableFolder,
     WriterState,
 )
-from tests.samples import ROUTE, a_scan, a_state
+from tests.samples import ROUTE, a_scan, a_state, but
 
+UNSEEN = (WriterState.NOT_PERMITTED, WriterState.NOT_SUPPORTED)
 PATHS = ("a.mxf", "day/b.mxf", "day/c.mxf")
 FOLDER = "day"
 ROUTES = st.builds(
@@ -30,12 +31,16 @@ ROUTES = st.builds(
     st.just(ROUTE),
     stable_closed_s=st.sampled_from([None, 3.0]),
     unfinished=st.sampled_from(["hold", "deliver"]),
+    unseen_writers=st.sampled_from(["hold", "deliver"]),
 )
 SECONDS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 4.0, 7.0, 10.0, 11.0])
 ONE = st.sampled_from(PATHS)
 STEPS = st.one_of(
     st.tuples(st.just("write"), ONE, st.sampled_from([0, 10, 20]), st.sampled_from(ContainerState)),
     st.tuples(st.just("remove"), ONE),
+    st.tuples(st.just("rename"), ONE),
+    st.tuples(st.just("close"), ONE),
+    st.tuples(st.just("event"), ONE),
     st.tuples(st.just("open"), ONE, st.sampled_from(WriterState)),
     st.tuples(st.just("wait"), SECONDS),
     st.tuples(st.just("scan"), SECONDS, st.booleans()),
@@ -49,9 +54,16 @@ TIMELINES = st.one_of(st.lists(STEPS), st.lists(STEPS, min_size=40, max_size=100
 
 @define
 class Recorder:
-    """A source that others write to, and the watcher that reports it to the rule under test."""
+    """A source that others write to, and the watcher that reports it to the rule under test.
+
+    `closing`: their close was not noticed yet; `closed`: noticed, and how each was found then; the last
+    `unsent` of these go with the next scan.
+    """
 
     rule: StabilityTracker
+    closing: set[str] = field(factory=set)
+    closed: list[ScannedFile] = field(factory=list)
+    unsent: int = 0
     files: dict[str, tuple[Signature, ContainerState]] = field(factory=dict)
     writers: dict[str, WriterState] = field(factory=dict)
     now_s: float = 0.0
@@ -67,6 +79,8 @@ class Recorder:
                 self.files[path] = (a_state(size_bytes, self.version), container)
             case ("remove", str(path)):
                 self.files.pop(path, None)
+            case ("rename" | "close" | "event" as what, str(path)) if path in self.files:
+                {"rename": self._rename, "close": self.closing.add, "event": self._report_close}[what](path)
             case ("open", str(path), WriterState() as writer):
                 self.writers[path] = writer
             case ("wait", float(seconds)):
@@ -81,6 +95,22 @@ class Recorder:
             case ("deliver", str(path), float(before_s), float(after_s)):
                 return self._deliver(path, before_s, after_s)
         return None
+
+    def _rename(self, path: str) -> None:
+        """There and back: another ctime, the same content."""
+        self.version += 1
+        signature, container = self.files[path]
+        self.files[path] = (but(signature, ctime_ns=self.version), container)
+
+    def _report_close(self, path: str) -> None:
+        if path in self.closing:
+            self.closing.remove(path)
+            self.closed.append(ScannedFile(path, self.files[path][0]))
+            self.unsent += 1
+
+    def was_closed(self, path: str, signature: Signature) -> bool:
+        """Whether a close of this content was reported."""
+        return any(each.path == path and each.signature.has_content_of(signature) for each in self.closed)
 
     def _deliver(self, path: str, before_s: float, after_s: float) -> ScanResult:
         """A scan lists everything; meanwhile a file is delivered and its source removed."""
@@ -101,7 +131,9 @@ class Recorder:
         entries = tuple(self._entries(PATHS if looked is None else looked, closely, hidden))
         self.now_s += took_s
         unseen = (UnreadableFolder(FOLDER, "denied"),) if hidden else ()
-        return a_scan(*entries, began_s=began_s, took_s=took_s, looked=looked, unseen=unseen)
+        scan = a_scan(*entries, began_s=began_s, took_s=took_s, looked=looked, unseen=unseen)
+        closed, self.unsent = tuple(self.closed[len(self.closed) - self.unsent :]), 0
+        return evolve(scan, closed=closed)
 
     def _entries(
         self, paths: tuple[str, ...], closely: frozenset[str], hidden: bool
@@ -118,6 +150,7 @@ class Expectation:
     """Promise S4 once more: since when each file stands in its state, and what was said of it."""
 
     route: Route
+    was_closed: Callable[[str, Signature], bool]
     still: dict[str, tuple[Signature, float]] = field(factory=dict)
     announced: set[str] = field(factory=set)
 
@@ -146,18 +179,21 @@ class Expectation:
             return {(Gone, path, True)} if was_announced else set()
         if path in self.announced or entry.evidence is None:
             return set()
-        if self._is_finished(signature, entry.evidence, scan.began_s - self.still[path][1]):
+        still_s = scan.began_s - self.still[path][1]
+        if self._is_finished(path, signature, entry.evidence, still_s):
             self.announced.add(path)
             return {(Ready, path, False)}
         return set()
 
-    def _is_finished(self, signature: Signature, evidence: FinishEvidence, still_s: float) -> bool:
+    def _is_finished(self, path: str, signature: Signature, evidence: FinishEvidence, still_s: float) -> bool:
         needed_s = self.route.stable_s
         if evidence.container is ContainerState.CLOSED and evidence.writer is WriterState.NONE:
             needed_s = self.route.stable_closed_s or needed_s
         unfinished = evidence.container in (ContainerState.OPEN, ContainerState.TRUNCATED)
+        unseen = evidence.writer in UNSEEN and not self.was_closed(path, signature)
         return (
             signature.size_bytes > 0
+            and not (unseen and self.route.unseen_writers == "hold")
             and still_s >= needed_s
             and evidence.writer is not WriterState.OPEN
             and not (unfinished and self.route.unfinished == "hold")
@@ -189,7 +225,8 @@ def told_by(decisions: TrackerDecisions) -> set[tuple[type, str, bool]]:
 def test_a_file_is_ready_exactly_when_promise_s4_allows_it(
     route: Route, steps: list[tuple[object, ...]]
 ) -> None:
-    recorder, expectation = Recorder(StabilityTracker(route)), Expectation(route)
+    recorder = Recorder(StabilityTracker(route))
+    expectation = Expectation(route, recorder.was_closed)
     for step in steps:
         scan = recorder.step(step)
         if scan is not None:
@@ -207,7 +244,8 @@ def test_a_file_is_ready_exactly_when_promise_s4_allows_it(
 def test_visitors_always_know_every_file_in_its_present_state(
     route: Route, steps: list[tuple[object, ...]]
 ) -> None:
-    recorder, expectation = Recorder(StabilityTracker(route)), Expectation(route)
+    recorder = Recorder(StabilityTracker(route))
+    expectation = Expectation(route, recorder.was_closed)
     known: dict[str, StatusChanged] = {}
     for step in steps:
         scan = recorder.step(step)
@@ -233,9 +271,20 @@ def test_visitors_always_know_every_file_in_its_present_state(
         assert states == {path: signature for path, (signature, _) in expectation.still.items()}
 
 
-@given(ROUTES, TIMELINES)
-def test_a_file_left_alone_is_ready_in_the_end(route: Route, steps: list[tuple[object, ...]]) -> None:
-    recorder, expectation = Recorder(StabilityTracker(route)), Expectation(route)
+def without_writers(path: str) -> tuple[tuple[object, ...], ...]:
+    return (("open", path, WriterState.NONE),)
+
+
+def with_a_close_that_was_seen(path: str) -> tuple[tuple[object, ...], ...]:
+    return (("open", path, WriterState.NOT_PERMITTED), ("close", path), ("event", path))
+
+
+@given(ROUTES, TIMELINES, st.sampled_from([without_writers, with_a_close_that_was_seen]))
+def test_a_file_left_alone_is_ready_in_the_end(
+    route: Route, steps: list[tuple[object, ...]], left_alone: Callable[[str], Iterable[tuple[object, ...]]]
+) -> None:
+    recorder = Recorder(StabilityTracker(route))
+    expectation = Expectation(route, recorder.was_closed)
 
     def take(*steps: tuple[object, ...]) -> None:
         for step in steps:
@@ -245,7 +294,7 @@ def test_a_file_left_alone_is_ready_in_the_end(route: Route, steps: list[tuple[o
                 expectation.orders(scan, recorder.delivered)
 
     take(*steps)
-    take(*(("open", path, WriterState.NONE) for path in PATHS), ("scan", 0.0, False))
+    take(*(step for path in PATHS for step in left_alone(path)), ("scan", 0.0, False))
     while (due_s := recorder.rule.due_s()) < math.inf:
         assert due_s < recorder.now_s + 2 * route.stable_s
         recorder.now_s = max(recorder.now_s, due_s)

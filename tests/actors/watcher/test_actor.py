@@ -207,6 +207,22 @@ async def test_hints_bring_a_look_at_what_they_name_forward(
     assert workers.times(ExamineSource) == [1]
 
 
+async def test_closes_are_passed_on_with_the_first_scan_after_them_that_succeeds(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY, Says(EMPTY, (ScanBatch((an_entry("a"),)),)))
+    workers.script(ExamineSource, UNREADABLE, EMPTY)
+    ends = watch(nursery, workers)
+    assert (await scanned(ends)).closed == ()
+    await ends.inbox.send(WatchEvent(("a",), (an_entry("a"),)))  # its examination fails
+    part, rest = await ends.scans.receive(), await scanned(ends)
+    assert isinstance(part, ScanChunk)
+    assert (part.closed, rest.closed) == ((an_entry("a"),), ())
+    await ends.inbox.send(WatchEvent(("b",), (an_entry("b"),)))
+    assert (await scanned(ends)).closed == (an_entry("b"),)
+
+
 async def test_a_hint_without_names_scans_everything_now(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -305,11 +321,13 @@ async def test_events_become_hints_and_each_overflow_is_counted_once(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     workers = FakeWorkers(autojump_clock)
-    touched = (PathsChanged(("a",), 0), Finished(), PathsChanged((), 1), PathsChanged(("b",), 1))
+    closed = (an_entry("b"),)
+    told = PathsChanged(("b",), 1, closed=closed)
+    touched = (PathsChanged(("a",), 0), Finished(), PathsChanged((), 1), told)
     workers.script(WatchSource, Says(None, touched))
     heard = listen(nursery, workers)
     hints = [await heard.hints.receive() for _ in range(3)]
-    assert hints == [WatchEvent(("a",)), WatchEvent(), WatchEvent(("b",))]
+    assert hints == [WatchEvent(("a",)), WatchEvent(), WatchEvent(("b",), closed)]
     assert heard.facts.receive_nowait() == CounterIncremented("watch_overflow", "mxf")
     with pytest.raises(trio.WouldBlock):
         heard.facts.receive_nowait()

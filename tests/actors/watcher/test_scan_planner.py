@@ -14,6 +14,7 @@ from agent.actors.watcher.scan_planner import (
     ScanTask,
 )
 from agent.messages.watcher import Examine, WatchEvent, WatchStatus
+from tests.samples import an_entry
 
 PATHS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=3).map(tuple)
 WHOLE = ScanTask(None)
@@ -191,3 +192,19 @@ def test_everything_named_is_looked_at(steps: list[WatchEvent | Examine | float]
         assert task.closely <= set(task.paths or ())
     assert hinted == wanted == set()
     assert agenda.due_s() > now_s
+
+
+def test_closes_go_with_the_next_task_whatever_it_is_and_only_the_last_of_each_file() -> None:
+    agenda = scanned()
+    before, after, other = an_entry("a", version=1), an_entry("a", version=2), an_entry("b")
+    agenda.add(WatchEvent(("a",), (before,)))
+    agenda.add(WatchEvent(("a", "b"), (after, other)))
+    agenda.add(Examine(("c",)))
+    task = agenda.next(1.0)
+    assert task is not None
+    assert (set(task.closely), task.closed) == ({"c"}, (after, other))
+    agenda.add(WatchEvent(("a",), (before,)))
+    assert agenda.next(2.0) == ScanTask(("a",), closed=(before,))
+    agenda.add(WatchEvent((), (other,)))  # the folder was renamed
+    assert agenda.next(3.0) == ScanTask(None, closed=(other,))
+    assert agenda.next(13.0) == WHOLE

@@ -11,7 +11,7 @@ import pytest
 
 from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind
-from agent.model.source_file import ContainerState, ScannedFile, Signature, WriterState
+from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, Signature, WriterState
 from agent.protocol.requests import SourceFolder, SourceMount
 from agent.worker.source import scan
 from agent.worker.source.scan import examine, list_files
@@ -284,6 +284,25 @@ def test_a_file_that_cannot_be_opened_has_unknown_evidence_with_the_reason(
     assert entry.evidence is not None
     assert (entry.evidence.writer, entry.evidence.container) == (WriterState.UNKNOWN, ContainerState.UNKNOWN)
     assert entry.evidence.container_detail == "Permission denied"
+
+
+def test_a_container_that_cannot_be_read_hides_no_writer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "clip.mxf").write_bytes(b"a recording")
+    monkeypatch.setattr(os, "pread", failing(errno.EIO))
+    with open(root / "clip.mxf", "ab"):
+        (entry,) = _examine(root, ("clip.mxf",), "clip.mxf")
+    assert entry.evidence == FinishEvidence(WriterState.OPEN, ContainerState.UNKNOWN, os.strerror(errno.EIO))
+
+
+def test_what_the_agent_lacks_is_no_evidence_about_the_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "clip.mxf").touch()
+    monkeypatch.setattr(safe_open, "open_at", failing(errno.EMFILE))
+    unreadable: list[tuple[str, str]] = []
+    entries = list(examine(_folder(root), ("clip.mxf",), frozenset({"clip.mxf"}), unreadable))
+    assert entries == [ScannedFile("clip.mxf", _now(root, "clip.mxf"))]
+    assert unreadable == [("clip.mxf", os.strerror(errno.EMFILE))]
 
 
 def test_a_source_that_is_gone_cannot_be_examined(root: Path) -> None:

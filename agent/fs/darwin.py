@@ -151,6 +151,10 @@ if sys.platform == "darwin":
         """Return UNKNOWN: macOS does not say which processes have a file open for writing."""
         return WriterState.UNKNOWN
 
+    def is_lease_broken(fd: int) -> bool:  # noqa: ARG001  the signature of the Linux implementation
+        """Return False: `read_lease` grants none that could be broken."""
+        return False
+
     @contextmanager
     def read_lease(fd: int) -> Iterator[WriterState]:
         """Yield UNKNOWN: macOS has no leases, so writers are not held back."""

@@ -77,6 +77,15 @@ _REFUSALS = {
 }
 
 
+def is_lease_broken(fd: int) -> bool:
+    """Return whether a process waits to open this file for writing, or got it open, in spite of our lease.
+
+    Raises:
+        OSError: the descriptor is not a regular file's.
+    """
+    return fcntl.fcntl(fd, fcntl.F_GETLEASE) != fcntl.F_RDLCK
+
+
 def _take_lease(fd: int) -> WriterState | None:
     """Return None once the lease is held, else what its refusal says about writers."""
     try:

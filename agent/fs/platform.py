@@ -12,6 +12,7 @@ if sys.platform == "darwin":
         drop_cache,
         fresh_fstat,
         fresh_stat,
+        is_lease_broken,
         is_network,
         mount_point,
         move_exclusively,
@@ -24,7 +25,7 @@ if sys.platform == "darwin":
         sync_file,
     )
 else:
-    from agent.fs.leases import open_writer, prepare_process, read_lease
+    from agent.fs.leases import is_lease_broken, open_writer, prepare_process, read_lease
     from agent.fs.linux import (
         drop_cache,
         fresh_fstat,
@@ -45,6 +46,7 @@ __all__ = [
     "free_bytes",
     "fresh_fstat",
     "fresh_stat",
+    "is_lease_broken",
     "is_network",
     "is_read_only",
     "mount_point",

@@ -37,6 +37,9 @@ _OF_DESTINATION = (
     .where(transfers.c.destination == bindparam("its_destination"))
     .order_by(transfers.c.id)
 )
+_PUBLISHED = select(transfers.c.path, transfers.c.partial).where(
+    transfers.c.route == bindparam("its_route"), transfers.c.phase == TransferPhase.PUBLISHED
+)
 _ALL = select(*TRANSFER_COLUMNS)
 _IS_RUNNING = select(transfers.c.id).where(_ID)
 _WHOLE = select(transfers).where(_IDS)
@@ -86,6 +89,12 @@ def running(tx: Transaction, destination: str) -> tuple[Transfer, ...]:
     """All transfers to this destination, oldest first, without their blocks."""
     rows = tx.db.execute(_OF_DESTINATION, {"its_destination": destination}).mappings()
     return tuple(_returned(tx, row) for row in rows)
+
+
+def partials_of_published(tx: Transaction, route: str) -> dict[str, str]:
+    """The partials of this route's transfers whose source is being removed, or is to be; by path."""
+    rows = tx.db.execute(_PUBLISHED, {"its_route": route})
+    return {row.path: row.partial for row in rows}
 
 
 def resume_points(tx: Transaction) -> tuple[ResumePoint, ...]:

@@ -24,10 +24,17 @@ class Examine:
 
 
 @frozen
+class PutBack:
+    """These files have private names that no transfer knows: they are to get their own names back."""
+
+    private_paths: tuple[str, ...]
+
+
+@frozen
 class WatchStatus:
     """Whether the operating system gives events about all of the source; before the first one: yes."""
 
     active: bool
 
 
-WatcherInbox = WatchEvent | Examine | WatchStatus
+WatcherInbox = WatchEvent | Examine | PutBack | WatchStatus

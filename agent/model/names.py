@@ -11,7 +11,12 @@ from agent.model.source_file import FileVersion
 PROBE = "transfer-agent"  # the name part of the file that a write probe creates
 NAME_MAX_BYTES = 255  # NAME_MAX of the usual file systems; SMB allows more, 255 UTF-16 units
 
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<id>[0-9a-f]{8})(?P<tag>[0-9a-f]{8})\.partial", re.DOTALL)
+PARTIAL, REMOVING = "partial", "removing"
+
+_TEMPORARY = re.compile(
+    rf"\.(?P<name>.+)\.(?P<id>[0-9a-f]{{8}})(?P<tag>[0-9a-f]{{8}})\.(?P<kind>{PARTIAL}|{REMOVING})", re.DOTALL
+)
+_SURELY_ALLOWED_BYTES = 143  # in encrypted folders (eCryptfs); no file system in use has a lower limit
 _SPAN = re.compile(r"(?<![^/])\*\*(?:/|\Z)")
 _SET = re.compile(r"\[(?P<negation>[!^]?+)(?P<members>.[^\]]*)\]", re.DOTALL)
 _RANGE = re.compile(r"(.)(?:-(.))?", re.DOTALL)
@@ -59,25 +64,51 @@ def probe_path(identity: str, nonce: str) -> str:
     return _temporary(identity, "", PROBE, nonce)
 
 
-def has_our_tag(identity: str, path: str) -> bool:
-    """Return whether this installation made this temporary name; `path` is relative to the destination.
+def removing_path(identity: str, path: str, partial: str) -> str:
+    """Return the private name of a source that is being removed, `.<name>.<fingerprint>.removing`.
 
-    A foreign name, even of another installation, passes with a probability of 2**-32.
+    It is beside `path`. Its transfer's `partial` makes it unique, so the journal needs no further note of it.
+    It is no longer than the name itself where the file system may not allow that.
     """
     folder, name = split_path(path)
+    limit_bytes = max(byte_length(name), _SURELY_ALLOWED_BYTES)
+    return _temporary(identity, folder, name, f"{path}\0{partial}", REMOVING, limit_bytes)
+
+
+def has_our_tag(identity: str, path: str, kind: str = PARTIAL) -> bool:
+    """Return whether this installation made this temporary name of this kind.
+
+    `path` is relative to the destination; that of a source which is being removed, to its source. A foreign
+    name, even of another installation, passes with a probability of 2**-32.
+    """
+    folder, name = split_path(path)
+    if not name.endswith(kind):  # most names; a scan asks for millions
+        return False
     found = _TEMPORARY.fullmatch(name)
-    return found is not None and found["tag"] == _tag(identity, folder, found["name"], found["id"])
+    if found is None or found["kind"] != kind:
+        return False
+    return found["tag"] == _tag(identity, folder, found["name"], found["id"], kind)
 
 
-def _temporary(identity: str, folder: str, name: str, hashed: str) -> str:
+def path_before_removal(private_path: str) -> str:
+    """Return the path that a source had before it got this private one; a long name stays shortened."""
+    folder, name = split_path(private_path)
+    found = _TEMPORARY.fullmatch(name)
+    return folder + (found["name"] if found else name)
+
+
+def _temporary(
+    identity: str, folder: str, name: str, hashed: str, kind: str = PARTIAL, limit_bytes: int = NAME_MAX_BYTES
+) -> str:
     temp_id = xxhash.xxh64_hexdigest(hashed.encode("utf-8", "surrogateescape"))[:8]
-    name = shortened(name, NAME_MAX_BYTES - len("..0123456789abcdef.partial"))
-    return f"{folder}.{name}.{temp_id}{_tag(identity, folder, name, temp_id)}.partial"
+    name = shortened(name, limit_bytes - len(f"..0123456789abcdef.{kind}"))
+    return f"{folder}.{name}.{temp_id}{_tag(identity, folder, name, temp_id, kind)}.{kind}"
 
 
-def _tag(identity: str, folder: str, name: str, temp_id: str) -> str:
+def _tag(identity: str, folder: str, name: str, temp_id: str, kind: str) -> str:
     """Return a keyed hash (RFC 7693) over the temporary name, as 8 hexadecimal digits."""
-    tagged = f"{folder}\0{name}\0{temp_id}".encode("utf-8", "surrogateescape")
+    domain = "" if kind == PARTIAL else f"\0{kind}"
+    tagged = f"{folder}\0{name}\0{temp_id}{domain}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(tagged, digest_size=4, key=identity.encode()).hexdigest()
 
 

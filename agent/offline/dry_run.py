@@ -28,7 +28,9 @@ async def lines(config: Config) -> list[str]:
 
 
 async def _dry_run_route(route: Route, workers: WorkerPool) -> list[str]:
-    source = SourceFolder(route.source, route.include, route.exclude, SourceMount(marker=route.source_marker))
+    source = SourceFolder(
+        route.source, route.include, route.exclude, mount=SourceMount(marker=route.source_marker)
+    )
     paths: list[str] = []
 
     async def collect(reply: Reply) -> None:

@@ -37,13 +37,15 @@ class Examining:
 class ScanEnd:
     """The end of a scan, with the last files.
 
-    `unreadable`: paths that could not be listed or examined, with the reason. `mount_point`: of the file
-    system that holds the source folder. `left`: paths that were not examined, because that took too long.
+    `unreadable`: paths that could not be listed or examined, with the reason. `private_paths`: sources that
+    are being removed, or whose removal was cut off. `mount_point`: of the source folder's file system.
+    `left`: paths that were not examined, because that took too long.
     """
 
     entries: tuple[ScannedFile, ...]
     unreadable: tuple[tuple[str, str], ...]
     free_bytes: int
+    private_paths: tuple[str, ...] = ()
     mount_point: str = "/"
     left: tuple[str, ...] = ()
 
@@ -197,9 +199,14 @@ class VerifyResult:
 
 @frozen
 class SourceRemoved:
-    """`kept_because`: the reason why the source was kept; None: it is gone."""
+    """`kept_because`: the reason why the source was kept; None: it is gone.
+
+    `put_back_as`: the name beside it of another file, which had to be moved out of the way and whose own
+    name was taken meanwhile.
+    """
 
     kept_because: str | None
+    put_back_as: str | None = None
 
 
 @frozen
@@ -229,10 +236,18 @@ class RemovedSources:
 
 
 @frozen
+class SourcesPutBack:
+    """The path that each file has now; those that were gone are left out."""
+
+    paths: tuple[str, ...]
+
+
+@frozen
 class SourceExists:
-    """Whether the path exists."""
+    """Whether the path exists. `is_renamed`: a removal was cut off, and its private path exists."""
 
     exists: bool
+    is_renamed: bool = False
 
 
 @frozen
@@ -276,6 +291,7 @@ Reply = (
     | CopiedFiles
     | PublishedFiles
     | RemovedSources
+    | SourcesPutBack
     | SourceExists
     | OrphansFound
     | FolderResolved

@@ -28,11 +28,16 @@ ANY_MOUNT = SourceMount()
 
 @frozen
 class SourceFolder:
-    """A source folder, and the globs that choose its files; its marker is never chosen."""
+    """A source folder, and the globs that choose its files.
+
+    Its marker is never chosen, nor are private names that the installation `identity` gives sources while it
+    removes them.
+    """
 
     root: str
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    identity: str = ""
     mount: SourceMount = ANY_MOUNT
 
 
@@ -200,10 +205,16 @@ class VerifyFile:
 
 @frozen
 class SourceToRemove:
-    """A source and the signature of what was delivered."""
+    """A source and the signature of what was delivered.
+
+    `private_path`: beside `path`; the file is renamed to it first, and looked at again there. `is_renamed`:
+    an earlier request was cut off after that.
+    """
 
     path: str
     signature: Signature
+    private_path: str
+    is_renamed: bool = False
 
 
 @frozen
@@ -217,11 +228,26 @@ class RemoveSources:
 
 
 @frozen
+class PutBackSources:
+    """Give these files, which have private names that no transfer knows, their own names back.
+
+    Ends with SourcesPutBack.
+    """
+
+    source: str
+    private_paths: tuple[str, ...]
+
+
+@frozen
 class LookUpSource:
-    """Check whether this path still exists. Ends with SourceExists."""
+    """Check whether this path exists, or the private one of a removal that may have been cut off.
+
+    Ends with SourceExists.
+    """
 
     source: str
     path: str
+    private_path: str | None = None
     mount: SourceMount = ANY_MOUNT
 
 
@@ -265,6 +291,7 @@ Request = (
     | CopySmallFiles
     | PublishFiles
     | RemoveSources
+    | PutBackSources
     | VerifyFile
     | LookUpSource
     | DiscardPartial

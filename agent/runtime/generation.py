@@ -169,13 +169,20 @@ class ActorStarter:
         watcher_in, watcher_out = open_watcher_inbox()
         self._trackers[route.name] = tracker_in.clone()
         dispatcher, broadcaster, rule = self.dispatcher, self.broadcaster, StabilityTracker(route)
-        source = (route, self.workers, self.journal, self.mounts)
-        watcher_args = (tracker_in, dispatcher.clone(), broadcaster.clone(), *source)
+        source = (route, self.journal.identity, self.workers)
+        watcher_args = (
+            tracker_in,
+            dispatcher.clone(),
+            broadcaster.clone(),
+            *source,
+            self.journal,
+            self.mounts,
+        )
         tracker_args = (watcher_in.clone(), dispatcher.clone(), broadcaster.clone(), rule, self.journal)
         nursery.start_soon(watcher.run, watcher_out, *watcher_args)
         nursery.start_soon(stability_tracker.run, tracker_out, *tracker_args)
         if route.upload_id is None:
-            nursery.start_soon(watcher.watch_events, watcher_in, broadcaster.clone(), route, self.workers)
+            nursery.start_soon(watcher.watch_events, watcher_in, broadcaster.clone(), *source)
         else:
             watcher_in.close()
 

@@ -38,7 +38,6 @@ from agent.protocol.replies import (
     Reply,
     ScanBatch,
     ScanEnd,
-    SourceExists,
     SourcePrepared,
     Started,
 )
@@ -56,6 +55,7 @@ from agent.protocol.requests import (
     PrepareSource,
     ProbeDestination,
     PublishFiles,
+    PutBackSources,
     RemoveSources,
     Request,
     ResolveFolder,
@@ -74,7 +74,7 @@ from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
 from agent.worker.source import source_file, source_folder
 from agent.worker.source.events import watch_source
-from agent.worker.source.remove import remove_sources
+from agent.worker.source.remove import put_back_sources, remove_sources
 from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
 from agent.worker.source.source_folder import resolve_allowed_folder, wait_for
@@ -187,7 +187,9 @@ class WorkerServer:
                 with self._locked(place, [file.partial for file in files]) as destination:
                     return PublishedFiles(publish_files(request, destination, self.heartbeat))
             case RemoveSources():
-                return RemovedSources(remove_sources(request, self.heartbeat))
+                return RemovedSources(remove_sources(request, self._publisher, self.heartbeat))
+            case PutBackSources():
+                return put_back_sources(request, self._publisher, self.heartbeat)
             case VerifyFile(destination=place):
                 with self._destination(place) as destination:
                     return verify_file(request, destination, self.stream)
@@ -200,8 +202,8 @@ class WorkerServer:
                     for paths in destination.find_orphans(identity, deep=deep):
                         self.stream(OrphansFound(paths))
                 return Finished()
-            case LookUpSource(root, path, mount):
-                return SourceExists(source_file.exists(root, path, mount))
+            case LookUpSource(root, path, private_path, mount):
+                return source_file.look_up(root, path, private_path, mount)
             case ResolveFolder(path, roots):
                 return resolve_allowed_folder(path, roots)
             case _ as never:
@@ -219,13 +221,14 @@ class WorkerServer:
     def _list(self, folder: SourceFolder) -> ScanEnd:
         source_folder.status(folder.root, folder.mount)
         unreadable: list[tuple[str, str]] = []
+        private_paths: list[str] = []
         batch = []
-        for entry in list_files(folder, unreadable, self.heartbeat):
+        for entry in list_files(folder, unreadable, private_paths, self.heartbeat):
             batch.append(entry)
             if len(batch) == SCAN_BATCH_FILES:
                 self.stream(ScanBatch(tuple(batch)))
                 batch = []
-        return _scan_end(folder, tuple(batch), unreadable)
+        return evolve(_scan_end(folder, tuple(batch), unreadable), private_paths=tuple(private_paths))
 
     def _examine(self, request: ExamineSource) -> ScanEnd:
         """Examine some of the files; each is named first, so that the one that hangs is known."""
@@ -267,7 +270,7 @@ def _scan_end(
 ) -> ScanEnd:
     """The end of a scan, if the source is still mounted: else what was not found may be there."""
     status = source_folder.status(folder.root, folder.mount)
-    return ScanEnd(entries, tuple(unreadable), status.free_bytes, status.mount_point)
+    return ScanEnd(entries, tuple(unreadable), status.free_bytes, mount_point=status.mount_point)
 
 
 def _read_requests(requests: "queue.Queue[Request]") -> None:

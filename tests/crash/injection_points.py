@@ -63,6 +63,7 @@ FOR_BATCHES = ("begin_or_resume", "mark_verified", "mark_published", "finish")
 JOURNAL_READS = (
     "find",
     "running",
+    "partials_of_published",
     "resume_points",
     "orphans.at_destination",
     "orphans.is_scan_done",

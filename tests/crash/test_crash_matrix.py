@@ -68,6 +68,7 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "publish: renameat2 nas",
         "publish: fsync folder nas",
         "journal: mark_published",
+        "remove: renameat2 source",
         "remove: unlink source",
         "remove: fsync folder source",
         "journal: finish",
@@ -125,7 +126,9 @@ def test_every_step_of_a_batch_survives_kill_9(
 
 
 @pytest.mark.parametrize("shard", range(RECOVERY_SHARDS))
-@pytest.mark.parametrize("first", ["journal: checkpoint", "publish: renameat2 nas"])
+@pytest.mark.parametrize(
+    "first", ["journal: checkpoint", "publish: renameat2 nas", "remove: renameat2 source"]
+)
 def test_every_step_of_a_recovery_survives_a_second_kill_9(
     matrix: KillMatrix, steps: Steps, selection: Selection, first: str, shard: int
 ) -> None:

@@ -16,10 +16,10 @@ from agent.worker.copy import batch, copy_file, engine, pipeline, reader, tail, 
 from agent.worker.copy.reader import read_exactly
 from agent.worker.destinations import folder
 from agent.worker.destinations.folder import FolderDestination, destination_faults
-from agent.worker.source import remove, source_file
+from agent.worker.source import delivered_source, source_file
 from agent.worker.source.remove import remove_sources
 from agent.worker.source.scan import examine, list_files
-from agent.worker.source.source_file import open_at, open_same_file, open_source
+from agent.worker.source.source_file import open_at, open_for_reading, open_same_file, open_source
 from tests.flow.fault_script import ENVIRONMENT, FileTroubles
 from tests.worker.copy.faulty import FaultyDestination
 
@@ -72,9 +72,9 @@ def spoil(troubles: FileTroubles) -> None:
         (os, "pwrite", lambda fd, data, offset: pwrite(fd, troubles.cut(data), offset)),
         (server, "list_files", source_side("list", list_files, own=True)),
         (server, "examine", source_side("examine", examine, own=True)),
-        (source_file, "exists", source_side("look_up", source_file.exists, own=True)),
+        (source_file, "look_up", source_side("look_up", source_file.look_up, own=True)),
         (copy_file, "open_source", source_side("source_open", open_source)),
-        (remove, "open_at", source_side("source_open", open_at)),
+        (delivered_source, "open_for_reading", source_side("source_open", open_for_reading)),
         (batch, "open_at", source_side("source_open", open_at)),
         (copy_file, "read_exactly", source_side("source_read", read_exactly)),
         (reader, "read_exactly", source_side("source_read", read_exactly)),

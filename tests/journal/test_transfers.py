@@ -86,6 +86,14 @@ def test_a_transfer_goes_through_its_steps_and_survives_reopening(tmp_path: Path
     journal.close()
 
 
+def test_what_is_published_is_known_by_route_and_path(journal: Journal) -> None:
+    for number, (path, route) in enumerate([("a", "mxf"), ("b", "mxf"), ("c", "mov"), ("d", "mxf")]):
+        transfer = begin(journal, evolve(a_file(path), route=route), "/nas", f".{path}.partial")
+        if number < 3:
+            journal.write(transfers.mark_published, [PublishedTransfer(transfer.id, path, False)])
+    assert journal.write(transfers.partials_of_published, "mxf") == {"a": ".a.partial", "b": ".b.partial"}
+
+
 def test_a_restart_forgets_all_but_the_file(journal: Journal) -> None:
     transfer = begun(journal)
     journal.write(transfers.checkpoint, transfer.id, 0, digests(1))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from agent.model.names import (
     NAME_MAX_BYTES,
+    REMOVING,
     byte_length,
     compile_globs,
     conflict_path,
@@ -14,7 +15,9 @@ from agent.model.names import (
     file_id,
     has_our_tag,
     partial_path,
+    path_before_removal,
     probe_path,
+    removing_path,
     shortened,
     split_path,
 )
@@ -193,6 +196,35 @@ def test_a_temporary_name_that_was_changed_or_moved_is_not_ours(
     assert not has_our_tag(IDENTITY, partial[:at] + other + partial[at + 1 :])
     assert not has_our_tag(IDENTITY, partial + other)
     assert not has_our_tag(IDENTITY, other + partial)
+
+
+@given(PATHS, st.text(max_size=8))
+@example("a" * 255, ".p.partial")
+@example("day/" + "ü" * 71, ".p.partial")
+def test_the_private_name_of_a_removal_is_beside_the_source_and_fits_where_that_fits(
+    path: str, partial: str
+) -> None:
+    private = removing_path(IDENTITY, path, partial)
+    (folder, name), (source_folder, source_name) = split_path(private), split_path(path)
+    assert folder == source_folder
+    assert byte_length(name) <= max(byte_length(source_name), 143)
+    assert has_our_tag(IDENTITY, private, REMOVING)
+    assert not has_our_tag(IDENTITY, private)
+    assert not has_our_tag("f" * 32, private, REMOVING)
+    before = split_path(path_before_removal(private))
+    assert before[0] == folder
+    assert before[1] == source_name or (byte_length(source_name) > 116 and source_name.startswith(before[1]))
+
+
+@given(PATHS, st.sets(st.text(max_size=8), min_size=2, max_size=5))
+def test_distinct_transfers_have_distinct_private_names(path: str, partials: set[str]) -> None:
+    assert len({removing_path(IDENTITY, path, partial) for partial in partials}) == len(partials)
+
+
+def test_a_partial_is_no_private_name_and_another_name_has_none() -> None:
+    assert not has_our_tag(IDENTITY, partial_path(IDENTITY, a_file("a"), "a", "1"), REMOVING)
+    assert not has_our_tag(IDENTITY, ".clip.mxf.0123456789abcdef.removing", REMOVING)
+    assert path_before_removal("day/clip.mxf") == "day/clip.mxf"
 
 
 @given(PATHS)

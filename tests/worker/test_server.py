@@ -293,7 +293,7 @@ def test_a_fault_is_an_answer(ground: Ground) -> None:
 def test_a_bug_is_an_answer_too_and_not_a_dead_worker(
     monkeypatch: pytest.MonkeyPatch, request_: Request
 ) -> None:
-    monkeypatch.setattr(source_file, "exists", failing(errno.EIO))
+    monkeypatch.setattr(source_file, "look_up", failing(errno.EIO))
     (answer,) = ask(request_)
     assert isinstance(answer, Fault)
     assert answer.kind is FaultKind.WORKER

@@ -139,6 +139,7 @@ def test_the_source_goes_last_after_everything_else_is_safe(ground: Ground, tmp_
         "fsync nas",
         "renameat2 nas",
         "fsync nas",
+        "renameat2 source folder",
         "unlinkat source folder",
         "fsync source folder",
     ]

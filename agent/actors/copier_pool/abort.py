@@ -4,14 +4,11 @@ import time
 
 from attrs import define, field
 
-from agent.actors.copier_pool.decisions import destination_path
 from agent.actors.copier_pool.task import Task
 from agent.journal import transfers
 from agent.log import get_logger
 from agent.messages.dispatcher import Aborted
 from agent.model.transfer import Transfer, TransferPhase, TransferResult
-from agent.protocol.replies import SourceExists
-from agent.protocol.requests import LookUpSource
 
 log = get_logger(__name__)
 
@@ -44,7 +41,10 @@ class AbortTask(Task):
 
     async def _end(self, transfer: Transfer) -> None:
         if transfer.phase is TransferPhase.PUBLISHED:
-            await self._finish_published(transfer)
+            ended = await self._finish_published(transfer, self.error, attempts=self.attempts)
+            write = log.info if ended.error is None else log.error
+            details = {} if ended.result == "delivered" else {"error": ended.error, "attempts": self.attempts}
+            write(ended.result, to=ended.destination_path, **details, **self._log_fields())
             return
         if transfer.phase is TransferPhase.VERIFIED and self.error is None:
             return  # the source may be gone and this the only whole copy: the next recovery decides
@@ -57,17 +57,3 @@ class AbortTask(Task):
         )
         await self.journal.write(transfers.finish, [result])
         log.error("failed", error=self.error, attempts=self.attempts, **self._log_fields())
-
-    async def _finish_published(self, transfer: Transfer) -> None:
-        """The file is delivered; its source may be gone, if the last worker died after the removal."""
-        where = destination_path(transfer)
-        look_up = LookUpSource(self.route.source, self.file.path)
-        if (await self.worker.ask(look_up, SourceExists)).exists:
-            kept = TransferResult(transfer.id, "kept", self.attempts, self.error, time.time(), where)
-            await self.journal.write(transfers.finish, [kept])
-            write = log.info if self.error is None else log.error
-            write("kept", to=where, error=self.error, attempts=self.attempts, **self._log_fields())
-        else:
-            delivered = TransferResult(transfer.id, "delivered", self.attempts, None, time.time(), where)
-            await self.journal.write(transfers.finish, [delivered])
-            log.info("delivered", to=where, **self._log_fields())

@@ -8,6 +8,7 @@ from agent.config.sections import Route
 from agent.messages.dispatcher import AttemptFailed, Interrupted
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import bound_name
+from agent.model.names import removing_path
 from agent.model.source_file import FileVersion
 from agent.model.transfer import (
     Delivery,
@@ -22,9 +23,11 @@ from agent.protocol.replies import Copied, Published
 from agent.protocol.requests import (
     ConflictMode,
     DestinationRef,
+    LookUpSource,
     PartialToPublish,
     PublishFiles,
     RemoveSources,
+    SourceMount,
     SourceToRemove,
 )
 
@@ -102,9 +105,39 @@ def publish_request(
     return PublishFiles(destination, conflict, files)
 
 
-def remove_request(route: Route, published: Sequence[Transfer]) -> RemoveSources:
-    files = tuple(SourceToRemove(transfer.path, transfer.signature) for transfer in published)
+def remove_request(identity: str, route: Route, published: Sequence[Transfer]) -> RemoveSources:
+    files = tuple(_source_to_remove(identity, transfer) for transfer in published)
     return RemoveSources(route.source, route.after, route.archive, files)
+
+
+def look_up_request(
+    identity: str, route: Route, transfer: Transfer, mount_point: str | None = None
+) -> LookUpSource:
+    """Whether its source exists, perhaps under the private name that a removal has given it.
+
+    `mount_point`: where the source was mounted when it was last accepted.
+    """
+    mount = SourceMount(mount_point, route.source_marker)
+    if transfer.phase is not TransferPhase.PUBLISHED:
+        return LookUpSource(route.source, transfer.path, mount=mount)
+    private_path = _source_to_remove(identity, transfer).private_path
+    return LookUpSource(route.source, transfer.path, private_path, mount)
+
+
+def finish_removal_request(identity: str, route: Route, transfer: Transfer) -> RemoveSources:
+    """End a removal that was cut off: the source goes, or gets its name back if it is to stay.
+
+    It stays when it was delivered to a destination that its route does not have any more.
+    """
+    file = evolve(_source_to_remove(identity, transfer), is_renamed=True)
+    if transfer.destination != route.destination:
+        return RemoveSources(route.source, "keep", None, (file,))
+    return RemoveSources(route.source, route.after, route.archive, (file,))
+
+
+def _source_to_remove(identity: str, transfer: Transfer) -> SourceToRemove:
+    private_path = removing_path(identity, transfer.path, transfer.partial)
+    return SourceToRemove(transfer.path, transfer.signature, private_path)
 
 
 def destination_path(transfer: Transfer) -> str:

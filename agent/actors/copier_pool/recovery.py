@@ -9,10 +9,13 @@ from attrs import define, field
 from agent.actors.copier_pool.decisions import (
     as_published,
     destination_path,
+    finish_removal_request,
     log_fields,
+    look_up_request,
     path_at,
     publish_request,
     published_record,
+    result_of,
 )
 from agent.config.sections import DestinationPlan, Route
 from agent.journal import orphans, transfers
@@ -21,15 +24,15 @@ from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import Transfer, TransferPhase, TransferResult
-from agent.protocol.replies import Finished, OrphansFound, PublishedFiles, Reply, SourceExists
-from agent.protocol.requests import (
-    DestinationRef,
-    DiscardPartial,
-    FindOrphans,
-    LookUpSource,
-    Request,
-    SourceMount,
+from agent.protocol.replies import (
+    Finished,
+    OrphansFound,
+    PublishedFiles,
+    RemovedSources,
+    Reply,
+    SourceExists,
 )
+from agent.protocol.requests import DestinationRef, DiscardPartial, FindOrphans, Request
 from agent.worker_pool import OnReply, R, WorkerPool, ignore
 
 AGAIN_PROBES = 12  # copies can leave more orphans: the journal is asked for them again after so many probes
@@ -91,9 +94,12 @@ class Recovery:
     async def _complete(self, transfer: Transfer) -> None:
         route = self.routes.get(transfer.route)
         if route is not None:
-            mount = SourceMount(self.mounts.get(route.source), route.source_marker)
-            look_up = LookUpSource(route.source, transfer.path, mount)
-            if (await self._ask(look_up, SourceExists)).exists:
+            look_up = look_up_request(self.journal.identity, route, transfer, self.mounts.get(route.source))
+            found = await self._ask(look_up, SourceExists)
+            if found.exists and not found.is_renamed:
+                return
+            if transfer.phase is TransferPhase.PUBLISHED:
+                await self._finish_removal(transfer, route)
                 return
         if transfer.phase is TransferPhase.COPYING:
             await self.journal.write(transfers.drop, transfer.id, leaves_orphan=True)
@@ -105,6 +111,18 @@ class Recovery:
         await self._finish(TransferResult(transfer.id, "delivered", 1, None, time.time(), where))
         self._finished += 1
         log.info("delivered", to=where, **_fields(transfer))
+
+    async def _finish_removal(self, transfer: Transfer, route: Route) -> None:
+        """The source has lost its name to a removal that was cut off, or is gone, perhaps not durably."""
+        request = finish_removal_request(self.journal.identity, route, transfer)
+        [removed] = (await self._ask(request, RemovedSources)).results
+        if isinstance(removed, Fault):
+            raise removed
+        await self._finish(result_of(transfer, route, removed.kept_because, 1, time.time()))
+        self._finished += 1
+        put_back = {} if removed.put_back_as is None else {"put_back_as": removed.put_back_as}
+        event = "delivered" if removed.kept_because is None else "kept"
+        log.info(event, to=destination_path(transfer), **put_back, **_fields(transfer))
 
     async def _publish(self, transfer: Transfer, route: Route | None) -> Transfer:
         """The content has arrived and its source is gone: the partial may be the only copy."""

@@ -13,7 +13,9 @@ from agent.actors.copier_pool.decisions import (
     NON_COUNTING,
     can_resume,
     destination_path,
+    finish_removal_request,
     log_fields,
+    look_up_request,
     outcome_of,
 )
 from agent.config.sections import Route
@@ -25,9 +27,10 @@ from agent.messages.broadcaster import CounterIncremented, StatusChanged, Transf
 from agent.messages.dispatcher import Interrupted, Outcome
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
-from agent.model.names import partial_path
+from agent.model.names import partial_path, split_path
 from agent.model.source_file import FileVersion
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Transfer, TransferPhase, TransferResult
+from agent.model.views import HistoryResult
 from agent.protocol.replies import (
     BlockPatched,
     Checkpoint,
@@ -35,8 +38,11 @@ from agent.protocol.replies import (
     Copying,
     Finished,
     PartialAllocated,
+    RemovedSources,
     Reply,
     ScanEnd,
+    SourceExists,
+    SourceRemoved,
 )
 from agent.protocol.requests import (
     CopyFile,
@@ -187,15 +193,45 @@ class Task(ABC):
 
     async def _end_stale(self, transfer: Transfer) -> None:
         if transfer.phase is TransferPhase.PUBLISHED:
-            where = destination_path(transfer)
             why = "the source changed after it had been delivered"
-            result = TransferResult(transfer.id, "kept", 0, why, time.time(), where)
-            await self.journal.write(transfers.finish, [result])
-            log.info("kept", to=where, error=why, **self._log_fields(transfer.path))
+            ended = await self._finish_published(transfer, why, attempts=0)
+            fields = self._log_fields(transfer.path)
+            log.info(ended.result, to=ended.destination_path, error=ended.error, **fields)
         else:
             is_here = transfer.destination == self.route.destination
             is_gone = is_here and await self._discard(transfer)
             await self.journal.write(transfers.drop, transfer.id, leaves_orphan=not is_gone)
+
+    async def _finish_published(
+        self, transfer: Transfer, error: str | None, *, attempts: int
+    ) -> TransferResult:
+        """The file is delivered; its source may be gone, if the last worker died while it removed it.
+
+        `error`: why a source that still has its name is kept.
+        """
+        identity, route = self.journal.identity, self.route
+        found = await self.worker.ask(look_up_request(identity, route, transfer), SourceExists)
+        is_kept = found.exists
+        if found.is_renamed or not found.exists:  # its removal may not be durable
+            request = finish_removal_request(identity, route, transfer)
+            [removed] = (await self.worker.ask(request, RemovedSources)).results
+            if isinstance(removed, Fault):
+                raise removed
+            self._log_put_back(transfer, removed)
+            is_kept = removed.kept_because is not None
+            error = error or removed.kept_because
+        where = destination_path(transfer)
+        result: HistoryResult = "kept" if is_kept else "delivered"
+        ended = TransferResult(transfer.id, result, attempts, error if is_kept else None, time.time(), where)
+        await self.journal.write(transfers.finish, [ended])
+        return ended
+
+    def _log_put_back(self, transfer: Transfer, removed: SourceRemoved) -> None:
+        """Another file had taken the source's place, and lost its name for a moment."""
+        if removed.put_back_as is not None:
+            now = split_path(transfer.path)[0] + removed.put_back_as
+            fields = self._log_fields(transfer.path)
+            log.warning("another file was put back under another name", now=now, **fields)
 
     async def _discard(self, transfer: Transfer) -> bool:
         """Remove the partial. Returns whether it is gone for good; else recovery removes it."""

@@ -241,7 +241,7 @@ class DeliverTask(Task):
     async def _remove_sources(self, published: Sequence[Transfer]) -> list[tuple[Transfer, SourceRemoved]]:
         if not published:
             return []
-        request = remove_request(self.route, published)
+        request = remove_request(self.journal.identity, self.route, published)
         try:
             reply = await self.worker.ask(request, RemovedSources)
         except Fault as fault:
@@ -252,6 +252,7 @@ class DeliverTask(Task):
         removed = []
         for transfer, result in zip(published, reply.results, strict=True):
             if isinstance(result, SourceRemoved):
+                self._log_put_back(transfer, result)
                 removed.append((transfer, result))
             else:
                 self._leave(transfer, result)

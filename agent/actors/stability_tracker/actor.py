@@ -8,14 +8,15 @@ import trio
 from attrs import evolve
 
 from agent.actors.stability_tracker.tracker import StabilityTracker
-from agent.journal import history
+from agent.journal import history, transfers
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import Gone, Growing, MessageBatch, Ready, SourceState
 from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult, TrackerInbox
-from agent.messages.watcher import Examine, WatcherInbox
+from agent.messages.watcher import Examine, PutBack, WatcherInbox
+from agent.model.names import removing_path
 from agent.model.transfer import PriorResult
 
 log = get_logger(__name__)
@@ -44,6 +45,8 @@ async def run(
                     rule.remove(message)
                 case ScanChunk() | ScanResult():
                     await _report(rule, message, dispatcher, broadcaster, journal)
+                    if isinstance(message, ScanResult) and message.private_paths:
+                        await _put_back_unknown(rule.route.name, message.private_paths, watcher, journal)
                 case None:
                     pass
                 case _ as never:
@@ -72,6 +75,21 @@ async def _report(
     for start in range(0, len(messages), BATCH_FILES):
         some = tuple(messages[start : start + BATCH_FILES])
         await dispatcher.send(MessageBatch(some) if len(some) > 1 else some[0])
+
+
+async def _put_back_unknown(
+    route: str,
+    private_paths: tuple[str, ...],
+    watcher: trio.MemorySendChannel[WatcherInbox],
+    journal: JournalClient,
+) -> None:
+    """Sources with private names that no transfer has: of a lost journal, or of a worker that was stuck."""
+    with suppress(JournalError, trio.WouldBlock):  # the next scan finds them again
+        partials = await journal.write(transfers.partials_of_published, route)
+        known = {removing_path(journal.identity, path, partial) for path, partial in partials.items()}
+        unknown = tuple(path for path in private_paths if path not in known)
+        if unknown:
+            watcher.send_nowait(PutBack(unknown))
 
 
 async def _due(rule: StabilityTracker) -> tuple[str, ...]:

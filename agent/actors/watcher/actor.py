@@ -20,6 +20,7 @@ from agent.messages.dispatcher import SourceState
 from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
+from agent.model.names import REMOVING, has_our_tag
 from agent.model.source_file import ScannedFile, UnreadableFolder
 from agent.protocol.replies import (
     Examining,
@@ -29,11 +30,13 @@ from agent.protocol.replies import (
     ScanBatch,
     ScanEnd,
     SourcePrepared,
+    SourcesPutBack,
 )
 from agent.protocol.requests import (
     ExamineSource,
     ListSource,
     PrepareSource,
+    PutBackSources,
     Request,
     SourceFolder,
     SourceMount,
@@ -52,6 +55,7 @@ async def run(
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     route: Route,
+    identity: str,
     workers: WorkerPool,
     journal: JournalClient,
     mounts: dict[str, str],
@@ -63,7 +67,7 @@ async def run(
     # Growth causes no event, and an upload job has no listener.
     planner = ScanPlanner(route.scan_s, rests=not route.growing and route.upload_id is None)
     mount = RememberedMount(route, journal, mounts)
-    scanner = SourceScanner(route, mount, workers, tracker)
+    scanner = SourceScanner(route, identity, mount, workers, tracker)
     failures = SourceFailures(route.name, dispatcher, broadcaster)
     folders = UnreadableFolders()
     async with inbox, tracker, dispatcher, broadcaster:
@@ -71,6 +75,8 @@ async def run(
             await scanner.prepare()
         while True:
             task = await _next_task(inbox, planner)
+            if task.private_paths:
+                await scanner.put_back(task.private_paths)
             began_s = trio.current_time()
             result = await scanner.scan(task)
             await failures.report(result if isinstance(result, str) else None, began_s)
@@ -120,12 +126,13 @@ async def watch_events(
     watcher: trio.MemorySendChannel[WatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     route: Route,
+    identity: str,
     workers: WorkerPool,
 ) -> None:
     """Pass on the operating system's events about the source, as long as it gives any."""
     async with watcher, broadcaster:
         while True:
-            listener = EventListener(route.name, watcher, broadcaster)
+            listener = EventListener(route.name, identity, watcher, broadcaster)
             try:
                 request = WatchSource(route.source)
                 await workers.ask(request, Finished, stall_timeout_s=float("inf"), on_reply=listener.on_reply)
@@ -145,6 +152,7 @@ class EventListener:
     """Turns the replies of one worker that watches a source into messages."""
 
     _route: str
+    _identity: str
     _watcher: trio.MemorySendChannel[WatcherInbox]
     _broadcaster: trio.MemorySendChannel[BroadcasterInbox]
     _overflows: int = field(default=0, init=False)
@@ -160,7 +168,10 @@ class EventListener:
             self._complete = reply.complete
             self._log_complete()
             await self._watcher.send(WatchStatus(active=reply.complete))
-        await self._watcher.send(WatchEvent(reply.paths, reply.closed))
+        # Those of our own removals concern nobody; no path at all asks for a scan.
+        paths = tuple(path for path in reply.paths if not has_our_tag(self._identity, path, REMOVING))
+        if paths or not reply.paths:
+            await self._watcher.send(WatchEvent(paths, reply.closed))
 
     def _log_complete(self) -> None:
         if self._complete:
@@ -264,6 +275,7 @@ class SourceScanner:
     """
 
     _route: Route
+    _identity: str
     _mount: RememberedMount
     _workers: WorkerPool
     _tracker: trio.MemorySendChannel[TrackerInbox]
@@ -284,6 +296,16 @@ class SourceScanner:
             return
         if prepared.created:
             log.warning("source folder was missing and is created", route=route.name, folder=route.source)
+
+    async def put_back(self, private_paths: tuple[str, ...]) -> None:
+        """What cannot be put back now is found again by the next scan."""
+        try:
+            done = await self._ask(PutBackSources(self._route.source, private_paths), SourcesPutBack)
+        except Fault as fault:
+            log.warning("interrupted removal cannot be undone", route=self._route.name, error=str(fault))
+            return
+        for path in done.paths:
+            log.warning("interrupted removal undone", route=self._route.name, file=path)
 
     async def scan(self, task: ScanTask) -> ScanResult | str:
         """The files at the paths of the task, or the last part of a scan of the whole source.
@@ -314,7 +336,7 @@ class SourceScanner:
         await self._mount.accept(end.mount_point)
         self.files += len(end.entries)
         result = _result(end.entries, end.unreadable, began_s, end.free_bytes)
-        return evolve(result, closed=self._take_closed())
+        return evolve(result, closed=self._take_closed(), private_paths=end.private_paths)
 
     async def _examine(self, task: ScanTask, paths: tuple[str, ...]) -> ScanResult:
         """As far as it goes in time. A file that hangs while the source answers is set aside.
@@ -351,7 +373,8 @@ class SourceScanner:
     @property
     def _source(self) -> SourceFolder:
         route = self._route
-        return SourceFolder(route.source, route.include, route.exclude, self._mount.expected)
+        mount = self._mount.expected
+        return SourceFolder(route.source, route.include, route.exclude, self._identity, mount)
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
         """Raises: Fault: also if the worker does not answer."""

@@ -7,7 +7,8 @@ from typing import assert_never
 
 from attrs import define, field, frozen
 
-from agent.messages.watcher import Examine, WatcherInbox, WatchEvent, WatchStatus
+from agent.messages.watcher import Examine, PutBack, WatcherInbox, WatchEvent, WatchStatus
+from agent.model.names import path_before_removal
 from agent.model.source_file import ScannedFile
 
 MAX_EXAMINED = 500  # an examination takes a while, and its results are held in memory
@@ -24,13 +25,14 @@ MIN_REST_FACTOR = 10
 class ScanTask:
     """`paths` None: scan everything. `closely`: examine these for writers and containers.
 
-    `closed`: files that a writer was seen to close before this task. `is_patient`: a file that hung before,
-    alone.
+    `closed`: files that a writer was seen to close before this task. `private_paths`: first give these files
+    their own names back. `is_patient`: a file that hung before, alone.
     """
 
     paths: tuple[str, ...] | None
     closely: frozenset[str] = frozenset()
     closed: tuple[ScannedFile, ...] = ()
+    private_paths: tuple[str, ...] = ()
     is_patient: bool = False
 
 
@@ -49,6 +51,7 @@ class ScanPlanner:
     _changed: set[str] = field(factory=set, init=False)
     _to_examine: set[str] = field(factory=set, init=False)
     _closed: dict[str, ScannedFile] = field(factory=dict, init=False)
+    _private_paths: set[str] = field(factory=set, init=False)
     _examined: bool = field(default=False, init=False)  # the last task was an examination
     _suspects: set[str] = field(factory=set, init=False)  # they hung when they were examined last
     _scan_not_before_s: float = field(default=-math.inf, init=False)  # while files wait to be examined
@@ -62,6 +65,8 @@ class ScanPlanner:
                     self._scan_due_s = -math.inf
             case Examine(paths):
                 self._to_examine.update(paths)
+            case PutBack(private_paths):
+                self._private_paths.update(private_paths)
             case WatchStatus(active):
                 self._watching = active
                 if not active:
@@ -89,13 +94,16 @@ class ScanPlanner:
 
     def due_s(self) -> float:
         """When the next task is due, on the monotonic clock; in the past: now."""
-        return -math.inf if self._changed or self._to_examine else self._scan_due_s
+        return -math.inf if self._changed or self._to_examine or self._private_paths else self._scan_due_s
 
     def next(self, now_s: float) -> ScanTask | None:
         """Take the task that is due now, None if there is none. Examinations come first: files wait for them.
 
         While many of them wait, scans that are due take half of the time. Those that hung come last.
         """
+        if self._private_paths:
+            private_paths, self._private_paths = tuple(self._private_paths), set()
+            return ScanTask(tuple(map(path_before_removal, private_paths)), private_paths=private_paths)
         is_due = self._scan_due_s <= now_s
         may_scan = is_due and self._examined and self._scan_not_before_s <= now_s
         if self._to_examine and not may_scan:
@@ -124,4 +132,4 @@ class ScanPlanner:
         paths = tuple(closely) if is_patient else tuple(closely | self._changed)
         self._to_examine -= closely
         self._changed.difference_update(paths)
-        return ScanTask(paths, closely, self._take_closed(), is_patient)
+        return ScanTask(paths, closely, self._take_closed(), is_patient=is_patient)

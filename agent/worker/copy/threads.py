@@ -46,6 +46,7 @@ class PipelineThread(Generic[T]):
                 except BaseException as error:  # noqa: BLE001  raised where the stage is awaited
                     self.error = error
             self._items.task_done()
+        self._items.task_done()  # the end counts as an item too
 
 
 @define

@@ -10,7 +10,7 @@ from attrs import define
 from agent.fs import platform, safe_open
 from agent.fs.syscalls import closing_fd
 from agent.model.built_in_excludes import excludes_name, excludes_path
-from agent.model.names import file_filter
+from agent.model.names import REMOVING, file_filter, has_our_tag
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, WriterState
 from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.requests import SourceFolder
@@ -25,17 +25,20 @@ SHORT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def list_files(
-    source: SourceFolder, unreadable: Unreadable, heartbeat: Callable[[], None] = lambda: None
+    source: SourceFolder,
+    unreadable: Unreadable,
+    private_paths: list[str],
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> Iterator[ScannedFile]:
     """Yield every regular file that the route wants, in no particular order; symbolic links are not followed.
 
     Folders with the name of a built-in exclude are not entered. Those that cannot be listed are appended to
-    `unreadable`. `heartbeat` is called for each entry of a folder.
+    `unreadable`, what has a private name of ours to `private_paths`. `heartbeat` is called for each entry.
 
     Raises:
         Fault: SOURCE_OUTAGE: the source folder itself cannot be listed.
     """
-    wanted = _filter(source)
+    wanted = _file_filter(source, private_paths.append)
     folders = [""]
     while folders:
         folder = folders.pop()
@@ -46,11 +49,6 @@ def list_files(
                 raise root_fault(error) from error
             if not isinstance(error, FileNotFoundError):  # moved away since its parent was listed
                 unreadable.append((folder, error.strerror or str(error)))
-
-
-def _filter(source: SourceFolder) -> Callable[[str], bool]:
-    chosen = file_filter(source.include, source.exclude)
-    return lambda path: path != source.mount.marker and chosen(path)
 
 
 def _list_folder(
@@ -75,6 +73,19 @@ def _list_folder(
                 folders.append(path)
             elif item.is_file(follow_symlinks=False) and wanted(path):
                 yield from _scanned(path, item)
+
+
+def _file_filter(source: SourceFolder, on_private: Callable[[str], None]) -> Callable[[str], bool]:
+    """Return a test whether the route wants a file; `on_private` is called with each private path of ours."""
+    is_chosen = file_filter(source.include, source.exclude)
+
+    def is_wanted(path: str) -> bool:
+        if has_our_tag(source.identity, path, REMOVING):
+            on_private(path)
+            return False
+        return path != source.mount.marker and is_chosen(path)
+
+    return is_wanted
 
 
 def _scanned(path: str, item: "os.DirEntry[str]") -> Iterator[ScannedFile]:
@@ -102,7 +113,7 @@ def examine(
     Raises:
         Fault: SOURCE_OUTAGE: the source folder itself cannot be opened.
     """
-    wanted = _filter(source)
+    wanted = _file_filter(source, lambda _path: None)
     with closing_fd(open_root(source.root)) as root:
         for path in paths:
             if wanted(path) and not excludes_path(path):

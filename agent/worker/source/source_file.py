@@ -1,4 +1,4 @@
-"""One source file: open it, check that it has not changed, check that it exists."""
+"""One source file: open it, check that it has not changed, look it up."""
 
 import os
 
@@ -8,6 +8,7 @@ from agent.fs import platform, safe_open
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.source_file import Signature
+from agent.protocol.replies import SourceExists
 from agent.protocol.requests import ANY_MOUNT, SourceMount
 from agent.worker.source.source_folder import open_mounted, open_root
 
@@ -82,37 +83,73 @@ def check_unchanged_at(folder: int, path: str, descriptor: int, expected: Signat
         by_path = safe_open.stat_at(folder, path)
         by_descriptor = platform.fresh_fstat(descriptor)
     except OSError as error:
-        raise _fault_at(folder, error, expected) from error
+        raise _unless_unmounted(folder, classify(error, Side.SOURCE), expected) from error
     if signature_of(by_path) != expected or signature_of(by_descriptor) != expected:
         raise Fault(FaultKind.SOURCE_CHANGED, "the source changed after it had become stable")
 
 
-def exists(root: str, path: str, mount: SourceMount = ANY_MOUNT) -> bool:
-    """Return whether this path exists; a symbolic link counts.
+def check_renamed_at(folder: int, name: str, descriptor: int, expected: Signature) -> None:
+    """Check, under its new name, that a file which we renamed is still the one with the expected signature.
+
+    The name has to lead to the open file. Its ctime is left out, because a rename changes it; so is the
+    device, which a network mount may number anew: the folder is the same.
+
+    Raises:
+        Fault: SOURCE_GONE, SOURCE_CHANGED or SOURCE_OUTAGE.
+    """
+    try:
+        by_name = platform.fresh_stat(name, folder)
+        by_descriptor = os.fstat(descriptor)  # of the same file, it is as fresh
+    except OSError as error:
+        raise classify(error, Side.SOURCE) from error
+    is_open_file = os.path.samestat(by_name, by_descriptor)
+    states = (signature_of(status).numbers[1:4] for status in (by_name, by_descriptor))
+    if not is_open_file or any(state != expected.numbers[1:4] for state in states):
+        raise Fault(FaultKind.SOURCE_CHANGED, "the source changed while it was being removed")
+
+
+def look_up(root: str, path: str, private_path: str | None, mount: SourceMount = ANY_MOUNT) -> SourceExists:
+    """Return whether this path exists, or else the private one; a symbolic link counts.
 
     Raises:
         Fault: SOURCE or SOURCE_OUTAGE when that is unknown.
     """
     with closing_fd(open_mounted(root, mount)) as folder:
-        try:
-            safe_open.stat_at(folder, path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as error:
-            raise source_fault(error) from error
+        is_renamed = private_path is not None and _exists(folder, private_path)
+        return SourceExists(is_renamed or _exists(folder, path), is_renamed)
+
+
+def _exists(folder: int, path: str) -> bool:
+    try:
+        safe_open.stat_at(folder, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise source_fault(error) from error
     return True
+
+
+def open_for_reading(folder: int, path: str) -> int:
+    """Return a descriptor of the file, whatever its state.
+
+    Raises:
+        Fault: SOURCE_GONE, SOURCE_OUTAGE, or SOURCE when the file cannot be opened.
+    """
+    try:
+        return safe_open.open_at(folder, path, READ_FLAGS)
+    except OSError as error:
+        raise classify(error, Side.SOURCE) from error
 
 
 def _open(folder: int, path: str, expected: Signature) -> int:
     try:
-        return safe_open.open_at(folder, path, READ_FLAGS)
-    except OSError as error:
-        raise _fault_at(folder, error, expected) from error
+        return open_for_reading(folder, path)
+    except Fault as fault:
+        raise _unless_unmounted(folder, fault, expected) from fault
 
 
-def _fault_at(folder: int, error: OSError, expected: Signature) -> Fault:
-    """Map an error of a source file. It is not gone where its whole file system is."""
-    fault = classify(error, Side.SOURCE)
+def _unless_unmounted(folder: int, fault: Fault, expected: Signature) -> Fault:
+    """Return this fault of a source file; it is not gone where its whole file system is."""
     if fault.kind is FaultKind.SOURCE_GONE and os.fstat(folder).st_dev != expected.device:
         return Fault(FaultKind.SOURCE_OUTAGE, "the file system that held the file is not mounted")
     return fault

@@ -8,8 +8,21 @@ from trio.testing import MockClock
 from agent.actors.copier_pool.recovery import AGAIN_PROBES, Recovery
 from agent.config.sections import Route
 from agent.model.transfer import Transfer
-from agent.protocol.replies import Finished, Published, PublishedFiles, SourceExists
-from agent.protocol.requests import DiscardPartial, FindOrphans, LookUpSource, PublishFiles
+from agent.protocol.replies import (
+    Finished,
+    Published,
+    PublishedFiles,
+    RemovedSources,
+    SourceExists,
+    SourceRemoved,
+)
+from agent.protocol.requests import (
+    DiscardPartial,
+    FindOrphans,
+    LookUpSource,
+    PublishFiles,
+    RemoveSources,
+)
 from tests.actors.samples import COPYING, PLACE, PLAN
 from tests.fakes import FakeJournal, FakeWorkers
 from tests.samples import ROUTE
@@ -26,6 +39,7 @@ class Bench:
         self.workers = FakeWorkers(clock, self.journal.diary)
         self.workers.script(LookUpSource, GONE)
         self.workers.script(DiscardPartial, Finished())
+        self.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
         self.workers.script(FindOrphans, Finished())
         self.workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
         self.routes = {route.name: route for route in routes}

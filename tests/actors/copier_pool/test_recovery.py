@@ -8,13 +8,27 @@ from attrs import evolve
 from trio.testing import MockClock
 
 from agent.model.errors import Fault, FaultKind
+from agent.model.names import removing_path
 from agent.model.transfer import Transfer
-from agent.protocol.replies import Published, PublishedFiles
-from agent.protocol.requests import LookUpSource, PartialToPublish, PublishFiles
+from agent.model.views import HistoryResult
+from agent.protocol.replies import (
+    Published,
+    PublishedFiles,
+    RemovedSources,
+    SourceExists,
+    SourceRemoved,
+)
+from agent.protocol.requests import (
+    LookUpSource,
+    PartialToPublish,
+    PublishFiles,
+    RemoveSources,
+    SourceToRemove,
+)
 from tests.actors.copier_pool.recoveries import EXISTS, GONE, OTHER, Bench
 from tests.actors.samples import COPYING, CORRUPT, DIGEST, PLACE, PLAN, PUBLISHED, VERIFIED
 from tests.fakes import SILENCE, Ended
-from tests.samples import NAS, OUTAGE, ROUTE, SOURCE_FAULT
+from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT
 
 
 @pytest.mark.parametrize("transfer", [COPYING, VERIFIED, PUBLISHED])
@@ -48,8 +62,38 @@ async def test_what_had_arrived_is_published_even_without_its_source(autojump_cl
 
 async def test_what_was_published_only_has_to_be_written_down(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock, PUBLISHED)
-    assert await bench.finish() == ["running", "LookUpSource", "finish"]
+    assert await bench.finish() == ["running", "LookUpSource", "RemoveSources", "finish"]
     assert bench.journal.ended == [Ended("a.mxf", "delivered", 1, None, f"{NAS}/a_1.mxf")]
+
+
+@pytest.mark.parametrize("kept_because", [None, "it was written to after it had been copied"])
+async def test_a_removal_that_was_cut_off_is_ended(
+    autojump_clock: MockClock, kept_because: str | None
+) -> None:
+    """Its file has a private name, so no scan finds it."""
+    bench = Bench(autojump_clock, PUBLISHED)
+    bench.workers.script(LookUpSource, SourceExists(exists=True, is_renamed=True))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved(kept_because),)))
+    await bench.finish()
+    private = removing_path(IDENTITY, "a.mxf", PUBLISHED.partial)
+    file = SourceToRemove("a.mxf", PUBLISHED.signature, private, is_renamed=True)
+    assert [request for _, request in bench.workers.asked] == [
+        LookUpSource("/src", "a.mxf", private),
+        RemoveSources("/src", "delete", None, (file,)),
+    ]
+    result: HistoryResult = "delivered" if kept_because is None else "kept"
+    assert bench.journal.ended == [Ended("a.mxf", result, 1, kept_because, f"{NAS}/a_1.mxf")]
+
+
+async def test_a_removal_that_was_cut_off_and_cannot_be_ended_is_postponed(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(autojump_clock, PUBLISHED)
+    bench.workers.script(LookUpSource, SourceExists(exists=True, is_renamed=True))
+    bench.workers.script(RemoveSources, RemovedSources((SOURCE_FAULT,)))
+    await bench.finish()
+    assert list(bench.journal.transfers.values()) == [PUBLISHED]
+    assert len(bench.logged(caplog, "recovery postponed")) == 1
 
 
 async def test_transfers_of_a_route_that_is_gone_are_completed_without_a_look_at_the_source(

@@ -17,7 +17,7 @@ from agent.messages.broadcaster import CounterIncremented, StatusChanged, Transf
 from agent.messages.dispatcher import Aborted, AttemptFailed, Delivered, Interrupted, Outcome, TailIdle
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
-from agent.model.names import has_our_tag
+from agent.model.names import has_our_tag, removing_path
 from agent.model.source_file import FileVersion
 from agent.model.storage import BandwidthStep
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Delivery, Status, Transfer, TransferPhase
@@ -37,6 +37,7 @@ from agent.protocol.replies import (
     TrustedBlocks,
 )
 from agent.protocol.requests import (
+    AfterMode,
     Bandwidth,
     CopyFile,
     DiscardPartial,
@@ -88,6 +89,7 @@ class Bench:
         self.workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
         self.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
         self.workers.script(DiscardPartial, Finished())
+        self.workers.script(LookUpSource, SourceExists(exists=True))
 
     @property
     def diary(self) -> list[str]:
@@ -189,10 +191,11 @@ async def test_the_worker_is_asked_for_what_the_route_says(bench: Bench) -> None
     bench.remember(COPYING)
     await bench.deliver()
     state, partial, pace = FILE.signature, COPYING.partial, Bandwidth(steps, shares=ROUTE.workers)
+    private = removing_path(IDENTITY, "a.mxf", partial)
     assert [request for _, request in bench.workers.asked] == [
         CopyFile("/src", "a.mxf", state, PLACE, "a.mxf", partial, (), "hash", "fail", pace),
         PublishFiles(PLACE, "fail", (PartialToPublish(partial, "a.mxf", 100, DIGEST),)),
-        RemoveSources("/src", "archive", "/old", (SourceToRemove("a.mxf", state),)),
+        RemoveSources("/src", "archive", "/old", (SourceToRemove("a.mxf", state, private),)),
     ]
 
 
@@ -274,12 +277,53 @@ async def test_a_partial_of_another_state_that_cannot_be_discarded_becomes_an_or
 async def test_a_delivery_of_another_state_stays_delivered(bench: Bench) -> None:
     bench.remember(evolve(PUBLISHED, signature=OLDER))
     await bench.deliver()
-    assert bench.diary == ["begin_or_resume", "finish", *BEGIN]
+    assert bench.diary == ["begin_or_resume", "LookUpSource", "finish", *BEGIN]
     why = "the source changed after it had been delivered"
     assert bench.journal.ended == [
         Ended("a.mxf", "kept", 0, why, f"{NAS}/a_1.mxf"),
         Ended("a.mxf", "delivered", 1, None, f"{NAS}/a.mxf"),
     ]
+
+
+@pytest.mark.parametrize(("destination", "after"), [(NAS, "delete"), ("/other", "keep")])
+async def test_a_removal_of_another_state_that_was_cut_off_is_ended_first(
+    bench: Bench, destination: str, after: AfterMode
+) -> None:
+    """It goes on, or is undone where the route has another destination now."""
+    bench.remember(evolve(PUBLISHED, signature=OLDER, destination=destination))
+    kept_because = None if after == "delete" else "it is not to be removed any more"
+    bench.workers.script(LookUpSource, SourceExists(exists=True, is_renamed=True))
+    removed = SourceRemoved(kept_because)
+    bench.workers.script(RemoveSources, RemovedSources((removed,)), RemovedSources((SourceRemoved(None),)))
+    await bench.deliver()
+    assert bench.diary == ["begin_or_resume", "LookUpSource", "RemoveSources", "finish", *BEGIN]
+    [request, _] = [asked for _, asked in bench.workers.asked if isinstance(asked, RemoveSources)]
+    private = removing_path(IDENTITY, "a.mxf", PUBLISHED.partial)
+    assert request == RemoveSources("/src", after, None, (SourceToRemove("a.mxf", OLDER, private, True),))
+    why = "the source changed after it had been delivered"
+    assert [ended.error for ended in bench.journal.ended] == [why if kept_because else None, None]
+
+
+async def test_a_removal_of_another_state_that_cannot_be_ended_is_tried_again(bench: Bench) -> None:
+    bench.remember(evolve(PUBLISHED, signature=OLDER))
+    bench.workers.script(LookUpSource, SourceExists(exists=True, is_renamed=True))
+    bench.workers.script(RemoveSources, RemovedSources((SOURCE_FAULT,)))
+    fault_of(await outcome_of(bench.task()), "Permission denied")
+    assert bench.left.signature == OLDER
+
+
+async def test_a_file_that_was_put_back_under_another_name_is_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved(None, put_back_as="a_1.mxf"),)))
+    await bench.deliver()
+    [line] = [record.msg for record in caplog.records if record.levelname == "WARNING"]
+    assert isinstance(line, dict)
+    assert (line["event"], line["file"], line["now"]) == (
+        "another file was put back under another name",
+        "a.mxf",
+        "a_1.mxf",
+    )
 
 
 async def test_content_that_is_there_already_is_not_published_again(bench: Bench) -> None:

@@ -10,10 +10,11 @@ from agent.messages.broadcaster import StatusesChanged
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import Gone, MessageBatch, Ready, SourceState
 from agent.messages.stability_tracker import ScanResult
-from agent.messages.watcher import Examine, WatcherInbox
-from tests.actors.samples import drained
+from agent.messages.watcher import Examine, PutBack, WatcherInbox
+from agent.model.names import removing_path
+from tests.actors.samples import PUBLISHED, drained
 from tests.fakes import FakeJournal, lose_patience
-from tests.samples import CLOSED, ROUTE, a_file, a_look, a_scan, an_entry, kept_before
+from tests.samples import CLOSED, IDENTITY, ROUTE, a_file, a_look, a_scan, an_entry, kept_before
 
 A_ROUTE = evolve(ROUTE, stable_s=10.0, scan_s=4.0)
 
@@ -125,6 +126,28 @@ async def test_the_dispatcher_and_the_page_learn_that_the_source_was_scanned(
     assert await ends.orders.receive() == state
     assert await ends.facts.receive() == state
     assert autojump_clock.current_time() == 0
+
+
+async def test_a_source_with_a_private_name_that_no_transfer_has_is_put_back(nursery: trio.Nursery) -> None:
+    known = removing_path(IDENTITY, PUBLISHED.path, PUBLISHED.partial)
+    unknown = removing_path(IDENTITY, "b.mxf", PUBLISHED.partial)
+    ends = track(nursery, FakeJournal(None, PUBLISHED), looks=1)
+    await ends.scans.send(evolve(a_scan(), private_paths=(known,)))
+    await ends.scans.send(evolve(a_scan(), private_paths=(known, unknown)))
+    assert await ends.looks.receive() == PutBack((unknown,))
+
+
+async def test_what_cannot_be_put_back_now_is_so_after_the_next_scan(nursery: trio.Nursery) -> None:
+    journal, unknown = FakeJournal(), removing_path(IDENTITY, "b.mxf", PUBLISHED.partial)
+    journal.fails_next = ["partials_of_published"]
+    ends = track(nursery, journal, looks=1)
+    put_back = []
+    for _ in range(3):  # the journal is broken; then it is sent; then the watcher's inbox is full
+        await ends.scans.send(evolve(a_scan(), private_paths=(unknown,)))
+        await wait_all_tasks_blocked()
+        put_back.append(ends.looks.statistics().current_buffer_used)
+    assert put_back == [0, 1, 1]
+    assert drained(ends.looks) == [PutBack((unknown,))]
 
 
 async def test_a_ready_file_that_left_is_gone(nursery: trio.Nursery, autojump_clock: MockClock) -> None:

@@ -10,15 +10,25 @@ from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import SourceState
 from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
-from agent.messages.watcher import Examine, WatcherInbox, WatchEvent, WatchStatus
+from agent.messages.watcher import Examine, PutBack, WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
+from agent.model.names import removing_path
 from agent.model.source_file import UnreadableFolder
 from agent.model.upload import UploadJob, UploadState
-from agent.protocol.replies import Examining, Finished, PathsChanged, ScanBatch, ScanEnd, SourcePrepared
+from agent.protocol.replies import (
+    Examining,
+    Finished,
+    PathsChanged,
+    ScanBatch,
+    ScanEnd,
+    SourcePrepared,
+    SourcesPutBack,
+)
 from agent.protocol.requests import (
     ExamineSource,
     ListSource,
     PrepareSource,
+    PutBackSources,
     Request,
     SourceMount,
     WatchSource,
@@ -26,7 +36,7 @@ from agent.protocol.requests import (
 from agent.worker_pool import OnReply, StallTimeout
 from tests.actors.samples import drained
 from tests.fakes import SILENCE, FakeJournal, FakeWorkers, Says, lose_patience
-from tests.samples import ROUTE, an_entry
+from tests.samples import IDENTITY, ROUTE, an_entry
 
 A_ROUTE = evolve(ROUTE, stall_timeout_s=30.0)
 EMPTY = ScanEnd((), (), free_bytes=5)
@@ -70,7 +80,7 @@ def watch(
     workers.script(PrepareSource, SourcePrepared(created=False))
     nursery.start_soon(lose_patience)
     mounts = {} if mount_point is None else {route.source: mount_point}
-    source = (route, workers, journal or FakeJournal(), mounts)
+    source = (route, IDENTITY, workers, journal or FakeJournal(), mounts)
     nursery.start_soon(watcher.run, inbox_out, scans_in, reaches_in, facts_in, *source)
     return Ends(inbox_in, scans_out, facts_out, reaches_out)
 
@@ -296,6 +306,27 @@ async def test_a_folder_that_cannot_be_read_is_logged_when_that_begins_and_when_
     assert (said[-1]["event"], said[-1]["folders"]) == ("more folders cannot be read", 2)
 
 
+PRIVATE = removing_path(IDENTITY, "day/a.mxf", ".a.partial")
+
+
+async def test_a_removal_that_no_transfer_knows_is_undone_and_its_file_examined(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, ScanEnd((), (), 0, (PRIVATE,)))
+    workers.script(PutBackSources, UNREADABLE, SourcesPutBack(("day/a.mxf",)))
+    workers.script(ExamineSource, EMPTY)
+    ends = watch(nursery, workers)
+    assert (await scanned(ends)).private_paths == (PRIVATE,)
+    for _ in range(2):
+        await ends.inbox.send(PutBack((PRIVATE,)))
+        assert (await scanned(ends)).examined == ("day/a.mxf",)
+    [source] = {request.source for _, request in workers.asked if isinstance(request, ListSource)}
+    assert source.identity == IDENTITY
+    lines = [record.msg["event"] for record in caplog.records if isinstance(record.msg, dict)]
+    assert lines == ["interrupted removal cannot be undone", "interrupted removal undone"]
+
+
 @frozen
 class Heard:
     hints: trio.MemoryReceiveChannel[WatcherInbox]
@@ -309,7 +340,7 @@ def listen(nursery: trio.Nursery, workers: FakeWorkers) -> Heard:
     heard = Heard(hints_out, facts_out)
 
     async def run() -> None:
-        await watcher.watch_events(hints_in, facts_in, A_ROUTE, workers)
+        await watcher.watch_events(hints_in, facts_in, A_ROUTE, IDENTITY, workers)
         heard.ended.set()
 
     nursery.start_soon(lose_patience)
@@ -333,6 +364,18 @@ async def test_events_become_hints_and_each_overflow_is_counted_once(
         heard.facts.receive_nowait()
     await trio.sleep(86_400)  # silence is no fault of a source where nothing happens
     assert workers.times(WatchSource) == [0]
+
+
+async def test_events_of_our_own_removals_concern_nobody(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    touched = (PathsChanged((PRIVATE,), 0), PathsChanged(("a", PRIVATE), 0))
+    workers.script(WatchSource, Says(None, touched))
+    heard = listen(nursery, workers)
+    assert await heard.hints.receive() == WatchEvent(("a",))
+    with pytest.raises(trio.WouldBlock):
+        heard.hints.receive_nowait()
 
 
 async def test_a_listener_that_fails_is_set_up_again_later(

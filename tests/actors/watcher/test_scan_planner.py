@@ -13,8 +13,9 @@ from agent.actors.watcher.scan_planner import (
     ScanPlanner,
     ScanTask,
 )
-from agent.messages.watcher import Examine, WatchEvent, WatchStatus
-from tests.samples import an_entry
+from agent.messages.watcher import Examine, PutBack, WatchEvent, WatchStatus
+from agent.model.names import removing_path
+from tests.samples import IDENTITY, an_entry
 
 PATHS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=3).map(tuple)
 WHOLE = ScanTask(None)
@@ -44,6 +45,18 @@ def test_a_hint_names_what_to_look_at_now() -> None:
     task = agenda.next(1.0)
     assert task is not None
     assert (sorted(task.paths or ()), task.closely) == (["a", "b"], frozenset())
+    assert agenda.next(1.0) is None
+
+
+def test_what_is_put_back_is_examined_under_its_own_name_before_anything_else() -> None:
+    private = removing_path(IDENTITY, "day/a", ".p.partial")
+    agenda = scanned()
+    agenda.add(Examine(("b",)))
+    agenda.add(PutBack((private,)))
+    agenda.add(PutBack((private,)))
+    assert agenda.due_s() == -math.inf
+    assert agenda.next(1.0) == ScanTask(("day/a",), private_paths=(private,))
+    assert agenda.next(1.0) == ScanTask(("b",), frozenset({"b"}))
     assert agenda.next(1.0) is None
 
 

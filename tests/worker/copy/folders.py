@@ -13,6 +13,7 @@ from agent.fs.mount_table import mounts
 from agent.fs.platform import mount_point
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault
+from agent.model.names import removing_path
 from agent.model.source_file import Signature
 from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.replies import Published
@@ -96,7 +97,10 @@ class Ground:
         return PublishFiles(self.place, conflict, (file,))
 
     def remove(self, *paths: str) -> RemoveSources:
-        files = tuple(SourceToRemove(path, self.signature(path)) for path in paths or ("clip.mxf",))
+        files = tuple(
+            SourceToRemove(path, self.signature(path), removing_path("", path, PARTIAL))
+            for path in paths or ("clip.mxf",)
+        )
         return RemoveSources(str(self.source), "delete", None, files)
 
     def arrived(self) -> dict[str, bytes]:

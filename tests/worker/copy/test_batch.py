@@ -9,6 +9,7 @@ import pytest
 import xxhash
 
 from agent.fs import platform, safe_open
+from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.protocol.replies import Copied, NotBatchable, Published, SourceRemoved
 from agent.protocol.requests import CopySmallFiles, PublishFiles
@@ -194,7 +195,7 @@ def test_each_folder_is_synced_once_before_the_reply(
     )
     copied(ground, destination)
     folders = [ground.nas, ground.nas / "day", ground.nas / "day" / "card"]
-    assert synced == [str(folder) for folder in folders]
+    assert sorted(synced) == [str(folder) for folder in folders]
     publish_files(publications(ground), destination, lambda: None)
     assert synced[3:] == [str(folder) for folder in folders]
 
@@ -254,19 +255,19 @@ def test_each_source_is_removed_and_its_folder_synced_once(
 ) -> None:
     synced: list[str] = []
     monkeypatch.setattr(
-        safe_open, "sync_folder", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        platform, "sync_folder", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
     )
     request = ground.remove(*NAMES)
-    assert remove_sources(request, lambda: None) == (SourceRemoved(None),) * len(NAMES)
+    assert remove_sources(request, Publisher(), lambda: None) == (SourceRemoved(None),) * len(NAMES)
     assert [path for path in ground.source.rglob("*") if path.is_file()] == []
     folders = [ground.source, ground.source / "day", ground.source / "day" / "card"]
-    assert synced == [str(folder) for folder in folders]
+    assert sorted(synced) == [str(folder) for folder in folders]
 
 
 def test_one_that_was_written_to_is_kept(ground: Ground) -> None:
     request = ground.remove(*NAMES)
     (ground.source / "a.mxf").write_bytes(b"another take")
-    kept, *others = remove_sources(request, lambda: None)
+    kept, *others = remove_sources(request, Publisher(), lambda: None)
     assert kept == SourceRemoved("it was written to after it had been copied")
     assert others == [SourceRemoved(None)] * (len(NAMES) - 1)
     assert (ground.source / "a.mxf").read_bytes() == b"another take"
@@ -275,7 +276,7 @@ def test_one_that_was_written_to_is_kept(ground: Ground) -> None:
 def test_one_that_is_held_open_has_a_fault_of_its_own(ground: Ground) -> None:
     request = ground.remove(*NAMES)
     with (ground.source / "a.mxf").open("ab"):
-        held, *others = remove_sources(request, lambda: None)
+        held, *others = remove_sources(request, Publisher(), lambda: None)
     assert fault_of(held) is FaultKind.SOURCE
     assert others == [SourceRemoved(None)] * (len(NAMES) - 1)
 
@@ -286,6 +287,6 @@ def test_removals_that_cannot_be_made_durable_are_a_fault_of_the_request(
     def failing(_: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(safe_open, "sync_folder", failing)
+    monkeypatch.setattr(platform, "sync_folder", failing)
     with pytest.raises(Fault):
-        remove_sources(ground.remove(*NAMES), lambda: None)
+        remove_sources(ground.remove(*NAMES), Publisher(), lambda: None)

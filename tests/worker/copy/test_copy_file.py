@@ -9,11 +9,12 @@ import pytest
 import xxhash
 
 from agent.fs import safe_open
-from agent.model.errors import Fault, FaultKind
+from agent.model.errors import Fault, FaultKind, Side
 from agent.model.transfer import BLOCK_BYTES, VerifyLevel
 from agent.protocol.replies import Copied, Published
 from agent.protocol.requests import CopyFile, VerifyMode
-from agent.worker.copy.copy_file import copy_file
+from agent.worker.copy import copy_file, pipeline
+from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.destinations.base import Destination
 from tests.worker.copy.folders import PARTIAL, Ground, digests_of, is_in_memory, nothing_left_over, publish
 
@@ -46,7 +47,7 @@ def destination(ground: Ground) -> Iterator[Destination]:
 
 
 def copied(request: CopyFile, destination: Destination) -> Copied:
-    answer = copy_file(request, destination, ignore)
+    answer = copy_file.copy_file(request, destination, ignore)
     assert isinstance(answer, Copied)
     return answer
 
@@ -80,6 +81,16 @@ def test_a_copy_too_small_for_a_checkpoint_is_found_again_after_a_power_cut_too(
     )
     copied(ground.copy(), destination)
     assert synced == [str(ground.nas)]
+
+
+def test_a_source_that_hangs_at_the_last_check_is_what_is_waited_for(
+    ground: Ground, destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    io_side, sides = IoSideTracker(), []
+    monkeypatch.setattr(pipeline, "WINDOW_BLOCKS", 1)  # so that the stages are threads
+    monkeypatch.setattr(copy_file, "check_unchanged", lambda *_: sides.append(io_side.side()))
+    copy_file.copy_file(ground.copy(), destination, ignore, io_side)
+    assert sides == [Side.SOURCE]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +165,7 @@ def test_a_source_that_is_not_the_same_before_and_after_is_not_delivered(
             pending.pop()()
 
     with pytest.raises(Fault) as fault:
-        copy_file(request, destination, report)
+        copy_file.copy_file(request, destination, report)
     assert fault.value.kind is kind
     assert "clip.mxf" not in ground.arrived()
 
@@ -203,7 +214,7 @@ def test_a_source_that_changes_while_it_is_compared_is_not_found(
 ) -> None:
     (ground.nas / "clip.mxf").write_bytes(CONTENT)
     with pytest.raises(Fault) as fault:
-        copy_file(ground.copy(), destination, lambda _: _append(ground.source / "clip.mxf"))
+        copy_file.copy_file(ground.copy(), destination, lambda _: _append(ground.source / "clip.mxf"))
     assert fault.value.kind is FaultKind.SOURCE_CHANGED
 
 
@@ -224,7 +235,7 @@ def test_a_route_that_refuses_conflicts_copies_nothing(
 ) -> None:
     make(ground.nas / "clip.mxf")
     with pytest.raises(Fault, match=r"clip\.mxf") as fault:
-        copy_file(ground.copy(conflict="fail"), destination, ignore)
+        copy_file.copy_file(ground.copy(conflict="fail"), destination, ignore)
     assert fault.value.kind is FaultKind.CONFLICT
     assert PARTIAL not in ground.arrived()
 
@@ -235,7 +246,7 @@ def test_a_destination_that_leads_back_to_the_source_holds_no_second_copy(tmp_pa
     ground.nas.symlink_to(ground.source)
     (ground.source / "clip.mxf").write_bytes(CONTENT)
     with ground.destination() as destination, pytest.raises(Fault, match="source file itself") as fault:
-        copy_file(ground.copy(), destination, ignore)
+        copy_file.copy_file(ground.copy(), destination, ignore)
     assert fault.value.kind is FaultKind.CONFLICT
 
 

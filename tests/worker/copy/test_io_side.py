@@ -30,4 +30,5 @@ def test_while_there_is_work_for_the_destination_the_source_is_not_what_is_waite
         done.set()
         stage._items.join()
         assert io_side.side() is Side.SOURCE
-    stage.finish()
+        stage.finish()
+        assert io_side.side() is Side.SOURCE

@@ -11,11 +11,13 @@ import pytest
 
 from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind
+from agent.model.names import removing_path
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, Signature, WriterState
 from agent.protocol.requests import SourceFolder, SourceMount
 from agent.worker.source import scan
 from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
+from tests.samples import IDENTITY
 from tests.worker.copy.faulty import failing
 from tests.worker.copy.folders import nothing_left_over
 
@@ -52,8 +54,20 @@ def _folder(root: Path, *include: str) -> SourceFolder:
     return SourceFolder(str(root), include, ())
 
 
+def test_a_source_that_is_being_removed_is_not_listed_and_one_that_only_looks_so_is(root: Path) -> None:
+    private, foreign = removing_path(IDENTITY, "clip.mxf", ".p"), ".clip.mxf.0123456789abcdef.removing"
+    for name in (private, foreign):
+        (root / name).write_bytes(b"content")
+    source = SourceFolder(str(root), (), (), IDENTITY)
+    private_paths: list[str] = []
+    assert [entry.path for entry in list_files(source, [], private_paths)] == [foreign]
+    assert private_paths == [private]
+    examined = examine(source, (private, foreign), frozenset(), [])
+    assert [entry.path for entry in examined] == [foreign]
+
+
 def _paths(root: Path, *include: str) -> list[str]:
-    return sorted(entry.path for entry in list_files(_folder(root, *include), []))
+    return sorted(entry.path for entry in list_files(_folder(root, *include), [], []))
 
 
 def _now(root: Path, path: str) -> Signature:
@@ -65,7 +79,7 @@ def test_every_file_in_every_folder_is_listed_with_its_signature(root: Path) -> 
     for path in ("clip.mxf", "day/clip.mxf", "day/card/clip.mov"):
         (root / path).write_bytes(path.encode())
     unreadable: list[tuple[str, str]] = []
-    assert {entry.path: entry for entry in list_files(_folder(root), unreadable)} == {
+    assert {entry.path: entry for entry in list_files(_folder(root), unreadable, [])} == {
         path: ScannedFile(path, _now(root, path))
         for path in ("clip.mxf", "day/clip.mxf", "day/card/clip.mov")
     }
@@ -130,9 +144,9 @@ def test_what_systems_and_servers_keep_for_themselves_is_not_listed_whatever_is_
 def test_the_marker_of_a_source_stays_where_it_is(root: Path) -> None:
     for name in ("here.mxf", "clip.mxf"):
         (root / name).touch()
-    source = SourceFolder(str(root), (), (), SourceMount(marker="here.mxf"))
+    source = SourceFolder(str(root), (), (), mount=SourceMount(marker="here.mxf"))
     paths = ("here.mxf", "clip.mxf")
-    assert [entry.path for entry in list_files(source, [])] == ["clip.mxf"]
+    assert [entry.path for entry in list_files(source, [], [])] == ["clip.mxf"]
     assert [entry.path for entry in examine(source, paths, frozenset(), [])] == ["clip.mxf"]
 
 
@@ -162,7 +176,7 @@ def test_a_folder_that_becomes_a_link_while_it_is_listed_is_not_followed(root: P
     (root / "clip.mxf").touch()
     (root / "folder").mkdir()
     unreadable: list[tuple[str, str]] = []
-    entries = list_files(_folder(root), unreadable)
+    entries = list_files(_folder(root), unreadable, [])
     first = next(entries)
     (root / "folder").rmdir()
     (root / "folder").symlink_to("../outside")
@@ -174,7 +188,7 @@ def test_a_folder_that_moves_away_while_its_parent_is_listed_is_not_unreadable(r
     (root / "clip.mxf").touch()
     (root / "folder").mkdir()
     unreadable: list[tuple[str, str]] = []
-    entries = list_files(_folder(root), unreadable)
+    entries = list_files(_folder(root), unreadable, [])
     next(entries)
     (root / "folder").rmdir()
     assert list(entries) == []
@@ -195,14 +209,14 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_listed(
 
     monkeypatch.setattr(safe_open, "open_folder", refusing)
     unreadable: list[tuple[str, str]] = []
-    assert [entry.path for entry in list_files(_folder(root), unreadable)] == ["clip.mxf"]
+    assert [entry.path for entry in list_files(_folder(root), unreadable, [])] == ["clip.mxf"]
     assert unreadable == [("denied", "Permission denied")]
 
 
 def test_a_file_that_vanishes_while_it_is_listed_is_skipped(root: Path) -> None:
     (root / "one.mxf").touch()
     (root / "two.mxf").touch()
-    entries = list_files(_folder(root), [])
+    entries = list_files(_folder(root), [], [])
     first = next(entries)
     for path in root.iterdir():
         path.unlink()

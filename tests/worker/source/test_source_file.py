@@ -10,6 +10,7 @@ import pytest
 from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import Signature
+from agent.protocol.replies import SourceExists
 from agent.worker.source import source_file
 from agent.worker.source.source_file import signature_of
 from tests.worker.copy.faulty import failing
@@ -140,10 +141,22 @@ def test_a_file_in_a_replaced_folder_is_a_change(root: Path) -> None:
 
 def test_a_path_exists_even_as_a_broken_link(root: Path, clip: Path) -> None:
     (root / "broken").symlink_to("gone")
-    assert source_file.exists(str(root), "clip.mxf")
-    assert source_file.exists(str(root), "broken")
-    assert not source_file.exists(str(root), "gone")
-    assert not source_file.exists(str(root), f"{clip.name}/below")
+    assert look_up(root, "clip.mxf") == SourceExists(exists=True)
+    assert look_up(root, "broken") == SourceExists(exists=True)
+    assert look_up(root, "gone") == SourceExists(exists=False)
+    assert look_up(root, f"{clip.name}/below") == SourceExists(exists=False)
+
+
+def test_a_file_whose_removal_was_cut_off_exists_under_its_private_name(root: Path, clip: Path) -> None:
+    assert look_up(root, "clip.mxf", ".private") == SourceExists(exists=True)
+    clip.rename(root / ".private")
+    assert look_up(root, "clip.mxf", ".private") == SourceExists(exists=True, is_renamed=True)
+    clip.touch()
+    assert look_up(root, "clip.mxf", ".private") == SourceExists(exists=True, is_renamed=True)
+
+
+def look_up(root: Path, path: str, private_path: str | None = None) -> SourceExists:
+    return source_file.look_up(str(root), path, private_path)
 
 
 def test_a_path_whose_stat_fails_is_a_fault_and_not_missing(
@@ -151,8 +164,8 @@ def test_a_path_whose_stat_fails_is_a_fault_and_not_missing(
 ) -> None:
     monkeypatch.setattr(safe_open, "stat_at", failing(errno.EIO))
     with pytest.raises(Fault) as fault:
-        source_file.exists(str(root), "clip.mxf")
+        look_up(root, "clip.mxf")
     assert fault.value.kind is FaultKind.SOURCE
     with pytest.raises(Fault) as fault:
-        source_file.exists(str(root / "missing"), "clip.mxf")
+        look_up(root / "missing", "clip.mxf")
     assert fault.value.kind is FaultKind.SOURCE_OUTAGE

@@ -121,9 +121,12 @@ def test_a_source_whose_mount_is_gone_is_an_outage_and_none_of_its_files_is(tmp_
     mount = SourceMount(str(card))
     with bind_mount(tmp_path / "disk", card):
         assert status(str(card), mount).mount_point == str(card)
-        assert source_file.exists(str(card), "clip.mxf", mount)
+        assert source_file.look_up(str(card), "clip.mxf", None, mount).exists
         unmount(card)
-        for ask in (lambda: status(str(card), mount), lambda: source_file.exists(str(card), "a", mount)):
+        for ask in (
+            lambda: status(str(card), mount),
+            lambda: source_file.look_up(str(card), "a", None, mount),
+        ):
             with pytest.raises(
                 Fault, match=f"{card} is not mounted, the source now lies on {above}"
             ) as fault:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
+from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import Signature
 from agent.protocol.replies import SourceRemoved
@@ -71,8 +72,10 @@ def test_a_source_that_another_machine_appends_to_while_it_is_open_has_changed(s
 def test_a_delivered_source_that_another_machine_has_appended_to_is_kept(share: Share) -> None:
     before = share.known
     share.append_at_the_server()
-    request = RemoveSources(str(share.root), "delete", None, (SourceToRemove(NAME, before),))
-    [result] = remove_sources(request, lambda: None)
+    request = RemoveSources(
+        str(share.root), "delete", None, (SourceToRemove(NAME, before, f".{NAME}.removing"),)
+    )
+    [result] = remove_sources(request, Publisher(), lambda: None)
     assert isinstance(result, SourceRemoved)
     assert result.kept_because is not None
     assert (share.backing / NAME).read_bytes() == b"contentmore"

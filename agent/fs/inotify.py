@@ -187,7 +187,7 @@ class InotifyEvents:
     def _folder_moved(self, path: str, event: _InotifyEvent) -> None:
         if event.mask & _MOVED_FROM:
             self._moving_folder = (event.cookie, path)
-        elif self._moving_folder[0] == event.cookie:
+        elif event.mask & _MOVED_TO and event.cookie == self._moving_folder[0]:
             self._closed_files.folder_moved(self._moving_folder[1], path)
 
     def _watch_new(self, folder: str, burst: _Burst) -> None:

@@ -26,7 +26,7 @@ STOPPED = "stopped: its upload job has ended"
 
 @define
 class Job:
-    """It keeps its `queue_number` through interruptions.
+    """It keeps its `queue_number` through interruptions, but for those by its source without progress.
 
     `waits_for_space`: it did not fit when its turn came. `successor`: the next state of the file, once this
     job has ended. `arrived_bytes`: written by earlier attempts. `outage_count`: outages in a row without
@@ -145,18 +145,23 @@ class Job:
             delivery=delivery,
         )
 
+    def has_progressed(self, verified_bytes: int) -> bool:
+        """Whether it got further than at its last outage, which this one is from now on."""
+        before, self.verified_bytes = self.verified_bytes, verified_bytes
+        return verified_bytes > before
+
     def is_suspect(self, verified_bytes: int, deliveries: int) -> bool:
         """Count an outage; returns whether this file keeps meeting outages that others do not meet.
 
         An outage without progress is a setback, and also a suspicion if others were delivered since the last
         one; `deliveries` counts those of the destination. Such a file must not pause the others for ever.
         """
-        if verified_bytes > self.verified_bytes:
+        if self.has_progressed(verified_bytes):
             self.outage_count = self.suspicions = 0
         else:
             self.outage_count += 1
             self.suspicions += deliveries > self.deliveries_seen
-        self.verified_bytes, self.deliveries_seen = verified_bytes, deliveries
+        self.deliveries_seen = deliveries
         return self.suspicions >= MAX_SUSPICIONS
 
 

@@ -260,6 +260,8 @@ class Scheduler:
         elif fault.kind is FaultKind.SOURCE_OUTAGE:
             self.routes.sources[job.route.name].failed(fault.detail, self._now_s)
             self._publish_route(job.route.name)
+            if not job.has_progressed(message.verified_bytes):
+                job.queue_number = next(self._queue_numbers)  # it may be the file that stops its source
             self._apply(job, JobEvent.OUTAGE)
         else:
             self._apply(job, JobEvent.DELAYED, error=fault.detail)

@@ -5,6 +5,7 @@ from agent.actors.dispatcher.scheduler import Scheduler
 from agent.messages.broadcaster import StatusChanged, StatusesChanged
 from agent.messages.dispatcher import Gone, PauseRoute, SourceState
 from agent.model.errors import Fault, FaultKind, OutageReason
+from agent.model.source_file import FileVersion
 from agent.model.transfer import ResumePoint, Status
 from tests.actors.dispatcher.schedulers import (
     FILE,
@@ -96,6 +97,17 @@ def test_a_source_that_does_not_answer_pauses_its_route_alone_and_costs_no_attem
     decisions = decide(scheduler, SourceState("mxf", None, began_s=2.0, at=3.0), now_s=3.0)
     assert copied(decisions) == [FILE]
     assert changes_of(decisions, OTHER)[-1].status is Status.IN_QUEUE
+
+
+def test_a_file_whose_source_stops_it_again_without_progress_lets_the_others_go_first() -> None:
+    scheduler = opened(FILE, OTHER)
+    order: list[FileVersion] = []
+    for number in range(4):  # each scan finds that the source can be read again
+        held_up = interrupted(SOURCE_OUTAGE, (order or [FILE])[-1], verified_bytes=50)
+        decide(scheduler, held_up, now_s=10.0 * number)
+        readable = SourceState("mxf", None, began_s=10.0 * number + 1.0, at=1.0)
+        order += copied(decide(scheduler, readable, now_s=10.0 * number + 2.0))
+    assert order == [FILE, OTHER, OTHER, FILE]  # the first time each of them had got further
 
 
 def published_ids(decisions: SchedulerDecisions) -> list[str]:

@@ -41,7 +41,8 @@ def obey(words: Words, faults: Faults, storage: Memory | None) -> Words:
             | "full"
             | "read_only"
             | "slow"
-            | "latency" as name
+            | "latency"
+            | "name_max" as name
         ):
             getattr(faults, name)(**words)
         case "cut_after" | "await_cut" | "clear" as name:

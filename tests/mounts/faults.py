@@ -85,6 +85,7 @@ class Faults:
     _flips: list[FlipFault] = field(factory=list, init=False)
     _shorts: list[ShortFault] = field(factory=list, init=False)
     _budget_bytes: int | None = field(default=None, init=False)
+    _name_max_bytes: int | None = field(default=None, init=False)
     _read_only: bool = field(default=False, init=False)
     _bytes_s: float | None = field(default=None, init=False)
     _slow_until_s: float = field(default=0.0, init=False)
@@ -125,6 +126,10 @@ class Faults:
     def read_only(self, on: bool) -> None:
         with self._changed:
             self._read_only = on
+
+    def name_max(self, name_max_bytes: int | None) -> None:
+        with self._changed:
+            self._name_max_bytes = name_max_bytes
 
     def slow(self, bytes_s: float | None) -> None:
         with self._changed:
@@ -186,6 +191,11 @@ class Faults:
         if self._latency_s:
             time.sleep(self._latency_s)
         with self._changed:
+            if (
+                self._name_max_bytes is not None
+                and len(os.fsencode(os.path.basename(path))) > self._name_max_bytes
+            ):
+                refuse(errno.ENAMETOOLONG)
             self._waiting += 1
             self._changed.wait_for(lambda: not self._hangs(operation, path))
             self._waiting -= 1
@@ -242,6 +252,9 @@ class Faults:
     def free_bytes(self, really_bytes: int) -> int:
         budget_bytes = self._budget_bytes
         return really_bytes if budget_bytes is None else min(really_bytes, budget_bytes)
+
+    def allowed_name_bytes(self, really_bytes: int) -> int:
+        return really_bytes if self._name_max_bytes is None else self._name_max_bytes
 
     def _count(self) -> None:
         if self.is_cut:

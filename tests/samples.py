@@ -34,7 +34,7 @@ ROUTE = Route(
     retry_delay_s=5.0,
     low_space_bytes=0,
 )
-STATE = Signature(device=1, inode=1, size_bytes=100, mtime_ns=1_000_000_000, ctime_ns=1)
+STATE = Signature(device=1, inode=1, size_bytes=100, mtime_ns=1_000_000_000, ctime_ns=10**18)
 
 CLOSED = FinishEvidence(WriterState.NONE, ContainerState.CLOSED)
 QUIET = FinishEvidence(WriterState.NONE, ContainerState.UNKNOWN)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from agent.fs.platform import sync_folder
+from agent.fs.platform import sync_file, sync_folder
 from agent.fs.private_folder import FILE_MODE
 from agent.fs.syscalls import closing_fd
 
@@ -23,7 +23,7 @@ def replace_file(path: str, content: str, *, durable: bool) -> None:
         file.write(content)
         if durable:
             file.flush()
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
     draft.rename(path)
     if durable:
         with closing_fd(os.open(draft.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:

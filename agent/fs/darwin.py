@@ -147,6 +147,15 @@ if sys.platform == "darwin":
         name: bytes = _file_system_status(where).f_mntonname
         return os.fsdecode(name)
 
+    def file_system(fd: int) -> str:
+        """Return the type of the file system that holds this descriptor, as mount(8) names it.
+
+        Raises:
+            OSError: statfs failed.
+        """
+        name: bytes = _file_system_status(fd).f_fstypename
+        return os.fsdecode(name)
+
     def open_writer(fd: int) -> WriterState:  # noqa: ARG001  the signature of the Linux implementation
         """Return UNKNOWN: macOS does not say which processes have a file open for writing."""
         return WriterState.UNKNOWN

@@ -8,7 +8,7 @@ import struct
 import sys
 from pathlib import Path
 
-from agent.fs.mount_table import LOCAL, mounts
+from agent.fs.mount_table import LOCAL, Mount, mounts
 from agent.fs.page_cache import page_aligned
 from agent.fs.syscalls import c_function, closing_fd
 
@@ -169,9 +169,22 @@ def mount_point(where: int | str) -> str:
     """
     if isinstance(where, str):
         with closing_fd(os.open(where, os.O_PATH)) as fd:
-            return mount_point(fd)
-    mount_id = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{where}").read_bytes(), re.MULTILINE)
+            return _mount(fd).point
+    return _mount(where).point
+
+
+def file_system(fd: int) -> str:
+    """Return the type of the file system that holds this descriptor, as the mount table names it.
+
+    Raises:
+        OSError: as `mount_point`.
+    """
+    return _mount(fd).file_system
+
+
+def _mount(fd: int) -> Mount:
+    mount_id = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{fd}").read_bytes(), re.MULTILINE)
     for mount in mounts():
         if mount_id is not None and mount.id == int(mount_id[1]):
-            return mount.point
+            return mount
     raise OSError(errno.ENODEV, "the mount is gone")

@@ -7,9 +7,12 @@ import errno
 import os
 import sys
 
+from agent.model.names import NAME_MAX_BYTES, conflict_path
+
 if sys.platform == "darwin":
     from agent.fs.darwin import (
         drop_cache,
+        file_system,
         fresh_fstat,
         fresh_stat,
         is_lease_broken,
@@ -28,6 +31,7 @@ else:
     from agent.fs.leases import is_lease_broken, open_writer, prepare_process, read_lease
     from agent.fs.linux import (
         drop_cache,
+        file_system,
         fresh_fstat,
         fresh_stat,
         is_network,
@@ -42,7 +46,9 @@ else:
 __all__ = [
     "UNSUPPORTED",
     "calls_at_once",
+    "conflict_name",
     "drop_cache",
+    "file_system",
     "free_bytes",
     "fresh_fstat",
     "fresh_stat",
@@ -51,6 +57,7 @@ __all__ = [
     "is_read_only",
     "mount_point",
     "move_exclusively",
+    "name_max_bytes",
     "open_writer",
     "prepare_process",
     "read_ahead",
@@ -100,6 +107,24 @@ def calls_at_once(fd: int) -> int:
         OSError: statfs failed.
     """
     return NETWORK_CALLS if is_network(fd) else 1
+
+
+def name_max_bytes(fd: int) -> int:
+    """Return how long a name may be on this file system; some count characters, which are no more than bytes.
+
+    Raises:
+        OSError: statvfs failed.
+    """
+    return min(os.statvfs(fd).f_namemax or NAME_MAX_BYTES, NAME_MAX_BYTES)
+
+
+def conflict_name(fd: int, name: str, number: int) -> str:
+    """Return the `number`-th name to try in this open folder when a name is taken: `conflict_path`.
+
+    Raises:
+        OSError: statvfs failed.
+    """
+    return conflict_path(name, number, name_max_bytes(fd)) if number else name
 
 
 def is_read_only(fd: int) -> bool:

@@ -5,15 +5,17 @@ surrogates for undecodable bytes (PEP 383). Every OSError carries the relative p
 A symbolic link is ENOTDIR where a folder is expected and ELOOP where a file is expected.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from attrs import define, field
 
 from agent.fs.platform import fresh_stat, sync_folder
 from agent.fs.syscalls import closing_fd, with_path
 
+_REMOVED = {errno.ENOENT, errno.ESTALE, errno.ENOTDIR}  # what a sync of a removed folder may end with
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -81,6 +83,22 @@ def stat_at(root_fd: int, relative: str) -> os.stat_result:
         return fresh_stat(name, folder)
 
 
+def make_temporary(root_fd: int, relative: str) -> bool:
+    """Create this empty file; one with this name must be ours, and makes way. False: its folder is missing.
+
+    Raises:
+        ValueError: the path could lead out of the root.
+        OSError: the file cannot be created.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with suppress(FileNotFoundError, NotADirectoryError), parent(root_fd, relative) as (folder, name):
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+        os.close(os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder))
+        return True
+    return False
+
+
 def unlink_at(root_fd: int, relative: str) -> None:
     """Remove a file, or a symbolic link itself, below the root durably.
 
@@ -127,6 +145,9 @@ class DirSync:
 
     root: int
     _batched_folders: set[str] | None = field(default=None, init=False)  # None outside `batched`
+    _held_folders: dict[str, int] = field(
+        factory=dict, init=False
+    )  # of `batched` too, with a descriptor each
 
     def sync(self, path: str) -> None:
         """As `fsync_parents`; inside `batched` the entry is durable when that block ends.
@@ -140,6 +161,22 @@ class DirSync:
         else:
             self._batched_folders.add(path.rpartition("/")[0])
 
+    def sync_entry(self, path: str, folder_fd: int) -> None:
+        """Make this entry of an open folder durable, whose own entry is; as `sync` inside `batched`.
+
+        The folder may have been removed since: then nothing is left to be made durable.
+
+        Raises:
+            OSError: the folder could not be stored.
+        """
+        folder = path.rpartition("/")[0]
+        if self._batched_folders is None:
+            self._sync_held(folder, folder_fd)
+        else:
+            held = os.dup(folder_fd)
+            if self._held_folders.setdefault(folder, held) != held:
+                os.close(held)
+
     @contextmanager
     def batched(self) -> Iterator[None]:
         """Sync each folder once when the block ends; no folder is synced if the block raises.
@@ -148,11 +185,35 @@ class DirSync:
             OSError: a folder does not exist or could not be stored.
         """
         folders = self._batched_folders = set()
+        with ExitStack() as closing:
+            closing.callback(self._release_held)
+            try:
+                yield
+            finally:
+                self._batched_folders = None
+            _fsync_folders(self.root, folders)
+            for folder, held in sorted(self._held_folders.items()):
+                self._sync_held(folder, held)
+
+    def _release_held(self) -> None:
+        while self._held_folders:
+            os.close(self._held_folders.popitem()[1])
+
+    def _sync_held(self, folder: str, folder_fd: int) -> None:
         try:
-            yield
-        finally:
-            self._batched_folders = None
-        _fsync_folders(self.root, folders)
+            sync_folder(folder_fd)
+        except OSError as error:
+            if error.errno not in _REMOVED or self._exists(folder):
+                raise
+
+    def _exists(self, folder: str) -> bool:
+        if not folder:
+            return True
+        try:
+            stat_at(self.root, folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
 
 def _fsync_folders(root_fd: int, folders: Iterable[str]) -> None:

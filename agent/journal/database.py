@@ -19,7 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from agent.fs.private_folder import FILE_MODE
 from agent.journal.schema import REVISION
 
-_WRITING = ("synchronous=FULL", "foreign_keys=ON")
+# On macOS fsync(2) stops at the drive's cache; the last two are without effect elsewhere.
+_WRITING = ("synchronous=FULL", "foreign_keys=ON", "fullfsync=ON", "checkpoint_fullfsync=ON")
 _READING = ("query_only=ON", "wal_autocheckpoint=0")
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _READ_BYTES = 1 << 20

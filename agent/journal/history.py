@@ -8,6 +8,7 @@ from sqlalchemy import Connection, RowMapping, Select, bindparam, exists, select
 
 from agent.journal.journal import Transaction
 from agent.journal.schema import history, transfers
+from agent.model.source_file import FileVersion
 from agent.model.transfer import PriorResult
 from agent.model.views import HistoryPage, HistoryQuery, HistoryRow
 
@@ -41,6 +42,17 @@ _CLEAR_FAILURE = (
 )
 
 
+_REMEMBER_KEPT = (
+    update(history)
+    .where(
+        history.c.route == bindparam("its_route"),
+        history.c.path == bindparam("its_path"),
+        history.c.suppresses_retry,
+    )
+    .values(signature=bindparam("now"))
+)
+
+
 def page(db: Connection, query: HistoryQuery) -> HistoryPage:
     """Ended transfers, newest first; one row more is read to know whether others follow."""
     rows = db.execute(_chosen(query)).mappings().all()
@@ -53,6 +65,12 @@ def prior_results(tx: Transaction, route: str, paths: Sequence[str]) -> tuple[Pr
     """The newest result of each of these files that was kept or failed, and that is not running now."""
     rows = tx.db.execute(_PRIOR_RESULTS, {"its_route": route, "paths": paths})
     return tuple(PriorResult(*row) for row in rows)
+
+
+def remember_kept(tx: Transaction, file: FileVersion) -> None:
+    """A kept file has the content that was delivered, and from now on these attributes."""
+    values = {"its_route": file.route, "its_path": file.path, "now": file.signature}
+    tx.db.execute(_REMEMBER_KEPT, values)
 
 
 def clear_failure(tx: Transaction, route: str, path: str) -> None:

@@ -26,7 +26,7 @@ from agent.model.source_file import Signature
 from agent.model.transfer import Transfer, TransferPhase
 from agent.model.upload import UploadFileState, UploadState
 
-REVISION = "journal_0004"  # of the newest migration; spares Alembic's import when the file is up to date
+REVISION = "journal_0005"  # of the newest migration; spares Alembic's import when the file is up to date
 
 
 class FileName(TypeDecorator[str]):
@@ -124,6 +124,8 @@ transfers = Table(
     Column("discovered_at", Double, nullable=False),
     # When the transfer began.
     Column("started_at", Double, nullable=False),
+    # What tells the verified partial, and later the published file, from any other; from VERIFIED on.
+    Column("file_identity", Text),
     UniqueConstraint("route", "path"),
     sqlite_autoincrement=True,
 )

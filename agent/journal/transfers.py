@@ -112,11 +112,12 @@ def resume_points(tx: Transaction) -> tuple[ResumePoint, ...]:
     )
 
 
-def restart(tx: Transaction, transfer_id: int, partial: str) -> None:
-    """Back to COPYING without any block, into a fresh partial; the old one becomes an orphan."""
-    orphans.add_of_transfer(tx, transfer_id)
+def restart(tx: Transaction, transfer_id: int, partial: str, leaves_orphan: bool = True) -> None:
+    """Back to COPYING without any block, into a fresh partial. `leaves_orphan`: the old one may exist."""
+    if leaves_orphan:
+        orphans.add_of_transfer(tx, transfer_id)
     blocks.replace(tx.db, transfer_id, 0, b"")
-    unset = {"name": None, "hash": None, "level": None, "already_present": False}
+    unset = {"name": None, "hash": None, "level": None, "already_present": False, "file_identity": None}
     _change(tx, transfer_id, phase=TransferPhase.COPYING, partial=partial, **unset)
 
 
@@ -157,6 +158,7 @@ def mark_verified(tx: Transaction, verified: Sequence[VerifiedTransfer]) -> None
                 "name": each.name,
                 "hash": each.hash,
                 "level": each.level,
+                "file_identity": each.file_identity,
             }
             for each in verified
         ],
@@ -174,6 +176,7 @@ def mark_published(tx: Transaction, published: Sequence[PublishedTransfer]) -> N
                 "name": each.name,
                 "already_present": each.already_present,
                 "its_level": each.level,
+                "file_identity": each.file_identity,
             }
             for each in published
         ],

@@ -35,6 +35,7 @@ class FaultKind(enum.Enum):
     DESTINATION = "destination"  # an outage: the destination pauses, the attempt does not count
     SOURCE_OUTAGE = "source_outage"  # an outage of the source: its route pauses, the attempt does not count
     WORKER = "worker"  # a worker process exited or broke the protocol: the attempt counts
+    DISPLACED = "displaced"  # something else has the partial's name: start over, the attempt does not count
     BUSY = "busy"  # a killed worker still has the partial locked: wait, the attempt does not count
     JOURNAL = "journal"  # the journal cannot be written: wait, the attempt does not count
 

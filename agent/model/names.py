@@ -10,13 +10,13 @@ from agent.model.source_file import FileVersion
 
 PROBE = "transfer-agent"  # the name part of the file that a write probe creates
 NAME_MAX_BYTES = 255  # NAME_MAX of the usual file systems; SMB allows more, 255 UTF-16 units
+TEMPORARY_MAX_BYTES = 143  # NAME_MAX of encrypted shares (eCryptfs), the lowest that is in use
 
 PARTIAL, REMOVING = "partial", "removing"
 
 _TEMPORARY = re.compile(
     rf"\.(?P<name>.+)\.(?P<id>[0-9a-f]{{8}})(?P<tag>[0-9a-f]{{8}})\.(?P<kind>{PARTIAL}|{REMOVING})", re.DOTALL
 )
-_SURELY_ALLOWED_BYTES = 143  # in encrypted folders (eCryptfs); no file system in use has a lower limit
 _SPAN = re.compile(r"(?<![^/])\*\*(?:/|\Z)")
 _SET = re.compile(r"\[(?P<negation>[!^]?+)(?P<members>.[^\]]*)\]", re.DOTALL)
 _RANGE = re.compile(r"(.)(?:-(.))?", re.DOTALL)
@@ -71,7 +71,7 @@ def removing_path(identity: str, path: str, partial: str) -> str:
     It is no longer than the name itself where the file system may not allow that.
     """
     folder, name = split_path(path)
-    limit_bytes = max(byte_length(name), _SURELY_ALLOWED_BYTES)
+    limit_bytes = max(byte_length(name), TEMPORARY_MAX_BYTES)
     return _temporary(identity, folder, name, f"{path}\0{partial}", REMOVING, limit_bytes)
 
 
@@ -98,7 +98,12 @@ def path_before_removal(private_path: str) -> str:
 
 
 def _temporary(
-    identity: str, folder: str, name: str, hashed: str, kind: str = PARTIAL, limit_bytes: int = NAME_MAX_BYTES
+    identity: str,
+    folder: str,
+    name: str,
+    hashed: str,
+    kind: str = PARTIAL,
+    limit_bytes: int = TEMPORARY_MAX_BYTES,
 ) -> str:
     temp_id = xxhash.xxh64_hexdigest(hashed.encode("utf-8", "surrogateescape"))[:8]
     name = shortened(name, limit_bytes - len(f"..0123456789abcdef.{kind}"))
@@ -112,8 +117,11 @@ def _tag(identity: str, folder: str, name: str, temp_id: str, kind: str) -> str:
     return hashlib.blake2b(tagged, digest_size=4, key=identity.encode()).hexdigest()
 
 
-def conflict_path(path: str, number: int) -> str:
-    """Return the `number`-th name to try when a name is taken: clip.mxf, clip_1.mxf, clip_2.mxf ..."""
+def conflict_path(path: str, number: int, name_max_bytes: int = NAME_MAX_BYTES) -> str:
+    """Return the `number`-th name to try when a name is taken: clip.mxf, clip_1.mxf, clip_2.mxf ...
+
+    It is shortened to `name_max_bytes`, the most that its folder allows.
+    """
     if number == 0:
         return path
     folder, name = split_path(path)
@@ -121,10 +129,10 @@ def conflict_path(path: str, number: int) -> str:
     if not stem:  # no dot at all, or only a leading one
         stem, dot, suffix = name, "", ""
     tail = f"_{number}{dot}{suffix}"
-    room = NAME_MAX_BYTES - byte_length(tail)
+    room = name_max_bytes - byte_length(tail)
     if room <= 0:  # a suffix as long as a name is no suffix
         tail = f"_{number}"
-        stem, room = name, NAME_MAX_BYTES - len(tail)
+        stem, room = name, name_max_bytes - len(tail)
     short = shortened(stem, room)
     if short + tail == name:  # the name itself is one that was shortened for this number
         short = short[:-1]

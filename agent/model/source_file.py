@@ -60,6 +60,10 @@ class Signature(bytes):
         """Return whether both differ by ctime at most, which a rename or new access rights change as well."""
         return self.numbers[:4] == other.numbers[:4]
 
+    def is_same_state(self, other: "Signature") -> bool:
+        """Return whether all agrees but the device, which is another when a share is mounted again."""
+        return self.numbers[1:] == other.numbers[1:]
+
     def placeholder(self) -> "Signature":
         """Return a signature of this file that no version has; a growing file is journaled under it."""
         return Signature(*self.numbers[:4], ctime_ns=-1)
@@ -69,6 +73,16 @@ class Signature(bytes):
 
     def __reduce__(self) -> tuple[object, ...]:
         return signature_from_bytes, (bytes(self),)
+
+
+def may_have_same_content(one: Signature, other: Signature) -> bool:
+    """Return whether size and mtime agree; only a hash tells where anything else differs."""
+    return one.numbers[2:4] == other.numbers[2:4]
+
+
+def may_share_blocks(one: Signature, other: Signature) -> bool:
+    """Return whether it is worth comparing the blocks of two versions; a card may renumber its inodes."""
+    return one.inode == other.inode or may_have_same_content(one, other)
 
 
 def signature_from_bytes(packed: bytes) -> Signature:

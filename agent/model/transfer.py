@@ -25,6 +25,9 @@ class Status(enum.Enum):
 
 VerifyLevel = Literal["read_back", "read_back_cached", "hash", "size"]
 
+# How a folder gives a file its name without replacing another: see docs/limits.md on the last one.
+PublishStrategy = Literal["rename", "link", "placeholder"]
+
 
 @frozen
 class Delivery:
@@ -67,6 +70,8 @@ class Transfer:
 
     `partial` and `name` are relative to the destination. `blocks`: 16-byte xxh3_128 digests of the verified
     blocks from offset 0 on, without gaps. `name`, `hash` and `level` are set from VERIFIED on.
+    `file_identity`: what tells the verified partial, and later the published file, from any other, in the
+    destination's own words; None: unknown, so its content has to be read again.
     """
 
     id: int
@@ -83,26 +88,35 @@ class Transfer:
     already_present: bool
     discovered_at: float
     started_at: float
+    file_identity: str | None = None
 
 
 @frozen
 class VerifiedTransfer:
-    """All of a file is verified in its partial. `name`: the final one that it is about to get."""
+    """All of a file is verified in its partial. `name`: the final one that it is about to get.
+
+    `file_identity`: the partial's, as in `Transfer`.
+    """
 
     transfer_id: int
     name: str
     hash: str
     level: VerifyLevel
+    file_identity: str | None = None
 
 
 @frozen
 class PublishedTransfer:
-    """A file has its final name, durably. `level`: reached under that name; None: the one before it holds."""
+    """A file has its final name, durably. `level`: reached under that name; None: the one before it holds.
+
+    `file_identity`: as in `Transfer`, under that name.
+    """
 
     transfer_id: int
     name: str
     already_present: bool
     level: VerifyLevel | None = None
+    file_identity: str | None = None
 
 
 @frozen

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from agent.model.errors import Fault, Side
 from agent.model.source_file import ScannedFile
-from agent.model.transfer import VerifyLevel
+from agent.model.transfer import PublishStrategy, VerifyLevel
 
 
 @frozen
@@ -62,6 +62,7 @@ class Probed:
     """The destination is usable. An object store has no device (0) and no sizes (None).
 
     `expected_mount`: the folder at or below which this machine is meant to have it mounted; None: unknown.
+    `publish_strategy`: how files get their names there; None: not tried, or no folder.
     """
 
     device: int
@@ -69,6 +70,7 @@ class Probed:
     free_bytes: int | None
     total_bytes: int | None
     expected_mount: str | None = None
+    publish_strategy: PublishStrategy | None = None
 
 
 @frozen
@@ -142,12 +144,14 @@ class Followed(CopyEnd):
 class Published:
     """The content has this name; `already_present`: another request or somebody else put it there.
 
-    `level`: verified by reading it back under that name; None: it was not.
+    `level`: verified by reading it back under that name; None: it was not. `file_identity`: as in `Transfer`,
+    for `Destination.is_published`.
     """
 
     name: str
     already_present: bool
     level: VerifyLevel | None = None
+    file_identity: str | None = None
 
 
 @frozen
@@ -156,7 +160,8 @@ class Copied(CopyEnd):
 
     `published`: it has its name already, since the content was there before or the destination takes such a
     file only as a whole; None: it is in the partial. `resumed_bytes` were there from an earlier attempt,
-    `patched_blocks` had other content there, `repaired_blocks` arrived altered at first.
+    `patched_blocks` had other content there, `repaired_blocks` arrived altered at first. `file_identity`: the
+    partial's, as in `Transfer`. `is_time_set`: False where the destination refuses modification times.
     """
 
     digest: bytes
@@ -166,6 +171,8 @@ class Copied(CopyEnd):
     repaired_blocks: int
     patched_blocks: int = 0
     published: Published | None = None
+    file_identity: str | None = None
+    is_time_set: bool = True
 
 
 VerifyVerdict = Literal["verified", "altered", "missing", "unreadable"]
@@ -237,6 +244,13 @@ class SourceExists:
 
 
 @frozen
+class SourceHashed:
+    """`digest`: the xxh3_128 of the whole source."""
+
+    digest: bytes
+
+
+@frozen
 class OrphansFound:
     """Temporary files of this installation, also those of running transfers; empty: the search goes on."""
 
@@ -278,6 +292,7 @@ Reply = (
     | RemovedSources
     | SourcesPutBack
     | SourceExists
+    | SourceHashed
     | OrphansFound
     | FolderResolved
     | Finished

@@ -88,12 +88,14 @@ class ProbeDestination:
     """Check that the destination is mounted and writable. Ends with Probed.
 
     `try_writing`: the name of a file that is created and removed to prove it; None: check only.
+    `try_publishing`: a second name, which that file gets as a delivered one does; None: not tried.
     """
 
     root: str
     marker: str | None
     try_writing: str | None
     s3: S3Access | None = None
+    try_publishing: str | None = None
 
 
 @frozen
@@ -171,7 +173,8 @@ class CopySmallFiles:
 class PartialToPublish:
     """A verified partial and the name that its file is to have.
 
-    `read_back`: verify the content under its name, since it could not be read back before.
+    `read_back`: verify the content under its name, since it could not be read back before. `file_identity`:
+    the partial's when it was verified (`Transfer`); with another, or None, it is read again before.
     """
 
     partial: str
@@ -179,6 +182,7 @@ class PartialToPublish:
     size_bytes: int
     digest: bytes
     read_back: bool = False
+    file_identity: str | None = None
 
 
 @frozen
@@ -192,12 +196,49 @@ class PublishFiles:
 
 @frozen
 class VerifyFile:
-    """Read a published file back and compare it with the record. Streams Copying, ends with VerifyResult."""
+    """Read a published file back and compare it with the record. Streams Copying, ends with VerifyResult.
+
+    `digest`: None: only its size is compared.
+    """
 
     destination: DestinationRef
     name: str
     size_bytes: int
-    digest: bytes
+    digest: bytes | None
+
+
+@frozen
+class ConfirmDelivery:
+    """As VerifyFile, but an outage of the destination is a fault and no verdict."""
+
+    file: VerifyFile
+
+
+@frozen
+class CheckSeparateRoots:
+    """Check that what is written to the destination, a folder, does not show in the source.
+
+    `probe`: the name of a file that is created at the destination's root and removed. Ends with Finished.
+    """
+
+    source: str
+    destination: DestinationRef
+    probe: str
+
+
+@frozen
+class CheckSeparateFiles:
+    """Check that a file found at the destination is not the source, seen through another mount.
+
+    `temporary`: the name of a file that is created beside the one, looked for beside the other, and removed.
+    It is relative to the destination. `at_source`: beside the source too. Ends with Finished.
+    """
+
+    source: str
+    path: str
+    destination: DestinationRef
+    temporary: str
+    at_source: bool
 
 
 @frozen
@@ -249,6 +290,15 @@ class LookUpSource:
 
 
 @frozen
+class HashSource:
+    """Read and hash this source if it is unchanged. Ends with SourceHashed."""
+
+    source: str
+    path: str
+    signature: Signature
+
+
+@frozen
 class DiscardPartial:
     """Remove a partial if it exists. Ends with Finished."""
 
@@ -290,7 +340,11 @@ Request = (
     | RemoveSources
     | PutBackSources
     | VerifyFile
+    | ConfirmDelivery
+    | CheckSeparateRoots
+    | CheckSeparateFiles
     | LookUpSource
+    | HashSource
     | DiscardPartial
     | FindOrphans
     | ResolveFolder

@@ -37,10 +37,14 @@ from agent.protocol.replies import (
     Reply,
     ScanBatch,
     ScanEnd,
+    SourceHashed,
     SourcePrepared,
     Started,
 )
 from agent.protocol.requests import (
+    CheckSeparateFiles,
+    CheckSeparateRoots,
+    ConfirmDelivery,
     CopyFile,
     CopySmallFiles,
     DestinationRef,
@@ -49,6 +53,7 @@ from agent.protocol.requests import (
     FindDestination,
     FindOrphans,
     FollowFile,
+    HashSource,
     ListSource,
     LookUpSource,
     PrepareSource,
@@ -64,10 +69,12 @@ from agent.protocol.requests import (
 )
 from agent.worker.copy.batch import copy_small_files
 from agent.worker.copy.copy_file import copy_file
+from agent.worker.copy.hash_source import hash_source
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.publish import publish_files
+from agent.worker.copy.separation import check_files, check_roots
 from agent.worker.copy.tail import follow_file
-from agent.worker.copy.verify import verify_file
+from agent.worker.copy.verify import confirm_delivery, verify_file
 from agent.worker.destinations import factory
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
@@ -172,18 +179,8 @@ class WorkerServer:
                 return factory.probe(request, self.heartbeat)
             case FindDestination():
                 return factory.find(request, self.heartbeat)
-            case CopyFile(destination=place, partial=partial):
-                self._io_side = io_side = IoSideTracker()
-                with self._locked(place, [partial]) as destination:
-                    return copy_file(request, destination, self.stream, io_side)
-            case FollowFile(destination=place, partial=partial):
-                self._io_side = io_side = IoSideTracker()
-                with self._locked(place, [partial]) as destination:
-                    return follow_file(request, destination, self.stream, io_side)
-            case CopySmallFiles(files):
-                self._io_side = io_side = IoSideTracker()
-                with self._locked(files[0].destination, [file.partial for file in files]) as destination:
-                    return CopiedFiles(copy_small_files(request, destination, self.heartbeat, io_side))
+            case CopyFile() | FollowFile() | CopySmallFiles() | CheckSeparateRoots() | CheckSeparateFiles():
+                return self._work_on_both_sides(request)
             case PublishFiles(destination=place, files=files):
                 with self._locked(place, [file.partial for file in files]) as destination:
                     return PublishedFiles(publish_files(request, destination, self.heartbeat))
@@ -194,6 +191,9 @@ class WorkerServer:
             case VerifyFile(destination=place):
                 with self._destination(place) as destination:
                     return verify_file(request, destination, self.stream)
+            case ConfirmDelivery(file):
+                with self._destination(file.destination) as destination:
+                    return confirm_delivery(file, destination, self.stream)
             case DiscardPartial(place, partial):
                 with self._destination(place) as destination:
                     destination.discard(partial)
@@ -203,12 +203,39 @@ class WorkerServer:
                     for paths in destination.find_orphans(identity, deep=deep):
                         self.stream(OrphansFound(paths))
                 return Finished()
+            case HashSource(root, path, signature):
+                return SourceHashed(hash_source(root, path, signature, self.heartbeat))
             case LookUpSource(root, path, private_path, mount):
                 return source_file.look_up(root, path, private_path, mount)
             case ResolveFolder(path, roots):
                 return resolve_allowed_folder(path, roots)
             case _ as never:
                 assert_never(never)
+
+    def _work_on_both_sides(
+        self, request: CopyFile | FollowFile | CopySmallFiles | CheckSeparateRoots | CheckSeparateFiles
+    ) -> Reply:
+        """While nothing moves, the side that it waits for is reported."""
+        self._io_side = io_side = IoSideTracker()
+        match request:
+            case CopyFile(destination=place, partial=partial):
+                with self._locked(place, [partial]) as destination:
+                    return copy_file(request, destination, self.stream, io_side)
+            case FollowFile(destination=place, partial=partial):
+                with self._locked(place, [partial]) as destination:
+                    return follow_file(request, destination, self.stream, io_side)
+            case CopySmallFiles(files):
+                with self._locked(files[0].destination, [file.partial for file in files]) as destination:
+                    return CopiedFiles(copy_small_files(request, destination, self.heartbeat, io_side))
+            case CheckSeparateRoots(destination=place):
+                with self._destination(place) as destination:
+                    check_roots(request, destination, io_side)
+            case CheckSeparateFiles(destination=place):
+                with self._destination(place) as destination:
+                    check_files(request, destination, io_side)
+            case _ as never:
+                assert_never(never)
+        return Finished()
 
     def _destination(self, place: DestinationRef) -> AbstractContextManager[Destination]:
         return factory.destination(place, self._publisher, self.heartbeat)

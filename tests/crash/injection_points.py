@@ -15,6 +15,8 @@ from agent.journal.journal import Journal
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES
 from agent.protocol.replies import Checkpoint, Reply
 from agent.protocol.requests import (
+    CheckSeparateFiles,
+    CheckSeparateRoots,
     CopyFile,
     CopySmallFiles,
     DiscardPartial,
@@ -42,6 +44,8 @@ REQUESTS: dict[type, str] = {
     RemoveSources: "remove",
     DiscardPartial: "discard",
     ProbeDestination: "probe",
+    CheckSeparateRoots: "separate",
+    CheckSeparateFiles: "separate",
 }
 # Calls that change a file system or move content; the first argument is the descriptor or path.
 CALLS = (

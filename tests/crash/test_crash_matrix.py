@@ -34,7 +34,14 @@ OWN_STEPS = {
     ARCHIVE: ("remove:", "journal: finish"),
     KEEP: ("journal: mark_verified", "journal: mark_published", "journal: finish"),
     CONFLICT: ("copy: create", "publish:", "journal: mark_verified", "journal: mark_published"),
-    ALREADY_PRESENT: ("copy: pread source", "copy: fsync", "copy: unlink", "journal:", "remove:"),
+    ALREADY_PRESENT: (
+        "separate:",
+        "copy: pread source",
+        "copy: fsync",
+        "copy: unlink",
+        "journal:",
+        "remove:",
+    ),
     HASH: ("copy: fdatasync", "copy: report"),
     LINK: ("publish:", "journal: mark_published"),
     PLACEHOLDER: ("publish:", "journal: mark_published"),
@@ -48,9 +55,13 @@ def test_the_steps_of_a_move_are_these(steps: Steps) -> None:
         "probe: create nas",
         "probe: write nas",
         "probe: fdatasync nas",
+        "probe: renameat2 nas",
         "probe: unlink nas",
         "journal: routes.remember_mount",
         "journal: orphans.mark_scan_done",
+        "separate: create nas",
+        "separate: unlink nas",
+        "separate: fsync folder nas",
         "journal: begin_or_resume",
         "copy: create nas",
         "copy: ftruncate nas",
@@ -83,8 +94,14 @@ def test_the_steps_of_a_batch_are_these(steps: Steps) -> None:
         "journal: mark_published batch",
         "journal: finish batch",
     }
-    folders_synced = [step for step in of_a_batch if "fsync folder" in step.name]
-    assert len(folders_synced) == 3  # once for all, in each of three steps
+    folders_synced = [step.name for step in of_a_batch if "fsync folder" in step.name]
+    # Once for all, in each of three steps, and for the probe before them.
+    assert sorted(name.partition(":")[0] for name in folders_synced) == [
+        "copy",
+        "publish",
+        "remove",
+        "separate",
+    ]
     assert sum(step.name == "copy: fsync nas" for step in of_a_batch) == len(BATCH.files)
 
 

@@ -1,7 +1,11 @@
 """Files go through the whole agent, from finished to delivered."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from agent.model.transfer import Status
 from agent.model.views import HistoryQuery
@@ -98,6 +102,41 @@ async def test_a_kept_source_is_delivered_once_and_after_a_restart_not_again(tmp
     assert [row.result for row in rows] == ["kept"]
     assert contents(tmp_path / "source") == {"clip.mxf": b"content"}
     assert contents(tmp_path / "nas") == {}
+
+
+def _link_and_unlink(clip: Path) -> None:
+    clip.with_name("link").hardlink_to(clip)
+    clip.with_name("link").unlink()
+
+
+def _set_an_attribute(clip: Path) -> None:
+    os.setxattr(clip, "user.take", b"1")
+
+
+def _renumber(clip: Path) -> None:
+    """As a card does that is mounted again: the same file has another inode."""
+    shutil.copy2(clip, clip.with_name("copy.tmp"))
+    clip.with_name("copy.tmp").rename(clip)
+
+
+def _allow_less(clip: Path) -> None:
+    clip.chmod(0o600)
+
+
+@pytest.mark.parametrize("touch", [_allow_less, _link_and_unlink, _set_an_attribute, _renumber])
+async def test_a_kept_source_that_has_other_attributes_is_not_delivered_again(
+    tmp_path: Path, touch: Callable[[Path], None]
+) -> None:
+    async with running_with_clip(tmp_path, b"content", after="keep") as agent:
+        await agent.until_file("clip.mxf", Status.COMPLETED)
+    (tmp_path / "nas/clip.mxf").unlink()  # somebody has fetched it
+    touch(tmp_path / "source/clip.mxf")
+    for _ in range(2):
+        async with running(tmp_path) as agent:
+            await agent.until_file("clip.mxf", Status.COMPLETED)
+            rows = (await agent.control.history(HistoryQuery())).rows
+        assert [row.result for row in rows] == ["kept"]
+        assert contents(tmp_path / "nas") == {}
 
 
 async def test_an_archived_source_moves_to_its_folder(tmp_path: Path) -> None:

@@ -3,18 +3,22 @@
 from pathlib import Path
 
 import pytest
+import trio
 
 from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.model.names import partial_path, probe_path, removing_path
 from agent.model.transfer import Status
+from tests.flow.fault_script import FaultScript
 from tests.flow.running_agents import (
     LONG,
+    TIMEOUT_S,
     WINDOW_BYTES,
     CopyHold,
     contents,
     eventually,
     log_lines,
+    on_written,
     running,
     running_with_clip,
     write_config,
@@ -188,6 +192,23 @@ async def test_nothing_is_searched_or_removed_outside_the_destination(
         await eventually(lambda: bool(log_lines(caplog, "recovered")))
     assert log_lines(caplog, SCANNING)
     assert standing(tmp_path / "outside") == before
+
+
+async def test_what_the_destination_lost_before_its_source_was_removed_is_delivered_again(
+    tmp_path: Path, faults: FaultScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = trio.Event()
+    on_written(monkeypatch, transfers.mark_published, published.set)
+    faults.add("settle", effect="hang")
+    async with running_with_clip(tmp_path, b"content"):
+        with trio.fail_after(TIMEOUT_S):
+            await published.wait()
+    (tmp_path / "nas" / "clip.mxf").unlink()
+    faults.heal()
+    async with running(tmp_path) as agent:
+        await agent.until_file("clip.mxf", Status.COMPLETED)
+    assert contents(tmp_path / "nas") == {"clip.mxf": b"content"}
+    assert contents(tmp_path / "source") == {}
 
 
 @pytest.mark.parametrize("is_taken", [False, True])

@@ -2,6 +2,7 @@ from attrs import evolve
 
 from agent.journal import history, transfers
 from agent.journal.journal import Journal
+from agent.model.source_file import Signature
 from agent.model.transfer import PriorResult, TransferResult, VerifiedTransfer
 from agent.model.views import HistoryQuery, HistoryRow
 from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended, find
@@ -94,6 +95,17 @@ def test_only_the_newest_result_of_a_file_is_its_prior_result(journal: Journal) 
     )
     journal.write(transfers.drop, running.id)
     assert "failed then running" in {each.path for each in journal.write(history.prior_results, "mxf", paths)}
+
+
+def test_a_kept_file_is_remembered_as_it_is_now(journal: Journal) -> None:
+    for path in ("a.mxf", "b.mxf"):
+        ended(journal, path, "kept")
+    now = Signature(9, 9, STATE.size_bytes, STATE.mtime_ns, 9)
+    journal.write(history.remember_kept, evolve(a_file(), signature=now))
+    kept = {
+        each.path: each.signature for each in journal.write(history.prior_results, "mxf", ("a.mxf", "b.mxf"))
+    }
+    assert kept == {"a.mxf": now, "b.mxf": STATE}
 
 
 def test_a_cleared_failure_is_tried_again_and_stays_in_the_history(journal: Journal) -> None:

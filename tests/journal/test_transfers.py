@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from agent.journal import history, transfers
+from agent.journal import history, orphans, transfers
 from agent.journal.journal import Journal
 from agent.model.transfer import (
     BLOCK_BYTES,
@@ -62,7 +62,9 @@ def test_a_transfer_goes_through_its_steps_and_survives_reopening(tmp_path: Path
     grown = but(STATE, size_bytes=6_000)
     journal.write(transfers.checkpoint, transfer.id, 0, digests(1, 2))
     journal.write(transfers.rebase, transfer.id, grown)
-    journal.write(transfers.mark_verified, [VerifiedTransfer(transfer.id, "a.mxf", HASH, "read_back")])
+    journal.write(
+        transfers.mark_verified, [VerifiedTransfer(transfer.id, "a.mxf", HASH, "read_back", "of the partial")]
+    )
     meant = evolve(
         transfer,
         phase=TransferPhase.VERIFIED,
@@ -71,17 +73,23 @@ def test_a_transfer_goes_through_its_steps_and_survives_reopening(tmp_path: Path
         hash=HASH,
         level="read_back",
         blocks=(digests(1), digests(2)),
+        file_identity="of the partial",
     )
     journal.close()
 
     journal = Journal.open(str(tmp_path))
     assert find(journal, "a.mxf") == meant
-    journal.write(transfers.mark_published, [PublishedTransfer(transfer.id, "a_1.mxf", already_present=True)])
+    published = PublishedTransfer(transfer.id, "a_1.mxf", True, file_identity="under its name")
+    journal.write(transfers.mark_published, [published])
     journal.close()
 
     journal = Journal.open(str(tmp_path))
     assert find(journal, "a.mxf") == evolve(
-        meant, phase=TransferPhase.PUBLISHED, name="a_1.mxf", already_present=True
+        meant,
+        phase=TransferPhase.PUBLISHED,
+        name="a_1.mxf",
+        already_present=True,
+        file_identity="under its name",
     )
     journal.close()
 
@@ -101,6 +109,14 @@ def test_a_restart_forgets_all_but_the_file(journal: Journal) -> None:
     journal.write(transfers.mark_published, [PublishedTransfer(transfer.id, "a.mxf", already_present=True)])
     journal.write(transfers.restart, transfer.id, ".fresh.partial")
     assert find(journal, "a.mxf") == evolve(transfer, partial=".fresh.partial")
+
+
+def test_a_restart_leaves_an_orphan_unless_something_else_has_the_partials_name(journal: Journal) -> None:
+    transfer = begun(journal)
+    journal.write(transfers.restart, transfer.id, ".second.partial", False)
+    assert journal.write(orphans.at_destination, "/nas") == ()
+    journal.write(transfers.restart, transfer.id, ".third.partial")
+    assert journal.write(orphans.at_destination, "/nas") == (".second.partial",)
 
 
 @pytest.mark.parametrize("bad", [b"", b"\0" * 17, b"\0" * 15])

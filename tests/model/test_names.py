@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from agent.model.names import (
     NAME_MAX_BYTES,
     REMOVING,
+    TEMPORARY_MAX_BYTES,
     byte_length,
     compile_globs,
     conflict_path,
@@ -140,7 +141,7 @@ def test_a_partial_is_beside_the_name_and_fits(path: str, nonce: str) -> None:
     partial = partial_path(IDENTITY, a_file(path), path, nonce)
     folder, name = split_path(partial)
     assert folder == split_path(path)[0]
-    assert byte_length(name) <= NAME_MAX_BYTES
+    assert byte_length(name) <= TEMPORARY_MAX_BYTES
     assert name.startswith(".")
     assert name.endswith(".partial")
     assert split_path(path)[1].startswith(name[1 : -len(".0123456789abcdef.partial")])
@@ -235,15 +236,23 @@ def test_distinct_sources_have_distinct_partials(path: str) -> None:
     assert len({partial_path(IDENTITY, each, path, "1") for each in (file, other_inode, other_route)}) == 3
 
 
-@given(PATHS, st.sets(st.one_of(st.integers(0, 12), st.integers(0, 10**6)), min_size=2, max_size=12))
-@example("a" * 249 + "_1.mxf", {0, 1})
-@example("a_9." + "b" * 251, {0, 9, 10})
-@example("é." + "b" * 251, {0, 9, 10})
-def test_every_conflict_name_is_another_one_in_the_same_folder(path: str, numbers: set[int]) -> None:
-    choices = {conflict_path(path, number) for number in numbers}
+@given(
+    PATHS,
+    st.sets(st.one_of(st.integers(0, 12), st.integers(0, 10**6)), min_size=2, max_size=12),
+    st.sampled_from([143, NAME_MAX_BYTES]),
+)
+@example("a" * 249 + "_1.mxf", {0, 1}, NAME_MAX_BYTES)
+@example("a_9." + "b" * 251, {0, 9, 10}, NAME_MAX_BYTES)
+@example("é." + "b" * 251, {0, 9, 10}, NAME_MAX_BYTES)
+@example("a" * 137 + "_1.mxf", {0, 1}, 143)
+def test_every_conflict_name_is_another_one_in_the_same_folder(
+    path: str, numbers: set[int], name_max_bytes: int
+) -> None:
+    choices = {conflict_path(path, number, name_max_bytes) for number in numbers}
     assert len(choices) == len(numbers)
     assert {split_path(choice)[0] for choice in choices} == {split_path(path)[0]}
-    assert all(0 < byte_length(split_path(choice)[1]) <= NAME_MAX_BYTES for choice in choices)
+    lengths = {byte_length(split_path(choice)[1]) for choice in choices - {path}}
+    assert all(0 < length <= name_max_bytes for length in lengths)
 
 
 @pytest.mark.parametrize(

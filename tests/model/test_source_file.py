@@ -3,7 +3,14 @@ from io import BytesIO
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.source_file import FileVersion, ScannedFile, Signature, signature_from_bytes
+from agent.model.source_file import (
+    FileVersion,
+    ScannedFile,
+    Signature,
+    may_have_same_content,
+    may_share_blocks,
+    signature_from_bytes,
+)
 from agent.worker.server import frame, read_frame
 from tests.samples import CLOSED, STATE, but
 
@@ -36,6 +43,21 @@ def test_a_file_is_identified_by_device_and_inode() -> None:
     assert STATE.is_same_file(but(STATE, size_bytes=7, mtime_ns=8, ctime_ns=9))
     assert not STATE.is_same_file(but(STATE, inode=7))
     assert not STATE.is_same_file(but(STATE, device=7))
+
+
+def test_a_state_is_the_same_on_a_share_that_was_mounted_again() -> None:
+    assert STATE.is_same_state(but(STATE, device=7))
+    for name in ("inode", "size_bytes", "mtime_ns", "ctime_ns"):
+        assert not STATE.is_same_state(but(STATE, **{name: 7}))
+
+
+def test_size_and_mtime_tell_whether_two_states_may_have_the_same_content() -> None:
+    assert may_have_same_content(STATE, but(STATE, device=7, inode=7, ctime_ns=7))
+    assert may_share_blocks(STATE, but(STATE, device=7, inode=7, ctime_ns=7))
+    for name in ("size_bytes", "mtime_ns"):
+        assert not may_have_same_content(STATE, but(STATE, **{name: 7}))
+        assert may_share_blocks(STATE, but(STATE, **{name: 7}))
+        assert not may_share_blocks(STATE, but(STATE, inode=7, **{name: 7}))
 
 
 def test_a_placeholder_is_of_the_same_file_and_never_found() -> None:

@@ -32,7 +32,17 @@ def obey(words: Words, faults: Faults, storage: Memory | None) -> Words:
             faults.restore_power()
         case "state":
             return {"mutations": faults.mutations, "waiting": faults.waiting, "is_cut": faults.is_cut}
-        case "error" | "hang" | "release" | "flip" | "short" | "full" | "read_only" | "slow" as name:
+        case (
+            "error"
+            | "hang"
+            | "release"
+            | "flip"
+            | "short"
+            | "full"
+            | "read_only"
+            | "slow"
+            | "name_max" as name
+        ):
             getattr(faults, name)(**words)
         case "cut_after" | "await_cut" | "clear" as name:
             getattr(faults, name)(**words)

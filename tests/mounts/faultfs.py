@@ -68,7 +68,8 @@ class Shell:
         self.faults.admit("statfs", path)
         figures = self.storage.statfs()
         free_blocks = self.faults.free_bytes(figures["f_bavail"] * figures["f_frsize"]) // figures["f_frsize"]
-        return {**figures, "f_bavail": free_blocks, "f_bfree": free_blocks}
+        name_max = self.faults.allowed_name_bytes(figures["f_namemax"])
+        return {**figures, "f_bavail": free_blocks, "f_bfree": free_blocks, "f_namemax": name_max}
 
     def opendir(self, path: str) -> int:
         self.faults.admit("opendir", path)

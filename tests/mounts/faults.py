@@ -83,6 +83,7 @@ class Faults:
     _flips: list[FlipFault] = field(factory=list, init=False)
     _shorts: list[ShortFault] = field(factory=list, init=False)
     _budget_bytes: int | None = field(default=None, init=False)
+    _name_max_bytes: int | None = field(default=None, init=False)
     _read_only: bool = field(default=False, init=False)
     _bytes_s: float | None = field(default=None, init=False)
     _slow_until_s: float = field(default=0.0, init=False)
@@ -122,6 +123,10 @@ class Faults:
     def read_only(self, on: bool) -> None:
         with self._changed:
             self._read_only = on
+
+    def name_max(self, name_max_bytes: int | None) -> None:
+        with self._changed:
+            self._name_max_bytes = name_max_bytes
 
     def slow(self, bytes_s: float | None) -> None:
         with self._changed:
@@ -178,6 +183,11 @@ class Faults:
             OSError: it is to fail.
         """
         with self._changed:
+            if (
+                self._name_max_bytes is not None
+                and len(os.fsencode(os.path.basename(path))) > self._name_max_bytes
+            ):
+                refuse(errno.ENAMETOOLONG)
             self._waiting += 1
             self._changed.wait_for(lambda: self._hung is not None and operation not in self._hung)
             self._waiting -= 1
@@ -229,6 +239,9 @@ class Faults:
     def free_bytes(self, really_bytes: int) -> int:
         budget_bytes = self._budget_bytes
         return really_bytes if budget_bytes is None else min(really_bytes, budget_bytes)
+
+    def allowed_name_bytes(self, really_bytes: int) -> int:
+        return really_bytes if self._name_max_bytes is None else self._name_max_bytes
 
     def _count(self) -> None:
         if self.is_cut:

@@ -69,6 +69,44 @@ def unmount(path: Path, *, lazily: bool = False) -> None:
             return
 
 
+@contextmanager
+def bound(place: Path, onto: Path, *, read_only: bool = False) -> Iterator[None]:
+    """Show this folder at a second place while the block runs."""
+    needed("fusermount3")
+    _call("mount", os.fsencode(place), os.fsencode(onto), None, ctypes.c_ulong(MS_BIND), None)
+    try:
+        if read_only:
+            _remount(onto, MS_BIND | MS_RDONLY)
+        yield
+    finally:
+        unmount(onto, lazily=True)
+
+
+@contextmanager
+def overlaid(lower: Path, upper: Path, onto: Path) -> Iterator[None]:
+    """Show both folders as one while the block runs; what is written goes to `upper`."""
+    needed("fusermount3")
+    work = upper.with_name(upper.name + "-work")
+    work.mkdir()
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    _call("mount", b"overlay", os.fsencode(onto), b"overlay", ctypes.c_ulong(0), options.encode())
+    try:
+        yield
+    finally:
+        unmount(onto, lazily=True)
+
+
+@contextmanager
+def in_memory(onto: Path) -> Iterator[None]:
+    """A tmpfs while the block runs."""
+    needed("fusermount3")
+    _call("mount", b"tmpfs", os.fsencode(onto), b"tmpfs", ctypes.c_ulong(0), None)
+    try:
+        yield
+    finally:
+        unmount(onto, lazily=True)
+
+
 def _remount(path: Path, flags: int) -> None:
     _call("mount", None, os.fsencode(path), None, ctypes.c_ulong(MS_REMOUNT | flags), None)
 
@@ -198,6 +236,10 @@ class FaultMount:
     def full(self, budget_bytes: int | None) -> None:
         """Only so many bytes more fit; None: as many as the backing folder takes."""
         self._tell("full", budget_bytes=budget_bytes)
+
+    def name_max(self, name_max_bytes: int | None) -> None:
+        """Names may have so many bytes, as on an encrypted share."""
+        self._tell("name_max", name_max_bytes=name_max_bytes)
 
     def read_only(self, on: bool = True) -> None:
         self._tell("read_only", on=on)

@@ -23,7 +23,6 @@ from agent.protocol.replies import (
     OrphansFound,
     PathsChanged,
     Probed,
-    Published,
     PublishedFiles,
     RemovedSources,
     Reply,
@@ -88,9 +87,8 @@ def test_a_file_is_led_from_its_source_to_its_destination(ground: Ground) -> Non
     (ground.source / "clip.mxf").write_bytes(b"content")
     *_, copied = ask(ground.copy())
     assert isinstance(copied, Copied)
-    assert ask(ground.publish(b"content"))[-1] == PublishedFiles(
-        (Published("clip.mxf", already_present=False),)
-    )
+    *_, published = ask(ground.publish(b"content"))
+    assert published == PublishedFiles((ground.published("clip.mxf", already_present=False),))
     assert ask(ground.remove())[-1] == RemovedSources((SourceRemoved(None),))
     assert ask(LookUpSource(str(ground.source), "clip.mxf")) == [SourceExists(exists=False)]
     assert ground.arrived() == {"clip.mxf": b"content"}
@@ -171,8 +169,8 @@ def test_every_legal_name_arrives_unchanged_with_its_time_and_its_twin(ground: G
         *_, copied = ask(ground.copy(entry.path, partial=partial))
         assert isinstance(copied, Copied)
         request = ground.publish(os.fsencode(entry.path), entry.path, partial=partial)
-        published = Published(entry.path, already_present=False)
-        assert ask(request)[-1] == PublishedFiles((published,))
+        *_, published = ask(request)
+        assert published == PublishedFiles((ground.published(entry.path, already_present=False),))
         assert ask(ground.remove(entry.path))[-1] == RemovedSources((SourceRemoved(None),))
     assert sorted(os.listdir(here)) == [b"unfinished.tmp", b"\xfe folder"]
     for number, path in enumerate(paths):

@@ -35,9 +35,10 @@ from agent.worker_pool import WorkerPool
 class CopierPool:
     """The running tasks of one destination by file id, and what they need. `trackers`: inboxes by route.
 
+    `trusted_blocks`: how many blocks of a followed partial were verified, and `separate_routes`: for which
+    routes source and destination were shown to be two folders, since the destination last came back.
     `mounts`: where each source was mounted when it was last accepted.
-    `trusted_blocks`: how many blocks of a followed partial were verified since the destination last came
-    back.
+    `told`: what the log has said once of the destination.
     """
 
     plan: DestinationPlan
@@ -53,6 +54,8 @@ class CopierPool:
     recovery_scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     recovered: trio.Event = field(factory=trio.Event, init=False)
     trusted_blocks: dict[str, int] = field(factory=dict, init=False)
+    separate_routes: set[str] = field(factory=set, init=False)
+    told: set[str] = field(factory=set, init=False)
 
     def task(self, command: Copy | CopyBatch | Follow | AbortTransfer) -> Task:
         """The task that carries out the command."""
@@ -77,6 +80,8 @@ class CopierPool:
             worker=WorkerClient(self.workers, self.plan.stall_timeout_s),
             notify=self._notify,
             trusted_blocks=self.trusted_blocks,
+            separate_routes=self.separate_routes,
+            told=self.told,
         )
 
     async def run_task(self, task: Task, scope: trio.CancelScope) -> None:
@@ -141,6 +146,7 @@ async def run(inbox: trio.MemoryReceiveChannel[CopierPoolInbox], pool: CopierPoo
                             pool.scopes[file_id].cancel()
                 case RecoverDestination(device):
                     pool.trusted_blocks.clear()
+                    pool.separate_routes.clear()
                     pool.recovery_scope.cancel()  # one that an outage held up must not go on beside this one
                     pool.recovery_scope, pool.recovered = trio.CancelScope(), trio.Event()
                     nursery.start_soon(pool.recover, device, pool.recovery_scope, pool.recovered)

@@ -1,5 +1,6 @@
 """What a transfer decides without touching anything: how it goes on, what it asks for, how it ended."""
 
+import enum
 from collections.abc import Sequence
 
 from attrs import evolve
@@ -9,9 +10,15 @@ from agent.messages.dispatcher import AttemptFailed, Interrupted
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import bound_name
 from agent.model.names import removing_path
-from agent.model.source_file import FileVersion
+from agent.model.source_file import (
+    FileVersion,
+    Signature,
+    may_have_same_content,
+    may_share_blocks,
+)
 from agent.model.transfer import (
     Delivery,
+    PriorResult,
     PublishedTransfer,
     Transfer,
     TransferPhase,
@@ -21,6 +28,7 @@ from agent.model.transfer import (
 from agent.model.views import HistoryResult
 from agent.protocol.replies import Copied, Published
 from agent.protocol.requests import (
+    ConfirmDelivery,
     ConflictMode,
     DestinationRef,
     LookUpSource,
@@ -29,24 +37,66 @@ from agent.protocol.requests import (
     RemoveSources,
     SourceMount,
     SourceToRemove,
+    VerifyFile,
 )
 
 HASH_PREFIX = "xxh128:"
 NOT_READ_BACK = ("hash", "size")
 # Not the file's fault, so no attempt is counted.
-NON_COUNTING = (FaultKind.DESTINATION, FaultKind.JOURNAL, FaultKind.SOURCE_OUTAGE, FaultKind.BUSY)
+NON_COUNTING = (
+    FaultKind.DESTINATION,
+    FaultKind.JOURNAL,
+    FaultKind.SOURCE_OUTAGE,
+    FaultKind.BUSY,
+    FaultKind.DISPLACED,
+)
 
 
-def can_resume(transfer: Transfer, file: FileVersion, destination: str) -> bool:
-    """Whether this running transfer leads to the destination with the file as it is now.
+class Resume(enum.Enum):
+    """Whether a running transfer leads to the destination with the file as it is now."""
 
-    While it is COPYING, an earlier state of the same file will do: its blocks are compared.
-    """
+    NO = "no"
+    COMPARED = "compared"  # if the source has the content that was journaled
+    YES = "yes"
+
+
+def resume_of(transfer: Transfer, file: FileVersion, destination: str) -> Resume:
+    """While it is COPYING, an earlier state of the same file will do: its blocks are compared."""
+    before, now = transfer.signature, file.signature
     if transfer.destination != destination:
-        return False
-    if transfer.signature == file.signature:
-        return True
-    return transfer.phase is TransferPhase.COPYING and transfer.signature.is_same_file(file.signature)
+        return Resume.NO
+    if before.is_same_state(now) and _has_own_ctime(now):
+        return Resume.YES
+    is_copying = transfer.phase is TransferPhase.COPYING
+    may_go_on = may_share_blocks(before, now) if is_copying else may_have_same_content(before, now)
+    return Resume.COMPARED if may_go_on else Resume.NO
+
+
+def _has_own_ctime(signature: Signature) -> bool:
+    """Whether ctime says more than mtime, which is only as exact as it is, and can be set back.
+
+    It says no more on FAT and some FUSE file systems, and after a last write that nothing followed.
+    """
+    *_, mtime_ns, ctime_ns = signature.numbers
+    return ctime_ns > mtime_ns
+
+
+def is_kept_copy(prior: PriorResult, file: FileVersion) -> bool:
+    """Whether this file was delivered and kept, if its content has the recorded hash."""
+    is_kept = prior.result == "kept" and prior.error is None and prior.hash is not None
+    return is_kept and may_have_same_content(prior.signature, file.signature)
+
+
+def delivery_before(prior: PriorResult, file: FileVersion) -> Delivery:
+    """The delivery of a file that was kept."""
+    return Delivery(
+        destination_path=prior.destination_path or "",
+        level=prior.verified_level or "size",
+        hash=prior.hash or "",
+        size_bytes=file.signature.size_bytes,
+        already_present=True,
+        kept=True,
+    )
 
 
 def outcome_of(
@@ -61,7 +111,14 @@ def as_verified(transfer: Transfer, copied: Copied, name: str) -> Transfer:
     """`name`: the one that the file is to have, unless its partial can only get another."""
     name = copied.published.name if copied.published else bound_name(transfer.partial, name)
     digest = HASH_PREFIX + copied.digest.hex()
-    return evolve(transfer, phase=TransferPhase.VERIFIED, name=name, hash=digest, level=copied.level)
+    return evolve(
+        transfer,
+        phase=TransferPhase.VERIFIED,
+        name=name,
+        hash=digest,
+        level=copied.level,
+        file_identity=copied.file_identity,
+    )
 
 
 def as_published(transfer: Transfer, published: Published) -> Transfer:
@@ -71,19 +128,18 @@ def as_published(transfer: Transfer, published: Published) -> Transfer:
         name=published.name,
         level=published.level or transfer.level,
         already_present=published.already_present,
+        file_identity=published.file_identity,
     )
 
 
 def verified_record(transfer: Transfer) -> VerifiedTransfer:
-    return VerifiedTransfer(
-        transfer.id, transfer.name or transfer.path, transfer.hash or "", transfer.level or "size"
-    )
+    name, file_identity = transfer.name or transfer.path, transfer.file_identity
+    return VerifiedTransfer(transfer.id, name, transfer.hash or "", transfer.level or "size", file_identity)
 
 
 def published_record(transfer: Transfer) -> PublishedTransfer:
-    return PublishedTransfer(
-        transfer.id, transfer.name or transfer.path, transfer.already_present, transfer.level
-    )
+    name, file_identity = transfer.name or transfer.path, transfer.file_identity
+    return PublishedTransfer(transfer.id, name, transfer.already_present, transfer.level, file_identity)
 
 
 def publish_request(
@@ -97,12 +153,24 @@ def publish_request(
             partial=transfer.partial,
             name=transfer.name or transfer.path,
             size_bytes=transfer.signature.size_bytes,
-            digest=bytes.fromhex((transfer.hash or "").removeprefix(HASH_PREFIX)),
+            digest=digest_of(transfer),
             read_back=verify == "read_back" and transfer.level in NOT_READ_BACK,
+            file_identity=transfer.file_identity,
         )
         for transfer in verified
     )
     return PublishFiles(destination, conflict, files)
+
+
+def confirm_request(destination: DestinationRef, published: Transfer) -> ConfirmDelivery:
+    """Its content is read back where that was asked for when it was delivered."""
+    digest = None if published.level in NOT_READ_BACK else digest_of(published)
+    name, size_bytes = published.name or published.path, published.signature.size_bytes
+    return ConfirmDelivery(VerifyFile(destination, name, size_bytes, digest))
+
+
+def digest_of(known: Transfer | PriorResult) -> bytes:
+    return bytes.fromhex((known.hash or "").removeprefix(HASH_PREFIX))
 
 
 def remove_request(identity: str, route: Route, published: Sequence[Transfer]) -> RemoveSources:
@@ -124,13 +192,16 @@ def look_up_request(
     return LookUpSource(route.source, transfer.path, private_path, mount)
 
 
-def finish_removal_request(identity: str, route: Route, transfer: Transfer) -> RemoveSources:
+def finish_removal_request(
+    identity: str, route: Route, transfer: Transfer, *, is_delivered: bool
+) -> RemoveSources:
     """End a removal that was cut off: the source goes, or gets its name back if it is to stay.
 
-    It stays when it was delivered to a destination that its route does not have any more.
+    It stays when the destination has lost it (`is_delivered` False), and when it was delivered to one that
+    its route does not have any more.
     """
     file = evolve(_source_to_remove(identity, transfer), is_renamed=True)
-    if transfer.destination != route.destination:
+    if transfer.destination != route.destination or not is_delivered:
         return RemoveSources(route.source, "keep", None, (file,))
     return RemoveSources(route.source, route.after, route.archive, (file,))
 

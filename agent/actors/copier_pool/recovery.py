@@ -8,6 +8,7 @@ from attrs import define, field
 
 from agent.actors.copier_pool.decisions import (
     as_published,
+    confirm_request,
     destination_path,
     finish_removal_request,
     log_fields,
@@ -31,6 +32,7 @@ from agent.protocol.replies import (
     RemovedSources,
     Reply,
     SourceExists,
+    VerifyResult,
 )
 from agent.protocol.requests import DestinationRef, DiscardPartial, FindOrphans, Request
 from agent.worker_pool import OnReply, R, WorkerPool, ignore
@@ -99,7 +101,8 @@ class Recovery:
             if found.exists and not found.is_renamed:
                 return
             if transfer.phase is TransferPhase.PUBLISHED:
-                await self._finish_removal(transfer, route)
+                is_delivered = not found.is_renamed or await self._is_delivered(transfer)
+                await self._finish_removal(transfer, route, is_delivered=is_delivered)
                 return
         if transfer.phase is TransferPhase.COPYING:
             await self.journal.write(transfers.drop, transfer.id, leaves_orphan=True)
@@ -112,12 +115,25 @@ class Recovery:
         self._finished += 1
         log.info("delivered", to=where, **_fields(transfer))
 
-    async def _finish_removal(self, transfer: Transfer, route: Route) -> None:
-        """The source has lost its name to a removal that was cut off, or is gone, perhaps not durably."""
-        request = finish_removal_request(self.journal.identity, route, transfer)
+    async def _is_delivered(self, transfer: Transfer) -> bool:
+        """Whether the destination still has what was published there; its source may not be gone yet."""
+        verdict = await self._ask(confirm_request(self.destination, transfer), VerifyResult)
+        if verdict.verdict != "verified":
+            log.warning("no longer delivered", to=destination_path(transfer), **_fields(transfer))
+        return verdict.verdict == "verified"
+
+    async def _finish_removal(self, transfer: Transfer, route: Route, *, is_delivered: bool) -> None:
+        """The source has lost its name to a removal that was cut off, or is gone, perhaps not durably.
+
+        If it is not delivered any more it gets its name back, and the next copy begins again.
+        """
+        identity = self.journal.identity
+        request = finish_removal_request(identity, route, transfer, is_delivered=is_delivered)
         [removed] = (await self._ask(request, RemovedSources)).results
         if isinstance(removed, Fault):
             raise removed
+        if not is_delivered:
+            return
         await self._finish(result_of(transfer, route, removed.kept_because, 1, time.time()))
         self._finished += 1
         put_back = {} if removed.put_back_as is None else {"put_back_as": removed.put_back_as}
@@ -136,7 +152,7 @@ class Recovery:
 
     async def _postpone(self, transfer: Transfer, fault: Fault) -> None:
         """Until the next recovery, unless the partial has vanished too: then nothing is left to finish."""
-        if fault.kind is FaultKind.CORRUPT:
+        if fault.kind in (FaultKind.CORRUPT, FaultKind.DISPLACED):
             await self._finish(TransferResult(transfer.id, "failed", 1, fault.detail, time.time(), None))
             log.error("failed", error=fault.detail, **_fields(transfer))
         else:

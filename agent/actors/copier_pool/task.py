@@ -11,12 +11,15 @@ from attrs import define, evolve, field, frozen
 
 from agent.actors.copier_pool.decisions import (
     NON_COUNTING,
-    can_resume,
+    Resume,
+    confirm_request,
     destination_path,
+    digest_of,
     finish_removal_request,
     log_fields,
     look_up_request,
     outcome_of,
+    resume_of,
 )
 from agent.config.sections import Route
 from agent.journal import transfers
@@ -27,7 +30,7 @@ from agent.messages.broadcaster import CounterIncremented, StatusChanged, Transf
 from agent.messages.dispatcher import Interrupted, Outcome
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
-from agent.model.names import partial_path, split_path
+from agent.model.names import partial_path, probe_path, split_path
 from agent.model.source_file import FileVersion
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Transfer, TransferPhase, TransferResult
 from agent.model.views import HistoryResult
@@ -41,13 +44,17 @@ from agent.protocol.replies import (
     RemovedSources,
     Reply,
     SourceExists,
+    SourceHashed,
     SourceRemoved,
+    VerifyResult,
 )
 from agent.protocol.requests import (
+    CheckSeparateRoots,
     CopyFile,
     DestinationRef,
     DiscardPartial,
     FollowFile,
+    HashSource,
     LookUpSource,
     RemoveSources,
     Request,
@@ -56,7 +63,7 @@ from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 
 log = get_logger(__name__)
 
-AT_SOURCE = (RemoveSources, LookUpSource)
+AT_SOURCE = (RemoveSources, LookUpSource, HashSource)
 Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved
 Notify = Callable[[Notification], Awaitable[None]]
 
@@ -91,7 +98,9 @@ class Task(ABC):
     """Files of one route, on their way to one destination or away from it.
 
     `trusted_blocks`: by partial, how many blocks were verified while their file grew; shared by all tasks of
-    the pool, and used once. `verified_bytes`: at the destination, while one file is copied alone.
+    the pool, and used once. `separate_routes`: those whose source was shown to be another folder than the
+    destination; shared too. `told`: what the log says once of a destination; shared too. `verified_bytes`: at
+    the destination, while one file is copied alone.
     """
 
     failed_event: ClassVar[str]
@@ -102,7 +111,10 @@ class Task(ABC):
     worker: WorkerClient
     notify: Notify
     trusted_blocks: dict[str, int]
+    separate_routes: set[str]
+    told: set[str]
     verified_bytes: int = field(default=0, init=False)
+    _was_displaced: bool = field(default=False, init=False)
     _outcomes: dict[str, Outcome] = field(factory=dict, init=False)
     _transfer_ids: dict[str, int] = field(factory=dict, init=False)
 
@@ -139,6 +151,18 @@ class Task(ABC):
 
     # How it begins, and how a transfer that is of no use ends
 
+    async def _check_separate(self) -> None:
+        """Once for each route since its two sides were last lost.
+
+        Raises:
+            Fault: SOURCE_OUTAGE: source and destination are one folder, seen through two mounts.
+        """
+        if self.destination.s3 is None and self.route.name not in self.separate_routes:
+            # The same for the next attempt, so that it removes what one that was killed has left.
+            probe = probe_path(self.journal.identity, self.files[0].id)
+            await self.worker.ask(CheckSeparateRoots(self.route.source, self.destination, probe), Finished)
+            self.separate_routes.add(self.route.name)
+
     async def _begin_or_resume(self, partials: Mapping[str, FileVersion]) -> dict[str, Transfer]:
         """The running transfers of these files, else those begun now with these partials; by path."""
         source, destination = self.route.source, self.route.destination
@@ -151,10 +175,37 @@ class Task(ABC):
     async def _begin_or_resume_one(self, file: FileVersion) -> Transfer:
         """As above; a running transfer that cannot lead to this state of the file is ended first."""
         transfer = (await self._begin_or_resume({self._fresh_partial(file): file}))[file.path]
-        if can_resume(transfer, self.file, self.route.destination):
-            return transfer
+        if await self._can_go_on(transfer):
+            return await self._as_of_now(transfer)
         await self._end_stale(transfer)
         return (await self._begin_or_resume({self._fresh_partial(file): file}))[file.path]
+
+    async def _can_go_on(self, transfer: Transfer) -> bool:
+        resume = resume_of(transfer, self.file, self.route.destination)
+        if resume is Resume.COMPARED and transfer.phase is not TransferPhase.COPYING:
+            return await self._has_content(transfer)
+        return resume is not Resume.NO
+
+    async def _has_content(self, transfer: Transfer) -> bool:
+        """Whether the source has the content of the transfer; one that is being removed had it."""
+        try:
+            return await self._hash_source(self.file) == digest_of(transfer)
+        except Fault as fault:
+            if fault.kind is FaultKind.SOURCE_GONE and transfer.phase is TransferPhase.PUBLISHED:
+                return True
+            raise
+
+    async def _as_of_now(self, transfer: Transfer) -> Transfer:
+        """What was compared with the source is of its present state; a copy is compared as it goes."""
+        signature = self.file.signature
+        if transfer.phase is TransferPhase.COPYING or transfer.signature == signature:
+            return transfer
+        await self.journal.write(transfers.rebase, transfer.id, signature)
+        return evolve(transfer, signature=signature)
+
+    async def _hash_source(self, file: FileVersion) -> bytes:
+        request = HashSource(self.route.source, file.path, file.signature)
+        return (await self.worker.ask(request, SourceHashed)).digest
 
     def _fresh_partial(self, file: FileVersion) -> str:
         return partial_path(self.journal.identity, file, self._name(file.path), uuid.uuid4().hex)
@@ -185,7 +236,9 @@ class Task(ABC):
         found = await self.worker.ask(look_up_request(identity, route, transfer), SourceExists)
         is_kept = found.exists
         if found.is_renamed or not found.exists:  # its removal may not be durable
-            request = finish_removal_request(identity, route, transfer)
+            is_here = transfer.destination == route.destination
+            is_delivered = not (found.is_renamed and is_here) or await self._is_delivered(transfer)
+            request = finish_removal_request(identity, route, transfer, is_delivered=is_delivered)
             [removed] = (await self.worker.ask(request, RemovedSources)).results
             if isinstance(removed, Fault):
                 raise removed
@@ -197,6 +250,14 @@ class Task(ABC):
         ended = TransferResult(transfer.id, result, attempts, error if is_kept else None, time.time(), where)
         await self.journal.write(transfers.finish, [ended])
         return ended
+
+    async def _is_delivered(self, transfer: Transfer) -> bool:
+        """Whether the destination still has what was published there, looked at as closely as then."""
+        verdict = await self.worker.ask(confirm_request(self.destination, transfer), VerifyResult)
+        if verdict.verdict != "verified":
+            why, fields = verdict.detail or verdict.verdict, self._log_fields(transfer.path)
+            log.warning("no longer delivered", to=destination_path(transfer), error=why, **fields)
+        return verdict.verdict == "verified"
 
     def _log_put_back(self, transfer: Transfer, removed: SourceRemoved) -> None:
         """Another file had taken the source's place, and lost its name for a moment."""
@@ -243,6 +304,31 @@ class Task(ABC):
                 TransferProgress(self.file.id, reply.copied_bytes, reply.verified_bytes, time.time())
             )
 
+    async def _restart(self, transfer: Transfer, *, leaves_orphan: bool = True) -> Transfer:
+        """Back to nothing, in a fresh partial; recovery removes the old one. What took its place stays."""
+        fresh = self._fresh_partial(self.file)
+        await self.journal.write(transfers.restart, transfer.id, fresh, leaves_orphan)
+        return evolve(
+            transfer,
+            phase=TransferPhase.COPYING,
+            partial=fresh,
+            blocks=(),
+            name=None,
+            hash=None,
+            file_identity=None,
+        )
+
+    async def _restart_displaced(self, transfer: Transfer, fault: Fault) -> Transfer:
+        """Something else has the name of the partial, and is left alone. Once in a task: else for ever.
+
+        Raises: Fault: it has happened again.
+        """
+        if self._was_displaced:
+            raise fault
+        self._was_displaced = True
+        log.warning("begun again in a fresh partial", error=fault.detail, **self._log_fields(transfer.path))
+        return await self._restart(transfer, leaves_orphan=False)
+
     # How it ends
 
     def _stop(self, fault: Fault) -> None:
@@ -253,6 +339,8 @@ class Task(ABC):
         if not self.is_batch:
             self._fail(self.file, fault)
             return
+        if fault.kind is FaultKind.SOURCE_OUTAGE:
+            self.separate_routes.discard(self.route.name)
         if fault.kind in NON_COUNTING:
             for file in self.files:
                 self._outcomes.setdefault(file.id, outcome_of(file, fault, 0, time.time()))
@@ -264,10 +352,18 @@ class Task(ABC):
         if file.id in self._outcomes:
             return
         outcome = self._outcomes[file.id] = outcome_of(file, fault, self.verified_bytes, time.time())
+        if fault.kind is FaultKind.SOURCE_OUTAGE:
+            self.separate_routes.discard(self.route.name)
         # The journal reports its own trouble once; here it meets every file on every attempt.
         write = log.debug if fault.kind is FaultKind.JOURNAL else log.warning
         event = "interrupted" if isinstance(outcome, Interrupted) else self.failed_event
         write(event, error=str(fault), **self._log_fields(file.path))
+
+    def _tell_once(self, what: str, detail: str) -> None:
+        """Warn of a property of the destination."""
+        if what not in self.told:
+            self.told.add(what)
+            log.warning(what, detail=detail, destination=self.route.destination)
 
     def _log_fields(self, path: str | None = None) -> dict[str, str | int]:
         """`path`: of the file that a log line is about; None: of all of them."""

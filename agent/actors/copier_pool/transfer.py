@@ -12,29 +12,38 @@ No step begins for any file before the one before it is in the journal.
 
 import time
 from collections.abc import Sequence
+from typing import TypeVar
 
 import trio
 from attrs import define, evolve, field
 
 from agent.actors.copier_pool.decisions import (
     NON_COUNTING,
+    Resume,
     as_published,
     as_verified,
+    delivery_before,
     delivery_of,
+    digest_of,
+    finish_removal_request,
+    is_kept_copy,
+    look_up_request,
     publish_request,
     published_record,
     remove_request,
     result_of,
+    resume_of,
     verified_record,
 )
 from agent.actors.copier_pool.task import Task
-from agent.journal import transfers
+from agent.journal import history, transfers
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.dispatcher import Delivered, TailIdle
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
+from agent.model.names import partial_path
 from agent.model.source_file import FileVersion
 from agent.model.transfer import BLOCK_BYTES, Status, Transfer, TransferPhase
 from agent.protocol.replies import (
@@ -42,18 +51,28 @@ from agent.protocol.replies import (
     Copied,
     CopiedFiles,
     Copying,
+    Finished,
     NotBatchable,
     Published,
     PublishedFiles,
     RemovedSources,
     Reply,
+    SourceExists,
     SourceRemoved,
     TrustedBlocks,
 )
-from agent.protocol.requests import Bandwidth, CopyFile, CopySmallFiles, FollowFile
+from agent.protocol.requests import (
+    Bandwidth,
+    CheckSeparateFiles,
+    CopyFile,
+    CopySmallFiles,
+    FollowFile,
+)
 
 BUSY_RETRY_S = 0.25
 log = get_logger(__name__)
+
+P = TypeVar("P", Copied | NotBatchable | Fault, Published | Fault)
 
 
 @define
@@ -69,20 +88,88 @@ class DeliverTask(Task):
         self._by_path = {file.path: file for file in self.files}
 
     async def _run(self) -> None:
-        running = await self._begin()
+        await self._check_separate()
+        if self.route.after == "keep":
+            await self._recognize_kept()
+        running = await self._still_delivered(await self._begin())
         while any(each.phase is not TransferPhase.PUBLISHED for each in running):
             running = await self._publish(await self._copy(running))
         await self._finish(await self._remove_sources(running))
 
     # 1. Begin or resume
 
+    async def _recognize_kept(self) -> None:
+        """Files that were delivered and kept, and have other attributes since, are not delivered again.
+
+        The journal remembers them as they are now, if their content has the recorded hash.
+        """
+        paths = [file.path for file in self.files]
+        for prior in await self.journal.write(history.prior_results, self.route.name, paths):
+            file = self._by_path[prior.path]
+            if is_kept_copy(prior, file) and await self._hash_source(file) == digest_of(prior):
+                await self.journal.write(history.remember_kept, file)
+                self._outcomes[file.id] = Delivered(file, delivery_before(prior, file), prior.ended_at)
+                log.info("kept, with other attributes", **self._log_fields(file.path))
+
     async def _begin(self) -> list[Transfer]:
         """A file of a batch that has a running transfer already is left to be copied alone."""
+        files = [file for file in self.files if file.id not in self._outcomes]
+        if not files:
+            return []
         if not self.is_batch:
             return [await self._begin_or_resume_one(self.file)]
-        partials = {self._fresh_partial(file): file for file in self.files}
+        partials = {self._fresh_partial(file): file for file in files}
         found = await self._begin_or_resume(partials)
         return [transfer for transfer in found.values() if transfer.partial in partials]
+
+    async def _still_delivered(self, running: list[Transfer]) -> list[Transfer]:
+        """What had been published before this run began is looked at again, and copied again if it is gone.
+
+        A batch has none of these.
+        """
+        if self.is_batch or [each.phase for each in running] != [TransferPhase.PUBLISHED]:
+            return running
+        [transfer] = running
+        await self._show_verifying()
+        if await self._is_delivered(transfer):
+            if transfer.already_present:
+                await self._check_found(transfer)
+            return running
+        identity, route = self.journal.identity, self.route
+        found = await self.worker.ask(look_up_request(identity, route, transfer), SourceExists)
+        if found.is_renamed:
+            put_back = finish_removal_request(identity, route, transfer, is_delivered=False)
+            [removed] = (await self.worker.ask(put_back, RemovedSources)).results
+            if isinstance(removed, Fault):
+                raise removed
+        elif not found.exists:
+            return running  # it was removed when it was delivered; whoever came for the copy has it
+        return [await self._restart(transfer)]
+
+    async def _check_found(self, transfer: Transfer) -> None:
+        """A file that was found at the destination must not be the source, seen through another mount.
+
+        Raises:
+            Fault: CONFLICT: it is.
+        """
+        file = self._file(transfer)
+        nonce = str(transfer.id)  # the same again, so that the next check removes what a killed one left
+        temporary = partial_path(self.journal.identity, file, self._name(file.path), nonce)
+        at_source = self.route.after != "keep"
+        request = CheckSeparateFiles(self.route.source, file.path, self.destination, temporary, at_source)
+        await self.worker.ask(request, Finished)
+
+    async def _unless_source(self, transfer: Transfer, result: P) -> P | Fault:
+        """The result, or a fault where the file that was found with this content is the source itself."""
+        published = result.published if isinstance(result, Copied) else result
+        if isinstance(published, Published) and published.already_present:
+            try:
+                await self._check_found(transfer)
+            except Fault as fault:
+                if fault.kind in NON_COUNTING:
+                    raise
+                return fault
+        return result
 
     # 2. Copy, 3. verified
 
@@ -93,9 +180,11 @@ class DeliverTask(Task):
             return list(running)
         verified: list[tuple[Transfer, Published | None]] = []
         copies = await self._copy_small(copying) if self.is_batch else [await self._copy_alone(copying[0])]
-        for transfer, result in copies:
-            await self._count_altered(result)
+        for transfer, copied in copies:
+            await self._count_altered(copied)
+            result = await self._unless_source(transfer, copied)
             if isinstance(result, Copied):
+                self._tell_of_times(result)
                 verified.append((as_verified(transfer, result, self._name(transfer.path)), result.published))
             elif isinstance(result, Fault):
                 self._fail(self._file(transfer), result)
@@ -106,6 +195,11 @@ class DeliverTask(Task):
         await self._mark_published(at_name)
         others = [each for each in running if each.phase is not TransferPhase.COPYING]
         return others + at_name + [transfer for transfer, published in verified if not published]
+
+    def _tell_of_times(self, copied: Copied) -> None:
+        if not copied.is_time_set:
+            why = "the destination refuses to set modification times: files have the time of their copy there"
+            self._tell_once("times are not kept", why)
 
     async def _copy_small(
         self, copying: Sequence[Transfer]
@@ -145,6 +239,9 @@ class DeliverTask(Task):
             try:
                 return await self._copy_into_partial(transfer, trusted)
             except Fault as fault:
+                if fault.kind is FaultKind.DISPLACED:
+                    transfer, trusted = await self._restart_displaced(transfer, fault), 0
+                    continue
                 if fault.kind is not FaultKind.BUSY:
                     raise
             await trio.sleep(BUSY_RETRY_S)
@@ -156,7 +253,7 @@ class DeliverTask(Task):
         request = evolve(
             self._copy_request(transfer),
             bandwidth=Bandwidth(self.route.bandwidth, self.route.workers),
-            source_changed=transfer.signature != self.file.signature,
+            source_changed=bool(transfer.blocks) and not self._is_as_copied(transfer),
             trusted_blocks=trusted,
         )
         transfer, reply = await self._stream(transfer, request, self._on_copy_reply)
@@ -178,6 +275,10 @@ class DeliverTask(Task):
             bandwidth=Bandwidth(),
         )
 
+    def _is_as_copied(self, transfer: Transfer) -> bool:
+        """Whether its blocks are of the file as it is now."""
+        return resume_of(transfer, self.file, self.route.destination) is Resume.YES
+
     async def _on_copy_reply(self, transfer: Transfer, reply: Reply) -> None:
         if isinstance(reply, Copying) and reply.copied_bytes == self.file.signature.size_bytes:
             await self._show_verifying()
@@ -196,12 +297,6 @@ class DeliverTask(Task):
         for _ in range(altered):
             await self.notify(CounterIncremented("verify_failure", self.route.name))
 
-    async def _restart(self, transfer: Transfer) -> Transfer:
-        """Back to nothing, in a fresh partial; recovery removes the old one."""
-        fresh = self._fresh_partial(self.file)
-        await self.journal.write(transfers.restart, transfer.id, fresh)
-        return evolve(transfer, phase=TransferPhase.COPYING, partial=fresh, blocks=(), name=None, hash=None)
-
     # 4. Publish
 
     async def _publish(self, running: Sequence[Transfer]) -> list[Transfer]:
@@ -214,15 +309,23 @@ class DeliverTask(Task):
         going_on = [each for each in running if each.phase is TransferPhase.PUBLISHED]
         published = []
         for transfer, result in zip(verified, reply.results, strict=True):
-            if isinstance(result, Published):
-                published.append(as_published(transfer, result))
-            else:
+            checked = await self._unless_source(transfer, result)
+            if isinstance(checked, Published):
+                published.append(as_published(transfer, checked))
+            elif isinstance(result, Fault):
                 going_on += await self._not_published(transfer, result)
+            else:
+                self._leave(transfer, checked)
         await self._mark_published(published)
         return going_on + published
 
     async def _not_published(self, transfer: Transfer, fault: Fault) -> list[Transfer]:
-        """The transfer, if it has to be copied again: the only name that its partial can get is taken."""
+        """The transfer, if it has to be copied again at once.
+
+        The only name that its partial can get is taken, or something else has the partial's name.
+        """
+        if not self.is_batch and fault.kind is FaultKind.DISPLACED:
+            return [await self._restart_displaced(transfer, fault)]
         is_taken = fault.kind is FaultKind.CONFLICT and self.route.conflict == "rename"
         if not self.is_batch and (is_taken or fault.kind is FaultKind.CORRUPT):
             transfer = await self._restart(transfer)
@@ -304,15 +407,32 @@ class FollowTask(Task):
 
     async def _run(self) -> None:
         """Until the file does not grow for a while."""
+        await self._check_separate()
         transfer = await self._begin_or_resume_one(
             evolve(self.file, signature=self.file.signature.placeholder())
         )
         if transfer.phase is TransferPhase.COPYING:  # else this very state is delivered
-            await self._follow(transfer)
+            await self._follow(await self._as_growing(transfer))
         self._outcomes[self.file.id] = TailIdle(self.file, time.time())
 
+    async def _as_growing(self, transfer: Transfer) -> Transfer:
+        """Begun while the file was ready: what is copied from now on is of no state that it ever had."""
+        if transfer.signature == transfer.signature.placeholder():
+            return transfer
+        growing = self.file.signature.placeholder()
+        await self.journal.write(transfers.rebase, transfer.id, growing)
+        return evolve(transfer, signature=growing)
+
     async def _follow(self, transfer: Transfer) -> None:
-        request = FollowFile(
+        try:
+            await self._stream(transfer, self._follow_request(transfer), self._on_follow_reply)
+        except Fault as fault:
+            if fault.kind is not FaultKind.DISPLACED:
+                raise
+            await self._follow(await self._restart_displaced(transfer, fault))
+
+    def _follow_request(self, transfer: Transfer) -> FollowFile:
+        return FollowFile(
             source=self.route.source,
             path=self.file.path,
             signature=self.file.signature,
@@ -326,7 +446,6 @@ class FollowTask(Task):
             verify=self.route.verify,
             bandwidth=Bandwidth(self.route.bandwidth, self.route.workers),
         )
-        await self._stream(transfer, request, self._on_follow_reply)
 
     async def _on_follow_reply(self, transfer: Transfer, reply: Reply) -> None:
         await self._on_reply(transfer, reply)

@@ -15,7 +15,7 @@ from agent.actors.dispatcher.transitions import (
 from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged
 from agent.messages.dispatcher import Delivered, Ready
-from agent.model.source_file import FileVersion
+from agent.model.source_file import FileVersion, may_share_blocks
 from agent.model.transfer import Delivery, PriorResult, ResumePoint, Status
 
 MAX_SUSPICIONS = 2
@@ -189,6 +189,6 @@ def resumable_bytes(point: ResumePoint | None, file: FileVersion, destination: s
     """How much of this file an earlier run has copied to the destination; `point` None: nothing."""
     if point is None or point.destination != destination:
         return 0
-    if not point.signature.is_same_file(file.signature):
+    if not may_share_blocks(point.signature, file.signature):
         return 0
     return min(point.verified_bytes, file.signature.size_bytes)

@@ -194,7 +194,7 @@ class Scheduler:
         job = self.jobs.get(file.id)
         if job is not None:
             self._apply(job, JobEvent.READY, file)
-        elif prior is None or prior.signature != file.signature:
+        elif prior is None or not prior.signature.is_same_state(file.signature):
             self._queue(self._add_job(file, JobState.NEW))
         elif prior.result == "kept" and prior.error is None:
             self._publish(kept_before(file, prior))

@@ -16,6 +16,7 @@ from agent.messages.dispatcher import DestinationState
 from agent.messages.storage_monitor import ProbeNow
 from agent.model.errors import Fault, OutageReason
 from agent.model.names import probe_path
+from agent.model.transfer import PublishStrategy
 from agent.protocol.replies import Probed
 from agent.protocol.requests import ProbeDestination
 from agent.worker_pool import StallTimeout, UnkillableWorkers, WorkerPool
@@ -34,7 +35,7 @@ async def run(
     """Probe at intervals, and at once when a copy has met an outage."""
     async with inbox, dispatcher:
         before: OutageReason | None = None
-        remembered = availability.mount_point
+        remembered, strategy = availability.mount_point, availability.publish_strategy
         stuck = UnkillableWorkers()
         while True:
             await stuck.wait_until_few()
@@ -42,6 +43,9 @@ async def run(
             before = _report(state, before)
             if availability.mount_point is not None and availability.mount_point != remembered:
                 remembered = await _remember(plan.destination, availability.mount_point, journal)
+            if availability.publish_strategy != strategy:
+                strategy = availability.publish_strategy
+                _tell_of_publishing(plan.destination, strategy)
             await dispatcher.send(state)
             with trio.move_on_after(availability.next_probe_s()):
                 try:
@@ -50,6 +54,16 @@ async def run(
                     return  # the dispatcher has ended
                 state = availability.report_outage(request.fault, trio.current_time(), time.time())
                 before = _report(state, before)
+
+
+def _tell_of_publishing(destination: str, strategy: PublishStrategy | None) -> None:
+    if strategy == "placeholder":
+        detail = (
+            "this file system has neither hard links nor a rename that does not replace: what another "
+            "program writes under the name of a file in the moment of its delivery may be lost, see "
+            "docs/limits.md"
+        )
+        log.warning("names are not protected", destination=destination, detail=detail)
 
 
 async def _remember(destination: str, mount_point: str, journal: JournalClient) -> str | None:
@@ -70,8 +84,11 @@ async def _probe(
     stuck: UnkillableWorkers,
 ) -> DestinationState:
     # While it is usable, reading is enough; after an outage only writing proves that it is over.
-    try_writing = None if availability.is_usable else probe_path(identity, uuid.uuid4().hex)
-    request = ProbeDestination(plan.destination, plan.marker, try_writing, plan.s3)
+    try_writing = try_publishing = None
+    if not availability.is_usable:
+        try_writing = probe_path(identity, uuid.uuid4().hex)
+        try_publishing = probe_path(identity, uuid.uuid4().hex)
+    request = ProbeDestination(plan.destination, plan.marker, try_writing, plan.s3, try_publishing)
     began_s = trio.current_time()
     try:
         probed = await workers.ask(request, Probed, stall_timeout_s=plan.probe_timeout_s)

@@ -11,6 +11,7 @@ from agent.config.sections import MountRule
 from agent.messages.dispatcher import DestinationState
 from agent.model.errors import Fault, OutageReason
 from agent.model.text import is_inside, lies_above
+from agent.model.transfer import PublishStrategy
 from agent.protocol.replies import Probed
 
 _WAYS_OUT = 'mount it, or, if the folder itself is meant, set mounted = "no" for the route'
@@ -34,6 +35,7 @@ class AvailabilityTracker:
     _mount_point: str | None = None
     mounted: MountRule = "auto"
     _state: DestinationState | None = field(default=None, init=False)
+    _publish_strategy: PublishStrategy | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
     _good_probes: int = field(default=0, init=False)
     _outages: deque[float] = field(factory=deque, init=False)
@@ -47,6 +49,11 @@ class AvailabilityTracker:
         """Where the file system was mounted that holds the destination; None until it was seen."""
         return self._mount_point
 
+    @property
+    def publish_strategy(self) -> PublishStrategy | None:
+        """How files get their names there; None until it was tried."""
+        return self._publish_strategy
+
     def next_probe_s(self) -> float:
         """How long to wait before the next probe."""
         if self._failures < 2:  # noqa: PLR2004  after the first failure the interval is the usual one
@@ -59,6 +66,7 @@ class AvailabilityTracker:
         if detail := self._why_unmounted(probed):
             return self.failed(OutageReason.UNMOUNTED, detail, began_s, at)
         self._mount_point = probed.mount_point
+        self._publish_strategy = probed.publish_strategy or self._publish_strategy
         self._failures = 0
         self._good_probes += 1
         if self._state is not None and self._state.reason is not None:

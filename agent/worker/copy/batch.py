@@ -75,6 +75,7 @@ class SmallFileCopy:
     _source: int = field(init=False)
     _partial: Partial = field(init=False)
     _data: bytes = field(init=False)
+    _is_time_set: bool = field(default=True, init=False)
     _repaired_blocks: int = field(default=0, init=False)
     _at_source: ExitStack = field(factory=ExitStack, init=False)
     _at_destination: ExitStack = field(factory=ExitStack, init=False)
@@ -98,13 +99,19 @@ class SmallFileCopy:
         if exact != request.partial or self.destination.exists(request.name):
             self.is_active = False
             return
-        self._partial = self.destination.open_partial(exact)
+        try:
+            self._partial = self.destination.open_partial(exact)
+        except Fault as fault:
+            if fault.kind is not FaultKind.DISPLACED:
+                raise
+            self.is_active = False
+            return
         self._at_destination.callback(self._partial.close)
         self._partial.truncate(0)
         self._partial.write(0, [self._data])
 
     def store(self) -> None:
-        self._partial.finalize(self.request.signature.mtime_ns)
+        self._is_time_set = self._partial.finalize(self.request.signature.mtime_ns)
 
     def compare(self) -> None:
         verify = self.request.verify
@@ -113,10 +120,18 @@ class SmallFileCopy:
         if (arrived_bytes := self._partial.size_bytes) != len(self._data):
             raise Fault(FaultKind.CORRUPT, f"{arrived_bytes} bytes arrived instead of {len(self._data)}")
         self._partial.fsync_parents()
-        level = self._partial.level(verify)
+        level, file_identity = self._partial.level(verify), self._partial.file_identity
         self._at_destination.close()  # some mounts report only now that they could not store it
         digest = xxhash.xxh3_128_digest(self._data)
-        self.outcome = Copied(digest, level, len(self._data), 0, self._repaired_blocks)
+        self.outcome = Copied(
+            digest,
+            level,
+            len(self._data),
+            0,
+            self._repaired_blocks,
+            file_identity=file_identity,
+            is_time_set=self._is_time_set,
+        )
 
     def close(self) -> None:
         with suppress(Fault):  # its outcome is known already

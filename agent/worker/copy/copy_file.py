@@ -7,15 +7,14 @@ import xxhash
 
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind
-from agent.model.names import conflict_path
 from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.replies import Copied, PartialAllocated, Published
 from agent.protocol.requests import CopyFile, PartialToPublish, PublishFiles
 from agent.worker.copy.engine import CopyEngine
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.pipeline import CopyProgress, Report
-from agent.worker.copy.publish import publish_files, refuse_conflict
-from agent.worker.copy.reader import read_exactly
+from agent.worker.copy.publish import name_to_try, publish_files, refuse_conflict
+from agent.worker.copy.reader import check_own, read_exactly
 from agent.worker.destinations.base import Destination, Existing
 from agent.worker.source.source_file import check_unchanged, open_source
 
@@ -30,7 +29,7 @@ def copy_file(
     `io_side` shows another thread on which side this one waits.
 
     Raises:
-        Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT or CONFLICT.
+        Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT, CONFLICT or DISPLACED.
     """
     io_side = io_side or IoSideTracker()
     progress = CopyProgress(report, io_side)
@@ -48,12 +47,14 @@ def copy_file(
             return PartialAllocated(exact)
         with closing(destination.open_partial(exact)) as partial:
             engine = CopyEngine(source, size_bytes, partial, request.verify, request.bandwidth, progress)
+            check_own(partial, request.digests)
             if request.source_changed:
                 digest, level = engine.reconcile(request.digests, request.trusted_blocks)
             else:
                 digest, level = engine.copy(request.digests)
-            partial.finalize(request.signature.mtime_ns)
+            is_time_set = partial.finalize(request.signature.mtime_ns)
             partial.fsync_parents()  # a small one has had no checkpoint
+            file_identity = partial.file_identity
         with io_side.at_source():
             check_unchanged(request.source, request.path, source, request.signature)
         published = None
@@ -67,6 +68,8 @@ def copy_file(
         progress.repaired_blocks,
         progress.patched_blocks,
         published,
+        file_identity,
+        is_time_set,
     )
 
 
@@ -92,7 +95,7 @@ def _already_present(
 ) -> Copied | None:
     number = 0
     while True:
-        name = conflict_path(request.name, number)
+        name = name_to_try(destination, request.name, number)
         if not destination.exists(name):
             return None
         existing = destination.find(name)
@@ -105,7 +108,7 @@ def _already_present(
                     with progress.io_side.at_source():
                         check_unchanged(request.source, request.path, source, request.signature)
                     level = existing.read_back_level
-                    published = Published(name, already_present=True, level=level)
+                    published = Published(name, True, level, existing.file_identity)
                     return Copied(digest, level, 0, 0, 0, published=published)
         refuse_conflict(request.conflict, name)
         number += 1

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import xxhash
 from attrs import define, field
 
-from agent.fs import platform
-from agent.model.errors import Fault, FaultKind, Side, classify
+from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import BLOCK_BYTES, VerifyLevel
 from agent.protocol.requests import Bandwidth, VerifyMode
 from agent.worker.copy import pipeline
+from agent.worker.copy.hash_source import drop_stale_cache
 from agent.worker.copy.pipeline import BlockAction, CopyProgress, Pipeline, Window
 from agent.worker.copy.reader import BlockReader, clamp_trusted
 from agent.worker.destinations.base import Partial
@@ -52,21 +52,13 @@ class CopyEngine:
 
         Returns and raises as `copy`.
         """
-        self._drop_source_cache()
+        drop_stale_cache(self.source, self.size_bytes)
         journaled = journaled[: self.size_bytes // BLOCK_BYTES]
         if self.partial.size_bytes > self.size_bytes:
             self.partial.truncate(self.size_bytes)
         trusted = clamp_trusted(self.partial, trusted)
         reader = BlockReader(self.source, self.progress, self.bandwidth, self.partial, journaled, trusted)
         return self._transfer(reader, 0, len(journaled))
-
-    def _drop_source_cache(self) -> None:
-        """Pages were cached while the file grew; on a share, another machine may have written them since."""
-        try:
-            if platform.is_network(self.source):
-                platform.drop_cache(self.source, 0, self.size_bytes)
-        except OSError as error:
-            raise classify(error, Side.SOURCE) from error
 
     def _transfer(
         self, reader: BlockReader, first_block: int, known_blocks: int

@@ -4,17 +4,19 @@ from collections.abc import Callable
 from contextlib import closing
 
 import xxhash
-from attrs import define
+from attrs import define, evolve, field, frozen
 
+from agent.fs.file_identity import IdentityMismatch
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import conflict_path
 from agent.model.transfer import BLOCK_BYTES, VerifyLevel
 from agent.protocol.replies import Published
 from agent.protocol.requests import ConflictMode, PartialToPublish, PublishFiles
-from agent.worker.destinations.base import Destination
+from agent.worker.destinations.base import Destination, Existing
 from agent.worker.for_each import for_each
 
 Heartbeat = Callable[[], None]
+MOST_READINGS = 3  # some file systems never tell one identity twice
 
 
 def publish_files(
@@ -23,7 +25,8 @@ def publish_files(
     """Give each verified partial its name, or the first free one that makes way for a conflict.
 
     May be repeated after a crash at any point: the same content under the name counts as published.
-    The fault of one file: DESTINATION, CONFLICT, or CORRUPT: its partial has vanished or reads back altered.
+    The fault of one file: DESTINATION, CONFLICT, CORRUPT: its partial has vanished or reads back altered, or
+    DISPLACED: something else has its name.
 
     Raises:
         Fault: DESTINATION: the names may not outlast a power cut.
@@ -36,6 +39,14 @@ def publish_files(
     return for_each(published, publisher.discard_spare_partial, 1, heartbeat)
 
 
+@frozen
+class Match:
+    """A file with the verified content. `level`: how far that is proven."""
+
+    level: VerifyLevel
+    file_identity: str
+
+
 @define
 class FilePublisher:
     """Publishes files of one request, from any thread."""
@@ -43,23 +54,32 @@ class FilePublisher:
     destination: Destination
     conflict: ConflictMode
     heartbeat: Heartbeat
+    _spare: set[str] = field(factory=set, init=False)  # partials that may be there beside what they became
 
     def publish(self, file: PartialToPublish) -> Published:
         has_partial = self.destination.exists(file.partial)
-        number = 0
+        number = readings = 0
         while True:
-            name = conflict_path(file.name, number)
+            name = name_to_try(self.destination, file.name, number)
             if has_partial:
                 try:
-                    self.destination.publish(file.partial, name, file.size_bytes)
+                    identity = self.destination.publish(
+                        file.partial, name, file.size_bytes, file.file_identity
+                    )
+                except IdentityMismatch as mismatch:
+                    readings += 1
+                    if readings > MOST_READINGS:
+                        raise _altered("the partial changes all the time", mismatch) from mismatch
+                    file = self._read_again(file, mismatch)
+                    continue
                 except FileExistsError:
                     pass
                 else:
-                    return Published(name, already_present=False, level=self._read_back(file, name))
+                    return self._published(file, name, identity)
             elif not self.destination.exists(name):
                 raise Fault(FaultKind.CORRUPT, "the verified partial has vanished from the destination")
-            if (level := self._matching_level(file, name)) is not None:
-                return Published(name, already_present=True, level=level)
+            if (match := self._match(file, name)) is not None:
+                return Published(name, True, match.level, match.file_identity)
             self._unpublish(file, name)
             refuse_conflict(self.conflict, name)
             number += 1
@@ -68,40 +88,74 @@ class FilePublisher:
         self, published: tuple[PartialToPublish, Published | Fault]
     ) -> Published | Fault:
         file, result = published
-        if isinstance(result, Published) and result.already_present:
+        if isinstance(result, Published) and (result.already_present or file.partial in self._spare):
             self.destination.discard(file.partial)
         return result
 
-    def _read_back(self, file: PartialToPublish, name: str) -> VerifyLevel | None:
-        """The level reached by reading back what has just been published; None: nothing was read back."""
-        if not file.read_back:
-            return None
-        level = self._matching_level(file, name)
-        if level is None:
+    def _read_again(self, file: PartialToPublish, mismatch: IdentityMismatch) -> PartialToPublish:
+        """The file with the identity of a partial that still has the verified content.
+
+        Raises:
+            Fault: CORRUPT, or DISPLACED: something else has the partial's name.
+        """
+        existing = self.destination.find(file.partial)
+        if existing is None:
+            raise _altered("what has the name of the verified partial cannot be read", mismatch)
+        with closing(existing):
+            identity = existing.file_identity
+            is_verified = self._has_content(file, existing) and existing.file_identity == identity
+        if not is_verified:
+            raise _altered("the partial is not what was verified any more", mismatch)
+        return evolve(file, file_identity=identity)
+
+    def _published(self, file: PartialToPublish, name: str, identity: str | None) -> Published:
+        """What has just got its name, after its content was read where that is needed."""
+        if identity is not None and not file.read_back:
+            return Published(name, False, None, identity)
+        match = self._match(file, name)
+        if match is not None:
+            self._spare.add(file.partial)
+            return Published(name, False, match.level, match.file_identity)
+        if identity is None:
+            raise Fault(FaultKind.DISPLACED, f"{name!r} shows another file than was verified")
+        if self.destination.exists(name):
             self._unpublish(file, name)
             raise Fault(FaultKind.CORRUPT, f"{name!r} reads back altered, and is not ours to remove any more")
-        return level
+        return Published(name, False, None, identity)  # taken away as soon as it was there
 
     def _unpublish(self, file: PartialToPublish, name: str) -> None:
         if self.destination.unpublish(file.partial, name):
             raise Fault(FaultKind.CORRUPT, f"{name!r} read back altered, and was removed again")
 
-    def _matching_level(self, file: PartialToPublish, name: str) -> VerifyLevel | None:
-        """How far it is proven that this name has the content; None: it has not."""
+    def _match(self, file: PartialToPublish, name: str) -> Match | None:
+        """The file with this name, if it has the content."""
         existing = self.destination.find(name)
         if existing is None:
             return None
         with closing(existing):
-            if existing.size_bytes != file.size_bytes:
-                return None
-            content = xxhash.xxh3_128()
-            for offset in range(0, file.size_bytes, BLOCK_BYTES):
-                content.update(existing.read_back(offset, min(BLOCK_BYTES, file.size_bytes - offset)))
-                self.heartbeat()
-            if content.digest() != file.digest:
+            if not self._has_content(file, existing):
                 return None
             existing.make_durable()
-            return existing.read_back_level
+            return Match(existing.read_back_level, existing.file_identity)
+
+    def _has_content(self, file: PartialToPublish, existing: Existing) -> bool:
+        if existing.size_bytes != file.size_bytes:
+            return False
+        content = xxhash.xxh3_128()
+        for offset in range(0, file.size_bytes, BLOCK_BYTES):
+            content.update(existing.read_back(offset, min(BLOCK_BYTES, file.size_bytes - offset)))
+            self.heartbeat()
+        return content.digest() == file.digest
+
+
+def _altered(why: str, mismatch: IdentityMismatch) -> Fault:
+    """The attempt counts only if it is still our partial."""
+    return Fault(FaultKind.DISPLACED if mismatch.is_other_file else FaultKind.CORRUPT, why)
+
+
+def name_to_try(destination: Destination, name: str, number: int) -> str:
+    """The `number`-th name that a file may get there: `conflict_path`."""
+    return conflict_path(name, number, destination.name_max_bytes) if number else name
 
 
 def refuse_conflict(conflict: ConflictMode, name: str) -> None:

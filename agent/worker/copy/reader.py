@@ -94,6 +94,21 @@ def clamp_trusted(partial: Partial, trusted: int) -> int:
     return min(trusted, partial.size_bytes // BLOCK_BYTES)
 
 
+def check_own(partial: Partial, digests: tuple[bytes, ...]) -> None:
+    """Check that an open partial with content has one of the blocks that were journaled of it.
+
+    Raises:
+        Fault: DISPLACED: another file has its name. DESTINATION.
+    """
+    size_bytes = partial.size_bytes if partial.is_readable else 0
+    if not digests or not size_bytes:
+        return
+    for number, digest in enumerate(digests[: size_bytes // BLOCK_BYTES]):
+        if xxhash.xxh3_128_digest(partial.read_back(number * BLOCK_BYTES, BLOCK_BYTES)) == digest:
+            return
+    raise Fault(FaultKind.DISPLACED, "another file has the name of the partial, and is left alone")
+
+
 def read_exactly(source: int, offset: int, length: int) -> bytes:
     """Raises: Fault: SOURCE, SOURCE_OUTAGE, or SOURCE_CHANGED when the source ends before that."""
     try:

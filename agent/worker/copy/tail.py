@@ -18,7 +18,7 @@ from agent.protocol.replies import Followed, PartialAllocated, TrustedBlocks
 from agent.protocol.requests import FollowFile, VerifyMode
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.pipeline import CopyProgress, Pipeline, Report
-from agent.worker.copy.reader import BlockReader, clamp_trusted
+from agent.worker.copy.reader import BlockReader, check_own, clamp_trusted
 from agent.worker.destinations.base import Destination, Partial
 from agent.worker.source.source_file import open_same_file
 
@@ -31,7 +31,7 @@ IDLE_S = 10.0  # no growth for this long: let another file be followed
 def follow_file(
     request: FollowFile, destination: Destination, report: Report, io_side: IoSideTracker
 ) -> Followed | PartialAllocated:
-    """Raises: Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT or CONFLICT."""
+    """Raises: Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT, CONFLICT or DISPLACED."""
     progress = CopyProgress(report, io_side)
     with io_side.at_source():
         opened = open_same_file(request.source, request.path, request.signature)
@@ -40,6 +40,7 @@ def follow_file(
         if exact != request.partial:
             return PartialAllocated(exact)
         with closing(destination.open_partial(exact)) as partial:
+            check_own(partial, request.digests)
             trusted = clamp_trusted(partial, request.trusted_blocks)
             reader = BlockReader(source, progress, request.bandwidth, partial, request.digests, trusted)
             return Followed(TailFollower(reader, partial, request.verify, progress).run())

@@ -7,16 +7,19 @@ Copying one file calls, in this order:
 
 1. `Destination.allocate_partial`, until it returns the partial it was given. The agent journals every other
    result before it asks again, so that no partial exists which the journal does not know.
-2. `Destination.open_partial`. The partial may hold content from an earlier attempt.
+2. `Destination.open_partial`. The partial may hold content from an earlier attempt. Where something else has
+   its name, the copy starts over in a fresh partial.
 3. To resume: `read_back` and `truncate` where the partial is readable, else `may_contain` and `matches`.
 4. For each window of blocks: `write` per write group, `flush`, and `matches` when the route verifies by
    reading back. A write group that does not match is written, flushed and compared once more.
 5. For each checkpoint: `fsync_parents`, then the agent journals the verified blocks.
-6. `finalize`, `fsync_parents`, `close`.
-7. `Destination.publish`, in a later request, after the agent has journaled that the partial is verified.
+6. `finalize`, `fsync_parents`, `file_identity`, `close`.
+7. `Destination.publish`, in a later request, after the agent has journaled that the partial is verified, and
+   its identity. What has another identity is read again before it is published.
    A partial with `survives_request` False is published by the request that wrote it.
 8. Where a partial is not readable: `Destination.find` and `Existing.read_back` verify the published file.
    `Destination.unpublish` removes it again if it was altered.
+9. `Destination.is_published`, before the source goes.
 
 An attempt may stop after any call. The next one starts at step 1, or at step 7 once the partial is verified.
 
@@ -105,11 +108,21 @@ class Partial(Protocol):  # noqa: PLR0904  each method is one step of a copy
         """Return the level of verification that was reached before publishing, at most `wanted`."""
         ...
 
-    def finalize(self, mtime_ns: int) -> None:
+    def finalize(self, mtime_ns: int) -> bool:
         """Complete the partial: set the modification time where there is one, make content and size durable.
+
+        Returns False where the storage refuses to set the time: that is no reason not to deliver.
 
         Raises:
             Fault: CORRUPT: the storage reports other content than was sent.
+        """
+        ...
+
+    @property
+    def file_identity(self) -> str:
+        """What tells the finalized partial from whatever else may get its name, in the backend's words.
+
+        Any change of the content changes it. Empty where the request that wrote the partial publishes it.
         """
         ...
 
@@ -117,7 +130,7 @@ class Partial(Protocol):  # noqa: PLR0904  each method is one step of a copy
 
 
 class Existing(Protocol):
-    """A published file, opened for comparing and verifying."""
+    """A file that has its name, opened for comparing and verifying; also a partial, where it is readable."""
 
     @property
     def size_bytes(self) -> int: ...
@@ -129,6 +142,11 @@ class Existing(Protocol):
     @property
     def read_back_level(self) -> VerifyLevel:
         """The level of verification that the `read_back` calls so far have reached."""
+        ...
+
+    @property
+    def file_identity(self) -> str:
+        """As `Partial.file_identity`, for this file as it is now."""
         ...
 
     def is_file(self, device: int, inode: int) -> bool:
@@ -148,6 +166,11 @@ class Destination(Protocol):
     @property
     def calls_at_once(self) -> int:
         """How many calls for different files are worth running in parallel, each from its own thread."""
+        ...
+
+    @property
+    def name_max_bytes(self) -> int:
+        """How long a name may be, in bytes and without its folders."""
         ...
 
     def durable_together(self) -> AbstractContextManager[None]:
@@ -172,22 +195,36 @@ class Destination(Protocol):
         ...
 
     def open_partial(self, partial: str) -> Partial:
-        """Open the partial that `allocate_partial` returned; it is created if missing."""
+        """Open the partial that `allocate_partial` returned; it is created if missing.
+
+        Raises:
+            Fault: DISPLACED: something else has its name, and is left alone.
+        """
         ...
 
     def discard(self, partial: str) -> None:
-        """Remove the partial durably if it exists."""
+        """Remove the partial durably if it exists; what is no file is not ours, and stays."""
         ...
 
-    def publish(self, partial: str, name: str, size_bytes: int) -> None:
-        """Give the finalized partial of this size its name durably, without replacing anything.
+    def publish(self, partial: str, name: str, size_bytes: int, file_identity: str | None) -> str | None:
+        """Give the finalized partial of this size and identity its name durably, without replacing anything.
 
-        May be repeated after a kill at any point.
+        Returns its identity under that name. It may have been taken away since. None: another file may have
+        got the name, so its content has to be read. May be repeated after a kill at any point.
 
         Raises:
+            IdentityMismatch: the partial's content has to be read before it is published.
             FileExistsError: the name is taken.
             Fault: CONFLICT: the partial was allocated for another name and cannot have this one.
                 CORRUPT: the partial is gone or incomplete.
+        """
+        ...
+
+    def is_published(self, name: str, file_identity: str) -> bool:
+        """Return whether the name shows the very file that was published with this identity, unaltered.
+
+        False proves nothing: file systems may renumber their files, and a share that is mounted again has
+        another device. Then the content has to be read.
         """
         ...
 

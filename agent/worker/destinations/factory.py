@@ -4,7 +4,7 @@ The S3 modules are imported only when a destination needs them, because boto3 ta
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 from agent.fs.publisher import Publisher
 from agent.protocol.replies import Probed
@@ -28,6 +28,18 @@ def destination(
     return S3Destination.open(ref.root, ref.s3, heartbeat)
 
 
+def temporary(ref: DestinationRef, path: str) -> AbstractContextManager[bool]:
+    """Create this empty file of ours for the time of a block; one that is left from before makes way.
+
+    Yields whether it is there: False in a bucket, and where the folder for it is missing. When the block ends
+    it is gone.
+
+    Raises:
+        Fault: DESTINATION.
+    """
+    return folder.temporary(ref, path) if ref.s3 is None else nullcontext(enter_result=False)
+
+
 def probe(request: ProbeDestination, heartbeat: Callable[[], None]) -> Probed:
     """Check that the destination exists and can be written to.
 
@@ -35,7 +47,7 @@ def probe(request: ProbeDestination, heartbeat: Callable[[], None]) -> Probed:
         Fault: DESTINATION, with the reason of the outage.
     """
     if request.s3 is None:
-        return folder.probe(request.root, request.marker, request.try_writing)
+        return folder.probe(request.root, request.marker, request.try_writing, request.try_publishing)
     from agent.worker.destinations.s3 import probe  # noqa: PLC0415  see above
 
     heartbeat()

@@ -1,26 +1,30 @@
 """A destination that is a folder: a mounted NAS or a local disk."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from agent.fs import platform, safe_open
 from agent.fs.expected_mounts import expected_mount
+from agent.fs.file_identity import FileIdentity, IdentityMismatch
 from agent.fs.page_cache import is_resident
 from agent.fs.publisher import Publisher
 from agent.fs.safe_open import DirSync
-from agent.fs.syscalls import closing_fd
-from agent.model.errors import Fault, OutageReason, Side, classify
+from agent.fs.syscalls import closing_fd, with_path
+from agent.model.errors import Fault, FaultKind, OutageReason, Side, classify
 from agent.model.names import split_path
-from agent.model.transfer import VerifyLevel
+from agent.model.transfer import PublishStrategy, VerifyLevel
 from agent.protocol.replies import Probed
 from agent.protocol.requests import ConflictMode, DestinationRef, VerifyMode
 from agent.worker.destinations.orphans import OrphanScan
 from agent.worker.source.source_file import READ_FLAGS
+
+_NO_TIMES = platform.UNSUPPORTED | {errno.EACCES}
 
 
 @contextmanager
@@ -106,10 +110,22 @@ class OpenFile:
                 length -= len(part)
             return b"".join(parts) if len(parts) != 1 else parts[0]
 
-    def finalize(self, mtime_ns: int) -> None:
+    def finalize(self, mtime_ns: int) -> bool:
         with destination_faults():
-            os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
+            try:
+                os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
+                is_time_set = True
+            except OSError as error:  # CIFS mounted for another user, some FUSE file systems
+                if error.errno not in _NO_TIMES:
+                    raise
+                is_time_set = False
             platform.sync_file(self._descriptor)
+            return is_time_set
+
+    @property
+    def file_identity(self) -> str:
+        with destination_faults():
+            return str(FileIdentity.of(platform.fresh_fstat(self._descriptor)))
 
     def is_file(self, device: int, inode: int) -> bool:
         with destination_faults():
@@ -127,7 +143,7 @@ class OpenFile:
             os.close(self._descriptor)
 
 
-@define
+@define  # noqa: PLR0904  implements `Destination`
 class FolderDestination:
     """A folder on the device that the storage monitor accepted.
 
@@ -149,17 +165,18 @@ class FolderDestination:
         Raises:
             Fault: DESTINATION, with reason UNMOUNTED when the folder is on another device.
         """
-        with closing_fd(_open_root(ref.root)) as root:
-            with destination_faults():
-                device = os.fstat(root).st_dev
-            if device != ref.device:
-                raise Fault.outage(OutageReason.UNMOUNTED, f"another file system is mounted at {ref.root}")
+        with _open_accepted(ref) as root:
             yield cls(root, publisher)
 
     @property
     def calls_at_once(self) -> int:
         with destination_faults():
             return platform.calls_at_once(self._root)
+
+    @property
+    def name_max_bytes(self) -> int:
+        with destination_faults():
+            return platform.name_max_bytes(self._root)
 
     @contextmanager
     def durable_together(self) -> Iterator[None]:
@@ -176,9 +193,12 @@ class FolderDestination:
         return partial
 
     def open_partial(self, partial: str) -> OpenFile:
-        with destination_faults():
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            return self._opened(partial, flags, create=True)
+        with (
+            destination_faults(),
+            safe_open.parent(self._root, partial, create=True) as (folder, name),
+            with_path(partial),
+        ):
+            return OpenFile(_open_own_file(name, folder), self._dir_sync, partial)
 
     def exists(self, name: str) -> bool:
         with destination_faults():
@@ -186,13 +206,26 @@ class FolderDestination:
 
     def discard(self, partial: str) -> None:
         with destination_faults(), suppress(FileNotFoundError, NotADirectoryError):
-            safe_open.unlink_at(self._root, partial)
+            if stat.S_ISREG(safe_open.stat_at(self._root, partial).st_mode):
+                safe_open.unlink_at(self._root, partial)
 
-    def publish(self, partial: str, name: str, size_bytes: int) -> None:  # noqa: ARG002  the file has it
-        with destination_faults():
-            with safe_open.parent(self._root, partial) as (folder, source_name):
-                self._publisher.publish(source_name, split_path(name)[1], folder)
-            self._dir_sync.sync(name)
+    def publish(self, partial: str, name: str, size_bytes: int, file_identity: str | None) -> str | None:  # noqa: ARG002  the file has its size
+        if file_identity is None:
+            raise IdentityMismatch(is_other_file=False)
+        expected = FileIdentity.parse(file_identity)
+        with destination_faults(), safe_open.parent(self._root, partial) as (folder, source_name):
+            published = self._publisher.publish(source_name, split_path(name)[1], folder, expected)
+            self._dir_sync.sync_entry(name, folder)
+        return None if published.identity is None else str(published.identity)
+
+    def is_published(self, name: str, file_identity: str) -> bool:
+        with (
+            destination_faults(),
+            suppress(FileNotFoundError, NotADirectoryError),
+            safe_open.parent(self._root, name) as (folder, last),
+        ):
+            return str(FileIdentity.of(platform.fresh_stat(last, folder))) == file_identity
+        return False
 
     def unpublish(self, partial: str, name: str) -> bool:  # noqa: ARG002  partials are readable
         return False
@@ -203,7 +236,7 @@ class FolderDestination:
             if status is None or not stat.S_ISREG(status.st_mode):
                 return None
             with suppress(PermissionError):  # a foreign file that we may not read
-                return self._opened(name, READ_FLAGS, create=False)
+                return OpenFile(safe_open.open_at(self._root, name, READ_FLAGS), self._dir_sync, name)
             return None
 
     def find_orphans(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
@@ -216,15 +249,52 @@ class FolderDestination:
         except FileNotFoundError:
             return None
 
-    def _opened(self, path: str, flags: int, *, create: bool) -> OpenFile:
-        with safe_open.parent(self._root, path, create=create) as (folder, name):
-            return OpenFile(os.open(name, flags, 0o666, dir_fd=folder), self._dir_sync, path)
+
+def _open_own_file(name: str, folder: int) -> int:
+    """Create this file, or open the one that an earlier attempt created: it has no other name.
+
+    Raises:
+        Fault: DISPLACED: it is none of ours. OSError: it cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+    except FileExistsError:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if _is_own_file(status):
+        descriptor = os.open(name, flags, dir_fd=folder)
+        if _is_own_file(os.fstat(descriptor)):
+            return descriptor
+        os.close(descriptor)
+    raise Fault(
+        FaultKind.DISPLACED, f"something else has the name of the partial, {name!r}, and is left alone"
+    )
 
 
-def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:
+def _is_own_file(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1  # some FUSE file systems do not count
+
+
+@contextmanager
+def temporary(ref: DestinationRef, path: str) -> Iterator[bool]:
+    """As `factory.temporary`."""
+    with _open_accepted(ref) as root:
+        with destination_faults():
+            is_made = safe_open.make_temporary(root, path)
+        try:
+            yield is_made
+        finally:
+            with destination_faults(), suppress(FileNotFoundError, NotADirectoryError):
+                safe_open.unlink_at(root, path)
+
+
+def probe(
+    root: str, marker: str | None, try_writing: str | None, try_publishing: str | None = None
+) -> Probed:
     """Check that the folder exists and can be written to.
 
     `try_writing`: the name of a file that is created, synced and removed to prove it; None: check only.
+    `try_publishing`: as in `ProbeDestination`.
 
     Raises:
         Fault: DESTINATION, with the reason of the outage.
@@ -235,9 +305,10 @@ def probe(root: str, marker: str | None, try_writing: str | None) -> Probed:
             raise Fault.outage(OutageReason.READ_ONLY, f"{root} is mounted read-only")
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor, effective_ids=True):
             raise Fault.outage(OutageReason.DENIED, f"no permission to write into {root}")
-        if try_writing is not None:
-            _try_writing(descriptor, try_writing)
-        return _probed(descriptor, root)
+        if try_writing is None:
+            return _probed(descriptor, root)
+        strategy = _try_writing(descriptor, try_writing, try_publishing)
+        return evolve(_probed(descriptor, root), publish_strategy=strategy)
 
 
 def find(root: str, marker: str | None) -> Probed:
@@ -255,6 +326,16 @@ def _probed(descriptor: int, root: str) -> Probed:
     device, mount_point = os.fstat(descriptor).st_dev, platform.mount_point(descriptor)
     expected = expected_mount(os.path.realpath(root))
     return Probed(device, mount_point, *platform.free_bytes(descriptor), expected)
+
+
+@contextmanager
+def _open_accepted(ref: DestinationRef) -> Iterator[int]:
+    with closing_fd(_open_root(ref.root)) as root:
+        with destination_faults():
+            device = os.fstat(root).st_dev
+        if device != ref.device:
+            raise Fault.outage(OutageReason.UNMOUNTED, f"another file system is mounted at {ref.root}")
+        yield root
 
 
 def _open_root(root: str) -> int:
@@ -278,12 +359,24 @@ def _check_marker(descriptor: int, root: str, marker: str | None) -> None:
         raise Fault.outage(OutageReason.MARKER_MISSING, why) from error
 
 
-def _try_writing(folder: int, name: str) -> None:
+def _try_writing(folder: int, name: str, try_publishing: str | None) -> PublishStrategy | None:
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
     try:
         with closing_fd(descriptor):
             os.write(descriptor, b"probe")
             platform.sync_data(descriptor)
+        return None if try_publishing is None else _try_publishing(folder, name, try_publishing)
     finally:
-        with suppress(FileNotFoundError):  # a search for orphans was faster
+        with suppress(FileNotFoundError):  # published, or a search for orphans was faster
             os.unlink(name, dir_fd=folder)
+
+
+def _try_publishing(folder: int, name: str, published: str) -> PublishStrategy | None:
+    identity = FileIdentity.of(os.stat(name, dir_fd=folder, follow_symlinks=False))
+    try:
+        return Publisher().publish(name, published, folder, identity).strategy
+    except IdentityMismatch:  # of a file system that renumbers its files
+        return None
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(published, dir_fd=folder)

@@ -11,7 +11,6 @@ from agent.fs import platform, safe_open
 from agent.fs.private_name import has_name
 from agent.fs.publisher import Publisher
 from agent.fs.syscalls import closing_fd
-from agent.model.names import conflict_path
 from agent.worker.source.archive_copy import discard_copy, has_equal_content, store_copy
 
 
@@ -88,13 +87,15 @@ class ArchiveTarget:
         number = 0
         while self._has_copy:
             with suppress(FileExistsError):
-                self.publisher.publish(self.copy_name, conflict_path(self.name, number), self.folder)
+                self.publisher.move(
+                    self.copy_name, platform.conflict_name(self.folder, self.name, number), self.folder
+                )
                 self._has_copy, self._is_stored = False, True
             number += 1
 
     def _finds_stored(self, source: int) -> bool:
         number = 0
-        while has_name(self.folder, name := conflict_path(self.name, number)):
+        while has_name(self.folder, name := platform.conflict_name(self.folder, self.name, number)):
             if has_equal_content(source, self.folder, name, self.heartbeat):
                 return True
             number += 1
@@ -120,7 +121,7 @@ def sync_archive(archive: str, path: str) -> None:
 def _move_exclusively(source_name: str, source_folder: int, name: str, target_folder: int) -> None:
     number = 0
     while True:
-        target = conflict_path(name, number)
+        target = platform.conflict_name(target_folder, name, number)
         try:
             platform.move_exclusively(source_name, source_folder, target, target_folder)
         except FileExistsError:

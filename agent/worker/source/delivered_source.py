@@ -15,7 +15,7 @@ from agent.fs import platform
 from agent.fs.private_name import has_name, rename_to_private
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, Side, classify
-from agent.model.names import conflict_path, split_path
+from agent.model.names import split_path
 from agent.model.source_file import WriterState
 from agent.protocol.replies import SourceRemoved
 from agent.protocol.requests import RemoveSources, SourceToRemove
@@ -178,9 +178,9 @@ def give_name_back(publisher: Publisher, folder: int, private_name: str, name: s
     """
     number = 0
     while True:
-        target = conflict_path(name, number)
+        target = platform.conflict_name(folder, name, number)
         try:
-            publisher.publish(private_name, target, folder)
+            publisher.move(private_name, target, folder)
         except FileExistsError:
             number += 1
         else:

@@ -20,6 +20,7 @@ from agent.protocol.replies import (
     SourceRemoved,
 )
 from agent.protocol.requests import (
+    CheckSeparateRoots,
     CopyFile,
     DiscardPartial,
     FindOrphans,
@@ -59,6 +60,7 @@ class Bench:
         workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
         workers.script(DiscardPartial, Finished())
         workers.script(FindOrphans, Finished())
+        workers.script(CheckSeparateRoots, Finished())
         workers.script(LookUpSource, SourceExists(exists=True))
         inbox_in, inbox_out = trio.open_memory_channel[CopierPoolInbox](8)
         outcomes_in, outcomes_out = trio.open_memory_channel[DispatcherInbox](capacity)

@@ -15,8 +15,10 @@ from agent.protocol.replies import (
     RemovedSources,
     SourceExists,
     SourceRemoved,
+    VerifyResult,
 )
 from agent.protocol.requests import (
+    ConfirmDelivery,
     DiscardPartial,
     FindOrphans,
     LookUpSource,
@@ -39,6 +41,7 @@ class Bench:
         self.workers = FakeWorkers(clock, self.journal.diary)
         self.workers.script(LookUpSource, GONE)
         self.workers.script(DiscardPartial, Finished())
+        self.workers.script(ConfirmDelivery, VerifyResult("verified"))
         self.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
         self.workers.script(FindOrphans, Finished())
         self.workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))

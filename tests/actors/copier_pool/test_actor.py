@@ -25,6 +25,7 @@ from agent.protocol.replies import (
     SourceRemoved,
 )
 from agent.protocol.requests import (
+    CheckSeparateRoots,
     CopyFile,
     CopySmallFiles,
     DiscardPartial,
@@ -241,6 +242,17 @@ async def test_the_tracker_learns_which_sources_are_gone(
     await bench.send(RecoverDestination(7), COPY)
     await bench.send(CopyBatch((FILE, OTHER), 7))
     assert drained(bench.tracker) == [FilesRemoved((FILE,), 0.0), FilesRemoved((FILE,), 0.0)]
+
+
+async def test_the_two_sides_of_a_route_are_compared_once_for_each_return_of_the_destination(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    await bench.send(RecoverDestination(7), COPY)
+    await bench.send(COPY)
+    assert len(bench.workers.times(CheckSeparateRoots)) == 1
+    await bench.send(RecoverDestination(7), COPY)
+    assert len(bench.workers.times(CheckSeparateRoots)) == 2
 
 
 async def test_a_kept_source_or_a_failed_attempt_is_not_reported_to_the_tracker(

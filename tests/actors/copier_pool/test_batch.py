@@ -23,13 +23,14 @@ from agent.protocol.replies import (
     Published,
     PublishedFiles,
     RemovedSources,
+    SourceHashed,
     SourceRemoved,
 )
-from agent.protocol.requests import CopySmallFiles, PublishFiles, RemoveSources
+from agent.protocol.requests import CopySmallFiles, HashSource, PublishFiles, RemoveSources
 from tests.actors.samples import COPIED as COPIED_WHOLE
-from tests.actors.samples import CORRUPT, HASH, PLACE
+from tests.actors.samples import CORRUPT, DIGEST, HASH, PLACE
 from tests.fakes import Ended, FakeJournal, FakeWorkers, Says
-from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_file
+from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_file, but, kept_before
 
 FILES = tuple(a_file(name) for name in ("a.mxf", "b.mxf", "c.mxf"))
 COPIED = evolve(COPIED_WHOLE, repaired_blocks=0)
@@ -73,7 +74,9 @@ class Bench:
                 self.events.append(event)
 
         worker = WorkerClient(self.workers, 30.0)
-        return DeliverTask(FILES, self.route, PLACE, self.journal, worker, notify, {}, attempt=1)
+        return DeliverTask(
+            FILES, self.route, PLACE, self.journal, worker, notify, {}, {"mxf"}, set(), attempt=1
+        )
 
     async def outcomes(self) -> tuple[Outcome, ...]:
         task = self.task()
@@ -306,3 +309,16 @@ async def test_a_cancelled_batch_leaves_all_its_files_to_be_copied_again(
     await wait_all_tasks_blocked()
     assert [type(request) for request in bench.workers.killed] == [CopySmallFiles]
     assert all(map(goes_back, task.outcomes()))
+
+
+async def test_kept_files_of_a_batch_with_other_attributes_are_not_delivered_again(bench: Bench) -> None:
+    bench.route = evolve(ROUTE, after="keep")
+    touched = evolve(FILES[0], signature=but(FILES[0].signature, inode=99))
+    bench.journal.remember_result(evolve(kept_before(touched), hash=HASH))
+    bench.workers.script(HashSource, SourceHashed(DIGEST))
+    bench.workers.script(CopySmallFiles, CopiedFiles((COPIED,) * 2))
+    bench.workers.script(PublishFiles, PublishedFiles(PUBLISHED[1:]))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("the route keeps its sources"),) * 2))
+    outcomes = await bench.outcomes()
+    assert [type(outcome) for outcome in outcomes] == [Delivered] * 3
+    assert [each.path for each in bench.journal.ended] == [file.path for file in FILES]

@@ -1,35 +1,80 @@
 """Which running transfer can go on, and what it asks a worker for."""
 
+from typing import Any
+
 import pytest
 from attrs import evolve
 
-from agent.actors.copier_pool.decisions import can_resume, publish_request
+from agent.actors.copier_pool.decisions import Resume, is_kept_copy, publish_request, resume_of
+from agent.model.source_file import Signature
 from agent.model.transfer import Transfer, TransferPhase, VerifyLevel
 from agent.protocol.requests import VerifyMode
 from tests.actors.samples import PLACE, VERIFIED
-from tests.samples import NAS, ROUTE, a_file, a_transfer, but
+from tests.samples import NAS, ROUTE, STATE, a_file, a_transfer, but, kept_before
+
+COPYING, VERIFIED_PHASE, PUBLISHED = TransferPhase
+TOUCHED = but(STATE, ctime_ns=STATE.mtime_ns + 1)
+
+
+def _resume(phase: TransferPhase, before: Signature, **changed: int) -> Resume:
+    """Of a transfer of that state, with the file as it is after the change."""
+    transfer = evolve(a_transfer(phase), signature=before)
+    return resume_of(transfer, evolve(a_file(), signature=but(before, **changed)), NAS)
 
 
 @pytest.mark.parametrize("phase", TransferPhase)
 def test_a_transfer_of_this_very_state_goes_on_where_it_was(phase: TransferPhase) -> None:
-    assert can_resume(a_transfer(phase), a_file(), NAS)
+    assert _resume(phase, TOUCHED) is Resume.YES
+
+
+@pytest.mark.parametrize("phase", TransferPhase)
+def test_a_transfer_of_a_share_that_was_mounted_again_goes_on_where_it_was(phase: TransferPhase) -> None:
+    assert _resume(phase, TOUCHED, device=99) is Resume.YES
+
+
+@pytest.mark.parametrize("phase", TransferPhase)
+@pytest.mark.parametrize("later_ns", [0, -1])
+def test_where_ctime_says_no_more_than_mtime_the_source_is_compared(
+    phase: TransferPhase, later_ns: int
+) -> None:
+    assert _resume(phase, but(STATE, ctime_ns=STATE.mtime_ns + later_ns)) is Resume.COMPARED
+
+
+@pytest.mark.parametrize("phase", TransferPhase)
+@pytest.mark.parametrize("changed", ["inode", "ctime_ns"])
+def test_a_file_with_other_attributes_is_compared(phase: TransferPhase, changed: str) -> None:
+    assert _resume(phase, TOUCHED, **{changed: 99}) is Resume.COMPARED
+
+
+@pytest.mark.parametrize("changed", ["size_bytes", "mtime_ns"])
+def test_an_earlier_state_of_the_file_is_of_use_until_it_is_verified(changed: str) -> None:
+    assert _resume(COPYING, TOUCHED, **{changed: 99}) is Resume.COMPARED
+    for phase in (VERIFIED_PHASE, PUBLISHED):
+        assert _resume(phase, TOUCHED, **{changed: 99}) is Resume.NO
 
 
 @pytest.mark.parametrize("phase", TransferPhase)
 def test_a_transfer_of_another_file_or_to_another_destination_is_of_no_use(phase: TransferPhase) -> None:
-    transfer = a_transfer(phase)
-    assert not can_resume(transfer, a_file(), "/elsewhere")
-    for changed in ("device", "inode"):
-        signature = but(transfer.signature, **{changed: 99})
-        assert not can_resume(transfer, evolve(a_file(), signature=signature), NAS)
+    assert resume_of(a_transfer(phase), a_file(), "/elsewhere") is Resume.NO
+    assert _resume(phase, TOUCHED, inode=99, mtime_ns=99) is Resume.NO
 
 
-@pytest.mark.parametrize("changed", ["size_bytes", "mtime_ns", "ctime_ns"])
-def test_an_earlier_state_of_the_file_is_of_use_until_it_is_verified(changed: str) -> None:
-    file = evolve(a_file(), signature=but(a_transfer().signature, **{changed: 99}))
-    assert can_resume(a_transfer(TransferPhase.COPYING), file, NAS)
-    for phase in (TransferPhase.VERIFIED, TransferPhase.PUBLISHED):
-        assert not can_resume(a_transfer(phase), file, NAS)
+@pytest.mark.parametrize(
+    ("changes", "is_copy"),
+    [
+        ({}, True),
+        ({"hash": None}, False),
+        ({"result": "failed"}, False),
+        ({"error": "it was written to"}, False),
+        ({"signature": but(STATE, inode=7, device=8, ctime_ns=9)}, True),
+        ({"signature": but(STATE, size_bytes=7)}, False),
+        ({"signature": but(STATE, mtime_ns=7)}, False),
+    ],
+)
+def test_a_kept_file_is_known_by_size_and_mtime_and_then_by_its_hash(
+    changes: dict[str, Any], *, is_copy: bool
+) -> None:
+    assert is_kept_copy(evolve(kept_before(a_file()), **changes), a_file()) is is_copy
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,16 @@ from agent.protocol.replies import (
     RemovedSources,
     SourceExists,
     SourceRemoved,
+    VerifyResult,
 )
 from agent.protocol.requests import (
+    ConfirmDelivery,
     LookUpSource,
     PartialToPublish,
     PublishFiles,
     RemoveSources,
     SourceToRemove,
+    VerifyFile,
 )
 from tests.actors.copier_pool.recoveries import EXISTS, GONE, OTHER, Bench
 from tests.actors.samples import COPYING, CORRUPT, DIGEST, PLACE, PLAN, PUBLISHED, VERIFIED
@@ -79,10 +82,25 @@ async def test_a_removal_that_was_cut_off_is_ended(
     file = SourceToRemove("a.mxf", PUBLISHED.signature, private, is_renamed=True)
     assert [request for _, request in bench.workers.asked] == [
         LookUpSource("/src", "a.mxf", private),
+        ConfirmDelivery(VerifyFile(PLACE, "a_1.mxf", 100, DIGEST)),
         RemoveSources("/src", "delete", None, (file,)),
     ]
     result: HistoryResult = "delivered" if kept_because is None else "kept"
     assert bench.journal.ended == [Ended("a.mxf", result, 1, kept_because, f"{NAS}/a_1.mxf")]
+
+
+async def test_a_removal_that_was_cut_off_is_undone_if_the_destination_has_lost_the_file(
+    autojump_clock: MockClock,
+) -> None:
+    bench = Bench(autojump_clock, PUBLISHED)
+    bench.workers.script(LookUpSource, SourceExists(exists=True, is_renamed=True))
+    bench.workers.script(ConfirmDelivery, VerifyResult("missing"))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("it is not to be removed"),)))
+    await bench.finish()
+    private = removing_path(IDENTITY, "a.mxf", PUBLISHED.partial)
+    file = SourceToRemove("a.mxf", PUBLISHED.signature, private, is_renamed=True)
+    assert bench.workers.asked[-1][1] == RemoveSources("/src", "keep", None, (file,))
+    assert list(bench.journal.transfers.values()) == [PUBLISHED]  # its next copy begins again
 
 
 async def test_a_removal_that_was_cut_off_and_cannot_be_ended_is_postponed(

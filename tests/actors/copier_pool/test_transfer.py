@@ -13,14 +13,23 @@ from agent.actors.copier_pool.abort import AbortTask
 from agent.actors.copier_pool.task import Notification, Task, WorkerClient
 from agent.actors.copier_pool.transfer import BUSY_RETRY_S, DeliverTask, FollowTask
 from agent.config.sections import Route
+from agent.journal import history
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
 from agent.messages.dispatcher import Aborted, AttemptFailed, Delivered, Interrupted, Outcome, TailIdle
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import has_our_tag, removing_path
-from agent.model.source_file import FileVersion
-from agent.model.storage import BandwidthStep
-from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Delivery, Status, Transfer, TransferPhase
+from agent.model.source_file import FileVersion, Signature
+from agent.model.storage import BandwidthStep, S3Access
+from agent.model.transfer import (
+    BLOCK_BYTES,
+    DIGEST_BYTES,
+    Delivery,
+    Status,
+    Transfer,
+    TransferPhase,
+    VerifyLevel,
+)
 from agent.protocol.replies import (
     BlockPatched,
     Checkpoint,
@@ -32,27 +41,36 @@ from agent.protocol.replies import (
     RemovedSources,
     Reply,
     SourceExists,
+    SourceHashed,
     SourceRemoved,
     TrustedBlocks,
+    VerifyResult,
+    VerifyVerdict,
 )
 from agent.protocol.requests import (
     AfterMode,
     Bandwidth,
+    CheckSeparateFiles,
+    CheckSeparateRoots,
+    ConfirmDelivery,
     CopyFile,
     DiscardPartial,
     FollowFile,
+    HashSource,
     LookUpSource,
     PartialToPublish,
     PublishFiles,
     RemoveSources,
     SourceToRemove,
+    VerifyFile,
 )
 from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, PLACE, PUBLISHED, VERIFIED
 from tests.fakes import SILENCE, Ended, FakeJournal, FakeWorkers, Says
-from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state, but
+from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state, but, kept_before
 
 OLDER = a_state(version=9)
 HEAD = b"h" * DIGEST_BYTES
+DISPLACED = Fault(FaultKind.DISPLACED, "another file has the name of the partial, and is left alone")
 BUSY = Fault(FaultKind.BUSY, "a killed worker is still at work on the partial")
 
 DIED = Fault(FaultKind.WORKER, "worker process 7 died")
@@ -75,11 +93,14 @@ class Bench:
 
     clock: MockClock
     route: Route = ROUTE
+    file: FileVersion = FILE
     journal: FakeJournal = field(factory=FakeJournal)
     workers: FakeWorkers = field(init=False)
     events: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
     removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
     trusted_blocks: dict[str, int] = field(factory=dict)
+    separate_routes: set[str] = field(factory=lambda: {ROUTE.name})
+    told: set[str] = field(factory=set)
 
     def __attrs_post_init__(self) -> None:
         self.workers = FakeWorkers(self.clock, self.journal.diary)
@@ -87,6 +108,9 @@ class Bench:
         self.workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
         self.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
         self.workers.script(DiscardPartial, Finished())
+        self.workers.script(CheckSeparateRoots, Finished())
+        self.workers.script(CheckSeparateFiles, Finished())
+        self.workers.script(ConfirmDelivery, VerifyResult("verified"))
         self.workers.script(LookUpSource, SourceExists(exists=True))
 
     @property
@@ -120,7 +144,8 @@ class Bench:
                 self.events.append(event)
 
         worker = WorkerClient(self.workers, 30.0)
-        return kind((FILE,), self.route, PLACE, self.journal, worker, notify, self.trusted_blocks)
+        shared = (self.trusted_blocks, self.separate_routes, self.told)
+        return kind((self.file,), self.route, PLACE, self.journal, worker, notify, *shared)
 
     async def deliver(self, attempt: int = 1) -> Delivery:
         outcome = await outcome_of(self.task(attempt))
@@ -238,8 +263,160 @@ async def test_the_tracker_learns_of_a_removed_source_before_the_journal_and_of_
 async def test_of_a_published_file_only_the_source_is_removed(bench: Bench) -> None:
     bench.remember(PUBLISHED)
     delivery = await bench.deliver()
-    assert bench.diary == ["begin_or_resume", "RemoveSources", "finish"]
+    assert bench.diary == ["begin_or_resume", "ConfirmDelivery", "RemoveSources", "finish"]
     assert delivery.destination_path == f"{NAS}/a_1.mxf"
+
+
+# Published, and looked at again before the source goes
+
+
+@pytest.mark.parametrize(
+    ("level", "digest"),
+    [("read_back", DIGEST), ("read_back_cached", DIGEST), ("hash", None), ("size", None)],
+)
+async def test_a_published_file_is_looked_at_again_as_closely_as_when_it_was_delivered(
+    bench: Bench, level: VerifyLevel, digest: bytes | None
+) -> None:
+    bench.remember(evolve(PUBLISHED, level=level))
+    await bench.deliver()
+    assert bench.workers.asked[0][1] == ConfirmDelivery(VerifyFile(PLACE, "a_1.mxf", 100, digest))
+
+
+@pytest.mark.parametrize("verdict", ["missing", "altered", "unreadable"])
+async def test_a_published_file_that_is_gone_is_copied_again_before_its_source_goes(
+    bench: Bench, verdict: VerifyVerdict
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(ConfirmDelivery, VerifyResult(verdict))
+    await bench.deliver()
+    looked = ["begin_or_resume", "ConfirmDelivery", "LookUpSource", "restart"]
+    assert bench.diary == looked + BEGIN[1:]
+    assert bench.first_copy.partial != PUBLISHED.partial
+
+
+async def test_a_published_file_whose_source_was_removed_may_be_fetched_from_the_destination(
+    bench: Bench,
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(ConfirmDelivery, VerifyResult("missing"))
+    bench.workers.script(LookUpSource, SourceExists(exists=False))
+    await bench.deliver()
+    assert bench.diary == ["begin_or_resume", "ConfirmDelivery", "LookUpSource", "RemoveSources", "finish"]
+
+
+async def test_a_source_that_was_being_removed_gets_its_name_back_if_the_destination_has_lost_it(
+    bench: Bench,
+) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(ConfirmDelivery, VerifyResult("missing"))
+    bench.workers.script(LookUpSource, SourceExists(exists=True, is_renamed=True))
+    put_back = RemovedSources((SourceRemoved("it is not to be removed"),))
+    bench.workers.script(RemoveSources, put_back, RemovedSources((SourceRemoved(None),)))
+    await bench.deliver()
+    looked = ["begin_or_resume", "ConfirmDelivery", "LookUpSource", "RemoveSources", "restart"]
+    assert bench.diary == looked + BEGIN[1:]
+    bench.diary.clear()
+    bench.remember(PUBLISHED)
+    bench.workers.script(RemoveSources, RemovedSources((SOURCE_FAULT,)))
+    assert await bench.fails() == SOURCE_FAULT
+
+
+async def test_a_source_that_is_being_removed_is_not_compared(bench: Bench) -> None:
+    bench.remember(evolve(PUBLISHED, signature=TOUCHED.signature))
+    bench.workers.script(HashSource, Fault(FaultKind.SOURCE_GONE, "renamed"))
+    await bench.deliver()
+    steps = ["begin_or_resume", "HashSource", "rebase", "ConfirmDelivery", "RemoveSources", "finish"]
+    assert bench.diary == steps
+
+
+async def test_an_outage_says_nothing_about_a_published_file(bench: Bench) -> None:
+    bench.remember(PUBLISHED)
+    bench.workers.script(ConfirmDelivery, OUTAGE)
+    assert await bench.fails() == OUTAGE
+    assert bench.left == PUBLISHED
+
+
+# The destination may be the source
+
+
+async def test_a_route_whose_two_sides_are_one_folder_moves_nothing(bench: Bench) -> None:
+    bench.separate_routes.clear()
+    same = Fault(FaultKind.SOURCE_OUTAGE, "one folder")
+    bench.workers.script(CheckSeparateRoots, same)
+    assert await bench.fails() == same
+    assert bench.diary == ["CheckSeparateRoots"]
+
+
+async def test_the_two_sides_of_a_route_are_compared_once(bench: Bench) -> None:
+    bench.separate_routes.clear()
+    await bench.deliver()
+    await bench.deliver()
+    assert bench.diary == ["CheckSeparateRoots", *BEGIN, *BEGIN]
+    [_, request] = bench.workers.asked[0]
+    assert isinstance(request, CheckSeparateRoots)
+    assert has_our_tag(IDENTITY, request.probe)
+    assert request == CheckSeparateRoots(ROUTE.source, PLACE, request.probe)
+
+
+async def test_after_an_outage_of_the_source_the_two_sides_are_compared_again(bench: Bench) -> None:
+    bench.workers.script(CopyFile, Fault(FaultKind.SOURCE_OUTAGE, "not mounted"))
+    await bench.fails()
+    assert bench.separate_routes == set()
+
+
+async def test_a_bucket_is_not_compared_with_the_source(bench: Bench) -> None:
+    bench.separate_routes.clear()
+    task = bench.task()
+    task.destination = evolve(
+        PLACE, s3=S3Access("", "", path_style=False, part_size_bytes=8 << 20, timeout_s=10.0)
+    )
+    await outcome_of(task)
+    assert bench.diary == BEGIN
+
+
+FOUND = Published("a_2.mxf", already_present=True)
+SAME_FILE = Fault(FaultKind.CONFLICT, "it is the source file itself")
+
+
+async def test_a_file_that_is_found_when_it_is_copied_may_be_the_source(bench: Bench) -> None:
+    bench.workers.script(CopyFile, evolve(COPIED, published=FOUND))
+    bench.workers.script(CheckSeparateFiles, SAME_FILE)
+    assert await bench.fails() == SAME_FILE
+    assert bench.diary == ["begin_or_resume", "CopyFile", "CheckSeparateFiles"]
+    assert bench.left.phase is TransferPhase.COPYING
+
+
+async def test_a_file_that_is_found_when_it_is_published_may_be_the_source(bench: Bench) -> None:
+    bench.workers.script(PublishFiles, PublishedFiles((FOUND,)))
+    bench.workers.script(CheckSeparateFiles, SAME_FILE)
+    assert await bench.fails() == SAME_FILE
+    assert bench.diary == [*BEGIN[:4], "CheckSeparateFiles"]
+    assert bench.left.phase is TransferPhase.VERIFIED
+
+
+async def test_a_file_that_was_found_before_a_restart_may_be_the_source(bench: Bench) -> None:
+    bench.remember(evolve(PUBLISHED, already_present=True))
+    bench.workers.script(CheckSeparateFiles, SAME_FILE)
+    assert await bench.fails() == SAME_FILE
+    assert bench.diary == ["begin_or_resume", "ConfirmDelivery", "CheckSeparateFiles"]
+
+
+async def test_an_outage_while_a_found_file_is_compared_is_no_fault_of_it(bench: Bench) -> None:
+    bench.workers.script(PublishFiles, PublishedFiles((FOUND,)))
+    bench.workers.script(CheckSeparateFiles, OUTAGE)
+    assert isinstance(await outcome_of(bench.task()), Interrupted)
+
+
+@pytest.mark.parametrize(("after", "at_source"), [("delete", True), ("keep", False)])
+async def test_nothing_is_created_in_a_source_that_is_kept(
+    bench: Bench, after: AfterMode, *, at_source: bool
+) -> None:
+    bench.route = evolve(ROUTE, after=after)
+    bench.workers.script(CopyFile, evolve(COPIED, published=FOUND))
+    await bench.deliver()
+    [request] = [each for _, each in bench.workers.asked if isinstance(each, CheckSeparateFiles)]
+    assert has_our_tag(IDENTITY, request.temporary)
+    assert request == CheckSeparateFiles(ROUTE.source, "a.mxf", PLACE, request.temporary, at_source)
 
 
 @pytest.mark.parametrize(
@@ -294,7 +471,8 @@ async def test_a_removal_of_another_state_that_was_cut_off_is_ended_first(
     removed = SourceRemoved(kept_because)
     bench.workers.script(RemoveSources, RemovedSources((removed,)), RemovedSources((SourceRemoved(None),)))
     await bench.deliver()
-    assert bench.diary == ["begin_or_resume", "LookUpSource", "RemoveSources", "finish", *BEGIN]
+    looked = ["ConfirmDelivery"] if destination == NAS else []
+    assert bench.diary == ["begin_or_resume", "LookUpSource", *looked, "RemoveSources", "finish", *BEGIN]
     [request, _] = [asked for _, asked in bench.workers.asked if isinstance(asked, RemoveSources)]
     private = removing_path(IDENTITY, "a.mxf", PUBLISHED.partial)
     assert request == RemoveSources("/src", after, None, (SourceToRemove("a.mxf", OLDER, private, True),))
@@ -331,6 +509,7 @@ async def test_content_that_is_there_already_is_not_published_again(bench: Bench
     assert bench.diary == [
         "begin_or_resume",
         "CopyFile",
+        "CheckSeparateFiles",
         "mark_verified",
         "mark_published",
         "RemoveSources",
@@ -347,6 +526,95 @@ async def test_a_name_that_was_taken_is_the_name_that_is_remembered(bench: Bench
     await bench.fails()
     left = bench.left
     assert (left.phase, left.name, left.already_present) == (TransferPhase.PUBLISHED, "a_1.mxf", True)
+
+
+# The same file with other attributes
+
+TOUCHED = evolve(FILE, signature=but(FILE.signature, inode=99, ctime_ns=99))
+MOUNTED_AGAIN = but(FILE.signature, device=99)
+
+
+@pytest.mark.parametrize("transfer", [VERIFIED, PUBLISHED])
+async def test_a_file_with_other_attributes_goes_on_where_it_was_if_it_has_the_content(
+    bench: Bench, transfer: Transfer
+) -> None:
+    bench.remember(evolve(transfer, signature=TOUCHED.signature))
+    bench.workers.script(HashSource, SourceHashed(DIGEST))
+    await bench.deliver()
+    assert bench.diary[:3] == ["begin_or_resume", "HashSource", "rebase"]
+    assert bench.workers.asked[0][1] == HashSource(ROUTE.source, "a.mxf", FILE.signature)
+    assert "CopyFile" not in bench.diary
+    [request] = [each for _, each in bench.workers.asked if isinstance(each, RemoveSources)]
+    private = removing_path(IDENTITY, "a.mxf", transfer.partial)
+    assert request.files == (SourceToRemove("a.mxf", FILE.signature, private),)
+
+
+async def test_a_file_with_other_attributes_and_other_content_is_another(bench: Bench) -> None:
+    bench.remember(evolve(VERIFIED, signature=TOUCHED.signature))
+    bench.workers.script(HashSource, SourceHashed(HEAD))
+    await bench.deliver()
+    assert bench.diary == ["begin_or_resume", "HashSource", "DiscardPartial", "drop", *BEGIN]
+
+
+async def test_a_silent_source_while_it_is_hashed_is_an_outage_of_the_source(bench: Bench) -> None:
+    bench.remember(evolve(VERIFIED, signature=TOUCHED.signature))
+    bench.workers.script(HashSource, SILENCE)
+    assert (await bench.fails()).kind is FaultKind.SOURCE_OUTAGE
+
+
+@pytest.mark.parametrize("transfer", [VERIFIED, PUBLISHED])
+async def test_a_file_of_a_share_that_was_mounted_again_goes_on_unread(
+    bench: Bench, transfer: Transfer
+) -> None:
+    bench.remember(evolve(transfer, signature=MOUNTED_AGAIN))
+    await bench.deliver()
+    assert bench.diary[:2] == ["begin_or_resume", "rebase"]
+    assert "HashSource" not in bench.diary
+
+
+@pytest.mark.parametrize(
+    ("signature", "is_compared"),
+    [
+        (FILE.signature, False),
+        (MOUNTED_AGAIN, False),
+        (TOUCHED.signature, True),
+        (FILE.signature.placeholder(), True),
+    ],
+)
+async def test_the_blocks_of_a_copy_are_compared_with_a_source_that_has_other_attributes(
+    bench: Bench, signature: Signature, *, is_compared: bool
+) -> None:
+    bench.remember(evolve(COPYING, signature=signature, blocks=(DIGEST,)))
+    await bench.deliver()
+    assert bench.first_copy.source_changed is is_compared
+
+
+async def test_the_blocks_of_a_copy_are_compared_where_ctime_says_no_more_than_mtime(bench: Bench) -> None:
+    bench.file = evolve(FILE, signature=but(FILE.signature, ctime_ns=FILE.signature.mtime_ns))
+    bench.remember(evolve(COPYING, signature=bench.file.signature, blocks=(DIGEST,)))
+    await bench.deliver()
+    assert bench.first_copy.source_changed
+
+
+async def test_a_kept_file_with_other_attributes_is_not_delivered_again(bench: Bench) -> None:
+    bench.route = evolve(ROUTE, after="keep")
+    bench.journal.remember_result(evolve(kept_before(TOUCHED), hash=HASH))
+    bench.workers.script(HashSource, SourceHashed(DIGEST))
+    for _ in range(2):
+        delivery = await bench.deliver()
+        assert (delivery.destination_path, delivery.kept, delivery.hash) == (f"{NAS}/a.mxf", True, HASH)
+    assert bench.diary == ["history.prior_results", "HashSource", "history.remember_kept"] * 2
+    [known] = await bench.journal.write(history.prior_results, "mxf", ["a.mxf"])
+    assert known.signature == FILE.signature
+
+
+async def test_a_kept_file_with_other_content_is_delivered_again(bench: Bench) -> None:
+    bench.route = evolve(ROUTE, after="keep")
+    bench.journal.remember_result(evolve(kept_before(TOUCHED), hash=HASH))
+    bench.workers.script(HashSource, SourceHashed(HEAD))
+    bench.workers.script(RemoveSources, RemovedSources((SourceRemoved("the route keeps its sources"),)))
+    await bench.deliver()
+    assert bench.diary == ["history.prior_results", "HashSource", *BEGIN]
 
 
 # Progress and counters
@@ -442,7 +710,8 @@ async def test_a_worker_that_dies_may_have_removed_the_source_so_another_is_aske
     bench.remember(PUBLISHED)
     bench.workers.script(RemoveSources, DIED, RemovedSources((SourceRemoved(None),)))
     assert not (await bench.deliver()).kept
-    assert bench.diary == ["begin_or_resume", "RemoveSources", "RemoveSources", "finish"]
+    steps = ["begin_or_resume", "ConfirmDelivery", "RemoveSources", "RemoveSources", "finish"]
+    assert bench.diary == steps
     bench.remember(PUBLISHED)
     bench.workers.script(RemoveSources, DIED, DIED)
     await bench.fails("died")
@@ -555,6 +824,71 @@ async def test_after_the_stall_timeout_a_copy_begins_again_beside_a_partial_that
     assert autojump_clock.current_time() == 30.0
 
 
+# Something else has the partial's name
+
+
+async def test_a_copy_whose_partial_was_displaced_begins_again_in_a_fresh_one_at_once(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    bench.workers.script(CopyFile, DISPLACED, COPIED)
+    await bench.deliver()
+    displaced, fresh = bench.copies()
+    assert (displaced.partial, displaced.digests) == (COPYING.partial, (DIGEST,))
+    assert fresh.partial != COPYING.partial
+    assert fresh.digests == ()
+    assert bench.journal.orphans == [], "what has its name is none of ours"
+
+
+async def test_a_verified_partial_that_was_displaced_is_copied_again_at_once(bench: Bench) -> None:
+    bench.remember(VERIFIED)
+    published = PublishedFiles((Published("a.mxf", already_present=False),))
+    bench.workers.script(PublishFiles, PublishedFiles((DISPLACED,)), published)
+    bench.workers.script(CopyFile, COPIED)
+    await bench.deliver()
+    assert bench.first_copy.partial != VERIFIED.partial
+    assert bench.journal.orphans == []
+
+
+async def test_a_partial_that_is_displaced_again_and_again_waits_without_an_attempt(bench: Bench) -> None:
+    bench.workers.script(CopyFile, DISPLACED)
+    outcome = await outcome_of(bench.task())
+    assert isinstance(outcome, Interrupted)
+    assert outcome.fault == DISPLACED
+    assert len(bench.copies()) == 2
+
+
+async def test_a_followed_file_whose_partial_was_displaced_is_followed_into_a_fresh_one(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, signature=OLDER.placeholder(), blocks=(DIGEST,)))
+    bench.workers.script(FollowFile, DISPLACED, followed())
+    await bench.follow()
+    displaced, fresh = [request for _, request in bench.workers.asked if isinstance(request, FollowFile)]
+    assert displaced.partial == COPYING.partial != fresh.partial
+    assert fresh.digests == ()
+
+
+async def test_the_identity_of_what_was_verified_is_journaled_and_then_that_of_what_was_published(
+    bench: Bench,
+) -> None:
+    bench.workers.script(CopyFile, evolve(COPIED, file_identity="of the partial"))
+    published = Published("a.mxf", already_present=False, file_identity="under its name")
+    bench.workers.script(PublishFiles, PublishedFiles((published,)))
+    bench.workers.script(RemoveSources, SOURCE_FAULT)
+    await bench.fails()
+    [request] = [request for _, request in bench.workers.asked if isinstance(request, PublishFiles)]
+    assert request.files[0].file_identity == "of the partial"
+    assert bench.left.file_identity == "under its name"
+
+
+async def test_a_destination_that_refuses_times_is_told_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.workers.script(CopyFile, evolve(COPIED, is_time_set=False))
+    for _ in range(2):
+        await bench.deliver()
+    assert [record.levelname for record in caplog.records if "times are not kept" in record.message] == [
+        "WARNING"
+    ]
+
+
 # Growing files
 
 
@@ -568,11 +902,22 @@ async def test_a_growing_file_is_followed_from_what_is_known_and_every_checkpoin
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
     bench.workers.script(FollowFile, followed(Checkpoint(1, DIGEST * 2), BlockPatched(0, HEAD)))
     await bench.follow()
-    assert bench.diary == ["begin_or_resume", "FollowFile", "checkpoint", "patch"]
+    assert bench.diary == ["begin_or_resume", "rebase", "FollowFile", "checkpoint", "patch"]
     assert bench.left.blocks == (HEAD, DIGEST, DIGEST)
     [request] = [request for _, request in bench.workers.asked if isinstance(request, FollowFile)]
     assert (request.partial, request.digests, request.trusted_blocks) == (COPYING.partial, (DIGEST,), 0)
     assert bench.trusted_blocks == {COPYING.partial: 3}
+
+
+async def test_a_file_that_grows_after_it_was_ready_is_journaled_as_growing(bench: Bench) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    bench.workers.script(FollowFile, followed())
+    await bench.follow()
+    assert bench.diary == ["begin_or_resume", "rebase", "FollowFile"]
+    assert bench.left.signature == FILE.signature.placeholder()
+    bench.diary.clear()
+    await bench.follow()
+    assert bench.diary == ["begin_or_resume", "FollowFile"]
 
 
 async def test_a_growing_file_that_is_new_begins_and_another_file_of_its_name_goes_first(

@@ -23,7 +23,7 @@ from tests.actors.dispatcher.schedulers import (
     interrupted,
     opened,
 )
-from tests.samples import HASH, NAS, a_config, a_file, failed_before, kept_before, unusable, usable
+from tests.samples import HASH, NAS, a_config, a_file, but, failed_before, kept_before, unusable, usable
 
 
 def test_a_paused_route_stops_its_copies_and_the_others_go_on() -> None:
@@ -180,6 +180,13 @@ def test_what_was_delivered_but_could_not_leave_its_source_waits_until_someone_a
         (Status.FAILED, 2, "source: Read-only file system"),
     ]
     assert commands(decide(scheduler, RetryAll())) == [Copy(FILE, 1, 7)]
+
+
+def test_what_is_remembered_of_a_share_that_was_mounted_again_counts() -> None:
+    again = evolve(FILE, signature=but(FILE.signature, device=99))
+    for prior in (kept_before(FILE), failed_before(FILE)):
+        scheduler = Scheduler.start(a_config(ONE), ())
+        assert copied(decide(scheduler, usable(), Ready(again, 1.0, prior))) == []
 
 
 def test_what_is_remembered_of_another_state_counts_for_nothing() -> None:

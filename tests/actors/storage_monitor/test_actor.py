@@ -89,6 +89,20 @@ async def test_an_outage_has_the_reason_of_the_fault_and_its_beginning_and_end_a
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
+async def test_names_that_are_not_protected_are_told_once(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench.open(nursery, autojump_clock)
+    weak = evolve(WELL, publish_strategy="placeholder")
+    bench.workers.script(ProbeDestination, weak, WELL, OUTAGE, weak)
+    for _ in range(4):
+        await bench.next()
+    told = [record for record in caplog.records if "names are not protected" in record.getMessage()]
+    assert [record.levelname for record in told] == ["WARNING"]
+    request = next(each for _, each in bench.workers.asked if isinstance(each, ProbeDestination))
+    assert has_our_tag(IDENTITY, request.try_publishing or "")
+
+
 async def test_no_answer_in_time_means_hung(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     bench = Bench.open(nursery, autojump_clock)
     bench.workers.script(ProbeDestination, SILENCE, WELL)

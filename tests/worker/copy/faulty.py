@@ -146,9 +146,14 @@ class FaultyPartial:
         with self._troubles.around("read_back"):
             return self._troubles.read(offset, self._inner.read_back(offset, length))
 
-    def finalize(self, mtime_ns: int) -> None:
+    def finalize(self, mtime_ns: int) -> bool:
         with self._troubles.around("seal"):
-            self._inner.finalize(mtime_ns)
+            return self._inner.finalize(mtime_ns)
+
+    @property
+    def file_identity(self) -> str:
+        with self._troubles.around("identity"):
+            return self._inner.file_identity
 
     def close(self) -> None:
         self._inner.close()
@@ -174,6 +179,11 @@ class FaultyExisting:
         with self._troubles.around("compare"):
             return self._inner.read_back(offset, length)
 
+    @property
+    def file_identity(self) -> str:
+        with self._troubles.around("identity"):
+            return self._inner.file_identity
+
     def is_file(self, device: int, inode: int) -> bool:
         return self._inner.is_file(device, inode)
 
@@ -193,6 +203,10 @@ class FaultyDestination:
     @property
     def calls_at_once(self) -> int:
         return self._inner.calls_at_once
+
+    @property
+    def name_max_bytes(self) -> int:
+        return self._inner.name_max_bytes
 
     @contextmanager
     def durable_together(self) -> Iterator[None]:
@@ -216,9 +230,13 @@ class FaultyDestination:
         with self.script.around("discard"):
             self._inner.discard(partial)
 
-    def publish(self, partial: str, name: str, size_bytes: int) -> None:
+    def publish(self, partial: str, name: str, size_bytes: int, file_identity: str | None) -> str | None:
         with self.script.around("publish"):
-            self._inner.publish(partial, name, size_bytes)
+            return self._inner.publish(partial, name, size_bytes, file_identity)
+
+    def is_published(self, name: str, file_identity: str) -> bool:
+        with self.script.around("is_published"):
+            return self._inner.is_published(name, file_identity)
 
     def unpublish(self, partial: str, name: str) -> bool:
         with self.script.around("retract"):

@@ -9,13 +9,14 @@ from pathlib import Path
 import xxhash
 from attrs import frozen
 
+from agent.fs.file_identity import FileIdentity
 from agent.fs.mount_table import mounts
 from agent.fs.platform import mount_point
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault
 from agent.model.names import removing_path
 from agent.model.source_file import Signature
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.transfer import BLOCK_BYTES, VerifyLevel
 from agent.protocol.replies import Published
 from agent.protocol.requests import (
     Bandwidth,
@@ -93,8 +94,19 @@ class Ground:
         conflict: ConflictMode = "rename",
         partial: str = PARTIAL,
     ) -> PublishFiles:
-        file = PartialToPublish(partial, name, len(content), xxhash.xxh3_128_digest(content))
+        """As for a partial that is verified now."""
+        digest = xxhash.xxh3_128_digest(content)
+        identity = self.identity(partial) if (self.nas / partial).is_file() else None
+        file = PartialToPublish(partial, name, len(content), digest, file_identity=identity)
         return PublishFiles(self.place, conflict, (file,))
+
+    def identity(self, name: str) -> str:
+        """That of this file at the destination, as it is now."""
+        return str(FileIdentity.of((self.nas / name).lstat()))
+
+    def published(self, name: str, *, already_present: bool, level: VerifyLevel | None = None) -> Published:
+        """As it is reported of this file."""
+        return Published(name, already_present, level, self.identity(name))
 
     def remove(self, *paths: str) -> RemoveSources:
         files = tuple(

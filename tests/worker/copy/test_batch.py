@@ -122,6 +122,16 @@ def test_a_file_whose_name_is_taken_is_not_batchable_and_nothing_is_done_for_it(
     assert (ground.nas / "d.mxf").read_bytes() == content
 
 
+def test_a_file_whose_partials_name_something_else_has_is_not_batchable(
+    ground: Ground, destination: Destination
+) -> None:
+    (ground.nas / hidden("d.mxf")).mkdir()
+    outcomes = copied(ground, destination)
+    assert outcomes["d.mxf"] == NotBatchable()
+    assert all_but(outcomes, "d.mxf")
+    assert (ground.nas / hidden("d.mxf")).is_dir()
+
+
 def test_one_that_has_changed_or_gone_has_a_fault_of_its_own(
     ground: Ground, destination: Destination
 ) -> None:
@@ -225,7 +235,7 @@ def test_it_is_known_whose_answer_is_waited_for(ground: Ground, destination: Des
 def test_each_is_given_its_name(ground: Ground, destination: Destination) -> None:
     copied(ground, destination)
     outcomes = publish_files(publications(ground), destination, lambda: None)
-    assert outcomes == tuple(Published(name, already_present=False) for name in NAMES)
+    assert outcomes == tuple(ground.published(name, already_present=False) for name in NAMES)
     assert ground.arrived() == CONTENTS
 
 
@@ -233,7 +243,7 @@ def test_one_whose_name_was_taken_meanwhile_makes_way(ground: Ground, destinatio
     copied(ground, destination)
     (ground.nas / "d.mxf").write_bytes(b"other")
     outcomes = publish_files(publications(ground), destination, lambda: None)
-    assert outcomes[-1] == Published("d_1.mxf", already_present=False)
+    assert outcomes[-1] == ground.published("d_1.mxf", already_present=False)
     assert ground.arrived() == {**CONTENTS, "d.mxf": b"other", "d_1.mxf": CONTENTS["d.mxf"]}
 
 

@@ -7,11 +7,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import xxhash
+from attrs import evolve
 
 from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind, Side
 from agent.model.transfer import BLOCK_BYTES, VerifyLevel
-from agent.protocol.replies import Copied, Published
+from agent.protocol.replies import Copied
 from agent.protocol.requests import CopyFile, VerifyMode
 from agent.worker.copy import copy_file, pipeline
 from agent.worker.copy.io_side import IoSideTracker
@@ -65,6 +66,7 @@ def test_a_copy_is_verified_in_the_requested_partial_and_nowhere_else(
         read_bytes=len(CONTENT),
         resumed_bytes=0,
         repaired_blocks=0,
+        file_identity=ground.identity(PARTIAL),
     )
     assert ground.arrived() == {PARTIAL: CONTENT}
     assert (ground.nas / PARTIAL).stat().st_mtime_ns == (ground.source / "clip.mxf").stat().st_mtime_ns
@@ -170,6 +172,33 @@ def test_a_source_that_is_not_the_same_before_and_after_is_not_delivered(
     assert "clip.mxf" not in ground.arrived()
 
 
+# Something else has the partial's name
+
+
+def test_another_file_without_a_journaled_block_is_not_written_into(
+    ground: Ground, destination: Destination
+) -> None:
+    theirs = OTHER[: BLOCK_BYTES + 5]
+    (ground.nas / PARTIAL).write_bytes(theirs)
+    for request in (
+        ground.copy(digests=digests_of(CONTENT)),
+        evolve(ground.copy(digests=digests_of(CONTENT)), source_changed=True),
+    ):
+        with pytest.raises(Fault) as fault:
+            copy_file.copy_file(request, destination, ignore)
+        assert fault.value.kind is FaultKind.DISPLACED
+    assert ground.arrived() == {PARTIAL: theirs}
+
+
+def test_a_hard_link_to_another_file_is_not_written_into(ground: Ground, destination: Destination) -> None:
+    (ground.nas / "theirs").write_bytes(CONTENT[:BLOCK_BYTES])
+    (ground.nas / PARTIAL).hardlink_to(ground.nas / "theirs")
+    with pytest.raises(Fault) as fault:
+        copy_file.copy_file(ground.copy(digests=digests_of(CONTENT)), destination, ignore)
+    assert fault.value.kind is FaultKind.DISPLACED
+    assert (ground.nas / "theirs").read_bytes() == CONTENT[:BLOCK_BYTES]
+
+
 # Content that is there already
 
 
@@ -181,7 +210,7 @@ def test_the_same_content_is_found_and_left_exactly_as_it_is(
     (ground.nas / "clip.mxf").write_bytes(content)
     before = (ground.nas / "clip.mxf").stat()
     answer = copied(ground.copy(), destination)
-    assert answer.published == Published("clip.mxf", already_present=True, level=answer.level)
+    assert answer.published == ground.published("clip.mxf", already_present=True, level=answer.level)
     assert answer.digest == xxhash.xxh3_128_digest(content)
     after = (ground.nas / "clip.mxf").stat()
     assert (after.st_ino, after.st_mtime_ns, after.st_ctime_ns) == (
@@ -199,7 +228,7 @@ def test_the_same_content_is_found_under_a_name_that_made_way(
     (ground.nas / "clip_1.mxf").mkdir()
     (ground.nas / "clip_2.mxf").write_bytes(CONTENT)
     answer = copied(ground.copy(), destination)
-    assert answer.published == Published("clip_2.mxf", already_present=True, level=answer.level)
+    assert answer.published == ground.published("clip_2.mxf", already_present=True, level=answer.level)
 
 
 def test_finding_it_leaves_no_partial_of_an_earlier_attempt(ground: Ground, destination: Destination) -> None:

@@ -15,7 +15,7 @@ from agent.model.errors import Fault, OutageReason
 from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.replies import Copying, VerifyResult
 from agent.protocol.requests import VerifyFile
-from agent.worker.copy.verify import verify_file
+from agent.worker.copy.verify import confirm_delivery, verify_file
 from agent.worker.destinations import folder
 from agent.worker.destinations.folder import find
 from tests.worker.copy.faulty import FaultyDestination, Script, failing
@@ -156,3 +156,21 @@ def test_a_destination_that_is_not_the_right_one_is_an_outage(
     with pytest.raises(Fault) as caught:
         find(str(evolve(ground, nas=ground.nas.parent / folder).nas), marker)
     assert caught.value.reason is reason
+
+
+def test_where_only_the_size_was_proven_only_the_size_is_compared(ground: Ground) -> None:
+    request = VerifyFile(ground.place, "day/clip.mxf", len(CONTENT), None)
+    (ground.nas / "day" / "clip.mxf").write_bytes(bytes(len(CONTENT)))
+    with ground.destination() as destination:
+        assert confirm_delivery(request, destination, lambda _: None) == VerifyResult("verified", "", "size")
+        request = evolve(request, size_bytes=1)
+        assert confirm_delivery(request, destination, lambda _: None).verdict == "altered"
+
+
+def test_an_outage_is_no_verdict_on_a_delivery(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = VerifyFile(ground.place, "day/clip.mxf", len(CONTENT), DIGEST)
+    with ground.destination() as destination:
+        monkeypatch.setattr(os, "pread", failing(errno.EIO))
+        with pytest.raises(Fault) as fault:
+            confirm_delivery(request, destination, lambda _: None)
+    assert fault.value.reason is OutageReason.IO_ERROR

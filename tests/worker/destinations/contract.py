@@ -5,9 +5,11 @@ Subclass `DestinationContract` with a `destination` fixture to test a backend.
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from agent.fs.file_identity import IdentityMismatch
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import bound_name
 from agent.model.transfer import VerifyLevel
@@ -46,7 +48,17 @@ def put(destination: Destination, name: str, content: bytes, partial: str = PART
     folder = name.rpartition("/")[0]
     path = f"{folder}/{partial}" if folder else partial
     allocated = fill(destination, path, content, name)
-    destination.publish(allocated, bound_name(allocated, name), len(content))
+    publish(destination, allocated, bound_name(allocated, name), len(content))
+
+
+def publish(destination: Destination, partial: str, name: str, size_bytes: int) -> str | None:
+    """Publish a finalized partial as it is now, and return its identity under the name."""
+    return destination.publish(partial, name, size_bytes, identity_of(destination, partial))
+
+
+def identity_of(destination: Destination, partial: str) -> str:
+    with closing(destination.open_partial(partial)) as opened:
+        return opened.file_identity
 
 
 def fill(destination: Destination, partial: str, content: bytes, name: str = "clip.mxf") -> str:
@@ -56,6 +68,7 @@ def fill(destination: Destination, partial: str, content: bytes, name: str = "cl
     write(opened, content)
     opened.flush(len(content))
     opened.finalize(MTIME_NS)
+    opened.fsync_parents()
     opened.close()
     return allocated
 
@@ -170,7 +183,7 @@ class DestinationContract:
         assert matches(partial, b"c" * group_bytes + b"b" * group_bytes)
         partial.finalize(MTIME_NS)
         partial.close()
-        destination.publish(allocated, "other.mxf", 2 * group_bytes)
+        publish(destination, allocated, "other.mxf", 2 * group_bytes)
         assert content_of(destination, "other.mxf") == b"c" * group_bytes + b"b" * group_bytes
 
     def test_write_groups_may_come_in_any_order(self, destination: Destination, group_bytes: int) -> None:
@@ -183,7 +196,7 @@ class DestinationContract:
         partial.flush(group_bytes)
         partial.finalize(MTIME_NS)
         partial.close()
-        destination.publish(allocated, "other.mxf", 2 * group_bytes + 4)
+        publish(destination, allocated, "other.mxf", 2 * group_bytes + 4)
         assert content_of(destination, "other.mxf") == b"a" * group_bytes + b"b" * group_bytes + b"tail"
 
     def test_content_behind_a_truncation_is_dropped(self, partial: Partial, group_bytes: int) -> None:
@@ -206,11 +219,11 @@ class DestinationContract:
         partial.close()
         if not self.can_shrink:  # then the upload starts again
             with pytest.raises(Fault) as fault:
-                destination.publish(allocated, "other.mxf", group_bytes)
+                publish(destination, allocated, "other.mxf", group_bytes)
             assert fault.value.kind is FaultKind.CORRUPT
             assert not destination.exists("other.mxf")
             return
-        destination.publish(allocated, "other.mxf", group_bytes)
+        publish(destination, allocated, "other.mxf", group_bytes)
         assert content_of(destination, "other.mxf") == b"ab" * (group_bytes // 2)
 
     def test_a_partial_survives_the_request_that_wrote_it(
@@ -229,8 +242,8 @@ class DestinationContract:
     def test_two_partials_are_apart(self, destination: Destination) -> None:
         one = fill(destination, PARTIAL, b"one", "clip.mxf")
         other = fill(destination, OTHER_PARTIAL, b"other", "other.mxf")
-        destination.publish(other, "other.mxf", 5)
-        destination.publish(one, "clip.mxf", 3)
+        publish(destination, other, "other.mxf", 5)
+        publish(destination, one, "clip.mxf", 3)
         assert content_of(destination, "clip.mxf") == b"one"
         assert content_of(destination, "other.mxf") == b"other"
 
@@ -252,7 +265,7 @@ class DestinationContract:
         self, destination: Destination, content: bytes, level: VerifyLevel
     ) -> None:
         allocated = fill(destination, PARTIAL, content)
-        destination.publish(allocated, "clip.mxf", len(content))
+        publish(destination, allocated, "clip.mxf", len(content))
         assert destination.exists("clip.mxf")
         assert not destination.exists(allocated)
         existing = destination.find("clip.mxf")
@@ -269,25 +282,55 @@ class DestinationContract:
         allocated = fill(destination, PARTIAL, second)
         put(destination, "clip.mxf", b"first", OTHER_PARTIAL)
         with pytest.raises(FileExistsError):
-            destination.publish(allocated, "clip.mxf", len(second))
+            publish(destination, allocated, "clip.mxf", len(second))
         assert content_of(destination, "clip.mxf") == b"first"
         assert destination.exists(allocated)
         if bound_name(allocated, "clip_1.mxf") == "clip_1.mxf":
-            destination.publish(allocated, "clip_1.mxf", len(second))
+            publish(destination, allocated, "clip_1.mxf", len(second))
             assert content_of(destination, "clip_1.mxf") == second
         else:
             with pytest.raises(Fault) as fault:
-                destination.publish(allocated, "clip_1.mxf", len(second))
+                publish(destination, allocated, "clip_1.mxf", len(second))
             assert fault.value.kind is FaultKind.CONFLICT
             assert not destination.exists("clip_1.mxf")
 
     def test_a_missing_partial_cannot_be_published(self, destination: Destination) -> None:
-        allocated = allocate(destination, "clip.mxf")
+        allocated = fill(destination, PARTIAL, b"x" * LARGE_BYTES)
+        identity = identity_of(destination, allocated)
         destination.discard(allocated)
         for partial in (allocated, PARTIAL):
             with pytest.raises(Fault):
-                destination.publish(partial, "clip.mxf", 0)
+                destination.publish(partial, "clip.mxf", LARGE_BYTES, identity)
         assert not destination.exists("clip.mxf")
+
+    def test_a_partial_that_was_altered_after_it_was_verified_is_not_published(
+        self, destination: Destination
+    ) -> None:
+        if not self.can_rewrite:
+            pytest.skip("the service replaces no part")
+        allocated = fill(destination, PARTIAL, b"x" * LARGE_BYTES)
+        verified = identity_of(destination, allocated)
+        fill(destination, allocated, b"y" * LARGE_BYTES)
+        with pytest.raises((IdentityMismatch, Fault)):
+            destination.publish(allocated, "clip.mxf", LARGE_BYTES, verified)
+        assert not destination.exists("clip.mxf")
+        assert destination.exists(allocated)
+
+    @pytest.mark.parametrize("size_bytes", [6, LARGE_BYTES])
+    def test_a_published_file_is_known_by_its_identity_until_it_is_another(
+        self, destination: Destination, size_bytes: int
+    ) -> None:
+        allocated = fill(destination, PARTIAL, b"x" * size_bytes)
+        identity = publish(destination, allocated, "clip.mxf", size_bytes)
+        assert identity is not None
+        assert destination.is_published("clip.mxf", identity)
+        existing = destination.find("clip.mxf")
+        assert existing is not None
+        with closing(existing):
+            assert existing.file_identity == identity
+        put(destination, "other.mxf", b"y" * size_bytes, OTHER_PARTIAL)
+        assert not destination.is_published("other.mxf", identity)
+        assert not destination.is_published("folder/clip.mxf", identity)
 
     def test_a_partial_allocated_for_a_taken_name_starts_empty_and_keeps_the_file(
         self, destination: Destination

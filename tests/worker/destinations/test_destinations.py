@@ -1,8 +1,10 @@
 """The folder destination: the contract of every destination, and what only a folder has."""
 
+import contextlib
 import errno
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,8 +21,17 @@ from agent.worker.destinations.base import Destination, Partial
 from agent.worker.destinations.folder import FolderDestination
 from tests.worker.copy.faulty import failing
 from tests.worker.copy.folders import is_in_memory, nothing_left_over, unprivileged
-from tests.worker.destinations.contract import MTIME_NS, PARTIAL, DestinationContract, content_of, fill, put
+from tests.worker.destinations.contract import (
+    MTIME_NS,
+    PARTIAL,
+    DestinationContract,
+    content_of,
+    fill,
+    publish,
+    put,
+)
 
+ANY_IDENTITY = "1 2 1 7 0 0"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs on every Linux
 
 
@@ -86,7 +97,7 @@ def test_an_entry_that_is_no_file_keeps_its_name_and_is_not_found(
     assert destination.exists("clip.mxf")
     assert destination.find("clip.mxf") is None
     with pytest.raises(FileExistsError):
-        destination.publish(PARTIAL, "clip.mxf", 7)
+        publish(destination, PARTIAL, "clip.mxf", 7)
     assert (root / "clip.mxf").lstat() == before
 
 
@@ -99,7 +110,7 @@ def test_nothing_is_read_written_or_removed_through_a_linked_folder(
     calls: list[Callable[[], object]] = [
         lambda: destination.open_partial(f"linked/{PARTIAL}"),
         lambda: destination.open_partial(f"linked/new/{PARTIAL}"),
-        lambda: destination.publish("linked/clip.mxf", "linked/other.mxf", 7),
+        lambda: destination.publish("linked/clip.mxf", "linked/other.mxf", 7, ANY_IDENTITY),
         lambda: destination.find("linked/clip.mxf"),
     ]
     for call in calls:
@@ -111,15 +122,33 @@ def test_nothing_is_read_written_or_removed_through_a_linked_folder(
     assert (outside / "clip.mxf").read_bytes() == b"foreign"
 
 
-def test_a_partial_that_became_a_link_is_not_written_through(
-    destination: FolderDestination, root: Path
+def _hard_link(path: Path) -> None:
+    path.hardlink_to(path.parent.parent / "outside" / "clip.mxf")
+
+
+def _socket(path: Path) -> None:
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as listening:  # its path must be short
+        listening.bind(path.name)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda path: path.symlink_to("../outside/clip.mxf"), _hard_link, Path.mkdir, os.mkfifo, _socket],
+    ids=["link", "hard link", "folder", "FIFO", "socket"],
+)
+def test_what_has_taken_the_place_of_a_partial_is_not_written_through_and_stays(
+    destination: FolderDestination, root: Path, make: Callable[[Path], None]
 ) -> None:
-    (root / PARTIAL).symlink_to("../outside/clip.mxf")
-    with pytest.raises(Fault):
+    make(root / PARTIAL)
+    before = (root / PARTIAL).lstat()
+    with pytest.raises(Fault) as fault:
         destination.open_partial(PARTIAL)
+    assert fault.value.kind is FaultKind.DISPLACED
     assert (root.parent / "outside" / "clip.mxf").read_bytes() == b"foreign"
-    destination.discard(PARTIAL)
-    assert not (root / PARTIAL).is_symlink()
+    assert (root / PARTIAL).lstat() == before
+    if not stat.S_ISREG(before.st_mode):
+        destination.discard(PARTIAL)
+        assert (root / PARTIAL).lstat() == before
 
 
 @pytest.mark.parametrize("path", ["../outside/clip.mxf", "/etc/passwd", "a/../../outside/clip.mxf"])
@@ -254,12 +283,12 @@ def synced(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 WAY = [".", "day 1", "day 1/camera A"]  # each made durable before the next can be relied upon
 
 
-def test_publishing_makes_the_name_and_its_folders_durable(
+def test_the_folders_of_a_partial_are_durable_before_it_is_published_and_then_its_name(
     destination: FolderDestination, root: Path, synced: list[str]
 ) -> None:
     (root / "day 1" / "camera A").mkdir(parents=True)  # by somebody who may not have synced it
     put(destination, "day 1/camera A/clip.mxf", b"content")
-    assert synced == WAY
+    assert synced == [*WAY, "day 1/camera A"]
 
 
 def test_a_found_file_is_made_durable_with_its_folders(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.fs import expected_mounts, platform
+from agent.fs import expected_mounts, platform, publisher
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.protocol.requests import DestinationRef
@@ -149,3 +149,19 @@ def test_a_probe_replaces_nothing(root: Path) -> None:
     with pytest.raises(FileExistsError):
         probe(str(root), None, try_writing=PROBE)
     assert (root / PROBE).read_bytes() == b"foreign"
+
+
+def test_a_probe_that_writes_tells_how_files_get_their_names_and_leaves_nothing(root: Path) -> None:
+    probed = probe(str(root), None, try_writing=PROBE, try_publishing=PROBE + "2")
+    assert probed.publish_strategy == "rename"
+    assert list(root.iterdir()) == []
+
+
+def test_without_hard_links_and_a_rename_that_does_not_replace_a_placeholder_is_told(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "move_exclusively", failing(errno.EINVAL))
+    monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    probed = probe(str(root), None, try_writing=PROBE, try_publishing=PROBE + "2")
+    assert probed.publish_strategy == "placeholder"
+    assert list(root.iterdir()) == []

@@ -71,6 +71,16 @@ def test_nothing_in_the_archive_is_replaced(root: Path, recording: Path, archive
     assert (archive / "day 1" / "clip_2.mxf").read_bytes() == CONTENT
 
 
+def test_a_name_that_makes_way_is_no_longer_than_the_archive_allows(
+    root: Path, recording: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "name_max_bytes", lambda _: len("clip_.mxf"))
+    (archive / "day 1").mkdir(parents=True)
+    (archive / "day 1" / "clip.mxf").write_bytes(b"another")
+    assert removed(root, signature_now(recording), "archive", archive) == SourceRemoved(None)
+    assert contents(archive / "day 1") == {"clip.mxf": b"another", "cli_1.mxf": CONTENT}
+
+
 def test_a_copy_that_was_cut_off_is_made_again(root: Path, recording: Path, archive: Path) -> None:
     (archive / "day 1").mkdir(parents=True)
     (archive / "day 1" / COPY).write_bytes(b"the beginning")

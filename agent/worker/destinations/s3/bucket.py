@@ -101,18 +101,18 @@ class S3Bucket:
         except ObjectMissing:
             return None
 
-    def put(self, key: str, blocks: Sequence[bytes], fingerprint: str) -> None:
-        """Create an object in one request if the key is free.
+    def put(self, key: str, blocks: Sequence[bytes], fingerprint: str) -> Response:
+        """Create an object in one request if the key is free, and return the response.
 
         Raises as `send`; also Fault: REFUSED: the service does not accept the name.
         """
         try:
-            self.send("put_object", blocks, Key=key, IfNoneMatch="*", **_metadata(key, fingerprint))
+            return self.send("put_object", blocks, Key=key, IfNoneMatch="*", **_metadata(key, fingerprint))
         except ObjectMissing:
             raise Fault(FaultKind.REFUSED, "s3: the service takes no object of this name") from None
 
-    def send(self, operation: str, blocks: Sequence[bytes], **values: Any) -> str:  # noqa: ANN401  boto3's own
-        """Send a request with a body and return the ETag; it is sent once more if it arrives altered.
+    def send(self, operation: str, blocks: Sequence[bytes], **values: Any) -> Response:  # noqa: ANN401  boto3's own
+        """Send a request with a body and return the response; it is sent once more if it arrives altered.
 
         Raises as `call`; also Fault: CORRUPT: the body arrived altered twice.
         """
@@ -126,9 +126,8 @@ class S3Bucket:
                 if fault.kind is not FaultKind.CORRUPT:
                     raise
                 continue
-            etag = str(response.get("ETag", "")).strip('"')
-            if etag == digest.hexdigest() or _has_opaque_etag(response):
-                return etag
+            if etag_in(response) == digest.hexdigest() or _has_opaque_etag(response):
+                return response
         raise Fault(FaultKind.CORRUPT, f"s3: {operation}: {size_bytes} bytes arrived altered, twice")
 
     def read(self, key: str, etag: str, offset: int) -> Iterator[bytes]:
@@ -156,12 +155,15 @@ class S3Bucket:
         response = self.call("create_multipart_upload", tries=1, Key=key, **_metadata(key, fingerprint))
         return str(response["UploadId"])
 
-    def complete_upload(self, key: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> None:
-        """Create the object from these parts (number, ETag) if the key is free. Raises as `call`."""
+    def complete_upload(self, key: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> Response:
+        """Create the object from these parts (number, ETag) if the key is free; return the response.
+
+        Raises as `call`.
+        """
         patient = evolve(self, access=evolve(self.access, timeout_s=max(self.access.timeout_s, COMPLETE_S)))
         chosen = [{"PartNumber": number, "ETag": etag} for number, etag in parts]
         with heartbeat(self.beat, BEAT_S):
-            patient.call(
+            return patient.call(
                 "complete_multipart_upload",
                 Key=key,
                 UploadId=upload_id,
@@ -222,6 +224,15 @@ def owner_tag_in(response: Response) -> str:
     return next(
         (text for name, text in response.get("Metadata", {}).items() if name.lower() == OWNER_TAG), ""
     )
+
+
+def etag_in(response: Response) -> str:
+    return str(response.get("ETag", "")).strip('"')
+
+
+def identity_in(response: Response, size_bytes: int) -> str:
+    """Return the identity of the object that a response is about: its ETag, version and size in bytes."""
+    return f"{etag_in(response)} {response.get('VersionId', 'null')} {size_bytes}"
 
 
 def _metadata(key: str, fingerprint: str) -> dict[str, Any]:

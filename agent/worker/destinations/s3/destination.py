@@ -8,17 +8,17 @@ from attrs import define, field
 
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import MOST_PARTS, MultipartRef, PartLayout, fingerprint_of, parse_reference
-from agent.model.names import PROBE, conflict_path, has_our_tag
+from agent.model.names import NAME_MAX_BYTES, PROBE, conflict_path, has_our_tag
 from agent.model.storage import S3Access
 from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.requests import ConflictMode
-from agent.worker.destinations.s3.bucket import Beat, Response, S3Bucket, owner_tag_in
+from agent.worker.destinations.s3.bucket import Beat, Response, S3Bucket, identity_in, owner_tag_in
 from agent.worker.destinations.s3.errors import ObjectMissing, upload_lost
 from agent.worker.destinations.s3.object_reader import ObjectReader
-from agent.worker.destinations.s3.partial import MemoryPartial, UploadPartial
+from agent.worker.destinations.s3.partial import MemoryPartial, UploadPartial, identity_of_parts
 
 
-@define
+@define  # noqa: PLR0904  implements `Destination`
 class S3Destination:
     """A partial is an open multipart upload; a file that fits into one part is a partial in memory."""
 
@@ -34,6 +34,10 @@ class S3Destination:
     @property
     def calls_at_once(self) -> int:
         return 1  # workers run in parallel instead
+
+    @property
+    def name_max_bytes(self) -> int:
+        return NAME_MAX_BYTES  # as on the folders where the object may end
 
     def durable_together(self) -> AbstractContextManager[None]:
         return nullcontext()  # a request is durable once the service has responded
@@ -77,19 +81,27 @@ class S3Destination:
         elif self._in_memory.pop(partial, None) is None and self.exists(partial):
             self._bucket.call("delete_object", Key=self._bucket.key(partial))
 
-    def publish(self, partial: str, name: str, size_bytes: int) -> None:
+    def publish(self, partial: str, name: str, size_bytes: int, file_identity: str | None) -> str | None:
         key, fingerprint = self._bucket.key(name), fingerprint_of(partial)
         if partial in self._in_memory:
             blocks = self._in_memory[partial].blocks
-            self._create_once(key, fingerprint, lambda: self._bucket.put(key, blocks, fingerprint))
+            created = self._create_once(key, fingerprint, lambda: self._bucket.put(key, blocks, fingerprint))
             del self._in_memory[partial]
-            return
+            return identity_in(created, size_bytes)
         upload = parse_reference(partial)
         if upload is None or upload.id is None:
             raise upload_lost()
         if upload.name != name:
             raise Fault(FaultKind.CONFLICT, f"{upload.name!r} was taken while it was being uploaded")
-        self._create_once(key, fingerprint, lambda: self._complete(key, upload, size_bytes))
+        created = self._create_once(
+            key, fingerprint, lambda: self._complete(key, upload, size_bytes, file_identity)
+        )
+        # Some services answer a completion with another ETag than they show later.
+        return identity_in(self._bucket.head(key) or created, size_bytes)
+
+    def is_published(self, name: str, file_identity: str) -> bool:
+        found = self._bucket.head(self._bucket.key(name))
+        return found is not None and identity_in(found, found["ContentLength"]) == file_identity
 
     def unpublish(self, partial: str, name: str) -> bool:
         key = self._bucket.key(name)
@@ -119,7 +131,8 @@ class S3Destination:
         found = self._bucket.head(key)
         if found is None:
             return None
-        return ObjectReader(self._bucket, key, found["ETag"], found["ContentLength"])
+        size_bytes = found["ContentLength"]
+        return ObjectReader(self._bucket, key, found["ETag"], size_bytes, identity_in(found, size_bytes))
 
     def find_orphans(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:  # noqa: ARG002  see below
         """Find the objects of write probes only, because no property of an open upload proves its owner."""
@@ -158,16 +171,24 @@ class S3Destination:
                     empty.append(upload_id)
         return empty
 
-    def _complete(self, key: str, upload: MultipartRef, size_bytes: int) -> None:
+    def _complete(
+        self, key: str, upload: MultipartRef, size_bytes: int, file_identity: str | None
+    ) -> Response:
         upload_id = upload.id or ""
         listed = self._bucket.list_parts(key, upload_id)
         numbers = range(1, upload.parts.count(-(-size_bytes // BLOCK_BYTES)) + 1)
-        if sum(listed.get(number, (0, ""))[0] for number in numbers) != size_bytes:
+        parts = {number: listed[number] for number in numbers if number in listed}
+        is_known = file_identity in (None, identity_of_parts(parts))
+        if not is_known or sum(stored_bytes for stored_bytes, _ in parts.values()) != size_bytes:
             raise Fault(FaultKind.CORRUPT, "s3: the parts that are listed are not the file that was sent")
-        self._bucket.complete_upload(key, upload_id, [(number, listed[number][1]) for number in numbers])
+        return self._bucket.complete_upload(
+            key, upload_id, [(number, etag) for number, (_, etag) in parts.items()]
+        )
 
-    def _create_once(self, key: str, fingerprint: str, create: Callable[[], None]) -> None:
+    def _create_once(self, key: str, fingerprint: str, create: Callable[[], Response]) -> Response:
         """Create the object if the key is free; our own object from an earlier attempt counts as created.
+
+        Returns the response that describes it.
 
         HEAD decides before and after, because responses get lost and some services ignore `IfNoneMatch`.
 
@@ -177,14 +198,14 @@ class S3Destination:
         before = self._bucket.head(key)
         if before is not None:
             if _has_owner_tag(before, fingerprint):
-                return
+                return before
             raise FileExistsError(key)
         try:
-            create()
+            return create()
         except (Fault, FileExistsError, ObjectMissing) as error:
             after = self._bucket.head(key)
             if after is not None and _has_owner_tag(after, fingerprint):
-                return
+                return after
             if isinstance(error, ObjectMissing):
                 raise upload_lost() from None
             raise

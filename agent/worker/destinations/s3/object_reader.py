@@ -18,6 +18,7 @@ class ObjectReader:
     key: str
     etag: str
     size_bytes: int
+    file_identity: str
     _stream: "Iterator[bytes] | None" = field(default=None, init=False)
     _at: int = field(default=0, init=False)
     _rest: bytes = field(default=b"", init=False)

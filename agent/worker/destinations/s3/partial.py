@@ -1,16 +1,17 @@
 """The two kinds of partial in a bucket: an open multipart upload, and a small file in memory."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import xxhash
 from attrs import define, field
 
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import MOST_PARTS, PartLayout
 from agent.model.transfer import BLOCK_BYTES, VerifyLevel
 from agent.protocol.requests import VerifyMode
-from agent.worker.destinations.s3.bucket import S3Bucket
+from agent.worker.destinations.s3.bucket import S3Bucket, etag_in
 from agent.worker.destinations.s3.errors import ObjectMissing, upload_lost
 from agent.worker.destinations.s3.request_body import md5_of
 
@@ -18,11 +19,16 @@ IN_FLIGHT = 4  # parts sent in parallel; the engine's windows bound how many mor
 StoredPart = tuple[int, str]  # size in bytes, ETag
 
 
+def identity_of_parts(parts: Mapping[int, StoredPart]) -> str:
+    """Return what tells an upload with exactly these parts, by number, from one with any other."""
+    return xxhash.xxh3_128_hexdigest(repr(sorted(parts.items())).encode())
+
+
 def _level(wanted: VerifyMode) -> VerifyLevel:
     return "size" if wanted == "size" else "hash"
 
 
-@define
+@define  # noqa: PLR0904  implements `Partial`
 class UploadPartial:
     """Implements `Partial`: a write group is a part of a multipart upload.
 
@@ -109,7 +115,7 @@ class UploadPartial:
     def level(self, wanted: VerifyMode) -> VerifyLevel:
         return _level(wanted)
 
-    def finalize(self, mtime_ns: int) -> None:  # noqa: ARG002  an object has no settable modification time
+    def finalize(self, mtime_ns: int) -> bool:  # noqa: ARG002  an object has no settable modification time
         """Check that the service lists the parts as they were sent. Raises: Fault: CORRUPT: it does not."""
         self.flush(self.parts.span(MOST_PARTS).stop * BLOCK_BYTES)
         try:
@@ -119,13 +125,18 @@ class UploadPartial:
         altered = [number for number, each in self.stored.items() if listed.get(number) != each]
         if altered:
             raise Fault(FaultKind.CORRUPT, f"s3: part {min(altered)} is listed as another than was sent")
+        return True
+
+    @property
+    def file_identity(self) -> str:
+        return identity_of_parts(self.stored)
 
     def close(self) -> None:
         self._pool.shutdown()
 
     def _send(self, number: int, blocks: Sequence[bytes]) -> None:
         try:
-            etag = self.bucket.send(
+            response = self.bucket.send(
                 "upload_part", blocks, Key=self.key, UploadId=self.upload_id, PartNumber=number
             )
         except ObjectMissing:
@@ -135,7 +146,7 @@ class UploadPartial:
                 self._restart_upload()
             raise
         self._ever_stored.add(number)
-        self.stored[number] = (sum(map(len, blocks)), etag)
+        self.stored[number] = (sum(map(len, blocks)), etag_in(response))
 
     def _restart_upload(self) -> None:
         """Abort the upload, because some services cannot replace a stored part."""
@@ -146,7 +157,7 @@ class UploadPartial:
         return self.parts.span(number).start * BLOCK_BYTES + self.stored[number][0]
 
 
-@define
+@define  # noqa: PLR0904  implements `Partial`
 class MemoryPartial:
     """Implements `Partial` for a file that fits into one part; publishing sends it in one request."""
 
@@ -187,8 +198,12 @@ class MemoryPartial:
     def level(self, wanted: VerifyMode) -> VerifyLevel:
         return _level(wanted)
 
-    def finalize(self, mtime_ns: int) -> None:
-        """Do nothing: an object has no settable modification time."""
+    def finalize(self, mtime_ns: int) -> bool:  # noqa: ARG002  an object has no settable modification time
+        return True
+
+    @property
+    def file_identity(self) -> str:
+        return ""
 
     def close(self) -> None:
         """Do nothing: the content is needed until it is published."""

@@ -66,13 +66,27 @@ async def _dry_run_route(route: Route, config: Config, workers: WorkerPool) -> l
         found.append(f"{route.name}: nothing would be delivered: {names.problem}")
     for start in range(0, len(paths), EXAMINED_AT_ONCE):
         chunk = tuple(paths[start : start + EXAMINED_AT_ONCE])
-        request = ExamineSource(source, chunk, frozenset(chunk))
-        examined = await workers.ask(request, ScanEnd, stall_timeout_s=stall_timeout_s)
         taken = await names.among(chunk)
-        found += [_line(route, entry, is_taken=entry.path in taken) for entry in examined.entries]
-        found += [
-            f"{route.name}: would leave {route.source}/{path}: {why}" for path, why in examined.unreadable
-        ]
+        examined = await _examined(route, source, chunk, workers)
+        found += [_line(route, entry, is_taken=entry.path in taken) for entry in examined]
+    return found
+
+
+async def _examined(
+    route: Route, source: SourceFolder, paths: tuple[str, ...], workers: WorkerPool
+) -> list[ScannedFile]:
+    """The files at these paths, in as many requests as that takes."""
+    found: list[ScannedFile] = []
+
+    async def collect(reply: Reply) -> None:
+        await trio.lowlevel.checkpoint()
+        found.extend(getattr(reply, "entries", ()))
+
+    while paths:
+        request = ExamineSource(source, paths, frozenset(paths))
+        end = await workers.ask(request, ScanEnd, stall_timeout_s=route.stall_timeout_s, on_reply=collect)
+        found += end.entries
+        paths = end.left
     return found
 
 

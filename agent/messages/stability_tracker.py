@@ -25,8 +25,9 @@ class ScanResult:
 
     `examined`: the only paths that were examined, or None for a whole scan, whose other entries came as
     `ScanChunk`s with the same `began_s`. A path that was examined and has no entry is gone. Nothing is known
-    of `unreadable` folders and of what is below them. All was read between `began_s` and `ended_s`.
-    `private_paths`: sources that are being removed, or whose removal was cut off. `closed` as in `ScanChunk`.
+    of `unreadable` folders and of what is below them. All was read between `began_s` and `ended_s`. `hung`:
+    files that did not answer when they were examined, though the source did. `private_paths`: sources that
+    are being removed, or whose removal was cut off. `closed` as in `ScanChunk`.
     """
 
     entries: tuple[ScannedFile, ...]
@@ -38,6 +39,7 @@ class ScanResult:
     unreadable: tuple[UnreadableFolder, ...] = ()
     closed: tuple[ScannedFile, ...] = ()
     private_paths: tuple[str, ...] = ()
+    hung: tuple[str, ...] = ()
 
 
 @frozen

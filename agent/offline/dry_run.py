@@ -47,9 +47,25 @@ async def _dry_run_route(route: Route, workers: WorkerPool) -> list[str]:
     ]
     for start in range(0, len(paths), EXAMINED_AT_ONCE):
         chunk = tuple(paths[start : start + EXAMINED_AT_ONCE])
-        request = ExamineSource(source, chunk, frozenset(chunk))
-        examined = await workers.ask(request, ScanEnd, stall_timeout_s=stall_timeout_s)
-        found += [_line(route, entry) for entry in examined.entries]
+        found += [_line(route, entry) for entry in await _examined(route, source, chunk, workers)]
+    return found
+
+
+async def _examined(
+    route: Route, source: SourceFolder, paths: tuple[str, ...], workers: WorkerPool
+) -> list[ScannedFile]:
+    """The files at these paths, in as many requests as that takes."""
+    found: list[ScannedFile] = []
+
+    async def collect(reply: Reply) -> None:
+        await trio.lowlevel.checkpoint()
+        found.extend(getattr(reply, "entries", ()))
+
+    while paths:
+        request = ExamineSource(source, paths, frozenset(paths))
+        end = await workers.ask(request, ScanEnd, stall_timeout_s=route.stall_timeout_s, on_reply=collect)
+        found += end.entries
+        paths = end.left
     return found
 
 

@@ -22,11 +22,24 @@ class ScanBatch:
 
 
 @frozen
+class Examining:
+    """A file is about to be examined: while nothing follows, this one hangs.
+
+    `entries`, `unreadable`: what was found since the last one, as in ScanEnd.
+    """
+
+    path: str
+    entries: tuple[ScannedFile, ...]
+    unreadable: tuple[tuple[str, str], ...]
+
+
+@frozen
 class ScanEnd:
     """The end of a scan, with the last files.
 
     `unreadable`: paths that could not be listed or examined, with the reason. `private_paths`: sources that
     are being removed, or whose removal was cut off. `mount_point`: of the source folder's file system.
+    `left`: paths that were not examined, because that took too long.
     """
 
     entries: tuple[ScannedFile, ...]
@@ -34,6 +47,7 @@ class ScanEnd:
     free_bytes: int
     private_paths: tuple[str, ...] = ()
     mount_point: str = "/"
+    left: tuple[str, ...] = ()
 
 
 @frozen
@@ -273,6 +287,7 @@ class Finished:
 Reply = (
     Started
     | ScanBatch
+    | Examining
     | ScanEnd
     | SourcePrepared
     | PathsChanged

@@ -69,7 +69,10 @@ class ListSource:
 
 @frozen
 class ExamineSource:
-    """Stat these paths, and collect finish evidence for those in `closely`. Ends with ScanEnd."""
+    """Stat these paths, and collect finish evidence for those in `closely`.
+
+    Streams Examining, ends with ScanEnd. After a while the rest is left for another request.
+    """
 
     source: SourceFolder
     paths: tuple[str, ...]

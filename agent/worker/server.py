@@ -28,6 +28,7 @@ from agent.model.source_file import ScannedFile
 from agent.protocol.replies import (
     Blocked,
     CopiedFiles,
+    Examining,
     Finished,
     Heartbeat,
     OrphansFound,
@@ -89,6 +90,7 @@ HEADER = struct.Struct(">I")
 SCAN_BATCH_FILES = 500  # a long listing comes in parts, so that each shows that the worker is alive
 BLOCKED_AFTER_S = 0.2  # after such a silence a copy reports the side that it waits for
 HEARTBEAT_S = 0.25
+EXAMINE_S = 2.0  # then other requests have their turn
 
 
 def read_frame(stream: BinaryIO) -> object | None:
@@ -168,11 +170,8 @@ class WorkerServer:
                 return SourcePrepared(source_folder.prepare(root))
             case ListSource(folder):
                 return self._list(folder)
-            case ExamineSource(folder, paths, closely):
-                unreadable: list[tuple[str, str]] = []
-                source_folder.status(folder.root, folder.mount)
-                entries = tuple(examine(folder, paths, closely, unreadable))
-                return _scan_end(folder, entries, unreadable)
+            case ExamineSource():
+                return self._examine(request)
             case WatchSource(root):
                 return self._listen(root)
             case ProbeDestination():
@@ -251,12 +250,35 @@ class WorkerServer:
         unreadable: list[tuple[str, str]] = []
         private_paths: list[str] = []
         batch = []
-        for entry in list_files(folder, unreadable, private_paths):
+        for entry in list_files(folder, unreadable, private_paths, self.heartbeat):
             batch.append(entry)
             if len(batch) == SCAN_BATCH_FILES:
                 self.stream(ScanBatch(tuple(batch)))
                 batch = []
         return evolve(_scan_end(folder, tuple(batch), unreadable), private_paths=tuple(private_paths))
+
+    def _examine(self, request: ExamineSource) -> ScanEnd:
+        """Examine some of the files; each is named first, so that the one that hangs is known."""
+        folder, paths, until_s = request.source, request.paths, time.monotonic() + EXAMINE_S
+        source_folder.status(folder.root, folder.mount)
+        entries: list[ScannedFile] = []
+        unreadable: list[tuple[str, str]] = []
+        begun = 0
+
+        def in_time() -> Iterator[str]:
+            nonlocal begun
+            for path in paths:
+                if begun > 0 and time.monotonic() >= until_s:
+                    return
+                self.stream(Examining(path, tuple(entries), tuple(unreadable)))
+                entries.clear()
+                unreadable.clear()
+                begun += 1
+                yield path
+
+        for entry in examine(folder, in_time(), request.closely, unreadable, self.heartbeat):
+            entries.append(entry)  # noqa: PERF402  it is emptied meanwhile
+        return evolve(_scan_end(folder, tuple(entries), unreadable), left=paths[begun:])
 
     def _listen(self, root: str) -> Finished:
         wait_for(root)

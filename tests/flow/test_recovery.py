@@ -7,7 +7,7 @@ import trio
 
 from agent.journal import transfers
 from agent.journal.client import JournalClient
-from agent.model.names import partial_path, probe_path
+from agent.model.names import partial_path, probe_path, removing_path
 from agent.model.transfer import Status
 from tests.flow.fault_script import FaultScript
 from tests.flow.running_agents import (
@@ -209,3 +209,23 @@ async def test_what_the_destination_lost_before_its_source_was_removed_is_delive
         await agent.until_file("clip.mxf", Status.COMPLETED)
     assert contents(tmp_path / "nas") == {"clip.mxf": b"content"}
     assert contents(tmp_path / "source") == {}
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+async def test_a_source_that_had_its_private_name_when_the_journal_was_lost_is_put_back_and_delivered(
+    tmp_path: Path, is_taken: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another agent's private name is a file like any other."""
+    write_config(tmp_path)
+    private = removing_path(await installed(tmp_path), "day/clip.mxf", ".clip.partial")
+    foreign = removing_path(IDENTITY, "day/clip.mxf", ".clip.partial")
+    others = {"day/clip.mxf": b"second take"} if is_taken else {}
+    write_files(tmp_path / "source", {private: b"content", foreign: b"foreign", **others})
+    lose_journal(tmp_path)
+    name = "day/clip_1.mxf" if is_taken else "day/clip.mxf"
+    expected = {name: b"content", foreign: b"foreign", **others}
+    async with running(tmp_path):
+        await eventually(lambda: contents(tmp_path / "nas") == expected)
+        await eventually(lambda: contents(tmp_path / "source") == {})
+    [line] = log_lines(caplog, "interrupted removal undone")
+    assert line["file"] == name

@@ -41,6 +41,7 @@ def obey(words: Words, faults: Faults, storage: Memory | None) -> Words:
             | "full"
             | "read_only"
             | "slow"
+            | "latency"
             | "name_max" as name
         ):
             getattr(faults, name)(**words)

@@ -78,6 +78,8 @@ class Faults:
 
     _changed: threading.Condition = field(factory=threading.Condition, init=False)
     _hung: frozenset[str] | None = field(factory=frozenset, init=False)  # None: every operation
+    _hung_glob: str = field(default="*", init=False)
+    _latency_s: float = field(default=0.0, init=False)
     _waiting: int = field(default=0, init=False)
     _errors: list[ErrorFault] = field(factory=list, init=False)
     _flips: list[FlipFault] = field(factory=list, init=False)
@@ -99,9 +101,10 @@ class Faults:
         with self._changed:
             self._errors.append(ErrorFault(frozenset(operations), number, glob, Turns(skipped, times)))
 
-    def hang(self, operations: Iterable[str] | None) -> None:
+    def hang(self, operations: Iterable[str] | None, glob: str) -> None:
         with self._changed:
             self._hung = None if operations is None else frozenset(operations)
+            self._hung_glob = glob
 
     def release(self) -> None:
         with self._changed:
@@ -133,6 +136,9 @@ class Faults:
             self._bytes_s, self._slow_until_s = bytes_s, 0.0
             self._changed.notify_all()
 
+    def latency(self, latency_s: float) -> None:
+        self._latency_s = latency_s
+
     def cut_after(self, mutations: int) -> None:
         with self._changed:
             self._left_until_cut = mutations
@@ -150,7 +156,7 @@ class Faults:
         with self._changed:
             for faults in (self._errors, self._flips, self._shorts):
                 faults.clear()
-            self._budget_bytes, self._read_only, self._bytes_s = None, False, None
+            self._budget_bytes, self._read_only, self._bytes_s, self._latency_s = None, False, None, 0.0
         self.release()
 
     # What tests ask
@@ -177,11 +183,13 @@ class Faults:
     # What operations ask
 
     def admit(self, operation: str, path: str) -> None:
-        """Wait while this operation hangs, then count it.
+        """Take as long as the line takes, wait while this operation hangs, then count it.
 
         Raises:
             OSError: it is to fail.
         """
+        if self._latency_s:
+            time.sleep(self._latency_s)
         with self._changed:
             if (
                 self._name_max_bytes is not None
@@ -189,7 +197,7 @@ class Faults:
             ):
                 refuse(errno.ENAMETOOLONG)
             self._waiting += 1
-            self._changed.wait_for(lambda: self._hung is not None and operation not in self._hung)
+            self._changed.wait_for(lambda: not self._hangs(operation, path))
             self._waiting -= 1
             for fault in self._errors:
                 if (
@@ -200,6 +208,11 @@ class Faults:
                     refuse(fault.errno)
             if operation in MUTATING:
                 self._count()
+
+    def _hangs(self, operation: str, path: str) -> bool:
+        if self._hung is not None and operation not in self._hung:
+            return False
+        return fnmatch.fnmatchcase(path, self._hung_glob)
 
     def refuse_writing(self) -> None:
         """Raises: OSError: EROFS."""

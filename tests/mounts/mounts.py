@@ -218,9 +218,13 @@ class FaultMount:
         """These operations on paths ("/a/b") that match fail, after the first `skipped`, `times` times."""
         self._tell("error", operations=operations, number=errno, glob=glob, skipped=skipped, times=times)
 
-    def hang(self, *operations: str) -> None:
-        """These operations, without any: all, wait until `release`."""
-        self._tell("hang", operations=operations or None)
+    def hang(self, *operations: str, glob: str = "*") -> None:
+        """These operations, without any: all, on paths ("/a/b") that match, wait until `release`."""
+        self._tell("hang", operations=operations or None, glob=glob)
+
+    def latency(self, latency_s: float) -> None:
+        """Every operation takes so long, as over a long line."""
+        self._tell("latency", latency_s=latency_s)
 
     def release(self) -> None:
         self._tell("release")

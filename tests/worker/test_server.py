@@ -18,6 +18,7 @@ from agent.protocol.replies import (
     Blocked,
     Copied,
     Copying,
+    Examining,
     Finished,
     Followed,
     OrphansFound,
@@ -161,7 +162,7 @@ def test_every_legal_name_arrives_unchanged_with_its_time_and_its_twin(ground: G
             file.write(path)
         os.utime(here + b"/" + path, ns=(number, 1_000_000_000 + number))
     (ground.source / "unfinished.tmp").touch()
-    (listed,) = ask(ListSource(ground.folder))
+    *_, listed = ask(ListSource(ground.folder))
     assert isinstance(listed, ScanEnd)
     for entry in listed.entries:
         known = FileVersion("", "", entry.path, entry.signature, 0.0)
@@ -197,10 +198,29 @@ def test_a_source_is_made_and_examined(ground: Ground) -> None:
         assert ask(PrepareSource(str(ground.source / "new"))) == [SourcePrepared(created=created)]
     assert (ground.source / "new").is_dir()
     (ground.source / "clip.mxf").touch()
-    (end,) = ask(ExamineSource(ground.folder, ("clip.mxf", "gone.mxf"), frozenset({"clip.mxf"})))
+    *_, last, end = ask(ExamineSource(ground.folder, ("clip.mxf", "gone.mxf"), frozenset({"clip.mxf"})))
+    assert isinstance(last, Examining)
     assert isinstance(end, ScanEnd)
-    ((entry),) = end.entries
+    ((entry),) = last.entries
     assert entry.evidence is not None
+
+
+def test_each_file_is_named_before_it_is_examined_and_what_takes_too_long_is_left(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        (ground.source / name).write_bytes(b"content")
+    request = ExamineSource(ground.folder, ("a", "gone", "b"), frozenset("ab"))
+    *named, end = ask(request)
+    assert [part.path for part in named if isinstance(part, Examining)] == ["a", "gone", "b"]
+    found = [entry.path for part in named if isinstance(part, Examining) for entry in part.entries]
+    assert isinstance(end, ScanEnd)
+    assert (found, [entry.path for entry in end.entries], end.left) == (["a"], ["b"], ())
+    monkeypatch.setattr(server, "EXAMINE_S", 0.0)
+    first, end = ask(request)
+    assert isinstance(first, Examining)
+    assert isinstance(end, ScanEnd)
+    assert ([entry.path for entry in end.entries], end.left) == (["a"], ("gone", "b"))
 
 
 def test_a_destination_is_probed_and_its_partials_discarded(ground: Ground) -> None:

@@ -43,6 +43,7 @@ from agent.protocol.replies import (
     PartialAllocated,
     RemovedSources,
     Reply,
+    ScanEnd,
     SourceExists,
     SourceHashed,
     SourceRemoved,
@@ -51,13 +52,16 @@ from agent.protocol.replies import (
 from agent.protocol.requests import (
     CheckSeparateRoots,
     CopyFile,
+    CopySmallFiles,
     DestinationRef,
     DiscardPartial,
+    ExamineSource,
     FollowFile,
     HashSource,
     LookUpSource,
     RemoveSources,
     Request,
+    SourceFolder,
 )
 from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 
@@ -82,15 +86,39 @@ class WorkerClient:
                 request, expected, stall_timeout_s=self.stall_timeout_s, on_reply=on_reply
             )
         except StallTimeout as silence:
+            if silence.side is Side.SOURCE and await self._answers(_source_of(request)):
+                detail = f"source: the file does not answer: nothing moved for {self.stall_timeout_s:g} s"
+                raise Fault(FaultKind.SOURCE, detail) from silence
             detail = f"nothing moved for {self.stall_timeout_s:g} s"
             if isinstance(request, AT_SOURCE) or silence.side is Side.SOURCE:
                 raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from silence
             raise Fault.outage(OutageReason.HUNG, detail) from silence
 
+    async def _answers(self, source: str | None) -> bool:
+        """Whether the source does, so that it is one of its files that hangs."""
+        if source is None:
+            return False
+        request = ExamineSource(SourceFolder(source, (), ()), (), frozenset())
+        try:
+            await self.workers.ask(request, ScanEnd, stall_timeout_s=self.stall_timeout_s)
+        except (Fault, StallTimeout):
+            return False
+        return True
+
     @property
     def none_unkillable(self) -> bool:
         """Whether no killed worker is left that may still carry out its request."""
         return self.workers.none_unkillable
+
+
+def _source_of(request: Request) -> str | None:
+    match request:
+        case CopyFile(source=source) | FollowFile(source=source):
+            return source
+        case CopySmallFiles(files=(first, *_)):
+            return first.source
+        case _:
+            return None
 
 
 @define

@@ -9,6 +9,7 @@ from attrs import define, evolve, field, frozen
 
 from agent.actors.stability_tracker.growth import GrowthDetector
 from agent.actors.stability_tracker.hold import hold_reason, unseen_writers
+from agent.actors.stability_tracker.hung_files import HungFiles
 from agent.actors.stability_tracker.recheck_queue import RecheckQueue
 from agent.actors.stability_tracker.removed_files import RemovedFiles
 from agent.config.sections import Route
@@ -128,11 +129,15 @@ class StabilityTracker:
     route: Route
     _tracked: dict[str, TrackedFile] = field(factory=dict, init=False)
     _rechecks: RecheckQueue = field(factory=RecheckQueue, init=False)
+    _hung: HungFiles = field(init=False)
     _removed: RemovedFiles = field(factory=RemovedFiles, init=False)
     _closed: dict[str, ScannedFile] = field(factory=dict, init=False)  # not scanned since they were closed
     _first_unseen: dict[str, HeldFile] = field(factory=dict, init=False)  # by cause
     _scan: int = field(default=0, init=False)  # the number of the whole scan that began last
     _scan_began_s: float | None = field(default=None, init=False)  # None: it has ended
+
+    def __attrs_post_init__(self) -> None:
+        self._hung = HungFiles(max(self.route.retry_delay_s, self.route.scan_s), self.route.max_attempts)
 
     def scanned(self, scan: ScanChunk | ScanResult) -> TrackerDecisions:
         """Take in a scan of the source, a part of one, or an examination."""
@@ -150,6 +155,8 @@ class StabilityTracker:
                 continue
             item = self._seen(entry, scan, moved, messages)
             item.scan = self._scan if is_whole else item.scan
+        if isinstance(scan, ScanResult):
+            moved += filter(None, (self._set_aside(path, scan) for path in scan.hung))
         events: list[StatusesChanged | Untracked | SourceState] = [
             StatusesChanged(some) for some in _batched(moved)
         ]
@@ -233,11 +240,29 @@ class StabilityTracker:
         if item.track.status is Status.READY:
             return item
         if is_known and entry.evidence is not None:
+            self._answered(item)
             self._examined(item, entry.evidence, scan, messages)
         event = self._status_changed(item, entry.evidence, scan)
         if event is not None:
             moved.append(event)
         return item
+
+    def _set_aside(self, path: str, scan: ScanResult) -> StatusChanged | None:
+        """The file did not answer when it was examined; after `max_attempts` times it is held."""
+        item = self._tracked.get(path)
+        if item is None or item.track.status is Status.READY:
+            return None
+        times = self._hung.add(path)
+        wait_s = self._hung.wait_s(times)
+        self._recheck_at(item, scan.ended_s + wait_s)
+        why = f"it does not answer: no sign of life for {self.route.stall_timeout_s:g} s, {times} times"
+        status = Status.HELD if self._hung.is_held(times) else item.track.status
+        item.track = _evolve_cached(item.track, status=status, why=why, until_at=scan.at + wait_s)
+        return StatusChanged(item.id, status, scan.at, self._file(item), why, item.track.until_at)
+
+    def _answered(self, item: TrackedFile) -> None:
+        if self._hung.discard(item.path) and item.track.status is Status.HELD:
+            item.track = _evolve_cached(item.track, status=Status.DISCOVERED)
 
     def _first_seen(self, entry: ScannedFile, scan: ScanChunk | ScanResult) -> TrackedFile:
         state = TrackState(scan.at, scan.ended_s, scan.at)
@@ -251,6 +276,7 @@ class StabilityTracker:
         self, item: TrackedFile, entry: ScannedFile, scan: ScanChunk | ScanResult
     ) -> Iterator[Growing | Gone]:
         before = item.track
+        self._hung.discard(item.path)
         growth = item.growth = item.growth or GrowthDetector()
         is_longer = growth.seen(item.signature, entry.signature, scan.ended_s - before.since_s)
         if before.status is Status.READY or (growth.followed and not is_longer):
@@ -344,6 +370,7 @@ class StabilityTracker:
         gone = [item for item in self._missing(scan) if item.path not in unread]
         for item in gone:
             del self._tracked[item.path]
+            self._hung.discard(item.path)
         return gone
 
     def _missing(self, scan: ScanResult) -> Iterator[TrackedFile]:

@@ -1,10 +1,11 @@
 """The directory watcher of one route: scans find everything, events only make the next one come earlier."""
 
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from agent.actors.watcher.scan_planner import ScanPlanner, ScanTask
 from agent.actors.watcher.unreadable_folders import UnreadableChange, UnreadableFolders
@@ -22,6 +23,7 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.names import REMOVING, has_our_tag
 from agent.model.source_file import ScannedFile, UnreadableFolder
 from agent.protocol.replies import (
+    Examining,
     Finished,
     PathsChanged,
     Reply,
@@ -44,6 +46,7 @@ from agent.worker_pool import OnReply, R, StallTimeout, UnkillableWorkers, Worke
 
 log = get_logger(__name__)
 WATCH_RETRY_S = 30.0
+BRIEFLY_S = 5.0
 
 
 async def run(
@@ -79,6 +82,9 @@ async def run(
             await failures.report(result if isinstance(result, str) else None, began_s)
             if isinstance(result, str):
                 continue
+            planner.examined(task, scanner.left, scanner.suspect)
+            for path in result.hung:
+                log.warning("file does not answer, set aside", route=route.name, file=path)
             if task.paths is None:
                 planner.scanned(scanner.files, result.ended_s)
                 _report_folders(route, folders.scanned(result.unreadable))
@@ -222,11 +228,50 @@ class RememberedMount:
 
 
 @define(eq=False)
+class Examination:
+    """What is known of an examination while it runs. `current`: the file that is being examined."""
+
+    paths: tuple[str, ...]
+    current: str | None = field(default=None, init=False)
+    entries: list[ScannedFile] = field(factory=list, init=False)
+    unreadable: list[tuple[str, str]] = field(factory=list, init=False)
+
+    async def on_reply(self, reply: Reply) -> None:
+        await trio.lowlevel.checkpoint()
+        if isinstance(reply, Examining):
+            self.current = reply.path
+            self.add(reply)
+
+    def add(self, reply: Examining | ScanEnd) -> None:
+        self.entries += reply.entries
+        self.unreadable += reply.unreadable
+
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """The current path and those after it."""
+        return self.paths if self.current is None else self.paths[self.paths.index(self.current) :]
+
+
+def _result(
+    entries: Iterable[ScannedFile], unreadable: Iterable[tuple[str, str]], began_s: float, free_bytes: int
+) -> ScanResult:
+    return ScanResult(
+        entries=tuple(entries),
+        began_s=began_s,
+        ended_s=trio.current_time(),
+        at=time.time(),
+        free_bytes=free_bytes,
+        unreadable=tuple(UnreadableFolder(*each) for each in unreadable),
+    )
+
+
+@define(eq=False)
 class SourceScanner:
     """Scans one source through a worker; while stuck workers pile up, no further one is asked.
 
     A whole scan is passed on in parts, so that nobody ever holds all files of a source at once. `files`: how
-    many the last scan or examination found. `_closed`: not passed on yet.
+    many the last scan found. `_closed`: not passed on yet. After an examination, `left`: paths whose turn
+    comes again; `suspect`: the one that hung.
     """
 
     _route: Route
@@ -236,6 +281,9 @@ class SourceScanner:
     _tracker: trio.MemorySendChannel[TrackerInbox]
     files: int = field(default=0, init=False)
     _closed: tuple[ScannedFile, ...] = field(default=(), init=False)
+    left: tuple[str, ...] = field(default=(), init=False)
+    suspect: str | None = field(default=None, init=False)
+    _is_slow: bool = field(default=False, init=False)  # the source itself took longer than `BRIEFLY_S`
     _stuck: UnkillableWorkers = field(factory=UnkillableWorkers, init=False)
 
     async def prepare(self) -> None:
@@ -265,9 +313,17 @@ class SourceScanner:
         A string says why the source cannot be read; the parts that were passed on before are still valid.
         """
         await self._stuck.wait_until_few()
-        began_s = trio.current_time()
-        self.files = 0
+        self.files, self.left, self.suspect = 0, (), None
         self._closed += task.closed
+        try:
+            if task.paths is None:
+                return await self._list()
+            return await self._examine(task, task.paths)
+        except Fault as fault:
+            return str(fault)
+
+    async def _list(self) -> ScanResult:
+        began_s = trio.current_time()
 
         async def pass_on(reply: Reply) -> None:
             await trio.lowlevel.checkpoint()
@@ -276,35 +332,49 @@ class SourceScanner:
                 now_s, closed = trio.current_time(), self._take_closed()
                 await self._tracker.send(ScanChunk(reply.entries, began_s, now_s, time.time(), closed))
 
-        try:
-            end = await self._ask(self._request(task), ScanEnd, pass_on)
-        except Fault as fault:
-            return str(fault)
-        if task.paths is None:
-            await self._mount.accept(end.mount_point)
+        end = await self._ask(ListSource(self._source), ScanEnd, pass_on)
+        await self._mount.accept(end.mount_point)
         self.files += len(end.entries)
-        return ScanResult(
-            entries=end.entries,
-            began_s=began_s,
-            ended_s=trio.current_time(),
-            at=time.time(),
-            free_bytes=end.free_bytes,
-            examined=task.paths,
-            unreadable=tuple(UnreadableFolder(*each) for each in end.unreadable),
-            private_paths=end.private_paths,
-            closed=self._take_closed(),
-        )
+        result = _result(end.entries, end.unreadable, began_s, end.free_bytes)
+        return evolve(result, closed=self._take_closed(), private_paths=end.private_paths)
+
+    async def _examine(self, task: ScanTask, paths: tuple[str, ...]) -> ScanResult:
+        """As far as it goes in time. A file that hangs while the source answers is set aside.
+
+        The first time it hangs the others wait for it only briefly, and it is examined again, alone.
+        """
+        began_s, examination = trio.current_time(), Examination(paths)
+        longest_s, is_patient = self._route.stall_timeout_s, task.is_patient or self._is_slow
+        timeout_s = longest_s if is_patient else min(BRIEFLY_S, longest_s)
+        request, hung = ExamineSource(self._source, paths, task.closely), False
+        try:
+            end = await self._workers.ask(
+                request, ScanEnd, stall_timeout_s=timeout_s, on_reply=examination.on_reply
+            )
+        except StallTimeout as silence:
+            self._stuck.add(silence)
+            end = await self._ask(ExamineSource(self._source, (), frozenset()), ScanEnd)
+            self.suspect, hung = examination.current, timeout_s == longest_s
+            self._is_slow = examination.current is None
+            self.left = examination.unfinished[1:] if hung else examination.unfinished
+        else:
+            self._is_slow = False
+            examination.add(end)
+            self.left = end.left
+        done = frozenset(paths).difference(self.left, () if self.suspect is None else (self.suspect,))
+        result = _result(examination.entries, examination.unreadable, began_s, end.free_bytes)
+        hung_paths = (self.suspect,) if hung and self.suspect is not None else ()
+        return evolve(result, examined=tuple(done), hung=hung_paths, closed=self._take_closed())
 
     def _take_closed(self) -> tuple[ScannedFile, ...]:
         closed, self._closed = self._closed, ()
         return closed
 
-    def _request(self, task: ScanTask) -> ListSource | ExamineSource:
+    @property
+    def _source(self) -> SourceFolder:
         route = self._route
-        source = SourceFolder(
-            route.source, route.include, route.exclude, self._identity, self._mount.expected
-        )
-        return ListSource(source) if task.paths is None else ExamineSource(source, task.paths, task.closely)
+        mount = self._mount.expected
+        return SourceFolder(route.source, route.include, route.exclude, self._identity, mount)
 
     async def _ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
         """Raises: Fault: also if the worker does not answer."""

@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import define
 
@@ -12,6 +12,7 @@ from agent.fs.syscalls import closing_fd
 from agent.model.built_in_excludes import excludes_name, excludes_path
 from agent.model.names import REMOVING, file_filter, has_our_tag
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, WriterState
+from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.requests import SourceFolder
 from agent.worker.source import containers
 from agent.worker.source.source_file import READ_FLAGS, signature_of
@@ -24,12 +25,15 @@ SHORT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def list_files(
-    source: SourceFolder, unreadable: Unreadable, private_paths: list[str]
+    source: SourceFolder,
+    unreadable: Unreadable,
+    private_paths: list[str],
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> Iterator[ScannedFile]:
     """Yield every regular file that the route wants, in no particular order; symbolic links are not followed.
 
     Folders with the name of a built-in exclude are not entered. Those that cannot be listed are appended to
-    `unreadable`, what has a private name of ours to `private_paths`.
+    `unreadable`, what has a private name of ours to `private_paths`. `heartbeat` is called for each entry.
 
     Raises:
         Fault: SOURCE_OUTAGE: the source folder itself cannot be listed.
@@ -39,7 +43,7 @@ def list_files(
     while folders:
         folder = folders.pop()
         try:
-            yield from _list_folder(source.root, folder, folders, wanted)
+            yield from _list_folder(source.root, folder, folders, wanted, heartbeat)
         except OSError as error:
             if not folder:
                 raise root_fault(error) from error
@@ -48,7 +52,11 @@ def list_files(
 
 
 def _list_folder(
-    root: str, folder: str, folders: list[str], wanted: Callable[[str], bool]
+    root: str,
+    folder: str,
+    folders: list[str],
+    wanted: Callable[[str], bool],
+    heartbeat: Callable[[], None],
 ) -> Iterator[ScannedFile]:
     """Yield the files of one folder; its subfolders are appended to `folders`."""
     with (
@@ -57,6 +65,7 @@ def _list_folder(
         os.scandir(descriptor) as items,
     ):
         for item in items:
+            heartbeat()
             if excludes_name(item.name):
                 continue
             path = f"{folder}/{item.name}" if folder else item.name
@@ -87,9 +96,15 @@ def _scanned(path: str, item: "os.DirEntry[str]") -> Iterator[ScannedFile]:
 
 
 def examine(
-    source: SourceFolder, paths: tuple[str, ...], closely: frozenset[str], unreadable: Unreadable
+    source: SourceFolder,
+    paths: Iterable[str],
+    closely: frozenset[str],
+    unreadable: Unreadable,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> Iterator[ScannedFile]:
     """Yield the current state of these files, with finish evidence for those in `closely`.
+
+    `heartbeat` is called for each block that is read.
 
     Paths that are missing, no regular file or not wanted by the route are left out. A file that cannot be
     opened has unknown evidence. Paths whose stat fails are appended to `unreadable`, and so are those that
@@ -102,10 +117,12 @@ def examine(
     with closing_fd(open_root(source.root)) as root:
         for path in paths:
             if wanted(path) and not excludes_path(path):
-                yield from _examined(root, path, closely, unreadable)
+                yield from _examined(root, path, closely, unreadable, heartbeat)
 
 
-def _examined(root: int, path: str, closely: frozenset[str], unreadable: Unreadable) -> Iterator[ScannedFile]:
+def _examined(
+    root: int, path: str, closely: frozenset[str], unreadable: Unreadable, heartbeat: Callable[[], None]
+) -> Iterator[ScannedFile]:
     try:
         status = safe_open.stat_at(root, path)
     except OSError as error:
@@ -120,7 +137,7 @@ def _examined(root: int, path: str, closely: frozenset[str], unreadable: Unreada
     try:
         with closing_fd(safe_open.open_at(root, path, READ_FLAGS)) as descriptor:
             yield ScannedFile(
-                path, signature_of(platform.fresh_fstat(descriptor)), finish_evidence(descriptor)
+                path, signature_of(platform.fresh_fstat(descriptor)), finish_evidence(descriptor, heartbeat)
             )
     except OSError as error:
         if error.errno in SHORT_OF_MEANS:
@@ -131,7 +148,7 @@ def _examined(root: int, path: str, closely: frozenset[str], unreadable: Unreada
         yield ScannedFile(path, signature_of(status), unknown)
 
 
-def finish_evidence(descriptor: int) -> FinishEvidence:
+def finish_evidence(descriptor: int, heartbeat: Callable[[], None] = lambda: None) -> FinishEvidence:
     """Return whether a process writes to this open file, and the verdict on its container.
 
     A container that cannot be read is unknown; what was seen of writers holds all the same.
@@ -140,7 +157,7 @@ def finish_evidence(descriptor: int) -> FinishEvidence:
         OSError: the file's attributes cannot be read.
     """
     writer = platform.open_writer(descriptor)
-    reader = _FileReader(descriptor, os.fstat(descriptor).st_size)
+    reader = _FileReader(descriptor, os.fstat(descriptor).st_size, heartbeat)
     try:
         verdict = containers.judge(reader)
     except OSError as error:
@@ -152,6 +169,15 @@ def finish_evidence(descriptor: int) -> FinishEvidence:
 class _FileReader:
     _descriptor: int
     size_bytes: int
+    _heartbeat: Callable[[], None]
 
     def read(self, offset: int, length: int) -> bytes:
-        return os.pread(self._descriptor, length, offset)
+        """Read block by block, each of which is a sign of life."""
+        data = bytearray()
+        while len(data) < length:
+            self._heartbeat()
+            part = os.pread(self._descriptor, min(BLOCK_BYTES, length - len(data)), offset + len(data))
+            if not part:
+                break
+            data += part
+        return bytes(data)

@@ -23,13 +23,14 @@ from agent.protocol.replies import (
     Published,
     PublishedFiles,
     RemovedSources,
+    ScanEnd,
     SourceHashed,
     SourceRemoved,
 )
-from agent.protocol.requests import CopySmallFiles, HashSource, PublishFiles, RemoveSources
+from agent.protocol.requests import CopySmallFiles, ExamineSource, HashSource, PublishFiles, RemoveSources
 from tests.actors.samples import COPIED as COPIED_WHOLE
 from tests.actors.samples import CORRUPT, DIGEST, HASH, PLACE
-from tests.fakes import Ended, FakeJournal, FakeWorkers, Says
+from tests.fakes import SILENCE, Ended, FakeJournal, FakeWorkers, Says
 from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_file, but, kept_before
 
 FILES = tuple(a_file(name) for name in ("a.mxf", "b.mxf", "c.mxf"))
@@ -242,8 +243,15 @@ async def test_a_source_that_does_not_answer_while_it_is_read_has_the_outage(
     bench: Bench, autojump_clock: MockClock
 ) -> None:
     bench.workers.script(CopySmallFiles, Says(None, silent_side=Side.SOURCE))
+    bench.workers.script(ExamineSource, SILENCE)
     assert kinds_of(await bench.outcomes()) == {FaultKind.SOURCE_OUTAGE}
-    assert autojump_clock.current_time() == 30.0
+    assert autojump_clock.current_time() == 60.0
+
+
+async def test_one_file_that_hangs_costs_no_other_file_of_its_batch_an_attempt(bench: Bench) -> None:
+    bench.workers.script(CopySmallFiles, Says(None, silent_side=Side.SOURCE))
+    bench.workers.script(ExamineSource, ScanEnd((), (), 5))
+    assert all(map(goes_back, await bench.outcomes()))
 
 
 @pytest.mark.parametrize("request_kind", [CopySmallFiles, PublishFiles])

@@ -40,6 +40,7 @@ from agent.protocol.replies import (
     PublishedFiles,
     RemovedSources,
     Reply,
+    ScanEnd,
     SourceExists,
     SourceHashed,
     SourceRemoved,
@@ -55,6 +56,7 @@ from agent.protocol.requests import (
     ConfirmDelivery,
     CopyFile,
     DiscardPartial,
+    ExamineSource,
     FollowFile,
     HashSource,
     LookUpSource,
@@ -793,8 +795,16 @@ async def test_a_whole_copy_whose_source_seems_gone_is_left_to_recovery(bench: B
 
 async def test_a_copy_that_hangs_on_its_source_is_an_outage_of_the_source(bench: Bench) -> None:
     bench.workers.script(CopyFile, Says(None, silent_side=Side.SOURCE))
+    bench.workers.script(ExamineSource, SILENCE)
     fault = await bench.fails("source: nothing moved for 30 s")
     assert fault.kind is FaultKind.SOURCE_OUTAGE
+
+
+async def test_a_copy_that_hangs_while_its_source_answers_is_the_files_own_fault(bench: Bench) -> None:
+    bench.workers.script(CopyFile, Says(None, silent_side=Side.SOURCE))
+    bench.workers.script(ExamineSource, ScanEnd((), (), 5))
+    fault = await bench.fails("source: the file does not answer: nothing moved for 30 s")
+    assert fault.kind is FaultKind.SOURCE
 
 
 async def test_a_partial_that_a_stuck_worker_holds_is_waited_for_and_then_resumed(

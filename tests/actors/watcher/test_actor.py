@@ -15,15 +15,25 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.names import removing_path
 from agent.model.source_file import UnreadableFolder
 from agent.model.upload import UploadJob, UploadState
-from agent.protocol.replies import Finished, PathsChanged, ScanBatch, ScanEnd, SourcePrepared, SourcesPutBack
+from agent.protocol.replies import (
+    Examining,
+    Finished,
+    PathsChanged,
+    ScanBatch,
+    ScanEnd,
+    SourcePrepared,
+    SourcesPutBack,
+)
 from agent.protocol.requests import (
     ExamineSource,
     ListSource,
     PrepareSource,
     PutBackSources,
+    Request,
     SourceMount,
     WatchSource,
 )
+from agent.worker_pool import OnReply, StallTimeout
 from tests.actors.samples import drained
 from tests.fakes import SILENCE, FakeJournal, FakeWorkers, Says, lose_patience
 from tests.samples import IDENTITY, ROUTE, an_entry
@@ -428,3 +438,86 @@ async def test_the_dispatcher_and_the_page_learn_of_every_failure(
     ]
     assert drained(ends.facts) == states
     assert autojump_clock.current_time() == 2 * scan_s + stall_timeout_s
+
+
+RARELY_SCANNED = evolve(A_ROUTE, scan_s=6000.0)
+
+
+def examined(workers: FakeWorkers) -> list[tuple[str, ...]]:
+    return [request.paths for _, request in workers.asked if isinstance(request, ExamineSource)]
+
+
+async def test_a_file_that_hangs_is_examined_alone_then_set_aside_and_the_others_go_on(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    begun = Examining("bad", (), ())
+    workers.script(ExamineSource, Says(None, (begun,)), EMPTY, Says(None, (begun,)), EMPTY, EMPTY)
+    ends = watch(nursery, workers, RARELY_SCANNED)
+    await scanned(ends)
+    await ends.inbox.send(Examine(("bad",)))
+    first, second = await scanned(ends), await scanned(ends)
+    assert (first.examined, first.hung) == ((), ())
+    assert (second.examined, second.hung) == ((), ("bad",))
+    assert examined(workers) == [("bad",), (), ("bad",), ()]
+    times = workers.times(ExamineSource)
+    assert times[1] - times[0] == watcher.BRIEFLY_S
+    assert times[3] - times[2] == RARELY_SCANNED.stall_timeout_s
+    assert failures(ends) == []
+    await ends.inbox.send(Examine(("good",)))
+    assert (await scanned(ends)).examined == ("good",)
+
+
+async def test_what_was_examined_before_a_file_hung_is_reported_and_the_rest_has_its_turn(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    ends = watch(nursery, workers, RARELY_SCANNED)
+    await scanned(ends)
+    await ends.inbox.send(Examine(("a", "b", "c")))
+    order: list[str] = []
+
+    async def hang(request: Request, *_: object, on_reply: OnReply, **__: object) -> ScanEnd:
+        if isinstance(request, ExamineSource) and len(request.paths) == 3:
+            order.extend(request.paths)
+            await on_reply(Examining(order[0], (), ()))
+            await on_reply(Examining(order[1], (an_entry(order[0]),), (("gone", "EIO"),)))
+            raise StallTimeout
+        return EMPTY
+
+    workers.ask = hang  # type: ignore[method-assign,assignment]
+    scan = await scanned(ends)
+    assert scan.examined == (order[0],)
+    assert [entry.path for entry in scan.entries] == [order[0]]
+    assert [each.folder for each in scan.unreadable] == ["gone"]
+    assert (await scanned(ends)).examined == (order[2],)
+    assert (await scanned(ends)).examined == (order[1],)
+
+
+async def test_a_source_that_does_not_answer_either_is_an_outage_and_no_file_is_at_fault(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    workers.script(ExamineSource, Says(None, (Examining("a", (), ()),)), SILENCE)
+    ends = watch(nursery, workers, RARELY_SCANNED)
+    await scanned(ends)
+    await ends.inbox.send(Examine(("a",)))
+    await scanned(ends)
+    assert [state.error for state in failures(ends)] == ["source: no answer within 30 s"]
+
+
+async def test_a_source_that_answers_late_is_given_more_time(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    late = Says(EMPTY, took_s=2 * watcher.BRIEFLY_S)
+    workers.script(ExamineSource, SILENCE, EMPTY, late)
+    ends = watch(nursery, workers, RARELY_SCANNED)
+    await scanned(ends)
+    await ends.inbox.send(Examine(("a",)))
+    results = [await scanned(ends), await scanned(ends)]
+    assert [result.examined for result in results] == [(), ("a",)]

@@ -72,6 +72,36 @@ def test_many_wishes_are_looked_at_some_at_a_time_and_take_turns_with_a_scan_tha
     assert agenda.next(10.0) is None
 
 
+def test_while_files_wait_to_be_examined_scans_take_half_of_the_time() -> None:
+    agenda = scanned()
+    agenda.scanned(files=5, ended_s=100.0)
+    kinds = []
+    for at_s in (100.0, 101.0, 199.0, 200.0, 200.0):
+        agenda.add(Examine((str(at_s),)))
+        task = agenda.next(at_s)
+        assert task is not None
+        kinds.append(task.paths is None)
+    assert kinds == [False, False, False, True, False]
+
+
+def test_a_file_that_hung_is_examined_alone_after_all_others() -> None:
+    agenda = scanned()
+    agenda.add(Examine(("bad", "good")))
+    agenda.add(WatchEvent(("changed",)))
+    task = agenda.next(1.0)
+    assert task is not None
+    agenda.examined(task, ("changed", "bad"), "bad")
+    agenda.add(WatchEvent(("bad",)))  # its turn comes anyway
+    agenda.add(Examine(("other",)))
+    tasks = [agenda.next(1.0) for _ in range(3)]
+    assert tasks[0] == ScanTask(tuple({"other", "changed"}), frozenset({"other"}))
+    assert tasks[1:] == [ScanTask(("bad",), frozenset({"bad"}), is_patient=True), None]
+    assert tasks[1] is not None
+    agenda.examined(tasks[1], (), None)  # it has answered
+    agenda.add(Examine(("bad",)))
+    assert agenda.next(1.0) == ScanTask(("bad",), frozenset({"bad"}))
+
+
 def test_a_hint_without_paths_brings_the_whole_scan_forward() -> None:
     agenda = scanned()
     agenda.add(WatchEvent())

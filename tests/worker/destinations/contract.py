@@ -216,14 +216,15 @@ class DestinationContract:
         partial.flush(2 * group_bytes)
         partial.truncate(group_bytes)
         partial.finalize(MTIME_NS)
+        identity = partial.file_identity
         partial.close()
         if not self.can_shrink:  # then the upload starts again
             with pytest.raises(Fault) as fault:
-                publish(destination, allocated, "other.mxf", group_bytes)
+                destination.publish(allocated, "other.mxf", group_bytes, identity)
             assert fault.value.kind is FaultKind.CORRUPT
             assert not destination.exists("other.mxf")
             return
-        publish(destination, allocated, "other.mxf", group_bytes)
+        destination.publish(allocated, "other.mxf", group_bytes, identity)
         assert content_of(destination, "other.mxf") == b"ab" * (group_bytes // 2)
 
     def test_a_partial_survives_the_request_that_wrote_it(

@@ -26,9 +26,8 @@ def test_a_shortage_of_descriptors_costs_no_attempt_and_is_no_outage(agent: Agen
     allow(agent, None)
     agent.wait_until(lambda: len(list(agent.nas.glob("*.txt"))) == FILES)
     agent.wait_until(lambda: not any(agent.source.iterdir()))
-    listed = agent.get("/api/files")["files"]
-    assert {file["retry_count"] for file in listed} == {0}
-    assert {file["status"] for file in listed} == {"Completed"}
+    agent.wait_until(lambda: {file["status"] for file in agent.get("/api/files")["files"]} == {"Completed"})
+    assert {file["retry_count"] for file in agent.get("/api/files")["files"]} == {0}
     for event in ("outage", "source cannot be read", "actor failed", "attempt failed", "failed"):
         assert agent.events(event) == []
     assert len(agent.events("short of resources, copies wait")) == 1

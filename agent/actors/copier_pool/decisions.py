@@ -42,6 +42,7 @@ from agent.protocol.requests import (
 
 HASH_PREFIX = "xxh128:"
 NOT_READ_BACK = ("hash", "size")
+EXFAT_TIME_NS = 10_000_000
 # Not the file's fault, so no attempt is counted.
 NON_COUNTING = (
     FaultKind.DESTINATION,
@@ -77,10 +78,11 @@ def resume_of(transfer: Transfer, file: FileVersion, destination: str) -> Resume
 def _has_own_ctime(signature: Signature) -> bool:
     """Whether ctime says more than mtime, which is only as exact as it is, and can be set back.
 
-    It says no more on FAT and some FUSE file systems, and after a last write that nothing followed.
+    It is no later than mtime on file systems that keep none (FAT, exFAT, some FUSE), and right after a write.
+    Times that are finer than those of FAT and exFAT, 10 ms at best, tell the second from the first.
     """
     *_, mtime_ns, ctime_ns = signature.numbers
-    return ctime_ns > mtime_ns
+    return ctime_ns > mtime_ns or (ctime_ns == mtime_ns and mtime_ns % EXFAT_TIME_NS != 0)
 
 
 def is_kept_copy(prior: PriorResult, file: FileVersion) -> bool:

@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from agent.actors.copier_pool.decisions import Resume, is_kept_copy, publish_request, resume_of
+from agent.actors.copier_pool.decisions import (
+    EXFAT_TIME_NS,
+    Resume,
+    is_kept_copy,
+    publish_request,
+    resume_of,
+)
 from agent.model.source_file import Signature
 from agent.model.transfer import Transfer, TransferPhase, VerifyLevel
 from agent.protocol.requests import VerifyMode
@@ -38,6 +44,14 @@ def test_where_ctime_says_no_more_than_mtime_the_source_is_compared(
     phase: TransferPhase, later_ns: int
 ) -> None:
     assert _resume(phase, but(STATE, ctime_ns=STATE.mtime_ns + later_ns)) is Resume.COMPARED
+
+
+@pytest.mark.parametrize("phase", TransferPhase)
+def test_times_that_are_finer_than_those_of_a_card_prove_that_nothing_was_written(
+    phase: TransferPhase,
+) -> None:
+    at_ns = EXFAT_TIME_NS + 1
+    assert _resume(phase, but(STATE, mtime_ns=at_ns, ctime_ns=at_ns)) is Resume.YES
 
 
 @pytest.mark.parametrize("phase", TransferPhase)

@@ -74,7 +74,7 @@ def test_bytes_that_an_earlier_run_has_copied_need_no_space_again() -> None:
 
 
 def test_bytes_of_another_file_or_at_another_destination_do_not_count() -> None:
-    other = but(LARGE.signature, inode=7)
+    other = but(LARGE.signature, inode=7, mtime_ns=7)
     for signature, destination in ((other, NAS), (LARGE.signature, "/elsewhere")):
         half = ResumePoint("mxf", LARGE.path, signature, destination, 60)
         scheduler = Scheduler.start(a_config(ONE), (), [half])

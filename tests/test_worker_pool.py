@@ -103,7 +103,7 @@ async def test_streamed_replies_come_before_the_last_one_or_are_ignored(
 
     first = await workers.ask(short, Copied, stall_timeout_s=LONG_S, on_reply=collect)
     again = await workers.ask(short, Copied, stall_timeout_s=LONG_S)
-    assert first == again
+    assert evolve(first, file_identity=None) == evolve(again, file_identity=None)  # it is written anew
     assert {type(reply) for reply in streamed} == {Copying, Checkpoint}
 
 

@@ -248,10 +248,13 @@ async def test_a_source_that_does_not_answer_while_it_is_read_has_the_outage(
     assert autojump_clock.current_time() == 60.0
 
 
-async def test_one_file_that_hangs_costs_no_other_file_of_its_batch_an_attempt(bench: Bench) -> None:
+async def test_one_file_that_hangs_costs_no_other_file_of_its_batch_an_attempt(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
     bench.workers.script(CopySmallFiles, Says(None, silent_side=Side.SOURCE))
     bench.workers.script(ExamineSource, ScanEnd((), (), 5))
     assert all(map(goes_back, await bench.outcomes()))
+    assert autojump_clock.current_time() == 30.0
 
 
 @pytest.mark.parametrize("request_kind", [CopySmallFiles, PublishFiles])

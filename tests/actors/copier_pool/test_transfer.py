@@ -441,11 +441,12 @@ async def test_a_partial_on_another_destination_is_not_discarded_on_this_one(ben
 
 @pytest.mark.parametrize("trouble", [OUTAGE, SILENCE])
 async def test_a_partial_of_another_state_that_cannot_be_discarded_becomes_an_orphan(
-    bench: Bench, trouble: Fault | Says
+    bench: Bench, autojump_clock: MockClock, trouble: Fault | Says
 ) -> None:
     bench.remember(evolve(VERIFIED, signature=OLDER))
     bench.workers.script(DiscardPartial, trouble)
     await bench.deliver()
+    assert autojump_clock.current_time() == (30.0 if trouble is SILENCE else 0.0)
     assert bench.diary == ["begin_or_resume", "DiscardPartial", "drop", *BEGIN]
     assert bench.journal.orphans == [(NAS, COPYING.partial)]
     assert bench.first_copy.partial != COPYING.partial
@@ -558,10 +559,13 @@ async def test_a_file_with_other_attributes_and_other_content_is_another(bench: 
     assert bench.diary == ["begin_or_resume", "HashSource", "DiscardPartial", "drop", *BEGIN]
 
 
-async def test_a_silent_source_while_it_is_hashed_is_an_outage_of_the_source(bench: Bench) -> None:
+async def test_a_silent_source_while_it_is_hashed_is_an_outage_of_the_source(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
     bench.remember(evolve(VERIFIED, signature=TOUCHED.signature))
     bench.workers.script(HashSource, SILENCE)
     assert (await bench.fails()).kind is FaultKind.SOURCE_OUTAGE
+    assert autojump_clock.current_time() == 30.0
 
 
 @pytest.mark.parametrize("transfer", [VERIFIED, PUBLISHED])
@@ -793,18 +797,24 @@ async def test_a_whole_copy_whose_source_seems_gone_is_left_to_recovery(bench: B
     assert list(bench.journal.transfers.values()) == [VERIFIED]
 
 
-async def test_a_copy_that_hangs_on_its_source_is_an_outage_of_the_source(bench: Bench) -> None:
+async def test_a_copy_that_hangs_on_its_source_is_an_outage_of_the_source(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
     bench.workers.script(CopyFile, Says(None, silent_side=Side.SOURCE))
     bench.workers.script(ExamineSource, SILENCE)
     fault = await bench.fails("source: nothing moved for 30 s")
     assert fault.kind is FaultKind.SOURCE_OUTAGE
+    assert autojump_clock.current_time() == 60.0  # the source, too, was asked in vain
 
 
-async def test_a_copy_that_hangs_while_its_source_answers_is_the_files_own_fault(bench: Bench) -> None:
+async def test_a_copy_that_hangs_while_its_source_answers_is_the_files_own_fault(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
     bench.workers.script(CopyFile, Says(None, silent_side=Side.SOURCE))
     bench.workers.script(ExamineSource, ScanEnd((), (), 5))
     fault = await bench.fails("source: the file does not answer: nothing moved for 30 s")
     assert fault.kind is FaultKind.SOURCE
+    assert autojump_clock.current_time() == 30.0
 
 
 async def test_a_partial_that_a_stuck_worker_holds_is_waited_for_and_then_resumed(
@@ -1004,10 +1014,11 @@ async def test_a_copy_of_the_state_that_is_remembered_is_not_revised(bench: Benc
 
 
 async def test_a_source_that_does_not_say_whether_a_delivered_file_is_gone_is_no_outage_of_the_destination(
-    bench: Bench,
+    bench: Bench, autojump_clock: MockClock
 ) -> None:
     bench.remember(PUBLISHED)
     bench.workers.script(LookUpSource, SILENCE)
     fault = fault_of(await bench.abort(3, "a writer holds it open"))
     assert fault.kind is FaultKind.SOURCE_OUTAGE
+    assert autojump_clock.current_time() == 30.0
     assert bench.left == PUBLISHED

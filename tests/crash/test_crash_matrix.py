@@ -41,7 +41,6 @@ OWN_STEPS = {
         "separate:",
         "copy: pread source",
         "copy: fsync",
-        "copy: unlink",
         "journal:",
         "remove:",
     ),

@@ -417,6 +417,22 @@ def test_a_time_in_which_this_process_was_stopped_is_no_silence_of_a_worker() ->
     assert got == ["the worker goes on, too"]
 
 
+def test_a_worker_that_only_says_whom_it_waits_for_is_silent() -> None:
+    clock = MockClock(autojump_threshold=0)
+
+    async def say_that_it_is_blocked() -> str:
+        await trio.sleep(0.4)
+        return "blocked"
+
+    async def listen() -> None:
+        patience = Patience(2.5)
+        while await patience.wait_for(say_that_it_is_blocked) is not None:
+            assert trio.current_time() < 2.6
+        assert trio.current_time() == pytest.approx(2.5)
+
+    trio.run(listen, clock=clock)
+
+
 def test_a_silence_ends_after_its_time() -> None:
     clock = MockClock(autojump_threshold=0)
 

@@ -114,7 +114,8 @@ class FilePublisher:
             return Published(name, False, None, identity)
         match = self._match(file, name)
         if match is not None:
-            self._spare.add(file.partial)
+            if identity is None:
+                self._spare.add(file.partial)
             return Published(name, False, match.level, match.file_identity)
         if identity is None:
             raise Fault(FaultKind.DISPLACED, f"{name!r} shows another file than was verified")

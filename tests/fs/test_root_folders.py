@@ -25,9 +25,7 @@ def names_in(root: Path) -> list[str]:
         return sorted(os.listdir(descriptor))
 
 
-def test_a_root_that_is_a_link_is_followed_only_to_where_it_led_at_first(
-    found: Found, tmp_path: Path
-) -> None:
+def test_a_link_is_followed_only_to_where_it_led_at_first(found: Found, tmp_path: Path) -> None:
     one, other, link = tmp_path / "one", tmp_path / "other", tmp_path / "link"
     (one / "ours").mkdir(parents=True)
     (other / "foreign").mkdir(parents=True)

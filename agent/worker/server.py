@@ -2,8 +2,9 @@
 
 Its one argument is the local file of partial locks (`agent.worker.destinations.partial_locks`).
 
-Frames on both pipes: a 4-byte big-endian length, then a pickle (trusted: both ends are ours). From the
-worker: (is it the last reply, the reply or Fault). A thread owns standard input, so that the worker ends with
+Frames on both pipes: a 4-byte big-endian length, then a pickle (trusted: both ends are ours). To the worker:
+(the request, the roots that are known: `agent.fs.root_folders`). From it: (is it the last reply, the reply or
+Fault). A thread owns standard input, so that the worker ends with
 the agent, even in the middle of a copy.
 """
 
@@ -21,7 +22,7 @@ from typing import BinaryIO, assert_never
 
 from attrs import define, evolve, field
 
-from agent.fs import platform
+from agent.fs import platform, root_folders
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, shortage
 from agent.model.source_file import ScannedFile
@@ -37,6 +38,7 @@ from agent.protocol.replies import (
     PublishedFiles,
     RemovedSources,
     Reply,
+    RootFound,
     ScanBatch,
     ScanEnd,
     SourceHashed,
@@ -67,6 +69,8 @@ from agent.protocol.requests import (
     Request,
     ResolveFolder,
     SourceFolder,
+    TryArchive,
+    TryBucket,
     TryFolder,
     VerifyFile,
     WatchSource,
@@ -82,7 +86,7 @@ from agent.worker.copy.verify import confirm_delivery, verify_file
 from agent.worker.destinations import factory
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
-from agent.worker.folder_trial import try_folder
+from agent.worker.folder_trial import try_archive, try_folder
 from agent.worker.source import source_file, source_folder
 from agent.worker.source.events import watch_source
 from agent.worker.source.remove import put_back_sources, remove_sources
@@ -137,6 +141,9 @@ class WorkerServer:
 
     def stream(self, reply: Reply) -> None:
         self._send(reply, is_last=False)
+
+    def report_root(self, path: str, real_path: str) -> None:
+        self.stream(RootFound(path, real_path))
 
     def heartbeat(self) -> None:
         """Bytes are on their way; called from any thread, sent at most every `HEARTBEAT_S`."""
@@ -208,6 +215,10 @@ class WorkerServer:
                 return Finished()
             case TryFolder():
                 return try_folder(request)
+            case TryArchive():
+                return try_archive(request)
+            case TryBucket():
+                return factory.try_bucket(request, self.heartbeat)
             case LookUpNames(place, names):
                 with self._destination(place) as destination:
                     return NamesTaken(tuple(filter(destination.exists, names)))
@@ -309,7 +320,7 @@ def _scan_end(
     return ScanEnd(entries, tuple(unreadable), status.free_bytes, mount_point=status.mount_point)
 
 
-def _read_requests(requests: "queue.Queue[Request]") -> None:
+def _read_requests(requests: "queue.Queue[tuple[Request, dict[str, str]]]") -> None:
     try:
         while (request := read_frame(sys.stdin.buffer)) is not None:
             requests.put(request)  # type: ignore[arg-type]
@@ -322,13 +333,15 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     platform.prepare_process()
-    requests: queue.Queue[Request] = queue.Queue()
+    requests: queue.Queue[tuple[Request, dict[str, str]]] = queue.Queue()
     threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
     server = WorkerServer(sys.stdout.buffer, PartialLocks(sys.argv[1]))
     server.stream(Started())
     threading.Thread(target=server.report_blocked_side, daemon=True).start()
     while True:
-        server.serve(requests.get())
+        request, roots = requests.get()
+        root_folders.begin(roots, server.report_root)
+        server.serve(request)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Self
 
 from attrs import define, field
 
-from agent.fs import platform, safe_open
+from agent.fs import platform, root_folders, safe_open
 from agent.fs.private_name import has_name
 from agent.fs.publisher import Publisher
 from agent.fs.syscalls import closing_fd
@@ -41,7 +41,7 @@ class ArchiveTarget:
         """
         safe_open.make_root(archive)
         with (
-            closing_fd(safe_open.open_root(archive)) as root,
+            closing_fd(root_folders.open_root(archive)) as root,
             safe_open.parent(root, path, create=True) as (folder, name),
         ):
             # Existing folders are synced too: their creator may have been killed before the sync.
@@ -61,7 +61,7 @@ class ArchiveTarget:
         Raises:
             OSError: the archive cannot be written.
         """
-        if _is_one_file_system(source_folder, self.folder):
+        if is_one_file_system(source_folder, self.folder):
             return
         if is_repeated and self._finds_stored(source):
             self._is_stored = True
@@ -102,7 +102,7 @@ class ArchiveTarget:
         return False
 
 
-def _is_one_file_system(one: int, other: int) -> bool:
+def is_one_file_system(one: int, other: int) -> bool:
     """Return whether a file can be renamed from one folder to the other; two mounts of one disk are two."""
     is_one_device = os.fstat(one).st_dev == os.fstat(other).st_dev
     return is_one_device and platform.mount_point(one) == platform.mount_point(other)
@@ -114,7 +114,7 @@ def sync_archive(archive: str, path: str) -> None:
     Raises:
         OSError: they could not be stored.
     """
-    with suppress(FileNotFoundError, NotADirectoryError), closing_fd(safe_open.open_root(archive)) as root:
+    with suppress(FileNotFoundError, NotADirectoryError), closing_fd(root_folders.open_root(archive)) as root:
         safe_open.fsync_parents(root, path)
 
 

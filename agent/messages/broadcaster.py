@@ -29,7 +29,7 @@ class StatusChanged:
 class StatusesChanged:
     """The new status of many files."""
 
-    moved: tuple[StatusChanged, ...]
+    changes: tuple[StatusChanged, ...]
 
 
 @frozen

@@ -141,7 +141,7 @@ class StabilityTracker:
 
     def scanned(self, scan: ScanChunk | ScanResult) -> TrackerDecisions:
         """Take in a scan of the source, a part of one, or an examination."""
-        moved: list[StatusChanged] = []
+        changes: list[StatusChanged] = []
         messages: list[Ready | Growing | Gone] = []
         unseen_before = len(self._first_unseen)
         is_whole = isinstance(scan, ScanChunk) or scan.examined is None
@@ -153,12 +153,12 @@ class StabilityTracker:
         for entry in scan.entries:
             if self._removed and self._removed.is_removed(entry.path, entry.packed_signature):
                 continue
-            item = self._seen(entry, scan, moved, messages)
+            item = self._seen(entry, scan, changes, messages)
             item.scan = self._scan if is_whole else item.scan
         if isinstance(scan, ScanResult):
-            moved += filter(None, (self._set_aside(path, scan) for path in scan.hung))
+            changes += filter(None, (self._set_aside(path, scan) for path in scan.hung))
         events: list[StatusesChanged | Untracked | SourceState] = [
-            StatusesChanged(some) for some in _batched(moved)
+            StatusesChanged(some) for some in _batched(changes)
         ]
         if isinstance(scan, ScanResult):
             events += self._ended(scan, messages)
@@ -226,7 +226,7 @@ class StabilityTracker:
         self,
         entry: ScannedFile,
         scan: ScanChunk | ScanResult,
-        moved: list[StatusChanged],
+        changes: list[StatusChanged],
         messages: list[Ready | Growing | Gone],
     ) -> TrackedFile:
         item = self._tracked.get(entry.path)
@@ -244,7 +244,7 @@ class StabilityTracker:
             self._examined(item, entry.evidence, scan, messages)
         event = self._status_changed(item, entry.evidence, scan)
         if event is not None:
-            moved.append(event)
+            changes.append(event)
         return item
 
     def _set_aside(self, path: str, scan: ScanResult) -> StatusChanged | None:
@@ -385,10 +385,10 @@ def first_unreadable(folders: Sequence[UnreadableFolder]) -> tuple[UnreadableFol
     return tuple(sorted(folders, key=lambda each: each.folder)[:MAX_UNREADABLE])
 
 
-def _batched(moved: list[StatusChanged]) -> Iterator[tuple[StatusChanged, ...]]:
+def _batched(changes: list[StatusChanged]) -> Iterator[tuple[StatusChanged, ...]]:
     """So few at once that the broadcaster handles other messages in between."""
-    for start in range(0, len(moved), MAX_EVENT_FILES):
-        yield tuple(moved[start : start + MAX_EVENT_FILES])
+    for start in range(0, len(changes), MAX_EVENT_FILES):
+        yield tuple(changes[start : start + MAX_EVENT_FILES])
 
 
 def _status_and_reason(

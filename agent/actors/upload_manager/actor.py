@@ -98,7 +98,7 @@ class UploadManager:
     def on_event(self, event: UploadEvent) -> None:
         """Take in an event; what follows from it is done by tasks."""
         if isinstance(event, StatusesChanged):
-            for each in event.moved:
+            for each in event.changes:
                 self.on_event(each)
             return
         if isinstance(event, DestinationState):

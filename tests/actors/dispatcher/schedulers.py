@@ -59,7 +59,7 @@ def changes_of(decisions: SchedulerDecisions, file: FileVersion = FILE) -> list[
     """The published status changes of this file."""
     events: list[SchedulerEvent] = []
     for event in decisions.events:
-        events += event.moved if isinstance(event, StatusesChanged) else [event]
+        events += event.changes if isinstance(event, StatusesChanged) else [event]
     return [event for event in events if isinstance(event, StatusChanged) and event.file_id == file.id]
 
 

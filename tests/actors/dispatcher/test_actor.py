@@ -104,7 +104,7 @@ async def test_events_are_published_before_the_commands_that_follow_from_them(
         ends.pools[NAS].receive_nowait()
     event = await ends.events.receive()
     assert isinstance(event, StatusesChanged)
-    assert [moved.status for moved in event.moved] == [Status.READY, Status.IN_QUEUE, Status.COPYING]
+    assert [moved.status for moved in event.changes] == [Status.READY, Status.IN_QUEUE, Status.COPYING]
     assert isinstance(await ends.pools[NAS].receive(), Copy)
     assert autojump_clock.current_time() == 0
 

@@ -114,7 +114,7 @@ def published_ids(decisions: SchedulerDecisions) -> list[str]:
     """The ids of the files whose status is published, as often as it is."""
     events: list[SchedulerEvent] = []
     for event in decisions.events:
-        events += event.moved if isinstance(event, StatusesChanged) else [event]
+        events += event.changes if isinstance(event, StatusesChanged) else [event]
     return [event.file_id for event in events if isinstance(event, StatusChanged)]
 
 

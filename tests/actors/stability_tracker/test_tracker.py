@@ -38,7 +38,7 @@ CLOSED_FOLDER = UnreadableFolder("day", "Permission denied")
 
 
 def shown(decisions: TrackerDecisions) -> list[StatusChanged]:
-    return [moved for fact in decisions.events if isinstance(fact, StatusesChanged) for moved in fact.moved]
+    return [change for fact in decisions.events if isinstance(fact, StatusesChanged) for change in fact.changes]
 
 
 def seen(rule: StabilityTracker, entry: ScannedFile, *looks: ScanResult) -> TrackerDecisions:
@@ -94,7 +94,7 @@ def test_a_file_held_open_for_writing_is_looked_at_again() -> None:
     rule = StabilityTracker(ROUTE)
     decisions = seen(rule, an_entry(), a_look(an_entry(evidence=WRITTEN), began_s=10.0))
     assert decisions.messages == ()
-    assert [moved.why for moved in shown(decisions)] == ["a process holds it open for writing"]
+    assert [change.why for change in shown(decisions)] == ["a process holds it open for writing"]
     assert rule.due_s() == 14.0
 
 
@@ -102,7 +102,7 @@ def test_an_unfinished_container_is_held_until_the_file_changes() -> None:
     rule = StabilityTracker(ROUTE)
     decisions = seen(rule, an_entry(), a_look(an_entry(evidence=UNFINISHED), began_s=10.0))
     assert decisions.messages == ()
-    assert [(moved.status, moved.why, moved.until_at) for moved in shown(decisions)] == [
+    assert [(change.status, change.why, change.until_at) for change in shown(decisions)] == [
         (
             Status.HELD,
             "unfinished recording, no writer left: the header partition is open",
@@ -112,21 +112,21 @@ def test_an_unfinished_container_is_held_until_the_file_changes() -> None:
     assert rule.due_s() == math.inf
     assert shown(rule.scanned(a_scan(an_entry(), began_s=20.0))) == []  # still held
     grown = an_entry(size_bytes=200, version=2)
-    assert [moved.status for moved in shown(rule.scanned(a_scan(grown, began_s=30.0)))] == [Status.GROWING]
+    assert [change.status for change in shown(rule.scanned(a_scan(grown, began_s=30.0)))] == [Status.GROWING]
     assert rule.due_s() == 40.0
 
 
 def test_a_container_that_was_cut_off_is_held_as_well() -> None:
     truncated = FinishEvidence(WriterState.NONE, ContainerState.TRUNCATED)
     decisions = seen(StabilityTracker(ROUTE), an_entry(), a_look(an_entry(evidence=truncated), began_s=10.0))
-    assert [moved.status for moved in shown(decisions)] == [Status.HELD]
+    assert [change.status for change in shown(decisions)] == [Status.HELD]
 
 
 def test_a_writer_who_comes_back_ends_the_hold() -> None:
     rule = StabilityTracker(ROUTE)
     seen(rule, an_entry(), a_look(an_entry(evidence=UNFINISHED), began_s=10.0))
     decisions = rule.scanned(a_look(an_entry(evidence=WRITTEN), began_s=11.0))
-    assert [moved.status for moved in shown(decisions)] == [Status.DISCOVERED]
+    assert [change.status for change in shown(decisions)] == [Status.DISCOVERED]
     assert rule.due_s() == 15.0
 
 
@@ -140,7 +140,7 @@ def test_an_unfinished_container_is_delivered_where_the_route_says_so() -> None:
 def test_an_empty_file_is_never_ready_and_never_looked_at() -> None:
     rule = StabilityTracker(ROUTE)
     decisions = rule.scanned(a_scan(an_entry(size_bytes=0)))
-    assert [(moved.why, moved.until_at) for moved in shown(decisions)] == [
+    assert [(change.why, change.until_at) for change in shown(decisions)] == [
         ("empty: a file of 0 bytes is never ready", None)
     ]
     assert rule.due_s() == math.inf
@@ -153,7 +153,7 @@ def test_a_change_after_the_announcement_takes_it_back_and_starts_afresh() -> No
     smaller = an_entry(size_bytes=50, version=2)
     decisions = rule.scanned(a_scan(smaller, began_s=20.0))
     assert decisions.messages == (Gone(a_file(discovered_at=1000.0), 1020.0, changed=True),)
-    assert [moved.status for moved in shown(decisions)] == [Status.DISCOVERED]  # it did not grow
+    assert [change.status for change in shown(decisions)] == [Status.DISCOVERED]  # it did not grow
     assert rule.due_s() == 30.0
 
 
@@ -268,9 +268,9 @@ def test_many_files_are_told_of_some_at_a_time_and_none_is_left_out() -> None:
     rule = StabilityTracker(ROUTE)
     count = 2 * MAX_EVENT_FILES + 1
     decisions = rule.scanned(a_scan(*(an_entry(path=str(number)) for number in range(count))))
-    told = [len(fact.moved) for fact in decisions.events if isinstance(fact, StatusesChanged)]
+    told = [len(fact.changes) for fact in decisions.events if isinstance(fact, StatusesChanged)]
     assert told == [MAX_EVENT_FILES, MAX_EVENT_FILES, 1]
-    assert [moved.file.path for moved in shown(decisions) if moved.file] == [str(n) for n in range(count)]
+    assert [change.file.path for change in shown(decisions) if change.file] == [str(n) for n in range(count)]
 
 
 def a_part(*entries: ScannedFile, began_s: float = 0.0) -> ScanChunk:
@@ -280,7 +280,7 @@ def a_part(*entries: ScannedFile, began_s: float = 0.0) -> ScanChunk:
 def test_a_scan_that_comes_in_parts_is_one_scan() -> None:
     rule = StabilityTracker(ROUTE)
     first = rule.scanned(a_part(an_entry(path="a"), an_entry(path="b")))
-    assert [(moved.file.path, moved.status) for moved in shown(first) if moved.file] == [
+    assert [(change.file.path, change.status) for change in shown(first) if change.file] == [
         ("a", Status.DISCOVERED),
         ("b", Status.DISCOVERED),
     ]
@@ -316,7 +316,7 @@ def test_files_that_stand_alike_share_what_is_known_of_them() -> None:
     names = [str(number) for number in range(100)]
     decisions = rule.scanned(a_scan(*(an_entry(path=name) for name in names)))
     assert len({id(item.track) for item in rule._tracked.values()}) == 1
-    assert len({id(moved.until_at) for moved in shown(decisions)}) == 1
+    assert len({id(change.until_at) for change in shown(decisions)}) == 1
     rule.scanned(a_look(*(an_entry(path=name, evidence=CLOSED) for name in names), began_s=10.0))
     assert len({id(item.track) for item in rule._tracked.values()}) == 1
 
@@ -337,10 +337,10 @@ def test_a_file_whose_writers_cannot_be_seen_is_held_and_reported_once() -> None
     decisions = rule.scanned(a_look(an_entry(evidence=HIDDEN), began_s=10.0))
     assert decisions.messages == ()
     why = UNSEEN_WRITERS[WriterState.NOT_PERMITTED]
-    assert [(moved.status, moved.why) for moved in shown(decisions)] == [(Status.HELD, why)]
+    assert [(change.status, change.why) for change in shown(decisions)] == [(Status.HELD, why)]
     assert decisions.first_unseen == (HeldFile("a.mxf", why),)
     again = rule.scanned(a_look(an_entry("b.mxf", evidence=HIDDEN), began_s=20.0))
-    assert ([moved.status for moved in shown(again)], again.first_unseen) == ([Status.HELD], ())
+    assert ([change.status for change in shown(again)], again.first_unseen) == ([Status.HELD], ())
 
 
 def test_where_the_route_says_so_it_is_ready() -> None:
@@ -372,7 +372,7 @@ def test_a_close_before_the_last_change_proves_nothing() -> None:
     rule.scanned(a_scan(an_entry()))
     rule.scanned(a_scan(an_entry(version=2), began_s=5.0))
     decisions = rule.scanned(a_look(an_entry(version=2, evidence=HIDDEN), began_s=15.0))
-    assert [moved.status for moved in shown(decisions)] == [Status.HELD]
+    assert [change.status for change in shown(decisions)] == [Status.HELD]
 
 
 def test_what_changes_between_a_close_and_the_scan_after_it_was_written_later() -> None:

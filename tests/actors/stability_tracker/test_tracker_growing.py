@@ -45,10 +45,10 @@ def test_a_growing_file_is_announced_with_its_second_rise_and_at_each_further_on
 
 def test_visitors_read_that_it_is_copied_while_it_grows_and_how_fast() -> None:
     rule = StabilityTracker(GROWING)
-    [moves] = [fact for fact in seen(rule, 100, 200, 300).events if isinstance(fact, StatusesChanged)]
-    [moved] = moves.moved
-    assert moved.status is Status.GROWING
-    assert moved.why == "copied while it grows, at 25 B/s; must stay unchanged for 10 s"
+    [message] = [fact for fact in seen(rule, 100, 200, 300).events if isinstance(fact, StatusesChanged)]
+    [change] = message.changes
+    assert change.status is Status.GROWING
+    assert change.why == "copied while it grows, at 25 B/s; must stay unchanged for 10 s"
 
 
 def test_a_followed_file_that_has_ended_is_ready_like_any_other() -> None:
@@ -66,8 +66,8 @@ def test_a_followed_recording_that_was_never_closed_is_held() -> None:
     seen(rule, 100, 200, 300)
     decisions = looked(rule, 300, 18.0, UNFINISHED)
     assert decisions.messages == ()
-    [moves] = [fact for fact in decisions.events if isinstance(fact, StatusesChanged)]
-    assert moves.moved[0].status is Status.HELD
+    [message] = [fact for fact in decisions.events if isinstance(fact, StatusesChanged)]
+    assert message.changes[0].status is Status.HELD
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_a_rewritten_head_of_a_followed_file_is_nothing_to_announce() -> None:
     seen(rule, 100, 200, 300)
     decisions = rule.scanned(a_scan(an_entry(size_bytes=300, version=9), began_s=12.0))
     assert decisions.messages == ()
-    [moves] = [fact for fact in decisions.events if isinstance(fact, StatusesChanged)]
-    assert moves.moved[0].status is Status.GROWING
+    [message] = [fact for fact in decisions.events if isinstance(fact, StatusesChanged)]
+    assert message.changes[0].status is Status.GROWING
 
 
 def test_where_the_route_does_not_follow_nothing_is_announced_before_its_end() -> None:

@@ -211,7 +211,7 @@ def _below(folders: tuple[str, ...]) -> list[str]:
 
 
 def moves(decisions: TrackerDecisions) -> list[StatusChanged]:
-    return [moved for fact in decisions.events if isinstance(fact, StatusesChanged) for moved in fact.moved]
+    return [change for fact in decisions.events if isinstance(fact, StatusesChanged) for change in fact.changes]
 
 
 def told_by(decisions: TrackerDecisions) -> set[tuple[type, str, bool]]:
@@ -256,18 +256,18 @@ def test_visitors_always_know_every_file_in_its_present_state(
         if recorder.delivered is not None:
             del known[file_id(ROUTE.name, recorder.delivered)]  # the dispatcher shows that it is delivered
         ready = {order.file.path for order in decisions.messages if isinstance(order, Ready)}
-        assert all(moved.file is None or moved.file.path not in ready for moved in moves(decisions))
-        for moved in moves(decisions):
-            before = known.get(moved.file_id)
-            assert before is None or evolve(moved, at=before.at) != before
-            known[moved.file_id] = moved
+        assert all(change.file is None or change.file.path not in ready for change in moves(decisions))
+        for change in moves(decisions):
+            before = known.get(change.file_id)
+            assert before is None or evolve(change, at=before.at) != before
+            known[change.file_id] = change
         forgotten = {id_ for fact in decisions.events if isinstance(fact, Untracked) for id_ in fact.file_ids}
         forgotten |= {
             each.file.id for each in decisions.messages if isinstance(each, Gone) and not each.changed
         }
         for each_id in forgotten:
             del known[each_id]
-        states = {moved.file.path: moved.file.signature for moved in known.values() if moved.file is not None}
+        states = {change.file.path: change.file.signature for change in known.values() if change.file is not None}
         assert states == {path: signature for path, (signature, _) in expectation.still.items()}
 
 

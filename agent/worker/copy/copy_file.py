@@ -64,7 +64,7 @@ def copy_file(
         digest,
         (published and published.level) or level,
         progress.read_bytes,
-        progress.kept_bytes,
+        progress.resumed_bytes,
         progress.repaired_blocks,
         progress.patched_blocks,
         published,

@@ -90,7 +90,7 @@ class CopyEngine:
             self._content.update(data)
             intact += 1
             self.progress.copied_bytes = self.progress.verified_bytes = intact * BLOCK_BYTES
-            self.progress.kept_bytes = intact * BLOCK_BYTES
+            self.progress.resumed_bytes = intact * BLOCK_BYTES
             self.progress.report_if_due()
         self.partial.truncate(intact * BLOCK_BYTES)
         return intact

@@ -62,7 +62,7 @@ Window = list[Block]  # consecutive blocks, at least one
 class CopyProgress:
     """Progress of one copy; each field is written by one stage alone.
 
-    `kept_bytes` were at the destination before; `patched_blocks` had other content there.
+    `resumed_bytes` were at the destination before; `patched_blocks` had other content there.
     """
 
     report: Report
@@ -70,7 +70,7 @@ class CopyProgress:
     copied_bytes: int = 0
     verified_bytes: int = 0
     read_bytes: int = 0
-    kept_bytes: int = 0
+    resumed_bytes: int = 0
     patched_blocks: int = 0
     repaired_blocks: int = 0
     _reported: tuple[int, int] = (0, 0)

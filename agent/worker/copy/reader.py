@@ -52,7 +52,7 @@ class BlockReader:
             actions.add(BlockAction.CHECK)
         action = next(each for each in BlockAction if each in actions)
         if action is not BlockAction.WRITE:
-            self.progress.kept_bytes += sum(len(block.data) for block in blocks)
+            self.progress.resumed_bytes += sum(len(block.data) for block in blocks)
         return [block if block.action is action else evolve(block, action=action) for block in blocks]
 
     def _block(self, number: int, length: int) -> Block:

@@ -166,7 +166,7 @@ def test_a_head_that_was_rewritten_is_copied_again_and_nothing_else() -> None:
         assert script.operations.count("write") == 2 + tail_blocks
         assert script.operations.count("read_back") == 2 + tail_blocks
         assert bench.checkpointed == digests_of(final, BLOCK)
-        assert bench.progress.kept_bytes == (trusted - 2) * BLOCK
+        assert bench.progress.resumed_bytes == (trusted - 2) * BLOCK
 
 
 @pytest.mark.parametrize(

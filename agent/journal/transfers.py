@@ -126,7 +126,7 @@ def allocate_partial(tx: Transaction, transfer_id: int, partial: str) -> None:
     _change(tx, transfer_id, partial=partial)
 
 
-def rebase(tx: Transaction, transfer_id: int, signature: Signature) -> None:
+def update_signature(tx: Transaction, transfer_id: int, signature: Signature) -> None:
     """The transfer is now for this state of its file, which grew; its blocks were compared with it."""
     _change(tx, transfer_id, signature=signature)
 

@@ -74,7 +74,7 @@ async def failure_of(operation: Callable[[], Awaitable[object]], failures: list[
 async def test_every_operation_reaches_the_journal(journal: JournalClient) -> None:
     first = await begin_on(journal, a_file())
     await journal.write(transfers.restart, first.id, "q")
-    await journal.write(transfers.rebase, first.id, but(STATE, size_bytes=9))
+    await journal.write(transfers.update_signature, first.id, but(STATE, size_bytes=9))
     await journal.write(transfers.checkpoint, first.id, 0, b"0123456789abcdef")
     await journal.write(transfers.mark_verified, [VerifiedTransfer(first.id, "a.mxf", HASH, "read_back")])
     await journal.write(

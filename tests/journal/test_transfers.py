@@ -61,7 +61,7 @@ def test_a_transfer_goes_through_its_steps_and_survives_reopening(tmp_path: Path
     transfer = begun(journal)
     grown = but(STATE, size_bytes=6_000)
     journal.write(transfers.checkpoint, transfer.id, 0, digests(1, 2))
-    journal.write(transfers.rebase, transfer.id, grown)
+    journal.write(transfers.update_signature, transfer.id, grown)
     journal.write(
         transfers.mark_verified, [VerifiedTransfer(transfer.id, "a.mxf", HASH, "read_back", "of the partial")]
     )
@@ -184,7 +184,7 @@ def test_operations_on_a_transfer_that_is_not_running_are_refused(journal: Journ
     gone = ended(journal, "a.mxf", "delivered")
     operations: list[Callable[[], None]] = [
         lambda: journal.write(transfers.restart, gone, "p"),
-        lambda: journal.write(transfers.rebase, gone, STATE),
+        lambda: journal.write(transfers.update_signature, gone, STATE),
         lambda: journal.write(transfers.checkpoint, gone, 0, digests(1)),
         lambda: journal.write(transfers.mark_verified, [VerifiedTransfer(gone, "a", HASH, "hash")]),
         lambda: journal.write(

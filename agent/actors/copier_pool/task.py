@@ -232,7 +232,7 @@ class Task(ABC):
         signature = self.file.signature
         if transfer.phase is TransferPhase.COPYING or transfer.signature == signature:
             return transfer
-        await self.journal.write(transfers.rebase, transfer.id, signature)
+        await self.journal.write(transfers.update_signature, transfer.id, signature)
         return evolve(transfer, signature=signature)
 
     async def _hash_source(self, file: FileVersion) -> bytes:

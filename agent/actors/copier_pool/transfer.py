@@ -215,7 +215,7 @@ class DeliverTask(Task):
             return transfer, fault
         await self._show_verifying()
         if transfer.signature != self.file.signature:
-            await self.journal.write(transfers.rebase, transfer.id, self.file.signature)
+            await self.journal.write(transfers.update_signature, transfer.id, self.file.signature)
             transfer = evolve(transfer, signature=self.file.signature)
         if copied.published is None:
             log.info(
@@ -420,7 +420,7 @@ class FollowTask(Task):
         if transfer.signature == transfer.signature.placeholder():
             return transfer
         growing = self.file.signature.placeholder()
-        await self.journal.write(transfers.rebase, transfer.id, growing)
+        await self.journal.write(transfers.update_signature, transfer.id, growing)
         return evolve(transfer, signature=growing)
 
     async def _follow(self, transfer: Transfer) -> None:

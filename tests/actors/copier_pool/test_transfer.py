@@ -328,7 +328,14 @@ async def test_a_source_that_is_being_removed_is_not_compared(bench: Bench) -> N
     bench.remember(evolve(PUBLISHED, signature=TOUCHED.signature))
     bench.workers.script(HashSource, Fault(FaultKind.SOURCE_GONE, "renamed"))
     await bench.deliver()
-    steps = ["begin_or_resume", "HashSource", "rebase", "ConfirmDelivery", "RemoveSources", "finish"]
+    steps = [
+        "begin_or_resume",
+        "HashSource",
+        "update_signature",
+        "ConfirmDelivery",
+        "RemoveSources",
+        "finish",
+    ]
     assert bench.diary == steps
 
 
@@ -545,7 +552,7 @@ async def test_a_file_with_other_attributes_goes_on_where_it_was_if_it_has_the_c
     bench.remember(evolve(transfer, signature=TOUCHED.signature))
     bench.workers.script(HashSource, SourceHashed(DIGEST))
     await bench.deliver()
-    assert bench.diary[:3] == ["begin_or_resume", "HashSource", "rebase"]
+    assert bench.diary[:3] == ["begin_or_resume", "HashSource", "update_signature"]
     assert bench.workers.asked[0][1] == HashSource(ROUTE.source, "a.mxf", FILE.signature)
     assert "CopyFile" not in bench.diary
     [request] = [each for _, each in bench.workers.asked if isinstance(each, RemoveSources)]
@@ -575,7 +582,7 @@ async def test_a_file_of_a_share_that_was_mounted_again_goes_on_unread(
 ) -> None:
     bench.remember(evolve(transfer, signature=MOUNTED_AGAIN))
     await bench.deliver()
-    assert bench.diary[:2] == ["begin_or_resume", "rebase"]
+    assert bench.diary[:2] == ["begin_or_resume", "update_signature"]
     assert "HashSource" not in bench.diary
 
 
@@ -933,7 +940,7 @@ async def test_a_growing_file_is_followed_from_what_is_known_and_every_checkpoin
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
     bench.workers.script(FollowFile, followed(Checkpoint(1, DIGEST * 2), BlockPatched(0, HEAD)))
     await bench.follow()
-    assert bench.diary == ["begin_or_resume", "rebase", "FollowFile", "checkpoint", "patch"]
+    assert bench.diary == ["begin_or_resume", "update_signature", "FollowFile", "checkpoint", "patch"]
     assert bench.left.blocks == (HEAD, DIGEST, DIGEST)
     [request] = [request for _, request in bench.workers.asked if isinstance(request, FollowFile)]
     assert (request.partial, request.digests, request.trusted_blocks) == (COPYING.partial, (DIGEST,), 0)
@@ -944,7 +951,7 @@ async def test_a_file_that_grows_after_it_was_ready_is_journaled_as_growing(benc
     bench.remember(evolve(COPYING, blocks=(DIGEST,)))
     bench.workers.script(FollowFile, followed())
     await bench.follow()
-    assert bench.diary == ["begin_or_resume", "rebase", "FollowFile"]
+    assert bench.diary == ["begin_or_resume", "update_signature", "FollowFile"]
     assert bench.left.signature == FILE.signature.placeholder()
     bench.diary.clear()
     await bench.follow()
@@ -1014,14 +1021,14 @@ async def test_a_revised_copy_is_of_the_last_state_before_its_name_is_decided(be
     bench.remember(evolve(COPYING, signature=OLDER, blocks=(DIGEST,)))
     bench.workers.script(CopyFile, Says(COPIED, (BlockPatched(0, HEAD),)))
     await bench.deliver()
-    assert bench.diary == ["begin_or_resume", "CopyFile", "patch", "rebase", *BEGIN[2:]]
+    assert bench.diary == ["begin_or_resume", "CopyFile", "patch", "update_signature", *BEGIN[2:]]
 
 
 async def test_a_copy_of_the_state_that_is_remembered_is_not_revised(bench: Bench) -> None:
     bench.remember(evolve(COPYING, blocks=(DIGEST,)))
     await bench.deliver()
     assert not bench.first_copy.source_changed
-    assert "rebase" not in bench.diary
+    assert "update_signature" not in bench.diary
 
 
 async def test_a_source_that_does_not_say_whether_a_delivered_file_is_gone_is_no_outage_of_the_destination(

@@ -38,7 +38,9 @@ CLOSED_FOLDER = UnreadableFolder("day", "Permission denied")
 
 
 def shown(decisions: TrackerDecisions) -> list[StatusChanged]:
-    return [change for fact in decisions.events if isinstance(fact, StatusesChanged) for change in fact.changes]
+    return [
+        change for fact in decisions.events if isinstance(fact, StatusesChanged) for change in fact.changes
+    ]
 
 
 def seen(rule: StabilityTracker, entry: ScannedFile, *looks: ScanResult) -> TrackerDecisions:

@@ -211,7 +211,9 @@ def _below(folders: tuple[str, ...]) -> list[str]:
 
 
 def moves(decisions: TrackerDecisions) -> list[StatusChanged]:
-    return [change for fact in decisions.events if isinstance(fact, StatusesChanged) for change in fact.changes]
+    return [
+        change for fact in decisions.events if isinstance(fact, StatusesChanged) for change in fact.changes
+    ]
 
 
 def told_by(decisions: TrackerDecisions) -> set[tuple[type, str, bool]]:
@@ -267,7 +269,9 @@ def test_visitors_always_know_every_file_in_its_present_state(
         }
         for each_id in forgotten:
             del known[each_id]
-        states = {change.file.path: change.file.signature for change in known.values() if change.file is not None}
+        states = {
+            change.file.path: change.file.signature for change in known.values() if change.file is not None
+        }
         assert states == {path: signature for path, (signature, _) in expectation.still.items()}
 
 

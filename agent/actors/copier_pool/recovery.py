@@ -106,7 +106,7 @@ class Recovery:
                 return
         if transfer.phase is TransferPhase.COPYING:
             await self.journal.write(transfers.drop, transfer.id, leaves_orphan=True)
-            log.info("orphan dropped", **_fields(transfer))
+            log.info("transfer discarded, its source is gone", **_fields(transfer))
             return
         if transfer.phase is TransferPhase.VERIFIED:
             transfer = await self._publish(transfer, route)

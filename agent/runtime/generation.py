@@ -170,7 +170,7 @@ class ActorStarter:
         tracker_in, tracker_out = open_tracker_inbox()
         watcher_in, watcher_out = open_watcher_inbox()
         self._trackers[route.name] = tracker_in.clone()
-        dispatcher, broadcaster, rule = self.dispatcher, self.broadcaster, StabilityTracker(route)
+        dispatcher, broadcaster, tracker = self.dispatcher, self.broadcaster, StabilityTracker(route)
         source = (route, self.journal.identity, self.workers)
         watcher_args = (
             tracker_in,
@@ -180,7 +180,7 @@ class ActorStarter:
             self.journal,
             self.mounts,
         )
-        tracker_args = (watcher_in.clone(), dispatcher.clone(), broadcaster.clone(), rule, self.journal)
+        tracker_args = (watcher_in.clone(), dispatcher.clone(), broadcaster.clone(), tracker, self.journal)
         nursery.start_soon(watcher.run, watcher_out, *watcher_args)
         nursery.start_soon(stability_tracker.run, tracker_out, *tracker_args)
         if route.upload_id is None:

@@ -31,47 +31,49 @@ async def run(
     watcher: trio.MemorySendChannel[WatcherInbox],
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
-    rule: StabilityTracker,
+    tracker: StabilityTracker,
     journal: JournalClient,
 ) -> None:
     """Events go out before messages to the dispatcher: the page knows a file before it is copied."""
     async with inbox, watcher, dispatcher, broadcaster:
         while True:
             message: TrackerInbox | None = None
-            with trio.move_on_at(rule.due_s()):
+            with trio.move_on_at(tracker.due_s()):
                 message = await inbox.receive()
             match message:
                 case FilesRemoved():
-                    rule.remove(message)
+                    tracker.remove(message)
                 case ScanChunk() | ScanResult():
-                    await _report(rule, message, dispatcher, broadcaster, journal)
+                    await _report(tracker, message, dispatcher, broadcaster, journal)
                     if isinstance(message, ScanResult) and message.private_paths:
-                        await _put_back_unknown(rule.route.name, message.private_paths, watcher, journal)
+                        await _put_back_unknown(tracker.route.name, message.private_paths, watcher, journal)
                 case None:
                     pass
                 case _ as never:
                     assert_never(never)
-            paths = await _due(rule)
+            paths = await _due(tracker)
             if paths:
                 with suppress(trio.WouldBlock):  # never wait for a higher rank; due again after `scan_s`
                     watcher.send_nowait(Examine(paths))
 
 
 async def _report(
-    rule: StabilityTracker,
+    tracker: StabilityTracker,
     scan: ScanChunk | ScanResult,
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     journal: JournalClient,
 ) -> None:
-    decisions = rule.scanned(scan)
+    decisions = tracker.scanned(scan)
     for held in decisions.first_unseen:
-        log.warning("held, its writers cannot be seen", route=rule.route.name, file=held.path, why=held.why)
+        log.warning(
+            "held, its writers cannot be seen", route=tracker.route.name, file=held.path, why=held.why
+        )
     for event in decisions.events:
         await broadcaster.send(event)
         if isinstance(event, SourceState):
             await dispatcher.send(event)
-    messages = await _with_prior_results(rule.route.name, decisions.messages, journal)
+    messages = await _with_prior_results(tracker.route.name, decisions.messages, journal)
     for start in range(0, len(messages), BATCH_FILES):
         some = tuple(messages[start : start + BATCH_FILES])
         await dispatcher.send(MessageBatch(some) if len(some) > 1 else some[0])
@@ -92,11 +94,11 @@ async def _put_back_unknown(
             watcher.send_nowait(PutBack(unknown))
 
 
-async def _due(rule: StabilityTracker) -> tuple[str, ...]:
+async def _due(tracker: StabilityTracker) -> tuple[str, ...]:
     """The files to examine now; other tasks run in between where there are many."""
     now_s = trio.current_time()
     due: list[str] = []
-    while some := rule.due_paths(now_s):
+    while some := tracker.due_paths(now_s):
         due += some
         await trio.lowlevel.checkpoint()
     return tuple(due)

@@ -44,10 +44,10 @@ def track(
     looks_in, looks_out = trio.open_memory_channel[WatcherInbox](looks)
     orders_in, orders_out = trio.open_memory_channel[DispatcherInbox](64)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
-    rule = StabilityTracker(A_ROUTE)
+    tracker = StabilityTracker(A_ROUTE)
     nursery.start_soon(lose_patience)
     nursery.start_soon(
-        stability_tracker.run, scans_out, looks_in, orders_in, facts_in, rule, journal or FakeJournal()
+        stability_tracker.run, scans_out, looks_in, orders_in, facts_in, tracker, journal or FakeJournal()
     )
     return Ends(scans_in, looks_out, orders_out, facts_out)
 

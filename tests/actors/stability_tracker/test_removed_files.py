@@ -11,10 +11,10 @@ REMOVED = FilesRemoved((a_file(),), removed_s=20.0)
 
 def reported() -> StabilityTracker:
     """A tracker that has reported `a.mxf` as ready."""
-    rule = StabilityTracker(ROUTE)
-    rule.scanned(a_scan(an_entry()))
-    assert rule.scanned(a_look(an_entry(evidence=CLOSED), began_s=10.0)).messages
-    return rule
+    tracker = StabilityTracker(ROUTE)
+    tracker.scanned(a_scan(an_entry()))
+    assert tracker.scanned(a_look(an_entry(evidence=CLOSED), began_s=10.0)).messages
+    return tracker
 
 
 def is_silent(decisions: TrackerDecisions) -> bool:
@@ -32,53 +32,53 @@ def an_examination(began_s: float) -> ScanResult:
 
 
 def test_a_file_that_we_removed_is_not_gone_for_the_scans_that_follow() -> None:
-    rule = reported()
-    rule.remove(REMOVED)
-    assert is_silent(rule.scanned(an_examination(began_s=20.5)))
-    assert is_silent(rule.scanned(a_scan(began_s=21.0)))
+    tracker = reported()
+    tracker.remove(REMOVED)
+    assert is_silent(tracker.scanned(an_examination(began_s=20.5)))
+    assert is_silent(tracker.scanned(a_scan(began_s=21.0)))
 
 
 def test_what_began_before_the_removal_and_still_lists_the_file_does_not_make_it_new() -> None:
-    rule = reported()
-    rule.remove(REMOVED)
-    assert is_silent(rule.scanned(ScanChunk((an_entry(),), 19.0, 20.5, 1020.5)))
-    assert is_silent(rule.scanned(a_scan(began_s=19.0, took_s=2.0)))
-    assert is_silent(rule.scanned(a_look(an_entry(evidence=CLOSED), began_s=20.0)))
+    tracker = reported()
+    tracker.remove(REMOVED)
+    assert is_silent(tracker.scanned(ScanChunk((an_entry(),), 19.0, 20.5, 1020.5)))
+    assert is_silent(tracker.scanned(a_scan(began_s=19.0, took_s=2.0)))
+    assert is_silent(tracker.scanned(a_look(an_entry(evidence=CLOSED), began_s=20.0)))
 
 
 def test_a_scan_that_saw_the_file_before_the_removal_is_reported_changes_nothing() -> None:
-    rule = reported()
-    rule.scanned(ScanChunk((an_entry(),), 19.0, 20.5, 1020.5))
-    rule.remove(REMOVED)
-    assert is_silent(rule.scanned(a_scan(began_s=19.0, took_s=2.0)))
-    assert is_silent(rule.scanned(a_scan(began_s=21.0)))
+    tracker = reported()
+    tracker.scanned(ScanChunk((an_entry(),), 19.0, 20.5, 1020.5))
+    tracker.remove(REMOVED)
+    assert is_silent(tracker.scanned(a_scan(began_s=19.0, took_s=2.0)))
+    assert is_silent(tracker.scanned(a_scan(began_s=21.0)))
 
 
 def test_another_file_of_that_name_is_new_even_to_a_scan_that_began_before_the_removal() -> None:
-    rule = reported()
-    rule.remove(REMOVED)
-    assert paths(rule.scanned(a_look(an_entry(version=2), began_s=19.0))) == ["a.mxf"]
+    tracker = reported()
+    tracker.remove(REMOVED)
+    assert paths(tracker.scanned(a_look(an_entry(version=2), began_s=19.0))) == ["a.mxf"]
 
 
 def test_another_file_that_was_seen_before_the_removal_is_reported_stays_tracked() -> None:
-    rule = reported()
-    rule.scanned(a_look(an_entry(version=2), began_s=19.0))
-    rule.remove(REMOVED)
-    ready = rule.scanned(a_look(an_entry(version=2, evidence=CLOSED), began_s=19.0 + ROUTE.stable_s))
+    tracker = reported()
+    tracker.scanned(a_look(an_entry(version=2), began_s=19.0))
+    tracker.remove(REMOVED)
+    ready = tracker.scanned(a_look(an_entry(version=2, evidence=CLOSED), began_s=19.0 + ROUTE.stable_s))
     assert [each.file.signature for each in ready.messages] == [a_state(version=2)]
 
 
 def test_a_file_that_a_later_scan_lists_is_there_again_whatever_its_signature() -> None:
-    rule = reported()
-    rule.remove(REMOVED)
-    assert paths(rule.scanned(a_scan(an_entry(), began_s=20.5))) == ["a.mxf"]
+    tracker = reported()
+    tracker.remove(REMOVED)
+    assert paths(tracker.scanned(a_scan(an_entry(), began_s=20.5))) == ["a.mxf"]
 
 
 def test_a_file_that_was_not_reported_is_left_to_the_scans() -> None:
-    rule = StabilityTracker(ROUTE)
-    rule.scanned(a_scan(an_entry()))
-    rule.remove(REMOVED)
-    assert not is_silent(rule.scanned(a_scan(began_s=21.0)))
+    tracker = StabilityTracker(ROUTE)
+    tracker.scanned(a_scan(an_entry()))
+    tracker.remove(REMOVED)
+    assert not is_silent(tracker.scanned(a_scan(began_s=21.0)))
 
 
 def test_removals_are_remembered_only_until_a_scan_has_begun_later() -> None:

@@ -54,13 +54,13 @@ TIMELINES = st.one_of(st.lists(STEPS), st.lists(STEPS, min_size=40, max_size=100
 
 @define
 class Recorder:
-    """A source that others write to, and the watcher that reports it to the rule under test.
+    """A source that others write to, and the watcher that reports it to the tracker under test.
 
     `closing`: their close was not noticed yet; `closed`: noticed, and how each was found then; the last
     `unsent` of these go with the next scan.
     """
 
-    rule: StabilityTracker
+    tracker: StabilityTracker
     closing: set[str] = field(factory=set)
     closed: list[ScannedFile] = field(factory=list)
     unsent: int = 0
@@ -90,7 +90,7 @@ class Recorder:
             case ("hint", set() | frozenset() as paths, float(seconds)):
                 return self._look(tuple(str(path) for path in paths), frozenset(), seconds)
             case ("look", float(seconds)):
-                paths_due = self.rule.due_paths(self.now_s)
+                paths_due = self.tracker.due_paths(self.now_s)
                 return self._look(paths_due, frozenset(paths_due), seconds)
             case ("deliver", str(path), float(before_s), float(after_s)):
                 return self._deliver(path, before_s, after_s)
@@ -116,11 +116,11 @@ class Recorder:
         """A scan lists everything; meanwhile a file is delivered and its source removed."""
         scan = self._look(None, frozenset(), before_s)
         state, _ = self.files.get(path, (None, None))
-        item = self.rule._tracked.get(path)
+        item = self.tracker._tracked.get(path)
         if item is not None and item.is_reported and item.signature == state:
             del self.files[path]
             self.delivered = path
-            self.rule.remove(FilesRemoved((self.rule._file(item),), self.now_s))
+            self.tracker.remove(FilesRemoved((self.tracker._file(item),), self.now_s))
         self.now_s += after_s
         return evolve(scan, ended_s=self.now_s, at=1000.0 + self.now_s)
 
@@ -232,7 +232,7 @@ def test_a_file_is_ready_exactly_when_promise_s4_allows_it(
     for step in steps:
         scan = recorder.step(step)
         if scan is not None:
-            decisions = recorder.rule.scanned(scan)
+            decisions = recorder.tracker.scanned(scan)
             assert told_by(decisions) == expectation.orders(scan, recorder.delivered)
             assert len(decisions.messages) == len(told_by(decisions))
             assert all(
@@ -253,7 +253,7 @@ def test_visitors_always_know_every_file_in_its_present_state(
         scan = recorder.step(step)
         if scan is None:
             continue
-        decisions = recorder.rule.scanned(scan)
+        decisions = recorder.tracker.scanned(scan)
         expectation.orders(scan, recorder.delivered)
         if recorder.delivered is not None:
             del known[file_id(ROUTE.name, recorder.delivered)]  # the dispatcher shows that it is delivered
@@ -294,12 +294,12 @@ def test_a_file_left_alone_is_ready_in_the_end(
         for step in steps:
             scan = recorder.step(step)
             if scan is not None:
-                recorder.rule.scanned(scan)
+                recorder.tracker.scanned(scan)
                 expectation.orders(scan, recorder.delivered)
 
     take(*steps)
     take(*(step for path in PATHS for step in left_alone(path)), ("scan", 0.0, False))
-    while (due_s := recorder.rule.due_s()) < math.inf:
+    while (due_s := recorder.tracker.due_s()) < math.inf:
         assert due_s < recorder.now_s + 2 * route.stable_s
         recorder.now_s = max(recorder.now_s, due_s)
         take(("look", 0.5))

@@ -20,7 +20,7 @@ from attrs import define, field
 
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind, Side, shortage
-from agent.protocol.replies import Blocked, Reply
+from agent.protocol.replies import Blocked, Reply, RootFound
 from agent.protocol.requests import Request
 from agent.worker.server import HEADER, frame
 
@@ -83,15 +83,16 @@ class Patience:
 
 @define(eq=False)
 class WorkerProcess:
-    """One worker process; `is_idle` while it waits for a request."""
+    """One worker process; `is_idle` while it waits for a request. `roots`: as in `WorkerPool`."""
 
     _process: trio.Process
+    _roots: dict[str, str]
     is_idle: bool = field(default=False, init=False)
     _buffer: bytearray = field(factory=bytearray, init=False)
 
     @classmethod
-    async def start(cls, lock_path: str) -> Self:
-        """Start a process, with the local file of the partial locks.
+    async def start(cls, lock_path: str, roots: dict[str, str]) -> Self:
+        """Start a process, with the local file of the partial locks and the roots of its pool.
 
         Raises:
             Fault: SHORTAGE, else WORKER: it cannot be started.
@@ -111,7 +112,7 @@ class WorkerProcess:
             raise shortage(error, forking=True) or unstartable from error
         except (MemoryError, RuntimeError) as error:
             raise shortage(error) or error from error
-        return cls(process)
+        return cls(process, roots)
 
     async def wait_ready(self) -> None:
         """Wait for the reply Started, because a slow start on a busy machine is no stall.
@@ -146,7 +147,7 @@ class WorkerProcess:
         blocked_side: Side | None = None
         try:
             with trio.fail_after(stall_timeout_s):
-                await self._stdin.send_all(frame(request))
+                await self._stdin.send_all(frame((request, self._roots)))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise self._exited_fault() from error
         except trio.TooSlowError as error:
@@ -159,6 +160,9 @@ class WorkerProcess:
             is_last, reply = received
             if isinstance(reply, Blocked):
                 blocked_side = reply.side
+                continue
+            if isinstance(reply, RootFound):
+                self._roots.setdefault(reply.path, reply.real_path)
                 continue
             if not is_last:
                 await on_reply(reply)  # type: ignore[arg-type]
@@ -240,11 +244,13 @@ class UnkillableWorkers:
 class WorkerPool:
     """Keeps idle workers for the next request, and killed ones until they have exited.
 
-    `lock_path`: the local file of the partial locks. A shortage of the machine is logged when it begins and
-    when workers have done without one for `CALM_S`, however many requests it meets.
+    `lock_path`: the local file of the partial locks. `roots`: where the root folders of sources, destinations
+    and archives led when they were first opened, and have to go on leading. A shortage of the machine is
+    logged when it begins and when workers have done without one for `CALM_S`, however many requests it meets.
     """
 
     lock_path: str
+    roots: dict[str, str] = field(factory=dict, init=False)
     _short_s: float = field(default=-math.inf, init=False)
     _is_short: bool = field(default=False, init=False)
     _idle: list[WorkerProcess] = field(factory=list, init=False)
@@ -294,7 +300,7 @@ class WorkerPool:
             if not worker.has_exited():
                 return worker
             await self._discard(worker)
-        return await WorkerProcess.start(self.lock_path)
+        return await WorkerProcess.start(self.lock_path, self.roots)
 
     async def ask(
         self, request: Request, expected: type[R], *, stall_timeout_s: float, on_reply: OnReply = ignore

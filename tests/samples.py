@@ -43,6 +43,7 @@ UNFINISHED = FinishEvidence(WriterState.NONE, ContainerState.OPEN, "the header p
 
 SOURCE_FAULT = Fault(FaultKind.SOURCE, "source: Permission denied")
 OUTAGE = Fault.outage(OutageReason.IO_ERROR, "destination: Input/output error")
+STALL = Fault.outage(OutageReason.HUNG, "nothing moved for 30 s")
 
 # A legal file name: any bytes but "/" and NUL, as Python shows them (PEP 383).
 FILE_NAMES = (

@@ -254,7 +254,7 @@ async def test_none_is_unkillable_once_the_killed_workers_have_exited(
         immortal.setattr(WorkerProcess, "kill", lambda _: None)
         async with workers.acquire() as worker:
             worker.is_idle = False  # a request is open
-        os.kill(worker.pid, signal.SIGSTOP)
+            os.kill(worker.pid, signal.SIGSTOP)  # before its pipes are closed, which would end it
         seen.append(workers.none_unkillable)
     worker.kill()
     await worker.wait_exited()

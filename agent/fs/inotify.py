@@ -13,7 +13,7 @@ from typing import Self
 
 from attrs import define, field, frozen
 
-from agent.fs import safe_open
+from agent.fs import root_folders, safe_open
 from agent.fs.closed_files import ClosedFiles
 from agent.fs.platform import is_network
 from agent.fs.syscalls import c_function, closing_fd
@@ -173,7 +173,7 @@ class InotifyEvents:
             closed.forget(path)
 
     def _look(self, path: str) -> os.stat_result | None:
-        with suppress(OSError), closing_fd(safe_open.open_root(self._root)) as root:
+        with suppress(OSError), closing_fd(root_folders.open_root(self._root)) as root:
             return safe_open.stat_at(root, path)
         return None
 
@@ -192,7 +192,7 @@ class InotifyEvents:
 
     def _watch_new(self, folder: str, burst: _Burst) -> None:
         try:
-            with closing_fd(safe_open.open_root(self._root)) as root:
+            with closing_fd(root_folders.open_root(self._root)) as root:
                 self._watch_tree(root, folder, burst)
         except OSError:
             burst.must_rearm = True
@@ -235,7 +235,7 @@ class InotifyEvents:
         with suppress(OSError):
             if is_network(self._root):
                 return
-            with closing_fd(safe_open.open_root(self._root)) as root:
+            with closing_fd(root_folders.open_root(self._root)) as root:
                 self._inotify = _inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
                 self._poll.register(self._inotify, select.POLLIN)
                 self._watch_tree(root, "", burst)

@@ -70,6 +70,7 @@ class AttemptFailed:
 
     file: FileVersion
     fault: Fault
+    verified_bytes: int
     at: float
 
 

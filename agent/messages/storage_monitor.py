@@ -7,6 +7,9 @@ from agent.model.errors import Fault
 
 @frozen
 class ProbeNow:
-    """A copy met an outage that the storage monitor has not seen: probe now."""
+    """Probe now, by writing.
 
-    fault: Fault
+    `fault`: the outage that a copy has met; None: a fault that may be its file's own, which the answer tells.
+    """
+
+    fault: Fault | None

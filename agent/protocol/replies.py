@@ -15,6 +15,14 @@ class Started:
 
 
 @frozen
+class RootFound:
+    """This root folder was opened for the first time since the start, and is at that path without links."""
+
+    path: str
+    real_path: str
+
+
+@frozen
 class ScanBatch:
     """Some of a source's files, streamed."""
 
@@ -300,6 +308,7 @@ class Finished:
 
 Reply = (
     Started
+    | RootFound
     | ScanBatch
     | Examining
     | ScanEnd

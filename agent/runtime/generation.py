@@ -130,6 +130,8 @@ class ActorStarter:
         return any(route.destination == destination for route in self.config.routes)
 
     def add_route(self, route: Route) -> None:
+        if route.upload_id is not None:
+            self.workers.roots[route.source] = route.source  # without links since the job was created
         self._routes.setdefault(route.destination, {})[route.name] = route
 
     def remove_route(self, route: Route) -> None:

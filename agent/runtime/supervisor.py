@@ -121,6 +121,7 @@ async def _run_generations(runtime: Runtime, config: Config) -> None:
         config = following
         try:
             following = await _run_generation(runtime, config)
+            runtime.workers.roots.clear()  # a reload accepts where they lead now
         except Exception as error:  # noqa: BLE001  an actor's bug must not end the process
             delay_s = await _schedule_restart(runtime, _failed_actor(error), error)
             if delay_s is None:

@@ -2,8 +2,9 @@
 
 Its one argument is the local file of partial locks (`agent.worker.destinations.partial_locks`).
 
-Frames on both pipes: a 4-byte big-endian length, then a pickle (trusted: both ends are ours). From the
-worker: (is it the last reply, the reply or Fault). A thread owns standard input, so that the worker ends with
+Frames on both pipes: a 4-byte big-endian length, then a pickle (trusted: both ends are ours). To the worker:
+(the request, the roots that are known: `agent.fs.root_folders`). From it: (is it the last reply, the reply or
+Fault). A thread owns standard input, so that the worker ends with
 the agent, even in the middle of a copy.
 """
 
@@ -21,7 +22,7 @@ from typing import BinaryIO, assert_never
 
 from attrs import define, evolve, field
 
-from agent.fs import platform
+from agent.fs import platform, root_folders
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, shortage
 from agent.model.source_file import ScannedFile
@@ -37,6 +38,7 @@ from agent.protocol.replies import (
     PublishedFiles,
     RemovedSources,
     Reply,
+    RootFound,
     ScanBatch,
     ScanEnd,
     SourceHashed,
@@ -137,6 +139,9 @@ class WorkerServer:
 
     def stream(self, reply: Reply) -> None:
         self._send(reply, is_last=False)
+
+    def report_root(self, path: str, real_path: str) -> None:
+        self.stream(RootFound(path, real_path))
 
     def heartbeat(self) -> None:
         """Bytes are on their way; called from any thread, sent at most every `HEARTBEAT_S`."""
@@ -309,7 +314,7 @@ def _scan_end(
     return ScanEnd(entries, tuple(unreadable), status.free_bytes, mount_point=status.mount_point)
 
 
-def _read_requests(requests: "queue.Queue[Request]") -> None:
+def _read_requests(requests: "queue.Queue[tuple[Request, dict[str, str]]]") -> None:
     try:
         while (request := read_frame(sys.stdin.buffer)) is not None:
             requests.put(request)  # type: ignore[arg-type]
@@ -322,13 +327,15 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     platform.prepare_process()
-    requests: queue.Queue[Request] = queue.Queue()
+    requests: queue.Queue[tuple[Request, dict[str, str]]] = queue.Queue()
     threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
     server = WorkerServer(sys.stdout.buffer, PartialLocks(sys.argv[1]))
     server.stream(Started())
     threading.Thread(target=server.report_blocked_side, daemon=True).start()
     while True:
-        server.serve(requests.get())
+        request, roots = requests.get()
+        root_folders.begin(roots, server.report_root)
+        server.serve(request)
 
 
 if __name__ == "__main__":

@@ -180,8 +180,8 @@ def workers_reaped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     started: list[WorkerProcess] = []
     start = WorkerProcess.start
 
-    async def noted(claims: str) -> WorkerProcess:
-        started.append(await start(claims))
+    async def noted(lock_path: str, roots: dict[str, str]) -> WorkerProcess:
+        started.append(await start(lock_path, roots))
         return started[-1]
 
     async def reap() -> None:

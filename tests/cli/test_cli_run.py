@@ -36,11 +36,13 @@ def test_a_taken_port_is_reported_in_one_line_with_what_to_do(tmp_path: Path) ->
     assert f"cannot listen on 127.0.0.1:{port}: another program" in ended.stderr
 
 
-def test_a_state_folder_that_cannot_be_used_is_reported_in_one_line(tmp_path: Path) -> None:
+def test_one_run_does_not_wait_for_a_state_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("in the way")
-    result = invoke("-c", configured(tmp_path), "run")
-    assert result.exit_code == 1
-    assert result.stderr == f"the state folder '{tmp_path}/state' cannot be used: Not a directory\n"
+    ended = as_program("-c", configured(tmp_path), "run", "--once")
+    assert ended.returncode == 3
+    waits = [line for line in ended.stderr.splitlines() if "nothing is done until" in line]
+    assert len(waits) == 1, ended.stderr
+    assert f"the state folder '{tmp_path}/state' cannot be used: Not a directory" in waits[0]
 
 
 def test_a_log_file_that_cannot_be_used_is_reported_in_one_line(tmp_path: Path) -> None:

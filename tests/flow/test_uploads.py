@@ -167,6 +167,35 @@ async def test_a_job_whose_folder_is_gone_for_good_fails(tmp_path: Path, copy_ho
     assert not (tmp_path / "media/day").exists()
 
 
+async def test_a_job_whose_folder_is_swapped_for_a_link_waits_until_it_is_back(
+    tmp_path: Path, copy_hold: CopyHold
+) -> None:
+    write_files(tmp_path / "foreign", {"long.mxf": b"not ours", "secret.mxf": b"not ours"})
+    async with uploading(tmp_path, {"day/long.mxf": LONG}, "day") as (uploads, job):
+        await copy_hold.until_checkpoint()
+        day, aside = tmp_path / "media/day", tmp_path / "aside"
+        day.rename(aside)
+        day.symlink_to(tmp_path / "foreign")
+        await uploads.agent.until(lambda view: "leads to" in (view.source_error(f"upload:{job}") or ""))
+        copy_hold.release()
+        day.unlink()
+        aside.rename(day)
+        await uploads.until_state(job, UploadState.COMPLETED)
+    assert contents(tmp_path / BUCKET) == {f"{job}/long.mxf": LONG}
+
+
+async def test_behind_a_root_that_is_swapped_for_a_link_no_job_is_accepted(tmp_path: Path) -> None:
+    configure(tmp_path)
+    write_files(tmp_path / "foreign", {"day/secret.mxf": b"not ours"})
+    async with running(tmp_path) as agent:
+        await eventually(lambda: str(tmp_path / "media") in agent.runtime.workers.roots)
+        (tmp_path / "media").rmdir()
+        (tmp_path / "media").symlink_to(tmp_path / "foreign")
+        for folder in ("day", ""):
+            with pytest.raises(InvalidRequest, match="does not lie below"):
+                await Uploads(agent).add(folder)
+
+
 async def test_an_outage_shows_in_the_job_and_not_in_other_routes(
     tmp_path: Path, copy_hold: CopyHold
 ) -> None:

@@ -1,5 +1,6 @@
 """Every outage of the contract on real mounts: it is detected, shown, waited for, and ends by itself (S7)."""
 
+import errno
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -79,4 +80,26 @@ def test_a_destination_that_is_not_mounted_at_the_very_first_start_is_not_filled
     mount.remount()
     agent.wait_for("clip.mxf", "Completed")
     assert (mount.backing / "clip.mxf").read_bytes() == b"clip"
+    assert agent.stop(5) == 0
+
+
+@pytest.mark.parametrize(("operation", "number"), [("mkdir", errno.EACCES), ("create", errno.ENOENT)])
+def test_what_only_one_folder_of_the_destination_refuses_is_no_outage_and_costs_its_file_attempts(
+    agent: Agent, mount: FaultMount, operation: str, number: int
+) -> None:
+    configure(agent, mount.path, workers=2, max_attempts=2, bandwidth="16MiB", retry_delay="100ms")
+    mount.error(operation, errno=number, glob="/refused*")
+    agent.start()
+    content = agent.copy_large_file()
+    (agent.source / "refused").mkdir()
+    (agent.source / "refused" / "clip.mxf").write_bytes(b"clip")
+    failed = agent.wait_for("refused/clip.mxf", "Failed")
+    assert failed["retry_count"] == 2
+    agent.wait_for("large.mxf", "Completed")
+    assert (mount.backing / "large.mxf").read_bytes() == content
+    assert agent.events("outage") == []
+    assert [line["event"] for line in agent.events("interrupted") if line["file"] == "large.mxf"] == []
+    mount.clear()
+    assert agent.run_command("retry", "--all").returncode == 0
+    agent.wait_for("refused/clip.mxf", "Completed")
     assert agent.stop(5) == 0

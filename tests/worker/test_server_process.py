@@ -48,7 +48,7 @@ def process(*before: str) -> Iterator["subprocess.Popen[bytes]"]:
 def ask_process(started: "subprocess.Popen[bytes]", request: Request) -> Reply | Fault:
     """The last reply."""
     is_last, reply = False, cast("Reply", None)
-    write(started, frame(request))
+    write(started, frame((request, {})))
     while not is_last:
         is_last, reply = hear(started)
     return reply
@@ -83,13 +83,13 @@ def _asks_nothing(_: Ground) -> bytes:
 
 
 def _dies_while_it_asks(_: Ground) -> bytes:
-    return frame(LOOK_UP)[:-1]
+    return frame((LOOK_UP, {}))[:-1]
 
 
 def _asks_for_a_long_copy(ground: Ground) -> bytes:
     (ground.source / "clip.mxf").touch()
     os.truncate(ground.source / "clip.mxf", 1 << 40)  # all hole: endless for our purposes
-    return frame(ground.copy())
+    return frame((ground.copy(), {}))
 
 
 @pytest.mark.parametrize("asks", [_asks_nothing, _dies_while_it_asks, _asks_for_a_long_copy])

@@ -108,7 +108,7 @@ def outcome_of(
 ) -> Interrupted | AttemptFailed:
     if fault.kind in NON_COUNTING:
         return Interrupted(file, fault, verified_bytes, at)
-    return AttemptFailed(file, fault, at)
+    return AttemptFailed(file, fault, verified_bytes, at)
 
 
 def as_verified(transfer: Transfer, copied: Copied, name: str) -> Transfer:

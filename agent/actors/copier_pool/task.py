@@ -69,6 +69,7 @@ from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 log = get_logger(__name__)
 
 AT_SOURCE = (RemoveSources, LookUpSource, HashSource)
+OF_SOURCE_FILES = (FaultKind.SOURCE, FaultKind.SOURCE_GONE)
 Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved
 Notify = Callable[[Notification], Awaitable[None]]
 
@@ -87,7 +88,8 @@ class WorkerClient:
                 request, expected, stall_timeout_s=self.stall_timeout_s, on_reply=on_reply
             )
         except StallTimeout as silence:
-            if silence.side is Side.SOURCE and await self._answers(_source_of(request)):
+            source = _source_of(request) if silence.side is Side.SOURCE else None
+            if source is not None and await self.source_outage(source) is None:
                 detail = f"source: the file does not answer: nothing moved for {self.stall_timeout_s:g} s"
                 raise Fault(FaultKind.SOURCE, detail) from silence
             detail = f"nothing moved for {self.stall_timeout_s:g} s"
@@ -95,16 +97,16 @@ class WorkerClient:
                 raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from silence
             raise Fault.outage(OutageReason.HUNG, detail) from silence
 
-    async def _answers(self, source: str | None) -> bool:
-        """Whether the source does, so that it is one of its files that hangs."""
-        if source is None:
-            return False
+    async def source_outage(self, source: str) -> Fault | None:
+        """Why the source folder cannot be examined; None: it can, so that one of its files is at fault."""
         request = ExamineSource(SourceFolder(source, (), ()), (), frozenset())
         try:
             await self.workers.ask(request, ScanEnd, stall_timeout_s=self.stall_timeout_s)
-        except (Fault, StallTimeout):
-            return False
-        return True
+        except Fault as fault:
+            return fault
+        except StallTimeout:
+            return Fault(FaultKind.SOURCE_OUTAGE, f"source: nothing moved for {self.stall_timeout_s:g} s")
+        return None
 
     @property
     def none_unkillable(self) -> bool:
@@ -144,6 +146,7 @@ class Task(ABC):
     told: set[str]
     verified_bytes: int = field(default=0, init=False)
     _was_displaced: bool = field(default=False, init=False)
+    _source_outage: Fault | None = field(default=None, init=False)
     _outcomes: dict[str, Outcome] = field(factory=dict, init=False)
     _transfer_ids: dict[str, int] = field(factory=dict, init=False)
 
@@ -152,9 +155,9 @@ class Task(ABC):
         try:
             await self._run()
         except JournalError as error:
-            self._stop(Fault(FaultKind.JOURNAL, str(error)))
+            await self._stop(Fault(FaultKind.JOURNAL, str(error)))
         except Fault as fault:
-            self._stop(fault)
+            await self._stop(fault)
 
     @abstractmethod
     async def _run(self) -> None:
@@ -366,13 +369,13 @@ class Task(ABC):
 
     # How it ends
 
-    def _stop(self, fault: Fault) -> None:
+    async def _stop(self, fault: Fault) -> None:
         """The fault of a request or of the journal, for all files that have no outcome yet.
 
         In a batch it costs no file an attempt, since any of the others may be its cause.
         """
         if not self.is_batch:
-            self._fail(self.file, fault)
+            await self._fail(self.file, fault)
             return
         if fault.kind is FaultKind.SOURCE_OUTAGE:
             self.separate_routes.discard(self.route.name)
@@ -382,10 +385,14 @@ class Task(ABC):
         if fault.kind not in REPORTED_ELSEWHERE:
             log.warning("interrupted", error=str(fault), **self._log_fields())
 
-    def _fail(self, file: FileVersion, fault: Fault) -> None:
-        """This file's fault, unless it has an outcome already."""
+    async def _fail(self, file: FileVersion, fault: Fault) -> None:
+        """This file's fault, unless it has an outcome already, or its whole source fails."""
         if file.id in self._outcomes:
             return
+        if fault.kind in OF_SOURCE_FILES:
+            self._source_outage = self._source_outage or await self.worker.source_outage(self.route.source)
+            if self._source_outage is not None and self._source_outage.kind in NON_COUNTING:
+                fault = self._source_outage
         outcome = self._outcomes[file.id] = outcome_of(file, fault, self.verified_bytes, time.time())
         if fault.kind is FaultKind.SOURCE_OUTAGE:
             self.separate_routes.discard(self.route.name)

@@ -188,7 +188,7 @@ class DeliverTask(Task):
                 self._tell_of_times(result)
                 verified.append((as_verified(transfer, result, self._name(transfer.path)), result.published))
             elif isinstance(result, Fault):
-                self._fail(self._file(transfer), result)
+                await self._fail(self._file(transfer), result)
         if verified:
             records = [verified_record(transfer) for transfer, _ in verified]
             await self.journal.write(transfers.mark_verified, records)
@@ -316,7 +316,7 @@ class DeliverTask(Task):
             elif isinstance(result, Fault):
                 going_on += await self._not_published(transfer, result)
             else:
-                self._leave(transfer, checked)
+                await self._leave(transfer, checked)
         await self._mark_published(published)
         return going_on + published
 
@@ -332,7 +332,7 @@ class DeliverTask(Task):
             transfer = await self._restart(transfer)
             if is_taken:
                 return [transfer]
-        self._leave(transfer, fault)
+        await self._leave(transfer, fault)
         return []
 
     async def _mark_published(self, published: Sequence[Transfer]) -> None:
@@ -361,7 +361,7 @@ class DeliverTask(Task):
             elif result.kind is FaultKind.SOURCE and self.attempt >= self.route.max_attempts:
                 removed.append((transfer, SourceRemoved(result.detail)))
             else:
-                self._leave(transfer, result)
+                await self._leave(transfer, result)
         return removed
 
     async def _finish(self, removed: Sequence[tuple[Transfer, SourceRemoved]]) -> None:
@@ -396,10 +396,10 @@ class DeliverTask(Task):
                 fields["error"] = delivery.kept_because
             log.info(event, to=delivery.destination_path, verified=delivery.level, **fields)
 
-    def _leave(self, transfer: Transfer, fault: Fault) -> None:
+    async def _leave(self, transfer: Transfer, fault: Fault) -> None:
         """In a batch, a fault of this file alone is met again, and counted, when it is copied alone."""
         if not self.is_batch or fault.kind in NON_COUNTING:
-            self._fail(self._file(transfer), fault)
+            await self._fail(self._file(transfer), fault)
 
     def _file(self, transfer: Transfer) -> FileVersion:
         return self._by_path[transfer.path]

@@ -29,11 +29,18 @@ SchedulerEvent = (
 
 @define
 class SchedulerDecisions:
-    """`commands` and `probe_requests` with the destination that each of them is for."""
+    """`commands` and `probe_requests` with the destination that each of them is for.
+
+    A probe request has the fault that closed the destination; None: it is open, and in doubt.
+    """
 
     events: list[SchedulerEvent] = field(factory=list)
     commands: list[tuple[str, CopierPoolInbox]] = field(factory=list)
-    probe_requests: list[tuple[str, Fault]] = field(factory=list)
+    probe_requests: list[tuple[str, Fault | None]] = field(factory=list)
+
+    def request_probe(self, destination: str, fault: Fault | None) -> None:
+        if (destination, fault) not in self.probe_requests:
+            self.probe_requests.append((destination, fault))
 
     def grouped_events(self) -> Iterator[SchedulerEvent]:
         """The events in their order, with successive status changes joined into one message."""

@@ -1,22 +1,33 @@
 """One destination as the scheduler sees it: its slots, its storage, and which job is next."""
 
+import math
 from collections.abc import Set as AbstractSet
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from agent.actors.dispatcher.batching import Batch, is_batchable
 from agent.actors.dispatcher.job import Job
 from agent.actors.dispatcher.priority_queue import PriorityQueue
 from agent.actors.dispatcher.storage import RunningCopy, Space, Storage
-from agent.actors.dispatcher.transitions import FOLLOW_WAITING, JobEvent
+from agent.actors.dispatcher.transitions import FOLLOW_WAITING, JobEvent, JobState
 from agent.config.sections import DestinationPlan
 from agent.messages.copier_pool import AbortTransfer, Copy, CopyBatch, Follow
 from agent.messages.dispatcher import DestinationState
+from agent.model.errors import Fault
+
+
+@frozen
+class Check:
+    """A fault that a copy met. A probe that begins later tells whether it is the destination's."""
+
+    job: Job
+    fault: Fault
+    met_s: float
 
 
 @define
 class DestinationQueue:
-    """Starts waiting jobs while slots are free and the storage is open.
+    """Starts waiting jobs while slots are free and the storage is open and in no doubt.
 
     `deliveries`: how many files were delivered there since the start.
     """
@@ -27,6 +38,7 @@ class DestinationQueue:
     follow_queue: PriorityQueue = field(factory=lambda: PriorityQueue(FOLLOW_WAITING), init=False)
     space: Space = field(factory=Space, init=False)
     deliveries: int = field(default=0, init=False)
+    _checks: list[Check] = field(factory=list, init=False)
     _newly_blocked: list[Job] = field(factory=list, init=False)
     _cache_key: tuple[DestinationState | None, frozenset[str]] | None = field(default=None, init=False)
     _published: DestinationState | None = field(default=None, init=False)
@@ -73,7 +85,7 @@ class DestinationQueue:
 
     def _has_free_slot(self, *, follows: bool) -> bool:
         used = {copy.slot for copy in self.space.running.values() if copy.follows is follows}
-        return self.storage.is_open and len(used) < self.plan.workers
+        return self.storage.is_open and not self.is_checking and len(used) < self.plan.workers
 
     def _start(self, job: Job, slot: str, *, follows: bool = False) -> None:
         job.on(JobEvent.STARTED)
@@ -99,6 +111,21 @@ class DestinationQueue:
         return [first]
 
     # Storage
+
+    @property
+    def is_checking(self) -> bool:
+        """Whether a fault waits for a probe: until then nothing new is sent there, and what runs goes on."""
+        self._checks = [check for check in self._checks if check.job.state is JobState.CHECKING]
+        return bool(self._checks)
+
+    def check(self, job: Job, fault: Fault, now_s: float) -> None:
+        self._checks.append(Check(job, fault, now_s))
+
+    def take_checks(self, began_s: float = math.inf) -> list[Check]:
+        """Those that a probe answers which began then."""
+        answered = [check for check in self._checks if check.met_s <= began_s]
+        self._checks = [check for check in self._checks if check.met_s > began_s]
+        return [check for check in answered if check.job.state is JobState.CHECKING]
 
     def probed(self, state: DestinationState) -> bool:
         """Take in a probe; returns whether it was accepted."""

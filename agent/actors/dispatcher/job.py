@@ -1,7 +1,8 @@
 """One file on its way to the destination, from ready to delivered or failed."""
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
+from agent.actors.dispatcher.setbacks import Setbacks
 from agent.actors.dispatcher.transitions import (
     ABORTING,
     COPY_WAITING,
@@ -19,7 +20,6 @@ from agent.messages.dispatcher import Delivered, Ready
 from agent.model.source_file import FileVersion, may_share_blocks
 from agent.model.transfer import Delivery, PriorResult, ResumePoint, Status
 
-MAX_SUSPICIONS = 2
 MAX_WAIT_S = 10.0
 CANCELLED = "cancelled by the operator"
 STOPPED = "stopped: its upload job has ended"
@@ -30,9 +30,8 @@ class Job:
     """It keeps its `queue_number` through interruptions, but for those by its source without progress.
 
     `waits_for_space`: it did not fit when its turn came. `successor`: the next state of the file, once this
-    job has ended. `arrived_bytes`: written by earlier attempts. `outage_count`: outages in a row without
-    progress; files with fewer go first. `verified_bytes`: at its last outage; -1 before the first. `delay_s`:
-    until it goes on, the last time that it had to wait; `waits`: how often that cost no attempt.
+    job has ended. `arrived_bytes`: written by earlier attempts. `delay_s`: until it goes on, the last time
+    that it had to wait; `waits`: how often that cost no attempt, as the last time if not `was_charged`.
     """
 
     file: FileVersion
@@ -44,12 +43,10 @@ class Job:
     successor: FileVersion | None = None
     waits_for_space: bool = False
     arrived_bytes: int = 0
-    verified_bytes: int = -1
-    outage_count: int = 0
-    suspicions: int = 0
-    deliveries_seen: int = 0
+    setbacks: Setbacks = field(factory=Setbacks)
     delay_s: float = 0.0
     waits: int = 0
+    was_charged: bool = False
 
     def on(
         self, event: JobEvent, file: FileVersion | None = None, error: str | None = None
@@ -85,7 +82,8 @@ class Job:
     def _set_delay(self, event: JobEvent) -> None:
         """After an attempt the route's delay; what costs no attempt can go on for ever, so it goes slower."""
         self.delay_s = self.route.retry_delay_s
-        if event is not JobEvent.ATTEMPT_FAILED or self.state in ABORTING:
+        self.was_charged = event is JobEvent.ATTEMPT_FAILED and self.state not in ABORTING
+        if not self.was_charged:
             self.delay_s = max(self.delay_s, min(2.0**self.waits, MAX_WAIT_S))
             self.waits += 1
 
@@ -105,7 +103,7 @@ class Job:
             return Status.GROWING
         if self.state is JobState.FOLLOWING_ENDED:
             return Status.READY
-        if self.state in COPY_WAITING or self.state is JobState.RETRYING:
+        if self.state in COPY_WAITING | {JobState.RETRYING, JobState.CHECKING}:
             return Status.IN_QUEUE
         if self.state is JobState.KEPT:
             return Status.COMPLETED
@@ -125,8 +123,16 @@ class Job:
         why = f"attempt {self.attempts + 1} of {self.route.max_attempts}"
         return StatusChanged(self.file.id, Status.COPYING, at, self.file, why, attempts=self.attempts)
 
+    def checking(self, at: float) -> StatusChanged:
+        why = "waits for a probe that tells whether the destination is at fault"
+        return StatusChanged(
+            self.file.id, Status.IN_QUEUE, at, self.file, why, attempts=self.attempts, error=self.error
+        )
+
     def retrying(self, at: float) -> StatusChanged:
-        why = f"attempt {self.attempts} of {self.route.max_attempts} failed"
+        why = "interrupted; no attempt was counted"
+        if self.was_charged:
+            why = f"attempt {self.attempts} of {self.route.max_attempts} failed"
         until_at = at + self.delay_s
         return StatusChanged(
             self.file.id, Status.IN_QUEUE, at, self.file, why, until_at, self.attempts, error=self.error
@@ -152,24 +158,17 @@ class Job:
             delivery=delivery,
         )
 
-    def has_progressed(self, verified_bytes: int) -> bool:
-        """Whether it got further than at its last outage, which this one is from now on."""
-        before, self.verified_bytes = self.verified_bytes, verified_bytes
-        return verified_bytes > before
+    def interrupted(self, verified_bytes: int, now_s: float) -> bool:
+        """Its copy came back without having delivered; returns whether it got further: then it starts afresh.
 
-    def is_suspect(self, verified_bytes: int, deliveries: int) -> bool:
-        """Count an outage; returns whether this file keeps meeting outages that others do not meet.
-
-        An outage without progress is a setback, and also a suspicion if others were delivered since the last
-        one; `deliveries` counts those of the destination. Such a file must not pause the others for ever.
+        A cleanup says nothing about that.
         """
-        if self.has_progressed(verified_bytes):
-            self.outage_count = self.suspicions = 0
-        else:
-            self.outage_count += 1
-            self.suspicions += deliveries > self.deliveries_seen
-        self.deliveries_seen = deliveries
-        return self.suspicions >= MAX_SUSPICIONS
+        if self.state in ABORTING:
+            return False
+        has_progressed = self.setbacks.interrupted(verified_bytes, now_s)
+        if has_progressed:
+            self.attempts = 0
+        return has_progressed
 
 
 def shown_ready(message: Ready) -> StatusChanged:

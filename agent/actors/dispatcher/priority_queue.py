@@ -31,7 +31,7 @@ class PriorityQueue:
 
     def push(self, job: Job) -> None:
         heap = self._heaps.setdefault(job.route.name, [])
-        heapq.heappush(heap, (job.outage_count, job.queue_number, next(self._pushes), job))
+        heapq.heappush(heap, (job.setbacks.outages, job.queue_number, next(self._pushes), job))
 
     @property
     def has_blocked(self) -> bool:

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from agent.actors.dispatcher.commands import result_of, retried_by_all
 from agent.actors.dispatcher.decisions import SchedulerDecisions, SchedulerEvent
-from agent.actors.dispatcher.destination_queue import DestinationQueue
+from agent.actors.dispatcher.destination_queue import Check, DestinationQueue
 from agent.actors.dispatcher.job import CANCELLED, STOPPED, Job, kept_before, resumable_bytes, shown_ready
 from agent.actors.dispatcher.priority_queue import DelayedJobs
 from agent.actors.dispatcher.routes import RouteTable
@@ -59,7 +59,7 @@ from agent.messages.dispatcher import (
     SourceState,
     TailIdle,
 )
-from agent.model.errors import Fault, FaultKind
+from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.source_file import FileVersion
 from agent.model.transfer import PriorResult, ResumePoint
 
@@ -142,8 +142,8 @@ class Scheduler:
                 self._apply(self._release_slot(file), JobEvent.TAIL_IDLE)
             case Interrupted():
                 self._on_interrupted(message)
-            case AttemptFailed(file, fault):
-                self._attempt_failed(self._release_slot(file), fault)
+            case AttemptFailed():
+                self._on_attempt_failed(message)
             case Aborted(file):
                 self._apply(self._release_slot(file), JobEvent.ABORTED)
             case MessageBatch(messages):
@@ -250,25 +250,61 @@ class Scheduler:
 
     def _on_interrupted(self, message: Interrupted) -> None:
         job, fault = self._release_slot(message.file), message.fault
+        has_progressed = job.interrupted(message.verified_bytes, self._now_s)
         if fault is None:
             self._apply(job, JobEvent.STOPPED)
         elif fault.kind is FaultKind.DESTINATION:
-            destination = self._destination(job)
-            is_suspect = job.is_suspect(message.verified_bytes, destination.deliveries)
-            self._close_destination(destination, fault)
-            self._publish(CounterIncremented("retry_outage", job.route.name))
-            if is_suspect and job.state in ATTEMPTS_COUNT:
-                self._attempt_failed(job, fault)
-            else:
-                self._apply(job, JobEvent.OUTAGE)
+            job.setbacks.outages += not has_progressed
+            self._on_destination_fault(job, fault)
         elif fault.kind is FaultKind.SOURCE_OUTAGE:
             self.routes.sources[job.route.name].failed(fault.detail, self._now_s)
             self._publish_route(job.route.name)
-            if not job.has_progressed(message.verified_bytes):
+            if not has_progressed:
                 job.queue_number = next(self._queue_numbers)  # it may be the file that stops its source
             self._apply(job, JobEvent.OUTAGE)
         else:
             self._apply(job, JobEvent.DELAYED, error=fault.detail)
+
+    def _on_destination_fault(self, job: Job, fault: Fault) -> None:
+        """Storage that stalls is an outage at once. Of any other fault a probe tells whose it is."""
+        destination = self._destination(job)
+        if destination.storage.is_open and fault.reason is not OutageReason.HUNG:
+            self._apply(job, JobEvent.UNCLEAR, error=fault.detail)
+            if job.state is JobState.CHECKING:
+                destination.check(job, fault, self._now_s)
+            self._decisions.request_probe(destination.plan.destination, None)
+            return
+        is_own = destination.storage.is_open and job.setbacks.is_own_stall(destination.deliveries)
+        self._close_destination(destination, fault)
+        if is_own and job.state in ATTEMPTS_COUNT:
+            self._attempt_failed(job, fault)
+        else:
+            self._met_outage(job)
+
+    def _met_outage(self, job: Job) -> None:
+        self._publish(CounterIncremented("retry_outage", job.route.name))
+        self._apply(job, JobEvent.OUTAGE)
+
+    def _on_confirmed(self, check: Check) -> None:
+        """The destination is closed: nobody's fault."""
+        check.job.setbacks.confirmed()
+        self._met_outage(check.job)
+
+    def _on_not_confirmed(self, check: Check) -> None:
+        """The destination is well: once that may be bad luck, the next time it is the file's attempt."""
+        if check.job.setbacks.is_own(check.fault):
+            self._attempt_failed(check.job, check.fault)
+        else:
+            self._apply(check.job, JobEvent.DELAYED, error=check.fault.detail)
+
+    def _on_attempt_failed(self, message: AttemptFailed) -> None:
+        job, fault = self._release_slot(message.file), message.fault
+        job.interrupted(message.verified_bytes, self._now_s)
+        is_at_source = fault.kind in {FaultKind.SOURCE, FaultKind.SOURCE_GONE}
+        if is_at_source and not self.routes.sources[job.route.name].is_available:
+            self._apply(job, JobEvent.OUTAGE)  # the scan found the same
+        else:
+            self._attempt_failed(job, fault)
 
     def _attempt_failed(self, job: Job, fault: Fault) -> None:
         is_last = job.has_last_attempt or fault.kind is FaultKind.CONFLICT
@@ -290,18 +326,22 @@ class Scheduler:
             self._publish_destination(state.destination)
         elif was_open and not is_open:
             self._stop_all(destination)
+        for check in destination.take_checks(state.began_s):
+            self._on_not_confirmed(check)
 
     def _close_destination(self, destination: DestinationQueue, fault: Fault) -> None:
         """A copy met an outage."""
         was_open = destination.storage.is_open
         destination.storage.failed(fault, self._now_s, self._at)
         if was_open:
-            self._decisions.probe_requests.append((destination.plan.destination, fault))
+            self._decisions.request_probe(destination.plan.destination, fault)
             self._stop_all(destination)
 
     def _stop_all(self, destination: DestinationQueue) -> None:
         if destination.space.running:
             self._command(destination.plan.destination, CancelCopies())
+        for check in destination.take_checks():
+            self._on_confirmed(check)
         self._publish_destination(destination.plan.destination)
 
     def _remove_route(self, name: str) -> None:
@@ -327,7 +367,7 @@ class Scheduler:
         for effect in job.on(event, file, error):
             self._carry_out(effect, job)
 
-    def _carry_out(self, effect: Effect, job: Job) -> None:  # noqa: C901  one line per effect
+    def _carry_out(self, effect: Effect, job: Job) -> None:  # noqa: C901, PLR0912  one line per effect
         match effect:
             case Effect.QUEUE:
                 self._queue(job)
@@ -341,6 +381,8 @@ class Scheduler:
                 self._delayed.push(job, self._now_s + job.delay_s)
             case Effect.COUNT_RETRY:
                 self._publish(CounterIncremented("retry_local", job.route.name))
+            case Effect.TELL_CHECKING:
+                self._publish(job.checking(self._at))
             case Effect.TELL_RETRYING:
                 self._publish(job.retrying(self._at))
             case Effect.TELL_FAILED:

@@ -10,6 +10,7 @@ class JobState(enum.Enum):
     NEW = "queued; nothing of it was written"
     QUEUED = "queued again; a part of it may be written"
     RETRYING = "an attempt failed; the retry delay runs"
+    CHECKING = "it met a fault of the destination; a probe is to tell whether that is its own"
     GROWING_NEW = "growing; queued, and never followed so far"
     GROWING_QUEUED = "growing; queued to be followed further"
     GROWING_IDLE = "growing; copied as far as it goes"
@@ -41,6 +42,7 @@ class JobEvent(enum.Enum):
     TAIL_IDLE = "follower: copied as far as it goes"
     STOPPED = "worker stopped by us"
     OUTAGE = "interrupted by an outage of the destination or the source"
+    UNCLEAR = "interrupted by a fault of the destination that may be its own"
     DELAYED = "interrupted by something that needs time: the journal, a worker that cannot be killed"
     ATTEMPT_FAILED = "an attempt failed, and more are left"
     GIVEN_UP = "the last attempt failed, or no further one can help"
@@ -68,6 +70,7 @@ class Effect(enum.Enum):
     STOP_COPY = "kill its worker"
     DELAY = "go on after the retry delay, or later where no attempt was counted"
     COUNT_RETRY = "metric: one retry more"
+    TELL_CHECKING = "publish that it waits for a probe"
     TELL_RETRYING = "publish that it waits for the next attempt"
     TELL_FAILED = "publish that it has failed"
     TELL_UNTRACKED = "publish that it is no longer tracked"
@@ -83,16 +86,19 @@ COPYING_ENDS = frozenset({S.COPYING_CANCELLED, S.COPYING_CHANGED, S.COPYING_GONE
 RUNNING = COPYING_ENDS | {S.FOLLOWING, S.FOLLOWING_ENDED, S.COPYING}
 ABORTING = frozenset({S.ABORTING, S.ABORTING_TO_RETRY, S.ABORTING_TO_REMOVE})
 # Of these a part may be at the destination or in the journal.
-WAITING_BEGUN = frozenset({S.QUEUED, S.RETRYING, S.GROWING_QUEUED, S.GROWING_IDLE, S.GROWING_UNFOLLOWED})
+WAITING_BEGUN = frozenset(
+    {S.QUEUED, S.RETRYING, S.CHECKING, S.GROWING_QUEUED, S.GROWING_IDLE, S.GROWING_UNFOLLOWED}
+)
 # Of these there is nothing to clean up.
 WITHOUT_TRANSFER = frozenset({S.NEW, S.GROWING_NEW, S.FAILED, S.KEPT})
 RETRIED_LATER = frozenset({S.ABORTING, S.ABORTING_TO_RETRY})
-ATTEMPTS_COUNT = frozenset({S.COPYING, S.FOLLOWING_ENDED})
+ATTEMPTS_COUNT = frozenset({S.COPYING, S.FOLLOWING_ENDED, S.CHECKING})
 KEEPABLE = frozenset({S.COPYING, S.COPYING_CANCELLED})
 TRACKED = frozenset(S) - {S.REMOVED}
 
-INTERRUPTIONS = frozenset({E.STOPPED, E.OUTAGE, E.DELAYED})
+INTERRUPTIONS = frozenset({E.STOPPED, E.OUTAGE, E.UNCLEAR, E.DELAYED})
 FAILURES = frozenset({E.ATTEMPT_FAILED, E.GIVEN_UP})
+VERDICTS = FAILURES | {E.OUTAGE, E.DELAYED}  # once it is clear whose fault it was
 COPY_RETURNS = INTERRUPTIONS | FAILURES | {E.DELIVERED, E.KEPT, E.TAIL_IDLE}
 
 
@@ -167,7 +173,9 @@ TRANSITIONS = _merged(
     _rows(WITHOUT_TRANSFER, {E.CHANGED}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE)),
     _rows(WITHOUT_TRANSFER, {E.GONE}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE, F.TELL_UNTRACKED)),
     # A copy returns without having delivered.
-    _rows({S.COPYING}, {E.STOPPED, E.OUTAGE}, S.QUEUED, (F.QUEUE,)),
+    _rows({S.COPYING}, {E.STOPPED}, S.QUEUED, (F.QUEUE,)),
+    _rows({S.COPYING, S.CHECKING}, {E.OUTAGE}, S.QUEUED, (F.QUEUE,)),
+    _rows({S.COPYING, S.FOLLOWING_ENDED}, {E.UNCLEAR}, S.CHECKING, (F.SET_ERROR, F.TELL_CHECKING)),
     _rows({S.FOLLOWING_ENDED}, {E.STOPPED, E.OUTAGE, E.TAIL_IDLE}, S.QUEUED, (F.QUEUE,)),
     _rows(ATTEMPTS_COUNT, {E.DELAYED}, S.RETRYING, (F.SET_ERROR, F.DELAY, F.TELL_RETRYING)),
     _rows(
@@ -193,11 +201,11 @@ TRANSITIONS = _merged(
     _rows({S.ABORTING_TO_RETRY}, {E.ABORTED}, S.REMOVED, (F.START_OVER,)),
     _rows({S.ABORTING_TO_REMOVE}, {E.ABORTED}, S.REMOVED, (F.REMOVE,)),
     _rows(ABORTING, {E.STOPPED}, None, (F.QUEUE_ABORT,)),
-    _rows(ABORTING, {E.OUTAGE, E.DELAYED} | FAILURES, None, (F.DELAY,)),
+    _rows(ABORTING, VERDICTS | {E.UNCLEAR}, None, (F.DELAY,)),
     # The operator.
-    _rows(COPY_WAITING | {S.RETRYING}, {E.CANCEL}, S.ABORTING, (F.SET_ERROR, *_FAIL)),
+    _rows(COPY_WAITING | {S.RETRYING, S.CHECKING}, {E.CANCEL}, S.ABORTING, (F.SET_ERROR, *_FAIL)),
     _rows(
-        ATTEMPTS_COUNT | {S.COPYING_CANCELLED},
+        {S.COPYING, S.FOLLOWING_ENDED, S.COPYING_CANCELLED},
         {E.CANCEL},
         S.COPYING_CANCELLED,
         (F.SET_ERROR, F.STOP_COPY),
@@ -232,7 +240,8 @@ IMPOSSIBLE = (
     | {(state, E.STARTED) for state in TRACKED - COPY_WAITING - FOLLOW_WAITING}
     | {(state, E.DELAY_OVER) for state in TRACKED - ABORTING - {S.RETRYING}}
     | {(state, E.ABORTED) for state in TRACKED - ABORTING}
-    | {(state, event) for state in TRACKED - RUNNING - ABORTING for event in COPY_RETURNS}
+    | {(state, event) for state in TRACKED - RUNNING - ABORTING - {S.CHECKING} for event in COPY_RETURNS}
+    | {(S.CHECKING, event) for event in COPY_RETURNS - VERDICTS}
     | {(state, event) for state in ABORTING for event in (E.DELIVERED, E.KEPT, E.TAIL_IDLE)}
     | {(state, event) for state in (S.FOLLOWING, S.FOLLOWING_ENDED) for event in (E.DELIVERED, E.KEPT)}
     | {(S.COPYING, E.TAIL_IDLE)}

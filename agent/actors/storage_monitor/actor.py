@@ -32,15 +32,17 @@ async def run(
     journal: JournalClient,
     workers: WorkerPool,
 ) -> None:
-    """Probe at intervals, and at once when a copy has met an outage."""
+    """Probe at intervals, and at once when a copy has met an outage, or a fault that may be one."""
     async with inbox, dispatcher:
         before: OutageReason | None = None
         remembered, strategy = availability.mount_point, availability.publish_strategy
         stuck = UnkillableWorkers()
+        in_doubt = False
         while True:
             await stuck.wait_until_few()
-            state = await _probe(plan, availability, journal.identity, workers, stuck)
+            state = await _probe(plan, availability, journal.identity, workers, stuck, in_doubt=in_doubt)
             if state is not None:
+                in_doubt = False
                 before = _report(state, before)
                 if availability.mount_point is not None and availability.mount_point != remembered:
                     remembered = await _remember(plan.destination, availability.mount_point, journal)
@@ -53,8 +55,10 @@ async def run(
                     request = await inbox.receive()
                 except trio.EndOfChannel:
                     return  # the dispatcher has ended
-                state = availability.report_outage(request.fault, trio.current_time(), time.time())
-                before = _report(state, before)
+                in_doubt = True
+                if request.fault is not None:
+                    state = availability.report_outage(request.fault, trio.current_time(), time.time())
+                    before = _report(state, before)
 
 
 def _tell_of_publishing(destination: str, strategy: PublishStrategy | None) -> None:
@@ -83,11 +87,13 @@ async def _probe(
     identity: str,
     workers: WorkerPool,
     stuck: UnkillableWorkers,
+    *,
+    in_doubt: bool,
 ) -> DestinationState | None:
     """None: this machine is short of resources, which says nothing about the destination."""
-    # While it is usable, reading is enough; after an outage only writing proves that it is over.
+    # While it is usable, reading is enough; after an outage or a fault only writing proves that it is.
     try_writing = try_publishing = None
-    if not availability.is_usable:
+    if in_doubt or not availability.is_usable:
         try_writing = probe_path(identity, uuid.uuid4().hex)
         try_publishing = probe_path(identity, uuid.uuid4().hex)
     request = ProbeDestination(plan.destination, plan.marker, try_writing, plan.s3, try_publishing)

@@ -8,6 +8,7 @@ copy task.
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Protocol
 
 import trio
@@ -44,6 +45,7 @@ from agent.worker_pool import StallTimeout, WorkerPool
 
 WRITE_EVERY_S = 0.5
 RETRY_S = 5.0
+ROOT_TIMEOUT_S = 10.0
 log = get_logger(__name__)
 
 
@@ -120,6 +122,13 @@ class UploadManager:
 
     def wake(self) -> None:
         self._woken.set()
+
+    async def find_roots(self) -> None:
+        """Note where the roots lead before a job asks for a folder below them."""
+        for root in self.roots:
+            with suppress(Fault, StallTimeout):  # it is noted when it can be opened
+                request = ResolveFolder(root, self.roots)
+                await self.workers.ask(request, FolderResolved, stall_timeout_s=ROOT_TIMEOUT_S)
 
     async def reconcile(self) -> None:
         """For ever: start and stop what the journal says, whenever jobs were added or stopped."""
@@ -257,7 +266,10 @@ class UploadManager:
             self.nursery.start_soon(self._examine, running)
 
     async def _examine(self, running: RunningUpload) -> None:
-        """End the job if its folder is gone, or may not be read under a new configuration."""
+        """End the job if its folder is gone, or may not be read under a new configuration.
+
+        One that leads to another folder now is an outage, which its scans report.
+        """
         upload = running.upload
         stall_timeout_s = upload.route.stall_timeout_s
         reason = ""
@@ -270,7 +282,7 @@ class UploadManager:
         except StallTimeout:
             pass  # an outage, which the page shows
         else:
-            if not found.is_allowed or found.path != upload.route.source:
+            if not found.is_allowed and found.path == upload.route.source:
                 reason = "the source folder does not lie below one of the [uploads] roots any more"
         if reason:
             upload.stop(reason, time.time())
@@ -294,6 +306,7 @@ async def run(
     """
     async with events, inbox, dispatcher, broadcaster, trio.open_nursery() as nursery:
         manager = UploadManager(events, routes, journal, workers, roots, dispatcher, broadcaster, nursery)
+        nursery.start_soon(manager.find_roots)
         nursery.start_soon(manager.reconcile)
         nursery.start_soon(manager.write_changes)
         manager.wake()

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from agent.fs import safe_open
+from agent.fs import root_folders, safe_open
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.names import split_path
@@ -45,7 +45,10 @@ def check_roots(request: CheckSeparateRoots, destination: Destination, io_side: 
 
 def _places(source: str, destination: str, name: str) -> Iterator[str]:
     """Where the file would be seen if the destination were the source, above it, or below it."""
-    above = source = os.path.realpath(source)
+    try:
+        above = source = root_folders.real_path(source)
+    except OSError as error:
+        raise root_fault(error) from error
     while True:
         yield os.path.join(above, name)
         if above == (above := os.path.dirname(above)):

@@ -9,11 +9,12 @@ from typing import Self
 
 from attrs import define, evolve, field
 
-from agent.fs import platform, safe_open
+from agent.fs import platform, root_folders, safe_open
 from agent.fs.expected_mounts import expected_mount
 from agent.fs.file_identity import FileIdentity, IdentityMismatch
 from agent.fs.page_cache import is_resident
 from agent.fs.publisher import Publisher
+from agent.fs.root_folders import RootMoved
 from agent.fs.safe_open import DirSync
 from agent.fs.syscalls import closing_fd, with_path
 from agent.model.errors import Fault, FaultKind, OutageReason, Side, classify
@@ -341,7 +342,9 @@ def _open_accepted(ref: DestinationRef) -> Iterator[int]:
 def _open_root(root: str) -> int:
     with destination_faults():
         try:
-            return safe_open.open_root(root)
+            return root_folders.open_root(root)
+        except RootMoved as error:
+            raise Fault.outage(OutageReason.UNREACHABLE, str(error.strerror)) from error
         except NotADirectoryError as error:
             raise Fault.outage(OutageReason.UNREACHABLE, f"{root} is not a folder") from error
         except FileNotFoundError as error:

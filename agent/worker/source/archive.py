@@ -7,7 +7,7 @@ from typing import Self
 
 from attrs import define, field
 
-from agent.fs import platform, safe_open
+from agent.fs import platform, root_folders, safe_open
 from agent.fs.private_name import has_name
 from agent.fs.publisher import Publisher
 from agent.fs.syscalls import closing_fd
@@ -41,7 +41,7 @@ class ArchiveTarget:
         """
         safe_open.make_root(archive)
         with (
-            closing_fd(safe_open.open_root(archive)) as root,
+            closing_fd(root_folders.open_root(archive)) as root,
             safe_open.parent(root, path, create=True) as (folder, name),
         ):
             # Existing folders are synced too: their creator may have been killed before the sync.
@@ -114,7 +114,7 @@ def sync_archive(archive: str, path: str) -> None:
     Raises:
         OSError: they could not be stored.
     """
-    with suppress(FileNotFoundError, NotADirectoryError), closing_fd(safe_open.open_root(archive)) as root:
+    with suppress(FileNotFoundError, NotADirectoryError), closing_fd(root_folders.open_root(archive)) as root:
         safe_open.fsync_parents(root, path)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from attrs import define
 
-from agent.fs import platform, safe_open
+from agent.fs import platform, root_folders, safe_open
 from agent.fs.syscalls import closing_fd
 from agent.model.built_in_excludes import excludes_name, excludes_path
 from agent.model.errors import shortage
@@ -64,7 +64,7 @@ def _list_folder(
 ) -> Iterator[ScannedFile]:
     """Yield the files of one folder; its subfolders are appended to `folders`."""
     with (
-        closing_fd(safe_open.open_root(root)) as root_fd,
+        closing_fd(root_folders.open_root(root)) as root_fd,
         closing_fd(safe_open.open_folder(root_fd, folder, create=False)) as descriptor,
         os.scandir(descriptor) as items,
     ):

@@ -4,10 +4,11 @@ import errno
 import os
 import stat
 import time
+from contextlib import suppress
 
 from attrs import frozen
 
-from agent.fs import platform, safe_open
+from agent.fs import platform, root_folders, safe_open
 from agent.fs.expected_mounts import expected_mount
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
@@ -25,7 +26,7 @@ def open_root(root: str) -> int:
         Fault: SOURCE_OUTAGE.
     """
     try:
-        return safe_open.open_root(root)
+        return root_folders.open_root(root)
     except FileNotFoundError as error:
         raise _outage(f"{root} does not exist: mount it, or make the folder") from error
     except OSError as error:
@@ -144,7 +145,7 @@ def wait_for(root: str) -> None:
 def resolve_allowed_folder(path: str, roots: tuple[str, ...]) -> FolderResolved:
     """Resolve symbolic links in `path` and `roots`, and check that the folder lies below one of the roots.
 
-    A root that does not exist allows nothing.
+    A root that does not exist, or leads to another folder than before, allows nothing.
 
     Raises:
         Fault: SOURCE_GONE when there is no such folder; SOURCE or SOURCE_OUTAGE when that is unknown.
@@ -155,5 +156,10 @@ def resolve_allowed_folder(path: str, roots: tuple[str, ...]) -> FolderResolved:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
     except OSError as error:
         raise classify(error, Side.SOURCE) from error
-    is_allowed = any(is_inside(resolved, os.path.realpath(root)) for root in roots)
-    return FolderResolved(resolved, is_allowed)
+    return FolderResolved(resolved, any(_allows(root, resolved) for root in roots))
+
+
+def _allows(root: str, resolved: str) -> bool:
+    with suppress(OSError):
+        return is_inside(resolved, root_folders.real_path(root))
+    return False

@@ -16,6 +16,7 @@ from agent.protocol.replies import (
     Published,
     PublishedFiles,
     RemovedSources,
+    ScanEnd,
     SourceExists,
     SourceRemoved,
 )
@@ -23,6 +24,7 @@ from agent.protocol.requests import (
     CheckSeparateRoots,
     CopyFile,
     DiscardPartial,
+    ExamineSource,
     FindOrphans,
     LookUpSource,
     PublishFiles,
@@ -62,6 +64,7 @@ class Bench:
         workers.script(FindOrphans, Finished())
         workers.script(CheckSeparateRoots, Finished())
         workers.script(LookUpSource, SourceExists(exists=True))
+        workers.script(ExamineSource, ScanEnd((), (), 5))
         inbox_in, inbox_out = trio.open_memory_channel[CopierPoolInbox](8)
         outcomes_in, outcomes_out = trio.open_memory_channel[DispatcherInbox](capacity)
         events_in, events_out = trio.open_memory_channel[BroadcasterInbox](64)

@@ -65,6 +65,7 @@ class Bench:
         self.workers.script(CopySmallFiles, CopiedFiles((COPIED,) * 3))
         self.workers.script(PublishFiles, PublishedFiles(PUBLISHED))
         self.workers.script(RemoveSources, RemovedSources((GONE,) * 3))
+        self.workers.script(ExamineSource, ScanEnd((), (), 5))
 
     def task(self) -> DeliverTask:
         async def notify(event: Notification) -> None:
@@ -179,6 +180,15 @@ async def test_a_files_own_fault_fails_an_attempt_of_it_alone(bench: Bench, faul
     assert failed.fault == fault
     altered = [event for event in bench.events if event == CounterIncremented("verify_failure", ROUTE.name)]
     assert len(altered) == (fault is CORRUPT)
+
+
+async def test_a_source_that_does_not_answer_any_more_is_asked_once_for_a_batch(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    bench.workers.script(CopySmallFiles, CopiedFiles((SOURCE_FAULT,) * 3))
+    bench.workers.script(ExamineSource, SILENCE)
+    assert kinds_of(await bench.outcomes()) == {FaultKind.SOURCE_OUTAGE}
+    assert autojump_clock.current_time() == 30.0
 
 
 async def test_what_arrived_altered_at_first_is_counted(bench: Bench) -> None:

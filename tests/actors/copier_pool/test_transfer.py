@@ -114,6 +114,7 @@ class Bench:
         self.workers.script(CheckSeparateFiles, Finished())
         self.workers.script(ConfirmDelivery, VerifyResult("verified"))
         self.workers.script(LookUpSource, SourceExists(exists=True))
+        self.workers.script(ExamineSource, ScanEnd((), (), 5))
 
     @property
     def diary(self) -> list[str]:
@@ -228,7 +229,7 @@ async def test_a_checkpoint_is_in_the_journal_while_the_copy_goes_on(bench: Benc
     bench.workers.script(CopyFile, Says(SOURCE_FAULT, (Checkpoint(0, DIGEST), Checkpoint(1, DIGEST * 2))))
     task = bench.task()
     fault_of(await outcome_of(task), "Permission denied")
-    assert bench.diary == ["begin_or_resume", "CopyFile", "checkpoint", "checkpoint"]
+    assert bench.diary == ["begin_or_resume", "CopyFile", "checkpoint", "checkpoint", "ExamineSource"]
     assert bench.left.blocks == (DIGEST, DIGEST, DIGEST)
     assert task.verified_bytes == 3 * BLOCK_BYTES
 
@@ -845,6 +846,16 @@ async def test_a_copy_that_hangs_while_its_source_answers_is_the_files_own_fault
     fault = await bench.fails("source: the file does not answer: nothing moved for 30 s")
     assert fault.kind is FaultKind.SOURCE
     assert autojump_clock.current_time() == 30.0
+
+
+@pytest.mark.parametrize("kind", [FaultKind.SOURCE, FaultKind.SOURCE_GONE])
+async def test_a_fault_that_the_whole_source_has_is_an_outage_of_the_source(
+    bench: Bench, kind: FaultKind
+) -> None:
+    bench.workers.script(CopyFile, Fault(kind, "source: Input/output error (a.mxf)"))
+    for why in (FaultKind.SOURCE_OUTAGE, FaultKind.SHORTAGE):
+        bench.workers.script(ExamineSource, Fault(why, "source: Input/output error"))
+        assert (await bench.fails("source: Input/output error")).kind is why
 
 
 async def test_a_partial_that_a_stuck_worker_holds_is_waited_for_and_then_resumed(

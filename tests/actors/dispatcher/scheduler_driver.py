@@ -9,8 +9,9 @@ from attrs import define, evolve, field
 
 from agent.actors.broadcaster.status_model import StatusModel
 from agent.actors.dispatcher.decisions import SchedulerDecisions
-from agent.actors.dispatcher.job import MAX_SUSPICIONS, Job
+from agent.actors.dispatcher.job import Job
 from agent.actors.dispatcher.scheduler import Scheduler
+from agent.actors.dispatcher.setbacks import FORGOTTEN_AFTER_S, MAX_STALLS
 from agent.actors.dispatcher.transitions import ABORTING, COPY_WAITING, RUNNING, JobState
 from agent.config.sections import DestinationPlan
 from agent.messages.broadcaster import CounterIncremented, GenerationStarted, StatusChanged
@@ -75,6 +76,13 @@ class Place:
     free_bytes: int | None = None
     deliveries: int = 0
     out: dict[str, Out] = field(factory=dict)
+    checks: "list[tuple[Case, float]]" = field(factory=list)
+
+    def take_checks(self, began_s: float) -> "list[Case]":
+        """The files whose fault a probe answers which began then."""
+        answered = [case for case, met_s in self.checks if met_s <= began_s]
+        self.checks = [check for check in self.checks if check[1] > began_s]
+        return [case for case in answered if case.job.state is JobState.CHECKING]
 
     def lacks(self, missing_bytes: int) -> bool:
         return self.is_open and self.free_bytes is not None and missing_bytes > self.free_bytes
@@ -84,7 +92,8 @@ class Place:
         return self.free_bytes is None or missing_bytes <= self.free_bytes - needed
 
     def has_credit(self) -> bool:
-        return self.is_open and len(self.out) < self.plan.workers
+        in_doubt = any(case.job.state is JobState.CHECKING for case, _ in self.checks)
+        return self.is_open and not in_doubt and len(self.out) < self.plan.workers
 
 
 @define
@@ -101,9 +110,11 @@ class Case:
     fails: bool = False
     times_failed: int = 0
     verified_bytes: int = -1
+    interrupted_s: float = -math.inf
     deliveries_seen: int = 0
     setbacks: int = 0
-    suspicions: int = 0
+    unconfirmed: bool = False
+    stalls: int = 0
     waits: int = 0
 
     def next_wait_s(self) -> float:
@@ -118,12 +129,30 @@ class Case:
         else:
             self.not_before_s = now_s + self.job.route.retry_delay_s
 
-    def met_outage(self, verified_bytes: int, deliveries: int) -> bool:
-        further, alone = verified_bytes > self.verified_bytes, deliveries == self.deliveries_seen
-        self.setbacks = 0 if further else self.setbacks + 1
-        self.suspicions = 0 if further else self.suspicions + (not alone)
-        self.verified_bytes, self.deliveries_seen = verified_bytes, deliveries
-        return self.suspicions >= MAX_SUSPICIONS
+    def interrupted(self, verified_bytes: int, now_s: float) -> bool:
+        """Returns whether it got further."""
+        if self.job.state in ABORTING:
+            return False
+        further = verified_bytes > self.verified_bytes
+        if further or now_s - self.interrupted_s > FORGOTTEN_AFTER_S:
+            self.setbacks = self.stalls = 0
+            self.unconfirmed = False
+        self.attempts = 0 if further else self.attempts
+        self.verified_bytes, self.interrupted_s = max(verified_bytes, self.verified_bytes), now_s
+        return further
+
+    def stalled(self, deliveries: int) -> bool:
+        self.stalls += deliveries > self.deliveries_seen
+        self.deliveries_seen = deliveries
+        return self.stalls > MAX_STALLS
+
+    def not_confirmed(self, now_s: float) -> None:
+        """A good probe began after it had met a fault of the destination."""
+        if self.unconfirmed:
+            self.attempt_failed(FaultKind.DESTINATION, now_s)
+        else:
+            self.unconfirmed = True
+            self.not_before_s = now_s + self.next_wait_s()
 
 
 class Dispatching:
@@ -200,6 +229,8 @@ class Dispatching:
         elif state.began_s > place.distrusted_until_s:
             place.recovered = place.recovered and place.is_open
             place.is_open = True
+            for case in place.take_checks(state.began_s):
+                case.not_confirmed(self.now_s)
         else:
             self.handle(state)
             return
@@ -223,6 +254,8 @@ class Dispatching:
     def closed(place: Place) -> dict[str, set[str] | None]:
         """Which halts have to follow from this place being closed: all that runs, but only once."""
         was_open, place.is_open, place.recovered = place.is_open, False, False
+        for case in place.take_checks(math.inf):
+            case.unconfirmed = False
         return {place.plan.destination: None} if was_open and place.out else {}
 
     # What has to be true of every decision
@@ -363,6 +396,6 @@ class Dispatching:
             lacks = job.waits_for_space and place.lacks(self.missing_bytes(self.case(job)))
             paused = job.route.name in self.paused | self.unreadable or not place.is_open or lacks
             return Status.PAUSED if paused else Status.IN_QUEUE
-        if job.state is JobState.RETRYING:
+        if job.state in {JobState.RETRYING, JobState.CHECKING}:
             return Status.IN_QUEUE
         return Status.COPYING if job.state in RUNNING else Status.FAILED

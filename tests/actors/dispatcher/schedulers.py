@@ -67,8 +67,8 @@ def published_states(decisions: SchedulerDecisions) -> list[DestinationState]:
     return [event for event in decisions.events if isinstance(event, DestinationState)]
 
 
-def failed(fault: Fault = SOURCE_FAULT, file: FileVersion = FILE) -> AttemptFailed:
-    return AttemptFailed(file, fault, 1.0)
+def failed(fault: Fault = SOURCE_FAULT, file: FileVersion = FILE, verified_bytes: int = 0) -> AttemptFailed:
+    return AttemptFailed(file, fault, verified_bytes, 1.0)
 
 
 def interrupted(

@@ -28,7 +28,7 @@ from agent.messages.dispatcher import (
 from agent.messages.storage_monitor import ProbeNow
 from agent.model.transfer import Status
 from tests.fakes import lose_patience
-from tests.samples import NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_config, a_file, ready, usable
+from tests.samples import NAS, ROUTE, SOURCE_FAULT, STALL, a_config, a_file, ready, usable
 
 OTHER = "/other"
 ROUTES = (ROUTE, evolve(ROUTE, name="wav", source="/src2", destination=OTHER))
@@ -116,7 +116,7 @@ async def test_a_failed_attempt_is_repeated_when_its_time_has_come(
     await ends.inbox.send(usable(NAS))
     await ends.inbox.send(ready(a_file("a")))
     assert [type(await ends.pools[NAS].receive()) for _ in range(2)] == [RecoverDestination, Copy]
-    await ends.inbox.send(AttemptFailed(a_file("a"), SOURCE_FAULT, at=1.0))
+    await ends.inbox.send(AttemptFailed(a_file("a"), SOURCE_FAULT, 0, at=1.0))
     assert await ends.pools[NAS].receive() == Copy(a_file("a"), 2, 7)
     assert autojump_clock.current_time() == ROUTE.retry_delay_s
 
@@ -134,7 +134,7 @@ async def test_a_dispatcher_that_ends_closes_the_channel_of_every_copier_pool(
     assert autojump_clock.current_time() == 0
 
 
-async def test_a_monitor_is_asked_to_probe_after_an_outage_that_a_copy_met_and_is_never_waited_for(
+async def test_a_monitor_is_asked_to_probe_after_a_stall_and_is_never_waited_for(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ends = dispatch(nursery)
@@ -143,10 +143,10 @@ async def test_a_monitor_is_asked_to_probe_after_an_outage_that_a_copy_met_and_i
     for began_s in (2.0, 3.0):
         file = a_file()
         await ends.inbox.send(ready(file))
-        await ends.inbox.send(Interrupted(file, OUTAGE, 0, 1000.0))
+        await ends.inbox.send(Interrupted(file, STALL, 0, 1000.0))
         await ends.inbox.send(usable(began_s=began_s))
     await wait_all_tasks_blocked()
-    assert ends.probe_requests[NAS].receive_nowait() == ProbeNow(OUTAGE)
+    assert ends.probe_requests[NAS].receive_nowait() == ProbeNow(STALL)
     with pytest.raises(trio.WouldBlock):
         ends.probe_requests[NAS].receive_nowait()
 

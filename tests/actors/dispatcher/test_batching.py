@@ -168,7 +168,7 @@ class Simulation:
             self.delivered.add(file.id)
             return Delivered(file, a_delivery(file.signature.size_bytes), 1.0)
         if kind == 1:
-            return AttemptFailed(file, SOURCE_FAULT, 1.0)
+            return AttemptFailed(file, SOURCE_FAULT, 0, 1.0)
         return Interrupted(file, None if kind == 2 else OUTAGE, 0, 1.0)
 
 

@@ -38,7 +38,7 @@ from agent.model.source_file import FileVersion
 from agent.model.transfer import ResumePoint
 from agent.model.upload import UploadJob, UploadState
 from tests.actors.dispatcher.schedulers import FILE, ONE, decide
-from tests.samples import OUTAGE, SOURCE_FAULT, a_config, a_delivery, a_file, kept_before, usable
+from tests.samples import SOURCE_FAULT, STALL, a_config, a_delivery, a_file, kept_before, usable
 
 JOB = UploadJob("j1", "/media", "archive", None, UploadState.PENDING, 1.0, 1.0)
 UPLOAD = evolve(upload_route(JOB, Uploads(workers=2)), max_attempts=2)
@@ -125,7 +125,7 @@ def test_what_grows_is_aborted_too() -> None:
 def test_a_guest_that_waits_for_an_outage_to_end_stays_until_it_is_aborted() -> None:
     file = upload_file("a.mxf")
     scheduler = with_upload_route(file)
-    decide(scheduler, Interrupted(file, OUTAGE, 0, 1.0))
+    decide(scheduler, Interrupted(file, STALL, 0, 1.0))
     decide(scheduler, RemoveRoute(UPLOAD.name), now_s=1.0)
     assert not is_gone(scheduler)
     back = decide(scheduler, usable(BUCKET, began_s=2.0), now_s=3.0)
@@ -197,7 +197,7 @@ class Simulation:
             is_aborted = isinstance(command, AbortTransfer)
             self.send(Aborted(file, 1.0) if is_aborted else Delivered(file, a_delivery(), 1.0))
         elif how == "fail":
-            self.send(AttemptFailed(file, SOURCE_FAULT, 1.0))
+            self.send(AttemptFailed(file, SOURCE_FAULT, 0, 1.0))
         else:
             self.send(Interrupted(file, None, 0, 1.0))
 

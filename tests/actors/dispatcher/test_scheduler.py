@@ -23,7 +23,7 @@ from tests.actors.dispatcher.schedulers import (
     opened,
     published_states,
 )
-from tests.samples import NAS, SOURCE_FAULT, a_config, a_delivery, a_file, unusable, usable
+from tests.samples import NAS, OUTAGE, SOURCE_FAULT, STALL, a_config, a_delivery, a_file, unusable, usable
 
 
 def test_the_paused_routes_are_published_at_the_start() -> None:
@@ -150,12 +150,12 @@ def test_a_source_that_is_gone_is_forgotten_and_what_arrived_of_it_removed() -> 
     assert decide(scheduler, Aborted(FILE, 1.0)) == SchedulerDecisions()
 
 
-def test_an_outage_that_a_copy_meets_pauses_its_destination_at_once() -> None:
+def test_a_stall_pauses_its_destination_at_once() -> None:
     scheduler = opened(FILE, OTHER, THIRD, workers=2)
-    decisions = decide(scheduler, interrupted(), now_s=1.0)
+    decisions = decide(scheduler, interrupted(STALL), now_s=1.0)
     assert commands(decisions) == [CancelCopies()]
     assert CounterIncremented("retry_outage", "mxf") in decisions.events
-    why = "outage: io_error: destination: Input/output error"
+    why = "outage: hung: nothing moved for 30 s"
     assert [(event.status, event.why, event.attempts) for event in changes_of(decisions)] == [
         (Status.PAUSED, why, 0)
     ]
@@ -168,14 +168,13 @@ def test_an_outage_that_a_copy_meets_pauses_its_destination_at_once() -> None:
 
 def test_an_outage_lasts_since_its_first_sign() -> None:
     scheduler = opened(FILE, OTHER, THIRD, workers=3)
-    hung = Fault.outage(OutageReason.HUNG, "nothing moved")
-    first = decide(scheduler, interrupted(), now_s=1.0)
-    second = decide(scheduler, interrupted(hung, OTHER), now_s=2.0)  # the third still runs, and was stopped
+    first = decide(scheduler, interrupted(STALL), now_s=1.0)
+    second = decide(scheduler, interrupted(OUTAGE, OTHER), now_s=2.0)  # the third still runs, and was stopped
     assert [(event.reason, event.since_at) for event in published_states(first)] == [
-        (OutageReason.IO_ERROR, 1001.0)
+        (OutageReason.HUNG, 1001.0)
     ]
     assert [(event.reason, event.since_at) for event in published_states(second)] == [
-        (OutageReason.HUNG, 1001.0)
+        (OutageReason.IO_ERROR, 1001.0)
     ]
     assert CancelCopies() not in commands(second)
 
@@ -190,44 +189,6 @@ def test_a_probe_that_fails_stops_what_runs_and_shows_why() -> None:
 
 def test_an_outage_without_copies_stops_nothing() -> None:
     assert commands(decide(opened(), unusable())) == []
-
-
-def outages(scheduler: Scheduler, *verified_bytes: int) -> list[int | None]:
-    """Meet one after the other, each time with another file delivered before; the attempts shown for each."""
-    shown = []
-    for begun_s, each in enumerate(verified_bytes, 10):
-        decide(scheduler, Ready(OTHER, 1.0), usable(began_s=begun_s), done(OTHER), now_s=begun_s)
-        shown += [event.attempts for event in changes_of(decide(scheduler, interrupted(verified_bytes=each)))]
-    return shown
-
-
-def set_back() -> Scheduler:
-    """A file that has met two outages in a row, so that others go before it."""
-    scheduler = opened(FILE)
-    decide(scheduler, interrupted(), usable(began_s=1.0), interrupted())
-    return scheduler
-
-
-def test_an_outage_that_others_do_not_meet_counts_as_an_attempt_in_the_end() -> None:
-    assert outages(set_back(), 0, 0) == [0, 1]
-
-
-def test_a_file_that_makes_progress_is_no_longer_suspect() -> None:
-    scheduler = set_back()
-    assert outages(scheduler, 0, 1) == [0, 0]
-    decide(scheduler, usable(began_s=20.0), interrupted(verified_bytes=1))
-    assert outages(scheduler, 1) == [0]
-
-
-def test_a_file_that_keeps_meeting_outages_lets_the_others_pass() -> None:
-    scheduler = opened(FILE)
-    decide(scheduler, Ready(OTHER, 1.0), Ready(THIRD, 1.0))
-    assert copied(decide(scheduler, interrupted(), usable(began_s=1.0))) == [FILE]  # once may be bad luck
-    assert copied(decide(scheduler, interrupted(), usable(began_s=2.0), now_s=1.0)) == [OTHER]
-    assert copied(decide(scheduler, done(OTHER))) == [THIRD]
-    assert copied(decide(scheduler, done(THIRD))) == [FILE]
-    decide(scheduler, Ready(OTHER, 1.0), interrupted(verified_bytes=1), now_s=3.0)
-    assert copied(decide(scheduler, usable(began_s=4.0))) == [FILE]  # it got further
 
 
 def test_a_journal_that_cannot_be_written_is_waited_for_without_an_attempt() -> None:
@@ -269,13 +230,13 @@ def test_what_a_running_copy_has_written_is_not_promised_again_once_a_probe_saw_
 
 def test_a_resumed_copy_needs_only_what_is_missing() -> None:
     scheduler = opened(FILE, free_bytes=100)
-    decide(scheduler, BytesWritten(FILE.id, 80), interrupted())
+    decide(scheduler, BytesWritten(FILE.id, 80), interrupted(STALL))
     assert copied(decide(scheduler, usable(began_s=1.0, free_bytes=20))) == [FILE]
 
 
 def test_a_resumed_copy_promises_only_what_is_missing() -> None:
     scheduler = opened(FILE, free_bytes=120, workers=2)
-    decide(scheduler, BytesWritten(FILE.id, 80), interrupted(), Ready(OTHER, 1.0))
+    decide(scheduler, BytesWritten(FILE.id, 80), interrupted(STALL), Ready(OTHER, 1.0))
     assert copied(decide(scheduler, usable(began_s=1.0, free_bytes=120))) == [FILE, OTHER]
 
 

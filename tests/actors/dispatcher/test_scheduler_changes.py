@@ -24,7 +24,18 @@ from tests.actors.dispatcher.schedulers import (
     interrupted,
     opened,
 )
-from tests.samples import HASH, NAS, a_config, a_file, but, failed_before, kept_before, unusable, usable
+from tests.samples import (
+    HASH,
+    NAS,
+    STALL,
+    a_config,
+    a_file,
+    but,
+    failed_before,
+    kept_before,
+    unusable,
+    usable,
+)
 
 
 def test_a_paused_route_stops_its_copies_and_the_others_go_on() -> None:
@@ -129,7 +140,7 @@ def test_a_file_that_vanished_and_is_ready_again_is_not_forgotten() -> None:
 
 def test_a_file_that_vanished_while_it_waited_to_resume_is_aborted() -> None:
     scheduler = opened(FILE)
-    decisions = decide(scheduler, interrupted(), Gone(FILE, 1.0, changed=False))
+    decisions = decide(scheduler, interrupted(STALL), Gone(FILE, 1.0, changed=False))
     assert decisions.events == [Untracked((FILE.id,))]
     assert commands(decide(scheduler, usable(began_s=1.0))) == [
         RecoverDestination(7),

@@ -19,7 +19,7 @@ from tests.actors.dispatcher.schedulers import (
     interrupted,
     opened,
 )
-from tests.samples import OUTAGE, SOURCE_FAULT, a_file, ready, usable
+from tests.samples import SOURCE_FAULT, STALL, a_file, ready, usable
 
 NOW = a_file("live.mxf", 100, version=1)
 LATER = a_file("live.mxf", 200, version=2)
@@ -84,7 +84,7 @@ def test_an_end_that_comes_while_the_follower_reports_is_not_lost() -> None:
 
 def test_an_outage_stops_a_follower_without_an_attempt_and_its_next_growth_goes_on() -> None:
     scheduler = following()
-    decide(scheduler, interrupted(OUTAGE, NOW), interrupted(None, FILE), now_s=1.0)
+    decide(scheduler, interrupted(STALL, NOW), interrupted(None, FILE), now_s=1.0)
     decide(scheduler, growing(LATER), now_s=2.0)
     decisions = decide(scheduler, usable(began_s=3.0), now_s=3.0)
     assert followed(commands(decisions)) == [LATER]

@@ -37,7 +37,7 @@ from tests.actors.dispatcher.scheduler_driver import (
     one_of,
     some,
 )
-from tests.samples import OUTAGE, a_file, but, unusable, usable
+from tests.samples import OUTAGE, STALL, a_file, but, unusable, usable
 
 SOURCE_OUTAGE = Fault(FaultKind.SOURCE_OUTAGE, "source: no answer")
 
@@ -87,32 +87,52 @@ class Simulation(Dispatching):
         fault = one_of(OWN_FAULTS, what)
         for file in some(self.out(Copy), which):
             case = self.came_back(file)
-            if not self.ends_early(case):
+            case.interrupted(0, self.now_s)
+            is_at_source = fault.kind in {FaultKind.SOURCE, FaultKind.SOURCE_GONE}
+            is_seen_by_scan = is_at_source and file.route in self.unreadable
+            if not self.ends_early(case) and not is_seen_by_scan:
                 case.attempt_failed(fault.kind, self.now_s)
-            self.handle(AttemptFailed(file, fault, self.at))
+            self.handle(AttemptFailed(file, fault, 0, self.at))
 
-    def an_order_meets_an_outage(self, which: int, what: int) -> None:
+    def an_order_meets_a_fault_of_its_destination(self, which: int, what: int) -> None:
         verified_bytes = what // 8
         for file in some(self.out(Copy, AbortTransfer), which):
             place, case = self.place(file), self.came_back(file)
-            is_suspect = case.met_outage(verified_bytes, place.deliveries)
+            case.setbacks += not case.interrupted(verified_bytes, self.now_s)
             if case.job.state in ABORTING:
                 case.not_away_before_s = self.now_s + case.next_wait_s()
-            elif not self.ends_early(case) and is_suspect:
-                case.attempt_failed(OUTAGE.kind, self.now_s)
+            elif not self.ends_early(case) and place.is_open:
+                place.checks.append((case, self.now_s))
+            if not place.is_open:
+                place.distrusted_until_s = self.now_s
+            self.handle(Interrupted(file, OUTAGE, verified_bytes, self.at))
+
+    def an_order_stalls(self, which: int, what: int) -> None:
+        verified_bytes = what // 8
+        for file in some(self.out(Copy, AbortTransfer), which):
+            place, case = self.place(file), self.came_back(file)
+            case.setbacks += not case.interrupted(verified_bytes, self.now_s)
+            is_own = place.is_open and case.stalled(place.deliveries)
+            if case.job.state in ABORTING:
+                case.not_away_before_s = self.now_s + case.next_wait_s()
+            elif not self.ends_early(case) and is_own:
+                case.attempt_failed(STALL.kind, self.now_s)
             halts = self.closed(place)
             place.distrusted_until_s = self.now_s
-            self.handle(Interrupted(file, OUTAGE, verified_bytes, self.at), halts)
+            self.handle(Interrupted(file, STALL, verified_bytes, self.at), halts)
 
     def a_source_cannot_be_read(self, which: int, _what: int) -> None:
         for file in some(self.out(Copy), which):
-            self.ends_early(self.came_back(file))
+            case = self.came_back(file)
+            case.interrupted(0, self.now_s)
+            self.ends_early(case)
             self.cannot_be_read(file.route)
             self.handle(Interrupted(file, SOURCE_OUTAGE, 0, self.at))
 
     def an_order_is_held_up(self, which: int, what: int) -> None:
         for file in some(self.out(Copy, AbortTransfer), which):
             case = self.came_back(file)
+            case.interrupted(0, self.now_s)
             if case.job.state in ABORTING:
                 case.not_away_before_s = self.now_s + case.next_wait_s()
             elif not self.ends_early(case):
@@ -121,7 +141,9 @@ class Simulation(Dispatching):
 
     def a_halted_order_stops(self, which: int, _what: int) -> None:
         for file in some(self.halted(), which):
-            self.ends_early(self.came_back(file))
+            case = self.came_back(file)
+            case.interrupted(0, self.now_s)
+            self.ends_early(case)
             self.handle(Interrupted(file, None, 0, self.at))
 
     def a_transfer_is_aborted(self, which: int, _what: int) -> None:
@@ -177,7 +199,7 @@ class Simulation(Dispatching):
         if job is not None and job.state in RUNNING:
             self.case(job).cancelled = True
             halts = {job.route.destination: {file_id}}
-        elif job is not None and job.state in COPY_WAITING | {JobState.RETRYING}:
+        elif job is not None and job.state in COPY_WAITING | {JobState.RETRYING, JobState.CHECKING}:
             self.case(job).fails = True
         elif job is None or job.state is JobState.ABORTING_TO_REMOVE:
             refusal = Refusal.NOT_FOUND
@@ -234,7 +256,8 @@ STEPS = st.tuples(
             Simulation.a_file_leaves,
             *2 * [Simulation.a_copy_arrives],
             *2 * [Simulation.an_attempt_fails],
-            *2 * [Simulation.an_order_meets_an_outage],
+            *2 * [Simulation.an_order_meets_a_fault_of_its_destination],
+            Simulation.an_order_stalls,
             Simulation.a_source_cannot_be_read,
             Simulation.an_order_is_held_up,
             *2 * [Simulation.a_halted_order_stops],

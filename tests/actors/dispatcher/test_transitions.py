@@ -158,7 +158,7 @@ def test_a_failure_is_published_once_on_the_way_to_failed() -> None:
 
 def test_attempts_count_only_where_a_whole_file_is_copied_for_its_own_sake() -> None:
     counting = {state for (state, _), found in TRANSITIONS.items() if Effect.COUNT_ATTEMPT in found.effects}
-    assert counting == {JobState.COPYING, JobState.FOLLOWING_ENDED}
+    assert counting == {JobState.COPYING, JobState.FOLLOWING_ENDED, JobState.CHECKING}
 
 
 @pytest.mark.parametrize(

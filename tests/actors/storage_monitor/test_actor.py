@@ -176,6 +176,23 @@ async def test_a_doubt_is_looked_into_at_once_by_writing(
     assert all(probe.try_writing is not None for probe in probes)
 
 
+async def test_a_fault_that_may_be_a_files_own_is_looked_into_by_writing_and_is_no_outage(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    bench = Bench.open(nursery, autojump_clock)
+    bench.workers.script(ProbeDestination, WELL, SHORTAGE, WELL)
+    await bench.next()
+    await trio.sleep(1.0)
+    await bench.doubts.send(ProbeNow(None))
+    assert (await bench.next()).reason is None
+    await bench.next()
+    assert bench.workers.times(ProbeDestination) == [0.0, 1.0, 6.0, 11.0]
+    probes = [request for _, request in bench.workers.asked if isinstance(request, ProbeDestination)]
+    assert [probe.try_writing is not None for probe in probes] == [True, True, True, False]
+    assert caplog.records == []
+
+
 async def test_an_outage_that_only_copies_met_is_logged_with_its_end(
     nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

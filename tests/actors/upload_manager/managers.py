@@ -144,6 +144,11 @@ class RunningManager:
             await self.inbox.send(fact)
         await trio.testing.wait_all_tasks_blocked()
 
+    def examinations(self, job: UploadJob) -> int:
+        """How often its folder was looked at."""
+        looks = [each for _, each in self.workers.asked if isinstance(each, ResolveFolder)]
+        return sum(look.path == job.source_folder for look in looks)
+
     async def complete(self, job: UploadJob) -> None:
         """Its folder is empty."""
         await self.send(scanned(job, 100.0), scanned(job, 200.0))

@@ -23,7 +23,7 @@ def is_silent(decisions: TrackerDecisions) -> bool:
 
 def paths(decisions: TrackerDecisions) -> list[str]:
     """Of the files whose status changes."""
-    return [each.file.path for event in decisions.events for each in getattr(event, "moved", ())]
+    return [each.file.path for event in decisions.events for each in getattr(event, "changes", ())]
 
 
 def an_examination(began_s: float) -> ScanResult:

@@ -126,7 +126,7 @@ class UploadControl:
     async def _check_active_limit(self) -> None:
         active = [
             job
-            for job in await journaled(self._journal.write(uploads.needing_cleanup))
+            for job in await journaled(self._journal.read_latest(uploads.needing_cleanup))
             if not job.state.is_end
         ]
         if len(active) >= MAX_ACTIVE:

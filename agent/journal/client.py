@@ -184,8 +184,7 @@ class JournalClient:
     ) -> T:
         """Run an operation in the next commit, in the order of the calls; durable when this returns.
 
-        A cancelled one may have been applied or not. Operations that only read go this way when their answer
-        is acted upon: a cancelled write may still be in the commit under way, and they must see it.
+        A cancelled one may have been applied or not.
 
         Raises: what the operation raises, and
             JournalError: the journal cannot be read or written just now; nothing was recorded.
@@ -200,6 +199,17 @@ class JournalClient:
             else:
                 await self._commit_all()
         return job.answer()
+
+    async def read_latest(
+        self, operation: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Read after every write that was called before, cancelled ones too: for answers that are acted upon.
+
+        A cancelled write may still be in the commit under way, which `read` would not see.
+
+        Raises: as `write`.
+        """
+        return await self.write(operation, *args, **kwargs)
 
     async def read(
         self, operation: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs

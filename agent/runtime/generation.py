@@ -201,12 +201,12 @@ class Generation:
     async def start(self, nursery: trio.Nursery) -> CommandChannels:
         """Start all actors in the nursery. Raises: JournalError."""
         config, journal = self.config, self.journal
-        paused = await journal.write(routes.paused)
-        scheduler = Scheduler.start(config, paused, await journal.write(transfers.resume_points))
+        paused = await journal.read_latest(routes.paused)
+        scheduler = Scheduler.start(config, paused, await journal.read_latest(transfers.resume_points))
         dispatcher_in, dispatcher_out = open_dispatcher_inbox()
-        mounts = await journal.write(routes.mount_points)
+        mounts = await journal.read_latest(routes.mount_points)
         starter = ActorStarter(config, journal, self.workers, dispatcher_in.clone(), self.broadcaster, mounts)
-        for job in await journal.write(uploads.needing_cleanup):
+        for job in await journal.read_latest(uploads.needing_cleanup):
             if not job.state.is_end:
                 starter.add_route(starter.route_of(job))
         await self.broadcaster.send(GenerationStarted(config.routes, time.time()))

@@ -28,7 +28,7 @@ class AbortTask(Task):
 
     async def _abort(self) -> None:
         file, error = self.file, self.error
-        transfer = (await self.journal.write(transfers.find, file.route, [file.path])).get(file.path)
+        transfer = (await self.journal.read_latest(transfers.find, file.route, [file.path])).get(file.path)
         if transfer is None and error is not None:
             source, destination = self.route.source, self.route.destination
             self._transfer_ids[file.path] = await self.journal.write(

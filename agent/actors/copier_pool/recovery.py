@@ -66,7 +66,7 @@ class Recovery:
         No copy may run meanwhile: a transfer can be dropped here, and its partial becomes an orphan.
         """
         try:
-            for transfer in await self.journal.write(transfers.running, self.plan.destination):
+            for transfer in await self.journal.read_latest(transfers.running, self.plan.destination):
                 try:
                     await self._complete(transfer)
                 except Fault as fault:
@@ -165,7 +165,7 @@ class Recovery:
     async def _remove_orphans(self) -> None:
         """Each with a deadline of its own, and once in a round."""
         try:
-            for partial in await self.journal.write(orphans.at_destination, self.plan.destination):
+            for partial in await self.journal.read_latest(orphans.at_destination, self.plan.destination):
                 if partial not in self._tried:
                     self._tried.add(partial)
                     await self._remove(partial)
@@ -189,7 +189,7 @@ class Recovery:
         """Look for probes in the root; in every folder if a journal was lost that knew of more orphans."""
         identity, destination = self.journal.identity, self.plan.destination
         try:
-            deep = not await self.journal.write(orphans.is_scan_done, identity, destination)
+            deep = not await self.journal.read_latest(orphans.is_scan_done, identity, destination)
             if deep:
                 log.info("scanning for the orphans of a lost journal", destination=destination)
             request = FindOrphans(self.destination, identity, deep)

@@ -104,7 +104,7 @@ class DeliverTask(Task):
         The journal remembers them as they are now, if their content has the recorded hash.
         """
         paths = [file.path for file in self.files]
-        for prior in await self.journal.write(history.prior_results, self.route.name, paths):
+        for prior in await self.journal.read_latest(history.prior_results, self.route.name, paths):
             file = self._by_path[prior.path]
             if is_kept_copy(prior, file) and await self._hash_source(file) == digest_of(prior):
                 await self.journal.write(history.remember_kept, file)

@@ -87,7 +87,7 @@ async def _put_back_unknown(
 ) -> None:
     """Sources with private names that no transfer has: of a lost journal, or of a worker that was stuck."""
     with suppress(JournalError, trio.WouldBlock):  # the next scan finds them again
-        partials = await journal.write(transfers.partials_of_published, route)
+        partials = await journal.read_latest(transfers.partials_of_published, route)
         known = {removing_path(journal.identity, path, partial) for path, partial in partials.items()}
         unknown = tuple(path for path in private_paths if path not in known)
         if unknown:
@@ -122,7 +122,7 @@ async def _prior_results(
     is_logged = False
     while paths:
         try:
-            return {each.path: each for each in await journal.write(history.prior_results, route, paths)}
+            return {each.path: each for each in await journal.read_latest(history.prior_results, route, paths)}
         except JournalError as error:
             if not is_logged:
                 log.warning("the journal cannot be read, files wait", route=route, error=str(error))

@@ -136,7 +136,7 @@ class UploadManager:
             await self._woken.wait()
             self._woken = trio.Event()
             try:
-                for job in await self.journal.write(uploads.needing_cleanup):
+                for job in await self.journal.read_latest(uploads.needing_cleanup):
                     await self._start(job)
             except JournalError as error:
                 log.debug("upload jobs not read", error=str(error))
@@ -163,7 +163,7 @@ class UploadManager:
             return
         if job.id in self._cleaned:
             return  # since the jobs were read
-        upload = UploadJobTracker.resumed(job, route, await self.journal.write(uploads.files, job.id))
+        upload = UploadJobTracker.resumed(job, route, await self.journal.read_latest(uploads.files, job.id))
         if route.destination in self._storage:
             upload.on_event(self._storage[route.destination], trio.current_time(), time.time())
         is_first = not self.jobs
@@ -227,7 +227,7 @@ class UploadManager:
             return False
         try:
             await self.journal.write(uploads.add_orphans, route.name)
-            if await self.journal.write(orphans.at_destination, route.destination):
+            if await self.journal.read_latest(orphans.at_destination, route.destination):
                 return False
             await self.journal.write(uploads.mark_cleaned, upload.job.id, route.name)
         except JournalError as error:

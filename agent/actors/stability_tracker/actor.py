@@ -122,7 +122,8 @@ async def _prior_results(
     is_logged = False
     while paths:
         try:
-            return {each.path: each for each in await journal.read_latest(history.prior_results, route, paths)}
+            results = await journal.read_latest(history.prior_results, route, paths)
+            return {each.path: each for each in results}
         except JournalError as error:
             if not is_logged:
                 log.warning("the journal cannot be read, files wait", route=route, error=str(error))

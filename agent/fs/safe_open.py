@@ -141,28 +141,28 @@ def fsync_parents(root_fd: int, relative: str) -> None:
 
 @define(eq=False)
 class DirSync:
-    """Makes entries below an open root durable: one by one, or inside `batched` each folder only once."""
+    """Makes entries below an open root durable: one by one, or inside `together` each folder only once."""
 
     root: int
-    _batched_folders: set[str] | None = field(default=None, init=False)  # None outside `batched`
+    _waiting_folders: set[str] | None = field(default=None, init=False)  # None outside `together`
     _held_folders: dict[str, int] = field(
         factory=dict, init=False
-    )  # of `batched` too, with a descriptor each
+    )  # of `together` too, with a descriptor each
 
     def sync(self, path: str) -> None:
-        """As `fsync_parents`; inside `batched` the entry is durable when that block ends.
+        """As `fsync_parents`; inside `together` the entry is durable when that block ends.
 
         Raises:
             ValueError: the path could lead out of the root.
             OSError: a folder does not exist or could not be stored.
         """
-        if self._batched_folders is None:
+        if self._waiting_folders is None:
             fsync_parents(self.root, path)
         else:
-            self._batched_folders.add(path.rpartition("/")[0])
+            self._waiting_folders.add(path.rpartition("/")[0])
 
     def sync_entry(self, path: str, folder_fd: int) -> None:
-        """Make this entry of an open folder durable, whose own entry is; as `sync` inside `batched`.
+        """Make this entry of an open folder durable, whose own entry is; as `sync` inside `together`.
 
         The folder may have been removed since: then nothing is left to be made durable.
 
@@ -170,7 +170,7 @@ class DirSync:
             OSError: the folder could not be stored.
         """
         folder = path.rpartition("/")[0]
-        if self._batched_folders is None:
+        if self._waiting_folders is None:
             self._sync_held(folder, folder_fd)
         else:
             held = os.dup(folder_fd)
@@ -178,19 +178,19 @@ class DirSync:
                 os.close(held)
 
     @contextmanager
-    def batched(self) -> Iterator[None]:
+    def together(self) -> Iterator[None]:
         """Sync each folder once when the block ends; no folder is synced if the block raises.
 
         Raises:
             OSError: a folder does not exist or could not be stored.
         """
-        folders = self._batched_folders = set()
+        folders = self._waiting_folders = set()
         with ExitStack() as closing:
             closing.callback(self._release_held)
             try:
                 yield
             finally:
-                self._batched_folders = None
+                self._waiting_folders = None
             _fsync_folders(self.root, folders)
             for folder, held in sorted(self._held_folders.items()):
                 self._sync_held(folder, held)

@@ -86,7 +86,7 @@ Outcome = Delivered | TailIdle | Aborted | AttemptFailed | Interrupted
 
 
 @frozen
-class MessageBatch:
+class MessageGroup:
     """Messages about many files, so that free slots are filled once after all of them."""
 
     messages: tuple[Ready | Growing | Gone | Outcome, ...]
@@ -212,7 +212,7 @@ SchedulerInput = (
     | Interrupted
     | AttemptFailed
     | Aborted
-    | MessageBatch
+    | MessageGroup
     | BytesWritten
     | DestinationState
     | SourceState

@@ -23,7 +23,7 @@ class RootFound:
 
 
 @frozen
-class ScanBatch:
+class ScanPart:
     """Some of a source's files, streamed."""
 
     entries: tuple[ScannedFile, ...]
@@ -309,7 +309,7 @@ class Finished:
 Reply = (
     Started
     | RootFound
-    | ScanBatch
+    | ScanPart
     | Examining
     | ScanEnd
     | SourcePrepared

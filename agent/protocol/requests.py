@@ -62,7 +62,7 @@ class PrepareSource:
 
 @frozen
 class ListSource:
-    """List all files of the source. Streams ScanBatch, ends with ScanEnd."""
+    """List all files of the source. Streams ScanPart, ends with ScanEnd."""
 
     source: SourceFolder
 

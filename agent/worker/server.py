@@ -39,8 +39,8 @@ from agent.protocol.replies import (
     RemovedSources,
     Reply,
     RootFound,
-    ScanBatch,
     ScanEnd,
+    ScanPart,
     SourceHashed,
     SourcePrepared,
     Started,
@@ -95,7 +95,7 @@ from agent.worker.source.source_file import signature_of
 from agent.worker.source.source_folder import resolve_allowed_folder, wait_for
 
 HEADER = struct.Struct(">I")
-SCAN_BATCH_FILES = 500  # a long listing comes in parts, so that each shows that the worker is alive
+SCAN_PART_FILES = 500  # a long listing comes in parts, so that each shows that the worker is alive
 BLOCKED_AFTER_S = 0.2  # after such a silence a copy reports the side that it waits for
 HEARTBEAT_S = 0.25
 EXAMINE_S = 2.0  # then other requests have their turn
@@ -269,13 +269,13 @@ class WorkerServer:
         source_folder.status(folder.root, folder.mount)
         unreadable: list[tuple[str, str]] = []
         private_paths: list[str] = []
-        batch = []
+        part = []
         for entry in list_files(folder, unreadable, private_paths, self.heartbeat):
-            batch.append(entry)
-            if len(batch) == SCAN_BATCH_FILES:
-                self.stream(ScanBatch(tuple(batch)))
-                batch = []
-        return evolve(_scan_end(folder, tuple(batch), unreadable), private_paths=tuple(private_paths))
+            part.append(entry)
+            if len(part) == SCAN_PART_FILES:
+                self.stream(ScanPart(tuple(part)))
+                part = []
+        return evolve(_scan_end(folder, tuple(part), unreadable), private_paths=tuple(private_paths))
 
     def _examine(self, request: ExamineSource) -> ScanEnd:
         """Examine some of the files; each is named first, so that the one that hangs is known."""

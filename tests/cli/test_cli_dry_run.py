@@ -9,7 +9,7 @@ import trio
 from agent.config.load import load
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, Signature, WriterState
 from agent.offline import dry_run
-from agent.protocol.replies import NamesTaken, Probed, Reply, ScanBatch, ScanEnd
+from agent.protocol.replies import NamesTaken, Probed, Reply, ScanEnd, ScanPart
 from agent.protocol.requests import ExamineSource, ListSource, Request
 from agent.runtime import main
 from agent.worker_pool import OnReply, WorkerPool, ignore
@@ -119,7 +119,7 @@ def told_when(
             return NamesTaken(())
         assert (expected, stall_timeout_s) == (ScanEnd, 30.0)
         if isinstance(request, ListSource):
-            await on_reply(ScanBatch((entry("early"),)))
+            await on_reply(ScanPart((entry("early"),)))
         answer = answers.get(type(request), ScanEnd((), (), 0))
         if isinstance(answer, Exception):
             raise answer

@@ -27,8 +27,8 @@ from agent.protocol.replies import (
     PublishedFiles,
     RemovedSources,
     Reply,
-    ScanBatch,
     ScanEnd,
+    ScanPart,
     SourceExists,
     SourcePrepared,
     SourceRemoved,
@@ -182,12 +182,12 @@ def test_every_legal_name_arrives_unchanged_with_its_time_and_its_twin(ground: G
 
 
 def test_a_long_listing_comes_in_parts(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "SCAN_BATCH_FILES", 2)
+    monkeypatch.setattr(server, "SCAN_PART_FILES", 2)
     for number in range(5):
         (ground.source / f"{number}.mxf").touch()
     *parts, end = ask(ListSource(ground.folder))
     assert isinstance(end, ScanEnd)
-    assert [len(part.entries) for part in parts if isinstance(part, ScanBatch)] == [2, 2]
+    assert [len(part.entries) for part in parts if isinstance(part, ScanPart)] == [2, 2]
     assert len(end.entries) == 1
     assert end.unreadable == ()
     assert end.free_bytes > 0

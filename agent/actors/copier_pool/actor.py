@@ -25,7 +25,7 @@ from agent.messages.copier_pool import (
     Follow,
     RecoverDestination,
 )
-from agent.messages.dispatcher import BytesWritten, MessageBatch
+from agent.messages.dispatcher import BytesWritten, MessageGroup
 from agent.messages.stability_tracker import FilesRemoved, TrackerInbox
 from agent.protocol.requests import DestinationRef
 from agent.worker_pool import WorkerPool
@@ -92,7 +92,7 @@ class CopierPool:
         for file in task.files:
             del self.scopes[file.id]
         outcomes = task.outcomes()
-        await self.dispatcher.send(MessageBatch(outcomes) if task.is_batch else outcomes[0])
+        await self.dispatcher.send(MessageGroup(outcomes) if task.is_batch else outcomes[0])
 
     async def recover(self, device: int, scope: trio.CancelScope, completed: trio.Event) -> None:
         """Run recovery in this scope; copies wait only until `completed`."""

@@ -47,7 +47,7 @@ from agent.messages.dispatcher import (
     Gone,
     Growing,
     Interrupted,
-    MessageBatch,
+    MessageGroup,
     PauseRoute,
     Ready,
     RemoveDestination,
@@ -146,7 +146,7 @@ class Scheduler:
                 self._on_attempt_failed(message)
             case Aborted(file):
                 self._apply(self._release_slot(file), JobEvent.ABORTED)
-            case MessageBatch(messages):
+            case MessageGroup(messages):
                 for each in messages:
                     self._on_message(each)
             case BytesWritten(file_id, written_bytes):

@@ -13,7 +13,7 @@ from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
-from agent.messages.dispatcher import Gone, Growing, MessageBatch, Ready, SourceState
+from agent.messages.dispatcher import Gone, Growing, MessageGroup, Ready, SourceState
 from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import Examine, PutBack, WatcherInbox
 from agent.model.names import removing_path
@@ -23,7 +23,7 @@ log = get_logger(__name__)
 JOURNAL_RETRY_S = 1.0
 TrackerMessage = Ready | Growing | Gone
 
-BATCH_FILES = 250  # the dispatcher handles other messages in between
+GROUP_FILES = 250  # the dispatcher handles other messages in between
 
 
 async def run(
@@ -74,9 +74,9 @@ async def _report(
         if isinstance(event, SourceState):
             await dispatcher.send(event)
     messages = await _with_prior_results(tracker.route.name, decisions.messages, journal)
-    for start in range(0, len(messages), BATCH_FILES):
-        some = tuple(messages[start : start + BATCH_FILES])
-        await dispatcher.send(MessageBatch(some) if len(some) > 1 else some[0])
+    for start in range(0, len(messages), GROUP_FILES):
+        some = tuple(messages[start : start + GROUP_FILES])
+        await dispatcher.send(MessageGroup(some) if len(some) > 1 else some[0])
 
 
 async def _put_back_unknown(

@@ -158,7 +158,7 @@ class StabilityTracker:
         if isinstance(scan, ScanResult):
             changes += filter(None, (self._set_aside(path, scan) for path in scan.hung))
         events: list[StatusesChanged | Untracked | SourceState] = [
-            StatusesChanged(some) for some in _batched(changes)
+            StatusesChanged(some) for some in _in_parts(changes)
         ]
         if isinstance(scan, ScanResult):
             events += self._ended(scan, messages)
@@ -385,7 +385,7 @@ def first_unreadable(folders: Sequence[UnreadableFolder]) -> tuple[UnreadableFol
     return tuple(sorted(folders, key=lambda each: each.folder)[:MAX_UNREADABLE])
 
 
-def _batched(changes: list[StatusChanged]) -> Iterator[tuple[StatusChanged, ...]]:
+def _in_parts(changes: list[StatusChanged]) -> Iterator[tuple[StatusChanged, ...]]:
     """So few at once that the broadcaster handles other messages in between."""
     for start in range(0, len(changes), MAX_EVENT_FILES):
         yield tuple(changes[start : start + MAX_EVENT_FILES])

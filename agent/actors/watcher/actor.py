@@ -27,8 +27,8 @@ from agent.protocol.replies import (
     Finished,
     PathsChanged,
     Reply,
-    ScanBatch,
     ScanEnd,
+    ScanPart,
     SourcePrepared,
     SourcesPutBack,
 )
@@ -336,7 +336,7 @@ class SourceScanner:
 
         async def pass_on(reply: Reply) -> None:
             await trio.lowlevel.checkpoint()
-            if isinstance(reply, ScanBatch):
+            if isinstance(reply, ScanPart):
                 self.files += len(reply.entries)
                 now_s, closed = trio.current_time(), self._take_closed()
                 await self._tracker.send(ScanChunk(reply.entries, began_s, now_s, time.time(), closed))

@@ -181,7 +181,7 @@ class FolderDestination:
 
     @contextmanager
     def durable_together(self) -> Iterator[None]:
-        with destination_faults(), self._dir_sync.batched():
+        with destination_faults(), self._dir_sync.together():
             yield
 
     def allocate_partial(
@@ -242,7 +242,7 @@ class FolderDestination:
 
     def find_orphans(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
         with destination_faults():
-            yield from OrphanScan(self._root, identity, deep).batches()
+            yield from OrphanScan(self._root, identity, deep).parts()
 
     def _status(self, name: str) -> os.stat_result | None:
         try:

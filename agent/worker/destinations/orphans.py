@@ -13,7 +13,7 @@ from agent.model.built_in_excludes import is_system_name
 from agent.model.names import has_our_tag
 
 REPORT_S = 0.25
-BATCH_PATHS = 1000  # paths
+PART_PATHS = 1000  # paths
 
 # The folder may not be read, is gone since its parent was listed, or is no folder any more.
 _SKIPPED_ERRORS = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
@@ -33,8 +33,8 @@ class OrphanScan:
     _found: list[str] = field(factory=list, init=False)
     _reported_s: float = field(default=0.0, init=False)
 
-    def batches(self) -> Iterator[tuple[str, ...]]:
-        """Yield the paths found since the last batch, which may be none: this shows that the search goes on.
+    def parts(self) -> Iterator[tuple[str, ...]]:
+        """Yield the paths found since the last part, which may be none: this shows that the search goes on.
 
         Folders below the root that cannot be read are skipped.
 
@@ -71,7 +71,7 @@ class OrphanScan:
 
     def _is_due(self) -> bool:
         now_s = time.monotonic()
-        if now_s - self._reported_s < REPORT_S and len(self._found) < BATCH_PATHS:
+        if now_s - self._reported_s < REPORT_S and len(self._found) < PART_PATHS:
             return False
         self._reported_s = now_s
         return True

@@ -17,7 +17,7 @@ from agent.messages.dispatcher import (
     AttemptFailed,
     Delivered,
     Interrupted,
-    MessageBatch,
+    MessageGroup,
     Ready,
     SchedulerInput,
 )
@@ -36,8 +36,8 @@ def small(number: int, size_bytes: int = 1000, route: str = "mxf") -> FileVersio
     return a_file(f"{number:05}", size_bytes, route=route)
 
 
-def all_ready(files: Iterable[FileVersion]) -> MessageBatch:
-    return MessageBatch(tuple(Ready(file, 1.0) for file in files))
+def all_ready(files: Iterable[FileVersion]) -> MessageGroup:
+    return MessageGroup(tuple(Ready(file, 1.0) for file in files))
 
 
 def commands_of(scheduler: Scheduler) -> list[CopierPoolInbox]:
@@ -160,7 +160,7 @@ class Simulation:
                 outcomes = tuple(
                     self.outcome(file, kinds[number % len(kinds)]) for number, file in enumerate(files)
                 )
-                self.handle(MessageBatch(outcomes))
+                self.handle(MessageGroup(outcomes))
         self.handle(usable(NAS, self.now_s))
 
     def outcome(self, file: FileVersion, kind: int) -> Outcome:

@@ -4,11 +4,11 @@ from attrs import evolve, frozen
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors.stability_tracker import actor as stability_tracker
-from agent.actors.stability_tracker.actor import BATCH_FILES
+from agent.actors.stability_tracker.actor import GROUP_FILES
 from agent.actors.stability_tracker.tracker import StabilityTracker
 from agent.messages.broadcaster import StatusesChanged
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
-from agent.messages.dispatcher import Gone, MessageBatch, Ready, SourceState
+from agent.messages.dispatcher import Gone, MessageGroup, Ready, SourceState
 from agent.messages.stability_tracker import ScanResult
 from agent.messages.watcher import Examine, PutBack, WatcherInbox
 from agent.model.names import removing_path
@@ -69,14 +69,14 @@ async def test_many_that_are_ready_at_once_are_said_at_once_but_not_all_of_a_mul
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ends = track(nursery)
-    names = [f"{number:03}" for number in range(BATCH_FILES + 5)]
+    names = [f"{number:03}" for number in range(GROUP_FILES + 5)]
     await ends.scans.send(a_scan(*map(an_entry, names)))
     await ends.scans.send(
         a_look(*(an_entry(name, evidence=CLOSED) for name in names), began_s=A_ROUTE.stable_s)
     )
     said = [await ends.order() for _ in range(2)]
-    assert [len(each.messages) for each in said if isinstance(each, MessageBatch)] == [BATCH_FILES, 5]
-    files = [order.file.path for each in said if isinstance(each, MessageBatch) for order in each.messages]
+    assert [len(each.messages) for each in said if isinstance(each, MessageGroup)] == [GROUP_FILES, 5]
+    files = [order.file.path for each in said if isinstance(each, MessageGroup) for order in each.messages]
     assert files == names
     assert autojump_clock.current_time() == 0
 
@@ -95,7 +95,7 @@ async def test_what_the_journal_knows_of_a_file_comes_along_when_it_is_ready(
         Ready(file, 1010.0, kept_before(file)),
         Ready(a_file("b", discovered_at=1000.0), 1010.0),
     )
-    assert await ends.order() == MessageBatch((first, second))
+    assert await ends.order() == MessageGroup((first, second))
     assert journal.diary == ["history.prior_results"]
     assert autojump_clock.current_time() == 0
 

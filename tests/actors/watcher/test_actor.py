@@ -19,8 +19,8 @@ from agent.protocol.replies import (
     Examining,
     Finished,
     PathsChanged,
-    ScanBatch,
     ScanEnd,
+    ScanPart,
     SourcePrepared,
     SourcesPutBack,
 )
@@ -156,7 +156,7 @@ async def test_a_scan_is_passed_on_in_parts_and_its_end_says_what_could_not_be_s
     workers = FakeWorkers(autojump_clock)
     first, last = an_entry("a"), an_entry("b")
     end = ScanEnd((last,), (("locked", "Permission denied"),), free_bytes=7)
-    workers.script(ListSource, Says(end, (ScanBatch((first,)),)))
+    workers.script(ListSource, Says(end, (ScanPart((first,)),)))
     scans = watch(nursery, workers).scans
     part, scan = await scans.receive(), await scans.receive()
     assert isinstance(part, ScanChunk)
@@ -170,7 +170,7 @@ async def test_what_a_scan_has_seen_before_it_failed_is_passed_on(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     workers = FakeWorkers(autojump_clock)
-    workers.script(ListSource, Says(UNREADABLE, (ScanBatch((an_entry("a"),)),)), EMPTY)
+    workers.script(ListSource, Says(UNREADABLE, (ScanPart((an_entry("a"),)),)), EMPTY)
     ends = watch(nursery, workers)
     assert [type(await ends.scans.receive()) for _ in range(2)] == [ScanChunk, ScanResult]
     assert [state.error for state in failures(ends)] == [UNREADABLE.detail]
@@ -221,7 +221,7 @@ async def test_closes_are_passed_on_with_the_first_scan_after_them_that_succeeds
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     workers = FakeWorkers(autojump_clock)
-    workers.script(ListSource, EMPTY, Says(EMPTY, (ScanBatch((an_entry("a"),)),)))
+    workers.script(ListSource, EMPTY, Says(EMPTY, (ScanPart((an_entry("a"),)),)))
     workers.script(ExamineSource, UNREADABLE, EMPTY)
     ends = watch(nursery, workers)
     assert (await scanned(ends)).closed == ()

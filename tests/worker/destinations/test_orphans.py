@@ -52,7 +52,7 @@ def put(root: Path, *paths: str) -> None:
         (root / path).touch()
 
 
-def batches(root: Path, *, deep: bool = True) -> list[tuple[str, ...]]:
+def parts_of(root: Path, *, deep: bool = True) -> list[tuple[str, ...]]:
     with FolderDestination.open(DestinationRef(str(root), root.stat().st_dev), Publisher()) as destination:
         return list(destination.find_orphans(IDENTITY, deep=deep))
 
@@ -63,7 +63,7 @@ def test_the_snapshots_of_a_nas_are_not_searched(tmp_path: Path) -> None:
 
 
 def found(root: Path, *, deep: bool = True) -> set[str]:
-    paths = [path for batch in batches(root, deep=deep) for path in batch]
+    paths = [path for part in parts_of(root, deep=deep) for path in part]
     assert len(set(paths)) == len(paths)
     return set(paths)
 
@@ -191,13 +191,13 @@ def test_another_file_system_below_is_not_searched(tmp_path: Path, monkeypatch: 
 def test_a_long_search_shows_that_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orphans, "REPORT_S", 0.0)
     put(tmp_path, "a", "b", ours("c"))
-    assert sorted(batches(tmp_path)) == [(), (), (), (ours("c"),)]
+    assert sorted(parts_of(tmp_path)) == [(), (), (), (ours("c"),)]
 
 
-def test_many_orphans_come_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_orphans_come_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orphans, "REPORT_S", 1e9)
-    monkeypatch.setattr(orphans, "BATCH_PATHS", 2)
+    monkeypatch.setattr(orphans, "PART_PATHS", 2)
     paths = {ours(f"{number}.mxf") for number in range(5)}
     put(tmp_path, *paths)
-    assert [len(batch) for batch in batches(tmp_path)] == [2, 2, 1]
+    assert [len(part) for part in parts_of(tmp_path)] == [2, 2, 1]
     assert found(tmp_path) == paths

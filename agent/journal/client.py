@@ -230,14 +230,14 @@ class JournalClient:
             await self.write(_check)  # the file that was read may have been set aside meanwhile
             raise
 
-    async def examine(self) -> None:
+    async def check_integrity(self) -> None:
         """Set the journal aside if any of it is damaged; nothing in it may be acted on before.
 
         Raises:
             JournalError: it can be neither read nor set aside.
         """
         try:
-            await trio.to_thread.run_sync(self._journal.examine, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(self._journal.check_integrity, abandon_on_cancel=True)
         except JournalDamaged as damage:
             with suppress(TransferLost):  # nobody holds one yet
                 await self.write(_raise, damage)

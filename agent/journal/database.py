@@ -48,7 +48,7 @@ class JournalDamaged(JournalError):  # noqa: N818  a state of affairs, not a mis
 def open_writer(path: Path) -> Connection:
     """The one connection that writes, to an up-to-date journal; a damaged or foreign file is set aside.
 
-    Only the beginning of a file that needs no migration is read; `examine` reads all of it.
+    Only the beginning of a file that needs no migration is read; `check_integrity` reads all of it.
 
     Raises:
         JournalNewer: this version cannot read the file; it is left as it is.
@@ -116,7 +116,7 @@ def quarantine(path: Path, reason: str) -> None:
     _log.warning("journal set aside, a fresh one is made", moved_to=moved_to, reason=reason)
 
 
-def examine(path: Path) -> None:
+def check_integrity(path: Path) -> None:
     """Read all of the file, on a connection of its own.
 
     Raises:

@@ -73,7 +73,7 @@ class Journal:
     """The journal of one agent: one connection that writes, one that reads.
 
     Blocking. One thread at a time may use it, except that one other thread may `read`, and any thread may
-    `examine`: a lock keeps the reader's connection from being replaced while it is in use.
+    `check_integrity`: a lock keeps the reader's connection from being replaced while it is in use.
     """
 
     path: Path
@@ -88,7 +88,7 @@ class Journal:
         """The journal in this folder, made or migrated if need be.
 
         A file that is visibly damaged or foreign is set aside as `journal.db.damaged-<n>` and a fresh one
-        made: work is repeated, no data is lost. Only `examine` finds all damage.
+        made: work is repeated, no data is lost. Only `check_integrity` finds all damage.
 
         Raises:
             JournalError: the folder cannot be written to.
@@ -155,14 +155,14 @@ class Journal:
             self.close()
         self._reopen()
 
-    def examine(self) -> None:
+    def check_integrity(self) -> None:
         """Read all of the file, which takes as long as it is large.
 
         Raises:
             JournalDamaged: its structure is not sound.
             JournalError: it cannot be read.
         """
-        database.examine(self.path)
+        database.check_integrity(self.path)
 
     @property
     def changes(self) -> int:

@@ -64,7 +64,7 @@ class Runtime:
     exit_code: int = 0
     restarts: RestartPolicy = field(factory=RestartPolicy, init=False)
     _opening: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    _examination: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _journal_check: trio.CancelScope = field(factory=trio.CancelScope, init=False)
 
     @classmethod
     @asynccontextmanager
@@ -108,21 +108,21 @@ class Runtime:
             return True
         return False
 
-    async def examine_journal(self) -> bool:
+    async def check_journal(self) -> bool:
         """Read the journal from end to end, however large it is; False: the agent was stopped meanwhile.
 
         Raises:
             JournalError: it can be neither read nor set aside.
         """
-        with self._examination:
-            await self.journal.examine()
+        with self._journal_check:
+            await self.journal.check_integrity()
             return True
         return False
 
     def stop(self) -> None:
         """Accept no further configuration: the generation that runs is the last one."""
         self._opening.cancel()
-        self._examination.cancel()
+        self._journal_check.cancel()
         self.reloads.close()
 
     async def next_config(self) -> Config | None:

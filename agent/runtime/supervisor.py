@@ -109,7 +109,7 @@ async def _journal_opened(runtime: Runtime) -> bool:
 async def _journal_ready(runtime: Runtime) -> bool:
     """Raises: CannotStart."""
     try:
-        return await runtime.examine_journal()
+        return await runtime.check_journal()
     except JournalError as error:
         raise CannotStart(str(error)) from error
 

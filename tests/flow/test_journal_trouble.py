@@ -92,14 +92,14 @@ async def test_a_journal_damaged_between_two_runs_is_replaced_and_the_copy_start
 
 @pytest.fixture
 def examination(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """The examination of the journal at the start ends only when this is set."""
-    examine, over = Journal.examine, threading.Event()
+    """The check of the journal at the start ends only when this is set."""
+    check, over = Journal.check_integrity, threading.Event()
 
     def patiently(journal: Journal) -> None:
         over.wait(TIMEOUT_S)
-        examine(journal)
+        check(journal)
 
-    monkeypatch.setattr(Journal, "examine", patiently)
+    monkeypatch.setattr(Journal, "check_integrity", patiently)
     yield over
     over.set()
 
@@ -132,7 +132,7 @@ async def test_an_unusable_journal_ends_the_start_with_one_clear_line(
     def refused(_: Journal) -> None:
         raise JournalError("the journal cannot be used: disk I/O error")
 
-    monkeypatch.setattr(Journal, "examine", refused)
+    monkeypatch.setattr(Journal, "check_integrity", refused)
     write_config(tmp_path)
     with pytest.raises(CannotStart, match="disk I/O error"):
         await run_once(tmp_path)

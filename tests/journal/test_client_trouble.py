@@ -127,12 +127,12 @@ async def test_a_journal_that_is_damaged_meanwhile_is_set_aside_and_a_fresh_one_
 
 
 async def test_an_examination_finds_damage_that_no_operation_has_met(bench: Bench) -> None:
-    await bench.journal.examine()
+    await bench.journal.check_integrity()
     assert bench.set_aside == []
     bench.damage(overwrite_last_page)
     await bench.journal.write(transfers.running, "/nas")
     assert bench.set_aside == []
-    await bench.journal.examine()
+    await bench.journal.check_integrity()
     assert bench.set_aside == ["journal.db.damaged-1"]
     assert [type(fact) for fact in bench.reported] == [JournalReplaced]
     assert (await bench.journal.read(history.page, HistoryQuery())).rows == ()
@@ -140,9 +140,9 @@ async def test_an_examination_finds_damage_that_no_operation_has_met(bench: Benc
 
 async def test_an_examination_can_be_cancelled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr(Journal, "examine", lambda _: over.wait(PATIENCE_S))
+    monkeypatch.setattr(Journal, "check_integrity", lambda _: over.wait(PATIENCE_S))
     with trio.fail_after(PATIENCE_S / 2), trio.move_on_after(0.1) as patience:
-        await bench.journal.examine()
+        await bench.journal.check_integrity()
     over.set()
     assert patience.cancelled_caught
 

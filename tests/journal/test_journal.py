@@ -110,7 +110,7 @@ def opened_and_examined(folder: Path) -> Journal:
     """As at a start."""
     journal = Journal.open(str(folder))
     try:
-        journal.examine()
+        journal.check_integrity()
     except JournalDamaged as damage:
         journal.recreate(str(damage))
     return journal

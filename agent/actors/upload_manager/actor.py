@@ -73,7 +73,7 @@ class RunningUpload:
     watch_scope: trio.CancelScope = field(factory=trio.CancelScope)
     removed: trio.Event = field(factory=trio.Event)
     write_lock: trio.Lock = field(factory=trio.Lock)
-    being_examined: bool = False
+    is_being_checked: bool = False
 
 
 @define(eq=False)
@@ -210,7 +210,7 @@ class UploadManager:
         self.routes.add_route(route)
         await self.broadcaster.send(RouteAdded(route))
         await self.dispatcher.send(AddRoute(route))
-        self._begin_examination(running)
+        self._begin_folder_check(running)
         with running.watch_scope:
             async with trio.open_nursery() as nursery:
                 self.routes.watch(nursery, route)
@@ -258,14 +258,14 @@ class UploadManager:
         if upload.has_ended:
             running.watch_scope.cancel()
         elif upload.is_suspect(trio.current_time()):
-            self._begin_examination(running)
+            self._begin_folder_check(running)
 
-    def _begin_examination(self, running: RunningUpload) -> None:
-        if not running.being_examined:
-            running.being_examined = True
-            self.nursery.start_soon(self._examine, running)
+    def _begin_folder_check(self, running: RunningUpload) -> None:
+        if not running.is_being_checked:
+            running.is_being_checked = True
+            self.nursery.start_soon(self._check_folder, running)
 
-    async def _examine(self, running: RunningUpload) -> None:
+    async def _check_folder(self, running: RunningUpload) -> None:
         """End the job if its folder is gone, or may not be read under a new configuration.
 
         One that leads to another folder now is an outage, which its scans report.
@@ -287,7 +287,7 @@ class UploadManager:
         if reason:
             upload.stop(reason, time.time())
             self._check(running)
-        running.being_examined = False
+        running.is_being_checked = False
 
 
 async def run(

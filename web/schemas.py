@@ -97,6 +97,20 @@ class LiveFile(FileEntry):
     until: Moment | None
 
 
+class ExclusionEntry(TypedDict):
+    """`rule`: in words, by which the route does not take the file."""
+
+    route: str
+    file_path: str
+    rule: str
+
+
+class ExcludedBody(TypedDict):
+    """Of a path that is not tracked: the routes that do not take it. A relative path may be of several."""
+
+    excluded: list[ExclusionEntry]
+
+
 class FilesBody(TypedDict):
     """`next_cursor` is there only when there is more. With `verbose` each file is a LiveFile."""
 

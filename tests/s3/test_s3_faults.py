@@ -172,6 +172,29 @@ async def test_an_object_that_reads_back_altered_is_removed_and_sent_again(
     ]
 
 
+@pytest.mark.parametrize(
+    ("operation", "content"),
+    [("complete_multipart_upload", LARGE), ("put_object", SMALL)],
+    ids=["large", "small"],
+)
+async def test_an_object_that_is_taken_away_before_it_was_read_back_is_sent_again(
+    tmp_path: Path, moto_line: Line, caplog: pytest.LogCaptureFixture, operation: str, content: bytes
+) -> None:
+    caplog.set_level("INFO")
+    bucket = moto_line.bucket
+
+    def take() -> None:
+        if "clip.mxf" in bucket.objects():  # else it was the object of a probe
+            moto_line.proxy.heal()
+            bucket.client.delete_object(Bucket=bucket.name, Key=f"{bucket.prefix}/clip.mxf")
+
+    moto_line.proxy.add(operation, "call after", times=1000, action=take)
+    await delivered(tmp_path, moto_line, {"clip.mxf": content})
+    assert [line["error"] for line in log_lines(caplog, "attempt failed")] == [
+        "'clip.mxf' was taken away before it was read back"
+    ]
+
+
 async def test_a_name_that_is_taken_while_its_file_is_uploaded_is_left_alone(
     tmp_path: Path, line: Line
 ) -> None:

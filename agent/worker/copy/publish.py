@@ -25,8 +25,8 @@ def publish_files(
     """Give each verified partial its name, or the first free one that makes way for a conflict.
 
     May be repeated after a crash at any point: the same content under the name counts as published.
-    The fault of one file: DESTINATION, CONFLICT, CORRUPT: its partial has vanished or reads back altered, or
-    DISPLACED: something else has its name.
+    The fault of one file: DESTINATION, CONFLICT, CORRUPT: its partial has vanished, or it reads back altered
+    or not at all, or DISPLACED: something else has its name.
 
     Raises:
         Fault: DESTINATION: the names may not outlast a power cut.
@@ -122,7 +122,8 @@ class FilePublisher:
         if self.destination.exists(name):
             self._unpublish(file, name)
             raise Fault(FaultKind.CORRUPT, f"{name!r} reads back altered, and is not ours to remove any more")
-        return Published(name, False, None, identity)  # taken away as soon as it was there
+        # Whoever took it may have got other content. A partial that was read back before never comes here.
+        raise Fault(FaultKind.CORRUPT, f"{name!r} was taken away before it was read back")
 
     def _unpublish(self, file: PartialToPublish, name: str) -> None:
         if self.destination.unpublish(file.partial, name):

@@ -299,19 +299,6 @@ def test_a_file_that_is_taken_with_its_folder_as_soon_as_it_has_its_name_is_publ
     assert (published.name, published.already_present) == ("day/clip.mxf", False)
 
 
-def test_a_file_that_is_taken_before_it_was_read_back_keeps_the_level_that_it_had(ground: Ground) -> None:
-    def picked(held: HeldPartial, target: str) -> None:
-        dict(PUBLISH_STRATEGIES)["rename"](held, target)
-        (ground.nas / target).unlink()
-
-    with FolderDestination.open(ground.place, Publisher([("rename", picked)])) as destination:
-        copied(ground.copy(verify="hash"), destination)
-        [file] = ground.publish(CONTENT).files
-        request = evolve(ground.publish(CONTENT), files=(evolve(file, read_back=True),))
-        published = publish(request, destination)
-    assert (published.name, published.already_present, published.level) == ("clip.mxf", False, None)
-
-
 def test_another_file_that_has_got_the_name_is_not_taken_for_the_published_one(ground: Ground) -> None:
     def swapped(held: HeldPartial, target: str) -> None:
         (ground.nas / PARTIAL).rename(ground.nas / "verified")

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+import xxhash
 
 from agent.fs.file_identity import IdentityMismatch
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import bound_name
 from agent.model.transfer import VerifyLevel
-from agent.worker.destinations.base import Destination, Partial
+from agent.protocol.requests import DestinationRef, PartialToPublish, PublishFiles
+from agent.worker.copy.publish import publish_files
+from agent.worker.destinations.base import Destination, Existing, Partial
 
 BLOCK = 1024 * 1024
 LARGE_BYTES = 12 * BLOCK  # more than an object store takes as a whole here
@@ -332,6 +335,30 @@ class DestinationContract:
         put(destination, "other.mxf", b"y" * size_bytes, OTHER_PARTIAL)
         assert not destination.is_published("other.mxf", identity)
         assert not destination.is_published("folder/clip.mxf", identity)
+
+    @pytest.mark.parametrize("size_bytes", [6, LARGE_BYTES])
+    def test_a_file_that_is_taken_before_it_was_read_back_is_not_published(
+        self, destination: Destination, size_bytes: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        backend = type(destination)
+        find = backend.find
+
+        def find_after_picker(self: Destination, name: str) -> Existing | None:
+            self.discard(name)
+            return find(self, name)
+
+        content = b"x" * size_bytes
+        allocated = fill(destination, PARTIAL, content)
+        identity = identity_of(destination, allocated)
+        digest = xxhash.xxh3_128_digest(content)
+        file = PartialToPublish(allocated, "clip.mxf", size_bytes, digest, True, identity or None)
+        request = PublishFiles(DestinationRef("/nas", 0), "rename", (file,))
+        monkeypatch.setattr(backend, "find", find_after_picker)
+        [result] = publish_files(request, destination, lambda: None)
+        assert isinstance(result, Fault)
+        assert result.kind is FaultKind.CORRUPT
+        assert "before it was read back" in result.detail
+        assert not destination.exists("clip.mxf")
 
     def test_a_partial_allocated_for_a_taken_name_starts_empty_and_keeps_the_file(
         self, destination: Destination

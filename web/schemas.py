@@ -68,7 +68,10 @@ class StorageBody(TypedDict):
 
 
 class FileEntry(TypedDict):
-    """One file; `copy_progress` in percent of the size seen so far."""
+    """One file; `copy_progress` in percent of the size seen so far.
+
+    `kept_because`: why the source of a delivered file, which is to be removed, is still there.
+    """
 
     file_path: str
     status: StatusWord
@@ -83,6 +86,7 @@ class FileEntry(TypedDict):
     bytes_verified: int
     verified_level: VerifyLevel | None
     hash: str | None
+    kept_because: str | None
     discovered_at: Moment
     started_at: Moment | None
     completed_at: Moment | None

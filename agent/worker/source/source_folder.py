@@ -10,7 +10,7 @@ from attrs import frozen
 
 from agent.fs import platform, root_folders, safe_open
 from agent.fs.expected_mounts import expected_mount
-from agent.fs.syscalls import closing_fd
+from agent.fs.syscalls import close_unwritten, closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.text import is_inside, lies_above
 from agent.protocol.replies import FolderResolved
@@ -63,7 +63,7 @@ def prepare(root: str) -> bool:
         Fault: SOURCE_OUTAGE.
     """
     if os.path.lexists(root):
-        os.close(open_root(root))
+        close_unwritten(open_root(root))
         return False
     above = os.path.dirname(root)
     try:
@@ -109,10 +109,10 @@ def open_mounted(root: str, mount: SourceMount) -> int:
     try:
         _check_mount(descriptor, root, mount)
     except OSError as error:
-        os.close(descriptor)
+        close_unwritten(descriptor)
         raise root_fault(error) from error
     except Fault:
-        os.close(descriptor)
+        close_unwritten(descriptor)
         raise
     return descriptor
 

@@ -288,7 +288,10 @@ class SourceScanner:
     left: tuple[str, ...] = field(default=(), init=False)
     suspect: str | None = field(default=None, init=False)
     _is_slow: bool = field(default=False, init=False)  # the source itself took longer than `BRIEFLY_S`
-    _stuck: UnkillableWorkers = field(factory=UnkillableWorkers, init=False)
+    _stuck: UnkillableWorkers = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._stuck = UnkillableWorkers(self._route.source)
 
     async def prepare(self) -> None:
         """Make a source that is missing at the very first start; later that is a fault."""

@@ -84,6 +84,7 @@ class CopierPool:
             trusted_blocks=self.trusted_blocks,
             separate_routes=self.separate_routes,
             told=self.told,
+            mounts=self.mounts,
         )
 
     async def run_task(self, task: Task, scope: trio.CancelScope) -> None:

@@ -80,10 +80,11 @@ def prepare(root: str) -> bool:
 
 @frozen
 class SourceStatus:
-    """Free bytes of the source folder's file system, and where that is mounted."""
+    """Free bytes of the source folder's file system, where that is mounted; whether files can be removed."""
 
     free_bytes: int
     mount_point: str
+    may_remove: bool
 
 
 def status(root: str, mount: SourceMount) -> SourceStatus:
@@ -94,9 +95,19 @@ def status(root: str, mount: SourceMount) -> SourceStatus:
     """
     with closing_fd(open_mounted(root, mount)) as descriptor:
         try:
-            return SourceStatus(platform.free_bytes(descriptor)[0], platform.mount_point(descriptor))
+            free_bytes, _ = platform.free_bytes(descriptor)
+            return SourceStatus(free_bytes, platform.mount_point(descriptor), _may_remove(descriptor))
         except OSError as error:
             raise root_fault(error) from error
+
+
+def _may_remove(folder: int) -> bool:
+    """Whether this user may remove files of the folder; of a card that root reads only the flag tells."""
+    if os.fstatvfs(folder).f_flag & os.ST_RDONLY:
+        return False
+    return os.access(
+        ".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=os.access in os.supports_effective_ids
+    )
 
 
 def open_mounted(root: str, mount: SourceMount) -> int:

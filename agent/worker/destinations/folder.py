@@ -219,15 +219,6 @@ class FolderDestination:
             self._dir_sync.sync_entry(name, folder)
         return None if published.identity is None else str(published.identity)
 
-    def is_published(self, name: str, file_identity: str) -> bool:
-        with (
-            destination_faults(),
-            suppress(FileNotFoundError, NotADirectoryError),
-            safe_open.parent(self._root, name) as (folder, last),
-        ):
-            return str(FileIdentity.of(platform.fresh_stat(last, folder))) == file_identity
-        return False
-
     def unpublish(self, partial: str, name: str) -> bool:  # noqa: ARG002  partials are readable
         return False
 

@@ -1,6 +1,6 @@
 """/api: reads and commands; each is one call of `Control`, and serializers.py writes the answer."""
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from http import HTTPStatus
 
 import trio
@@ -9,7 +9,7 @@ from quart import Blueprint, Response, request
 
 from agent.control.service import Control
 from agent.model.health import HealthLevel
-from agent.model.views import FileView, HistoryQuery
+from agent.model.views import HistoryQuery, Snapshot
 from web import file_list, query, schemas, serializers
 from web.shared_answers import SharedAnswers
 
@@ -55,7 +55,7 @@ class _Reads:
     _answers: SharedAnswers = field(factory=SharedAnswers, init=False)
 
     async def status(self) -> Response:
-        return await self._of_all_files("status", file_list.status_body)
+        return await self._of_all_files("status", lambda snapshot: file_list.status_body(snapshot.files))
 
     async def storage(self) -> Response:
         body = serializers.storage_body((await self._control.snapshot()).routes)
@@ -71,7 +71,7 @@ class _Reads:
             limit=query.limit(request.args, FILES_LIMIT),
             verbose="verbose" in request.args,
         )
-        return await self._of_all_files(file_query, file_query.body)
+        return await self._of_all_files(file_query, lambda snapshot: file_query.body(snapshot.files))
 
     async def routes(self) -> Response:
         body: schemas.RoutesBody = {
@@ -92,17 +92,17 @@ class _Reads:
     async def explain(self) -> Response:
         path = query.required(query.with_replacements(request.query_string), "path")
         return await self._of_all_files(
-            ("explain", path), lambda files: serializers.live_file(file_list.find(path, files))
+            ("explain", path), lambda snapshot: file_list.explanation(path, snapshot)
         )
 
     async def _of_all_files(
-        self, question: Hashable, body: Callable[[Sequence[FileView]], Mapping[str, object]]
+        self, question: Hashable, body: Callable[[Snapshot], Mapping[str, object]]
     ) -> Response:
         """The body is written in a thread, and shared among those who ask this question meanwhile."""
 
         async def make() -> bytes:
-            files = (await self._control.snapshot()).files
-            return await trio.to_thread.run_sync(lambda: serializers.encode(body(files)))
+            snapshot = await self._control.snapshot()
+            return await trio.to_thread.run_sync(lambda: serializers.encode(body(snapshot)))
 
         return _as_json(await self._answers.get(question, make), HTTPStatus.OK)
 

@@ -13,9 +13,10 @@ from unicodedata import normalize
 from attrs import frozen
 
 from agent.control.errors import NotFound
+from agent.model.exclusion import exclusions
 from agent.model.text import as_unicode
 from agent.model.transfer import Status
-from agent.model.views import FileView
+from agent.model.views import FileView, Snapshot
 from web import query, schemas, serializers
 
 SORTED_AT_ONCE = 1000
@@ -78,6 +79,25 @@ def find(path: str, files: Iterable[FileView]) -> FileView:
     if not found:
         raise NotFound(f"no tracked file is named {path!r}")
     return max(found, key=_position)
+
+
+def explanation(path: str, snapshot: Snapshot) -> schemas.LiveFile | schemas.ExcludedBody:
+    """The file with that path, or else the rules that keep it from being taken.
+
+    Raises:
+        NotFound: it is not tracked, and no rule excludes it.
+    """
+    try:
+        return serializers.live_file(find(path, snapshot.files))
+    except NotFound:
+        excluded = exclusions(path, snapshot.routes)
+        if not excluded:
+            raise
+    return {
+        "excluded": [
+            {"route": each.route, "file_path": each.file_path, "rule": each.rule} for each in excluded
+        ]
+    }
 
 
 def status_body(files: Iterable[FileView]) -> schemas.StatusBody:

@@ -59,7 +59,9 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         ("since", "until", "route", "limit", "cursor"),
     ),
     ("get", "/api/explain"): Operation(
-        "Why a file is or is not moving", {200: schemas.LiveFile, 404: schemas.ProblemBody}, ("path",)
+        "Why a file is or is not moving, or by which rule it is not taken",
+        {200: schemas.LiveFile | schemas.ExcludedBody, 404: schemas.ProblemBody},
+        ("path",),
     ),
     ("post", "/api/routes/{name}/pause"): Operation("Start no more transfers on this route", _ROUTE_COMMAND),
     ("post", "/api/routes/{name}/resume"): Operation("Resume transfers on this route", _ROUTE_COMMAND),

@@ -68,7 +68,10 @@ class StorageBody(TypedDict):
 
 
 class FileEntry(TypedDict):
-    """One file; `copy_progress` in percent of the size seen so far."""
+    """One file; `copy_progress` in percent of the size seen so far.
+
+    `kept_because`: why the source of a delivered file, which is to be removed, is still there.
+    """
 
     file_path: str
     status: StatusWord
@@ -83,6 +86,7 @@ class FileEntry(TypedDict):
     bytes_verified: int
     verified_level: VerifyLevel | None
     hash: str | None
+    kept_because: str | None
     discovered_at: Moment
     started_at: Moment | None
     completed_at: Moment | None
@@ -95,6 +99,20 @@ class LiveFile(FileEntry):
     bytes_copied: int
     why: str
     until: Moment | None
+
+
+class ExclusionEntry(TypedDict):
+    """`rule`: in words, by which the route does not take the file."""
+
+    route: str
+    file_path: str
+    rule: str
+
+
+class ExcludedBody(TypedDict):
+    """Of a path that is not tracked: the routes that do not take it. A relative path may be of several."""
+
+    excluded: list[ExclusionEntry]
 
 
 class FilesBody(TypedDict):

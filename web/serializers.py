@@ -101,6 +101,7 @@ def file_entry(file: FileView) -> schemas.FileEntry:
         "bytes_verified": current.verified_bytes,
         "verified_level": current.verified_level,
         "hash": current.hash,
+        "kept_because": current.kept_because,
         "discovered_at": rfc3339(file.discovered_at),
         "started_at": rfc3339(current.started_at),
         "completed_at": rfc3339(current.completed_at),

@@ -107,18 +107,18 @@ class Client:
             NotRunning.
             CommandRefused: it is not tracked, or the path could mean several files.
         """
+        return tracked_file(path, self.explain(path))
+
+    def explain(self, path: str) -> dict[str, dict[str, Any]]:
+        """What is known of each absolute path that this one may mean: a tracked file, or why it is excluded.
+
+        Raises: NotRunning, CommandRefused.
+        """
         routes = self.get("/api/routes")["routes"]
         bases = (as_unicode(os.getcwd()), *(route["source"] for route in routes))
         candidates = [os.path.normpath(os.path.join(base, as_unicode(path))) for base in bases]
         found = {each: self._find(each) for each in dict.fromkeys(candidates)}
-        files = {each: file for each, file in found.items() if file is not None}
-        if not files:
-            raise CommandRefused(f"{as_unicode(path)} is not tracked", NOT_FOUND)
-        if len(files) > 1:
-            raise CommandRefused(
-                f"{as_unicode(path)} could be {' or '.join(files)}: name one of them", NOT_FOUND
-            )
-        return files.popitem()[1]
+        return {each: file for each, file in found.items() if file is not None}
 
     def request(self, method: str, path: str) -> Answer:
         """The answer, whatever its status. Raises: NotRunning."""
@@ -164,3 +164,17 @@ class Client:
             return body
         reasons = body.get("reasons") or [body.get("detail") or body.get("title") or answer.status]
         raise CommandRefused("\n".join(map(str, reasons)), answer.status)
+
+
+def tracked_file(path: str, found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The one tracked file among what `Client.explain` found.
+
+    Raises:
+        CommandRefused: there is none, or there are several.
+    """
+    files = {each: file for each, file in found.items() if "excluded" not in file}
+    if not files:
+        raise CommandRefused(f"{as_unicode(path)} is not tracked", NOT_FOUND)
+    if len(files) > 1:
+        raise CommandRefused(f"{as_unicode(path)} could be {' or '.join(files)}: name one of them", NOT_FOUND)
+    return files.popitem()[1]

@@ -27,7 +27,7 @@ def resume(client: Client, route: str) -> None:
 @click.option("--all", "all_failed", is_flag=True, help="Every failed file.")
 @with_client
 def retry(client: Client, path: str | None, *, all_failed: bool) -> None:
-    """Try a failed file again."""
+    """Try a failed file again, or the removal of a delivered file's source."""
     if all_failed == (path is not None):
         raise click.UsageError("name one PATH, or use --all")
     which = "/api/retry" if path is None else f"/api/files/{url_segment(client.find_file(path)['id'])}/retry"

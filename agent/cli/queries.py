@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from agent.cli.base import print_line, with_client
-from agent.cli.client import Client
+from agent.cli.client import Client, tracked_file
 from agent.model.text import size_text
 
 as_json = click.option("--json", "as_json", is_flag=True, help="For machines.")
@@ -72,8 +72,17 @@ def history(client: Client, *, as_json: bool, route: str, since: str, limit: int
 @as_json
 @with_client
 def explain(client: Client, path: str, *, as_json: bool) -> None:
-    """Why a file is, or is not, moving."""
-    file = client.find_file(path)
+    """Why a file is, or is not, moving, or which rule excludes it."""
+    found = client.explain(path)
+    excluded = [each for body in found.values() for each in body.get("excluded", ())]
+    if excluded and all("excluded" in body for body in found.values()):
+        if as_json:
+            click.echo(json.dumps({"excluded": excluded}))
+            return
+        for each in excluded:
+            print_line(f"{each['file_path']}: not taken by route {each['route']}: {each['rule']}")
+        return
+    file = tracked_file(path, found)
     if as_json:
         click.echo(json.dumps(file))
         return

@@ -28,6 +28,7 @@ from agent.model.views import Feed, FileView, HistoryPage, HistoryQuery, Snapsho
 
 FEED_CAPACITY = 16
 SEND_TIMEOUT_S = 2.0
+ONLY_FAILED = "only a Failed file can be retried, or one whose source was kept"
 COMMAND_TIMEOUT_S = 5.0  # the answer comes after all that the command does, to 100,000 files perhaps
 
 T = TypeVar("T")
@@ -109,21 +110,20 @@ class Control:
                 raise
 
     async def retry(self, file_id: str) -> str:
-        """Try a failed file again; returns what was done.
+        """Try a failed file again, or the removal of a delivered file's source; returns what was done.
 
         The failure is cleared in the journal first. Afterwards it could clear a failure of the new attempt.
 
         Raises:
-            NotFound: no such file. Conflict: it has not failed. Unavailable.
+            NotFound: no such file. Conflict: it has not failed, nor was its source kept. Unavailable.
         """
         self._require_dispatcher()
         async with self._journaled_commands:
             file = await self._find(file_id)
-            if file.current.status is not Status.FAILED:
-                raise Conflict(
-                    f"{file.path} is {file.current.status.value}: only a Failed file can be retried"
-                )
-            await journaled(self._journal.write(history.clear_failure, file.current.route, file.path))
+            current = file.current
+            if current.status is not Status.FAILED and current.kept_because is None:
+                raise Conflict(f"{file.path} is {current.status.value}: {ONLY_FAILED}")
+            await journaled(self._journal.write(history.clear_failure, current.route, file.path))
             return await self._execute(Retry(file_id))
 
     async def retry_all(self) -> str:

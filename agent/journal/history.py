@@ -36,7 +36,7 @@ _CLEAR_FAILURE = (
         history.c.route == bindparam("its_route"),
         history.c.path == bindparam("its_path"),
         history.c.suppresses_retry,
-        history.c.error.is_not(None),
+        history.c.result == "failed",
     )
     .values(suppresses_retry=False)
 )
@@ -74,7 +74,7 @@ def remember_kept(tx: Transaction, file: FileVersion) -> None:
 
 
 def clear_failure(tx: Transaction, route: str, path: str) -> None:
-    """A file that failed, delivered or not, is to be tried again; the history keeps its row."""
+    """A file that failed is to be tried again; the history keeps its row."""
     tx.db.execute(_CLEAR_FAILURE, {"its_route": route, "its_path": path})
 
 

@@ -15,7 +15,8 @@ from sqlalchemy import RowMapping, Update, bindparam, delete, func, insert, sele
 from agent.journal import blocks, orphans
 from agent.journal.journal import Transaction
 from agent.journal.schema import TRANSFER_COLUMNS, history, transfers
-from agent.model.source_file import FileVersion, Signature
+from agent.model.names import path_at
+from agent.model.source_file import FileVersion, Signature, may_have_same_content
 from agent.model.transfer import (
     BLOCK_BYTES,
     PublishedTransfer,
@@ -57,23 +58,48 @@ _ALLOW_RETRY = (
     )
     .values(suppresses_retry=False)
 )
+# Found by the index of the rows that suppress a retry.
+_UNREMOVED = select(
+    history.c.path, history.c.signature, history.c.destination_path, history.c.hash, history.c.verified_level
+).where(
+    history.c.route == bindparam("its_route"),
+    history.c.path.in_(bindparam("paths", expanding=True)),
+    history.c.destination == bindparam("its_destination"),
+    history.c.suppresses_retry,
+    history.c.result == "kept",
+    history.c.error.is_not(None),
+)
+_UNDELIVERED = {
+    "phase": TransferPhase.COPYING,
+    "name": None,
+    "hash": None,
+    "level": None,
+    "already_present": False,
+}
 _KEPT_COLUMNS = ("route", "path", "file_path", "signature", "destination", "discovered_at", "started_at")
 
 
 def begin_or_resume(
-    tx: Transaction, files: Mapping[str, FileVersion], source_root: str, destination: str, at: float
+    tx: Transaction,
+    files: Mapping[str, FileVersion],
+    source_root: str,
+    destination: str,
+    at: float,
+    is_afresh: bool = False,
 ) -> dict[str, Transfer]:
     """The running transfer of each file with its blocks, else the one begun now; by path.
 
     `files` are at least one, of one route, by the partials that new transfers get: a transfer whose partial
-    is among them was begun now. A running one is returned whatever signature and destination it is for.
+    is among them was begun now. A running one is returned whatever signature and destination it is for. One
+    that may be a file which was delivered and could not be removed is PUBLISHED, unless `is_afresh`.
     """
     route = next(iter(files.values())).route
     resumed = find(tx, route, [file.path for file in files.values()])
     fresh = {partial: file for partial, file in files.items() if file.path not in resumed}
     if not fresh:
         return resumed
-    return resumed | _begin(tx, fresh, source_root, destination, at)
+    delivered = {} if is_afresh else _delivered_before(tx, fresh.values(), destination)
+    return resumed | _begin(tx, fresh, source_root, destination, at, delivered)
 
 
 def find(tx: Transaction, route: str, paths: Sequence[str]) -> dict[str, Transfer]:
@@ -210,12 +236,19 @@ def record_failure(
 ) -> int:
     """The file failed before a transfer began. Returns the transfer id that it has in the history.
 
+    One that was delivered, but could not be removed, stays so, for this other reason.
+
     Raises:
         ValueError: the file has a running transfer.
     """
     if _rows(tx, file.route, [file.path]):
         raise ValueError(f"{file.path!r} has a running transfer on route {file.route}")
-    unstarted = _begin(tx, {"": file}, source_root, destination, at)[file.path]
+    delivered = _delivered_before(tx, [file], destination)
+    unstarted = _begin(tx, {"": file}, source_root, destination, at, delivered)[file.path]
+    if unstarted.phase is TransferPhase.PUBLISHED:
+        where = path_at(destination, unstarted.name or file.path)
+        finish(tx, [TransferResult(unstarted.id, "kept", attempts, error, at, where)])
+        return unstarted.id
     finish(tx, [TransferResult(unstarted.id, "failed", attempts, error, at, destination_path=None)])
     return unstarted.id
 
@@ -229,7 +262,12 @@ def drop(tx: Transaction, transfer_id: int, leaves_orphan: bool = False) -> None
 
 
 def _begin(
-    tx: Transaction, files: Mapping[str, FileVersion], source_root: str, destination: str, at: float
+    tx: Transaction,
+    files: Mapping[str, FileVersion],
+    source_root: str,
+    destination: str,
+    at: float,
+    delivered: Mapping[str, Mapping[str, object]],
 ) -> dict[str, Transfer]:
     rows = [
         {
@@ -238,17 +276,37 @@ def _begin(
             "file_path": str(Path(source_root, file.path)),
             "signature": file.signature,
             "destination": destination,
-            "phase": TransferPhase.COPYING,
             "partial": partial,
-            "already_present": False,
             "discovered_at": file.discovered_at,
             "started_at": at,
+            **_UNDELIVERED,
+            **delivered.get(file.path, {}),
         }
         for partial, file in files.items()
     ]
     tx.db.execute(_INSERT, rows)
     paths = [file.path for file in files.values()]
     return {row["path"]: _returned(tx, row) for row in _rows(tx, rows[0]["route"], paths)}
+
+
+def _delivered_before(
+    tx: Transaction, files: Collection[FileVersion], destination: str
+) -> dict[str, dict[str, object]]:
+    """What a transfer has of these files that were delivered, but could not be removed; by path."""
+    by_path = {file.path: file for file in files}
+    chosen = {"its_route": next(iter(files)).route, "paths": list(by_path), "its_destination": destination}
+    return {
+        row.path: {
+            "signature": row.signature,
+            "phase": TransferPhase.PUBLISHED,
+            "name": row.destination_path.removeprefix(path_at(destination, "")),
+            "hash": row.hash,
+            "level": row.verified_level,
+            "already_present": True,  # so that it is shown not to be the source itself
+        }
+        for row in tx.db.execute(_UNREMOVED, chosen)
+        if may_have_same_content(row.signature, by_path[row.path].signature)
+    }
 
 
 def _rows(tx: Transaction, route: object, paths: Collection[str]) -> Sequence[RowMapping]:

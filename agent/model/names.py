@@ -68,6 +68,11 @@ def probe_path(identity: str, nonce: str) -> str:
     return _temporary(identity, "", PROBE, nonce)
 
 
+def path_at(destination: str, name: str) -> str:
+    """Return where a name at a destination is, as operators read it."""
+    return f"{destination.rstrip('/')}/{name}"
+
+
 def removing_path(identity: str, path: str, partial: str) -> str:
     """Return the private name of a source that is being removed, `.<name>.<fingerprint>.removing`.
 

@@ -33,7 +33,8 @@ PublishStrategy = Literal["rename", "link", "placeholder"]
 class Delivery:
     """How a transfer ended well. `kept`: it stays at the source. `hash`: "xxh128:" and 32 hex digits.
 
-    `started_at`: when it began; None where that is not remembered.
+    `started_at`: when it began; None where that is not remembered. `kept_because`: why the source, which the
+    route does not keep, could not be removed.
     """
 
     destination_path: str
@@ -43,6 +44,7 @@ class Delivery:
     already_present: bool
     kept: bool
     started_at: float | None = None
+    kept_because: str | None = None
 
 
 @frozen

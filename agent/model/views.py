@@ -14,7 +14,8 @@ from agent.model.upload import UploadFile, UploadFileState, UploadJob
 class FileStatus:
     """The status of a file, and how far its transfer has come or how it ended.
 
-    `source` is the route's folder. `error` and `why` are one line of text each.
+    `source` is the route's folder. `error`, `why` and `kept_because` are one line of text each.
+    `kept_because`: why the source of a completed file could not be removed.
     """
 
     route: str
@@ -31,6 +32,7 @@ class FileStatus:
     destination_path: str | None = None
     verified_level: VerifyLevel | None = None
     hash: str | None = None
+    kept_because: str | None = None
 
 
 @frozen(weakref_slot=False)

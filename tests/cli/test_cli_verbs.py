@@ -175,6 +175,20 @@ def test_explain_tells_the_last_error(agent: Scripted, config: str) -> None:
     assert json.loads(output_of("-c", config, "explain", "x", "--json"))["error_message"] == EVIL
 
 
+EXCLUDED = {"excluded": [{"route": "mxf", "file_path": f"/src/{EVIL}", "rule": 'exclude "*.mov"'}]}
+
+
+def test_explain_names_the_rule_that_excludes_a_file_and_no_command_takes_it(
+    agent: Scripted, config: str
+) -> None:
+    known(agent, EXCLUDED)
+    line = f'/src/{HARMLESS}: not taken by route mxf: exclude "*.mov"\n'
+    assert output_of("-c", config, "explain", "x") == line
+    assert json.loads(output_of("-c", config, "explain", "x", "--json")) == EXCLUDED
+    result = invoke("-c", config, "retry", "x")
+    assert (result.exit_code, result.stderr) == (1, "x is not tracked\n")
+
+
 @pytest.mark.parametrize(
     ("words", "order"),
     [

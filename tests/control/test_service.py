@@ -6,7 +6,7 @@ from typing import Self
 
 import pytest
 import trio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from trio.testing import MockClock
 
 from agent.control.errors import Conflict, InvalidConfig, NotFound, Unavailable
@@ -187,6 +187,15 @@ async def test_a_failure_is_cleared_in_the_journal_before_the_file_is_tried_agai
     assert harness.journal.calls == [("history.clear_failure", "mxf", "a.mxf")]
     assert harness.commands == [Retry("f1")]
     assert harness.journal.diary == ["history.clear_failure", "Retry"]
+
+
+async def test_the_removal_of_a_delivered_files_source_can_be_tried_again(nursery: trio.Nursery) -> None:
+    snapshot = a_snapshot(Status.COMPLETED)
+    [file] = snapshot.files
+    kept = evolve(file, current=evolve(file.current, kept_because="read-only"))
+    harness = opened(nursery, evolve(snapshot, files=(kept,)), DONE)
+    assert await harness.control.retry("f1") == "done"
+    assert harness.commands == [Retry("f1")]
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.FAILED])

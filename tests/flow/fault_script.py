@@ -2,7 +2,7 @@
 
 Operations of the destination: probe, open, open_partial, size, truncate, write, anchor, flush, read_back,
 seal, close, stands, find, compare, make_durable, publish, discard, strays. Of the source: list, examine,
-look_up, source_open, source_read, settle.
+look_up, source_open, source_read, settle, set_aside.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ ENVIRONMENT = "FAULT_SCRIPT"
 POLL_S = 0.005
 SHORT_BYTES = 7
 
-SOURCE = frozenset({"list", "examine", "look_up", "source_open", "source_read", "settle"})
+SOURCE = frozenset({"list", "examine", "look_up", "source_open", "source_read", "settle", "set_aside"})
 
 Effect = Literal["error", "hang", "flip", "short", "slow"]
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agent.fs.private_name import rename_to_private
 from agent.model.errors import Side, classify
 from agent.protocol.requests import DestinationRef
 from agent.worker import server
@@ -64,6 +65,10 @@ def spoil(troubles: FileTroubles) -> None:
 
         return spoilt
 
+    def set_aside(*values: Any) -> None:  # noqa: ANN401  as above
+        with troubles.around("set_aside"):
+            rename_to_private(*values)
+
     pwrite = os.pwrite
     patches: list[tuple[object, str, object]] = [
         (server.WorkerServer, "_destination", opened),
@@ -80,6 +85,7 @@ def spoil(troubles: FileTroubles) -> None:
         (reader, "read_exactly", source_side("source_read", read_exactly)),
         (batch, "read_exactly", source_side("source_read", read_exactly)),
         (tail, "open_same_file", source_side("source_open", open_same_file)),
+        (delivered_source, "rename_to_private", set_aside),
         (server, "remove_sources", source_side("settle", remove_sources, own=True)),
     ]
     for owner, name, stand_in in patches:

@@ -4,7 +4,6 @@ import errno
 from pathlib import Path
 
 import pytest
-import trio
 
 from agent.model.errors import OutageReason
 from agent.model.transfer import Status
@@ -13,8 +12,6 @@ from tests.conftest import EVERY
 from tests.flow.fault_script import FaultScript
 from tests.flow.faulty_worker import SMALL_BLOCK_BYTES
 from tests.flow.running_agents import (
-    POLL_S,
-    TIMEOUT_S,
     ClientView,
     RunningAgent,
     contents,
@@ -242,37 +239,34 @@ async def test_a_copy_whose_source_hung_goes_on_when_it_answers(tmp_path: Path, 
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
 
-async def test_a_delivered_file_whose_source_cannot_be_removed_fails_and_can_be_retried(
+async def test_a_delivered_file_whose_source_may_not_be_removed_is_delivered_and_a_retry_removes_it(
     tmp_path: Path, faults: FaultScript
 ) -> None:
-    faults.add("settle", number=errno.EROFS)
+    faults.add("set_aside", number=errno.EROFS)
     async with running_with_clip(tmp_path, CONTENT, max_attempts=2) as agent:
-        file = await agent.until_file("clip.mxf", Status.FAILED)
-        assert file.current.attempts == 2
+        file = await agent.until_file("clip.mxf", Status.COMPLETED)
+        assert "Read-only file system" in str(file.current.kept_because)
         assert contents(tmp_path / "source") == contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
         faults.heal()
         await agent.control.retry(file.id)
-        await agent.until_file("clip.mxf", Status.COMPLETED)
         await eventually(lambda: contents(tmp_path / "source") == {})
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
 
-async def test_a_source_that_could_not_be_removed_still_fails_after_a_restart_until_a_retry(
+async def test_after_a_restart_it_is_not_delivered_again_and_a_retry_removes_it(
     tmp_path: Path, faults: FaultScript
 ) -> None:
-    faults.add("settle", number=errno.EROFS)
+    faults.add("set_aside", number=errno.EROFS)
     async with running_with_clip(tmp_path, CONTENT, max_attempts=1) as agent:
-        await agent.until_file("clip.mxf", Status.FAILED)
-        with trio.fail_after(TIMEOUT_S):
-            while not (await agent.control.history(HistoryQuery())).rows:  # noqa: ASYNC110  a commit sets no event
-                await trio.sleep(POLL_S)
-    faults.heal()
-    async with running(tmp_path) as agent:
-        file = await agent.until_file("clip.mxf", Status.FAILED)
-        assert "Read-only file system" in str(file.current.error)
-        await agent.control.retry_all()
         await agent.until_file("clip.mxf", Status.COMPLETED)
+    async with running(tmp_path) as agent:
+        file = await agent.until_file("clip.mxf", Status.COMPLETED)
+        assert "Read-only file system" in str(file.current.kept_because)
+        faults.heal()
+        await agent.control.retry_all()
         await eventually(lambda: contents(tmp_path / "source") == {})
+        rows = (await agent.control.history(HistoryQuery())).rows
+    assert [row.result for row in rows] in (["kept"], ["delivered", "kept"])
     assert contents(tmp_path / "nas") == {"clip.mxf": CONTENT}
 
 

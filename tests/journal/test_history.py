@@ -3,7 +3,7 @@ from attrs import evolve
 from agent.journal import history, transfers
 from agent.journal.journal import Journal
 from agent.model.source_file import Signature
-from agent.model.transfer import PriorResult, TransferResult, VerifiedTransfer
+from agent.model.transfer import PriorResult, TransferPhase, TransferResult, VerifiedTransfer
 from agent.model.views import HistoryQuery, HistoryRow
 from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begun, digests, ended, find
 
@@ -118,17 +118,41 @@ def test_a_cleared_failure_is_tried_again_and_stays_in_the_history(journal: Jour
     assert [row.path for row in journal.read(history.page, HistoryQuery()).rows] == ["c", "b", "a"]
 
 
-def test_a_delivered_file_whose_source_could_not_be_removed_can_be_cleared_too(journal: Journal) -> None:
+def unremoved(journal: Journal) -> None:
+    """A file that was delivered as a_1.mxf, and whose source could not be removed."""
     transfer = begun(journal)
-    journal.write(
-        transfers.finish,
-        [TransferResult(transfer.id, "kept", 3, "source: Read-only file system", 30.0, "/nas/a.mxf")],
-    )
-    assert [each.error for each in journal.write(history.prior_results, "mxf", ("a.mxf",))] == [
-        "source: Read-only file system"
-    ]
+    journal.write(transfers.mark_verified, [VerifiedTransfer(transfer.id, "a_1.mxf", HASH, "read_back")])
+    why = "source: Read-only file system"
+    journal.write(transfers.finish, [TransferResult(transfer.id, "kept", 1, why, 30.0, "/nas/a_1.mxf")])
+
+
+def test_a_delivered_file_whose_source_could_not_be_removed_goes_on_at_its_removal(journal: Journal) -> None:
+    unremoved(journal)
     journal.write(history.clear_failure, "mxf", "a.mxf")
-    assert journal.write(history.prior_results, "mxf", ("a.mxf",)) == ()
+    again = begun(journal)
+    assert (again.phase, again.name, again.hash) == (TransferPhase.PUBLISHED, "a_1.mxf", HASH)
+    assert (again.signature, again.level, again.already_present) == (STATE, "read_back", True)
+
+
+def test_what_is_another_file_or_at_another_place_is_copied(journal: Journal) -> None:
+    unremoved(journal)
+    longer = evolve(a_file(), signature=Signature(1, 1, STATE.size_bytes + 1, STATE.mtime_ns, 1))
+    for file, destination, is_afresh in (
+        (longer, "/nas", False),
+        (a_file(), "/nas 2", False),
+        (a_file(), "/nas", True),
+    ):
+        found = journal.write(transfers.begin_or_resume, {"p": file}, "/src", destination, 20.0, is_afresh)
+        copied = found["a.mxf"]
+        assert (copied.phase, copied.name) == (TransferPhase.COPYING, None)
+        journal.write(transfers.drop, copied.id)
+
+
+def test_a_delivered_file_whose_removal_is_cancelled_stays_delivered(journal: Journal) -> None:
+    unremoved(journal)
+    journal.write(transfers.record_failure, a_file(), "/src", "/nas", 0, "cancelled", at=40.0)
+    [prior] = journal.write(history.prior_results, "mxf", ("a.mxf",))
+    assert (prior.result, prior.error, prior.destination_path) == ("kept", "cancelled", "/nas/a_1.mxf")
 
 
 def test_history_pages_run_newest_first_without_gap_or_repetition(journal: Journal) -> None:

@@ -155,6 +155,19 @@ async def test_a_name_of_any_bytes_is_explained(path: str) -> None:
     assert code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("/src/day1/clip.mov", 'no include matches it, of "*.mxf"'),
+        ("day1/.nfs0001", 'the built-in exclude ".nfs*", which no include overrules'),
+    ],
+)
+async def test_of_a_path_that_is_not_taken_the_rule_is_named(path: str, rule: str) -> None:
+    code, body = await got(FakeControl(), f"/api/explain?path={path}")
+    file_path = f"/src/{path.removeprefix('/src/')}"
+    assert (code, body) == (200, {"excluded": [{"route": "mxf", "file_path": file_path, "rule": rule}]})
+
+
 async def test_what_is_not_tracked_cannot_be_explained() -> None:
     problem = await refused(FakeControl(), "/api/explain?path=none.mxf")
     assert (problem["status"], problem["title"]) == (404, "Not Found")

@@ -90,6 +90,7 @@ def test_a_file_entry_has_the_contracted_keys_and_no_others() -> None:
         "bytes_verified": 100,
         "verified_level": "read_back",
         "hash": "xxh128:" + "0" * 32,
+        "kept_because": None,
         "discovered_at": "2026-01-01T00:00:01.000Z",
         "started_at": "2026-01-01T00:00:02.500Z",
         "completed_at": "2026-01-01T00:00:09.000Z",

@@ -145,8 +145,10 @@ export function completedItem() {
     attribute(level, "data-level", file.verified_level);
     text(hash, file.hash ? format.shortHash(file.hash) : "");
     attribute(hash, "title", file.hash);
-    text(destination, format.visible(file.destination_path ?? ""));
-    attribute(destination, "title", format.visible(file.destination_path ?? ""));
+    const kept = file.kept_because ? ` · its source could not be removed: ${file.kept_because}` : "";
+    const where = format.visible(`${file.destination_path ?? ""}${kept}`);
+    text(destination, where);
+    attribute(destination, "title", where);
   };
   return { node, update };
 }

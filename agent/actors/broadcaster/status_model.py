@@ -176,6 +176,10 @@ class StatusModel:
         if before is None and event.status is not Status.COMPLETED:
             self._rename_previous(event.file_id)
         route_status = self.routes[before.current.route if before else event.file.route]  # type: ignore[union-attr]
+        if before is not None and event.file is not None and _is_delivered_as_other(before, event.file):
+            self._recent[before.id] = before
+            self._rename_previous(before.id)
+            before = None
         if before is not None:
             route_status.remove(before)
         else:
@@ -183,11 +187,11 @@ class StatusModel:
         after = _next_view(before or _first_seen(event.file, route_status), event)  # type: ignore[arg-type]
         route_status.add(after)
         self._mark_changed(after.id, route_status)
-        if after.current.status is Status.COMPLETED:
+        if after.current.status is not Status.COMPLETED or after.current.kept_because is not None:
+            self.files[after.id] = after
+        else:
             self.files.pop(after.id, None)
             self._complete(after)
-        else:
-            self.files[after.id] = after
 
     def _mark_changed(self, file_id: str, route_status: RouteStatus) -> None:
         self._changed.add(file_id)
@@ -244,6 +248,12 @@ def _journal_event(error: str | None, at: float) -> Event:
     return Event(at, "error", f"nothing can be written down, copies wait: {error}")
 
 
+def _is_delivered_as_other(view: FileView, file: FileVersion) -> bool:
+    """Whether the file has changed since it was delivered and could not be removed."""
+    is_delivered = view.current.status is Status.COMPLETED
+    return is_delivered and view.packed_signature != file.packed_signature
+
+
 def _first_seen(file: FileVersion, route_status: RouteStatus) -> FileView:
     current = FileStatus(route_status.route.name, route_status.route.source, Status.DISCOVERED)
     return FileView(file.id, file.path, file.packed_signature, file.discovered_at, current)
@@ -281,6 +291,7 @@ def _file_status(before: FileStatus, event: StatusChanged) -> FileStatus:
         status=event.status,
         why=why,
         until_at=event.until_at,
+        kept_because=None,
         attempts=attempts,
         error=error if event.error is None else event.error,
     )
@@ -304,5 +315,6 @@ def _completed(current: FileStatus, event: StatusChanged, size_bytes: int) -> Fi
         destination_path=delivery.destination_path,
         verified_level=delivery.level,
         hash=delivery.hash,
+        kept_because=delivery.kept_because,
         started_at=delivery.started_at if current.started_at is None else current.started_at,
     )

@@ -9,7 +9,7 @@ from agent.config.sections import Route
 from agent.messages.dispatcher import AttemptFailed, Interrupted
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import bound_name
-from agent.model.names import removing_path
+from agent.model.names import path_at, removing_path
 from agent.model.source_file import (
     FileVersion,
     Signature,
@@ -220,20 +220,20 @@ def destination_path(transfer: Transfer) -> str:
     return path_at(transfer.destination, transfer.name or transfer.path)
 
 
-def path_at(destination: str, name: str) -> str:
-    return f"{destination.rstrip('/')}/{name}"
-
-
 def result_of(
     transfer: Transfer, route: Route, kept_because: str | None, attempts: int, at: float
 ) -> TransferResult:
     """How a published file ended. `kept_because`: as in `SourceRemoved`; no error if the route keeps it."""
-    error = None if route.after == "keep" else kept_because
+    error = _unwanted(route, kept_because)
     result: HistoryResult = "delivered" if kept_because is None else "kept"
     return TransferResult(transfer.id, result, attempts, error, at, destination_path(transfer))
 
 
-def delivery_of(transfer: Transfer, kept_because: str | None) -> Delivery:
+def _unwanted(route: Route, kept_because: str | None) -> str | None:
+    return None if route.after == "keep" else kept_because
+
+
+def delivery_of(transfer: Transfer, route: Route, kept_because: str | None) -> Delivery:
     return Delivery(
         destination_path=destination_path(transfer),
         level=transfer.level or "size",
@@ -242,6 +242,7 @@ def delivery_of(transfer: Transfer, kept_because: str | None) -> Delivery:
         already_present=transfer.already_present,
         kept=kept_because is not None,
         started_at=transfer.started_at,
+        kept_because=_unwanted(route, kept_because),
     )
 
 

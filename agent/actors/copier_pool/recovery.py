@@ -13,7 +13,6 @@ from agent.actors.copier_pool.decisions import (
     finish_removal_request,
     log_fields,
     look_up_request,
-    path_at,
     publish_request,
     published_record,
     result_of,
@@ -24,6 +23,7 @@ from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind
+from agent.model.names import path_at
 from agent.model.transfer import Transfer, TransferPhase, TransferResult
 from agent.protocol.replies import (
     Finished,

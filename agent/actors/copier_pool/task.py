@@ -195,11 +195,16 @@ class Task(ABC):
             await self.worker.ask(CheckSeparateRoots(self.route.source, self.destination, probe), Finished)
             self.separate_routes.add(self.route.name)
 
-    async def _begin_or_resume(self, partials: Mapping[str, FileVersion]) -> dict[str, Transfer]:
-        """The running transfers of these files, else those begun now with these partials; by path."""
+    async def _begin_or_resume(
+        self, partials: Mapping[str, FileVersion], *, is_afresh: bool = False
+    ) -> dict[str, Transfer]:
+        """The running transfers of these files, else those begun now with these partials; by path.
+
+        `is_afresh`: even of a file that was delivered before, and could not be removed.
+        """
         source, destination = self.route.source, self.route.destination
         found = await self.journal.write(
-            transfers.begin_or_resume, partials, source, destination, time.time()
+            transfers.begin_or_resume, partials, source, destination, time.time(), is_afresh
         )
         self._transfer_ids = {path: transfer.id for path, transfer in found.items()}
         return found
@@ -210,7 +215,8 @@ class Task(ABC):
         if await self._can_go_on(transfer):
             return await self._as_of_now(transfer)
         await self._end_stale(transfer)
-        return (await self._begin_or_resume({self._fresh_partial(file): file}))[file.path]
+        fresh = {self._fresh_partial(file): file}
+        return (await self._begin_or_resume(fresh, is_afresh=True))[file.path]
 
     async def _can_go_on(self, transfer: Transfer) -> bool:
         resume = resume_of(transfer, self.file, self.route.destination)

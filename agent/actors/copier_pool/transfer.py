@@ -109,7 +109,7 @@ class DeliverTask(Task):
                 log.info("kept, with other attributes", **self._log_fields(file.path))
 
     async def _begin(self) -> list[Transfer]:
-        """A file of a batch that has a running transfer already is left to be copied alone."""
+        """What a batch has of running transfers, and of delivered files, is left to be copied alone."""
         files = [file for file in self.files if file.id not in self._outcomes]
         if not files:
             return []
@@ -117,7 +117,8 @@ class DeliverTask(Task):
             return [await self._begin_or_resume_one(self.file)]
         partials = {self._fresh_partial(file): file for file in files}
         found = await self._begin_or_resume(partials)
-        return [transfer for transfer in found.values() if transfer.partial in partials]
+        copying = (each for each in found.values() if each.phase is TransferPhase.COPYING)
+        return [transfer for transfer in copying if transfer.partial in partials]
 
     async def _still_delivered(self, running: list[Transfer]) -> list[Transfer]:
         """What had been published before this run began is looked at again, and copied again if it is gone.
@@ -354,6 +355,8 @@ class DeliverTask(Task):
             if isinstance(result, SourceRemoved):
                 self._log_put_back(transfer, result)
                 removed.append((transfer, result))
+            elif result.kind is FaultKind.SOURCE and self.attempt >= self.route.max_attempts:
+                removed.append((transfer, SourceRemoved(result.detail)))
             else:
                 await self._leave(transfer, result)
         return removed
@@ -381,10 +384,13 @@ class DeliverTask(Task):
 
     def _deliver(self, removed: Sequence[tuple[Transfer, SourceRemoved]]) -> None:
         for transfer, result in removed:
-            file, delivery = self._file(transfer), delivery_of(transfer, result.kept_because)
+            file = self._file(transfer)
+            delivery = delivery_of(transfer, self.route, result.kept_because)
             self._outcomes[file.id] = Delivered(file, delivery, time.time())
             event = "kept" if delivery.kept else "delivered"
             fields = self._log_fields(transfer.path)
+            if delivery.kept_because is not None:
+                fields["error"] = delivery.kept_because
             log.info(event, to=delivery.destination_path, verified=delivery.level, **fields)
 
     async def _leave(self, transfer: Transfer, fault: Fault) -> None:

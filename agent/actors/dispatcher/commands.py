@@ -37,7 +37,7 @@ def result_of(command: Command, jobs: Mapping[str, Job], routes: RouteTable) -> 
 
 
 def retried_by_all(jobs: Mapping[str, Job]) -> list[Job]:
-    """The failed files, those included whose last transfer is still being cleaned up."""
+    """The failed files, those included whose last transfer is still being cleaned up; and the kept ones."""
     return [job for job in jobs.values() if not transition(job.state, JobEvent.RETRY).is_refused]
 
 
@@ -52,19 +52,23 @@ def _resume(route: str, routes: RouteTable) -> CommandResult:
 
 
 def _retry_all(jobs: Mapping[str, Job]) -> CommandResult:
-    number = len(retried_by_all(jobs))
-    if not number:
+    retried = retried_by_all(jobs)
+    if not retried:
         return CommandResult("no file has failed: there is nothing to retry")
-    return CommandResult(f"failed files queued again: {number}")
+    kept = sum(job.state is JobState.KEPT for job in retried)
+    removals = f"; delivered files whose source is to be removed: {kept}" if kept else ""
+    return CommandResult(f"failed files queued again: {len(retried) - kept}{removals}")
 
 
 def _retry(job: Job) -> CommandResult:
     path = job.file.path
     if transition(job.state, JobEvent.RETRY).is_refused:
-        why = f"{path} is {job.status.value}: only a Failed file can be retried"
+        why = f"{path} is {job.status.value}: only a Failed file can be retried, or one whose source was kept"
         return CommandResult(why, Refusal.WRONG_STATE)
     if job.state in RETRIED_LATER:
         return CommandResult(f"{path} is queued again once its last transfer is cleaned up")
+    if job.state is JobState.KEPT:
+        return CommandResult(f"{path} is delivered; the removal of its source is queued again")
     return CommandResult(f"{path} is queued again")
 
 

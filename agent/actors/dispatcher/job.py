@@ -7,6 +7,7 @@ from agent.actors.dispatcher.transitions import (
     ABORTING,
     COPY_WAITING,
     GROWING,
+    KEEPABLE,
     RUNNING,
     Effect,
     JobEvent,
@@ -68,6 +69,8 @@ class Job:
                 self.successor = None
             case Effect.COUNT_ATTEMPT:
                 self.attempts += 1
+            case Effect.RESET_ATTEMPTS:
+                self.attempts = 0
             case Effect.SET_ERROR:
                 self.error = error
             case Effect.CLEAR_ERROR:
@@ -102,6 +105,8 @@ class Job:
             return Status.READY
         if self.state in COPY_WAITING | {JobState.RETRYING, JobState.CHECKING}:
             return Status.IN_QUEUE
+        if self.state is JobState.KEPT:
+            return Status.COMPLETED
         return Status.COPYING if self.state in RUNNING else Status.FAILED
 
     def waiting(self, at: float, why_paused: str) -> StatusChanged:
@@ -141,6 +146,8 @@ class Job:
 
     def delivered(self, message: Delivered) -> StatusChanged:
         file, delivery = message.file, message.delivery
+        if self.state not in KEEPABLE:  # nothing is left to be retried
+            delivery = evolve(delivery, kept_because=None)
         return StatusChanged(
             file.id,
             Status.COMPLETED,
@@ -176,7 +183,13 @@ def kept_before(file: FileVersion, prior: PriorResult) -> StatusChanged:
     if prior.destination_path and prior.verified_level and prior.hash:
         size_bytes = file.signature.size_bytes
         delivery = Delivery(
-            prior.destination_path, prior.verified_level, prior.hash, size_bytes, False, kept=True
+            destination_path=prior.destination_path,
+            level=prior.verified_level,
+            hash=prior.hash,
+            size_bytes=size_bytes,
+            already_present=False,
+            kept=True,
+            kept_because=prior.error,
         )
     shown = evolve(file, discovered_at=min(file.discovered_at, prior.ended_at))
     return StatusChanged(

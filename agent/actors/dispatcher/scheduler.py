@@ -196,9 +196,12 @@ class Scheduler:
             self._apply(job, JobEvent.READY, file)
         elif prior is None or not prior.signature.is_same_state(file.signature):
             self._queue(self._add_job(file, JobState.NEW))
-        elif prior.result == "kept" and prior.error is None:
+        elif prior.result == "kept":
+            if prior.error is not None:
+                job = self._add_job(file, JobState.KEPT)
+                job.arrived_bytes = file.signature.size_bytes
             self._publish(kept_before(file, prior))
-        else:  # given up, perhaps after it had been delivered
+        else:
             job = self._add_job(file, JobState.FAILED)
             job.attempts, job.error = prior.attempts, prior.error
             self._publish(job.failed(self._at))
@@ -242,7 +245,8 @@ class Scheduler:
         job = self._release_slot(message.file)
         self._destination(job).deliveries += 1
         self._publish(job.delivered(message))
-        self._apply(job, JobEvent.DELIVERED)
+        is_kept = message.delivery.kept_because is not None
+        self._apply(job, JobEvent.KEPT if is_kept else JobEvent.DELIVERED)
 
     def _on_interrupted(self, message: Interrupted) -> None:
         job, fault = self._release_slot(message.file), message.fault

@@ -26,6 +26,7 @@ class JobState(enum.Enum):
     ABORTING_TO_RETRY = "the transfer is being cleaned up; then it is queued afresh"
     ABORTING_TO_REMOVE = "the transfer is being cleaned up; then the job is removed"
     FAILED = "given up until the file changes or someone retries it"
+    KEPT = "delivered; its source could not be removed, and stays until someone retries that"
     REMOVED = "no longer tracked; a queue may still hold it"
 
 
@@ -37,6 +38,7 @@ class JobEvent(enum.Enum):
     CHANGED = "tracker: its source has changed"
     GONE = "tracker: its source has gone"
     DELIVERED = "copy: delivered"
+    KEPT = "copy: delivered, but the source could not be removed"
     TAIL_IDLE = "follower: copied as far as it goes"
     STOPPED = "worker stopped by us"
     OUTAGE = "interrupted by an outage of the destination or the source"
@@ -58,6 +60,7 @@ class Effect(enum.Enum):
     KEEP_SUCCESSOR = "the next state of the file waits for the end of this job"
     DROP_SUCCESSOR = "no next state of the file waits"
     COUNT_ATTEMPT = "one attempt more"
+    RESET_ATTEMPTS = "none so far"
     SET_ERROR = "why it failed"
     CLEAR_ERROR = "it has not failed"
     # To its surroundings
@@ -86,15 +89,17 @@ ABORTING = frozenset({S.ABORTING, S.ABORTING_TO_RETRY, S.ABORTING_TO_REMOVE})
 WAITING_BEGUN = frozenset(
     {S.QUEUED, S.RETRYING, S.CHECKING, S.GROWING_QUEUED, S.GROWING_IDLE, S.GROWING_UNFOLLOWED}
 )
-UNBEGUN = frozenset({S.NEW, S.GROWING_NEW, S.FAILED})
+# Of these there is nothing to clean up.
+WITHOUT_TRANSFER = frozenset({S.NEW, S.GROWING_NEW, S.FAILED, S.KEPT})
 RETRIED_LATER = frozenset({S.ABORTING, S.ABORTING_TO_RETRY})
 ATTEMPTS_COUNT = frozenset({S.COPYING, S.FOLLOWING_ENDED, S.CHECKING})
+KEEPABLE = frozenset({S.COPYING, S.COPYING_CANCELLED})
 TRACKED = frozenset(S) - {S.REMOVED}
 
 INTERRUPTIONS = frozenset({E.STOPPED, E.OUTAGE, E.UNCLEAR, E.DELAYED})
 FAILURES = frozenset({E.ATTEMPT_FAILED, E.GIVEN_UP})
 VERDICTS = FAILURES | {E.OUTAGE, E.DELAYED}  # once it is clear whose fault it was
-COPY_RETURNS = INTERRUPTIONS | FAILURES | {E.DELIVERED, E.TAIL_IDLE}
+COPY_RETURNS = INTERRUPTIONS | FAILURES | {E.DELIVERED, E.KEPT, E.TAIL_IDLE}
 
 
 @frozen
@@ -134,12 +139,14 @@ def _merged(*parts: Table) -> Table:
 
 _FAIL = (F.QUEUE_ABORT, F.TELL_FAILED)
 _FORGET = (F.DROP_SUCCESSOR, F.CLEAR_ERROR, F.QUEUE_ABORT)
-_WITHOUT_DELIVERY = COPY_RETURNS - {E.DELIVERED}
+_WITHOUT_DELIVERY = COPY_RETURNS - {E.DELIVERED, E.KEPT}
 
 TRANSITIONS = _merged(
     # The ordinary way: a slot is free, then the copy is delivered.
     _rows(COPY_WAITING, {E.STARTED}, S.COPYING),
     _rows(RUNNING - {S.FOLLOWING, S.FOLLOWING_ENDED}, {E.DELIVERED}, S.REMOVED, (F.REMOVE,)),
+    _rows(KEEPABLE, {E.KEPT}, S.KEPT),
+    _rows(COPYING_ENDS - KEEPABLE, {E.KEPT}, S.REMOVED, (F.REMOVE,)),
     # A growing file's slot is free; a delay has passed.
     _rows(FOLLOW_WAITING, {E.STARTED}, S.FOLLOWING),
     _rows({S.RETRYING}, {E.DELAY_OVER}, S.QUEUED, (F.QUEUE,)),
@@ -163,8 +170,8 @@ TRANSITIONS = _merged(
     _rows(WAITING_BEGUN, {E.GONE}, S.ABORTING_TO_REMOVE, (*_FORGET, F.TELL_UNTRACKED)),
     _rows(ABORTING, {E.CHANGED}, S.ABORTING_TO_REMOVE, (F.DROP_SUCCESSOR,)),
     _rows(ABORTING, {E.GONE}, S.ABORTING_TO_REMOVE, (F.DROP_SUCCESSOR, F.TELL_UNTRACKED)),
-    _rows(UNBEGUN, {E.CHANGED}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE)),
-    _rows(UNBEGUN, {E.GONE}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE, F.TELL_UNTRACKED)),
+    _rows(WITHOUT_TRANSFER, {E.CHANGED}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE)),
+    _rows(WITHOUT_TRANSFER, {E.GONE}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE, F.TELL_UNTRACKED)),
     # A copy returns without having delivered.
     _rows({S.COPYING}, {E.STOPPED}, S.QUEUED, (F.QUEUE,)),
     _rows({S.COPYING, S.CHECKING}, {E.OUTAGE}, S.QUEUED, (F.QUEUE,)),
@@ -204,12 +211,13 @@ TRANSITIONS = _merged(
         (F.SET_ERROR, F.STOP_COPY),
     ),
     _rows(COPYING_ENDS - {S.COPYING_CANCELLED}, {E.CANCEL}, None, (F.STOP_COPY,)),
-    _refused(GROWING | ABORTING | {S.FAILED}, E.CANCEL),
+    _refused(GROWING | ABORTING | {S.FAILED, S.KEPT}, E.CANCEL),
     _rows({S.FAILED}, {E.RETRY}, S.REMOVED, (F.START_OVER,)),
+    _rows({S.KEPT}, {E.RETRY}, S.QUEUED, (F.RESET_ATTEMPTS, F.CLEAR_ERROR, F.QUEUE)),
     _rows(RETRIED_LATER, {E.RETRY}, S.ABORTING_TO_RETRY),
-    _refused(TRACKED - RETRIED_LATER - {S.FAILED}, E.RETRY),
+    _refused(TRACKED - RETRIED_LATER - {S.FAILED, S.KEPT}, E.RETRY),
     # Its route is being removed: all its copies are stopped by one command.
-    _rows(UNBEGUN, {E.ROUTE_REMOVED}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE, F.TELL_UNTRACKED)),
+    _rows(WITHOUT_TRANSFER, {E.ROUTE_REMOVED}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE, F.TELL_UNTRACKED)),
     _rows(
         WAITING_BEGUN,
         {E.ROUTE_REMOVED},
@@ -234,8 +242,8 @@ IMPOSSIBLE = (
     | {(state, E.ABORTED) for state in TRACKED - ABORTING}
     | {(state, event) for state in TRACKED - RUNNING - ABORTING - {S.CHECKING} for event in COPY_RETURNS}
     | {(S.CHECKING, event) for event in COPY_RETURNS - VERDICTS}
-    | {(state, event) for state in ABORTING for event in (E.DELIVERED, E.TAIL_IDLE)}
-    | {(state, E.DELIVERED) for state in (S.FOLLOWING, S.FOLLOWING_ENDED)}
+    | {(state, event) for state in ABORTING for event in (E.DELIVERED, E.KEPT, E.TAIL_IDLE)}
+    | {(state, event) for state in (S.FOLLOWING, S.FOLLOWING_ENDED) for event in (E.DELIVERED, E.KEPT)}
     | {(S.COPYING, E.TAIL_IDLE)}
 )
 

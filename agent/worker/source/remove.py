@@ -1,5 +1,6 @@
 """Delete or archive delivered sources, only after a check that they are unchanged (promise S4)."""
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -16,13 +17,16 @@ from agent.worker.source.delivered_source import DeliveredSource, give_name_back
 from agent.worker.source.source_file import source_fault
 from agent.worker.source.source_folder import calls_at_once, open_root
 
+MAY_NOT = (errno.EACCES, errno.EPERM, errno.EROFS)  # nor would another attempt, until somebody changes that
+
 
 def remove_sources(
     request: RemoveSources, publisher: Publisher, heartbeat: Callable[[], None]
 ) -> tuple[SourceRemoved | Fault, ...]:
     """Remove each source that is still what was delivered. May be repeated after a crash at any point.
 
-    The fault of one file is SOURCE: a process has it open for writing, or the file system refuses.
+    One that we may not remove is kept. The fault of one file is SOURCE: a process has it open for writing, or
+    a call fails.
 
     Raises:
         Fault: SOURCE: the removals may not be durable. SOURCE_OUTAGE.
@@ -63,6 +67,8 @@ def _remove(
         changed.add_nearest(root, file.path)
         return SourceRemoved(None)
     except OSError as error:
+        if error.errno in MAY_NOT:
+            return SourceRemoved(source_fault(error).detail)
         raise source_fault(error) from error
 
 

@@ -749,6 +749,36 @@ async def test_a_source_that_stays_is_remembered_with_the_reason_unless_the_rout
     assert bench.journal.ended == [Ended("a.mxf", "kept", 3, error, f"{NAS}/a_1.mxf")]
 
 
+async def test_a_source_that_cannot_be_removed_is_kept_after_the_last_attempt(bench: Bench) -> None:
+    locked = Fault(FaultKind.SOURCE, "delivered, but a process holds the source open for writing")
+    bench.remember(PUBLISHED)
+    bench.workers.script(RemoveSources, RemovedSources((locked,)), RemovedSources((locked,)))
+    assert await bench.fails() == locked
+    delivery = await bench.deliver(ROUTE.max_attempts)
+    assert (delivery.kept, delivery.kept_because) == (True, locked.detail)
+
+
+async def test_a_delivered_file_goes_on_at_the_removal_of_its_source(bench: Bench) -> None:
+    bench.journal.remember_result(evolve(kept_before(bench.file), hash=HASH, error="read-only"))
+    assert not (await bench.deliver()).kept
+    assert bench.diary == [
+        "begin_or_resume",
+        "ConfirmDelivery",
+        "CheckSeparateFiles",
+        "RemoveSources",
+        "finish",
+    ]
+
+
+async def test_what_only_looks_like_a_delivered_file_is_copied(bench: Bench) -> None:
+    before = evolve(bench.file, signature=but(bench.file.signature, inode=99))
+    bench.journal.remember_result(evolve(kept_before(before), hash=HASH, error="read-only"))
+    bench.workers.script(HashSource, SourceHashed(b"\1" * 16))
+    bench.workers.script(LookUpSource, SourceExists(exists=True))
+    await bench.deliver()
+    assert "CopyFile" in bench.diary
+
+
 # Giving up
 
 

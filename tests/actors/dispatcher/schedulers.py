@@ -77,5 +77,6 @@ def interrupted(
     return Interrupted(file, fault, verified_bytes, 1.0)
 
 
-def done(file: FileVersion = FILE) -> Delivered:
-    return Delivered(file, a_delivery(), 1.0)
+def done(file: FileVersion = FILE, kept_because: str | None = None) -> Delivered:
+    delivery = a_delivery(kept=kept_because is not None)
+    return Delivered(file, evolve(delivery, kept_because=kept_because), 1.0)

@@ -86,8 +86,19 @@ def test_a_file_that_has_not_failed_is_not_retried(file: FileVersion, status: st
     scheduler = opened(FILE, OTHER)
     decide(scheduler, Growing(LIVE, 1.0))
     assert refused(scheduler, Retry(file.id)) == CommandResult(
-        f"{file.path} is {status}: only a Failed file can be retried", Refusal.WRONG_STATE
+        f"{file.path} is {status}: only a Failed file can be retried, or one whose source was kept",
+        Refusal.WRONG_STATE,
     )
+
+
+def test_of_a_kept_file_the_removal_is_tried_again() -> None:
+    for command, said in (
+        (Retry(FILE.id), "a.mxf is delivered; the removal of its source is queued again"),
+        (RetryAll(), "failed files queued again: 0; delivered files whose source is to be removed: 1"),
+    ):
+        scheduler = opened(FILE)
+        decide(scheduler, done(kept_because="read-only"))
+        assert answer(scheduler, command) == CommandResult(said)
 
 
 def test_a_failed_file_that_has_gone_meanwhile_is_not_retried() -> None:

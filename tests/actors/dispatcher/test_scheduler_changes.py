@@ -1,5 +1,6 @@
 """Commands of the operator, files that leave or change, and prior results."""
 
+import pytest
 from attrs import evolve
 
 from agent.actors.dispatcher.decisions import SchedulerDecisions
@@ -181,16 +182,52 @@ def test_what_was_given_up_before_waits_until_someone_asks() -> None:
     assert commands(decide(scheduler, Retry(FILE.id))) == [Copy(FILE, 1, 7)]
 
 
-def test_what_was_delivered_but_could_not_leave_its_source_waits_until_someone_asks_as_well() -> None:
-    prior = evolve(kept_before(FILE), error="source: Read-only file system", attempts=2)
+WHY = "source: Read-only file system"
+
+
+def test_a_source_that_could_not_be_removed_stays_until_someone_asks_also_after_a_restart() -> None:
+    before = opened(FILE)
+    after = Scheduler.start(a_config(ONE), ())
+    prior = evolve(kept_before(FILE), error=WHY)
+    for scheduler, decisions in (
+        (before, decide(before, done(kept_because=WHY))),
+        (after, decide(after, usable(), Ready(FILE, 1.0, prior))),
+    ):
+        assert commands(decisions) == []
+        shown = changes_of(decisions)[-1]
+        assert (shown.status, shown.error) == (Status.COMPLETED, None)
+        assert shown.delivery is not None
+        assert shown.delivery.kept_because == WHY
+        assert commands(decide(scheduler, RetryAll())) == [Copy(FILE, 1, 7)]
+        assert changes_of(decide(scheduler, done()))[0].status is Status.COMPLETED
+        assert scheduler.jobs == {}
+
+
+def test_the_removal_of_a_kept_source_needs_no_space() -> None:
     scheduler = Scheduler.start(a_config(ONE), ())
-    decisions = decide(scheduler, usable(), Ready(FILE, 1.0, prior))
-    assert commands(decisions) == []
-    assert [(event.status, event.attempts, event.error) for event in changes_of(decisions)] == [
-        (Status.READY, None, None),
-        (Status.FAILED, 2, "source: Read-only file system"),
-    ]
-    assert commands(decide(scheduler, RetryAll())) == [Copy(FILE, 1, 7)]
+    prior = evolve(kept_before(FILE), error=WHY)
+    decide(scheduler, usable(free_bytes=0), Ready(FILE, 1.0, prior))
+    assert commands(decide(scheduler, Retry(FILE.id))) == [Copy(FILE, 1, 7)]
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_kept_source_that_changed_or_is_gone_needs_no_cleanup(changed: bool) -> None:
+    scheduler = opened(FILE)
+    decide(scheduler, done(kept_because=WHY))
+    decisions = decide(scheduler, Gone(FILE, 1.0, changed=changed))
+    assert (commands(decisions), scheduler.jobs) == ([], {})
+    assert decisions.events == ([] if changed else [Untracked((FILE.id,))])
+
+
+def test_a_kept_source_that_changed_while_it_was_copied_is_copied_again() -> None:
+    scheduler = opened(FILE)
+    again = a_file(version=2)
+    decide(scheduler, Gone(FILE, 1.0, changed=True), Ready(again, 1.0))
+    decisions = decide(scheduler, done(kept_because=WHY))
+    [delivered] = [each for each in changes_of(decisions) if each.delivery]
+    assert delivered.delivery is not None
+    assert delivered.delivery.kept_because is None  # of that state nothing is left to be removed
+    assert commands(decisions) == [Copy(again, 1, 7)]
 
 
 def test_what_is_remembered_of_a_share_that_was_mounted_again_counts() -> None:

@@ -13,6 +13,7 @@ from agent.actors.dispatcher.transitions import (
     FOLLOW_WAITING,
     GROWING,
     IMPOSSIBLE,
+    RETRIED_LATER,
     RUNNING,
     TRACKED,
     TRANSITIONS,
@@ -29,7 +30,8 @@ from tests.samples import ROUTE, a_file
 
 PAIRS = set(product(JobState, JobEvent))
 COMMANDS = (JobEvent.CANCEL, JobEvent.RETRY)
-BEGINNINGS = {JobState.NEW, JobState.GROWING_NEW, JobState.FAILED}
+BEGINNINGS = {JobState.NEW, JobState.GROWING_NEW, JobState.FAILED, JobState.KEPT}
+ENDS = {JobState.REMOVED, JobState.FAILED, JobState.KEPT}
 # What a file can always come to, without the operator and without its source changing.
 PROGRESS = set(JobEvent) - {*COMMANDS, JobEvent.CHANGED, JobEvent.GONE, JobEvent.ROUTE_REMOVED}
 
@@ -82,9 +84,9 @@ def test_every_state_is_reached() -> None:
     assert reached_from(BEGINNINGS, set(JobEvent)) == set(JobState)
 
 
-@pytest.mark.parametrize("state", sorted(TRACKED - {JobState.FAILED}, key=str))
+@pytest.mark.parametrize("state", sorted(TRACKED - ENDS, key=str))
 def test_from_every_state_a_file_comes_to_its_end_without_the_operator(state: JobState) -> None:
-    assert reached_from({state}, PROGRESS) & {JobState.REMOVED, JobState.FAILED}
+    assert reached_from({state}, PROGRESS) & ENDS
 
 
 def test_only_commands_are_refused_and_then_nothing_changes() -> None:
@@ -141,7 +143,8 @@ def test_only_what_was_never_begun_is_removed_without_a_cleanup() -> None:
     """So nothing of ours stays at the destination."""
     for state, event, found in changes():
         if found.next_state is JobState.REMOVED:
-            assert state in BEGINNINGS | ABORTING or event is JobEvent.DELIVERED, (state, event)
+            is_delivered = event in (JobEvent.DELIVERED, JobEvent.KEPT)
+            assert state in BEGINNINGS | ABORTING or is_delivered, (state, event)
 
 
 def test_a_failure_is_published_once_on_the_way_to_failed() -> None:
@@ -161,8 +164,8 @@ def test_attempts_count_only_where_a_whole_file_is_copied_for_its_own_sake() -> 
 @pytest.mark.parametrize(
     ("event", "refused"),
     [
-        (JobEvent.CANCEL, GROWING | ABORTING | {JobState.FAILED}),
-        (JobEvent.RETRY, TRACKED - {JobState.FAILED, JobState.ABORTING, JobState.ABORTING_TO_RETRY}),
+        (JobEvent.CANCEL, GROWING | ABORTING | {JobState.FAILED, JobState.KEPT}),
+        (JobEvent.RETRY, TRACKED - {JobState.FAILED, JobState.KEPT} - RETRIED_LATER),
     ],
 )
 def test_a_command_is_refused_where_it_would_do_nothing(

@@ -1,9 +1,10 @@
 """Contradictions between keys that are valid by themselves.
 
-Destinations are compared as text only. Sources and the agent's own files are also compared by their real
-paths, as far as those can be resolved without touching a mount that may be dead (`safe_realpath.py`).
+Destinations are compared as text only. Sources, archives and the agent's own files are also compared by their
+real paths, as far as those can be resolved without touching a mount that may be dead (`safe_realpath.py`).
 """
 
+import os.path
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,18 +25,20 @@ _WILDCARD = re.compile(r"[*?\[\]]")
 
 @frozen
 class RouteWithOrigin:
-    """A valid route, the section it came from, and its source as written and as real path."""
+    """A valid route, the section it came from, and its source and archive as written and as real path."""
 
     route: Route
     section: RawSection
     source_paths: frozenset[str] = field(
         init=False, default=Factory(lambda self: path_and_realpath(self.route.source), takes_self=True)
     )
+    archive_paths: frozenset[str] = field(
+        init=False, default=Factory(lambda self: _archive_paths(self.route), takes_self=True)
+    )
 
-    def target_folders(self) -> dict[str, str]:
-        """The folders that the route writes to, by key."""
-        folders = {"destination": self.route.destination, "after": self.route.archive}
-        return {key: path for key, path in folders.items() if path and path.startswith("/")}
+
+def _archive_paths(route: Route) -> frozenset[str]:
+    return frozenset() if route.archive is None else path_and_realpath(route.archive)
 
 
 def contradictions(
@@ -52,6 +55,7 @@ def contradictions(
         yield from _within_route(one)
         yield from _own_file_in_source(file, one.section, "source", [one])
     yield from _duplicate_names(routes)
+    yield from _unusable_archives(routes)
     yield from _shared_sources(routes)
     yield from _differ(routes, "marker", unset=None)
     yield from _differ(routes, "mounted", unset="auto")
@@ -93,16 +97,41 @@ def _within_route(one: RouteWithOrigin) -> Iterator[str]:
     route, section = one.route, one.section
     if exists_but_is_no_folder(route.source):
         yield section.error("source", f"{quoted(route.source)} exists and is not a folder")
-    for key, path in one.target_folders().items():
-        if relation := _relation(path, one.source_paths):
-            yield section.error(key, f"{quoted(path)} {relation}")
+    if relation := _relation(frozenset((route.destination,)), one.source_paths):
+        yield section.error("destination", f"{quoted(route.destination)} {relation}")
     if route.mounted == "yes" and (route.destination == "/" or not route.destination.startswith("/")):
         reason = f'"yes" is meaningless here: nothing can be mounted at {quoted(route.destination)}'
         yield section.error("mounted", reason)
-    if route.archive and is_inside(route.archive, route.destination):
-        yield section.error("after", f"{quoted(route.archive)} lies inside the destination")
     if route.stable_closed_s and route.stable_closed_s > route.stable_s:
         yield section.error("stable_closed", "must not be longer than stable")
+
+
+def _unusable_archives(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:
+    """An archive keeps what was delivered: where it cannot be made, or is emptied by a route, it is none."""
+    for one in routes:
+        archive = one.route.archive
+        if archive is None:
+            continue
+        if relation := _relation(one.archive_paths, one.source_paths):
+            yield one.section.error("after", f"{quoted(archive)} {relation}")
+        if any(is_inside(path, one.route.destination) for path in one.archive_paths):
+            yield one.section.error("after", f"{quoted(archive)} lies inside the destination")
+        if blocking := next(filter(exists_but_is_no_folder, _with_parents(archive)), None):
+            yield one.section.error("after", f"{quoted(blocking)} exists and is not a folder")
+        for other in routes:
+            if (
+                other is not one
+                and other.route.after != "keep"
+                and _is_inside_any(archive, other.source_paths)
+            ):
+                reason = f"lies inside the source of {_name(other)}, which empties it"
+                yield one.section.error("after", f"{quoted(archive)} {reason}")
+
+
+def _with_parents(path: str) -> Iterator[str]:
+    yield path
+    while path != (path := os.path.dirname(path)):
+        yield path
 
 
 def _shared_sources(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:
@@ -224,15 +253,17 @@ def _shortest_cycle(feeds: list[list[int]], start: int) -> list[int]:
 
 
 def _feeds(one: RouteWithOrigin, other: RouteWithOrigin) -> bool:
-    return any(_relation(path, other.source_paths) for path in one.target_folders().values())
+    targets = one.archive_paths | {one.route.destination}
+    return any(_relation(frozenset((path,)), other.source_paths) for path in targets)
 
 
-def _relation(path: str, sources: frozenset[str]) -> str:
-    if path in sources:
+def _relation(paths: frozenset[str], sources: frozenset[str]) -> str:
+    if paths & sources:
         return "is the source itself"
-    if any(is_inside(path, source) for source in sources):
+    pairs = [*product(paths, sources)]
+    if any(is_inside(path, source) for path, source in pairs):
         return "lies inside the source: what arrives there would be picked up again"
-    if any(is_inside(source, path) for source in sources):
+    if any(is_inside(source, path) for path, source in pairs):
         return "contains the source: what arrives there could be picked up again"
     return ""
 

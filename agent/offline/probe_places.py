@@ -1,16 +1,17 @@
-"""`check-config --probe`: tries every source and destination, and says what each place can and cannot do."""
+"""`check-config --probe`: tries every source, destination and archive, and says what each place can do."""
 
 import uuid
-from collections.abc import Iterator
 
 import trio
+from attrs import frozen
 
-from agent.config.sections import Config, Route
+from agent.actors.storage_monitor.availability import AvailabilityTracker
+from agent.config.sections import Config, DestinationPlan, Route
 from agent.model.errors import Fault
 from agent.model.names import probe_path
 from agent.protocol.replies import FolderTried, Probed
-from agent.protocol.requests import ProbeDestination, TryFolder
-from agent.worker_pool import WorkerPool
+from agent.protocol.requests import ProbeDestination, Request, TryArchive, TryBucket, TryFolder
+from agent.worker_pool import R, WorkerPool
 
 
 async def lines(config: Config) -> list[str]:
@@ -18,43 +19,69 @@ async def lines(config: Config) -> list[str]:
     found: list[str] = []
     async with WorkerPool.open(config.agent.partial_locks_file) as workers:
         for route in config.routes:
-            found += await _try(route, "source", route.source, workers)
-            found += await _try_destination(route, config, workers)
+            places = _Places(route, workers)
+            found += await places.try_source()
+            found += await places.try_destination(config.plan([route]))
+            found += await places.try_archive()
     return found
 
 
-async def _try_destination(route: Route, config: Config, workers: WorkerPool) -> list[str]:
-    plan = config.plan([route])
-    problem = await _problem(ProbeDestination(plan.destination, plan.marker, None, plan.s3), route, workers)
-    if problem:
-        return [f"{route.name}: destination {plan.destination}: {problem}"]
-    if plan.s3 is not None:
-        return [f"{route.name}: destination {plan.destination}: can be reached"]
-    return await _try(route, "destination", plan.destination, workers)
+@frozen
+class _Places:
+    """The places of one route."""
+
+    _route: Route
+    _workers: WorkerPool
+
+    async def try_source(self) -> list[str]:
+        source = self._route.source
+        return await self._try("source", source, TryFolder(source, _temporary_name()))
+
+    async def try_archive(self) -> list[str]:
+        archive = self._route.archive
+        if archive is None:
+            return []
+        return await self._try("archive", archive, TryArchive(archive, _temporary_name(), self._route.source))
+
+    async def try_destination(self, plan: DestinationPlan) -> list[str]:
+        root = plan.destination
+        probed = await self._ask(ProbeDestination(root, plan.marker, None, plan.s3), Probed)
+        if isinstance(probed, str):
+            return [self._line("destination", root, probed)]
+        if plan.s3 is not None:
+            return await self._try("destination", root, TryBucket(root, _temporary_name(), plan.s3))
+        mounted = self._line("destination", root, f"mounted: {mount_finding(plan, probed)}")
+        return [mounted, *await self._try("destination", root, TryFolder(root, _temporary_name()))]
+
+    async def _try(self, side: str, root: str, request: Request) -> list[str]:
+        tried = await self._ask(request, FolderTried)
+        if isinstance(tried, str):
+            return [self._line(side, root, tried)]
+        return [self._line(side, root, f"{what}: {finding}") for what, finding in tried.findings]
+
+    def _line(self, side: str, root: str, finding: str) -> str:
+        return f"{self._route.name}: {side} {root}: {finding}"
+
+    async def _ask(self, request: Request, expected: type[R]) -> R | str:
+        """A string says why there is no answer."""
+        timeout_s = self._route.stall_timeout_s
+        try:
+            return await self._workers.ask(request, expected, stall_timeout_s=timeout_s)
+        except Fault as fault:
+            return str(fault)
+        except trio.TooSlowError:
+            return f"no answer in {timeout_s:g} s"
 
 
-async def _problem(request: ProbeDestination, route: Route, workers: WorkerPool) -> str:
-    try:
-        await workers.ask(request, Probed, stall_timeout_s=route.stall_timeout_s)
-    except Fault as fault:
-        return str(fault)
-    except trio.TooSlowError:
-        return f"no answer in {route.stall_timeout_s:g} s"
-    return ""
+def mount_finding(plan: DestinationPlan, probed: Probed) -> str:
+    """Whether the destination lies on a mount, if it has to."""
+    availability = AvailabilityTracker(
+        plan.destination, plan.marker is not None, plan.probe_s, mounted=plan.mounted
+    )
+    state = availability.answered(probed, 0.0, 0.0)
+    return f"no: {state.detail}" if state.reason is not None else f"on {probed.mount_point}"
 
 
-async def _try(route: Route, side: str, root: str, workers: WorkerPool) -> list[str]:
+def _temporary_name() -> str:
     nonce = uuid.uuid4().hex
-    request = TryFolder(root, probe_path(nonce, nonce))
-    try:
-        tried = await workers.ask(request, FolderTried, stall_timeout_s=route.stall_timeout_s)
-    except Fault as fault:
-        return [f"{route.name}: {side} {root}: {fault}"]
-    except trio.TooSlowError:
-        return [f"{route.name}: {side} {root}: no answer in {route.stall_timeout_s:g} s"]
-    return list(_findings(f"{route.name}: {side} {root}", tried))
-
-
-def _findings(place: str, tried: FolderTried) -> Iterator[str]:
-    for what, finding in tried.findings:
-        yield f"{place}: {what}: {finding}"
+    return probe_path(nonce, nonce)

@@ -251,7 +251,7 @@ class RemovedSources:
 
 @frozen
 class FolderTried:
-    """What was tried in a folder, and what came of it."""
+    """What was tried in a folder or bucket, and what came of it."""
 
     findings: tuple[tuple[str, str], ...]
 

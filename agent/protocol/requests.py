@@ -301,6 +301,24 @@ class TryFolder:
 
 
 @frozen
+class TryArchive:
+    """As TryFolder, with a folder that may be missing and to which files are moved from this source."""
+
+    root: str
+    name: str
+    source: str
+
+
+@frozen
+class TryBucket:
+    """Try what this bucket can do with a temporary object of this name. Ends with FolderTried."""
+
+    root: str
+    name: str
+    s3: S3Access
+
+
+@frozen
 class LookUpNames:
     """Check which of these names are taken at the destination. Ends with NamesTaken."""
 
@@ -365,6 +383,8 @@ Request = (
     | LookUpSource
     | LookUpNames
     | TryFolder
+    | TryArchive
+    | TryBucket
     | HashSource
     | DiscardPartial
     | FindOrphans

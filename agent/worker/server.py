@@ -69,6 +69,8 @@ from agent.protocol.requests import (
     Request,
     ResolveFolder,
     SourceFolder,
+    TryArchive,
+    TryBucket,
     TryFolder,
     VerifyFile,
     WatchSource,
@@ -85,7 +87,7 @@ from agent.worker.destinations import factory
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
 from agent.worker.destinations.write_pace import WritePace
-from agent.worker.folder_trial import try_folder
+from agent.worker.folder_trial import try_archive, try_folder
 from agent.worker.source import source_file, source_folder
 from agent.worker.source.events import watch_source
 from agent.worker.source.remove import put_back_sources, remove_sources
@@ -215,6 +217,10 @@ class WorkerServer:
                 return Finished()
             case TryFolder():
                 return try_folder(request)
+            case TryArchive():
+                return try_archive(request)
+            case TryBucket():
+                return factory.try_bucket(request, self.heartbeat)
             case LookUpNames(place, names):
                 with self._destination(place) as destination:
                     return NamesTaken(tuple(filter(destination.exists, names)))

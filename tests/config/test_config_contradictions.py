@@ -20,7 +20,11 @@ def test_two_routes_may_not_share_a_name_in_any_case(tmp_path: Path) -> None:
         (routes(("x", "y"), ("y", "x")), '"a" and "b"'),
         (routes(("x", "y/1"), ("y", "z"), ("z/2", "x/3")), '"a" and "b" and "c"'),
         (routes(("q", "x"), ("x", "y"), ("y", "z"), ("z", "x")), '"b" and "c" and "d"'),
-        (routes(("x", "y"), ("y", "z")) + 'after = "archive:x"', '"a" and "b"'),
+        (
+            routes(("x", "y"), ("y", "z")).replace('"y"\n', '"y"\nafter = "keep"\n', 1)
+            + 'after = "archive:x"',
+            '"a" and "b"',
+        ),
     ],
 )
 def test_routes_that_feed_each_other_in_a_cycle_are_refused(tmp_path: Path, text: str, names: str) -> None:
@@ -104,6 +108,33 @@ def test_an_archive_inside_source_or_destination_is_refused(tmp_path: Path, fold
     assert reason in found
 
 
+def test_an_archive_that_leads_into_the_source_by_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    (found,) = reasons_of(tmp_path, f'{ROUTE}after = "archive:link/done"')
+    assert found.startswith('route "mxf": after: ')
+    assert "lies inside the source" in found
+
+
+@pytest.mark.parametrize("folder", ["taken", "taken/by/month"])
+def test_an_archive_whose_place_is_taken_by_a_file_is_refused(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "taken").touch()
+    assert reasons_of(tmp_path, f'{ROUTE}after = "archive:{folder}"') == [
+        f'route "mxf": after: "{tmp_path}/taken" exists and is not a folder'
+    ]
+
+
+@pytest.mark.parametrize("folder", ["in2", "in2/done"])
+def test_an_archive_in_the_source_of_a_route_that_would_take_its_files_away_is_refused(
+    tmp_path: Path, folder: str
+) -> None:
+    text = f'{ROUTE}after = "archive:{folder}"\n{MOV}'
+    assert reasons_of(tmp_path, text) == [
+        f'route "mxf": after: "{tmp_path}/{folder}" lies inside the source of route "mov", which empties it'
+    ]
+    assert len(config_of(tmp_path, f'{text}\nafter = "keep"').routes) == 2
+
+
 def test_a_source_behind_a_symbolic_link_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "in").symlink_to("real")
@@ -128,7 +159,7 @@ def test_a_destination_is_never_touched(tmp_path: Path, monkeypatch: pytest.Monk
             return real(path, *args, **more)
 
         monkeypatch.setattr(os, name, spy)
-    config_of(tmp_path, ROUTE.replace('"out"', '"/mnt/nas/out"') + 'after = "archive:/mnt/nas/done"\n' + MOV)
+    config_of(tmp_path, ROUTE.replace('"out"', '"/mnt/nas/out"') + MOV)
     assert asked
     assert not [path for path in asked if path.startswith("/mnt")]
 

@@ -79,6 +79,16 @@ def test_nothing_at_or_below_a_mount_that_may_be_dead_is_touched(
     assert not [path for path in touched if path.startswith(f"{tmp_path}/nas")]
 
 
+def test_an_archive_on_a_share_is_not_touched(
+    tmp_path: Path, mounted: Callable[..., None], touched: list[str]
+) -> None:
+    (tmp_path / "nas").mkdir()
+    mounted(("nfs", f"{tmp_path}/nas"))
+    config_of(tmp_path, f'{ROUTE}after = "archive:nas/done"')
+    assert touched
+    assert not [path for path in touched if path.startswith(f"{tmp_path}/nas")]
+
+
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "tmpfs", "overlay"])
 def test_a_local_file_system_is_examined(tmp_path: Path, mounted: Callable[..., None], kind: str) -> None:
     (tmp_path / "disk" / "real").mkdir(parents=True)

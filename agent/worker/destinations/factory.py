@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from agent.fs.publisher import Publisher
-from agent.protocol.replies import Probed
-from agent.protocol.requests import DestinationRef, FindDestination, ProbeDestination
+from agent.protocol.replies import FolderTried, Probed
+from agent.protocol.requests import DestinationRef, FindDestination, ProbeDestination, TryBucket
 from agent.worker.destinations import folder
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.write_pace import WritePace
@@ -67,3 +67,15 @@ def find(request: FindDestination, heartbeat: Callable[[], None]) -> Probed:
 
     heartbeat()
     return probe.find(request.root, request.marker, request.s3, heartbeat)
+
+
+def try_bucket(request: TryBucket, heartbeat: Callable[[], None]) -> FolderTried:
+    """Try what a bucket can do.
+
+    Raises:
+        Fault: DESTINATION, with the reason of the outage.
+    """
+    from agent.worker.destinations.s3 import probe  # noqa: PLC0415  see above
+
+    heartbeat()
+    return FolderTried(probe.try_bucket(request.root, request.name, request.s3, heartbeat))

@@ -61,7 +61,7 @@ class ArchiveTarget:
         Raises:
             OSError: the archive cannot be written.
         """
-        if _is_one_file_system(source_folder, self.folder):
+        if is_one_file_system(source_folder, self.folder):
             return
         if is_repeated and self._finds_stored(source):
             self._is_stored = True
@@ -102,7 +102,7 @@ class ArchiveTarget:
         return False
 
 
-def _is_one_file_system(one: int, other: int) -> bool:
+def is_one_file_system(one: int, other: int) -> bool:
     """Return whether a file can be renamed from one folder to the other; two mounts of one disk are two."""
     is_one_device = os.fstat(one).st_dev == os.fstat(other).st_dev
     return is_one_device and platform.mount_point(one) == platform.mount_point(other)

@@ -52,6 +52,31 @@ def find(root: str, marker: str | None, access: S3Access, beat: Beat) -> Probed:
     return Probed(0, f"s3://{bucket.name}", None, None)
 
 
+def try_bucket(root: str, name: str, access: S3Access, beat: Beat) -> tuple[tuple[str, str], ...]:
+    """Return what was tried with an object of this name, and what came of it.
+
+    Raises:
+        Fault: DESTINATION, with the reason of the outage.
+    """
+    bucket = S3Bucket.at(root, access, beat)
+    key = bucket.key(name)
+    with _outages_only():
+        bucket.put(key, [b"probe"], name)
+        try:
+            bucket.put(key, [b"other"], name)
+        except FileExistsError:
+            protected = "yes, the service honours If-None-Match"
+        else:
+            protected = "no: the service ignores If-None-Match; a moment remains (docs/limits.md)"
+        bucket.call("delete_object", Key=key)
+        is_gone = bucket.head(key) is None
+    return (
+        ("write", "yes"),
+        ("publish without replacing", protected),
+        ("delete", "yes" if is_gone else "no: the object is still there"),
+    )
+
+
 @contextmanager
 def _outages_only() -> Iterator[None]:
     """Raise every Fault of this block as an outage: nothing else can be wrong with a probe."""

@@ -18,6 +18,7 @@ import trio
 import trio.abc
 from attrs import define, field
 
+from agent.fs.mount_table import Mount, mounts_above
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind, Side, shortage
 from agent.protocol.replies import Blocked, Reply, RootFound
@@ -28,6 +29,7 @@ MAX_IDLE = 4
 EXIT_WAIT_S = 0.5  # for killed workers to exit; one that is stuck in a hung mount is left behind
 START_TIMEOUT_S = 60.0
 MAX_UNKILLABLE = 3
+AGAIN_FIRST_S, AGAIN_LONGEST_S = 60.0, 1800.0  # so much later another worker is risked; it doubles
 UNKILLABLE_POLL_S = 0.25
 PATIENCE_STEP_S = 1.0
 CALM_S = 15.0  # a machine that is nearly short of something grants one request and refuses the next
@@ -218,22 +220,41 @@ class WorkerProcess:
 
 @define(eq=False)
 class UnkillableWorkers:
-    """The killed workers of one caller that have not exited yet.
+    """The killed workers of one caller that have not exited yet; it asks about one `folder`.
 
-    A caller that keeps sending requests to a hung mount would leave a stuck process behind for each.
+    A caller that keeps sending requests to a hung mount would leave a stuck process behind for each. Those of
+    a mount that was replaced may be stuck for ever, and say nothing about the new one.
     """
 
+    folder: str
     _workers: list[WorkerProcess] = field(factory=list, init=False)
+    _mounts: frozenset[Mount] = field(factory=frozenset, init=False)
+    _delay_s: float = field(default=AGAIN_FIRST_S, init=False)
+    _again_s: float = field(default=-math.inf, init=False)
 
     def add(self, stall: StallTimeout) -> None:
-        if stall.worker is not None:
-            self._workers.append(stall.worker)
+        if stall.worker is None:
+            return
+        self._forget_replaced_mount()
+        self._workers.append(stall.worker)
+        if len(self._remaining()) >= MAX_UNKILLABLE:
+            self._again_s = trio.current_time() + self._delay_s
+            self._delay_s = min(2 * self._delay_s, AGAIN_LONGEST_S)
+        else:
+            self._delay_s = AGAIN_FIRST_S
 
     async def wait_until_few(self) -> None:
-        """Wait until fewer than `MAX_UNKILLABLE` are left."""
-        while len(self._remaining()) >= MAX_UNKILLABLE:  # noqa: ASYNC110  there is no event for the exit of a process
+        """Wait until few are left, or another mount is there, or one more is risked."""
+        while len(self._remaining()) >= MAX_UNKILLABLE and trio.current_time() < self._again_s:
             await trio.sleep(UNKILLABLE_POLL_S)
+            self._forget_replaced_mount()
         await trio.lowlevel.checkpoint()
+
+    def _forget_replaced_mount(self) -> None:
+        mounts = mounts_above(self.folder)
+        if mounts != self._mounts:
+            self._mounts = mounts
+            self._workers.clear()
 
     def _remaining(self) -> list[WorkerProcess]:
         self._workers = [worker for worker in self._workers if not worker.has_exited()]

@@ -26,9 +26,10 @@ REASON = re.compile(r"# noqa: [A-Z]+[0-9]+(, [A-Z]+[0-9]+)*  \S")
 
 # What may be used only in these places (a file, or a folder with all below it), and why.
 ONLY_IN = {
-    "open_nursery": {  # runtime, generation, one pool per destination, the jobs; one per page client
+    "open_nursery": {  # runtime, generation, a pool and a recovery per destination, jobs; one per page client
         "agent/runtime/supervisor.py",
         "agent/actors/copier_pool/actor.py",
+        "agent/actors/copier_pool/recovery.py",
         "agent/actors/upload_manager/actor.py",
         "agent/cli/live_view.py",
         "web/live.py",
@@ -59,6 +60,7 @@ ONLY_IN = {
         "agent/runtime/supervisor.py",
         "agent/runtime/generation.py",
         "agent/actors/copier_pool/actor.py",
+        "agent/actors/copier_pool/recovery.py",
         "agent/actors/upload_manager/actor.py",
         "agent/cli/live_view.py",
         "web/live.py",

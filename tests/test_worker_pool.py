@@ -7,8 +7,8 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from attrs import evolve
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent import worker_pool
+from agent.fs.mount_table import Mount
 from agent.model.errors import Fault, FaultKind, Side
 from agent.protocol.replies import Blocked, Checkpoint, Copied, Copying, Finished, Reply, SourceExists
 from agent.protocol.requests import CopyFile, LookUpSource, PrepareSource
@@ -299,19 +300,66 @@ async def test_a_worker_that_only_reports_its_blocked_side_stalls(
         assert (stall.value.side, stall.value.worker) == (Side.DESTINATION, worker)
 
 
-async def test_a_caller_with_a_few_unkillable_workers_waits_until_one_has_exited(workers: WorkerPool) -> None:
-    stuck = UnkillableWorkers()
-    async with AsyncExitStack() as acquired:
-        living = [await acquired.enter_async_context(workers.acquire()) for _ in range(MAX_UNKILLABLE)]
-        for worker in living:
-            await stuck.wait_until_few()
-            stuck.add(StallTimeout(worker=worker))
-        with trio.move_on_after(0.01) as waiting:
-            await stuck.wait_until_few()
-        assert waiting.cancelled_caught
-        living[-1].kill()
-        with trio.fail_after(LONG_S):
-            await stuck.wait_until_few()
+class StuckWorker(WorkerProcess):
+    """In state D until it is let go."""
+
+    def __init__(self) -> None:
+        self.is_gone = False
+
+    def has_exited(self) -> bool:
+        return self.is_gone
+
+
+def stuck_workers(mounts: Callable[[], set[Mount]], monkeypatch: pytest.MonkeyPatch) -> UnkillableWorkers:
+    monkeypatch.setattr(worker_pool, "mounts_above", lambda _: frozenset(mounts()))
+    return UnkillableWorkers("/mnt/nas")
+
+
+NFS, AGAIN = Mount(31, "/mnt/nas", "nfs4"), Mount(32, "/mnt/nas", "nfs4")
+
+
+async def test_a_caller_with_a_few_unkillable_workers_waits_until_one_has_exited(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = stuck_workers(lambda: {NFS}, monkeypatch)
+    workers = [StuckWorker() for _ in range(MAX_UNKILLABLE)]
+    for worker in workers:
+        await stuck.wait_until_few()
+        stuck.add(StallTimeout(worker=worker))
+    with trio.move_on_after(30.0) as waiting:
+        await stuck.wait_until_few()
+    assert waiting.cancelled_caught
+    workers[0].is_gone = True
+    await stuck.wait_until_few()
+    assert autojump_clock.current_time() == 30.0
+
+
+async def test_another_mount_is_asked_at_once_whoever_is_stuck_in_the_old_one(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = stuck_workers(lambda: {AGAIN if trio.current_time() >= 30.0 else NFS}, monkeypatch)
+    for _ in range(MAX_UNKILLABLE):
+        stuck.add(StallTimeout(worker=StuckWorker()))
+    await stuck.wait_until_few()
+    assert autojump_clock.current_time() == 30.0
+    stuck.add(StallTimeout(worker=StuckWorker()))
+    await stuck.wait_until_few()  # of the new mount it is the first
+    assert autojump_clock.current_time() == 30.0
+
+
+async def test_after_a_while_one_more_worker_is_risked_and_later_and_later(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = stuck_workers(lambda: {NFS}, monkeypatch)
+    for _ in range(MAX_UNKILLABLE - 1):
+        stuck.add(StallTimeout(worker=StuckWorker()))
+    waited = []
+    for _ in range(7):
+        stuck.add(StallTimeout(worker=StuckWorker()))
+        began_s = autojump_clock.current_time()
+        await stuck.wait_until_few()
+        waited.append(autojump_clock.current_time() - began_s)
+    assert waited == [60, 120, 240, 480, 960, 1800, 1800]
 
 
 # The end of the agent

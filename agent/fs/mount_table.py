@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from agent.model.text import is_inside
+
 MOUNT_TABLE = "/proc/self/mountinfo"
 
 # By f_type (statfs(2), linux/magic.h): the names in the mount table. A type missing here is not local.
@@ -69,6 +71,17 @@ def mounts() -> Iterator[Mount]:
         mount, _, source = line.partition(b" - ")
         number, _, _, _, point = mount.split(b" ")[:5]
         yield Mount(int(number), unescaped(point), os.fsdecode(source.partition(b" ")[0]))
+
+
+def mounts_above(path: str) -> frozenset[Mount]:
+    """The mounts at or above this absolute path, as it is written; empty where the table cannot be read.
+
+    Another mount there has another id, also of the same share.
+    """
+    try:
+        return frozenset(mount for mount in mounts() if is_inside(path, mount.point))
+    except OSError:
+        return frozenset()
 
 
 def unescaped(field: bytes) -> str:

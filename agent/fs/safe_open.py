@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from attrs import define, field
 
 from agent.fs.platform import fresh_stat, sync_folder
-from agent.fs.syscalls import closing_fd, with_path
+from agent.fs.syscalls import close_unwritten, closing_fd, with_path
 
 _REMOVED = {errno.ENOENT, errno.ESTALE, errno.ENOTDIR}  # what a sync of a removed folder may end with
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -175,7 +175,7 @@ class DirSync:
         else:
             held = os.dup(folder_fd)
             if self._held_folders.setdefault(folder, held) != held:
-                os.close(held)
+                close_unwritten(held)
 
     @contextmanager
     def batched(self) -> Iterator[None]:
@@ -197,7 +197,7 @@ class DirSync:
 
     def _release_held(self) -> None:
         while self._held_folders:
-            os.close(self._held_folders.popitem()[1])
+            close_unwritten(self._held_folders.popitem()[1])
 
     def _sync_held(self, folder: str, folder_fd: int) -> None:
         try:

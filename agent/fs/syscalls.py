@@ -43,9 +43,31 @@ def with_path(path: str) -> Iterator[None]:
         raise
 
 
+def close_unwritten(descriptor: int) -> None:
+    """Close a descriptor through which nothing was written: what was read was read, even if this fails."""
+    try:
+        os.close(descriptor)
+    except OSError as error:
+        if error.errno == errno.EBADF:  # a bug of ours; after any other error it is closed
+            raise
+
+
 @contextmanager
 def closing_fd(descriptor: int) -> Iterator[int]:
-    """Close the descriptor when the block ends."""
+    """Close the descriptor, through which nothing was written, when the block ends."""
+    try:
+        yield descriptor
+    finally:
+        close_unwritten(descriptor)
+
+
+@contextmanager
+def closing_written_fd(descriptor: int) -> Iterator[int]:
+    """Close the descriptor when the block ends.
+
+    Raises:
+        OSError: some mounts report only now that they could not store what was written.
+    """
     try:
         yield descriptor
     finally:

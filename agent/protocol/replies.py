@@ -47,7 +47,8 @@ class ScanEnd:
 
     `unreadable`: paths that could not be listed or examined, with the reason. `private_paths`: sources that
     are being removed, or whose removal was cut off. `mount_point`: of the source folder's file system.
-    `left`: paths that were not examined, because that took too long.
+    `left`: paths that were not examined, because that took too long. `may_remove`: whether files
+    in the source folder itself could be removed.
     """
 
     entries: tuple[ScannedFile, ...]
@@ -56,6 +57,7 @@ class ScanEnd:
     private_paths: tuple[str, ...] = ()
     mount_point: str = "/"
     left: tuple[str, ...] = ()
+    may_remove: bool = True
 
 
 @frozen

@@ -11,7 +11,7 @@ from attrs import define, field
 from agent.fs import platform, safe_open
 from agent.fs.file_identity import FileIdentity, IdentityMismatch
 from agent.fs.publisher import Publisher
-from agent.fs.syscalls import closing_fd
+from agent.fs.syscalls import closing_fd, closing_written_fd
 from agent.model.source_file import WriterState
 from agent.model.text import size_text
 from agent.protocol.replies import FolderTried
@@ -143,7 +143,7 @@ class _Trial:
 
     def _write(self) -> str:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with closing_fd(os.open(self._name, flags, dir_fd=self._folder)) as descriptor:
+        with closing_written_fd(os.open(self._name, flags, dir_fd=self._folder)) as descriptor:
             os.write(descriptor, b"probe")
             os.fsync(descriptor)
         platform.sync_folder(self._folder)

@@ -320,7 +320,13 @@ def _scan_end(
 ) -> ScanEnd:
     """The end of a scan, if the source is still mounted: else what was not found may be there."""
     status = source_folder.status(folder.root, folder.mount)
-    return ScanEnd(entries, tuple(unreadable), status.free_bytes, mount_point=status.mount_point)
+    return ScanEnd(
+        entries,
+        tuple(unreadable),
+        status.free_bytes,
+        mount_point=status.mount_point,
+        may_remove=status.may_remove,
+    )
 
 
 def _read_requests(requests: "queue.Queue[tuple[Request, dict[str, str]]]") -> None:

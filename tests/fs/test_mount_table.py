@@ -47,3 +47,16 @@ def test_a_type_that_statfs_calls_local_is_local_in_the_table(kind: str) -> None
 @pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs", "never-heard-of", ""])
 def test_a_type_that_is_not_known_is_not_local(kind: str) -> None:
     assert not Mount(1, "/", kind).is_local
+
+
+def test_the_mounts_above_a_path_are_those_that_it_is_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "{} 1 0:1 / {} rw - nfs4 server:/ rw\n"
+    table = tmp_path / "mountinfo"
+    points = [(1, "/"), (31, "/mnt/nas"), (32, "/mnt/nas 2"), (33, "/mnt/nas/below")]
+    table.write_text("".join(line.format(number, point.replace(" ", "\\040")) for number, point in points))
+    monkeypatch.setattr(mount_table, "MOUNT_TABLE", str(table))
+    assert {mount.id for mount in mount_table.mounts_above("/mnt/nas/clips")} == {1, 31}
+    table.unlink()
+    assert mount_table.mounts_above("/mnt/nas") == frozenset()

@@ -85,6 +85,7 @@ class Faults:
     _flips: list[FlipFault] = field(factory=list, init=False)
     _shorts: list[ShortFault] = field(factory=list, init=False)
     _budget_bytes: int | None = field(default=None, init=False)
+    _is_quota: bool = field(default=False, init=False)
     _name_max_bytes: int | None = field(default=None, init=False)
     _read_only: bool = field(default=False, init=False)
     _bytes_s: float | None = field(default=None, init=False)
@@ -121,9 +122,10 @@ class Faults:
         with self._changed:
             self._shorts.append(ShortFault(limit_bytes, Turns(times=times)))
 
-    def full(self, budget_bytes: int | None) -> None:
+    def full(self, budget_bytes: int | None, *, is_quota: bool = False) -> None:
+        """`is_quota`: the figures of the file system do not show it."""
         with self._changed:
-            self._budget_bytes = budget_bytes
+            self._budget_bytes, self._is_quota = budget_bytes, is_quota
 
     def read_only(self, on: bool) -> None:
         with self._changed:
@@ -266,7 +268,7 @@ class Faults:
 
     def free_bytes(self, really_bytes: int) -> int:
         budget_bytes = self._budget_bytes
-        return really_bytes if budget_bytes is None else min(really_bytes, budget_bytes)
+        return really_bytes if budget_bytes is None or self._is_quota else min(really_bytes, budget_bytes)
 
     def allowed_name_bytes(self, really_bytes: int) -> int:
         return really_bytes if self._name_max_bytes is None else self._name_max_bytes

@@ -237,9 +237,12 @@ class FaultMount:
         """Writes of more than that are accepted in part."""
         self._tell("short", limit_bytes=limit_bytes, times=times)
 
-    def full(self, budget_bytes: int | None) -> None:
-        """Only so many bytes more fit; None: as many as the backing folder takes."""
-        self._tell("full", budget_bytes=budget_bytes)
+    def full(self, budget_bytes: int | None, *, is_quota: bool = False) -> None:
+        """Only so many bytes more fit; None: as many as the backing folder takes.
+
+        `is_quota`: statvfs does not show it.
+        """
+        self._tell("full", budget_bytes=budget_bytes, is_quota=is_quota)
 
     def name_max(self, name_max_bytes: int | None) -> None:
         """Names may have so many bytes, as on an encrypted share."""

@@ -38,12 +38,12 @@ class PagePoller:
     def check(self) -> None:
         assert self.rounds > 3
         assert self.refused == []
-        assert {page: wait_s for page, wait_s in self.slowest_s.items() if wait_s >= 1.0} == {}
+        assert {page: wait_s for page, wait_s in self.slowest_s.items() if wait_s >= HANG_S} == {}
 
 
 @contextmanager
 def pages_answer(agent: Agent) -> Iterator[None]:
-    """During the block every page answers, each within a second."""
+    """No page waits for storage that hangs, for longer than `HANG_S`, during the block."""
     poller = PagePoller(agent)
     with repeated(poller.poll, 0.05):
         yield

@@ -6,9 +6,9 @@ from pathlib import Path
 from tests.system.agents import Agent
 
 
-def start_in_mid_copy(agent: Agent) -> bytes:
+def start_in_mid_copy(agent: Agent, bandwidth: str = "16MiB") -> bytes:
     """Start an agent with little bandwidth; a part of its large file is verified. Returns the content."""
-    agent.configure(bandwidth="16MiB", workers=1)
+    agent.configure(bandwidth=bandwidth, workers=1)
     agent.start()
     return agent.copy_large_file()
 
@@ -71,7 +71,7 @@ def test_a_paused_route_stops_its_copy_and_goes_on_from_there(agent: Agent) -> N
 
 
 def test_a_cancelled_file_leaves_no_partial_and_arrives_when_retried(agent: Agent) -> None:
-    start_in_mid_copy(agent)
+    start_in_mid_copy(agent, "5MiB")  # the command line needs seconds to start on a busy machine
     path = str(agent.source / "large.mxf")
     assert agent.run_command("cancel", path).returncode == 0
     agent.wait_for("large.mxf", "Failed")

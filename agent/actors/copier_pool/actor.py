@@ -1,5 +1,6 @@
 """The copier pool of one destination: a task, a cancel scope and a worker process for each running copy."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -10,7 +11,7 @@ from attrs import define, field
 
 from agent.actors.copier_pool.abort import AbortTask
 from agent.actors.copier_pool.follow import FollowTask
-from agent.actors.copier_pool.recovery import Recovery
+from agent.actors.copier_pool.recovery import CopyGate, Recovery
 from agent.actors.copier_pool.task import Notification, Task, WorkerClient
 from agent.actors.copier_pool.transfer import DeliverTask
 from agent.config.sections import DestinationPlan, Route
@@ -53,7 +54,8 @@ class CopierPool:
     nursery: trio.Nursery = field(init=False)
     scopes: dict[str, trio.CancelScope] = field(factory=dict, init=False)
     recovery_scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    recovered: trio.Event = field(factory=trio.Event, init=False)
+    gate: CopyGate = field(factory=CopyGate, init=False)
+    running: Counter[str] = field(factory=Counter, init=False)  # tasks past the gate, by route
     trusted_blocks: dict[str, int] = field(factory=dict, init=False)
     separate_routes: set[str] = field(factory=set, init=False)
     told: set[str] = field(factory=set, init=False)
@@ -83,27 +85,38 @@ class CopierPool:
             trusted_blocks=self.trusted_blocks,
             separate_routes=self.separate_routes,
             told=self.told,
+            mounts=self.mounts,
         )
 
     async def run_task(self, task: Task, scope: trio.CancelScope) -> None:
         """Run the task and send exactly one outcome for each of its files."""
+        route = task.route.name
         with scope:
-            await self.recovered.wait()
-            await task.run()
+            await self.gate.wait(route)
+            self.running[route] += 1
+            try:
+                await task.run()
+            finally:
+                self.running[route] -= 1
         for file in task.files:
             del self.scopes[file.id]
         outcomes = task.outcomes()
         await self.dispatcher.send(MessageBatch(outcomes) if task.is_batch else outcomes[0])
 
-    async def recover(self, device: int, scope: trio.CancelScope, completed: trio.Event) -> None:
-        """Run recovery in this scope; copies wait only until `completed`."""
-        destination = self._destination_ref(device)
-        recovery = Recovery(self.plan, destination, self.routes, self.journal, self.workers, self.mounts)
+    async def recover(self, device: int, scope: trio.CancelScope, gate: CopyGate) -> None:
+        """Run recovery in this scope; the copies of a route wait only until the gate is open for it."""
+        recovery = Recovery(
+            self.plan,
+            self._destination_ref(device),
+            self.routes,
+            self.journal,
+            self.workers,
+            self.mounts,
+            gate,
+            lambda route: not self.running[route],
+        )
         with scope:
-            try:
-                await recovery.complete_published()
-            finally:
-                completed.set()
+            await recovery.complete_published()
             await recovery.collect_orphans()
             await self.broadcaster.send(Recovered(self.plan.destination))
             await recovery.run_periodically()
@@ -149,8 +162,8 @@ async def run(inbox: trio.MemoryReceiveChannel[CopierPoolInbox], pool: CopierPoo
                     pool.trusted_blocks.clear()
                     pool.separate_routes.clear()
                     pool.recovery_scope.cancel()  # one that an outage held up must not go on beside this one
-                    pool.recovery_scope, pool.recovered = trio.CancelScope(), trio.Event()
-                    nursery.start_soon(pool.recover, device, pool.recovery_scope, pool.recovered)
+                    pool.recovery_scope, pool.gate = trio.CancelScope(), CopyGate()
+                    nursery.start_soon(pool.recover, device, pool.recovery_scope, pool.gate)
                 case _ as never:
                     assert_never(never)
         pool.recovery_scope.cancel()

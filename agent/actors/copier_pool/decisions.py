@@ -182,9 +182,7 @@ def remove_request(identity: str, route: Route, published: Sequence[Transfer]) -
     return RemoveSources(route.source, route.after, route.archive, files)
 
 
-def look_up_request(
-    identity: str, route: Route, transfer: Transfer, mount_point: str | None = None
-) -> LookUpSource:
+def look_up_request(identity: str, route: Route, transfer: Transfer, mount_point: str | None) -> LookUpSource:
     """Whether its source exists, perhaps under the private name that a removal has given it.
 
     `mount_point`: where the source was mounted when it was last accepted.

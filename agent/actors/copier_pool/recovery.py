@@ -1,7 +1,8 @@
 """After a start or an outage: finish what was half-published, and remove the orphans that are left."""
 
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import trio
 from attrs import define, field
@@ -38,14 +39,42 @@ from agent.protocol.requests import DestinationRef, DiscardPartial, FindOrphans,
 from agent.worker_pool import OnReply, R, WorkerPool, ignore
 
 AGAIN_PROBES = 12  # copies can leave more orphans: the journal is asked for them again after so many probes
+ROUTES_AT_ONCE = 8
 log = get_logger(__name__)
+
+
+@define
+class CopyGate:
+    """Lets the copies of a route through while none of its transfers is being completed."""
+
+    _known: trio.Event = field(factory=trio.Event, init=False)  # which routes have transfers to complete
+    _closed: dict[str, trio.Event] = field(factory=dict, init=False)
+
+    async def wait(self, route: str) -> None:
+        await self._known.wait()
+        while route in self._closed:
+            await self._closed[route].wait()
+
+    def close_only(self, routes: Collection[str]) -> None:
+        self._closed.update((route, trio.Event()) for route in routes)
+        self._known.set()
+
+    def open(self, route: str) -> None:
+        if route in self._closed:
+            self._closed.pop(route).set()
+
+    def open_all(self) -> None:
+        self._known.set()
+        for route in tuple(self._closed):
+            self.open(route)
 
 
 @define
 class Recovery:
     """One recovery of one destination, and how much it did.
 
-    `mounts`: where each source was mounted when it was last accepted.
+    `mounts`: where each source was mounted when it was last accepted. `gate`: holds up the copies of a route
+    meanwhile. `is_idle`: whether no copy of a route runs.
     """
 
     plan: DestinationPlan
@@ -54,6 +83,9 @@ class Recovery:
     journal: JournalClient
     workers: WorkerPool
     mounts: Mapping[str, str] = field(factory=dict)
+    gate: CopyGate = field(factory=CopyGate)
+    is_idle: Callable[[str], bool] = lambda _: True
+    _left: set[str] = field(factory=set, init=False)  # routes with transfers that are not completed
     _finished: int = field(default=0, init=False)
     _removed: int = field(default=0, init=False)
     _postponed: int = field(default=0, init=False)
@@ -63,18 +95,61 @@ class Recovery:
     async def complete_published(self) -> None:
         """Finish transfers to this destination whose source is gone; the others go the ordinary way.
 
-        No copy may run meanwhile: a transfer can be dropped here, and its partial becomes an orphan.
+        No copy of the same route may run meanwhile: a transfer can be dropped here, and its partial becomes
+        an orphan. Each route has a task of its own, because its source may not answer.
         """
         try:
-            for transfer in await self.journal.write(transfers.running, self.plan.destination):
-                try:
-                    await self._complete(transfer)
-                except Fault as fault:
-                    if fault.kind is FaultKind.DESTINATION:
-                        raise
-                    await self._postpone(transfer, fault)
-        except (Fault, JournalError, trio.TooSlowError) as error:
+            await self._complete_routes(await self._running_by_route())
+        except JournalError as error:
             self._interrupted(error)
+        finally:
+            self.gate.open_all()
+
+    async def _running_by_route(self) -> dict[str, list[Transfer]]:
+        by_route = defaultdict[str, list[Transfer]](list)
+        for transfer in await self.journal.write(transfers.running, self.plan.destination):
+            by_route[transfer.route].append(transfer)
+        return by_route
+
+    async def _complete_routes(self, running: Mapping[str, Sequence[Transfer]]) -> None:
+        self.gate.close_only(running)
+        limit = trio.CapacityLimiter(ROUTES_AT_ONCE)  # each uses a worker process
+        async with trio.open_nursery() as nursery:
+            for route, its_transfers in running.items():
+                nursery.start_soon(self._complete_route, route, its_transfers, limit)
+
+    async def _complete_route(
+        self, route: str, its_transfers: Sequence[Transfer], limit: trio.CapacityLimiter
+    ) -> None:
+        async with limit:
+            try:
+                for transfer in its_transfers:
+                    try:
+                        await self._complete(transfer)
+                    except Fault as fault:
+                        if fault.kind in (FaultKind.DESTINATION, FaultKind.SOURCE_OUTAGE):
+                            raise
+                        await self._postpone(transfer, fault)
+            except (Fault, JournalError, trio.TooSlowError) as error:
+                self._left.add(route)
+                self._interrupted(error, route)
+        self.gate.open(route)
+
+    async def _complete_left(self) -> None:
+        """Again, for sources that did not answer; routes with running copies wait for another time."""
+        routes = {route for route in self._left if self.is_idle(route)}
+        if not routes:
+            return
+        self._left -= routes
+        self.gate.close_only(routes)
+        try:
+            running = await self._running_by_route()
+            await self._complete_routes({route: running[route] for route in routes if route in running})
+        except JournalError as error:
+            self._left |= routes
+            self._interrupted(error)
+        finally:
+            self.gate.open_all()
 
     async def collect_orphans(self) -> None:
         """Remove orphans while copies run."""
@@ -84,13 +159,15 @@ class Recovery:
         self._report()
 
     async def run_periodically(self) -> None:
-        """Remove orphans again from time to time, until a removal hangs."""
-        while not self._hung:
+        """From time to time complete what was left, and remove orphans until a removal hangs."""
+        while True:
             await trio.sleep(AGAIN_PROBES * self.plan.probe_s)
             self._finished = self._removed = self._postponed = 0
             self._tried.clear()
-            await self._remove_orphans()
-            if self._tried:
+            await self._complete_left()
+            if not self._hung:
+                await self._remove_orphans()
+            if self._tried or self._finished:
                 self._report()
 
     async def _complete(self, transfer: Transfer) -> None:
@@ -207,9 +284,9 @@ class Recovery:
         stall_timeout_s = self.plan.stall_timeout_s
         return await self.workers.ask(request, expected, stall_timeout_s=stall_timeout_s, on_reply=on_reply)
 
-    def _interrupted(self, error: Exception) -> None:
-        detail = str(error) or "no answer"
-        log.warning("recovery interrupted", destination=self.plan.destination, error=detail)
+    def _interrupted(self, error: Exception, route: str | None = None) -> None:
+        where = {"destination": self.plan.destination, **({} if route is None else {"route": route})}
+        log.warning("recovery interrupted", **where, error=str(error) or "no answer")
 
     def _report(self) -> None:
         log.info(

@@ -130,7 +130,8 @@ class Task(ABC):
 
     `trusted_blocks`: by partial, how many blocks were verified while their file grew; shared by all tasks of
     the pool, and used once. `separate_routes`: those whose source was shown to be another folder than the
-    destination; shared too. `told`: what the log says once of a destination; shared too. `verified_bytes`: at
+    destination; shared too. `told`: what the log says once of a destination; shared too. `mounts`: where each
+    source was mounted when it was last accepted; shared too. `verified_bytes`: at
     the destination, while one file is copied alone.
     """
 
@@ -144,6 +145,7 @@ class Task(ABC):
     trusted_blocks: dict[str, int]
     separate_routes: set[str]
     told: set[str]
+    mounts: Mapping[str, str]
     verified_bytes: int = field(default=0, init=False)
     _was_displaced: bool = field(default=False, init=False)
     _source_outage: Fault | None = field(default=None, init=False)
@@ -271,7 +273,7 @@ class Task(ABC):
         `error`: why a source that still has its name is kept.
         """
         identity, route = self.journal.identity, self.route
-        found = await self.worker.ask(look_up_request(identity, route, transfer), SourceExists)
+        found = await self._look_up(transfer)
         is_kept = found.exists
         if found.is_renamed or not found.exists:  # its removal may not be durable
             is_here = transfer.destination == route.destination
@@ -288,6 +290,12 @@ class Task(ABC):
         ended = TransferResult(transfer.id, result, attempts, error if is_kept else None, time.time(), where)
         await self.journal.write(transfers.finish, [ended])
         return ended
+
+    async def _look_up(self, transfer: Transfer) -> SourceExists:
+        """Raises: Fault: SOURCE_OUTAGE: also where its mount is gone, under which nothing exists."""
+        mount_point = self.mounts.get(self.route.source)
+        request = look_up_request(self.journal.identity, self.route, transfer, mount_point)
+        return await self.worker.ask(request, SourceExists)
 
     async def _is_delivered(self, transfer: Transfer) -> bool:
         """Whether the destination still has what was published there, looked at as closely as then."""

@@ -27,7 +27,6 @@ from agent.actors.copier_pool.decisions import (
     digest_of,
     finish_removal_request,
     is_kept_copy,
-    look_up_request,
     publish_request,
     published_record,
     remove_request,
@@ -56,7 +55,6 @@ from agent.protocol.replies import (
     PublishedFiles,
     RemovedSources,
     Reply,
-    SourceExists,
     SourceRemoved,
 )
 from agent.protocol.requests import (
@@ -134,7 +132,7 @@ class DeliverTask(Task):
                 await self._check_found(transfer)
             return running
         identity, route = self.journal.identity, self.route
-        found = await self.worker.ask(look_up_request(identity, route, transfer), SourceExists)
+        found = await self._look_up(transfer)
         if found.is_renamed:
             put_back = finish_removal_request(identity, route, transfer, is_delivered=False)
             [removed] = (await self.worker.ask(put_back, RemovedSources)).results

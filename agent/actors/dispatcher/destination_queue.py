@@ -13,16 +13,20 @@ from agent.actors.dispatcher.transitions import FOLLOW_WAITING, JobEvent, JobSta
 from agent.config.sections import DestinationPlan
 from agent.messages.copier_pool import AbortTransfer, Copy, CopyBatch, Follow
 from agent.messages.dispatcher import DestinationState
-from agent.model.errors import Fault
+from agent.model.errors import Fault, OutageReason
 
 
 @frozen
 class Check:
-    """A fault that a copy met. A probe that begins later tells whether it is the destination's."""
+    """A fault that a copy met. A probe that begins later tells whether it is the destination's.
+
+    `unverified_bytes`: what it had written, and gave back if there was no space.
+    """
 
     job: Job
     fault: Fault
     met_s: float
+    unverified_bytes: int
 
 
 @define
@@ -118,8 +122,11 @@ class DestinationQueue:
         self._checks = [check for check in self._checks if check.job.state is JobState.CHECKING]
         return bool(self._checks)
 
-    def check(self, job: Job, fault: Fault, now_s: float) -> None:
-        self._checks.append(Check(job, fault, now_s))
+    def check(self, job: Job, fault: Fault, verified_bytes: int, now_s: float) -> None:
+        unverified_bytes = max(0, job.arrived_bytes - verified_bytes)
+        self._checks.append(Check(job, fault, now_s, unverified_bytes))
+        if fault.reason is OutageReason.FULL:
+            job.arrived_bytes -= unverified_bytes
 
     def take_checks(self, began_s: float = math.inf) -> list[Check]:
         """Those that a probe answers which began then."""
@@ -131,7 +138,7 @@ class DestinationQueue:
         """Take in a probe; returns whether it was accepted."""
         is_accepted = self.storage.probed(state)
         if is_accepted:
-            self.space.probed(state.free_bytes)
+            self.space.probed(state.free_bytes, state.began_s)
             self.retry_blocked()
         return is_accepted
 

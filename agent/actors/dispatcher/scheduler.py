@@ -145,7 +145,7 @@ class Scheduler:
             case AttemptFailed():
                 self._on_attempt_failed(message)
             case Aborted(file):
-                self._apply(self._release_slot(file), JobEvent.ABORTED)
+                self._on_aborted(file)
             case MessageBatch(messages):
                 for each in messages:
                     self._on_message(each)
@@ -242,11 +242,18 @@ class Scheduler:
             self._destination(job).space.advanced(file_id, written_bytes)
 
     def _on_delivered(self, message: Delivered) -> None:
+        destination = self._destination(self.jobs[message.file.id])
+        destination.deliveries += 1
+        destination.space.delivered(message.file.id)
         job = self._release_slot(message.file)
-        self._destination(job).deliveries += 1
         self._publish(job.delivered(message))
         is_kept = message.delivery.kept_because is not None
         self._apply(job, JobEvent.KEPT if is_kept else JobEvent.DELIVERED)
+
+    def _on_aborted(self, file: FileVersion) -> None:
+        job = self.jobs[file.id]
+        self._destination(job).space.room.gain(job.arrived_bytes)
+        self._apply(self._release_slot(file), JobEvent.ABORTED)
 
     def _on_interrupted(self, message: Interrupted) -> None:
         job, fault = self._release_slot(message.file), message.fault
@@ -255,7 +262,7 @@ class Scheduler:
             self._apply(job, JobEvent.STOPPED)
         elif fault.kind is FaultKind.DESTINATION:
             job.setbacks.outages += not has_progressed
-            self._on_destination_fault(job, fault)
+            self._on_destination_fault(job, fault, message.verified_bytes)
         elif fault.kind is FaultKind.SOURCE_OUTAGE:
             self.routes.sources[job.route.name].failed(fault.detail, self._now_s)
             self._publish_route(job.route.name)
@@ -265,13 +272,13 @@ class Scheduler:
         else:
             self._apply(job, JobEvent.DELAYED, error=fault.detail)
 
-    def _on_destination_fault(self, job: Job, fault: Fault) -> None:
+    def _on_destination_fault(self, job: Job, fault: Fault, verified_bytes: int) -> None:
         """Storage that stalls is an outage at once. Of any other fault a probe tells whose it is."""
         destination = self._destination(job)
         if destination.storage.is_open and fault.reason is not OutageReason.HUNG:
             self._apply(job, JobEvent.UNCLEAR, error=fault.detail)
             if job.state is JobState.CHECKING:
-                destination.check(job, fault, self._now_s)
+                destination.check(job, fault, verified_bytes, self._now_s)
             self._decisions.request_probe(destination.plan.destination, None)
             return
         is_own = destination.storage.is_open and job.setbacks.is_own_stall(destination.deliveries)
@@ -292,7 +299,11 @@ class Scheduler:
 
     def _on_not_confirmed(self, check: Check) -> None:
         """The destination is well: once that may be bad luck, the next time it is the file's attempt."""
-        if check.job.setbacks.is_own(check.fault):
+        is_own = check.job.setbacks.is_own(check.fault)
+        if check.fault.reason is OutageReason.FULL:
+            room = self._destination(check.job).space.room
+            is_own = room.refused(check.unverified_bytes, self._now_s) and is_own
+        if is_own:
             self._attempt_failed(check.job, check.fault)
         else:
             self._apply(check.job, JobEvent.DELAYED, error=check.fault.detail)
@@ -407,11 +418,9 @@ class Scheduler:
 
     def _fill_slots(self, destination: DestinationQueue) -> None:
         name, closed = destination.plan.destination, self.routes.closed()
-        while (started := destination.start_next(closed)) is not None:
-            job, command = started
-            self._command(name, command)
-            if not isinstance(command, AbortTransfer):
-                self._publish(job.copying(self._at))
+        self._start_copies(destination)
+        if destination.storage.is_open and destination.space.room.left_bytes is not None:
+            self._make_room(destination)
         while (follow := destination.start_next_follow(closed)) is not None:
             self._command(name, follow)
         newly_blocked, changed = destination.update_shortage(self.routes.paused, self._at)
@@ -420,6 +429,21 @@ class Scheduler:
         state = destination.state_to_publish()
         if state is not None:
             self._publish(state)
+
+    def _start_copies(self, destination: DestinationQueue) -> None:
+        name, closed = destination.plan.destination, self.routes.closed()
+        while (started := destination.start_next(closed)) is not None:
+            job, command = started
+            self._command(name, command)
+            if not isinstance(command, AbortTransfer):
+                self._publish(job.copying(self._at))
+
+    def _make_room(self, destination: DestinationQueue) -> None:
+        """Where partials take up all that can be written, one of them is given up."""
+        job = destination.space.partial_to_give_up(destination.queue.short_of_space())
+        if job is not None:
+            self._apply(job, JobEvent.YIELDED)
+            self._start_copies(destination)
 
     # Decisions
 

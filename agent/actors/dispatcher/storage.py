@@ -5,6 +5,7 @@ import math
 from attrs import define, evolve, field
 
 from agent.actors.dispatcher.job import Job
+from agent.actors.dispatcher.room import Room
 from agent.messages.dispatcher import DestinationState
 from agent.model.errors import Fault, OutageReason
 
@@ -81,35 +82,59 @@ class Space:
     """
 
     free_bytes: int | None = None
+    room: Room = field(factory=Room)
     running: dict[str, RunningCopy] = field(factory=dict)
     smallest_blocked: Job | None = None
     _blocked: set[str] = field(factory=set)
     _full_since_at: float = 0.0
 
-    def probed(self, free_bytes: int | None) -> None:
-        """A probe has measured the free space."""
+    def probed(self, free_bytes: int | None, began_s: float) -> None:
+        """A probe has measured the free space. After a while it is tried whether there is more room."""
         self.free_bytes = free_bytes
+        self.room.probed(began_s)
         for copy in self.running.values():
             copy.probed_bytes = copy.written_bytes
 
     def advanced(self, file_id: str, written_bytes: int) -> None:
         if file_id in self.running:
-            self.running[file_id].written_bytes = written_bytes
+            copy = self.running[file_id]
+            self.room.gain(copy.written_bytes - written_bytes)
+            copy.written_bytes = written_bytes
+
+    def delivered(self, file_id: str) -> None:
+        """All of it is there, whatever was reported last."""
+        size_bytes = self.running[file_id].size_bytes
+        self.advanced(file_id, size_bytes)
+        self.room.delivered(size_bytes)
+
+    def partial_to_give_up(self, waiting: list[Job]) -> Job | None:
+        """Where partials take up the room, the largest without which another job fits; None: none."""
+        if self.running or not waiting:
+            return None
+        smallest = min(waiting, key=lambda job: job.missing_bytes)
+        lacking_bytes = smallest.missing_bytes - self.available_bytes
+        enough = [job for job in waiting if job is not smallest and 0 < lacking_bytes <= job.arrived_bytes]
+        return max(enough, key=lambda job: job.missing_bytes, default=None)
 
     @property
     def available_bytes(self) -> float:
         """The free space less what running copies still need; infinity: it is not known."""
-        if self.free_bytes is None:
-            return math.inf
-        promised = sum(max(0, copy.size_bytes - copy.probed_bytes) for copy in self.running.values())
-        return self.free_bytes - promised
+        copies = self.running.values()
+        free_bytes = room_bytes = math.inf
+        if self.free_bytes is not None:
+            free_bytes = self.free_bytes - sum(max(0, each.size_bytes - each.probed_bytes) for each in copies)
+        if self.room.left_bytes is not None:
+            unwritten_bytes = sum(max(0, each.size_bytes - each.written_bytes) for each in copies)
+            room_bytes = self.room.left_bytes - unwritten_bytes
+        return min(free_bytes, room_bytes)
 
     def fits(self, job: Job) -> bool:
         return job.missing_bytes <= self.available_bytes
 
     def is_too_small_for(self, job: Job) -> bool:
         """Whether the job would not fit even if nothing else ran."""
-        return self.free_bytes is not None and job.missing_bytes > self.free_bytes
+        limits = (self.free_bytes, self.room.left_bytes)
+        return any(limit is not None and job.missing_bytes > limit for limit in limits)
 
     def set_blocked(self, waiting: list[Job], at: float) -> list[Job]:
         """Note which of the jobs that wait for space are larger than all of it; returns the changed ones."""
@@ -140,4 +165,8 @@ class Space:
         return evolve(state, reason=OutageReason.FULL, detail=detail, since_at=self._full_since_at)
 
     def shortage(self, job: Job) -> str:
+        room_bytes = self.room.left_bytes
+        if room_bytes is not None and (self.free_bytes is None or room_bytes < self.free_bytes):
+            lacking = f"{job.missing_bytes} bytes are still to be written"
+            return f"{lacking}, and no more than {room_bytes} can be, as under a quota"
         return f"{job.missing_bytes} bytes are still to be written, {self.free_bytes} are free"

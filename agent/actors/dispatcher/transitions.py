@@ -45,6 +45,7 @@ class JobEvent(enum.Enum):
     UNCLEAR = "interrupted by a fault of the destination that may be its own"
     DELAYED = "interrupted by something that needs time: the journal, a worker that cannot be killed"
     ATTEMPT_FAILED = "an attempt failed, and more are left"
+    YIELDED = "its partial is given up, so that another file has room"
     GIVEN_UP = "the last attempt failed, or no further one can help"
     ABORTED = "the transfer is cleaned up"
     CANCEL = "operator: cancel"
@@ -196,6 +197,8 @@ TRANSITIONS = _merged(
         S.ABORTING_TO_REMOVE,
         (F.CLEAR_ERROR, F.QUEUE_ABORT, F.TELL_UNTRACKED),
     ),
+    # It waits for space, and its partial takes the room of others.
+    _rows({S.QUEUED}, {E.YIELDED}, S.ABORTING_TO_RETRY, (F.CLEAR_ERROR, F.QUEUE_ABORT)),
     # A cleanup returns.
     _rows({S.ABORTING}, {E.ABORTED}, S.FAILED),
     _rows({S.ABORTING_TO_RETRY}, {E.ABORTED}, S.REMOVED, (F.START_OVER,)),
@@ -245,6 +248,7 @@ IMPOSSIBLE = (
     | {(state, event) for state in ABORTING for event in (E.DELIVERED, E.KEPT, E.TAIL_IDLE)}
     | {(state, event) for state in (S.FOLLOWING, S.FOLLOWING_ENDED) for event in (E.DELIVERED, E.KEPT)}
     | {(S.COPYING, E.TAIL_IDLE)}
+    | {(state, E.YIELDED) for state in TRACKED - {S.QUEUED}}
 )
 
 

@@ -36,7 +36,7 @@ async def run(
     async with inbox, dispatcher:
         before: OutageReason | None = None
         remembered, strategy = availability.mount_point, availability.publish_strategy
-        stuck = UnkillableWorkers()
+        stuck = UnkillableWorkers(plan.destination)
         in_doubt = False
         while True:
             await stuck.wait_until_few()

@@ -287,8 +287,12 @@ class SourceScanner:
     _closed: tuple[ScannedFile, ...] = field(default=(), init=False)
     left: tuple[str, ...] = field(default=(), init=False)
     suspect: str | None = field(default=None, init=False)
+    _may_remove: bool = field(default=True, init=False)
     _is_slow: bool = field(default=False, init=False)  # the source itself took longer than `BRIEFLY_S`
-    _stuck: UnkillableWorkers = field(factory=UnkillableWorkers, init=False)
+    _stuck: UnkillableWorkers = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._stuck = UnkillableWorkers(self._route.source)
 
     async def prepare(self) -> None:
         """Make a source that is missing at the very first start; later that is a fault."""
@@ -300,6 +304,17 @@ class SourceScanner:
             return
         if prepared.created:
             log.warning("source folder was missing and is created", route=route.name, folder=route.source)
+
+    def _tell_of_removal(self, *, may_remove: bool) -> None:
+        """Warn when it begins that delivered files will stay."""
+        route = self._route
+        if self._may_remove and not may_remove and route.after != "keep":
+            why = (
+                f"this user may not remove files from {route.source}: they will be delivered and stay; "
+                f'grant that, or set after = "keep"'
+            )
+            log.warning("sources cannot be removed", route=route.name, detail=why)
+        self._may_remove = may_remove
 
     async def put_back(self, private_paths: tuple[str, ...]) -> None:
         """What cannot be put back now is found again by the next scan."""
@@ -343,6 +358,7 @@ class SourceScanner:
 
         end = await self._ask(ListSource(self._source), ScanEnd, pass_on)
         await self._mount.accept(end.mount_point)
+        self._tell_of_removal(may_remove=end.may_remove)
         self.files += len(end.entries)
         result = _result(end.entries, end.unreadable, began_s, end.free_bytes)
         return evolve(result, closed=self._take_closed(), private_paths=end.private_paths)

@@ -3,7 +3,6 @@
 The promises are those of `copy_file`. A file that needs more than the plain steps is left to it.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
@@ -11,7 +10,7 @@ import xxhash
 from attrs import define, field
 
 from agent.fs import platform
-from agent.fs.syscalls import closing_fd
+from agent.fs.syscalls import close_unwritten, closing_fd
 from agent.model.errors import Fault, FaultKind
 from agent.protocol.replies import Copied, NotBatchable
 from agent.protocol.requests import CopyFile, CopySmallFiles
@@ -83,7 +82,7 @@ class SmallFileCopy:
     def open(self) -> None:
         request = self.request
         self._source = open_at(self.folder, request.path, request.signature)
-        self._at_source.callback(os.close, self._source)
+        self._at_source.callback(close_unwritten, self._source)
         platform.read_ahead(self._source, request.signature.size_bytes)
 
     def read(self) -> None:

@@ -18,7 +18,7 @@ from agent.fs.page_cache import is_resident
 from agent.fs.publisher import Publisher
 from agent.fs.root_folders import RootMoved
 from agent.fs.safe_open import DirSync
-from agent.fs.syscalls import closing_fd, with_path
+from agent.fs.syscalls import closing_fd, closing_written_fd, with_path
 from agent.model.errors import Fault, FaultKind, OutageReason, Side, classify
 from agent.model.names import split_path
 from agent.model.transfer import PublishStrategy, VerifyLevel
@@ -394,7 +394,7 @@ def _check_marker(descriptor: int, root: str, marker: str | None) -> None:
 def _try_writing(folder: int, name: str, try_publishing: str | None) -> PublishStrategy | None:
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
     try:
-        with closing_fd(descriptor):
+        with closing_written_fd(descriptor):
             os.write(descriptor, b"probe")
             platform.sync_data(descriptor)
         return None if try_publishing is None else _try_publishing(folder, name, try_publishing)

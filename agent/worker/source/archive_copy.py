@@ -8,7 +8,7 @@ from contextlib import suppress
 import xxhash
 
 from agent.fs import platform
-from agent.fs.syscalls import closing_fd
+from agent.fs.syscalls import closing_fd, closing_written_fd
 from agent.model.transfer import BLOCK_BYTES
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -24,7 +24,7 @@ def store_copy(source: int, folder: int, name: str, heartbeat: Callable[[], None
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)
     try:
-        with closing_fd(os.open(name, _CREATE, 0o666, dir_fd=folder)) as copy:
+        with closing_written_fd(os.open(name, _CREATE, 0o666, dir_fd=folder)) as copy:
             _copy_and_verify(source, copy, heartbeat)
     except OSError:
         discard_copy(folder, name)

@@ -9,7 +9,7 @@ from typing import Self
 from attrs import define, field
 
 from agent.fs import platform, safe_open
-from agent.fs.syscalls import with_path
+from agent.fs.syscalls import close_unwritten, with_path
 
 
 @define(eq=False)
@@ -40,7 +40,7 @@ class ChangedFolders:
         with self._lock:
             if folder not in self._descriptors:
                 self._descriptors[folder] = os.dup(descriptor)
-                self._closing.callback(os.close, self._descriptors[folder])
+                self._closing.callback(close_unwritten, self._descriptors[folder])
 
     def add_nearest(self, root: int, path: str) -> None:
         """The folder of this path is gone: the nearest one above it that is there still has to be synced.
@@ -58,7 +58,7 @@ class ChangedFolders:
             try:
                 self.add(folder, descriptor)
             finally:
-                os.close(descriptor)
+                close_unwritten(descriptor)
             return
 
     def sync(self) -> None:

@@ -14,6 +14,7 @@ from attrs import define, evolve, field
 from agent.fs import platform
 from agent.fs.private_name import has_name, rename_to_private
 from agent.fs.publisher import Publisher
+from agent.fs.syscalls import close_unwritten
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.names import split_path
 from agent.model.source_file import WriterState
@@ -111,7 +112,7 @@ class DeliveredSource:
 
     def _open(self, name: str, opened: ExitStack) -> int:
         descriptor = open_for_reading(self.folder, name)
-        opened.callback(os.close, descriptor)
+        opened.callback(close_unwritten, descriptor)
         return descriptor
 
     def _archive(self) -> AbstractContextManager[ArchiveTarget | None]:

@@ -5,7 +5,7 @@ import os
 from attrs import evolve
 
 from agent.fs import platform, safe_open
-from agent.fs.syscalls import closing_fd
+from agent.fs.syscalls import close_unwritten, closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.source_file import Signature
 from agent.protocol.replies import SourceExists
@@ -41,7 +41,7 @@ def open_at(folder: int, path: str, expected: Signature) -> int:
     try:
         check_unchanged_at(folder, path, descriptor, expected)
     except BaseException:
-        os.close(descriptor)
+        close_unwritten(descriptor)
         raise
     return descriptor
 
@@ -57,10 +57,10 @@ def open_same_file(root: str, path: str, expected: Signature) -> int:
     try:
         is_same = signature_of(platform.fresh_fstat(descriptor)).is_same_file(expected)
     except OSError as error:
-        os.close(descriptor)
+        close_unwritten(descriptor)
         raise classify(error, Side.SOURCE) from error
     if not is_same:
-        os.close(descriptor)
+        close_unwritten(descriptor)
         raise Fault(FaultKind.SOURCE_CHANGED, "another file has taken the place of the source")
     return descriptor
 

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from agent.fs import platform, root_folders, safe_open
 from agent.fs.expected_mounts import expected_mount
-from agent.fs.syscalls import closing_fd
+from agent.fs.syscalls import close_unwritten, closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.text import is_inside, lies_above
 from agent.protocol.replies import FolderResolved
@@ -63,7 +63,7 @@ def prepare(root: str) -> bool:
         Fault: SOURCE_OUTAGE.
     """
     if os.path.lexists(root):
-        os.close(open_root(root))
+        close_unwritten(open_root(root))
         return False
     above = os.path.dirname(root)
     try:
@@ -80,10 +80,11 @@ def prepare(root: str) -> bool:
 
 @frozen
 class SourceStatus:
-    """Free bytes of the source folder's file system, and where that is mounted."""
+    """Free bytes of the source folder's file system, where that is mounted; whether files can be removed."""
 
     free_bytes: int
     mount_point: str
+    may_remove: bool
 
 
 def status(root: str, mount: SourceMount) -> SourceStatus:
@@ -94,9 +95,19 @@ def status(root: str, mount: SourceMount) -> SourceStatus:
     """
     with closing_fd(open_mounted(root, mount)) as descriptor:
         try:
-            return SourceStatus(platform.free_bytes(descriptor)[0], platform.mount_point(descriptor))
+            free_bytes, _ = platform.free_bytes(descriptor)
+            return SourceStatus(free_bytes, platform.mount_point(descriptor), _may_remove(descriptor))
         except OSError as error:
             raise root_fault(error) from error
+
+
+def _may_remove(folder: int) -> bool:
+    """Whether this user may remove files of the folder; of a card that root reads only the flag tells."""
+    if os.fstatvfs(folder).f_flag & os.ST_RDONLY:
+        return False
+    return os.access(
+        ".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=os.access in os.supports_effective_ids
+    )
 
 
 def open_mounted(root: str, mount: SourceMount) -> int:
@@ -109,10 +120,10 @@ def open_mounted(root: str, mount: SourceMount) -> int:
     try:
         _check_mount(descriptor, root, mount)
     except OSError as error:
-        os.close(descriptor)
+        close_unwritten(descriptor)
         raise root_fault(error) from error
     except Fault:
-        os.close(descriptor)
+        close_unwritten(descriptor)
         raise
     return descriptor
 

@@ -77,7 +77,7 @@ class Bench:
 
         worker = WorkerClient(self.workers, 30.0)
         return DeliverTask(
-            FILES, self.route, PLACE, self.journal, worker, notify, {}, {"mxf"}, set(), attempt=1
+            FILES, self.route, PLACE, self.journal, worker, notify, {}, {"mxf"}, set(), {}, attempt=1
         )
 
     async def outcomes(self) -> tuple[Outcome, ...]:

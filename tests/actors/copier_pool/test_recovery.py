@@ -28,9 +28,9 @@ from agent.protocol.requests import (
     SourceToRemove,
     VerifyFile,
 )
-from tests.actors.copier_pool.recoveries import EXISTS, GONE, OTHER, Bench
+from tests.actors.copier_pool.recoveries import AGAIN_S, EXISTS, GONE, OTHER, Bench
 from tests.actors.samples import COPYING, CORRUPT, DIGEST, PLACE, PLAN, PUBLISHED, VERIFIED
-from tests.fakes import SILENCE, Ended
+from tests.fakes import SILENCE, Ended, Says
 from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT
 
 
@@ -167,6 +167,50 @@ async def test_a_worker_that_falls_silent_ends_the_finishing(autojump_clock: Moc
     bench.workers.script(LookUpSource, SILENCE)
     assert await bench.finish() == ["running", "LookUpSource"]
     assert trio.current_time() == PLAN.stall_timeout_s
+
+
+DEAD = evolve(ROUTE, name="card", source="/dead")
+OF_DEAD = evolve(OTHER, route="card")
+
+
+async def test_a_dead_source_holds_up_neither_transfers_nor_copies_of_other_routes(
+    autojump_clock: MockClock,
+) -> None:
+    bench = Bench(autojump_clock, OF_DEAD, VERIFIED, routes=(DEAD,))  # no source is looked at for the other
+    bench.workers.script(LookUpSource, SILENCE)
+    recovery = bench.recovery
+    waited = {}
+
+    async def copy(route: str) -> None:
+        await recovery.gate.wait(route)
+        waited[route] = trio.current_time()
+
+    async with trio.open_nursery() as nursery:
+        for route in ("card", "mxf", "without transfers"):
+            nursery.start_soon(copy, route)
+        await recovery.complete_published()
+    assert waited == {"card": PLAN.stall_timeout_s, "mxf": 0.0, "without transfers": 0.0}
+    assert list(bench.journal.transfers.values()) == [OF_DEAD]
+
+
+@pytest.mark.parametrize("trouble", [SILENCE, Fault(FaultKind.SOURCE_OUTAGE, "not mounted")])
+async def test_what_a_dead_source_has_left_is_completed_when_it_is_back(
+    autojump_clock: MockClock, trouble: Says | Fault
+) -> None:
+    bench = Bench(autojump_clock, COPYING, OTHER)
+    bench.workers.script(LookUpSource, trouble, GONE)
+    is_idle = False
+    recovery = evolve(bench.recovery, is_idle=lambda _: is_idle)
+    await recovery.complete_published()
+    assert bench.journal.diary == ["running", "LookUpSource"]
+    with trio.move_on_after(AGAIN_S + 1):
+        await recovery.run_periodically()
+    assert len(bench.journal.transfers) == 2  # a copy of the route runs
+    is_idle = True
+    with trio.move_on_after(AGAIN_S + 1):
+        await recovery.run_periodically()
+    assert bench.journal.transfers == {}
+    await recovery.gate.wait("mxf")
 
 
 @pytest.mark.parametrize("operation", ["running", "drop"])

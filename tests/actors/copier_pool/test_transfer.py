@@ -104,6 +104,7 @@ class Bench:
     trusted_blocks: dict[str, int] = field(factory=dict)
     separate_routes: set[str] = field(factory=lambda: {ROUTE.name})
     told: set[str] = field(factory=set)
+    mounts: dict[str, str] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.workers = FakeWorkers(self.clock, self.journal.diary)
@@ -148,7 +149,7 @@ class Bench:
                 self.events.append(event)
 
         worker = WorkerClient(self.workers, 30.0)
-        shared = (self.trusted_blocks, self.separate_routes, self.told)
+        shared = (self.trusted_blocks, self.separate_routes, self.told, self.mounts)
         return kind((self.file,), self.route, PLACE, self.journal, worker, notify, *shared)
 
     async def deliver(self, attempt: int = 1) -> Delivery:
@@ -791,6 +792,16 @@ async def test_a_file_given_up_before_its_transfer_began_is_in_the_history(bench
 async def test_there_is_nothing_to_forget_of_what_never_began(bench: Bench) -> None:
     assert isinstance(await bench.abort(0, None), Aborted)
     assert bench.diary == ["find"]
+
+
+async def test_a_source_that_is_looked_up_has_to_be_on_its_mount(bench: Bench) -> None:
+    bench.remember(PUBLISHED)
+    bench.mounts[ROUTE.source] = "/mnt/card"
+    bench.workers.script(LookUpSource, SourceExists(exists=True))
+    await bench.abort(3, "cannot be deleted")
+    [(_, look_up)] = bench.workers.asked
+    assert isinstance(look_up, LookUpSource)
+    assert look_up.mount.point == "/mnt/card"
 
 
 async def test_a_delivered_file_that_is_given_up_was_delivered_and_kept(bench: Bench) -> None:

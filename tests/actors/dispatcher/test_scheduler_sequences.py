@@ -98,7 +98,8 @@ class Simulation(Dispatching):
         verified_bytes = what // 8
         for file in some(self.out(Copy, AbortTransfer), which):
             place, case = self.place(file), self.came_back(file)
-            case.setbacks += not case.interrupted(verified_bytes, self.now_s)
+            further = case.interrupted(verified_bytes, self.now_s)
+            case.setbacks += not further
             if case.job.state in ABORTING:
                 case.not_away_before_s = self.now_s + case.next_wait_s()
             elif not self.ends_early(case) and place.is_open:
@@ -111,7 +112,8 @@ class Simulation(Dispatching):
         verified_bytes = what // 8
         for file in some(self.out(Copy, AbortTransfer), which):
             place, case = self.place(file), self.came_back(file)
-            case.setbacks += not case.interrupted(verified_bytes, self.now_s)
+            further = case.interrupted(verified_bytes, self.now_s)
+            case.setbacks += not further
             is_own = place.is_open and case.stalled(place.deliveries)
             if case.job.state in ABORTING:
                 case.not_away_before_s = self.now_s + case.next_wait_s()

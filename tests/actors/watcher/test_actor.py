@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 import trio
 from attrs import evolve, field, frozen
@@ -164,6 +166,22 @@ async def test_a_scan_is_passed_on_in_parts_and_its_end_says_what_could_not_be_s
     assert part.entries == (first,)
     assert (scan.entries, scan.unreadable, scan.free_bytes) == ((last,), (LOCKED,), 7)
     assert part.began_s == scan.began_s
+
+
+@pytest.mark.parametrize(("after", "warnings"), [("delete", 1), ("keep", 0)])
+async def test_it_is_said_before_the_first_file_that_sources_cannot_be_removed(
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+    after: Literal["delete", "keep"],
+    warnings: int,
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, evolve(EMPTY, may_remove=False))
+    ends = watch(nursery, workers, evolve(A_ROUTE, after=after))
+    for _ in range(2):
+        await scanned(ends)
+    assert sum("sources cannot be removed" in str(record.msg) for record in caplog.records) == warnings
 
 
 async def test_what_a_scan_has_seen_before_it_failed_is_passed_on(

@@ -1,19 +1,22 @@
 """The source folder: creating it, its free space, and which folders are allowed as one."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from agent.fs import expected_mounts, platform
+from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import Signature
 from agent.protocol.replies import FolderResolved
 from agent.protocol.requests import ANY_MOUNT, SourceMount
 from agent.worker.source import source_file
-from agent.worker.source.source_folder import prepare, resolve_allowed_folder, status, wait_for
+from agent.worker.source.source_folder import _may_remove, prepare, resolve_allowed_folder, status, wait_for
 from tests.mounts.mounts import bind_mount, unmount
 from tests.worker.copy.faulty import failing
+from tests.worker.copy.folders import unprivileged
 
 
 @pytest.fixture
@@ -150,3 +153,19 @@ def test_a_file_of_another_file_system_than_the_folder_is_now_on_is_not_gone(tmp
         with pytest.raises(Fault) as fault:
             source_file.open_source(str(tmp_path), "clip.mxf", Signature(file_device, 1, 1, 1, 1))
         assert fault.value.kind is kind
+
+
+def test_a_folder_that_this_user_may_not_write_to_loses_no_file(media: Path) -> None:
+    assert status(str(media), ANY_MOUNT).may_remove
+    media.chmod(0o555)
+    with closing_fd(os.open(media, os.O_RDONLY)) as folder, unprivileged():
+        assert not _may_remove(folder)
+
+
+def test_a_folder_that_is_mounted_read_only_loses_no_file(
+    media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = os.statvfs(media)
+    fields = [*found[:8], found.f_flag | os.ST_RDONLY, found.f_namemax]
+    monkeypatch.setattr(os, "fstatvfs", lambda _: os.statvfs_result(fields))
+    assert not status(str(media), ANY_MOUNT).may_remove

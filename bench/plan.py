@@ -7,6 +7,7 @@ from attrs import frozen
 
 from bench.comparison import ALL, JUDGED, LARGE, Comparison, move
 from bench.disk_pair import DiskPair
+from bench.far_source import far_source
 from bench.growing import MB, growing
 from bench.lag import lag
 from bench.many_files import many_files
@@ -44,7 +45,14 @@ def plan(*, small: bool) -> list[Measurement]:
     """All measurements; `small`: with a fiftieth of everything."""
     scale = SMALL if small else 1.0
     idling = BRIEF_S if small else None
-    return [*_moves(scale), *_links(scale), *_uploads(scale), *_service(scale), *_waiting(scale, idling)]
+    return [
+        *_moves(scale),
+        *_links(scale),
+        *_uploads(scale),
+        *_service(scale),
+        *_waiting(scale, idling),
+        *_far(scale),
+    ]
 
 
 def _moves(scale: float) -> Iterator[Measurement]:
@@ -99,6 +107,11 @@ def _waiting(scale: float, idling_s: float | None) -> Iterator[Measurement]:
         yield Measurement(name, "scale", minutes, run, after=1 + watch_s / 60)
     workload = Workload("moving-100000", 100_000, 16 * KIB, smallest_bytes=KIB).scaled(scale)
     yield Measurement(workload.name, "scale", 5.0, partial(many_files, workload))
+
+
+def _far(scale: float) -> Iterator[Measurement]:
+    workload = Workload("far-10000x1KiB", 10_000, KIB).scaled(scale)
+    yield Measurement(workload.name, "far", 120.0, partial(far_source, workload))
 
 
 def chosen(known: list[Measurement], names: tuple[str, ...]) -> list[Measurement]:

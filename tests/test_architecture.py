@@ -16,6 +16,7 @@ ACTORS = ROOT / "agent" / "actors"
 AWAITING = {
     "copier_pool/task.py",
     "copier_pool/transfer.py",
+    "copier_pool/follow.py",
     "copier_pool/abort.py",
     "copier_pool/recovery.py",
 }

@@ -77,6 +77,9 @@ if sys.platform == "darwin":
     def start_writeback(fd: int, offset: int, length: int) -> None:
         """Do nothing: macOS starts writing with the next sync."""
 
+    def wait_writeback(fd: int, offset: int, length: int) -> None:
+        """Do nothing: macOS syncs a file as a whole."""
+
     def read_ahead(fd: int, length: int) -> None:
         """Do nothing: reading starts with the first read."""
 

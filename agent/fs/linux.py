@@ -16,6 +16,7 @@ assert sys.platform != "darwin"  # noqa: S101  type checkers stop here on other 
 
 _RENAME_NOREPLACE = 1
 _SYNC_FILE_RANGE_WRITE = 2
+_SYNC_FILE_RANGE_AND_WAIT = 1 | 2 | 4  # wait before, write, wait after
 _SECOND_NS = 10**9
 _STATFS_BYTES = 256  # struct statfs is at most 120 bytes; f_type, a long, is its first member
 _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _AT_STATX_FORCE_SYNC = 0x100, 0x1000, 0x2000  # linux/fcntl.h
@@ -58,8 +59,23 @@ def start_writeback(fd: int, offset: int, length: int) -> None:
     Raises:
         OSError: an earlier write failed (EIO, ENOSPC, ...).
     """
+    _write_range(fd, offset, length, _SYNC_FILE_RANGE_WRITE)
+
+
+def wait_writeback(fd: int, offset: int, length: int) -> None:
+    """Write this range (bytes) to storage and wait for it; a no-op where it is not supported.
+
+    It is not durable yet: the storage's own cache and the metadata need `sync_data`.
+
+    Raises:
+        OSError: this or an earlier write failed (EIO, ENOSPC, ...).
+    """
+    _write_range(fd, offset, length, _SYNC_FILE_RANGE_AND_WAIT)
+
+
+def _write_range(fd: int, offset: int, length: int, flags: int) -> None:
     try:
-        _sync_file_range(fd, offset, length, _SYNC_FILE_RANGE_WRITE)
+        _sync_file_range(fd, offset, length, flags)
     except OSError as error:
         if error.errno not in (errno.ESPIPE, errno.EINVAL, errno.ENOSYS):
             raise

@@ -26,6 +26,7 @@ if sys.platform == "darwin":
         start_writeback,
         sync_data,
         sync_file,
+        wait_writeback,
     )
 else:
     from agent.fs.leases import is_lease_broken, open_writer, prepare_process, read_lease
@@ -41,6 +42,7 @@ else:
         start_writeback,
         sync_data,
         sync_file,
+        wait_writeback,
     )
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "sync_data",
     "sync_file",
     "sync_folder",
+    "wait_writeback",
 ]
 
 NETWORK_CALLS = 4

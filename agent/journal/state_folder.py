@@ -78,6 +78,19 @@ class StateLock:
         return JournalError(f"the state folder {self.folder!r} cannot be used: {error.strerror}")
 
 
+def read_identity(folder: str) -> str | None:
+    """The installation's id, 32 hexadecimal digits; None: there is none, or it cannot be read."""
+    try:
+        return _identity_in(Path(folder, "identity"))
+    except OSError:
+        return None
+
+
+def _identity_in(file: Path) -> str | None:
+    found = file.read_bytes().decode("ascii", "replace").strip()
+    return found if _ID.fullmatch(found) else None
+
+
 def read_or_make_identity(folder: str) -> tuple[str, bool]:
     """The installation's id, 32 hexadecimal digits, and whether it was made just now.
 
@@ -90,8 +103,7 @@ def read_or_make_identity(folder: str) -> tuple[str, bool]:
     path = Path(folder, "identity")
     try:
         if path.exists():
-            found = path.read_bytes().decode("ascii", "replace").strip()
-            if _ID.fullmatch(found):
+            if (found := _identity_in(path)) is not None:
                 return found, False
             _log.warning("installation id unreadable, a fresh one is made", path=str(path))
         identity = secrets.token_hex(16)

@@ -8,6 +8,7 @@ from attrs import define
 
 from agent.actors.stability_tracker.hold import hold_reason
 from agent.config.sections import Config, Route
+from agent.journal.state_folder import read_identity
 from agent.model.errors import Fault
 from agent.model.source_file import ScannedFile, WriterState
 from agent.protocol.replies import NamesTaken, Probed, Reply, ScanEnd
@@ -44,9 +45,9 @@ async def lines(config: Config) -> list[str]:
 
 
 async def _dry_run_route(route: Route, config: Config, workers: WorkerPool) -> list[str]:
-    source = SourceFolder(
-        route.source, route.include, route.exclude, mount=SourceMount(marker=route.source_marker)
-    )
+    identity = read_identity(config.agent.state_dir) or ""  # before the first start nothing is ours
+    mount = SourceMount(marker=route.source_marker)
+    source = SourceFolder(route.source, route.include, route.exclude, identity, mount)
     paths: list[str] = []
 
     async def collect(reply: Reply) -> None:

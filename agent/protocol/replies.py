@@ -168,8 +168,7 @@ class Followed(CopyEnd):
 class Published:
     """The content has this name; `already_present`: another request or somebody else put it there.
 
-    `level`: verified by reading it back under that name; None: it was not. `file_identity`: as in `Transfer`,
-    for `Destination.is_published`.
+    `level`: verified by reading it back under that name; None: it was not. `file_identity`: as in `Transfer`.
     """
 
     name: str

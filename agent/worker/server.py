@@ -86,6 +86,7 @@ from agent.worker.copy.verify import confirm_delivery, verify_file
 from agent.worker.destinations import factory
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.partial_locks import PartialLocks
+from agent.worker.destinations.write_pace import WritePace
 from agent.worker.folder_trial import try_archive, try_folder
 from agent.worker.source import source_file, source_folder
 from agent.worker.source.events import watch_source
@@ -126,6 +127,7 @@ class WorkerServer:
     _output: BinaryIO
     _partial_locks: PartialLocks
     _publisher: Publisher = field(factory=Publisher)
+    _paces: dict[str, WritePace] = field(factory=dict, init=False)  # by the root of the destination
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     _io_side: IoSideTracker | None = field(default=None, init=False)
     _sent_s: float = field(default=0.0, init=False)
@@ -257,7 +259,8 @@ class WorkerServer:
         return Finished()
 
     def _destination(self, place: DestinationRef) -> AbstractContextManager[Destination]:
-        return factory.destination(place, self._publisher, self.heartbeat)
+        pace = self._paces.setdefault(place.root, WritePace())
+        return factory.destination(place, self._publisher, pace, self.heartbeat)
 
     @contextmanager
     def _locked(self, place: DestinationRef, partials: Sequence[str]) -> Iterator[Destination]:

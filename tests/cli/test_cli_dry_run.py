@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from agent.config.load import load
+from agent.model.names import removing_path
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, Signature, WriterState
 from agent.offline import dry_run
 from agent.protocol.replies import NamesTaken, Probed, Reply, ScanBatch, ScanEnd
@@ -50,6 +51,16 @@ def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
         f"mxf: would move '{below}/b\\x1b[31m.bin' to '{tmp_path}/out/day 1/b\\x1b[31m.bin'{soon}",
         f"mxf: would leave '{below}/empty.bin': it is empty",
     ]
+
+
+def test_a_source_that_is_being_removed_is_no_file_of_its_own(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    identity = "0123456789abcdef" * 2
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "identity").write_text(f"{identity}\n")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / removing_path(identity, "clip.bin", ".clip.bin.0.partial")).write_bytes(COPY)
+    assert output_of("-c", config, "run", "--dry-run") == ""
 
 
 @pytest.mark.parametrize(

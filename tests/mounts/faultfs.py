@@ -160,6 +160,7 @@ class Shell:
         size_bytes = self.storage.getattr(None, handle)["st_size"]
         self.faults.spend(max(0, offset + len(accepted) - size_bytes))
         self.faults.crawl(len(accepted))
+        self.faults.note_written(len(accepted))
         return self.storage.write(handle, accepted, offset)
 
     def flush(self, path: str | None, _handle: int) -> int:
@@ -168,6 +169,7 @@ class Shell:
 
     def fsync(self, path: str | None, data_only: int, handle: int) -> int:
         self.faults.admit("fsync", path or "")
+        self.faults.crawl_at_sync()
         self.storage.fsync(handle, data_only=bool(data_only))
         return 0
 

@@ -90,6 +90,8 @@ class Faults:
     _read_only: bool = field(default=False, init=False)
     _bytes_s: float | None = field(default=None, init=False)
     _slow_until_s: float = field(default=0.0, init=False)
+    _is_slow_at_sync: bool = field(default=False, init=False)
+    _unsynced_bytes: int = field(default=0, init=False)  # accepted while slow at a sync
     _mutations: int = field(default=0, init=False)
     _left_until_cut: int | None = field(default=None, init=False)
     _generation: int = field(default=0, init=False)  # how often the power came back
@@ -133,9 +135,10 @@ class Faults:
         with self._changed:
             self._name_max_bytes = name_max_bytes
 
-    def slow(self, bytes_s: float | None) -> None:
+    def slow(self, bytes_s: float | None, *, at_sync: bool = False) -> None:
         with self._changed:
             self._bytes_s, self._slow_until_s = bytes_s, 0.0
+            self._is_slow_at_sync, self._unsynced_bytes = at_sync, 0
             self._changed.notify_all()
 
     def latency(self, latency_s: float) -> None:
@@ -233,10 +236,22 @@ class Faults:
                     data = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         return data
 
-    def crawl(self, length: int) -> None:
+    def note_written(self, length: int) -> None:
+        with self._changed:
+            self._unsynced_bytes += length
+
+    def crawl_at_sync(self) -> None:
+        """Take as long as what was written since the last sync takes."""
+        with self._changed:
+            length, self._unsynced_bytes = self._unsynced_bytes, 0
+        self.crawl(length, is_sync=True)
+
+    def crawl(self, length: int, *, is_sync: bool = False) -> None:
         """Take as long as this many bytes take; all operations share one slow line."""
         with self._changed:
             if self._bytes_s is None:
+                return
+            if self._is_slow_at_sync and not is_sync:
                 return
             until_s = max(self._slow_until_s, time.monotonic()) + length / self._bytes_s
             self._slow_until_s = until_s

@@ -252,9 +252,12 @@ class FaultMount:
         self._tell("read_only", on=on)
         _remount(self.path, MS_BIND | (MS_RDONLY if on else 0))
 
-    def slow(self, bytes_s: float | None) -> None:
-        """Reads and writes share so many bytes a second; None: as fast as it goes."""
-        self._tell("slow", bytes_s=bytes_s)
+    def slow(self, bytes_s: float | None, *, at_sync: bool = False) -> None:
+        """Reads and writes share so many bytes a second; None: as fast as it goes.
+
+        `at_sync`: what is written is accepted at once, and a sync takes the time, as on a NAS with a cache.
+        """
+        self._tell("slow", bytes_s=bytes_s, at_sync=at_sync)
 
     def cut_after(self, mutations: int) -> None:
         """So many operations more reach the storage, then the power is cut: they fail with EIO."""

@@ -119,6 +119,21 @@ def test_an_agent_stops_and_starts_during_a_hang_and_the_file_is_resumed(
     assert agent.stop(5) == 0
 
 
+def test_storage_that_takes_longer_for_a_window_than_a_stall_may_last_is_slow_and_not_hung(
+    agent: Agent, mount: FaultMount
+) -> None:
+    configure(agent, mount.path, workers=1, **SHORT_TIMEOUTS)
+    agent.start()
+    mount.slow(8 * MIB / 6, at_sync=True)
+    content = os.urandom(10 * MIB)
+    (agent.source / "large.mxf").write_bytes(content)
+    done = agent.wait_for("large.mxf", "Completed")
+    assert agent.events("outage") == []
+    assert done["retry_count"] == 0
+    assert (mount.backing / "large.mxf").read_bytes() == content
+    assert agent.stop(5) == 0
+
+
 def test_storage_that_crawls_counts_as_hung(agent: Agent, mount: FaultMount) -> None:
     configure(agent, mount.path, workers=1, **SHORT_TIMEOUTS)
     agent.start()

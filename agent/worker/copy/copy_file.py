@@ -41,25 +41,32 @@ def copy_file(
             if present is not None:
                 destination.discard(request.partial)  # an attempt that ended before its first checkpoint
                 return present
-        size_bytes = request.signature.size_bytes
-        exact = destination.allocate_partial(request.partial, request.name, size_bytes, request.conflict)
-        if exact != request.partial:
-            return PartialAllocated(exact)
-        with closing(destination.open_partial(exact)) as partial:
-            engine = CopyEngine(source, size_bytes, partial, request.verify, request.bandwidth, progress)
-            check_own(partial, request.digests)
-            if request.source_changed:
-                digest, level = engine.reconcile(request.digests, request.trusted_blocks)
-            else:
-                digest, level = engine.copy(request.digests)
-            is_time_set = partial.finalize(request.signature.mtime_ns)
-            partial.fsync_parents()  # a small one has had no checkpoint
-            file_identity = partial.file_identity
-        with io_side.at_source():
-            check_unchanged(request.source, request.path, source, request.signature)
-        published = None
-        if not partial.survives_request:
-            published = _publish_whole(request, digest, destination, progress)
+        return _copy(request, source, destination, progress)
+
+
+def _copy(
+    request: CopyFile, source: int, destination: Destination, progress: CopyProgress
+) -> Copied | PartialAllocated:
+    """Copy the open source into its partial, once the destination accepts that."""
+    size_bytes = request.signature.size_bytes
+    exact = destination.allocate_partial(request.partial, request.name, size_bytes, request.conflict)
+    if exact != request.partial:
+        return PartialAllocated(exact)
+    with closing(destination.open_partial(exact)) as partial:
+        engine = CopyEngine(source, size_bytes, partial, request.verify, request.bandwidth, progress)
+        check_own(partial, request.digests)
+        if request.source_changed:
+            digest, level = engine.reconcile(request.digests, request.trusted_blocks)
+        else:
+            digest, level = engine.copy(request.digests)
+        is_time_set = partial.finalize(request.signature.mtime_ns)
+        partial.fsync_parents()  # a small one has had no checkpoint
+        file_identity = partial.file_identity
+    with progress.io_side.at_source():
+        check_unchanged(request.source, request.path, source, request.signature)
+    published = None
+    if not partial.survives_request:
+        published = _publish_whole(request, digest, destination, progress)
     return Copied(
         digest,
         (published and published.level) or level,

@@ -84,6 +84,13 @@ class CopyProgress:
             self._reported, self._report_s = figures, now_s
             self.report(Copying(*figures))
 
+    def report_moved(self) -> None:
+        """Report a block that has moved without a new figure, at most every `REPORT_S`."""
+        now_s = time.monotonic()
+        if now_s - self._report_s >= REPORT_S:
+            self._report_s = now_s
+            self.report_alive()
+
     def report_alive(self) -> None:
         """Report although nothing has moved: the copy pauses on purpose and is no stall."""
         self.report(Copying(self.copied_bytes, self.verified_bytes))
@@ -165,9 +172,8 @@ class Pipeline:
 
     def _verify(self, window: Window) -> None:
         groups = list(self._groups(window))
-        stale = [
-            group for group in groups if group[0].action is BlockAction.CHECK and not self._matches(group)
-        ]
+        to_check = [group for group in groups if group[0].action is BlockAction.CHECK]
+        stale = [group for group in to_check if not self._matches(group)]
         for group in stale:
             self._write_group(group)
         fresh = [group for group in groups if group[0].action is BlockAction.WRITE] + stale
@@ -203,4 +209,6 @@ class Pipeline:
         self.progress.repaired_blocks += 1
 
     def _matches(self, group: Window) -> bool:
-        return self.partial.matches(group[0].offset, [block.data for block in group])
+        is_equal = self.partial.matches(group[0].offset, [block.data for block in group])
+        self.progress.report_moved()  # slow storage takes longer for a window than a stall may last
+        return is_equal

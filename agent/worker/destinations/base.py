@@ -19,7 +19,6 @@ Copying one file calls, in this order:
    A partial with `survives_request` False is published by the request that wrote it.
 8. Where a partial is not readable: `Destination.find` and `Existing.read_back` verify the published file.
    `Destination.unpublish` removes it again if it was altered.
-9. `Destination.is_published`, before the source goes.
 
 An attempt may stop after any call. The next one starts at step 1, or at step 7 once the partial is verified.
 
@@ -217,14 +216,6 @@ class Destination(Protocol):
             FileExistsError: the name is taken.
             Fault: CONFLICT: the partial was allocated for another name and cannot have this one.
                 CORRUPT: the partial is gone or incomplete.
-        """
-        ...
-
-    def is_published(self, name: str, file_identity: str) -> bool:
-        """Return whether the name shows the very file that was published with this identity, unaltered.
-
-        False proves nothing: file systems may renumber their files, and a share that is mounted again has
-        another device. Then the content has to be read.
         """
         ...
 

@@ -11,10 +11,11 @@ from agent.protocol.replies import FolderTried, Probed
 from agent.protocol.requests import DestinationRef, FindDestination, ProbeDestination, TryBucket
 from agent.worker.destinations import folder
 from agent.worker.destinations.base import Destination
+from agent.worker.destinations.write_pace import WritePace
 
 
 def destination(
-    ref: DestinationRef, publisher: Publisher, heartbeat: Callable[[], None]
+    ref: DestinationRef, publisher: Publisher, pace: WritePace, heartbeat: Callable[[], None]
 ) -> AbstractContextManager[Destination]:
     """Open a destination for one request; `heartbeat` is called while bytes move without any other reply.
 
@@ -22,7 +23,7 @@ def destination(
         Fault: DESTINATION.
     """
     if ref.s3 is None:
-        return folder.FolderDestination.open(ref, publisher)
+        return folder.FolderDestination.open(ref, publisher, pace, heartbeat)
     from agent.worker.destinations.s3.destination import S3Destination  # noqa: PLC0415  see above
 
     return S3Destination.open(ref.root, ref.s3, heartbeat)

@@ -3,7 +3,9 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
 
@@ -23,8 +25,10 @@ from agent.model.transfer import PublishStrategy, VerifyLevel
 from agent.protocol.replies import Probed
 from agent.protocol.requests import ConflictMode, DestinationRef, VerifyMode
 from agent.worker.destinations.orphans import OrphanScan
+from agent.worker.destinations.write_pace import WritePace
 from agent.worker.source.source_file import READ_FLAGS
 
+Beat = Callable[[], None]
 _NO_TIMES = platform.UNSUPPORTED | {errno.EACCES}
 
 
@@ -48,8 +52,12 @@ class OpenFile:
     _descriptor: int
     _dir_sync: DirSync
     _path: str
+    _pace: WritePace
+    _beat: Beat
     _read_past_cache: bool = field(default=True, init=False)  # every read_back so far
     _is_entry_durable: bool = field(default=False, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+    _unsynced: list[tuple[int, int]] = field(factory=list, init=False)  # offset and length, in bytes
 
     @property
     def size_bytes(self) -> int:
@@ -75,6 +83,10 @@ class OpenFile:
 
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:
         for data in blocks:
+            with self._lock:
+                unsynced_bytes = sum(length for _, length in self._unsynced)
+            if unsynced_bytes and unsynced_bytes + len(data) > self._pace.limit_bytes:
+                self._sync()
             self._write(offset, data)
             offset += len(data)
 
@@ -84,10 +96,23 @@ class OpenFile:
             while written < len(data):
                 written += os.pwrite(self._descriptor, data[written:] if written else data, offset + written)
             platform.start_writeback(self._descriptor, offset, len(data))
+        with self._lock:
+            self._unsynced.append((offset, len(data)))
 
     def flush(self, end: int) -> None:  # noqa: ARG002  a file is synced as a whole
+        self._sync()
+
+    def _sync(self) -> None:
+        """Piece by piece, since each shows that the storage still takes something; then as a whole."""
+        with self._lock:
+            pieces, self._unsynced = self._unsynced, []
+        began_s = time.monotonic()
         with destination_faults():
+            for offset, length in pieces:
+                platform.wait_writeback(self._descriptor, offset, length)
+                self._beat()
             platform.sync_data(self._descriptor)
+        self._pace.synced(sum(length for _, length in pieces), time.monotonic() - began_s)
 
     def fsync_parents(self) -> None:
         if not self._is_entry_durable:
@@ -153,6 +178,8 @@ class FolderDestination:
 
     _root: int
     _publisher: Publisher
+    _pace: WritePace
+    _beat: Beat
     _dir_sync: DirSync = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -160,14 +187,22 @@ class FolderDestination:
 
     @classmethod
     @contextmanager
-    def open(cls, ref: DestinationRef, publisher: Publisher) -> Iterator[Self]:
+    def open(
+        cls,
+        ref: DestinationRef,
+        publisher: Publisher,
+        pace: WritePace | None = None,
+        beat: Beat = lambda: None,
+    ) -> Iterator[Self]:
         """Open the folder, and check that it is on the accepted device.
+
+        `pace`: None: nothing is known of it yet. `beat` is called when bytes have moved, from any thread.
 
         Raises:
             Fault: DESTINATION, with reason UNMOUNTED when the folder is on another device.
         """
         with _open_accepted(ref) as root:
-            yield cls(root, publisher)
+            yield cls(root, publisher, pace or WritePace(), beat)
 
     @property
     def calls_at_once(self) -> int:
@@ -199,7 +234,7 @@ class FolderDestination:
             safe_open.parent(self._root, partial, create=True) as (folder, name),
             with_path(partial),
         ):
-            return OpenFile(_open_own_file(name, folder), self._dir_sync, partial)
+            return self._opened(_open_own_file(name, folder), partial)
 
     def exists(self, name: str) -> bool:
         with destination_faults():
@@ -219,15 +254,6 @@ class FolderDestination:
             self._dir_sync.sync_entry(name, folder)
         return None if published.identity is None else str(published.identity)
 
-    def is_published(self, name: str, file_identity: str) -> bool:
-        with (
-            destination_faults(),
-            suppress(FileNotFoundError, NotADirectoryError),
-            safe_open.parent(self._root, name) as (folder, last),
-        ):
-            return str(FileIdentity.of(platform.fresh_stat(last, folder))) == file_identity
-        return False
-
     def unpublish(self, partial: str, name: str) -> bool:  # noqa: ARG002  partials are readable
         return False
 
@@ -237,12 +263,15 @@ class FolderDestination:
             if status is None or not stat.S_ISREG(status.st_mode):
                 return None
             with suppress(PermissionError):  # a foreign file that we may not read
-                return OpenFile(safe_open.open_at(self._root, name, READ_FLAGS), self._dir_sync, name)
+                return self._opened(safe_open.open_at(self._root, name, READ_FLAGS), name)
             return None
 
     def find_orphans(self, identity: str, *, deep: bool) -> Iterator[tuple[str, ...]]:
         with destination_faults():
             yield from OrphanScan(self._root, identity, deep).batches()
+
+    def _opened(self, descriptor: int, path: str) -> OpenFile:
+        return OpenFile(descriptor, self._dir_sync, path, self._pace, self._beat)
 
     def _status(self, name: str) -> os.stat_result | None:
         try:

@@ -1,6 +1,5 @@
 """Scan a source: list all its files, or examine some of them for evidence that they are finished."""
 
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -20,9 +19,6 @@ from agent.worker.source.source_file import READ_FLAGS, signature_of
 from agent.worker.source.source_folder import open_root, root_fault
 
 Unreadable = list[tuple[str, str]]  # paths that could not be listed or examined, with the reason
-
-# The agent lacks descriptors or memory, which says nothing about the file.
-SHORT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def list_files(
@@ -144,7 +140,7 @@ def _examined(
                 path, signature_of(platform.fresh_fstat(descriptor)), finish_evidence(descriptor, heartbeat)
             )
     except OSError as error:
-        if error.errno in SHORT_OF_MEANS:
+        if shortage(error) is not None:  # that says nothing about the file
             unreadable.append((path, error.strerror or str(error)))
             yield ScannedFile(path, signature_of(status))
             return

@@ -234,10 +234,6 @@ class FaultyDestination:
         with self.script.around("publish"):
             return self._inner.publish(partial, name, size_bytes, file_identity)
 
-    def is_published(self, name: str, file_identity: str) -> bool:
-        with self.script.around("is_published"):
-            return self._inner.is_published(name, file_identity)
-
     def unpublish(self, partial: str, name: str) -> bool:
         with self.script.around("retract"):
             return self._inner.unpublish(partial, name)

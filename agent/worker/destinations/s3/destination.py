@@ -18,7 +18,7 @@ from agent.worker.destinations.s3.object_reader import ObjectReader
 from agent.worker.destinations.s3.partial import MemoryPartial, UploadPartial, identity_of_parts
 
 
-@define  # noqa: PLR0904  implements `Destination`
+@define
 class S3Destination:
     """A partial is an open multipart upload; a file that fits into one part is a partial in memory."""
 
@@ -98,10 +98,6 @@ class S3Destination:
         )
         # Some services answer a completion with another ETag than they show later.
         return identity_in(self._bucket.head(key) or created, size_bytes)
-
-    def is_published(self, name: str, file_identity: str) -> bool:
-        found = self._bucket.head(self._bucket.key(name))
-        return found is not None and identity_in(found, found["ContentLength"]) == file_identity
 
     def unpublish(self, partial: str, name: str) -> bool:
         key = self._bucket.key(name)

@@ -59,6 +59,22 @@ def test_what_was_verified_before_an_outage_is_checkpointed_and_not_read_again(
         assert bench.partial.read_bytes() == content
 
 
+def test_where_space_runs_out_what_is_not_verified_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    pwrite, room_bytes = os.pwrite, 2 * WINDOW + BLOCK
+
+    def limited(descriptor: int, data: bytes, offset: int) -> int:
+        if offset + len(data) > room_bytes:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return pwrite(descriptor, data, offset)
+
+    with bench_with(content_of_size(4 * WINDOW)) as bench:
+        monkeypatch.setattr(os, "pwrite", limited)
+        with pytest.raises(Fault):
+            bench.run()
+        assert len(bench.checkpointed) == 2 * WINDOW // BLOCK
+        assert bench.partial.stat().st_size == 2 * WINDOW
+
+
 def test_an_outage_while_an_earlier_attempt_is_read_back_is_its_own_fault() -> None:
     content = content_of_size(4 * BLOCK)
     with bench_with(content) as bench:

@@ -20,6 +20,7 @@ from tests.worker.copy.faulty import ALWAYS, Script
 from tests.worker.copy.folders import digests_of, nothing_left_over
 
 HEADROOM = 8 * BLOCK
+PATIENCE_S = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -38,13 +39,15 @@ def rewrite(bench: Bench, offset: int, data: bytes) -> None:
 
 
 def writing(bench: Bench, pieces: Iterator[bytes], may_go_on: threading.Semaphore) -> threading.Thread:
-    """Appends a piece each time the follower reports that it is alive."""
+    """Appends a piece each time the follower reports that it is alive; until the last one it is not idle."""
+    idle_s, tail.IDLE_S = tail.IDLE_S, 2 * PATIENCE_S
 
     def write() -> None:
         with bench.source.open("ab", buffering=0) as file:
             for piece in pieces:
-                assert may_go_on.acquire(timeout=30)
+                assert may_go_on.acquire(timeout=PATIENCE_S)
                 file.write(piece)
+        tail.IDLE_S = idle_s
 
     thread = threading.Thread(target=write)
     thread.start()

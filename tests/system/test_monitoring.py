@@ -8,7 +8,7 @@ STATUS_KEYS = {"pendingFilesCount", "pendingFiles", "inProgress", "recentlyCompl
 FILE_KEYS = {
     "file_path", "status", "file_size", "last_write_time", "copy_progress", "retry_count", "error_message",
     "id", "route", "destination_path", "bytes_verified", "verified_level", "hash", "discovered_at",
-    "started_at", "completed_at",
+    "started_at", "completed_at", "kept_because",
 }  # fmt: skip
 
 

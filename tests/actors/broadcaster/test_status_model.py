@@ -176,6 +176,18 @@ def test_the_row_of_a_delivery_stays_when_the_same_path_arrives_again() -> None:
     assert [(row.id, row.current.completed_at) for row in rows] == [(f"{FILE.id}.1", 2.0), (FILE.id, 4.0)]
 
 
+def test_the_row_of_a_kept_file_stays_when_its_source_changes() -> None:
+    view = house()
+    kept = evolve(a_delivery(kept=True), kept_because="read-only")
+    view.apply(StatusChanged(FILE.id, Status.COMPLETED, 2.0, FILE, delivery=kept))
+    move(view, Status.DISCOVERED, at=3.0, file=a_file(version=2))
+    rows = {row.id: row.current for row in view.snapshot(4.0).files}
+    assert rows[f"{FILE.id}.1"].kept_because == "read-only"
+    assert rows[FILE.id].status is Status.DISCOVERED
+    assert rows[FILE.id].kept_because is None
+    assert len(rows) == 2
+
+
 def test_the_last_hundred_deliveries_are_shown() -> None:
     view = house()
     for number in range(RECENT_FILES + 1):

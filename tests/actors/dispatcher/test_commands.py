@@ -101,6 +101,13 @@ def test_of_a_kept_file_the_removal_is_tried_again() -> None:
         assert answer(scheduler, command) == CommandResult(said)
 
 
+def test_a_kept_file_is_delivered_and_can_not_be_cancelled() -> None:
+    scheduler = opened(FILE)
+    decide(scheduler, done(kept_because="read-only"))
+    said = "a.mxf is Completed: there is nothing to cancel"
+    assert refused(scheduler, Cancel(FILE.id)) == CommandResult(said, Refusal.WRONG_STATE)
+
+
 def test_a_failed_file_that_has_gone_meanwhile_is_not_retried() -> None:
     scheduler = with_a_failed_file()
     decide(scheduler, Gone(FILE, 1.0, changed=False))

@@ -1,4 +1,4 @@
-"""For all tests: what Hypothesis tries is the same everywhere; chaos and crash matrix tell their tables.
+"""For all tests: Hypothesis tries the same in every CI run, and searches on elsewhere; tables are told.
 
 With `--every` these two, and the faults, try all they have; without it a part that is the same in every run.
 """
@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from tests.crash import table
 from tests.flow import chaos_table
 
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 EVERY = "--every"
 

@@ -14,6 +14,7 @@ from agent.journal import history, routes
 from agent.journal.client import JournalClient
 from agent.messages.channels import AskScheduler, BroadcasterInbox, DispatcherInbox, GetSnapshot, Subscribe
 from agent.messages.dispatcher import (
+    ONLY_FAILED,
     Cancel,
     Command,
     CommandResult,
@@ -28,7 +29,6 @@ from agent.model.views import Feed, FileView, HistoryPage, HistoryQuery, Snapsho
 
 FEED_CAPACITY = 16
 SEND_TIMEOUT_S = 2.0
-ONLY_FAILED = "only a Failed file can be retried, or one whose source was kept"
 COMMAND_TIMEOUT_S = 5.0  # the answer comes after all that the command does, to 100,000 files perhaps
 
 T = TypeVar("T")

@@ -43,6 +43,11 @@ def with_path(path: str) -> Iterator[None]:
         raise
 
 
+def has_right(folder: int, right: int) -> bool:
+    """Return whether this user has the right (`os.R_OK`, `W_OK`, `X_OK` or several) on an open folder."""
+    return os.access(".", right, dir_fd=folder, effective_ids=os.access in os.supports_effective_ids)
+
+
 def close_unwritten(descriptor: int) -> None:
     """Close a descriptor through which nothing was written: what was read was read, even if this fails."""
     try:

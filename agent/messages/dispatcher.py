@@ -161,6 +161,8 @@ class ResumeRoute:
 
 Command = Retry | RetryAll | Cancel | PauseRoute | ResumeRoute
 
+ONLY_FAILED = "only a Failed file can be retried, or one whose source was kept"
+
 
 class Refusal(enum.Enum):
     NOT_FOUND = "not found"

@@ -41,6 +41,9 @@ class FaultKind(enum.Enum):
     SHORTAGE = "shortage"  # the machine is short of descriptors, memory ...: wait, the attempt does not count
 
 
+OF_SOURCE_FILES = frozenset({FaultKind.SOURCE, FaultKind.SOURCE_GONE})  # unless the whole source has failed
+
+
 class Side(enum.Enum):
     """The side of a copy on which a system call failed or blocks."""
 

@@ -11,7 +11,7 @@ from attrs import define, field
 from agent.fs import platform, safe_open
 from agent.fs.file_identity import FileIdentity, IdentityMismatch
 from agent.fs.publisher import Publisher
-from agent.fs.syscalls import closing_fd, closing_written_fd
+from agent.fs.syscalls import closing_fd, closing_written_fd, has_right
 from agent.model.source_file import WriterState
 from agent.model.text import size_text
 from agent.protocol.replies import FolderTried
@@ -126,12 +126,7 @@ class _Trial:
         return True
 
     def _rights(self) -> str:
-        has = [
-            what
-            for what, right in _RIGHTS.items()
-            if os.access(".", right, dir_fd=self._folder, effective_ids=True)
-        ]
-        missing = [what for what in _RIGHTS if what not in has]
+        missing = [what for what, right in _RIGHTS.items() if not has_right(self._folder, right)]
         user = f"as uid {os.geteuid()}"
         if missing:
             return f"no right to {' and '.join(missing)}, {user}"

@@ -30,7 +30,7 @@ from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
 from agent.messages.dispatcher import Interrupted, Outcome
 from agent.messages.stability_tracker import FilesRemoved
-from agent.model.errors import Fault, FaultKind, OutageReason, Side
+from agent.model.errors import OF_SOURCE_FILES, Fault, FaultKind, OutageReason, Side
 from agent.model.names import partial_path, probe_path, split_path
 from agent.model.source_file import FileVersion
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Transfer, TransferPhase, TransferResult
@@ -63,13 +63,13 @@ from agent.protocol.requests import (
     RemoveSources,
     Request,
     SourceFolder,
+    SourceMount,
 )
 from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 
 log = get_logger(__name__)
 
 AT_SOURCE = (RemoveSources, LookUpSource, HashSource)
-OF_SOURCE_FILES = (FaultKind.SOURCE, FaultKind.SOURCE_GONE)
 Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved
 Notify = Callable[[Notification], Awaitable[None]]
 
@@ -89,7 +89,7 @@ class WorkerClient:
             )
         except StallTimeout as silence:
             source = _source_of(request) if silence.side is Side.SOURCE else None
-            if source is not None and await self.source_outage(source) is None:
+            if source is not None and await self.source_outage(SourceFolder(source, (), ())) is None:
                 detail = f"source: the file does not answer: nothing moved for {self.stall_timeout_s:g} s"
                 raise Fault(FaultKind.SOURCE, detail) from silence
             detail = f"nothing moved for {self.stall_timeout_s:g} s"
@@ -97,9 +97,9 @@ class WorkerClient:
                 raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from silence
             raise Fault.outage(OutageReason.HUNG, detail) from silence
 
-    async def source_outage(self, source: str) -> Fault | None:
+    async def source_outage(self, source: SourceFolder) -> Fault | None:
         """Why the source folder cannot be examined; None: it can, so that one of its files is at fault."""
-        request = ExamineSource(SourceFolder(source, (), ()), (), frozenset())
+        request = ExamineSource(source, (), frozenset())
         try:
             await self.workers.ask(request, ScanEnd, stall_timeout_s=self.stall_timeout_s)
         except Fault as fault:
@@ -297,6 +297,11 @@ class Task(ABC):
         request = look_up_request(self.journal.identity, self.route, transfer, mount_point)
         return await self.worker.ask(request, SourceExists)
 
+    def _source_folder(self) -> SourceFolder:
+        """None of its files, on its remembered mount: under an empty mount point all would seem gone."""
+        mount = SourceMount(self.mounts.get(self.route.source), self.route.source_marker)
+        return SourceFolder(self.route.source, (), (), mount=mount)
+
     async def _is_delivered(self, transfer: Transfer) -> bool:
         """Whether the destination still has what was published there, looked at as closely as then."""
         verdict = await self.worker.ask(confirm_request(self.destination, transfer), VerifyResult)
@@ -398,7 +403,9 @@ class Task(ABC):
         if file.id in self._outcomes:
             return
         if fault.kind in OF_SOURCE_FILES:
-            self._source_outage = self._source_outage or await self.worker.source_outage(self.route.source)
+            self._source_outage = self._source_outage or await self.worker.source_outage(
+                self._source_folder()
+            )
             if self._source_outage is not None and self._source_outage.kind in NON_COUNTING:
                 fault = self._source_outage
         outcome = self._outcomes[file.id] = outcome_of(file, fault, self.verified_bytes, time.time())

@@ -7,6 +7,7 @@ from agent.actors.dispatcher.job import Job
 from agent.actors.dispatcher.routes import RouteTable
 from agent.actors.dispatcher.transitions import RETRIED_LATER, RUNNING, JobEvent, JobState, transition
 from agent.messages.dispatcher import (
+    ONLY_FAILED,
     Cancel,
     Command,
     CommandResult,
@@ -63,7 +64,7 @@ def _retry_all(jobs: Mapping[str, Job]) -> CommandResult:
 def _retry(job: Job) -> CommandResult:
     path = job.file.path
     if transition(job.state, JobEvent.RETRY).is_refused:
-        why = f"{path} is {job.status.value}: only a Failed file can be retried, or one whose source was kept"
+        why = f"{path} is {job.status.value}: {ONLY_FAILED}"
         return CommandResult(why, Refusal.WRONG_STATE)
     if job.state in RETRIED_LATER:
         return CommandResult(f"{path} is queued again once its last transfer is cleaned up")

@@ -59,7 +59,7 @@ from agent.messages.dispatcher import (
     SourceState,
     TailIdle,
 )
-from agent.model.errors import Fault, FaultKind, OutageReason
+from agent.model.errors import OF_SOURCE_FILES, Fault, FaultKind, OutageReason
 from agent.model.source_file import FileVersion
 from agent.model.transfer import PriorResult, ResumePoint
 
@@ -311,7 +311,7 @@ class Scheduler:
     def _on_attempt_failed(self, message: AttemptFailed) -> None:
         job, fault = self._release_slot(message.file), message.fault
         job.interrupted(message.verified_bytes, self._now_s)
-        is_at_source = fault.kind in {FaultKind.SOURCE, FaultKind.SOURCE_GONE}
+        is_at_source = fault.kind in OF_SOURCE_FILES
         if is_at_source and not self.routes.sources[job.route.name].is_available:
             self._apply(job, JobEvent.OUTAGE)  # the scan found the same
         else:

@@ -32,12 +32,14 @@ Every method raises Fault: DESTINATION with its reason for an outage, REFUSED wh
 this one file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from agent.model.transfer import VerifyLevel
 from agent.protocol.requests import ConflictMode, VerifyMode
+
+Beat = Callable[[], None]  # called while bytes move without any other reply, from any thread
 
 
 class Partial(Protocol):  # noqa: PLR0904  each method is one step of a copy

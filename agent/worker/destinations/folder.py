@@ -5,7 +5,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
 
@@ -24,11 +24,11 @@ from agent.model.names import split_path
 from agent.model.transfer import PublishStrategy, VerifyLevel
 from agent.protocol.replies import Probed
 from agent.protocol.requests import ConflictMode, DestinationRef, VerifyMode
+from agent.worker.destinations.base import Beat
 from agent.worker.destinations.orphans import OrphanScan
 from agent.worker.destinations.write_pace import WritePace
 from agent.worker.source.source_file import READ_FLAGS
 
-Beat = Callable[[], None]
 _NO_TIMES = platform.UNSUPPORTED | {errno.EACCES}
 
 

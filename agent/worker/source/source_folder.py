@@ -10,7 +10,7 @@ from attrs import frozen
 
 from agent.fs import platform, root_folders, safe_open
 from agent.fs.expected_mounts import expected_mount
-from agent.fs.syscalls import close_unwritten, closing_fd
+from agent.fs.syscalls import close_unwritten, closing_fd, has_right
 from agent.model.errors import Fault, FaultKind, Side, classify
 from agent.model.text import is_inside, lies_above
 from agent.protocol.replies import FolderResolved
@@ -105,9 +105,7 @@ def _may_remove(folder: int) -> bool:
     """Whether this user may remove files of the folder; of a card that root reads only the flag tells."""
     if os.fstatvfs(folder).f_flag & os.ST_RDONLY:
         return False
-    return os.access(
-        ".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=os.access in os.supports_effective_ids
-    )
+    return has_right(folder, os.W_OK | os.X_OK)
 
 
 def open_mounted(root: str, mount: SourceMount) -> int:

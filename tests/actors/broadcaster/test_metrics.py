@@ -51,7 +51,7 @@ CONTRACT = {
 }
 
 
-class House:
+class Bench:
     """The model and the metrics; both get the same events in the broadcaster's order."""
 
     def __init__(self) -> None:
@@ -83,10 +83,10 @@ def a_move(
 
 
 def test_the_exposition_holds_every_name_and_label_of_the_contract() -> None:
-    house = House()
-    house.tell(usable(free_bytes=5), usable("/tape", free_bytes=6), ActorCrashed("watcher", "bug", 1.0, 1.0))
-    house.tell(a_move(Status.COPYING), a_move(Status.COMPLETED, delivery=a_delivery()))
-    found = {sample.name: set(sample.labels) for sample in house.samples()}
+    bench = Bench()
+    bench.tell(usable(free_bytes=5), usable("/tape", free_bytes=6), ActorCrashed("watcher", "bug", 1.0, 1.0))
+    bench.tell(a_move(Status.COPYING), a_move(Status.COMPLETED, delivery=a_delivery()))
+    found = {sample.name: set(sample.labels) for sample in bench.samples()}
     for name, labels in CONTRACT.items():
         assert found[f"transfer_agent_{name}"] == labels
     assert found["process_cpu_seconds_total"] == set()
@@ -94,116 +94,116 @@ def test_the_exposition_holds_every_name_and_label_of_the_contract() -> None:
 
 
 def test_no_label_names_a_file() -> None:
-    house = House()
-    house.tell(a_move(Status.COPYING), a_move(Status.FAILED))
-    text = house.metrics.render(NOW_AT).decode()
+    bench = Bench()
+    bench.tell(a_move(Status.COPYING), a_move(Status.FAILED))
+    text = bench.metrics.render(NOW_AT).decode()
     assert FILE.path not in text
     assert FILE.id not in text
 
 
 def test_counters_begin_at_zero_for_every_route() -> None:
-    house = House()
+    bench = Bench()
     for route in ("mxf", "mov"):
         for result in ("delivered", "kept", "failed"):
-            assert house.figure("files_total", route=route, result=result) == 0
+            assert bench.figure("files_total", route=route, result=result) == 0
         for kind in ("local", "outage"):
-            assert house.figure("retries_total", route=route, kind=kind) == 0
+            assert bench.figure("retries_total", route=route, kind=kind) == 0
         for name in ("bytes_total", "verify_failures_total", "watch_overflows_total"):
-            assert house.figure(name, route=route) == 0
+            assert bench.figure(name, route=route) == 0
 
 
 def test_a_delivery_counts_its_file_its_bytes_and_its_time() -> None:
-    house = House()
-    house.tell(a_move(Status.COPYING, at=10.0))
-    house.tell(a_move(Status.COMPLETED, at=17.0, delivery=a_delivery(size_bytes=100)))
-    assert house.figure("files_total", route="mxf", result="delivered") == 1
-    assert house.figure("bytes_total", route="mxf") == 100
-    assert house.figure("transfer_duration_seconds_count", route="mxf") == 1
-    assert house.figure("transfer_duration_seconds_sum", route="mxf") == 7.0
-    assert house.figure("transfer_duration_seconds_bucket", route="mxf", le="15.0") == 1
+    bench = Bench()
+    bench.tell(a_move(Status.COPYING, at=10.0))
+    bench.tell(a_move(Status.COMPLETED, at=17.0, delivery=a_delivery(size_bytes=100)))
+    assert bench.figure("files_total", route="mxf", result="delivered") == 1
+    assert bench.figure("bytes_total", route="mxf") == 100
+    assert bench.figure("transfer_duration_seconds_count", route="mxf") == 1
+    assert bench.figure("transfer_duration_seconds_sum", route="mxf") == 7.0
+    assert bench.figure("transfer_duration_seconds_bucket", route="mxf", le="15.0") == 1
 
 
 def test_a_clock_that_was_set_back_gives_no_negative_duration() -> None:
-    house = House()
-    house.tell(a_move(Status.COPYING, at=10.0), a_move(Status.COMPLETED, at=5.0, delivery=a_delivery()))
-    assert house.figure("transfer_duration_seconds_sum", route="mxf") == 0.0
+    bench = Bench()
+    bench.tell(a_move(Status.COPYING, at=10.0), a_move(Status.COMPLETED, at=5.0, delivery=a_delivery()))
+    assert bench.figure("transfer_duration_seconds_sum", route="mxf") == 0.0
 
 
 def test_a_delivery_that_left_its_source_is_kept() -> None:
-    house = House()
-    house.tell(a_move(Status.COPYING), a_move(Status.COMPLETED, delivery=a_delivery(kept=True)))
-    assert house.figure("files_total", route="mxf", result="kept") == 1
-    assert house.figure("files_total", route="mxf", result="delivered") == 0
+    bench = Bench()
+    bench.tell(a_move(Status.COPYING), a_move(Status.COMPLETED, delivery=a_delivery(kept=True)))
+    assert bench.figure("files_total", route="mxf", result="kept") == 1
+    assert bench.figure("files_total", route="mxf", result="delivered") == 0
 
 
 def test_a_delivery_that_was_never_copied_has_no_duration() -> None:
-    house = House()
-    house.tell(a_move(Status.IN_QUEUE), a_move(Status.COMPLETED, delivery=a_delivery()))
-    assert house.figure("files_total", route="mxf", result="delivered") == 1
-    assert house.figure("transfer_duration_seconds_count", route="mxf") is None
+    bench = Bench()
+    bench.tell(a_move(Status.IN_QUEUE), a_move(Status.COMPLETED, delivery=a_delivery()))
+    assert bench.figure("files_total", route="mxf", result="delivered") == 1
+    assert bench.figure("transfer_duration_seconds_count", route="mxf") is None
 
 
 def test_what_the_journal_reminds_us_of_is_no_new_outcome() -> None:
-    house = House()
+    bench = Bench()
     remembered = kept_before(FILE)
-    house.tell(a_move(Status.READY), a_move(Status.FAILED), a_move(Status.FAILED))
-    house.tell(
+    bench.tell(a_move(Status.READY), a_move(Status.FAILED), a_move(Status.FAILED))
+    bench.tell(
         a_move(Status.READY), a_move(Status.COMPLETED, remembered.ended_at, delivery=a_delivery(kept=True))
     )
-    house.tell(a_move(Status.COMPLETED, delivery=a_delivery()))  # unknown to the view
-    assert not any(sample.value for sample in house.samples() if sample.name == "transfer_agent_files_total")
+    bench.tell(a_move(Status.COMPLETED, delivery=a_delivery()))  # unknown to the view
+    assert not any(sample.value for sample in bench.samples() if sample.name == "transfer_agent_files_total")
 
 
 def test_what_is_counted_alone_reaches_its_counter() -> None:
-    house = House()
-    house.tell(CounterIncremented("verify_failure", "mxf"), CounterIncremented("watch_overflow", "mov"))
-    house.tell(
+    bench = Bench()
+    bench.tell(CounterIncremented("verify_failure", "mxf"), CounterIncremented("watch_overflow", "mov"))
+    bench.tell(
         CounterIncremented("retry_local", "mxf"),
         CounterIncremented("retry_outage", "mxf"),
         CounterIncremented("retry_outage", "mxf"),
     )
-    house.tell(ActorCrashed("copier", "bug", 1.0, 2.0))
-    assert house.figure("verify_failures_total", route="mxf") == 1
-    assert house.figure("watch_overflows_total", route="mov") == 1
-    assert house.figure("retries_total", route="mxf", kind="local") == 1
-    assert house.figure("retries_total", route="mxf", kind="outage") == 2
-    assert house.figure("actor_restarts_total", actor="copier") == 1
+    bench.tell(ActorCrashed("copier", "bug", 1.0, 2.0))
+    assert bench.figure("verify_failures_total", route="mxf") == 1
+    assert bench.figure("watch_overflows_total", route="mov") == 1
+    assert bench.figure("retries_total", route="mxf", kind="local") == 1
+    assert bench.figure("retries_total", route="mxf", kind="outage") == 2
+    assert bench.figure("actor_restarts_total", actor="copier") == 1
 
 
 def test_live_feeds_and_the_version_are_shown() -> None:
-    house = House()
-    house.metrics.clients(3)
-    assert house.figure("websocket_clients") == 3
-    assert house.figure("build_info", version="1.2.3") == 1
+    bench = Bench()
+    bench.metrics.clients(3)
+    assert bench.figure("websocket_clients") == 3
+    assert bench.figure("build_info", version="1.2.3") == 1
 
 
 def test_an_outage_is_shown_by_its_reason() -> None:
-    house = House()
-    assert house.figure("destination_up", route="mxf") == 0  # not reached yet
-    assert house.figure("destination_free_bytes", route="mxf") is None
-    house.tell(unusable(reason=OutageReason.FULL))
-    assert house.figure("destination_up", route="mxf") == 0
-    assert house.figure("destination_outage", route="mxf", reason="full") == 1
-    assert house.figure("destination_outage", route="mxf", reason="hung") == 0
-    house.tell(usable(free_bytes=5))
-    assert house.figure("destination_up", route="mxf") == 1
-    assert house.figure("destination_outage", route="mxf", reason="full") == 0
-    assert house.figure("destination_free_bytes", route="mxf") == 5
+    bench = Bench()
+    assert bench.figure("destination_up", route="mxf") == 0  # not reached yet
+    assert bench.figure("destination_free_bytes", route="mxf") is None
+    bench.tell(unusable(reason=OutageReason.FULL))
+    assert bench.figure("destination_up", route="mxf") == 0
+    assert bench.figure("destination_outage", route="mxf", reason="full") == 1
+    assert bench.figure("destination_outage", route="mxf", reason="hung") == 0
+    bench.tell(usable(free_bytes=5))
+    assert bench.figure("destination_up", route="mxf") == 1
+    assert bench.figure("destination_outage", route="mxf", reason="full") == 0
+    assert bench.figure("destination_free_bytes", route="mxf") == 5
 
 
 def test_what_waits_is_shown_by_status_bytes_and_age() -> None:
-    house = House()
+    bench = Bench()
     young, old = a_file("young", discovered_at=1990.0), a_file("old", discovered_at=1940.0)
     failed = a_file("failed", discovered_at=1.0)
-    house.tell(a_move(Status.DISCOVERED, at=1990.0, file=young), a_move(Status.PAUSED, at=1995.0, file=old))
-    house.tell(a_move(Status.FAILED, at=1960.0, file=failed))
-    assert house.figure("queue_files", route="mxf", status="Paused") == 1
-    assert house.figure("queue_files", route="mxf", status="Copying") == 0
-    assert house.figure("queue_bytes", route="mxf") == 200
-    assert house.figure("oldest_pending_seconds", route="mxf") == 60.0
-    assert house.figure("oldest_pending_seconds", route="mov") == 0.0
-    assert house.figure("last_arrival_timestamp_seconds", route="mxf") == 1960.0
-    assert house.figure("last_arrival_timestamp_seconds", route="mov") is None
+    bench.tell(a_move(Status.DISCOVERED, at=1990.0, file=young), a_move(Status.PAUSED, at=1995.0, file=old))
+    bench.tell(a_move(Status.FAILED, at=1960.0, file=failed))
+    assert bench.figure("queue_files", route="mxf", status="Paused") == 1
+    assert bench.figure("queue_files", route="mxf", status="Copying") == 0
+    assert bench.figure("queue_bytes", route="mxf") == 200
+    assert bench.figure("oldest_pending_seconds", route="mxf") == 60.0
+    assert bench.figure("oldest_pending_seconds", route="mov") == 0.0
+    assert bench.figure("last_arrival_timestamp_seconds", route="mxf") == 1960.0
+    assert bench.figure("last_arrival_timestamp_seconds", route="mov") is None
 
 
 FILES = st.builds(a_file, st.sampled_from(["a", "b"]), route=st.sampled_from(["mxf", "mov"]))
@@ -224,37 +224,37 @@ def facts_of(file: FileVersion, end: str, retries: int) -> list[StatusEvent]:
 
 @given(st.lists(st.tuples(FILES, ENDS, st.integers(0, 2)), max_size=20))
 def test_every_outcome_is_counted_once(transfers: list[tuple[FileVersion, str, int]]) -> None:
-    house = House()
+    bench = Bench()
     for file, end, retries in transfers:
-        house.tell(*facts_of(file, end, retries))
+        bench.tell(*facts_of(file, end, retries))
     ends = Tally((file.route, end) for file, end, _ in transfers)
     for route in ("mxf", "mov"):
         for result in ("delivered", "kept", "failed"):
-            assert house.figure("files_total", route=route, result=result) == ends[route, result]
+            assert bench.figure("files_total", route=route, result=result) == ends[route, result]
         arrived = ends[route, "delivered"] + ends[route, "kept"]
-        assert house.figure("bytes_total", route=route) == 100 * arrived
-        assert (house.figure("transfer_duration_seconds_count", route=route) or 0) == arrived
+        assert bench.figure("bytes_total", route=route) == 100 * arrived
+        assert (bench.figure("transfer_duration_seconds_count", route=route) or 0) == arrived
 
 
 def test_all_upload_jobs_together_are_one_route() -> None:
-    house = House()
+    bench = Bench()
     jobs = [UploadJob(name, "/media", "archive", None, UploadState.PENDING, 1.0, 1.0) for name in "ab"]
     routes = [upload_route(job, Uploads()) for job in jobs]
     for at, route in enumerate(routes):
-        house.tell(RouteAdded(route))
+        bench.tell(RouteAdded(route))
         file = a_file("a.mxf", route=route.name)
-        house.tell(
+        bench.tell(
             StatusChanged(file.id, Status.DISCOVERED, 5.0 + at, file),
             CounterIncremented("retry_local", route.name),
         )
-    assert house.figure("files_total", route="uploads", result="kept") == 0
-    assert house.figure("queue_files", route="uploads", status="Discovered") == 2
-    assert house.figure("queue_bytes", route="uploads") == 200
-    assert house.figure("retries_total", route="uploads", kind="local") == 2
-    assert house.figure("last_arrival_timestamp_seconds", route="uploads") == 6.0
-    assert house.figure("destination_up", route="uploads") == 0
-    house.tell(usable(routes[0].destination))
-    assert house.figure("destination_up", route="uploads") == 1
-    house.tell(unusable(routes[0].destination))
-    assert house.figure("destination_outage", route="uploads", reason="hung") == 1
-    assert not [sample for sample in house.samples() if sample.labels.get("route", "").startswith("upload:")]
+    assert bench.figure("files_total", route="uploads", result="kept") == 0
+    assert bench.figure("queue_files", route="uploads", status="Discovered") == 2
+    assert bench.figure("queue_bytes", route="uploads") == 200
+    assert bench.figure("retries_total", route="uploads", kind="local") == 2
+    assert bench.figure("last_arrival_timestamp_seconds", route="uploads") == 6.0
+    assert bench.figure("destination_up", route="uploads") == 0
+    bench.tell(usable(routes[0].destination))
+    assert bench.figure("destination_up", route="uploads") == 1
+    bench.tell(unusable(routes[0].destination))
+    assert bench.figure("destination_outage", route="uploads", reason="hung") == 1
+    assert not [sample for sample in bench.samples() if sample.labels.get("route", "").startswith("upload:")]

@@ -26,7 +26,7 @@ MOV = evolve(ROUTE, name="mov", source="/movies", destination="/tape")
 FILE = a_file()
 
 
-def house() -> StatusModel:
+def started_model() -> StatusModel:
     view = StatusModel()
     view.apply(GenerationStarted((ROUTE, MOV), 0.0))
     view.flush(0.0)
@@ -42,7 +42,7 @@ def move(view: StatusModel, status: Status, at: float = 1.0, file: FileVersion =
 
 
 def test_a_file_is_shown_from_first_sight() -> None:
-    view = house()
+    view = started_model()
     view.apply(StatusChanged(FILE.id, Status.DISCOVERED, 5.0, FILE, "must stay unchanged", until_at=15.0))
     assert view.files[FILE.id] == FileView(
         id=FILE.id,
@@ -57,7 +57,7 @@ def test_a_file_is_shown_from_first_sight() -> None:
 
 
 def test_what_an_event_does_not_set_stays_as_it_was_except_the_deadline() -> None:
-    view = house()
+    view = started_model()
     view.apply(
         StatusChanged(FILE.id, Status.IN_QUEUE, 5.0, FILE, "waits", 9.0, attempts=1, error="unreadable")
     )
@@ -68,7 +68,7 @@ def test_what_an_event_does_not_set_stays_as_it_was_except_the_deadline() -> Non
 
 
 def test_an_error_is_shown_until_the_attempts_begin_afresh() -> None:
-    view = house()
+    view = started_model()
     view.apply(StatusChanged(FILE.id, Status.FAILED, 5.0, FILE, attempts=3, error="unreadable"))
     assert (view.files[FILE.id].current.error, view.files[FILE.id].current.completed_at) == (
         "unreadable",
@@ -79,7 +79,7 @@ def test_an_error_is_shown_until_the_attempts_begin_afresh() -> None:
 
 
 def test_another_state_of_a_file_begins_afresh() -> None:
-    view = house()
+    view = started_model()
     move(view, Status.COPYING, at=4.0)
     view.apply(TransferProgress(FILE.id, 50, 20, 4.5))
     view.apply(StatusChanged(FILE.id, Status.FAILED, 5.0, FILE, attempts=3, error="unreadable"))
@@ -95,7 +95,7 @@ def test_another_state_of_a_file_begins_afresh() -> None:
 
 
 def test_what_was_copied_of_a_growing_file_stays_so_while_it_grows() -> None:
-    view = house()
+    view = started_model()
     move(view, Status.GROWING)
     view.apply(TransferProgress(FILE.id, 50, 20, 4.5))
     row = move(view, Status.GROWING, at=6.0, file=a_file(size_bytes=200, version=2))
@@ -105,7 +105,7 @@ def test_what_was_copied_of_a_growing_file_stays_so_while_it_grows() -> None:
 
 
 def test_a_delivery_is_shown_whole() -> None:
-    view = house()
+    view = started_model()
     move(view, Status.COPYING, at=4.0)
     row = move(view, Status.COMPLETED, at=5.0)
     assert (row.current.started_at, row.current.completed_at) == (4.0, 5.0)
@@ -120,20 +120,20 @@ def test_a_delivery_is_shown_whole() -> None:
 
 
 def test_a_delivery_of_which_nothing_is_known_any_more_is_shown_without() -> None:
-    view = house()
+    view = started_model()
     view.apply(StatusChanged(FILE.id, Status.COMPLETED, 5.0, FILE))
     assert view.snapshot(5.0).files[0].current.destination_path is None
 
 
 def test_a_copy_that_begins_again_has_not_ended() -> None:
-    view = house()
+    view = started_model()
     move(view, Status.FAILED, at=4.0)
     row = move(view, Status.COPYING, at=5.0)
     assert (row.current.started_at, row.current.completed_at) == (5.0, None)
 
 
 def test_progress_moves_the_figures_and_the_rate() -> None:
-    view = house()
+    view = started_model()
     move(view, Status.COPYING)
     view.apply(TransferProgress(FILE.id, 50, 20, 2.0))
     view.apply(TransferProgress(FILE.id, 40, 20, 2.5))  # begun again from the last verified block
@@ -143,7 +143,7 @@ def test_progress_moves_the_figures_and_the_rate() -> None:
 
 
 def test_many_files_move_at_once() -> None:
-    view = house()
+    view = started_model()
     other = a_file("b.mxf")
     view.apply(
         StatusesChanged(
@@ -157,7 +157,7 @@ def test_many_files_move_at_once() -> None:
 
 
 def test_an_untracked_file_leaves_the_list_and_later_events_of_it_are_ignored() -> None:
-    view = house()
+    view = started_model()
     move(view, Status.DISCOVERED)
     view.apply(Untracked((FILE.id, "unknown")))
     view.apply(StatusChanged(FILE.id, Status.VERIFYING, 2.0))
@@ -168,7 +168,7 @@ def test_an_untracked_file_leaves_the_list_and_later_events_of_it_are_ignored() 
 
 
 def test_the_row_of_a_delivery_stays_when_the_same_path_arrives_again() -> None:
-    view = house()
+    view = started_model()
     move(view, Status.COMPLETED, at=2.0)
     move(view, Status.DISCOVERED, at=3.0)
     move(view, Status.COMPLETED, at=4.0)
@@ -177,7 +177,7 @@ def test_the_row_of_a_delivery_stays_when_the_same_path_arrives_again() -> None:
 
 
 def test_the_row_of_a_kept_file_stays_when_its_source_changes() -> None:
-    view = house()
+    view = started_model()
     kept = evolve(a_delivery(kept=True), kept_because="read-only")
     view.apply(StatusChanged(FILE.id, Status.COMPLETED, 2.0, FILE, delivery=kept))
     move(view, Status.DISCOVERED, at=3.0, file=a_file(version=2))
@@ -189,7 +189,7 @@ def test_the_row_of_a_kept_file_stays_when_its_source_changes() -> None:
 
 
 def test_the_last_hundred_deliveries_are_shown() -> None:
-    view = house()
+    view = started_model()
     for number in range(RECENT_FILES + 1):
         move(view, Status.COMPLETED, at=float(number), file=a_file(f"{number}.mxf"))
     first = a_file("0.mxf")
@@ -202,7 +202,7 @@ def test_the_last_hundred_deliveries_are_shown() -> None:
 
 
 def test_a_delivery_that_leaves_the_list_leaves_the_counts_of_its_route() -> None:
-    view = house()
+    view = started_model()
     move(view, Status.COMPLETED, at=0.0, file=a_file(route="mov"))
     for number in range(1, RECENT_FILES):
         move(view, Status.COMPLETED, at=float(number), file=a_file(f"{number}.mxf"))
@@ -214,7 +214,7 @@ def test_a_delivery_that_leaves_the_list_leaves_the_counts_of_its_route() -> Non
 
 
 def test_a_delivery_of_a_route_that_is_no_more_leaves_the_list_as_well() -> None:
-    view = house()
+    view = started_model()
     gone = a_file("a.mov", route="mov")
     move(view, Status.COMPLETED, at=0.0, file=gone)
     view.apply(GenerationStarted((ROUTE,), 1.0))
@@ -225,7 +225,7 @@ def test_a_delivery_of_a_route_that_is_no_more_leaves_the_list_as_well() -> None
 
 
 def test_a_delivery_older_than_the_last_hundred_leaves_the_list() -> None:
-    view = house()
+    view = started_model()
     for number in range(RECENT_FILES):
         move(view, Status.COMPLETED, at=100.0 + number, file=a_file(f"{number}.mxf"))
     move(view, Status.READY)
@@ -237,14 +237,14 @@ def test_a_delivery_older_than_the_last_hundred_leaves_the_list() -> None:
 
 
 def test_a_state_of_storage_concerns_every_route_to_it() -> None:
-    view = house()
+    view = started_model()
     view.apply(GenerationStarted((ROUTE, evolve(ROUTE, name="too"), MOV), 0.0))
     view.apply(usable(free_bytes=5))
     assert [status.storage for status in view.routes.values()] == [usable(free_bytes=5)] * 2 + [None]
 
 
 def test_a_sweep_concerns_every_route_to_its_destination() -> None:
-    view = house()
+    view = started_model()
     view.apply(GenerationStarted((ROUTE, evolve(ROUTE, name="too"), MOV), 0.0))
     view.flush(0.0)
     view.apply(Recovered(NAS))
@@ -255,7 +255,7 @@ def test_a_sweep_concerns_every_route_to_its_destination() -> None:
 
 
 def test_routes_tell_of_their_source_and_of_pauses() -> None:
-    view = house()
+    view = started_model()
     view.apply(SourceState("mxf", "permission denied", 0.0, 1.0))
     view.apply(RouteState("mxf", paused=True))
     update = view.flush(1.0)
@@ -266,7 +266,7 @@ def test_routes_tell_of_their_source_and_of_pauses() -> None:
 
 
 def test_a_new_generation_sees_all_but_the_deliveries_afresh() -> None:
-    view = house()
+    view = started_model()
     done, gone = a_file("b.mxf"), a_file("a.mov", route="mov")
     move(view, Status.DISCOVERED)
     move(view, Status.COMPLETED, file=done)
@@ -280,7 +280,7 @@ def test_a_new_generation_sees_all_but_the_deliveries_afresh() -> None:
 
 
 def test_crashes_and_refused_configurations_become_events() -> None:
-    view = house()
+    view = started_model()
     view.apply(ActorCrashed("watcher[mxf]", "KeyError: 'x'", 5.0, 2.0))
     view.apply(ConfigRejected(("route.mxf.stable: must be a duration", "no such key"), 6.0))
     sent = (
@@ -299,7 +299,7 @@ def test_crashes_and_refused_configurations_become_events() -> None:
 
 
 def test_a_journal_that_cannot_be_written_is_shown_until_it_can() -> None:
-    view = house()
+    view = started_model()
     assert view.snapshot(1.0).journal_error is None
     view.apply(JournalState("disk is full", 2.0))
     assert view.snapshot(2.0).journal_error == "disk is full"
@@ -320,7 +320,7 @@ def test_a_journal_that_cannot_be_written_is_shown_until_it_can() -> None:
 
 
 def test_the_last_events_are_kept() -> None:
-    view = house()
+    view = started_model()
     for number in range(RECENT_EVENTS + 1):
         view.apply(ConfigRejected((str(number),), float(number)))
     view.flush(0.0)
@@ -328,7 +328,7 @@ def test_the_last_events_are_kept() -> None:
 
 
 def test_updates_are_numbered_without_a_gap_and_only_when_something_changed() -> None:
-    view = house()
+    view = started_model()
     seq = view.snapshot(0.0).seq
     assert view.flush(1.0) is None
     for number in (1, 2):
@@ -340,7 +340,7 @@ def test_updates_are_numbered_without_a_gap_and_only_when_something_changed() ->
 
 
 def test_a_rate_falls_even_when_nothing_happens() -> None:
-    view = house()
+    view = started_model()
     move(view, Status.COPYING)
     view.apply(TransferProgress(FILE.id, 50, 0, 1.0))
     rates = []
@@ -351,7 +351,7 @@ def test_a_rate_falls_even_when_nothing_happens() -> None:
 
 
 def test_a_rate_that_only_a_new_client_got_is_in_the_next_update() -> None:
-    view = house()
+    view = started_model()
     move(view, Status.COPYING)
     view.apply(TransferProgress(FILE.id, 50, 0, 1.0))
     view.flush(1.0)
@@ -365,7 +365,7 @@ GUEST = evolve(ROUTE, name="guest")
 
 
 def test_a_route_that_comes_is_shown_with_what_is_known_of_its_destination() -> None:
-    view = house()
+    view = started_model()
     view.apply(usable())
     view.apply(Recovered(NAS))
     view.flush(1.0)
@@ -377,7 +377,7 @@ def test_a_route_that_comes_is_shown_with_what_is_known_of_its_destination() -> 
 
 
 def test_a_route_that_goes_takes_its_files_along_but_not_those_that_have_ended() -> None:
-    view = house()
+    view = started_model()
     view.apply(RouteAdded(GUEST))
     done, waiting = a_file("done.mxf", route="guest"), a_file("waiting.mxf", route="guest")
     move(view, Status.COMPLETED, file=done)
@@ -393,7 +393,7 @@ def test_a_route_that_goes_takes_its_files_along_but_not_those_that_have_ended()
 
 
 def test_files_that_wait_alike_share_all_but_their_names_and_states() -> None:
-    view = house()
+    view = started_model()
     for number in range(100):
         file = a_file(str(number), version=number)
         view.apply(StatusChanged(file.id, Status.DISCOVERED, 1.0, file, "must stay unchanged", until_at=9.0))

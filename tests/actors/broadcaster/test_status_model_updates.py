@@ -100,7 +100,7 @@ class Visitor:
 
 
 @define
-class House:
+class Bench:
     """The model, its clients, and the clock; clients that connect between two updates share a `snapshot`."""
 
     view: StatusModel = field(factory=StatusModel)
@@ -183,7 +183,7 @@ class House:
 @given(st.one_of(st.lists(STEPS), st.lists(STEPS, min_size=30, max_size=80)))
 def test_the_state_of_a_client_always_equals_a_fresh_snapshot(steps: list[Step]) -> None:
     with mock.patch.object(view_module, "RECENT_FILES", FEW_FILES):
-        house = House()
-        house.step(GenerationStarted((MXF, MOV), 0.0))
+        bench = Bench()
+        bench.step(GenerationStarted((MXF, MOV), 0.0))
         for step in ("subscribe", *steps, "flush"):
-            house.step(step)
+            bench.step(step)

@@ -877,6 +877,15 @@ async def test_a_fault_that_the_whole_source_has_is_an_outage_of_the_source(
         assert (await bench.fails("source: Input/output error")).kind is why
 
 
+async def test_a_file_that_seems_gone_is_looked_for_on_the_mount_of_its_source(bench: Bench) -> None:
+    bench.mounts[ROUTE.source] = "/mnt/card"
+    bench.workers.script(CopyFile, Fault(FaultKind.SOURCE_GONE, "source: No such file or directory"))
+    bench.workers.script(ExamineSource, Fault(FaultKind.SOURCE_OUTAGE, "/mnt/card is not mounted"))
+    await bench.fails("/mnt/card is not mounted")
+    [looked_at] = [request.source for _, request in bench.workers.asked if isinstance(request, ExamineSource)]
+    assert looked_at.mount.point == "/mnt/card"
+
+
 async def test_a_partial_that_a_stuck_worker_holds_is_waited_for_and_then_resumed(
     bench: Bench, autojump_clock: MockClock
 ) -> None:

@@ -276,7 +276,8 @@ def test_visitors_always_know_every_file_in_its_present_state(
 
 
 def without_writers(path: str) -> tuple[tuple[object, ...], ...]:
-    return (("open", path, WriterState.NONE),)
+    """Its owner or mode is changed, so that its writers can be seen, or could be: another ctime."""
+    return (("open", path, WriterState.NONE), ("rename", path))
 
 
 def with_a_close_that_was_seen(path: str) -> tuple[tuple[object, ...], ...]:

@@ -4,7 +4,7 @@ import base64
 import mimetypes
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 from urllib.parse import unquote_plus
@@ -14,6 +14,7 @@ from attrs import define, evolve
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.storage import S3Access
 from agent.worker.copy.threads import heartbeat
+from agent.worker.destinations.base import Beat
 from agent.worker.destinations.s3 import errors
 from agent.worker.destinations.s3.client import connect
 from agent.worker.destinations.s3.errors import ObjectMissing
@@ -28,7 +29,6 @@ BEAT_S = 0.25
 OWNER_TAG = "transfer-agent"  # the metadata key for the fingerprint of the partial that an object was
 
 Response = dict[str, Any]
-Beat = Callable[[], None]
 
 
 @define

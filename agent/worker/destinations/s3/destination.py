@@ -12,7 +12,8 @@ from agent.model.names import NAME_MAX_BYTES, PROBE, conflict_path, has_our_tag
 from agent.model.storage import S3Access
 from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.requests import ConflictMode
-from agent.worker.destinations.s3.bucket import Beat, Response, S3Bucket, identity_in, owner_tag_in
+from agent.worker.destinations.base import Beat
+from agent.worker.destinations.s3.bucket import Response, S3Bucket, identity_in, owner_tag_in
 from agent.worker.destinations.s3.errors import ObjectMissing, upload_lost
 from agent.worker.destinations.s3.object_reader import ObjectReader
 from agent.worker.destinations.s3.partial import MemoryPartial, UploadPartial, identity_of_parts

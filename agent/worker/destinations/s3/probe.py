@@ -8,7 +8,8 @@ from attrs import evolve
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.storage import S3Access
 from agent.protocol.replies import Probed
-from agent.worker.destinations.s3.bucket import Beat, S3Bucket
+from agent.worker.destinations.base import Beat
+from agent.worker.destinations.s3.bucket import S3Bucket
 from agent.worker.destinations.s3.errors import ObjectMissing
 
 

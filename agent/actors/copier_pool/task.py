@@ -12,23 +12,23 @@ from attrs import define, evolve, field, frozen
 from agent.actors.copier_pool.decisions import (
     NON_COUNTING,
     REPORTED_ELSEWHERE,
-    Resume,
     confirm_request,
     destination_path,
     digest_of,
     finish_removal_request,
+    is_as_journaled,
     log_fields,
     look_up_request,
+    may_be_resumed,
     outcome_of,
-    resume_of,
 )
 from agent.config.sections import Route
 from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
-from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
-from agent.messages.dispatcher import Interrupted, Outcome
+from agent.messages.broadcaster import CounterIncremented, StatusChanged
+from agent.messages.dispatcher import Interrupted, Outcome, TransferProgress
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import OF_SOURCE_FILES, Fault, FaultKind, OutageReason, Side
 from agent.model.names import partial_path, probe_path, split_path
@@ -128,11 +128,12 @@ def _source_of(request: Request) -> str | None:
 class Task(ABC):
     """Files of one route, on their way to one destination or away from it.
 
-    `trusted_blocks`: by partial, how many blocks were verified while their file grew; shared by all tasks of
-    the pool, and used once. `separate_routes`: those whose source was shown to be another folder than the
-    destination; shared too. `told`: what the log says once of a destination; shared too. `mounts`: where each
-    source was mounted when it was last accepted; shared too. `verified_bytes`: at
-    the destination, while one file is copied alone.
+    Shared by all tasks of the pool: `trusted_blocks`: by partial, how many blocks were verified while their
+    file grew, used once. `separate_routes`: those whose source was shown to be another folder than the
+    destination. `logged_once`: what the log says once of a destination. `mounts`: where each source was
+    mounted when it was last accepted.
+
+    `verified_bytes`: at the destination, while one file is copied alone.
     """
 
     failed_event: ClassVar[str]
@@ -144,7 +145,7 @@ class Task(ABC):
     notify: Notify
     trusted_blocks: dict[str, int]
     separate_routes: set[str]
-    told: set[str]
+    logged_once: set[str]
     mounts: Mapping[str, str]
     verified_bytes: int = field(default=0, init=False)
     _was_displaced: bool = field(default=False, init=False)
@@ -221,10 +222,11 @@ class Task(ABC):
         return (await self._begin_or_resume(fresh, is_afresh=True))[file.path]
 
     async def _can_go_on(self, transfer: Transfer) -> bool:
-        resume = resume_of(transfer, self.file, self.route.destination)
-        if resume is Resume.COMPARED and transfer.phase is not TransferPhase.COPYING:
-            return await self._has_content(transfer)
-        return resume is not Resume.NO
+        if not may_be_resumed(transfer, self.file, self.route.destination):
+            return False
+        if transfer.phase is TransferPhase.COPYING or is_as_journaled(transfer, self.file):
+            return True
+        return await self._has_content(transfer)
 
     async def _has_content(self, transfer: Transfer) -> bool:
         """Whether the source has the content of the transfer; one that is being removed had it."""
@@ -415,10 +417,10 @@ class Task(ABC):
         event = "interrupted" if isinstance(outcome, Interrupted) else self.failed_event
         write(event, error=str(fault), **self._log_fields(file.path))
 
-    def _tell_once(self, what: str, detail: str) -> None:
+    def _warn_once(self, what: str, detail: str) -> None:
         """Warn of a property of the destination."""
-        if what not in self.told:
-            self.told.add(what)
+        if what not in self.logged_once:
+            self.logged_once.add(what)
             log.warning(what, detail=detail, destination=self.route.destination)
 
     def _log_fields(self, path: str | None = None) -> dict[str, str | int]:

@@ -21,9 +21,9 @@ from attrs import define, field
 from agent.fs.mount_table import Mount, mounts_above
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind, Side, shortage
+from agent.protocol.frames import HEADER, frame
 from agent.protocol.replies import Blocked, Reply, RootFound
 from agent.protocol.requests import Request
-from agent.worker.server import HEADER, frame
 
 MAX_IDLE = 4
 EXIT_WAIT_S = 0.5  # for killed workers to exit; one that is stuck in a hung mount is left behind

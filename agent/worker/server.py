@@ -94,7 +94,7 @@ from agent.worker.source.source_file import signature_of
 from agent.worker.source.source_folder import resolve_allowed_folder, wait_for
 
 SCAN_PART_FILES = 500  # a long listing comes in parts, so that each shows that the worker is alive
-BLOCKED_AFTER_S = 0.2  # after such a silence a copy reports the side that it waits for
+BLOCKED_AFTER_S = 0.2  # after so long without a reply a copy reports the side that it waits for
 HEARTBEAT_S = 0.25
 EXAMINE_S = 2.0  # then other requests have their turn
 

@@ -97,7 +97,7 @@ def _service(scale: float) -> Iterator[Measurement]:
     yield Measurement("lag", "service", 1.0, lambda _: lag(files))
     yield Measurement("growing", "service", 2.0, partial(growing, int(300 * MB * scale)))
     starts = max(1, int(7 * scale))
-    yield Measurement("start", "service", 1.0, lambda _: start(starts))
+    yield Measurement("start", "service", 0.5, lambda _: start(starts))
     workload = Workload("pages", 10_000, 64 * KIB).scaled(scale)
     yield Measurement("pages", "service", 5.0, partial(pages, workload))
 

@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 assert sys.platform != "darwin"  # noqa: S101  type checkers stop here on other systems
 
@@ -96,30 +95,29 @@ def _take_lease(fd: int) -> WriterState | None:
 
 
 def _is_writer_in_proc(fd: int) -> bool:
-    own_target = _link_target(Path(f"/proc/self/fd/{fd}"))
+    own_target = _link_target(f"/proc/self/fd/{fd}")
     return any(
-        _link_target(descriptor) == own_target and _is_for_writing(descriptor)
-        for process in Path("/proc").iterdir()
-        if process.name.isdecimal()
-        for descriptor in _descriptors(process)
+        _link_target(f"/proc/{pid}/fd/{number}") == own_target and _is_for_writing(pid, number)
+        for pid in os.listdir("/proc")
+        if pid.isdecimal()
+        for number in _descriptors(pid)
     )
 
 
-def _descriptors(process: Path) -> list[Path]:
+def _descriptors(pid: str) -> list[str]:
     with suppress(OSError):  # the process has exited, or belongs to another user
-        return list((process / "fd").iterdir())
+        return os.listdir(f"/proc/{pid}/fd")
     return []
 
 
-def _link_target(descriptor: Path) -> Path | None:
+def _link_target(descriptor: str) -> str | None:
     with suppress(OSError):
-        return descriptor.readlink()  # stat would hang with a hung mount
+        return os.readlink(descriptor)  # stat would hang with a hung mount
     return None
 
 
-def _is_for_writing(descriptor: Path) -> bool:
-    with suppress(OSError):
-        info = (descriptor.parents[1] / "fdinfo" / descriptor.name).read_text()
-        flags = re.search(r"^flags:\s*([0-7]+)$", info, re.MULTILINE)
+def _is_for_writing(pid: str, number: str) -> bool:
+    with suppress(OSError), open(f"/proc/{pid}/fdinfo/{number}", encoding="ascii") as info:
+        flags = re.search(r"^flags:\s*([0-7]+)$", info.read(), re.MULTILINE)
         return flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
     return False

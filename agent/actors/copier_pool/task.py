@@ -25,7 +25,7 @@ from agent.actors.copier_pool.decisions import (
 from agent.config.sections import Route
 from agent.journal import transfers
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.dispatcher import Interrupted, Outcome, TransferProgress

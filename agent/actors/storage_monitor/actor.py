@@ -9,7 +9,7 @@ from agent.actors.storage_monitor.availability import AvailabilityTracker
 from agent.config.sections import DestinationPlan
 from agent.journal import routes
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.channels import DispatcherInbox
 from agent.messages.dispatcher import DestinationState

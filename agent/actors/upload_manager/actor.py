@@ -19,7 +19,7 @@ from agent.config.sections import DestinationPlan
 from agent.config.uploads import UploadRoute
 from agent.journal import orphans, uploads
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import (
     RouteAdded,

@@ -12,7 +12,7 @@ from agent.actors.watcher.unreadable_folders import UnreadableChange, Unreadable
 from agent.config.sections import Route
 from agent.journal import routes
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox

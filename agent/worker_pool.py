@@ -60,10 +60,10 @@ class StallTimeout(trio.TooSlowError):
 
 @define
 class Patience:
-    """How long a silence is borne, in steps of `PATIENCE_STEP_S` at most.
+    """How long a worker may send nothing, in steps of `PATIENCE_STEP_S` at most.
 
     A step counts once, however long it took. So a time in which this process was stopped, or the machine
-    suspended, is no silence of a worker that was stopped as well.
+    suspended, does not count against a worker that was stopped as well.
     """
 
     left_s: float

@@ -25,7 +25,7 @@ from agent.actors.copier_pool.decisions import (
 from agent.config.sections import Route
 from agent.journal import transfers
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.dispatcher import Interrupted, Outcome, TransferProgress
@@ -76,7 +76,7 @@ Notify = Callable[[Notification], Awaitable[None]]
 
 @frozen
 class WorkerClient:
-    """A silence of `stall_timeout_s` is an outage of the side that does not answer."""
+    """A stall of `stall_timeout_s` is an outage of the side that does not answer."""
 
     workers: WorkerPool
     stall_timeout_s: float
@@ -87,15 +87,15 @@ class WorkerClient:
             return await self.workers.ask(
                 request, expected, stall_timeout_s=self.stall_timeout_s, on_reply=on_reply
             )
-        except StallTimeout as silence:
-            source = _source_of(request) if silence.side is Side.SOURCE else None
+        except StallTimeout as stall:
+            source = _source_of(request) if stall.side is Side.SOURCE else None
             if source is not None and await self.source_outage(SourceFolder(source, (), ())) is None:
                 detail = f"source: the file does not answer: nothing moved for {self.stall_timeout_s:g} s"
-                raise Fault(FaultKind.SOURCE, detail) from silence
+                raise Fault(FaultKind.SOURCE, detail) from stall
             detail = f"nothing moved for {self.stall_timeout_s:g} s"
-            if isinstance(request, AT_SOURCE) or silence.side is Side.SOURCE:
-                raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from silence
-            raise Fault.outage(OutageReason.HUNG, detail) from silence
+            if isinstance(request, AT_SOURCE) or stall.side is Side.SOURCE:
+                raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from stall
+            raise Fault.outage(OutageReason.HUNG, detail) from stall
 
     async def source_outage(self, source: SourceFolder) -> Fault | None:
         """Why the source folder cannot be examined; None: it can, so that one of its files is at fault."""

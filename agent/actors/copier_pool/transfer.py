@@ -35,7 +35,7 @@ from agent.actors.copier_pool.decisions import (
 )
 from agent.actors.copier_pool.task import Task
 from agent.journal import history, transfers
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.dispatcher import Delivered

@@ -29,6 +29,7 @@ from agent.model.source_file import ScannedFile
 from agent.protocol.replies import (
     Blocked,
     CopiedFiles,
+    Discarded,
     Examining,
     Finished,
     Heartbeat,
@@ -208,8 +209,7 @@ class WorkerServer:
                     return confirm_delivery(file, destination, self.stream)
             case DiscardPartial(place, partial):
                 with self._destination(place) as destination:
-                    destination.discard(partial)
-                return Finished()
+                    return Discarded(destination.discard(partial))
             case FindOrphans(place, identity, deep):
                 with self._destination(place) as destination:
                     for paths in destination.find_orphans(identity, deep=deep):

@@ -52,6 +52,7 @@ NON_COUNTING = (
     FaultKind.BUSY,
     FaultKind.DISPLACED,
 )
+LOST_PARTIAL = (FaultKind.DISPLACED, FaultKind.PARTIAL_GONE)  # the copy starts over in a fresh one
 REPORTED_ELSEWHERE = (FaultKind.JOURNAL, FaultKind.SHORTAGE)  # once, when it begins; it meets every file
 
 
@@ -73,6 +74,11 @@ def resume_of(transfer: Transfer, file: FileVersion, destination: str) -> Resume
     is_copying = transfer.phase is TransferPhase.COPYING
     may_go_on = may_share_blocks(before, now) if is_copying else may_have_same_content(before, now)
     return Resume.COMPARED if may_go_on else Resume.NO
+
+
+def was_written(transfer: Transfer) -> bool:
+    """Whether its partial was at the destination: a transfer begins before its partial is created."""
+    return bool(transfer.blocks) or transfer.phase is TransferPhase.VERIFIED
 
 
 def _has_own_ctime(signature: Signature) -> bool:

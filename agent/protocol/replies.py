@@ -288,6 +288,13 @@ class SourceHashed:
 
 
 @frozen
+class Discarded:
+    """`is_gone`: no partial is left. False: no file has its name, and it may have been moved elsewhere."""
+
+    is_gone: bool
+
+
+@frozen
 class OrphansFound:
     """Temporary files of this installation, also those of running transfers; empty: the search goes on."""
 
@@ -334,6 +341,7 @@ Reply = (
     | NamesTaken
     | FolderTried
     | SourceHashed
+    | Discarded
     | OrphansFound
     | FolderResolved
     | Finished

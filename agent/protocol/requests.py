@@ -337,7 +337,7 @@ class HashSource:
 
 @frozen
 class DiscardPartial:
-    """Remove a partial if it exists. Ends with Finished."""
+    """Remove a partial if it exists. Ends with Discarded."""
 
     destination: DestinationRef
     partial: str

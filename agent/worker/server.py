@@ -27,6 +27,7 @@ from agent.protocol.frames import frame, read_frame
 from agent.protocol.replies import (
     Blocked,
     CopiedFiles,
+    Discarded,
     Examining,
     Finished,
     Heartbeat,
@@ -187,8 +188,7 @@ class WorkerServer:
                     return confirm_delivery(file, destination, self.stream)
             case DiscardPartial(ref, partial):
                 with self._destination(ref) as destination:
-                    destination.discard(partial)
-                return Finished()
+                    return Discarded(destination.discard(partial))
             case FindOrphans(ref, identity, deep):
                 with self._destination(ref) as destination:
                     for paths in destination.find_orphans(identity, deep=deep):

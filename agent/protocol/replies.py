@@ -289,6 +289,13 @@ class SourceHashed(Message):
 
 
 @frozen(eq=False, repr=False)
+class Discarded(Message):
+    """`is_gone`: no partial is left. False: no file has its name, and it may have been moved elsewhere."""
+
+    is_gone: bool
+
+
+@frozen(eq=False, repr=False)
 class OrphansFound(Message):
     """Temporary files of this installation, also those of running transfers; empty: the search goes on."""
 
@@ -335,6 +342,7 @@ Reply = (
     | NamesTaken
     | FolderTried
     | SourceHashed
+    | Discarded
     | OrphansFound
     | FolderResolved
     | Finished

@@ -338,7 +338,7 @@ class HashSource(Message):
 
 @frozen(eq=False, repr=False)
 class DiscardPartial(Message):
-    """Remove a partial if it exists. Ends with Finished."""
+    """Remove a partial if it exists. Ends with Discarded."""
 
     destination: DestinationRef
     partial: str

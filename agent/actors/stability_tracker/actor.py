@@ -16,7 +16,7 @@ from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import Gone, Growing, MessageGroup, Ready, SourceState
 from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import Examine, PutBack, WatcherInbox
-from agent.model.names import removing_path
+from agent.model.names import removing_path, split_path
 from agent.model.transfer import PriorResult
 
 log = get_logger(__name__)
@@ -85,11 +85,17 @@ async def _put_back_unknown(
     watcher: trio.MemorySendChannel[WatcherInbox],
     journal: JournalClient,
 ) -> None:
-    """Sources with private names that no transfer has: of a lost journal, or of a worker that was stuck."""
+    """Sources with private names that no transfer has: of a lost journal, or of a worker that was stuck.
+
+    One that was moved with its folder while it is being removed is still known by its name.
+    """
     with suppress(JournalError, trio.WouldBlock):  # the next scan finds them again
         partials = await journal.read_latest(transfers.partials_of_published, route)
-        known = {removing_path(journal.identity, path, partial) for path, partial in partials.items()}
-        unknown = tuple(path for path in private_paths if path not in known)
+        known = {
+            split_path(removing_path(journal.identity, path, partial))[1]
+            for path, partial in partials.items()
+        }
+        unknown = tuple(path for path in private_paths if split_path(path)[1] not in known)
         if unknown:
             watcher.send_nowait(PutBack(unknown))
 

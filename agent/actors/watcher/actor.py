@@ -305,7 +305,7 @@ class SourceScanner:
         if prepared.created:
             log.warning("source folder was missing and is created", route=route.name, folder=route.source)
 
-    def _tell_of_removal(self, *, may_remove: bool) -> None:
+    def _warn_of_removal(self, *, may_remove: bool) -> None:
         """Warn when it begins that delivered files will stay."""
         route = self._route
         if self._may_remove and not may_remove and route.after != "keep":
@@ -358,7 +358,7 @@ class SourceScanner:
 
         end = await self._ask(ListSource(self._source), ScanEnd, pass_on)
         await self._mount.accept(end.mount_point)
-        self._tell_of_removal(may_remove=end.may_remove)
+        self._warn_of_removal(may_remove=end.may_remove)
         self.files += len(end.entries)
         result = _result(end.entries, end.unreadable, began_s, end.free_bytes)
         return evolve(result, closed=self._take_closed(), private_paths=end.private_paths)

@@ -137,6 +137,18 @@ async def test_a_source_with_a_private_name_that_no_transfer_has_is_put_back(nur
     assert await ends.looks.receive() == PutBack((unknown,))
 
 
+async def test_a_private_name_of_a_running_removal_is_known_in_whatever_folder(
+    nursery: trio.Nursery,
+) -> None:
+    running = evolve(PUBLISHED, path="day/a.mxf")
+    known = removing_path(IDENTITY, running.path, running.partial)
+    moved = known.replace("day/", "day_ok/")
+    ended = removing_path(IDENTITY, "day/b.mxf", ".b.partial").replace("day/", "day_ok/")
+    ends = track(nursery, FakeJournal(None, running), looks=1)
+    await ends.scans.send(evolve(a_scan(), private_paths=(moved, ended)))
+    assert await ends.looks.receive() == PutBack((ended,))
+
+
 async def test_what_cannot_be_put_back_now_is_so_after_the_next_scan(nursery: trio.Nursery) -> None:
     journal, unknown = FakeJournal(), removing_path(IDENTITY, "b.mxf", PUBLISHED.partial)
     journal.fails_next = ["partials_of_published"]

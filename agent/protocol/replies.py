@@ -273,6 +273,13 @@ class SourcesPutBack:
 
 
 @frozen
+class FoldersRemoved:
+    """The folders that were empty and are gone; those that were gone before are left out."""
+
+    folders: tuple[str, ...]
+
+
+@frozen
 class SourceExists:
     """Whether the path exists. `is_renamed`: a removal was cut off, and its private path exists."""
 
@@ -337,6 +344,7 @@ Reply = (
     | PublishedFiles
     | RemovedSources
     | SourcesPutBack
+    | FoldersRemoved
     | SourceExists
     | NamesTaken
     | FolderTried

@@ -2,17 +2,14 @@
 
 Its one argument is the local file of partial locks (`agent.worker.destinations.partial_locks`).
 
-Frames on both pipes: a 4-byte big-endian length, then a pickle (trusted: both ends are ours). To the worker:
-(the request, the roots that are known: `agent.fs.root_folders`). From it: (is it the last reply, the reply or
-Fault). A thread owns standard input, so that the worker ends with
-the agent, even in the middle of a copy.
+A frame (`agent.protocol.frames`) to the worker: (the request, the roots that are known:
+`agent.fs.root_folders`). From it: (is it the last reply, the reply or Fault). A thread owns standard input,
+so that the worker ends with the agent, even in the middle of a copy.
 """
 
 import os
-import pickle
 import queue
 import signal
-import struct
 import sys
 import threading
 import time
@@ -26,6 +23,7 @@ from agent.fs import platform, root_folders
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, shortage
 from agent.model.source_file import ScannedFile
+from agent.protocol.frames import frame, read_frame
 from agent.protocol.replies import (
     Blocked,
     CopiedFiles,
@@ -98,29 +96,10 @@ from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
 from agent.worker.source.source_folder import resolve_allowed_folder, wait_for
 
-HEADER = struct.Struct(">I")
 SCAN_PART_FILES = 500  # a long listing comes in parts, so that each shows that the worker is alive
-BLOCKED_AFTER_S = 0.2  # after such a silence a copy reports the side that it waits for
+BLOCKED_AFTER_S = 0.2  # after so long without a reply a copy reports the side that it waits for
 HEARTBEAT_S = 0.25
 EXAMINE_S = 2.0  # then other requests have their turn
-
-
-def read_frame(stream: BinaryIO) -> object | None:
-    """The next frame's object, None at the end of the stream, even in the middle of a frame."""
-    header = stream.read(HEADER.size)
-    if len(header) < HEADER.size:
-        return None
-    (length,) = HEADER.unpack(header)
-    body = stream.read(length)
-    if len(body) < length:
-        return None
-    value: object = pickle.loads(body)  # noqa: S301  our own parent wrote it
-    return value
-
-
-def frame(value: object) -> bytes:
-    body = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    return HEADER.pack(len(body)) + body
 
 
 @define
@@ -196,8 +175,8 @@ class WorkerServer:
                 return factory.find(request, self.heartbeat)
             case CopyFile() | FollowFile() | CopySmallFiles() | CheckSeparateRoots() | CheckSeparateFiles():
                 return self._work_on_both_sides(request)
-            case PublishFiles(destination=place, files=files):
-                with self._locked(place, [file.partial for file in files]) as destination:
+            case PublishFiles(destination=ref, files=files):
+                with self._locked(ref, [file.partial for file in files]) as destination:
                     return PublishedFiles(publish_files(request, destination, self.heartbeat))
             case RemoveSources():
                 return RemovedSources(remove_sources(request, self._publisher, self.heartbeat))
@@ -205,17 +184,17 @@ class WorkerServer:
                 return put_back_sources(request, self._publisher, self.heartbeat)
             case RemoveEmptyFolders():
                 return remove_empty_folders(request, self.heartbeat)
-            case VerifyFile(destination=place):
-                with self._destination(place) as destination:
+            case VerifyFile(destination=ref):
+                with self._destination(ref) as destination:
                     return verify_file(request, destination, self.stream)
             case ConfirmDelivery(file):
                 with self._destination(file.destination) as destination:
                     return confirm_delivery(file, destination, self.stream)
-            case DiscardPartial(place, partial):
-                with self._destination(place) as destination:
+            case DiscardPartial(ref, partial):
+                with self._destination(ref) as destination:
                     return Discarded(destination.discard(partial))
-            case FindOrphans(place, identity, deep):
-                with self._destination(place) as destination:
+            case FindOrphans(ref, identity, deep):
+                with self._destination(ref) as destination:
                     for paths in destination.find_orphans(identity, deep=deep):
                         self.stream(OrphansFound(paths))
                 return Finished()
@@ -225,8 +204,8 @@ class WorkerServer:
                 return try_archive(request)
             case TryBucket():
                 return factory.try_bucket(request, self.heartbeat)
-            case LookUpNames(place, names):
-                with self._destination(place) as destination:
+            case LookUpNames(ref, names):
+                with self._destination(ref) as destination:
                     return NamesTaken(tuple(filter(destination.exists, names)))
             case HashSource(root, path, signature):
                 return SourceHashed(hash_source(root, path, signature, self.heartbeat))
@@ -243,33 +222,33 @@ class WorkerServer:
         """While nothing moves, the side that it waits for is reported."""
         self._io_side = io_side = IoSideTracker()
         match request:
-            case CopyFile(destination=place, partial=partial):
-                with self._locked(place, [partial]) as destination:
+            case CopyFile(destination=ref, partial=partial):
+                with self._locked(ref, [partial]) as destination:
                     return copy_file(request, destination, self.stream, io_side)
-            case FollowFile(destination=place, partial=partial):
-                with self._locked(place, [partial]) as destination:
+            case FollowFile(destination=ref, partial=partial):
+                with self._locked(ref, [partial]) as destination:
                     return follow_file(request, destination, self.stream, io_side)
             case CopySmallFiles(files):
                 with self._locked(files[0].destination, [file.partial for file in files]) as destination:
                     return CopiedFiles(copy_small_files(request, destination, self.heartbeat, io_side))
-            case CheckSeparateRoots(destination=place):
-                with self._destination(place) as destination:
+            case CheckSeparateRoots(destination=ref):
+                with self._destination(ref) as destination:
                     check_roots(request, destination, io_side)
-            case CheckSeparateFiles(destination=place):
-                with self._destination(place) as destination:
+            case CheckSeparateFiles(destination=ref):
+                with self._destination(ref) as destination:
                     check_files(request, destination, io_side)
             case _ as never:
                 assert_never(never)
         return Finished()
 
-    def _destination(self, place: DestinationRef) -> AbstractContextManager[Destination]:
-        pace = self._paces.setdefault(place.root, WritePace())
-        return factory.destination(place, self._publisher, pace, self.heartbeat)
+    def _destination(self, ref: DestinationRef) -> AbstractContextManager[Destination]:
+        pace = self._paces.setdefault(ref.root, WritePace())
+        return factory.destination(ref, self._publisher, pace, self.heartbeat)
 
     @contextmanager
-    def _locked(self, place: DestinationRef, partials: Sequence[str]) -> Iterator[Destination]:
+    def _locked(self, ref: DestinationRef, partials: Sequence[str]) -> Iterator[Destination]:
         """The destination, with the sole right to work on these partials."""
-        with self._partial_locks.all_locked(place.root, partials), self._destination(place) as destination:
+        with self._partial_locks.all_locked(ref.root, partials), self._destination(ref) as destination:
             yield destination
 
     def _list(self, folder: SourceFolder) -> ScanEnd:

@@ -10,13 +10,13 @@ from trio.testing import MockClock
 
 from agent.config.sections import Config, Uploads
 from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTimeout, Unavailable
-from agent.control.uploads import MAX_ACTIVE, STOPPED, CreateUpload, UploadControl
+from agent.control.uploads import MAX_ACTIVE, STOPPED, UploadControl
 from agent.journal import uploads
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.messages.upload_manager import UploadJobsChanged, UploadManagerInbox
 from agent.model.errors import Fault, FaultKind, OutageReason
-from agent.model.upload import UploadState
+from agent.model.upload import CreateUpload, UploadState
 from agent.model.views import UploadFilesQuery, UploadsQuery
 from agent.protocol.replies import FolderResolved, Probed
 from agent.protocol.requests import ProbeDestination, ResolveFolder

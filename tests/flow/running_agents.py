@@ -156,19 +156,22 @@ def no_log(_: Config) -> None:
 
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[RunningAgent]:
-    """Run the agent that the folder's agent.toml describes; it is stopped at the end of the block."""
+    """Run the agent that the folder's agent.toml describes, from when its journal is open; then stop it."""
     config = config_of(folder)
-    async with Runtime.open(config, lambda: config_of(folder), no_log) as runtime:
-        agent = RunningAgent(folder, runtime)
+    runtime = Runtime.create(lambda: config_of(folder), no_log)
+    agent = RunningAgent(folder, runtime)
 
-        async def supervise() -> None:
-            await supervisor.supervise(runtime, config, once_only=False)
-            agent.ended.set()
+    async def supervise() -> None:
+        await supervisor.supervise(runtime, config, once_only=False)
+        agent.ended.set()
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(supervise)
-            yield agent
-            await agent.stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervise)
+        with trio.fail_after(TIMEOUT_S):
+            while not hasattr(runtime, "journal"):  # noqa: ASYNC110  only tests wait for it
+                await trio.sleep(0.01)
+        yield agent
+        await agent.stop()
 
 
 @asynccontextmanager

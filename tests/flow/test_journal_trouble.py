@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from agent.journal import group_commit, transfers
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.journal.journal import Journal
 from agent.model.transfer import Status
 from agent.model.views import HistoryQuery

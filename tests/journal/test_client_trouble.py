@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from agent.journal import client, history, routes, transfers
 from agent.journal import journal as journal_module
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalDamaged, JournalError
+from agent.journal.errors import JournalDamaged, JournalError
 from agent.journal.journal import Journal, TransferLost
 from agent.messages.broadcaster import JournalReplaced, JournalState
 from agent.model.source_file import FileVersion, Signature

@@ -23,7 +23,7 @@ from agent.actors.copier_pool.decisions import (
 from agent.config.sections import DestinationPlan, Route
 from agent.journal import orphans, transfers
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import path_at, split_path

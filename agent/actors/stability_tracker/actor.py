@@ -10,7 +10,7 @@ from attrs import evolve
 from agent.actors.stability_tracker.tracker import StabilityTracker
 from agent.journal import history, routes, transfers
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import Gone, Growing, MessageGroup, Ready, SourceState

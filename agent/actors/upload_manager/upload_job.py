@@ -6,8 +6,8 @@ from itertools import islice
 from attrs import define, evolve, field, frozen
 
 from agent.config.uploads import UploadRoute
-from agent.messages.broadcaster import StatusChanged, TransferProgress, Untracked
-from agent.messages.dispatcher import DestinationState, SourceState
+from agent.messages.broadcaster import StatusChanged, Untracked
+from agent.messages.dispatcher import DestinationState, SourceState, TransferProgress
 from agent.model.names import file_id
 from agent.model.source_file import FileVersion
 from agent.model.transfer import Status
@@ -117,7 +117,7 @@ class UploadJobTracker:
             case TransferProgress(file_id=moving, copied_bytes=copied) if moving in self.files:
                 self._copied[moving] = copied
                 self._is_dirty = True
-            case DestinationState(destination=place) if place == self.route.destination:
+            case DestinationState(destination=name) if name == self.route.destination:
                 self._set_problem("destination", "" if event.reason is None else _outage_text(event))
             case SourceState(route=name) if name == self.route.name and not self.has_ended:
                 self._scanned(event, now_s)

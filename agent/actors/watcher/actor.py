@@ -12,7 +12,7 @@ from agent.actors.watcher.unreadable_folders import UnreadableChange, Unreadable
 from agent.config.sections import Route
 from agent.journal import routes
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
@@ -310,7 +310,7 @@ class SourceScanner:
         if prepared.created:
             log.warning("source folder was missing and is created", route=route.name, folder=route.source)
 
-    def _tell_of_removal(self, *, may_remove: bool) -> None:
+    def _warn_of_removal(self, *, may_remove: bool) -> None:
         """Warn when it begins that delivered files will stay."""
         route = self._route
         if self._may_remove and not may_remove and route.after != "keep":
@@ -376,7 +376,7 @@ class SourceScanner:
 
         end = await self._ask(ListSource(self._source), ScanEnd, pass_on)
         await self._mount.accept(end.mount_point)
-        self._tell_of_removal(may_remove=end.may_remove)
+        self._warn_of_removal(may_remove=end.may_remove)
         self.files += len(end.entries)
         result = _result(end.entries, end.unreadable, began_s, end.free_bytes)
         return evolve(result, closed=self._take_closed(), private_paths=end.private_paths)
@@ -394,8 +394,8 @@ class SourceScanner:
             end = await self._workers.ask(
                 request, ScanEnd, stall_timeout_s=timeout_s, on_reply=examination.on_reply
             )
-        except StallTimeout as silence:
-            self._stuck.add(silence)
+        except StallTimeout as stall:
+            self._stuck.add(stall)
             end = await self._ask(ExamineSource(self._source, (), frozenset()), ScanEnd)
             self.suspect, hung = examination.current, timeout_s == longest_s
             self._is_slow = examination.current is None
@@ -424,7 +424,7 @@ class SourceScanner:
         timeout_s = self._route.stall_timeout_s
         try:
             return await self._workers.ask(request, expected, stall_timeout_s=timeout_s, on_reply=on_reply)
-        except StallTimeout as silence:
-            self._stuck.add(silence)
+        except StallTimeout as stall:
+            self._stuck.add(stall)
             detail = f"source: no answer within {timeout_s:g} s"
-            raise Fault(FaultKind.SOURCE_OUTAGE, detail) from silence
+            raise Fault(FaultKind.SOURCE_OUTAGE, detail) from stall

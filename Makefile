@@ -31,7 +31,7 @@ $(VENV)/bench.done: $(VENV)/dev.done
 
 run: $(VENV)/run.done
 	@mkdir -p var/source var/nas
-	@echo 'Drop a media file into  var/source ; a few seconds later it stands, verified, in  var/nas .'
+	@echo 'Drop a media file into  var/source ; a few seconds later it is in  var/nas , verified.'
 	@echo 'The page:               http://127.0.0.1:8080     (Ctrl-C stops; a stop in mid-copy is resumed.)'
 	@$(BIN)/transfer-agent run
 

@@ -200,11 +200,11 @@ def quick_restarts(monkeypatch: pytest.MonkeyPatch, delay_s: float = 0.01) -> No
 
 
 def use_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Make worker processes run this program from now on."""
+    """Make worker processes run this module from now on."""
     open_process = trio.lowlevel.open_process
 
     async def open_ours(command: list[str], **options: Any) -> trio.Process:  # noqa: ANN401  as the agent has it
-        return await open_process([command[0], program, command[-1]], **options)
+        return await open_process([*command[:-2], program, command[-1]], **options)
 
     monkeypatch.setattr(trio.lowlevel, "open_process", open_ours)
 
@@ -234,7 +234,7 @@ class CopyHold:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hold_file.touch()
         monkeypatch.setenv("HOLD_FILE", str(self.hold_file))
-        use_worker(monkeypatch, held_worker.__file__)
+        use_worker(monkeypatch, held_worker.__name__)
         on_written(monkeypatch, transfers.checkpoint, self.reached.set)
 
     def release(self) -> None:

@@ -274,6 +274,13 @@ class SourcesPutBack(Message):
 
 
 @frozen(eq=False, repr=False)
+class FoldersRemoved(Message):
+    """The folders that were empty and are gone; those that were gone before are left out."""
+
+    folders: tuple[str, ...]
+
+
+@frozen(eq=False, repr=False)
 class SourceExists(Message):
     """Whether the path exists. `is_renamed`: a removal was cut off, and its private path exists."""
 
@@ -338,6 +345,7 @@ Reply = (
     | PublishedFiles
     | RemovedSources
     | SourcesPutBack
+    | FoldersRemoved
     | SourceExists
     | NamesTaken
     | FolderTried

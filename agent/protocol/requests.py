@@ -281,6 +281,15 @@ class PutBackSources(Message):
 
 
 @frozen(eq=False, repr=False)
+class RemoveEmptyFolders(Message):
+    """Remove those of these folders below the source that are empty. Ends with FoldersRemoved."""
+
+    source: str
+    folders: tuple[str, ...]
+    mount: SourceMount = ANY_MOUNT
+
+
+@frozen(eq=False, repr=False)
 class LookUpSource(Message):
     """Check whether this path exists, or the private one of a removal that may have been cut off.
 
@@ -377,6 +386,7 @@ Request = (
     | PublishFiles
     | RemoveSources
     | PutBackSources
+    | RemoveEmptyFolders
     | VerifyFile
     | ConfirmDelivery
     | CheckSeparateRoots

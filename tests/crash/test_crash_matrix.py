@@ -25,7 +25,7 @@ from tests.crash.variants import (
     Variant,
 )
 
-BATCH_SPARSE = 3  # no divisor of the five kills that a step has
+BATCH_SPARSE = 7  # no divisor of the four or five kills that a step has
 SHARDS = 12  # tests that share the kills of a plain move
 # After which kill a recovery is killed too, and how many tests share its steps: a late one has few.
 RECOVERY_SHARDS = {"journal: checkpoint": 2, "publish: renameat2 nas": 2, "remove: renameat2 source": 1}

@@ -86,15 +86,16 @@ class Agent:
         """Start, and wait until the web server answers."""
         address = self.home / "state" / "address"
         address.unlink(missing_ok=True)
-        self._process = self._started(self.command("run", *options))
+        self._process = self._started([*self.started_by, *self.command("run", *options)])
         # The file is created a moment before the address is written to it.
         self.wait_until(lambda: address.exists() and bool(self.url) and self.status("/livez") == 200)
 
     def _started(self, command: list[str]) -> "subprocess.Popen[bytes] | ForkedProgram":
-        if not self.started_by:
+        """Forked, unless another program starts it."""
+        if command[0] == sys.executable:
             return ForkedProgram.start(command, self.home / "log")
         with (self.home / "log").open("ab") as log:
-            return subprocess.Popen([*self.started_by, *command], stderr=log, start_new_session=True)
+            return subprocess.Popen(command, stderr=log, start_new_session=True)
 
     def run_command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another verb of the command line to its end."""
@@ -200,4 +201,6 @@ class Agent:
         return [line for line in lines if line["event"] == name]
 
     def partials(self) -> list[Path]:
-        return [path for path in self.nas.rglob("*") if path.name.endswith(".partial")]
+        """Those of files; a probe's comes and goes at any time."""
+        found = (path for path in self.nas.rglob("*.partial"))
+        return [path for path in found if not path.name.startswith(".transfer-agent.")]

@@ -50,4 +50,17 @@ class FilesRemoved:
     removed_s: float
 
 
-TrackerInbox = ScanChunk | ScanResult | FilesRemoved
+@frozen
+class FoldersTried:
+    """The removal of these folders was tried between `began_s` and `ended_s`.
+
+    `removed`: those that were empty and are gone; the others were not empty any more.
+    """
+
+    folders: tuple[str, ...]
+    removed: tuple[str, ...]
+    began_s: float
+    ended_s: float
+
+
+TrackerInbox = ScanChunk | ScanResult | FilesRemoved | FoldersTried

@@ -27,6 +27,7 @@ from agent.protocol.frames import frame, read_frame
 from agent.protocol.replies import (
     Blocked,
     CopiedFiles,
+    Discarded,
     Examining,
     Finished,
     Heartbeat,
@@ -63,6 +64,7 @@ from agent.protocol.requests import (
     ProbeDestination,
     PublishFiles,
     PutBackSources,
+    RemoveEmptyFolders,
     RemoveSources,
     Request,
     ResolveFolder,
@@ -87,6 +89,7 @@ from agent.worker.destinations.partial_locks import PartialLocks
 from agent.worker.destinations.write_pace import WritePace
 from agent.worker.folder_trial import try_archive, try_folder
 from agent.worker.source import source_file, source_folder
+from agent.worker.source.empty_folders import remove_empty_folders
 from agent.worker.source.events import watch_source
 from agent.worker.source.remove import put_back_sources, remove_sources
 from agent.worker.source.scan import examine, list_files
@@ -179,6 +182,8 @@ class WorkerServer:
                 return RemovedSources(remove_sources(request, self._publisher, self.heartbeat))
             case PutBackSources():
                 return put_back_sources(request, self._publisher, self.heartbeat)
+            case RemoveEmptyFolders():
+                return remove_empty_folders(request, self.heartbeat)
             case VerifyFile(destination=ref):
                 with self._destination(ref) as destination:
                     return verify_file(request, destination, self.stream)
@@ -187,8 +192,7 @@ class WorkerServer:
                     return confirm_delivery(file, destination, self.stream)
             case DiscardPartial(ref, partial):
                 with self._destination(ref) as destination:
-                    destination.discard(partial)
-                return Finished()
+                    return Discarded(destination.discard(partial))
             case FindOrphans(ref, identity, deep):
                 with self._destination(ref) as destination:
                     for paths in destination.find_orphans(identity, deep=deep):

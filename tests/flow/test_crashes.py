@@ -119,11 +119,11 @@ async def test_a_generation_that_fails_to_start_is_started_again(
 def spoil_the_first_news_of_files(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
     apply, fallen = StatusModel.apply, trio.Event()
 
-    def spoilt(view: StatusModel, fact: StatusEvent) -> None:
-        if isinstance(fact, StatusesChanged) and not fallen.is_set():
+    def spoilt(view: StatusModel, event: StatusEvent) -> None:
+        if isinstance(event, StatusesChanged) and not fallen.is_set():
             fallen.set()
             raise ZeroDivisionError("a bug")
-        apply(view, fact)
+        apply(view, event)
 
     monkeypatch.setattr(StatusModel, "apply", spoilt)
     return fallen

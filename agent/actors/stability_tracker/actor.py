@@ -8,15 +8,21 @@ import trio
 from attrs import evolve
 
 from agent.actors.stability_tracker.tracker import StabilityTracker
-from agent.journal import history, transfers
+from agent.journal import history, routes, transfers
 from agent.journal.client import JournalClient
 from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import Gone, Growing, MessageGroup, Ready, SourceState
-from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult, TrackerInbox
-from agent.messages.watcher import Examine, PutBack, WatcherInbox
-from agent.model.names import removing_path
+from agent.messages.stability_tracker import (
+    FilesRemoved,
+    FoldersTried,
+    ScanChunk,
+    ScanResult,
+    TrackerInbox,
+)
+from agent.messages.watcher import Examine, PutBack, RemoveFolders, WatcherInbox
+from agent.model.names import removing_path, split_path
 from agent.model.transfer import PriorResult
 
 log = get_logger(__name__)
@@ -43,8 +49,12 @@ async def run(
             match message:
                 case FilesRemoved():
                     tracker.remove(message)
+                case FoldersTried():
+                    tracker.tried(message)
                 case ScanChunk() | ScanResult():
-                    await _report(tracker, message, dispatcher, broadcaster, journal)
+                    empty_folders = await _report(tracker, message, dispatcher, broadcaster, journal)
+                    if empty_folders:
+                        await _remove_folders(tracker.route.name, empty_folders, watcher, journal)
                     if isinstance(message, ScanResult) and message.private_paths:
                         await _put_back_unknown(tracker.route.name, message.private_paths, watcher, journal)
                 case None:
@@ -63,7 +73,8 @@ async def _report(
     dispatcher: trio.MemorySendChannel[DispatcherInbox],
     broadcaster: trio.MemorySendChannel[BroadcasterInbox],
     journal: JournalClient,
-) -> None:
+) -> tuple[str, ...]:
+    """Pass on what follows from a scan; returns the folders to remove."""
     decisions = tracker.scanned(scan)
     for held in decisions.first_unseen:
         log.warning(
@@ -77,6 +88,19 @@ async def _report(
     for start in range(0, len(messages), GROUP_FILES):
         some = tuple(messages[start : start + GROUP_FILES])
         await dispatcher.send(MessageGroup(some) if len(some) > 1 else some[0])
+    return decisions.empty_folders
+
+
+async def _remove_folders(
+    route: str,
+    folders: tuple[str, ...],
+    watcher: trio.MemorySendChannel[WatcherInbox],
+    journal: JournalClient,
+) -> None:
+    """Unless the operator has paused the route."""
+    with suppress(JournalError, trio.WouldBlock):  # they are due again after the next scan
+        if route not in await journal.read_latest(routes.paused):
+            watcher.send_nowait(RemoveFolders(folders))
 
 
 async def _put_back_unknown(
@@ -85,11 +109,17 @@ async def _put_back_unknown(
     watcher: trio.MemorySendChannel[WatcherInbox],
     journal: JournalClient,
 ) -> None:
-    """Sources with private names that no transfer has: of a lost journal, or of a worker that was stuck."""
+    """Sources with private names that no transfer has: of a lost journal, or of a worker that was stuck.
+
+    One that was moved with its folder while it is being removed is still known by its name.
+    """
     with suppress(JournalError, trio.WouldBlock):  # the next scan finds them again
         partials = await journal.read_latest(transfers.partials_of_published, route)
-        known = {removing_path(journal.identity, path, partial) for path, partial in partials.items()}
-        unknown = tuple(path for path in private_paths if path not in known)
+        known = {
+            split_path(removing_path(journal.identity, path, partial))[1]
+            for path, partial in partials.items()
+        }
+        unknown = tuple(path for path in private_paths if split_path(path)[1] not in known)
         if unknown:
             watcher.send_nowait(PutBack(unknown))
 

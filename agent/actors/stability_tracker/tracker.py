@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
+from agent.actors.stability_tracker.emptied_folders import EmptiedFolders
 from agent.actors.stability_tracker.growth import GrowthDetector
 from agent.actors.stability_tracker.hold import hold_reason, unseen_writers
 from agent.actors.stability_tracker.hung_files import HungFiles
@@ -15,7 +16,7 @@ from agent.actors.stability_tracker.removed_files import RemovedFiles
 from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
 from agent.messages.dispatcher import Gone, Growing, Ready, SourceState
-from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult
+from agent.messages.stability_tracker import FilesRemoved, FoldersTried, ScanChunk, ScanResult
 from agent.model.names import file_id
 from agent.model.source_file import (
     ContainerState,
@@ -104,11 +105,13 @@ class TrackerDecisions:
     """What follows from a scan: events for the broadcaster, and messages for the dispatcher after them.
 
     `first_unseen`: the first file, for each cause, that is held because its writers cannot be seen.
+    `empty_folders`: those that we emptied and that may be removed now.
     """
 
     events: tuple[StatusesChanged | Untracked | SourceState, ...]
     messages: tuple[Ready | Growing | Gone, ...]
     first_unseen: tuple[HeldFile, ...] = ()
+    empty_folders: tuple[str, ...] = ()
 
 
 class UnreadPaths:
@@ -131,6 +134,7 @@ class StabilityTracker:
     _rechecks: RecheckQueue = field(factory=RecheckQueue, init=False)
     _hung: HungFiles = field(init=False)
     _removed: RemovedFiles = field(factory=RemovedFiles, init=False)
+    _emptied: EmptiedFolders = field(init=False)
     _closed: dict[str, ScannedFile] = field(factory=dict, init=False)  # not scanned since they were closed
     _first_unseen: dict[str, HeldFile] = field(factory=dict, init=False)  # by cause
     _scan: int = field(default=0, init=False)  # the number of the whole scan that began last
@@ -138,6 +142,7 @@ class StabilityTracker:
 
     def __attrs_post_init__(self) -> None:
         self._hung = HungFiles(max(self.route.retry_delay_s, self.route.scan_s), self.route.max_attempts)
+        self._emptied = EmptiedFolders(self.route.stable_s)
 
     def scanned(self, scan: ScanChunk | ScanResult) -> TrackerDecisions:
         """Take in a scan of the source, a part of one, or an examination."""
@@ -163,15 +168,27 @@ class StabilityTracker:
         if isinstance(scan, ScanResult):
             events += self._ended(scan, messages)
         first_unseen = tuple(self._first_unseen.values())[unseen_before:]
-        return TrackerDecisions(tuple(events), tuple(messages), first_unseen)
+        return TrackerDecisions(tuple(events), tuple(messages), first_unseen, self._empty_folders(scan))
 
     def remove(self, removed: FilesRemoved) -> None:
         """Drop files whose source was removed after delivery; one with another signature is a new file."""
         for file in removed.files:
+            if self.route.remove_empty_folders:
+                self._emptied.add(file.path, removed.removed_s)
             item = self._tracked.get(file.path)
             if item is not None and item.is_reported and item.packed_signature == file.packed_signature:
                 del self._tracked[file.path]
                 self._removed.add(file.path, file.packed_signature, removed.removed_s)
+
+    def tried(self, result: FoldersTried) -> None:
+        """Empty folders were removed, or were not empty any more."""
+        self._emptied.tried(result)
+
+    def _empty_folders(self, scan: ScanChunk | ScanResult) -> tuple[str, ...]:
+        """Only after a whole scan, which shows that the source is there, and which files it has."""
+        if isinstance(scan, ScanChunk) or scan.examined is not None:
+            return ()
+        return self._emptied.due(scan.began_s, self._tracked)
 
     def _ended(
         self, scan: ScanResult, messages: list[Ready | Growing | Gone]

@@ -1,7 +1,7 @@
-"""Forks agents and workers from a process that has imported what they need: 20 ms each instead of a second.
+"""Forks agents and workers from a process that has imported what they need: 20 ms each, not a second.
 
-That they also start by themselves is tested in tests/cli/test_cli_run.py and tests/test_worker_pool.py. An agent
-that is forked starts its workers itself.
+That they also start by themselves is tested in tests/cli/test_cli_run.py and tests/test_worker_pool.py.
+An agent that is forked starts its workers itself.
 """
 
 import multiprocessing

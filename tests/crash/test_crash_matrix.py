@@ -1,8 +1,8 @@
 """Promises S1, S2, S3 and S6, by kill -9 at every journal write and every storage call of a transfer.
 
 An undisturbed run records the steps. With `--every` there is one kill for each step, side and target. Without
-it the repetitions of a step of a plain move share its kills (see `matrix.Selection`); of those of a batch every
-seventh is tried, of the kills of other transfers and of recoveries every fifth.
+it the repetitions of a step of a plain move share its kills (see `matrix.Selection`); of those of a batch
+every seventh is tried, of the kills of other transfers and of recoveries every fifth.
 """
 
 import pytest

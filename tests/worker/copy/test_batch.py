@@ -19,16 +19,10 @@ from agent.worker.copy.publish import publish_files
 from agent.worker.destinations.base import Destination
 from agent.worker.source.remove import remove_sources
 from tests.worker.copy.faulty import FaultyDestination, Script
-from tests.worker.copy.folders import Ground, nothing_left_over
+from tests.worker.copy.folders import Ground
 
 NAMES = ("a.mxf", "day/b.mxf", "day/card/c.mxf", "d.mxf")
 CONTENTS = {name: name.encode() * 100 for name in NAMES}
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 @pytest.fixture(autouse=True, params=[1, 4], ids=["one by one", "side by side"])

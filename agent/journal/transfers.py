@@ -261,6 +261,11 @@ def drop(tx: Transaction, transfer_id: int, leaves_orphan: bool = False) -> None
         raise tx.unknown(transfer_id)
 
 
+def withdraw(tx: Transaction, transfer_ids: Sequence[int]) -> None:
+    """Forget running transfers of which nothing was written; they get no row in the history."""
+    tx.db.execute(_DELETE, {"ids": list(transfer_ids)})
+
+
 def _begin(
     tx: Transaction,
     files: Mapping[str, FileVersion],

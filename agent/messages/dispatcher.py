@@ -82,7 +82,15 @@ class Aborted:
     at: float
 
 
-Outcome = Delivered | TailIdle | Aborted | AttemptFailed | Interrupted
+@frozen
+class FoundUnfinished:
+    """A file that its copy was to examine is not finished; nothing of it is left."""
+
+    file: FileVersion
+    at: float
+
+
+Outcome = Delivered | TailIdle | Aborted | AttemptFailed | Interrupted | FoundUnfinished
 
 
 @frozen
@@ -214,6 +222,7 @@ SchedulerInput = (
     | Interrupted
     | AttemptFailed
     | Aborted
+    | FoundUnfinished
     | MessageGroup
     | BytesWritten
     | DestinationState

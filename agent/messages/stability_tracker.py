@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from agent.model.source_file import FileVersion, ScannedFile, UnreadableFolder
+from agent.model.source_file import FileVersion, FinishEvidence, ScannedFile, UnreadableFolder
 
 
 @frozen
@@ -50,4 +50,16 @@ class FilesRemoved:
     removed_s: float
 
 
-TrackerInbox = ScanChunk | ScanResult | FilesRemoved
+@frozen
+class FilesUnfinished:
+    """Files that were reported unexamined are not finished, as their copies found since `began_s`.
+
+    With each comes the evidence; None: it has changed or left.
+    """
+
+    files: tuple[tuple[FileVersion, FinishEvidence | None], ...]
+    began_s: float
+    at: float
+
+
+TrackerInbox = ScanChunk | ScanResult | FilesRemoved | FilesUnfinished

@@ -161,6 +161,7 @@ class PriorResult:
     hash: str | None
 
 
+SMALL_BYTES = 1 << 20  # files up to this size are copied whole, and examined when they are copied
 BLOCK_BYTES = 1024 * 1024  # one digest a block; also what a growing file is patched by
 
 

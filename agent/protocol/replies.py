@@ -5,7 +5,7 @@ from typing import Literal
 from attrs import frozen
 
 from agent.model.errors import Fault, Side
-from agent.model.source_file import ScannedFile
+from agent.model.source_file import FinishEvidence, ScannedFile
 from agent.model.transfer import PublishStrategy, VerifyLevel
 
 
@@ -226,15 +226,25 @@ class SourceRemoved:
 
 
 @frozen
+class Unfinished(CopyEnd):
+    """The source is not finished, and nothing was written. `evidence` None: it has changed or left."""
+
+    evidence: FinishEvidence | None
+
+
+@frozen
 class NotBatchable:
     """Nothing was done for this file: it needs a copy of its own."""
+
+
+SmallFileResult = Copied | Unfinished | NotBatchable | Fault
 
 
 @frozen
 class CopiedFiles:
     """One result for each file of the request, in its order."""
 
-    results: tuple[Copied | NotBatchable | Fault, ...]
+    results: tuple[SmallFileResult, ...]
 
 
 @frozen
@@ -325,6 +335,7 @@ Reply = (
     | TrustedBlocks
     | Followed
     | Copied
+    | Unfinished
     | VerifyResult
     | CopiedFiles
     | PublishedFiles

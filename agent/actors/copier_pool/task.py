@@ -29,7 +29,7 @@ from agent.journal.database import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
 from agent.messages.dispatcher import Interrupted, Outcome
-from agent.messages.stability_tracker import FilesRemoved
+from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import OF_SOURCE_FILES, Fault, FaultKind, OutageReason, Side
 from agent.model.names import partial_path, probe_path, split_path
 from agent.model.source_file import FileVersion
@@ -70,7 +70,7 @@ from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 log = get_logger(__name__)
 
 AT_SOURCE = (RemoveSources, LookUpSource, HashSource)
-Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved
+Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved | FilesUnfinished
 Notify = Callable[[Notification], Awaitable[None]]
 
 

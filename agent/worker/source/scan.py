@@ -4,17 +4,14 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 
-from attrs import define
-
 from agent.fs import platform, root_folders, safe_open
 from agent.fs.syscalls import closing_fd
 from agent.model.built_in_excludes import excludes_name, excludes_path
 from agent.model.errors import shortage
 from agent.model.names import REMOVING, file_filter, has_our_tag
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, WriterState
-from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.requests import SourceFolder
-from agent.worker.source import containers
+from agent.worker.source.finish_evidence import finish_evidence
 from agent.worker.source.source_file import READ_FLAGS, signature_of
 from agent.worker.source.source_folder import open_root, root_fault
 
@@ -147,39 +144,3 @@ def _examined(
         why = error.strerror or str(error)
         unknown = FinishEvidence(WriterState.UNKNOWN, ContainerState.UNKNOWN, why, unreadable=why)
         yield ScannedFile(path, signature_of(status), unknown)
-
-
-def finish_evidence(descriptor: int, heartbeat: Callable[[], None] = lambda: None) -> FinishEvidence:
-    """Return whether a process writes to this open file, and the verdict on its container.
-
-    A container that cannot be read is unknown; what was seen of writers holds all the same.
-
-    Raises:
-        OSError: the file's attributes cannot be read.
-    """
-    writer = platform.open_writer(descriptor)
-    reader = _FileReader(descriptor, os.fstat(descriptor).st_size, heartbeat)
-    try:
-        verdict = containers.judge(reader)
-    except OSError as error:
-        why = error.strerror or str(error)
-        return FinishEvidence(writer, ContainerState.UNKNOWN, why, unreadable=why)
-    return FinishEvidence(writer, verdict.container, verdict.detail)
-
-
-@define
-class _FileReader:
-    _descriptor: int
-    size_bytes: int
-    _heartbeat: Callable[[], None]
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Read block by block, each of which is a sign of life."""
-        data = bytearray()
-        while len(data) < length:
-            self._heartbeat()
-            part = os.pread(self._descriptor, min(BLOCK_BYTES, length - len(data)), offset + len(data))
-            if not part:
-                break
-            data += part
-        return bytes(data)

@@ -16,8 +16,16 @@ from agent.actors.copier_pool.transfer import BUSY_RETRY_S, DeliverTask
 from agent.config.sections import Route
 from agent.journal import history
 from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
-from agent.messages.dispatcher import Aborted, AttemptFailed, Delivered, Interrupted, Outcome, TailIdle
-from agent.messages.stability_tracker import FilesRemoved
+from agent.messages.dispatcher import (
+    Aborted,
+    AttemptFailed,
+    Delivered,
+    FoundUnfinished,
+    Interrupted,
+    Outcome,
+    TailIdle,
+)
+from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import has_our_tag, removing_path
 from agent.model.source_file import FileVersion, Signature
@@ -46,6 +54,7 @@ from agent.protocol.replies import (
     SourceHashed,
     SourceRemoved,
     TrustedBlocks,
+    Unfinished,
     VerifyResult,
     VerifyVerdict,
 )
@@ -100,6 +109,7 @@ class Bench:
     journal: FakeJournal = field(factory=FakeJournal)
     workers: FakeWorkers = field(init=False)
     events: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
+    unfinished: list[FilesUnfinished] = field(factory=list)
     removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
     trusted_blocks: dict[str, int] = field(factory=dict)
     separate_routes: set[str] = field(factory=lambda: {ROUTE.name})
@@ -143,7 +153,9 @@ class Bench:
     def _task(self, kind: Callable[..., T]) -> T:
         async def notify(event: Notification) -> None:
             await trio.lowlevel.checkpoint()
-            if isinstance(event, FilesRemoved):
+            if isinstance(event, FilesUnfinished):
+                self.unfinished.append(event)
+            elif isinstance(event, FilesRemoved):
                 self.removed.append((event.files, self.diary[-1]))
             else:
                 self.events.append(event)
@@ -1091,3 +1103,18 @@ async def test_a_source_that_does_not_say_whether_a_delivered_file_is_gone_is_no
     assert fault.kind is FaultKind.SOURCE_OUTAGE
     assert autojump_clock.current_time() == 30.0
     assert bench.left == PUBLISHED
+
+
+# A small file that was not examined before
+
+
+async def test_one_that_its_copy_finds_unfinished_is_the_trackers_again_and_leaves_nothing(
+    bench: Bench,
+) -> None:
+    bench.workers.script(CopyFile, Unfinished(None))
+    outcome = await outcome_of(bench.task())
+    assert isinstance(outcome, FoundUnfinished)
+    assert [found.files for found in bench.unfinished] == [((bench.file, None),)]
+    assert bench.diary == ["begin_or_resume", "CopyFile", "DiscardPartial", "drop"]
+    assert bench.journal.transfers == {}
+    assert bench.journal.ended == []

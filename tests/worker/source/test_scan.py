@@ -14,7 +14,7 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.names import removing_path
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, Signature, WriterState
 from agent.protocol.requests import SourceFolder, SourceMount
-from agent.worker.source import scan
+from agent.worker.source.finish_evidence import FileReader
 from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
 from tests.samples import IDENTITY
@@ -284,7 +284,7 @@ def test_each_block_that_is_read_of_a_file_is_a_sign_of_life(root: Path) -> None
     (root / "clip.mxf").write_bytes(bytes(3 << 20))
     beats: list[None] = []
     with open(root / "clip.mxf", "rb") as clip:
-        reader = scan._FileReader(clip.fileno(), 3 << 20, lambda: beats.append(None))
+        reader = FileReader(clip.fileno(), 3 << 20, lambda: beats.append(None))
         assert len(reader.read(0, 5 << 20)) == 3 << 20
     assert len(beats) == 4
 

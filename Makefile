@@ -43,9 +43,9 @@ test: lint types
 	$(BIN)/coverage report --include='$(PURE)' --fail-under=100
 	$(BIN)/python -m pytest $(PYTEST) $(UNCOUNTED)
 
-# Every kill, power cut, fault and seed of chaos, of which `make test` tries a part.
+# Every kill, power cut, fault and seed of chaos, of which `make test` tries a part. One test has hundreds: none hangs.
 test-fire: $(VENV)/dev.done
-	$(BIN)/python -m pytest $(PYTEST) --every $(FIRE) tests/flow/test_faults.py tests/s3/test_s3_faults.py
+	$(BIN)/python -m pytest $(PYTEST) -o faulthandler_timeout=3600 --every $(FIRE) tests/flow/test_faults.py tests/s3/test_s3_faults.py
 
 # The S3 tests against a Ceph of one node, which they start and end: about ten minutes.
 test-ceph: $(VENV)/dev.done

@@ -21,9 +21,9 @@ from attrs import define, field
 from agent.fs.mount_table import Mount, mounts_above
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind, Side, shortage
+from agent.protocol.frames import HEADER, frame
 from agent.protocol.replies import Blocked, Reply, RootFound
 from agent.protocol.requests import Request
-from agent.worker.server import HEADER, frame
 
 MAX_IDLE = 4
 EXIT_WAIT_S = 0.5  # for killed workers to exit; one that is stuck in a hung mount is left behind
@@ -60,10 +60,10 @@ class StallTimeout(trio.TooSlowError):
 
 @define
 class Patience:
-    """How long a silence is borne, in steps of `PATIENCE_STEP_S` at most.
+    """How long a worker may send nothing, in steps of `PATIENCE_STEP_S` at most.
 
     A step counts once, however long it took. So a time in which this process was stopped, or the machine
-    suspended, is no silence of a worker that was stopped as well.
+    suspended, does not count against a worker that was stopped as well.
     """
 
     left_s: float

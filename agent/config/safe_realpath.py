@@ -41,7 +41,7 @@ def path_and_realpath(path: str) -> frozenset[str]:
 
 
 def exists_but_is_no_folder(path: str) -> bool:
-    """True if a file or another object exists there; False if the path cannot be examined now."""
+    """True if a file or another object exists there; False if the path cannot be looked up now."""
     real, is_complete = _resolved(path, RemoteMounts.read())
     if not is_complete:
         return False

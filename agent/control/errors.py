@@ -26,4 +26,4 @@ class InvalidRequest(ValueError):  # noqa: N818  an answer, not a mistake
 
 
 class StorageTimeout(Exception):  # noqa: N818  an answer, not a mistake
-    """A storage that has to be examined first does not answer."""
+    """A storage that has to be asked first does not answer."""

@@ -29,13 +29,13 @@ if sys.platform == "darwin":
             self.complete = True
             self._root = os.path.realpath(root)  # events carry resolved paths
             self._burst_ms = int(burst_s * 1000)
-            self._batches: Iterator[set[tuple[watchfiles.Change, str]]] = iter(())
+            self._bursts: Iterator[set[tuple[watchfiles.Change, str]]] = iter(())
             self._pending: set[tuple[watchfiles.Change, str]] = set()
 
         def __enter__(self) -> Self:
             with suppress(OSError):
                 if not is_network(self._root):
-                    self._batches = watchfiles.watch(
+                    self._bursts = watchfiles.watch(
                         self._root,
                         watch_filter=None,
                         debounce=self._burst_ms,
@@ -43,7 +43,7 @@ if sys.platform == "darwin":
                         rust_timeout=_POLL_MS,
                         yield_on_timeout=True,
                     )
-                    self._pending = next(self._batches)  # watching starts with the first batch
+                    self._pending = next(self._bursts)  # watching starts with the first burst
                     self.active = True
             return self
 
@@ -51,12 +51,12 @@ if sys.platform == "darwin":
             self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
         ) -> None:
             self.active = False
-            self._batches = iter(())
+            self._bursts = iter(())
 
         def wait(self, timeout_s: float | None) -> tuple[str, ...] | None:
             until_s = None if timeout_s is None else time.monotonic() + timeout_s
             while True:
-                changed, self._pending = self._pending or self._next_batch(), set()
+                changed, self._pending = self._pending or self._next_burst(), set()
                 if changed:
                     return self._relative({path for _, path in changed})
                 if until_s is not None and time.monotonic() >= until_s:
@@ -66,14 +66,14 @@ if sys.platform == "darwin":
             """Return nothing: FSEvents does not tell who has closed a file."""
             return {}
 
-        def _next_batch(self) -> set[tuple[watchfiles.Change, str]]:
+        def _next_burst(self) -> set[tuple[watchfiles.Change, str]]:
             if not self.active:
                 time.sleep(_POLL_MS / 1000)
                 return set()
             if not os.path.isdir(self._root):
                 self.active = False
                 return {(watchfiles.Change.deleted, self._root)}
-            return next(self._batches)
+            return next(self._bursts)
 
         def _relative(self, paths: set[str]) -> tuple[str, ...]:
             """Return no path when one is a folder: for a moved tree only its top folder is reported."""

@@ -5,7 +5,7 @@ from typing import Literal
 from attrs import frozen
 
 from agent.config.sections import Route
-from agent.messages.dispatcher import DestinationState, SourceState
+from agent.messages.dispatcher import DestinationState, SourceState, TransferProgress
 from agent.model.source_file import FileVersion
 from agent.model.transfer import Delivery, Status
 
@@ -37,16 +37,6 @@ class Untracked:
     """These files are no longer tracked."""
 
     file_ids: tuple[str, ...]
-
-
-@frozen
-class TransferProgress:
-    """How far a running copy is; may be dropped."""
-
-    file_id: str
-    copied_bytes: int
-    verified_bytes: int
-    at: float
 
 
 @frozen

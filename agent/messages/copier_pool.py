@@ -1,4 +1,4 @@
-"""What the dispatcher orders at a destination."""
+"""Messages to a copier pool: the dispatcher's commands."""
 
 from attrs import frozen
 
@@ -7,7 +7,7 @@ from agent.model.source_file import FileVersion
 
 @frozen
 class Copy:
-    """Carry this file over; `attempt` counts from 1 and is the last when it equals the route's maximum.
+    """Copy this file; `attempt` counts from 1 and is the last when it equals the route's maximum.
 
     `device`: the file system that the monitor has accepted at the destination.
     """
@@ -19,7 +19,7 @@ class Copy:
 
 @frozen
 class CopyBatch:
-    """Carry these small files of one route over together, none of which was tried before."""
+    """Copy these small files of one route as a batch; none of them was tried before."""
 
     files: tuple[FileVersion, ...]
     device: int
@@ -27,7 +27,7 @@ class CopyBatch:
 
 @frozen
 class Follow:
-    """Copy what stands of this growing file, and its tail as it comes."""
+    """Copy what there is of this growing file, and its tail as it comes."""
 
     file: FileVersion
     device: int
@@ -35,7 +35,7 @@ class Follow:
 
 @frozen
 class AbortTransfer:
-    """Put the transfer away for good and remove its partial; `error` None: its source vanished, forget it."""
+    """End the transfer for good and remove its partial; `error` None: its source has gone."""
 
     file: FileVersion
     attempts: int
@@ -52,7 +52,7 @@ class CancelCopies:
 
 @frozen
 class RecoverDestination:
-    """Finish what is half-published and remove orphans of ours."""
+    """Finish interrupted publications and remove orphans of ours."""
 
     device: int
 

@@ -101,11 +101,13 @@ class MessageGroup:
 
 
 @frozen
-class BytesWritten:
-    """How far a running copy is, for the account of free space; may be dropped."""
+class TransferProgress:
+    """How far a running copy is, for the account of free space and for the page; may be dropped."""
 
     file_id: str
-    written_bytes: int
+    copied_bytes: int
+    verified_bytes: int
+    at: float
 
 
 @frozen
@@ -224,7 +226,7 @@ SchedulerInput = (
     | Aborted
     | FoundUnfinished
     | MessageGroup
-    | BytesWritten
+    | TransferProgress
     | DestinationState
     | SourceState
     | AddDestination

@@ -6,10 +6,9 @@ from agent.messages.broadcaster import (
     RouteRemoved,
     StatusChanged,
     StatusesChanged,
-    TransferProgress,
     Untracked,
 )
-from agent.messages.dispatcher import DestinationState, SourceState
+from agent.messages.dispatcher import DestinationState, SourceState, TransferProgress
 
 
 @frozen

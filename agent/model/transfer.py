@@ -9,7 +9,7 @@ from agent.model.source_file import Signature
 
 
 class Status(enum.Enum):
-    """Where a file stands; the values are the contract's words."""
+    """The status of a file; the values are the contract's words."""
 
     DISCOVERED = "Discovered"
     GROWING = "Growing"
@@ -62,8 +62,8 @@ class TransferPhase(enum.Enum):
     """How far a running transfer has come, in the journal's words."""
 
     COPYING = "copying"
-    VERIFIED = "verified"  # verified; the name we are about to give is written down
-    PUBLISHED = "published"  # delivered; only the source has to be settled
+    VERIFIED = "verified"  # all of it, in the partial; the name that it is about to get is noted
+    PUBLISHED = "published"  # delivered; only the source has still to be removed
 
 
 @frozen
@@ -136,7 +136,7 @@ class TransferResult:
 
 @frozen
 class ResumePoint:
-    """How much of an interrupted transfer stands verified at its destination."""
+    """How much of an interrupted transfer is verified at its destination."""
 
     route: str
     path: str
@@ -147,7 +147,7 @@ class ResumePoint:
 
 @frozen
 class PriorResult:
-    """Why a file that still stands at the source is not transferred again: it was kept, or given up."""
+    """Why a file that is still at the source is not transferred again: it was kept, or given up."""
 
     route: str
     path: str
@@ -163,6 +163,4 @@ class PriorResult:
 
 SMALL_BYTES = 1 << 20  # files up to this size are copied whole, and examined when they are copied
 BLOCK_BYTES = 1024 * 1024  # one digest a block; also what a growing file is patched by
-
-
 DIGEST_BYTES = 16  # xxh3_128

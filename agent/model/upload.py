@@ -6,7 +6,7 @@ from attrs import frozen
 
 
 class UploadState(enum.Enum):
-    """Where an upload job stands; the values are the contract's words."""
+    """The state of an upload job; the values are the contract's words."""
 
     PENDING = "PENDING"
     IN_PROGRESS = "IN_PROGRESS"
@@ -19,7 +19,7 @@ class UploadState(enum.Enum):
 
 
 class UploadFileState(enum.Enum):
-    """Where one file of an upload job stands; the values are the contract's words."""
+    """The state of one file of an upload job; the values are the contract's words."""
 
     PENDING = "PENDING"
     IN_PROGRESS = "IN_PROGRESS"
@@ -49,7 +49,7 @@ class UploadJob:
 
 @frozen
 class UploadFile:
-    """One file of an upload job; `path` is relative to its folder, `key` is where it stands in the bucket."""
+    """One file of an upload job; `path` is relative to its folder, `key` is its key in the bucket."""
 
     path: str
     state: UploadFileState

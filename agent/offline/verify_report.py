@@ -29,14 +29,14 @@ class Mismatch:
 
 @frozen
 class DestinationError:
-    """A destination that could not be read to the end; `files` is the number of those not examined."""
+    """A destination that could not be read to the end; `files` is the number of those not read."""
 
     destination: str
     detail: str
     files: int
 
     def __str__(self) -> str:
-        return f"{self.destination}: {self.detail}; {_files(self.files)} not examined"
+        return f"{self.destination}: {self.detail}; {_files(self.files)} not read"
 
 
 @define
@@ -74,7 +74,7 @@ class VerifyReport:
         return problem
 
     def skip(self, record: DeliveredFile) -> None:
-        """Count a file that was not examined, because its destination could not be read."""
+        """Count a file that was not read, because its destination could not be read."""
         self._count(record)
         self.unreadable += 1
 

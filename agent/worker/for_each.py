@@ -1,7 +1,6 @@
 """One step for several files, side by side; a fault of one file is a result of that file alone."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from agent.model.errors import Fault
@@ -29,5 +28,7 @@ def for_each(
 
     if at_once == 1 or len(files) <= 1:
         return tuple(map(attempt, files))
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  it loads the logging that no worker uses
+
     with ThreadPoolExecutor(at_once) as pool:
         return tuple(pool.map(attempt, files))

@@ -2,17 +2,14 @@
 
 Its one argument is the local file of partial locks (`agent.worker.destinations.partial_locks`).
 
-Frames on both pipes: a 4-byte big-endian length, then a pickle (trusted: both ends are ours). To the worker:
-(the request, the roots that are known: `agent.fs.root_folders`). From it: (is it the last reply, the reply or
-Fault). A thread owns standard input, so that the worker ends with
-the agent, even in the middle of a copy.
+A frame (`agent.protocol.frames`) to the worker: (the request, the roots that are known:
+`agent.fs.root_folders`). From it: (is it the last reply, the reply or Fault). A thread owns standard input,
+so that the worker ends with the agent, even in the middle of a copy.
 """
 
 import os
-import pickle
 import queue
 import signal
-import struct
 import sys
 import threading
 import time
@@ -26,6 +23,7 @@ from agent.fs import platform, root_folders
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, shortage
 from agent.model.source_file import ScannedFile
+from agent.protocol.frames import frame, read_frame
 from agent.protocol.replies import (
     Blocked,
     CopiedFiles,
@@ -95,29 +93,10 @@ from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
 from agent.worker.source.source_folder import resolve_allowed_folder, wait_for
 
-HEADER = struct.Struct(">I")
 SCAN_PART_FILES = 500  # a long listing comes in parts, so that each shows that the worker is alive
-BLOCKED_AFTER_S = 0.2  # after such a silence a copy reports the side that it waits for
+BLOCKED_AFTER_S = 0.2  # after so long without a reply a copy reports the side that it waits for
 HEARTBEAT_S = 0.25
 EXAMINE_S = 2.0  # then other requests have their turn
-
-
-def read_frame(stream: BinaryIO) -> object | None:
-    """The next frame's object, None at the end of the stream, even in the middle of a frame."""
-    header = stream.read(HEADER.size)
-    if len(header) < HEADER.size:
-        return None
-    (length,) = HEADER.unpack(header)
-    body = stream.read(length)
-    if len(body) < length:
-        return None
-    value: object = pickle.loads(body)  # noqa: S301  our own parent wrote it
-    return value
-
-
-def frame(value: object) -> bytes:
-    body = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    return HEADER.pack(len(body)) + body
 
 
 @define

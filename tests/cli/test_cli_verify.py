@@ -181,7 +181,7 @@ def test_a_missing_destination_is_reported_once_and_the_next_one_is_read(home: H
     gone = home.path / "gone"
     why = f"{gone} does not exist: mount the share, or make the folder"
     assert wrong(home) == [
-        f"{gone}: unmounted: {why}; 2 files not examined",
+        f"{gone}: unmounted: {why}; 2 files not read",
         "3 files, 21 B: 1 verified, 0 altered, 0 missing, 2 unreadable",
     ]
 
@@ -247,7 +247,7 @@ def test_a_destination_that_hangs_is_left_after_its_stall_timeout(
     asked = answered({stuck: trio.TooSlowError()}, monkeypatch)
     left = 3 if stuck == "out" else 2
     assert wrong(home) == [
-        f"{home.path}/out: hung: no answer in 7 s; {left} files not examined",
+        f"{home.path}/out: hung: no answer in 7 s; {left} files not read",
         f"4 files, 28 B: {4 - left} verified, 0 altered, 0 missing, {left} unreadable",
     ]
     assert ("c.mxf", 7.0) not in asked
@@ -258,7 +258,7 @@ def test_a_destination_that_goes_away_meanwhile_is_left(home: Home, monkeypatch:
     for name in "ab":
         home.deliver(f"{name}.mxf")
     answered({"a.mxf": Fault.outage(OutageReason.UNMOUNTED, "gone")}, monkeypatch)
-    assert wrong(home)[0] == f"{home.path}/out: unmounted: gone; 2 files not examined"
+    assert wrong(home)[0] == f"{home.path}/out: unmounted: gone; 2 files not read"
 
 
 def test_a_worker_that_dies_costs_one_file(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,4 +274,4 @@ def test_a_worker_that_dies_costs_one_file(home: Home, monkeypatch: pytest.Monke
 def test_without_any_worker_nothing_can_be_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.deliver("a.mxf")
     answered({"out": Fault(FaultKind.WORKER, "no worker process can be started")}, monkeypatch)
-    assert wrong(home)[0] == f"{home.path}/out: no worker process can be started; 1 file not examined"
+    assert wrong(home)[0] == f"{home.path}/out: no worker process can be started; 1 file not read"

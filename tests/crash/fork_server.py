@@ -29,9 +29,9 @@ import trio
 from attrs import Factory, define, field, frozen
 
 from agent.fs.syscalls import c_function
+from agent.protocol.frames import frame, read_frame
 from agent.runtime import once
 from agent.worker import server
-from agent.worker.server import frame, read_frame
 from tests.crash.folder_states import read_folders
 from tests.crash.injection_points import StorageCallPoints, count_commits
 from tests.crash.kills import Kill, Trace

@@ -11,7 +11,7 @@ from agent.model.source_file import (
     may_share_blocks,
     signature_from_bytes,
 )
-from agent.worker.server import frame, read_frame
+from agent.protocol.frames import frame, read_frame
 from tests.samples import CLOSED, STATE, but
 
 SECONDS = st.integers(-(2**63), 2**63 - 1)

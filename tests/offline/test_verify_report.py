@@ -41,7 +41,7 @@ def test_files_that_were_not_examined_are_a_failure() -> None:
     report = VerifyReport()
     report.skip(RECORD)
     error = report.stop("/nas", "hung: no answer in 30 s", 1)
-    assert str(error) == "/nas: hung: no answer in 30 s; 1 file not examined"
+    assert str(error) == "/nas: hung: no answer in 30 s; 1 file not read"
     assert report.exit_code == 1
     assert report.summary().endswith("0 verified, 0 altered, 0 missing, 1 unreadable")
 

@@ -14,6 +14,7 @@ from agent.model.errors import Fault, FaultKind, Side
 from agent.model.names import partial_path, probe_path
 from agent.model.source_file import FileVersion, ScannedFile, Signature
 from agent.model.transfer import BLOCK_BYTES
+from agent.protocol.frames import frame, read_frame
 from agent.protocol.replies import (
     Blocked,
     Copied,
@@ -52,7 +53,7 @@ from agent.worker import server
 from agent.worker.copy import tail
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.destinations.partial_locks import PartialLocks
-from agent.worker.server import BLOCKED_AFTER_S, WorkerServer, frame, read_frame
+from agent.worker.server import BLOCKED_AFTER_S, WorkerServer
 from agent.worker.source import source_file
 from agent.worker.source.source_file import signature_of
 from tests.samples import IDENTITY, STATE

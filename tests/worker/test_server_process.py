@@ -10,22 +10,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import pytest
 
 from agent.model.errors import Fault
+from agent.protocol.frames import frame, read_frame
 from agent.protocol.replies import (
     Copied,
     PublishedFiles,
     RemovedSources,
     Reply,
+    ScanEnd,
     SourceExists,
     SourceRemoved,
     Started,
 )
-from agent.protocol.requests import LookUpSource, Request
-from agent.worker.server import frame, read_frame
+from agent.protocol.requests import ListSource, LookUpSource, Request
 from tests.worker.copy.folders import PARTIAL, Ground
 
 
@@ -35,9 +36,9 @@ def ground(tmp_path: Path) -> Ground:
 
 
 @contextmanager
-def process(*before: str) -> Iterator["subprocess.Popen[bytes]"]:
+def process(*before: str, errors: BinaryIO | None = None) -> Iterator["subprocess.Popen[bytes]"]:
     command = [*before, sys.executable, "-m", "agent.worker.server", os.devnull]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as started:
         try:
             assert hear(started) == (False, Started())
             yield started
@@ -105,6 +106,29 @@ def test_a_worker_ends_with_its_agent_whatever_it_is_doing(
         started.stdin.close()
         assert started.wait() == 0
     (ground.nas / PARTIAL).unlink(missing_ok=True)  # it is large
+
+
+# Each import delays the first answer of every worker
+NOT_FOR_FOLDERS = {
+    *("trio", "asyncio", "sqlalchemy", "sqlite3", "alembic", "structlog", "logging", "cattrs", "click"),
+    *("quart", "hypercorn", "prometheus_client", "boto3", "botocore", "urllib3", "ssl", "http", "email"),
+    *("concurrent", "multiprocessing", "subprocess", "json", "tempfile"),
+}
+
+
+def test_a_worker_loads_nothing_that_delivery_into_a_folder_does_not_need(
+    ground: Ground, tmp_path: Path
+) -> None:
+    (ground.source / "clip.mxf").write_bytes(b"content")
+    log = tmp_path / "log"
+    with log.open("wb") as errors, process("env", "PYTHONPROFILEIMPORTTIME=1", errors=errors) as started:
+        assert isinstance(ask_process(started, ListSource(ground.folder)), ScanEnd)
+        assert isinstance(ask_process(started, ground.copy()), Copied)
+        assert isinstance(ask_process(started, ground.publish(b"content")), PublishedFiles)
+        assert ask_process(started, ground.remove()) == RemovedSources((SourceRemoved(None),))
+    loaded = set(re.findall(r"^import time: .*\| +(\w+)", log.read_text(), re.MULTILINE))
+    assert {"attrs", "agent"} <= loaded
+    assert not loaded & NOT_FOR_FOLDERS
 
 
 # The order in which storage is touched

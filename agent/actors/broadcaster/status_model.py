@@ -23,10 +23,9 @@ from agent.messages.broadcaster import (
     StatusChanged,
     StatusesChanged,
     StatusEvent,
-    TransferProgress,
     Untracked,
 )
-from agent.messages.dispatcher import DestinationState, SourceState
+from agent.messages.dispatcher import DestinationState, SourceState, TransferProgress
 from agent.model.source_file import FileVersion, signature_from_bytes
 from agent.model.transfer import Status
 from agent.model.views import Event, FileStatus, FileView, Snapshot, Update

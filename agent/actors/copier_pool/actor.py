@@ -16,7 +16,7 @@ from agent.actors.copier_pool.task import Notification, Task, WorkerClient
 from agent.actors.copier_pool.transfer import DeliverTask
 from agent.config.sections import DestinationPlan, Route
 from agent.journal.client import JournalClient
-from agent.messages.broadcaster import Recovered, TransferProgress
+from agent.messages.broadcaster import Recovered
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.copier_pool import (
     AbortTransfer,
@@ -27,7 +27,7 @@ from agent.messages.copier_pool import (
     Follow,
     RecoverDestination,
 )
-from agent.messages.dispatcher import BytesWritten, MessageGroup
+from agent.messages.dispatcher import MessageGroup, TransferProgress
 from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished, TrackerInbox
 from agent.protocol.requests import DestinationRef
 from agent.worker_pool import WorkerPool
@@ -40,7 +40,7 @@ class CopierPool:
     `trusted_blocks`: how many blocks of a followed partial were verified, and `separate_routes`: for which
     routes source and destination were shown to be two folders, since the destination last came back.
     `mounts`: where each source was mounted when it was last accepted.
-    `told`: what the log has said once of the destination.
+    `logged_once`: what the log has said once of the destination.
     """
 
     plan: DestinationPlan
@@ -58,7 +58,7 @@ class CopierPool:
     running: Counter[str] = field(factory=Counter, init=False)  # tasks past the gate, by route
     trusted_blocks: dict[str, int] = field(factory=dict, init=False)
     separate_routes: set[str] = field(factory=set, init=False)
-    told: set[str] = field(factory=set, init=False)
+    logged_once: set[str] = field(factory=set, init=False)
 
     def task(self, command: Copy | CopyBatch | Follow | AbortTransfer) -> Task:
         """The task that carries out the command."""
@@ -84,7 +84,7 @@ class CopierPool:
             notify=self._notify,
             trusted_blocks=self.trusted_blocks,
             separate_routes=self.separate_routes,
-            told=self.told,
+            logged_once=self.logged_once,
             mounts=self.mounts,
         )
 
@@ -130,10 +130,10 @@ class CopierPool:
         elif isinstance(event, FilesUnfinished):
             self.nursery.start_soon(self._report_to_tracker, event.files[0][0].route, event)
         elif isinstance(event, TransferProgress):
-            written = BytesWritten(event.file_id, event.copied_bytes)
-            for channel, progress in ((self.broadcaster, event), (self.dispatcher, written)):
-                with suppress(trio.WouldBlock):  # the next one says more
-                    channel.send_nowait(progress)  # type: ignore[arg-type]
+            with suppress(trio.WouldBlock):  # the next one says more
+                self.broadcaster.send_nowait(event)
+            with suppress(trio.WouldBlock):
+                self.dispatcher.send_nowait(event)
             await trio.lowlevel.checkpoint()
         else:
             await self.broadcaster.send(event)

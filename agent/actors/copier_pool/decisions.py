@@ -1,6 +1,5 @@
 """What a transfer decides without touching anything: how it goes on, what it asks for, how it ended."""
 
-import enum
 from collections.abc import Sequence
 
 from attrs import evolve
@@ -55,24 +54,19 @@ NON_COUNTING = (
 REPORTED_ELSEWHERE = (FaultKind.JOURNAL, FaultKind.SHORTAGE)  # once, when it begins; it meets every file
 
 
-class Resume(enum.Enum):
-    """Whether a running transfer leads to the destination with the file as it is now."""
+def may_be_resumed(transfer: Transfer, file: FileVersion, destination: str) -> bool:
+    """Whether a running transfer leads to this destination, perhaps with the content that the file has now.
 
-    NO = "no"
-    COMPARED = "compared"  # if the source has the content that was journaled
-    YES = "yes"
-
-
-def resume_of(transfer: Transfer, file: FileVersion, destination: str) -> Resume:
-    """While it is COPYING, an earlier state of the same file will do: its blocks are compared."""
-    before, now = transfer.signature, file.signature
-    if transfer.destination != destination:
-        return Resume.NO
-    if before.is_same_state(now) and _has_own_ctime(now):
-        return Resume.YES
+    While it is COPYING, an earlier state of the same file will do: its blocks are compared.
+    """
     is_copying = transfer.phase is TransferPhase.COPYING
-    may_go_on = may_share_blocks(before, now) if is_copying else may_have_same_content(before, now)
-    return Resume.COMPARED if may_go_on else Resume.NO
+    may_be_of_use = may_share_blocks if is_copying else may_have_same_content
+    return transfer.destination == destination and may_be_of_use(transfer.signature, file.signature)
+
+
+def is_as_journaled(transfer: Transfer, file: FileVersion) -> bool:
+    """Whether the file is certainly as the transfer has it, so that nothing has to be compared."""
+    return transfer.signature.is_same_state(file.signature) and _has_own_ctime(file.signature)
 
 
 def _has_own_ctime(signature: Signature) -> bool:

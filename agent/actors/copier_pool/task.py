@@ -12,23 +12,23 @@ from attrs import define, evolve, field, frozen
 from agent.actors.copier_pool.decisions import (
     NON_COUNTING,
     REPORTED_ELSEWHERE,
-    Resume,
     confirm_request,
     destination_path,
     digest_of,
     finish_removal_request,
+    is_as_journaled,
     log_fields,
     look_up_request,
+    may_be_resumed,
     outcome_of,
-    resume_of,
 )
 from agent.config.sections import Route
 from agent.journal import transfers
 from agent.journal.client import JournalClient
 from agent.journal.database import JournalError
 from agent.log import get_logger
-from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
-from agent.messages.dispatcher import Interrupted, Outcome
+from agent.messages.broadcaster import CounterIncremented, StatusChanged
+from agent.messages.dispatcher import Interrupted, Outcome, TransferProgress
 from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import OF_SOURCE_FILES, Fault, FaultKind, OutageReason, Side
 from agent.model.names import partial_path, probe_path, split_path
@@ -76,7 +76,7 @@ Notify = Callable[[Notification], Awaitable[None]]
 
 @frozen
 class WorkerClient:
-    """A silence of `stall_timeout_s` is an outage of the side that does not answer."""
+    """A stall of `stall_timeout_s` is an outage of the side that does not answer."""
 
     workers: WorkerPool
     stall_timeout_s: float
@@ -87,15 +87,15 @@ class WorkerClient:
             return await self.workers.ask(
                 request, expected, stall_timeout_s=self.stall_timeout_s, on_reply=on_reply
             )
-        except StallTimeout as silence:
-            source = _source_of(request) if silence.side is Side.SOURCE else None
+        except StallTimeout as stall:
+            source = _source_of(request) if stall.side is Side.SOURCE else None
             if source is not None and await self.source_outage(SourceFolder(source, (), ())) is None:
                 detail = f"source: the file does not answer: nothing moved for {self.stall_timeout_s:g} s"
-                raise Fault(FaultKind.SOURCE, detail) from silence
+                raise Fault(FaultKind.SOURCE, detail) from stall
             detail = f"nothing moved for {self.stall_timeout_s:g} s"
-            if isinstance(request, AT_SOURCE) or silence.side is Side.SOURCE:
-                raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from silence
-            raise Fault.outage(OutageReason.HUNG, detail) from silence
+            if isinstance(request, AT_SOURCE) or stall.side is Side.SOURCE:
+                raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from stall
+            raise Fault.outage(OutageReason.HUNG, detail) from stall
 
     async def source_outage(self, source: SourceFolder) -> Fault | None:
         """Why the source folder cannot be examined; None: it can, so that one of its files is at fault."""
@@ -128,11 +128,12 @@ def _source_of(request: Request) -> str | None:
 class Task(ABC):
     """Files of one route, on their way to one destination or away from it.
 
-    `trusted_blocks`: by partial, how many blocks were verified while their file grew; shared by all tasks of
-    the pool, and used once. `separate_routes`: those whose source was shown to be another folder than the
-    destination; shared too. `told`: what the log says once of a destination; shared too. `mounts`: where each
-    source was mounted when it was last accepted; shared too. `verified_bytes`: at
-    the destination, while one file is copied alone.
+    Shared by all tasks of the pool: `trusted_blocks`: by partial, how many blocks were verified while their
+    file grew, used once. `separate_routes`: those whose source was shown to be another folder than the
+    destination. `logged_once`: what the log says once of a destination. `mounts`: where each source was
+    mounted when it was last accepted.
+
+    `verified_bytes`: at the destination, while one file is copied alone.
     """
 
     failed_event: ClassVar[str]
@@ -144,7 +145,7 @@ class Task(ABC):
     notify: Notify
     trusted_blocks: dict[str, int]
     separate_routes: set[str]
-    told: set[str]
+    logged_once: set[str]
     mounts: Mapping[str, str]
     verified_bytes: int = field(default=0, init=False)
     _was_displaced: bool = field(default=False, init=False)
@@ -221,10 +222,11 @@ class Task(ABC):
         return (await self._begin_or_resume(fresh, is_afresh=True))[file.path]
 
     async def _can_go_on(self, transfer: Transfer) -> bool:
-        resume = resume_of(transfer, self.file, self.route.destination)
-        if resume is Resume.COMPARED and transfer.phase is not TransferPhase.COPYING:
-            return await self._has_content(transfer)
-        return resume is not Resume.NO
+        if not may_be_resumed(transfer, self.file, self.route.destination):
+            return False
+        if transfer.phase is TransferPhase.COPYING or is_as_journaled(transfer, self.file):
+            return True
+        return await self._has_content(transfer)
 
     async def _has_content(self, transfer: Transfer) -> bool:
         """Whether the source has the content of the transfer; one that is being removed had it."""
@@ -415,10 +417,10 @@ class Task(ABC):
         event = "interrupted" if isinstance(outcome, Interrupted) else self.failed_event
         write(event, error=str(fault), **self._log_fields(file.path))
 
-    def _tell_once(self, what: str, detail: str) -> None:
+    def _warn_once(self, what: str, detail: str) -> None:
         """Warn of a property of the destination."""
-        if what not in self.told:
-            self.told.add(what)
+        if what not in self.logged_once:
+            self.logged_once.add(what)
             log.warning(what, detail=detail, destination=self.route.destination)
 
     def _log_fields(self, path: str | None = None) -> dict[str, str | int]:

@@ -19,19 +19,18 @@ from attrs import define, evolve, field
 
 from agent.actors.copier_pool.decisions import (
     NON_COUNTING,
-    Resume,
     as_published,
     as_verified,
     delivery_before,
     delivery_of,
     digest_of,
     finish_removal_request,
+    is_as_journaled,
     is_kept_copy,
     publish_request,
     published_record,
     remove_request,
     result_of,
-    resume_of,
     verified_record,
 )
 from agent.actors.copier_pool.task import Task
@@ -183,7 +182,7 @@ class DeliverTask(Task):
             await self._count_altered(copied)
             result = await self._unless_source(transfer, copied)
             if isinstance(result, Copied):
-                self._tell_of_times(result)
+                self._warn_of_times(result)
                 verified.append((as_verified(transfer, result, self._name(transfer.path)), result.published))
             elif isinstance(result, Unfinished):
                 unfinished.append((transfer, result))
@@ -215,10 +214,10 @@ class DeliverTask(Task):
             log.debug("not finished", **self._log_fields(file.path))
         await self.notify(FilesUnfinished(found, began_s, at))
 
-    def _tell_of_times(self, copied: Copied) -> None:
+    def _warn_of_times(self, copied: Copied) -> None:
         if not copied.is_time_set:
             why = "the destination refuses to set modification times: files have the time of their copy there"
-            self._tell_once("times are not kept", why)
+            self._warn_once("times are not kept", why)
 
     async def _copy_small(self, copying: Sequence[Transfer]) -> list[tuple[Transfer, SmallFileResult]]:
         request = CopySmallFiles(tuple(self._copy_request(transfer) for transfer in copying))
@@ -274,7 +273,7 @@ class DeliverTask(Task):
         request = evolve(
             self._copy_request(transfer),
             bandwidth=Bandwidth(self.route.bandwidth, self.route.workers),
-            source_changed=bool(transfer.blocks) and not self._is_as_copied(transfer),
+            source_changed=bool(transfer.blocks) and not is_as_journaled(transfer, self.file),
             trusted_blocks=trusted,
         )
         transfer, reply = await self._stream(transfer, request, self._on_copy_reply)
@@ -296,10 +295,6 @@ class DeliverTask(Task):
             bandwidth=Bandwidth(),
             finish_rule=self._file(transfer).finish_rule,
         )
-
-    def _is_as_copied(self, transfer: Transfer) -> bool:
-        """Whether its blocks are of the file as it is now."""
-        return resume_of(transfer, self.file, self.route.destination) is Resume.YES
 
     async def _on_copy_reply(self, transfer: Transfer, reply: Reply) -> None:
         if isinstance(reply, Copying) and reply.copied_bytes == self.file.signature.size_bytes:

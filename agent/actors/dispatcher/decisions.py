@@ -31,7 +31,8 @@ SchedulerEvent = (
 class SchedulerDecisions:
     """`commands` and `probe_requests` with the destination that each of them is for.
 
-    A probe request has the fault that closed the destination; None: it is open, and in doubt.
+    A probe request has the fault that closed the destination; None: it is open, and the probe is to tell
+    whether it works.
     """
 
     events: list[SchedulerEvent] = field(factory=list)

@@ -31,7 +31,7 @@ class Check:
 
 @define
 class DestinationQueue:
-    """Starts waiting jobs while slots are free and the storage is open and in no doubt.
+    """Starts waiting jobs while slots are free, the storage is open, and no fault waits for a probe.
 
     `deliveries`: how many files were delivered there since the start.
     """
@@ -159,7 +159,7 @@ class DestinationQueue:
     def update_shortage(self, paused: AbstractSet[str], at: float) -> tuple[list[Job], list[Job]]:
         """Note which waiting jobs are larger than the whole free space.
 
-        All of them are examined only after a change of the storage or of the paused routes, or when the
+        All of them are gone through only after a change of the storage or of the paused routes, or when the
         smallest no longer waits. Otherwise the newly blocked ones are enough.
 
         Returns:

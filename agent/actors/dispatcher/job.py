@@ -116,7 +116,7 @@ class Job:
         elif self.waits_for_space:
             status, why = Status.IN_QUEUE, f"does not fit: needs {self.missing_bytes} bytes"
         else:
-            status, why = Status.IN_QUEUE, "waits for a free place on the destination"
+            status, why = Status.IN_QUEUE, "waits for a free slot of the destination"
         return StatusChanged(self.file.id, status, at, self.file, why, attempts=self.attempts)
 
     def copying(self, at: float) -> StatusChanged:

@@ -38,7 +38,6 @@ from agent.messages.dispatcher import (
     AddDestination,
     AddRoute,
     AttemptFailed,
-    BytesWritten,
     Cancel,
     Command,
     CommandResult,
@@ -59,6 +58,7 @@ from agent.messages.dispatcher import (
     SchedulerInput,
     SourceState,
     TailIdle,
+    TransferProgress,
 )
 from agent.model.errors import OF_SOURCE_FILES, Fault, FaultKind, OutageReason
 from agent.model.source_file import FileVersion
@@ -152,8 +152,8 @@ class Scheduler:
             case MessageGroup(messages):
                 for each in messages:
                     self._on_message(each)
-            case BytesWritten(file_id, written_bytes):
-                self._on_bytes_written(file_id, written_bytes)
+            case TransferProgress():
+                self._on_progress(message)
             case DestinationState():
                 self._on_destination_state(message)
             case SourceState(route):
@@ -239,10 +239,10 @@ class Scheduler:
         self._destination(job).returned(job)
         return job
 
-    def _on_bytes_written(self, file_id: str, written_bytes: int) -> None:
-        job = self.jobs.get(file_id)
+    def _on_progress(self, message: TransferProgress) -> None:
+        job = self.jobs.get(message.file_id)
         if job is not None:
-            self._destination(job).space.advanced(file_id, written_bytes)
+            self._destination(job).space.advanced(message.file_id, message.copied_bytes)
 
     def _on_delivered(self, message: Delivered) -> None:
         destination = self._destination(self.jobs[message.file.id])

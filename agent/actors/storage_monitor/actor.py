@@ -100,8 +100,8 @@ async def _probe(
     began_s = trio.current_time()
     try:
         probed = await workers.ask(request, Probed, stall_timeout_s=plan.probe_timeout_s)
-    except StallTimeout as silence:
-        stuck.add(silence)
+    except StallTimeout as stall:
+        stuck.add(stall)
         detail = f"no answer within {plan.probe_timeout_s:g} s"
         return availability.failed(OutageReason.HUNG, detail, began_s, time.time())
     except Fault as fault:

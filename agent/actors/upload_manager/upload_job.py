@@ -6,8 +6,8 @@ from itertools import islice
 from attrs import define, evolve, field, frozen
 
 from agent.config.uploads import UploadRoute
-from agent.messages.broadcaster import StatusChanged, TransferProgress, Untracked
-from agent.messages.dispatcher import DestinationState, SourceState
+from agent.messages.broadcaster import StatusChanged, Untracked
+from agent.messages.dispatcher import DestinationState, SourceState, TransferProgress
 from agent.model.names import file_id
 from agent.model.source_file import FileVersion
 from agent.model.transfer import Status

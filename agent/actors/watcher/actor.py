@@ -376,8 +376,8 @@ class SourceScanner:
             end = await self._workers.ask(
                 request, ScanEnd, stall_timeout_s=timeout_s, on_reply=examination.on_reply
             )
-        except StallTimeout as silence:
-            self._stuck.add(silence)
+        except StallTimeout as stall:
+            self._stuck.add(stall)
             end = await self._ask(ExamineSource(self._source, (), frozenset()), ScanEnd)
             self.suspect, hung = examination.current, timeout_s == longest_s
             self._is_slow = examination.current is None
@@ -406,7 +406,7 @@ class SourceScanner:
         timeout_s = self._route.stall_timeout_s
         try:
             return await self._workers.ask(request, expected, stall_timeout_s=timeout_s, on_reply=on_reply)
-        except StallTimeout as silence:
-            self._stuck.add(silence)
+        except StallTimeout as stall:
+            self._stuck.add(stall)
             detail = f"source: no answer within {timeout_s:g} s"
-            raise Fault(FaultKind.SOURCE_OUTAGE, detail) from silence
+            raise Fault(FaultKind.SOURCE_OUTAGE, detail) from stall

@@ -77,7 +77,7 @@ class CopyProgress:
     _report_s: float = -math.inf
 
     def report_if_due(self) -> None:
-        """Report, at most every `REPORT_S`, and only when there is something new: silence means a stall."""
+        """Report, at most every `REPORT_S`, and only when there is something new: no report means a stall."""
         now_s = time.monotonic()
         figures = (self.copied_bytes, self.verified_bytes)
         if figures != self._reported and now_s - self._report_s >= REPORT_S:

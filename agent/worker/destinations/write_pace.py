@@ -1,4 +1,4 @@
-"""How far writing may run ahead of syncing: a sync of much data to slow storage is a silence like a hang."""
+"""How far writing may run ahead of syncing: a sync of much data to slow storage looks like a stall."""
 
 from attrs import define
 

@@ -13,10 +13,9 @@ from agent.messages.broadcaster import (
     RouteState,
     StatusChanged,
     StatusesChanged,
-    TransferProgress,
     Untracked,
 )
-from agent.messages.dispatcher import SourceState
+from agent.messages.dispatcher import SourceState, TransferProgress
 from agent.model.source_file import FileVersion
 from agent.model.transfer import Status
 from agent.model.views import Event, FileStatus, FileView

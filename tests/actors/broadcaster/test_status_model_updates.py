@@ -19,10 +19,9 @@ from agent.messages.broadcaster import (
     StatusChanged,
     StatusesChanged,
     StatusEvent,
-    TransferProgress,
     Untracked,
 )
-from agent.messages.dispatcher import SourceState
+from agent.messages.dispatcher import SourceState, TransferProgress
 from agent.model.source_file import FileVersion
 from agent.model.transfer import Status
 from agent.model.views import Event, FileView, RouteView, Snapshot, Update

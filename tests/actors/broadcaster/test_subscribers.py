@@ -15,9 +15,9 @@ from agent.messages.broadcaster import (
     GenerationStarted,
     RouteState,
     StatusChanged,
-    TransferProgress,
 )
 from agent.messages.channels import BroadcasterInbox, GetSnapshot, Subscribe
+from agent.messages.dispatcher import TransferProgress
 from agent.model.transfer import Status
 from agent.model.views import Feed, Snapshot, Update
 from tests.samples import ROUTE, a_file

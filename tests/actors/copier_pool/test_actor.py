@@ -9,9 +9,9 @@ from trio.testing import MockClock
 
 from agent.actors.copier_pool.decisions import NON_COUNTING
 from agent.journal.journal import Transaction
-from agent.messages.broadcaster import Recovered, TransferProgress
+from agent.messages.broadcaster import Recovered
 from agent.messages.copier_pool import AbortTransfer, CancelCopies, Copy, CopyBatch, RecoverDestination
-from agent.messages.dispatcher import AttemptFailed, BytesWritten, Delivered, Interrupted
+from agent.messages.dispatcher import AttemptFailed, Delivered, Interrupted, TransferProgress
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import BLOCK_BYTES
@@ -162,9 +162,9 @@ async def test_progress_goes_to_the_page_and_to_the_check_of_free_space(
     bench = Bench.open(nursery, autojump_clock)
     bench.workers.script(CopyFile, Says(COPIED, (Copying(60, 40),)))
     await bench.send(RecoverDestination(7), COPY)
-    assert drained(bench.outcomes)[0] == BytesWritten(FILE.id, 60)
     [progress] = [event for event in drained(bench.events) if isinstance(event, TransferProgress)]
     assert (progress.file_id, progress.copied_bytes, progress.verified_bytes) == (FILE.id, 60, 40)
+    assert drained(bench.outcomes)[0] == progress
 
 
 async def test_progress_that_nobody_receives_delays_no_copy(

@@ -10,8 +10,15 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from agent.actors.copier_pool.task import Notification, WorkerClient
 from agent.actors.copier_pool.transfer import DeliverTask
 from agent.config.sections import Route
-from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
-from agent.messages.dispatcher import AttemptFailed, Delivered, FoundUnfinished, Interrupted, Outcome
+from agent.messages.broadcaster import CounterIncremented, StatusChanged
+from agent.messages.dispatcher import (
+    AttemptFailed,
+    Delivered,
+    FoundUnfinished,
+    Interrupted,
+    Outcome,
+    TransferProgress,
+)
 from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import Fault, FaultKind, Side
 from agent.model.names import has_our_tag

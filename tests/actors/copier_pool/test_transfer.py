@@ -15,7 +15,7 @@ from agent.actors.copier_pool.task import Notification, Task, WorkerClient
 from agent.actors.copier_pool.transfer import BUSY_RETRY_S, DeliverTask
 from agent.config.sections import Route
 from agent.journal import history
-from agent.messages.broadcaster import CounterIncremented, StatusChanged, TransferProgress
+from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.dispatcher import (
     Aborted,
     AttemptFailed,
@@ -24,6 +24,7 @@ from agent.messages.dispatcher import (
     Interrupted,
     Outcome,
     TailIdle,
+    TransferProgress,
 )
 from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
@@ -113,7 +114,7 @@ class Bench:
     removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
     trusted_blocks: dict[str, int] = field(factory=dict)
     separate_routes: set[str] = field(factory=lambda: {ROUTE.name})
-    told: set[str] = field(factory=set)
+    logged_once: set[str] = field(factory=set)
     mounts: dict[str, str] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -161,7 +162,7 @@ class Bench:
                 self.events.append(event)
 
         worker = WorkerClient(self.workers, 30.0)
-        shared = (self.trusted_blocks, self.separate_routes, self.told, self.mounts)
+        shared = (self.trusted_blocks, self.separate_routes, self.logged_once, self.mounts)
         return kind((self.file,), self.route, PLACE, self.journal, worker, notify, *shared)
 
     async def deliver(self, attempt: int = 1) -> Delivery:

@@ -348,7 +348,7 @@ class Dispatching:
         return case.job.file.signature.size_bytes - case.arrived_bytes
 
     def check_nothing_idles(self, place: Place) -> None:
-        """A free place on an open destination is used by whatever can use it."""
+        """A free slot of an open destination is used by whatever can use it."""
         jobs = self.scheduler.jobs.values()
         if place.has_credit():
             waiting = [self.case(job) for job in jobs if self.is_waiting(job, place)]

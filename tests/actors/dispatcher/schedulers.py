@@ -14,6 +14,7 @@ from agent.messages.dispatcher import (
     Interrupted,
     Ready,
     SchedulerInput,
+    TransferProgress,
 )
 from agent.model.errors import Fault
 from agent.model.source_file import FileVersion
@@ -65,6 +66,10 @@ def changes_of(decisions: SchedulerDecisions, file: FileVersion = FILE) -> list[
 
 def published_states(decisions: SchedulerDecisions) -> list[DestinationState]:
     return [event for event in decisions.events if isinstance(event, DestinationState)]
+
+
+def progress(file: FileVersion, copied_bytes: int) -> TransferProgress:
+    return TransferProgress(file.id, copied_bytes, verified_bytes=0, at=1.0)
 
 
 def failed(fault: Fault = SOURCE_FAULT, file: FileVersion = FILE, verified_bytes: int = 0) -> AttemptFailed:

@@ -4,7 +4,7 @@ from agent.actors.dispatcher.decisions import SchedulerDecisions
 from agent.actors.dispatcher.scheduler import Scheduler
 from agent.messages.broadcaster import CounterIncremented, RouteState, StatusChanged, Untracked
 from agent.messages.copier_pool import AbortTransfer, CancelCopies, Copy, RecoverDestination
-from agent.messages.dispatcher import Aborted, BytesWritten, Cancel, Gone, Ready
+from agent.messages.dispatcher import Aborted, Cancel, Gone, Ready
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.transfer import Status
 from tests.actors.dispatcher.schedulers import (
@@ -21,6 +21,7 @@ from tests.actors.dispatcher.schedulers import (
     failed,
     interrupted,
     opened,
+    progress,
     published_states,
 )
 from tests.samples import NAS, OUTAGE, SOURCE_FAULT, STALL, a_config, a_delivery, a_file, unusable, usable
@@ -212,7 +213,7 @@ def test_a_file_that_does_not_fit_waits_and_a_smaller_one_passes() -> None:
     decisions = decide(scheduler, Ready(OTHER, 1.0))
     assert [event.why for event in changes_of(decisions, OTHER)] == [
         "finished: waits for its turn",
-        "waits for a free place on the destination",
+        "waits for a free slot of the destination",
         "does not fit: needs 100 bytes",
     ]
     small = a_file("small.mxf", size_bytes=50)
@@ -223,26 +224,26 @@ def test_a_file_that_does_not_fit_waits_and_a_smaller_one_passes() -> None:
 
 def test_what_a_running_copy_has_written_is_not_promised_again_once_a_probe_saw_it() -> None:
     scheduler = opened(FILE, OTHER, free_bytes=150, workers=2)
-    assert copied(decide(scheduler, BytesWritten(FILE.id, 80))) == []
+    assert copied(decide(scheduler, progress(FILE, 80))) == []
     assert copied(decide(scheduler, usable(free_bytes=70))) == []  # 20 are promised
     assert copied(decide(scheduler, usable(free_bytes=120))) == [OTHER]
 
 
 def test_a_resumed_copy_needs_only_what_is_missing() -> None:
     scheduler = opened(FILE, free_bytes=100)
-    decide(scheduler, BytesWritten(FILE.id, 80), interrupted(STALL))
+    decide(scheduler, progress(FILE, 80), interrupted(STALL))
     assert copied(decide(scheduler, usable(began_s=1.0, free_bytes=20))) == [FILE]
 
 
 def test_a_resumed_copy_promises_only_what_is_missing() -> None:
     scheduler = opened(FILE, free_bytes=120, workers=2)
-    decide(scheduler, BytesWritten(FILE.id, 80), interrupted(STALL), Ready(OTHER, 1.0))
+    decide(scheduler, progress(FILE, 80), interrupted(STALL), Ready(OTHER, 1.0))
     assert copied(decide(scheduler, usable(began_s=1.0, free_bytes=120))) == [FILE, OTHER]
 
 
 def test_a_copy_that_wrote_more_than_its_file_holds_makes_no_room() -> None:
     scheduler = opened(FILE, OTHER, free_bytes=150, workers=2)
-    assert copied(decide(scheduler, BytesWritten(FILE.id, 180), usable(free_bytes=50))) == []
+    assert copied(decide(scheduler, progress(FILE, 180), usable(free_bytes=50))) == []
 
 
 def test_aborting_a_transfer_needs_no_space() -> None:

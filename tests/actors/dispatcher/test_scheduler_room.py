@@ -5,7 +5,7 @@ from agent.actors.dispatcher.room import FIRST_TRUST_S, LONGEST_TRUST_S, Room
 from agent.actors.dispatcher.scheduler import Scheduler
 from agent.actors.dispatcher.transitions import JobState
 from agent.messages.copier_pool import AbortTransfer, Copy
-from agent.messages.dispatcher import Aborted, BytesWritten
+from agent.messages.dispatcher import Aborted
 from agent.model.errors import Fault, OutageReason
 from agent.model.source_file import FileVersion
 from agent.model.transfer import Status
@@ -17,6 +17,7 @@ from tests.actors.dispatcher.schedulers import (
     done,
     interrupted,
     opened,
+    progress,
     published_states,
 )
 from tests.samples import NAS, a_file, ready, usable
@@ -29,7 +30,7 @@ SMALL = a_file("small.mxf", 20)
 def refuse(scheduler: Scheduler, file: FileVersion, at_s: float, written: int, verified: int) -> None:
     """The copy runs out of space, a good probe claims that there is plenty, and the delay of 5 s passes."""
     assert scheduler.jobs[file.id].state is JobState.COPYING
-    decide(scheduler, BytesWritten(file.id, written), interrupted(QUOTA, file, verified), now_s=at_s)
+    decide(scheduler, progress(file, written), interrupted(QUOTA, file, verified), now_s=at_s)
     decide(scheduler, usable(began_s=at_s, free_bytes=10_000), now_s=at_s + 0.1)
     decide(scheduler, None, now_s=at_s + 5.1)
 
@@ -85,7 +86,7 @@ def test_a_partial_gives_way_when_what_is_smaller_does_not_fit_beside_it() -> No
 
 def both_are_refused(scheduler: Scheduler, at_s: float) -> SchedulerDecisions:
     for file in (LARGE, LARGER):
-        decide(scheduler, BytesWritten(file.id, 60), interrupted(QUOTA, file, 60), now_s=at_s)
+        decide(scheduler, progress(file, 60), interrupted(QUOTA, file, 60), now_s=at_s)
     decide(scheduler, usable(began_s=at_s, free_bytes=10_000), now_s=at_s + 0.1)
     return decide(scheduler, None, now_s=at_s + 5.1)
 

@@ -12,7 +12,6 @@ from agent.messages.broadcaster import StatusChanged
 from agent.messages.copier_pool import AbortTransfer, Copy
 from agent.messages.dispatcher import (
     AttemptFailed,
-    BytesWritten,
     Cancel,
     FoundUnfinished,
     Gone,
@@ -38,6 +37,7 @@ from tests.actors.dispatcher.scheduler_driver import (
     one_of,
     some,
 )
+from tests.actors.dispatcher.schedulers import progress
 from tests.samples import OUTAGE, STALL, a_file, but, unusable, usable
 
 SOURCE_OUTAGE = Fault(FaultKind.SOURCE_OUTAGE, "source: no answer")
@@ -165,13 +165,13 @@ class Simulation(Dispatching):
     def a_copy_advances(self, which: int, what: int) -> None:
         for file in some(self.out(Copy), which):
             self.place(file).out[file.id].written_bytes = what
-            self.handle(BytesWritten(file.id, what))
+            self.handle(progress(file, what))
 
     def an_old_figure_arrives(self, which: int, _what: int) -> None:
         route, path = one_of(PLACES, which)
         file = a_file(path, route=route)
         if file.id not in self.place(file).out:
-            self.handle(BytesWritten(file.id, 10**9))
+            self.handle(progress(file, 10**9))
 
     # Storage monitors
 

@@ -16,8 +16,8 @@ from agent.actors.upload_manager.upload_job import (
 )
 from agent.config.sections import Uploads
 from agent.config.uploads import upload_route
-from agent.messages.broadcaster import StatusChanged, TransferProgress, Untracked
-from agent.messages.dispatcher import DestinationState, SourceState
+from agent.messages.broadcaster import StatusChanged, Untracked
+from agent.messages.dispatcher import DestinationState, SourceState, TransferProgress
 from agent.model.errors import OutageReason
 from agent.model.names import file_id
 from agent.model.source_file import FileVersion, Signature, UnreadableFolder

@@ -11,7 +11,7 @@ MAX_READS = 512
 
 
 class ByteReader(Protocol):
-    """Random access to a file; `size_bytes` is its size when the examination began."""
+    """Random access to a file; `size_bytes` is its size at the first read."""
 
     @property
     def size_bytes(self) -> int: ...
@@ -39,7 +39,7 @@ class TooManyReads(Exception):  # noqa: N818  a limit, not an error
 
 @define
 class Probe:
-    """Reads from one file at most `MAX_READS` times, so that no content can make an examination long."""
+    """Reads from one file at most `MAX_READS` times, so that no content can make it take long."""
 
     reader: ByteReader
     size_bytes: int = field(init=False)

@@ -295,7 +295,9 @@ def test_on_a_share_several_files_are_looked_up_at_a_time(
         return look_up(file)
 
     monkeypatch.setattr(scan, "_scanned", at_the_same_time)
-    assert {entry.path for entry in list_files(_folder(root), [], [])} == {f"clip-{number}.mxf" for number in range(12)}
+    assert {entry.path for entry in list_files(_folder(root), [], [])} == {
+        f"clip-{number}.mxf" for number in range(12)
+    }
 
 
 def test_each_block_that_is_read_of_a_file_is_a_sign_of_life(root: Path) -> None:

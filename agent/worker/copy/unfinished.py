@@ -19,7 +19,7 @@ def examine(request: CopyFile, source: int, progress: CopyProgress) -> Unfinishe
         return None
     try:
         with progress.io_side.at_source():
-            evidence = finish_evidence(source, progress.report_alive)
+            evidence = finish_evidence(source, progress.report_moved)
     except OSError as error:
         raise classify(error, Side.SOURCE) from error
     return None if request.finish_rule.allows(evidence) else Unfinished(evidence)

@@ -1,5 +1,7 @@
 """A destination that fills up: small files are delivered, the large one waits with its verified part."""
 
+import pytest
+
 from tests.mounts.mounts import FaultMount
 from tests.system.agents import MIB, Agent
 from tests.system.outages import configure, reason, waits_for_space
@@ -43,13 +45,15 @@ def test_a_file_larger_than_the_free_space_waits_from_the_start(agent: Agent, mo
     assert agent.stop(5) == 0
 
 
+@pytest.mark.parametrize("left_bytes", [MIB // 2, 0])
 def test_a_quota_that_the_file_system_does_not_show_is_full_and_what_fits_passes(
-    agent: Agent, mount: FaultMount
+    agent: Agent, mount: FaultMount, left_bytes: int
 ) -> None:
+    """Not even a probe can be written where our own partial has used up the quota."""
     configure(agent, mount.path, bandwidth="32MiB", workers=1, retry_delay="100ms", max_attempts=1)
     agent.start()
     content = agent.copy_large_file()
-    mount.full(MIB // 2, is_quota=True)
+    mount.full(left_bytes, is_quota=True)
     agent.wait_until(lambda: reason(agent) == "full")
     agent.wait_until(lambda: waits_for_space(agent, "large.mxf"))
     (agent.source / "small.mxf").write_bytes(b"small")

@@ -4,8 +4,8 @@ The promises are those of `copy_file`. A file that needs more than the plain ste
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 import xxhash
 from attrs import define, field
@@ -18,6 +18,7 @@ from agent.protocol.replies import Copied, NotBatchable, SmallFileResult, Unfini
 from agent.protocol.requests import CopyFile, CopySmallFiles
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.reader import read_exactly
+from agent.worker.copy.room import make_room
 from agent.worker.copy.unfinished import unless_unfinished
 from agent.worker.destinations.base import Destination, Partial
 from agent.worker.for_each import for_each
@@ -135,11 +136,21 @@ class SmallFileCopy:
             self.is_active = False
             return
         self._at_destination.callback(self._partial.close)
-        self._partial.truncate(0)
-        self._partial.write(0, [self._data])
+        with self._leaving_room():
+            self._partial.truncate(0)
+            self._partial.write(0, [self._data])
 
     def store(self) -> None:
-        self._is_time_set = self._partial.finalize(self.request.signature.mtime_ns)
+        with self._leaving_room():
+            self._is_time_set = self._partial.finalize(self.request.signature.mtime_ns)
+
+    @contextmanager
+    def _leaving_room(self) -> Iterator[None]:
+        try:
+            yield
+        except Fault as fault:
+            make_room(self._partial, fault, known_blocks=0)
+            raise
 
     def compare(self) -> None:
         verify = self.request.verify

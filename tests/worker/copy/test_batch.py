@@ -236,6 +236,24 @@ def test_a_destination_that_goes_is_an_outage_for_all(
     assert (fault.value.kind, fault.value.reason) == (FaultKind.DESTINATION, OutageReason.FULL)
 
 
+def test_one_for_which_there_is_no_space_leaves_room_for_others(
+    ground: Ground, destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwrite, content = os.pwrite, CONTENTS["d.mxf"]
+
+    def limited(descriptor: int, data: bytes, offset: int) -> int:
+        if data == content:
+            pwrite(descriptor, data[:10], offset)
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return pwrite(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", limited)
+    outcomes = copied(ground, destination)
+    assert fault_of(outcomes["d.mxf"]) is FaultKind.DESTINATION
+    assert all_but(outcomes, "d.mxf")
+    assert ground.arrived()[hidden("d.mxf")] == b""
+
+
 def test_a_folder_that_cannot_be_made_is_the_fault_of_those_that_need_it(
     ground: Ground, destination: Destination
 ) -> None:

@@ -215,7 +215,10 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_listed(
     assert unreadable == [("denied", "Permission denied")]
 
 
-def test_a_file_that_vanishes_while_it_is_listed_is_skipped(root: Path) -> None:
+def test_a_file_that_vanishes_while_it_is_listed_is_skipped(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "STAT_FILES", 1)
     (root / "one.mxf").touch()
     (root / "two.mxf").touch()
     entries = list_files(_folder(root), [], [])

@@ -15,7 +15,6 @@ def make_room(partial: Partial, fault: Fault, known_blocks: int) -> None:
     Under a quota that a partial of ours has used up, not even a probe could be written, and nothing would
     pass any more. A resumed copy goes on after the verified blocks that are left.
     """
-    if fault.reason is OutageReason.FULL and partial.is_readable:
-        kept_bytes = max(0, known_blocks - SPARE_BLOCKS) * BLOCK_BYTES
+    if fault.reason is OutageReason.FULL:
         with suppress(Fault):
-            partial.truncate(min(partial.size_bytes, kept_bytes))
+            partial.leave_room(max(0, known_blocks - SPARE_BLOCKS) * BLOCK_BYTES)

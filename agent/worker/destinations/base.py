@@ -78,6 +78,10 @@ class Partial(Protocol):  # noqa: PLR0904  each method is one step of a copy
         """Drop the content behind `size_bytes`, and each write group that this would cut."""
         ...
 
+    def leave_room(self, kept_bytes: int) -> None:
+        """Give back the space behind `kept_bytes`; where the storage refuses that, all of it."""
+        ...
+
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:
         """Write one write group, replacing earlier content. It is not durable yet."""
         ...

@@ -81,6 +81,16 @@ class OpenFile:
         with destination_faults():
             os.ftruncate(self._descriptor, size_bytes)
 
+    def leave_room(self, kept_bytes: int) -> None:
+        with destination_faults():
+            status = os.fstat(self._descriptor)
+            try:
+                os.ftruncate(self._descriptor, min(status.st_size, kept_bytes))
+            except OSError:  # btrfs refuses that where a quota is used up, but not to remove a file
+                root = self._dir_sync.root
+                if os.path.samestat(status, safe_open.stat_at(root, self._path)):
+                    safe_open.unlink_at(root, self._path)
+
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:
         for data in blocks:
             with self._lock:

@@ -125,6 +125,10 @@ class FaultyPartial:
         with self._troubles.around("truncate"):
             self._inner.truncate(size_bytes)
 
+    def leave_room(self, kept_bytes: int) -> None:
+        with self._troubles.around("truncate"):
+            self._inner.leave_room(kept_bytes)
+
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:
         with self._troubles.around("write"):
             first, *others = blocks

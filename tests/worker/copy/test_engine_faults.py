@@ -43,6 +43,11 @@ def clean() -> Iterator[None]:
 # Faults
 
 
+def cuts_nothing_off(descriptor: int, size_bytes: int) -> None:
+    if os.fstat(descriptor).st_size > size_bytes:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+
 @pytest.mark.parametrize("operation", ["size", "truncate", "write", "flush", "read_back"])
 def test_a_full_destination_stops_the_copy_with_its_own_fault(operation: str) -> None:
     content = content_of_size(20 * WINDOW)
@@ -79,6 +84,36 @@ def test_where_space_runs_out_what_is_not_verified_is_given_back_and_some_blocks
         bench.run(known)
         assert bench.progress.read_bytes == len(content) - kept_bytes
         assert bench.partial.read_bytes() == content
+
+
+def test_a_file_system_that_cannot_cut_the_partial_under_a_quota_loses_it_and_it_is_copied_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = content_of_size(4 * WINDOW)
+    with bench_with(content) as bench:
+        monkeypatch.setattr(os, "ftruncate", cuts_nothing_off)
+        with limited_to(2 * WINDOW + BLOCK), pytest.raises(Fault):
+            bench.run()
+        assert not bench.partial.exists()
+        bench.run(bench.checkpointed)
+        assert bench.partial.read_bytes() == content
+
+
+def test_what_has_taken_the_partials_name_meanwhile_is_not_removed_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with bench_with(content_of_size(2 * WINDOW)) as bench:
+
+        def swapped(descriptor: int, size_bytes: int) -> None:
+            if os.fstat(descriptor).st_size > size_bytes:
+                bench.partial.unlink()
+                bench.partial.write_bytes(b"another's")
+            cuts_nothing_off(descriptor, size_bytes)
+
+        monkeypatch.setattr(os, "ftruncate", swapped)
+        with limited_to(WINDOW + BLOCK), pytest.raises(Fault):
+            bench.run()
+        assert bench.partial.read_bytes() == b"another's"
 
 
 def test_an_outage_while_an_earlier_attempt_is_read_back_is_its_own_fault() -> None:

@@ -74,6 +74,9 @@ class UploadPartial:
         for number in [each for each in self.stored if self._end(each) > size_bytes]:
             del self.stored[number]
 
+    def leave_room(self, kept_bytes: int) -> None:
+        """Do nothing: what was sent stays with its upload."""
+
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:
         number = self.parts.number(offset // BLOCK_BYTES)
         with self._lock:
@@ -179,6 +182,9 @@ class MemoryPartial:
     def truncate(self, size_bytes: int) -> None:
         if size_bytes < self.size_bytes:
             self.blocks = []
+
+    def leave_room(self, kept_bytes: int) -> None:
+        """Do nothing: nothing is stored yet."""
 
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:  # noqa: ARG002  there is one group
         self.blocks = list(blocks)

@@ -6,7 +6,7 @@ PYTEST ?= -q -n auto --dist worksteal
 # Whole agents, hundreds of them killed: not slowed down by counting lines, which calmer tests do.
 FIRE := tests/crash tests/flow/test_chaos.py tests/s3/test_s3_kills.py
 # Files that only decide: import-linter keeps them pure, and tests reach every line of them.
-PURE := agent/actors/broadcaster/metrics.py,agent/actors/broadcaster/route_status.py,agent/actors/broadcaster/status_model.py,agent/actors/copier_pool/decisions.py,agent/actors/dispatcher/batching.py,agent/actors/dispatcher/destination_queue.py,agent/actors/dispatcher/commands.py,agent/actors/dispatcher/decisions.py,agent/actors/dispatcher/job.py,agent/actors/dispatcher/priority_queue.py,agent/actors/dispatcher/room.py,agent/actors/dispatcher/scheduler.py,agent/actors/dispatcher/setbacks.py,agent/actors/dispatcher/routes.py,agent/actors/dispatcher/storage.py,agent/actors/dispatcher/transitions.py,agent/actors/stability_tracker/growth.py,agent/actors/stability_tracker/hold.py,agent/actors/stability_tracker/hung_files.py,agent/actors/stability_tracker/recheck_queue.py,agent/actors/stability_tracker/removed_files.py,agent/actors/stability_tracker/tracked_file.py,agent/actors/stability_tracker/tracker.py,agent/actors/storage_monitor/availability.py,agent/actors/upload_manager/upload_job.py,agent/actors/watcher/scan_planner.py,agent/actors/watcher/unreadable_folders.py,agent/model/*,agent/worker/source/containers/*
+PURE := agent/actors/broadcaster/metrics.py,agent/actors/broadcaster/route_status.py,agent/actors/broadcaster/status_model.py,agent/actors/copier_pool/decisions.py,agent/actors/dispatcher/batching.py,agent/actors/dispatcher/destination_queue.py,agent/actors/dispatcher/commands.py,agent/actors/dispatcher/decisions.py,agent/actors/dispatcher/job.py,agent/actors/dispatcher/priority_queue.py,agent/actors/dispatcher/room.py,agent/actors/dispatcher/scheduler.py,agent/actors/dispatcher/setbacks.py,agent/actors/dispatcher/routes.py,agent/actors/dispatcher/storage.py,agent/actors/dispatcher/transitions.py,agent/actors/stability_tracker/emptied_folders.py,agent/actors/stability_tracker/growth.py,agent/actors/stability_tracker/hold.py,agent/actors/stability_tracker/hung_files.py,agent/actors/stability_tracker/recheck_queue.py,agent/actors/stability_tracker/removed_files.py,agent/actors/stability_tracker/tracked_file.py,agent/actors/stability_tracker/tracker.py,agent/actors/storage_monitor/availability.py,agent/actors/upload_manager/upload_job.py,agent/actors/watcher/scan_planner.py,agent/actors/watcher/unreadable_folders.py,agent/model/*,agent/worker/source/containers/*
 UNCOUNTED := tests/system tests/s3/test_s3_growing.py $(FIRE)
 
 # Programs, and the Debian packages that bring them.
@@ -31,7 +31,7 @@ $(VENV)/bench.done: $(VENV)/dev.done
 
 run: $(VENV)/run.done
 	@mkdir -p var/source var/nas
-	@echo 'Drop a media file into  var/source ; a few seconds later it stands, verified, in  var/nas .'
+	@echo 'Drop a media file into  var/source ; a few seconds later it is in  var/nas , verified.'
 	@echo 'The page:               http://127.0.0.1:8080     (Ctrl-C stops; a stop in mid-copy is resumed.)'
 	@$(BIN)/transfer-agent run
 

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from agent.journal import blocks, database, schema, transfers
 from agent.journal.client import JournalClient, OpenJournal
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.journal.journal import Journal, Transaction
 from agent.model.errors import Fault, Side
 from agent.model.source_file import FileVersion

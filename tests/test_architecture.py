@@ -28,6 +28,7 @@ REASON = re.compile(r"# noqa: [A-Z]+[0-9]+(, [A-Z]+[0-9]+)*  \S")
 ONLY_IN = {
     "open_nursery": {  # runtime, generation, a pool and a recovery per destination, jobs; one per page client
         "agent/runtime/supervisor.py",
+        "agent/runtime/generations.py",
         "agent/actors/copier_pool/actor.py",
         "agent/actors/copier_pool/recovery.py",
         "agent/actors/upload_manager/actor.py",
@@ -35,7 +36,7 @@ ONLY_IN = {
         "web/live.py",
     },
     "open_memory_channel": {
-        "agent/runtime/generation.py",
+        "agent/runtime/channels.py",
         "agent/control/service.py",
     },  # all wiring is readable
     "open_process": {"agent/worker_pool.py"},
@@ -44,6 +45,7 @@ ONLY_IN = {
     "to_thread": {
         "agent/journal/client.py",
         "agent/runtime/runtime.py",
+        "agent/runtime/supervisor.py",
         "agent/control/service.py",
         "web/api.py",
         "web/message_cache.py",

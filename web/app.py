@@ -39,9 +39,8 @@ def create_app(control: Control, access: Access) -> QuartTrio:
     )
     problems.install(app)
     auth.install(app, access)
-    for part in (api, probes, live):
+    for part in (api, probes, live, uploads):
         app.register_blueprint(part.blueprint(control))
-    app.register_blueprint(uploads.blueprint(control.uploads))
     _install_root(app)
     return app
 

@@ -10,7 +10,8 @@ from quart import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
 from agent.config import field_parsers
-from agent.control.uploads import CreateUpload, UploadControl
+from agent.control.service import Control
+from agent.model.upload import CreateUpload
 from agent.model.views import UploadFilesQuery, UploadsQuery
 from web import query, schemas, serializers
 from web.api import answer
@@ -23,7 +24,7 @@ MEMBERS = ("source_folder", "destination_bucket", "pattern")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
-def blueprint(control: UploadControl) -> Blueprint:
+def blueprint(control: Control) -> Blueprint:
     handlers = _Uploads(control)
     found = Blueprint("uploads", __name__, url_prefix="/uploads")
     found.post("/", strict_slashes=False)(handlers.add)
@@ -36,10 +37,10 @@ def blueprint(control: UploadControl) -> Blueprint:
 
 @frozen
 class _Uploads:
-    _control: UploadControl
+    _control: Control
 
     async def add(self) -> Response:
-        upload_id = await self._control.add(read_create_upload(await request.get_data()))
+        upload_id = await self._control.uploads.add(read_create_upload(await request.get_data()))
         body: schemas.UploadCreated = {"upload_id": upload_id, "status": "created"}
         created = answer(body, HTTPStatus.CREATED)
         created.headers["Location"] = f"/uploads/{upload_id}"
@@ -47,10 +48,10 @@ class _Uploads:
 
     async def jobs(self) -> Response:
         uploads_query = UploadsQuery(query.limit(request.args, JOBS_LIMIT), query.row_cursor(request.args))
-        return answer(serializers.uploads_body(await self._control.page(uploads_query)))
+        return answer(serializers.uploads_body(await self._control.uploads.page(uploads_query)))
 
     async def job(self, upload_id: str) -> Response:
-        return answer(serializers.upload_entry(await self._control.find(upload_id)))
+        return answer(serializers.upload_entry(await self._control.uploads.find(upload_id)))
 
     async def files(self, upload_id: str) -> Response:
         files_query = UploadFilesQuery(
@@ -59,10 +60,10 @@ class _Uploads:
             limit=query.limit(request.args, FILES_LIMIT),
             after_id=query.row_cursor(request.args) or 0,
         )
-        return answer(serializers.upload_files_body(await self._control.files(files_query)))
+        return answer(serializers.upload_files_body(await self._control.uploads.files(files_query)))
 
     async def stop(self, upload_id: str) -> Response:
-        await self._control.stop(upload_id)
+        await self._control.uploads.stop(upload_id)
         body: schemas.UploadStopped = {"upload_id": upload_id, "status": "stopped"}
         return answer(body, HTTPStatus.ACCEPTED)
 

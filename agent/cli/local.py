@@ -1,9 +1,12 @@
 """Verbs that need no running agent: run, check-config, verify."""
 
+import gc
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -24,8 +27,9 @@ def run(path: str, *, once_only: bool, dry_run: bool, bind: str | None, log_leve
     given = {"web.bind": bind, "log.level": log_level}
     overrides = {key: value for key, value in given.items() if value is not None}
     config = load_config(path, overrides)
-    from agent.runtime import main  # noqa: PLC0415  slow to import, and other verbs do without
-    from agent.runtime.supervisor import CannotStart  # noqa: PLC0415  likewise
+    with _no_search_for_garbage():
+        from agent.runtime import main  # noqa: PLC0415  slow to import, and other verbs do without
+        from agent.runtime.supervisor import CannotStart  # noqa: PLC0415  likewise
 
     try:
         if dry_run:
@@ -36,6 +40,17 @@ def run(path: str, *, once_only: bool, dry_run: bool, bind: str | None, log_leve
     except CannotStart as error:
         exit_with(str(error), EXIT_ERROR)
     sys.exit(code)
+
+
+@contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """What is loaded here stays. Searching it takes a tenth of the start, and 50 ms now and then later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @click.command("check-config")
@@ -60,7 +75,7 @@ def check_config(path: str, *, probe: bool) -> None:
 def verify(path: str, *, since: str, route: str, as_json: bool) -> None:
     """Re-read delivered files and compare them with the recorded hashes. Exit 0: all equal."""
     config = load_config(path)
-    from agent.journal.database import JournalError  # noqa: PLC0415  slow to import, and other verbs do without
+    from agent.journal.errors import JournalError  # noqa: PLC0415  slow to import, and other verbs do without
     from agent.offline import verify  # noqa: PLC0415  likewise
     from agent.offline.verify_report import since_at  # noqa: PLC0415  likewise
 

@@ -18,7 +18,7 @@ from agent.config.safe_realpath import exists_but_is_no_folder, path_and_realpat
 from agent.config.sections import AgentSection, LogSection, Route, WebSection
 from agent.config.value_parsers import quoted
 from agent.model.names import expand_braces
-from agent.model.text import is_inside
+from agent.model.text import is_inside, lies_above
 
 _WILDCARD = re.compile(r"[*?\[\]]")
 
@@ -60,6 +60,7 @@ def contradictions(
     yield from _differ(routes, "marker", unset=None)
     yield from _differ(routes, "mounted", unset="auto")
     yield from _cycles(routes)
+    yield from _roots_in_emptied_sources(routes)
     match sections["web"]:
         case WebSection(loopback=False, token=None, host=host):
             reason = f"{quoted(host)} is open to other machines: token_file is required"
@@ -132,6 +133,18 @@ def _with_parents(path: str) -> Iterator[str]:
     yield path
     while path != (path := os.path.dirname(path)):
         yield path
+
+
+def _roots_in_emptied_sources(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:
+    """A source or destination of another route that is removed when it is empty would be missing there."""
+    for one, other in product(routes, routes):
+        if other is one or not one.route.remove_empty_folders:
+            continue
+        folders = {"source": other.source_paths, "destination": frozenset((other.route.destination,))}
+        for key, paths in folders.items():
+            if any(lies_above(source, path) for source in one.source_paths for path in paths):
+                reason = f"the {key} of {_name(other)} lies in the source, and would be removed when empty"
+                yield one.section.error("remove_empty_folders", reason)
 
 
 def _shared_sources(routes: Sequence[RouteWithOrigin]) -> Iterator[str]:

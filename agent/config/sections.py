@@ -98,6 +98,7 @@ class Route:
     unfinished: Literal["hold", "deliver"] = "hold"
     unseen_writers: Literal["hold", "deliver"] = "hold"
     source_marker: Annotated[str | None, Parse(field_parsers.marker)] = None
+    remove_empty_folders: bool = False
     conflict: Literal["rename", "fail"] = "rename"
     verify: Literal["read_back", "hash", "size"] = "read_back"
     workers: Workers = 2

@@ -3,15 +3,12 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 from attrs import define, field
 
 from agent.control.errors import Conflict, InvalidConfig, NotFound, Unavailable
-from agent.control.uploads import UploadControl, journaled
-from agent.journal import history, routes
-from agent.journal.client import JournalClient
 from agent.messages.channels import AskScheduler, BroadcasterInbox, DispatcherInbox, GetSnapshot, Subscribe
 from agent.messages.dispatcher import (
     ONLY_FAILED,
@@ -27,6 +24,10 @@ from agent.messages.dispatcher import (
 from agent.model.transfer import Status
 from agent.model.views import Feed, FileView, HistoryPage, HistoryQuery, Snapshot
 
+if TYPE_CHECKING:  # they load the database, which the first answers of the page do without
+    from agent.control.journal import JournalControl
+    from agent.control.uploads import UploadControl
+
 FEED_CAPACITY = 16
 SEND_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 5.0  # the answer comes after all that the command does, to 100,000 files perhaps
@@ -37,16 +38,25 @@ M = TypeVar("M")
 
 @define  # noqa: PLR0904  one for each question and command
 class Control:
-    """Raises `Unavailable` instead of waiting long."""
+    """Raises `Unavailable` instead of waiting long, and for what `use` has not brought yet."""
 
     _broadcaster: trio.MemorySendChannel[BroadcasterInbox]
     _reloads: trio.MemorySendChannel[None]
-    _journal: JournalClient
     _render_metrics: Callable[[], bytes]
     _check_config: Callable[[], tuple[str, ...]]
-    uploads: UploadControl
+    _journal: "JournalControl | None" = field(default=None, init=False)
+    _uploads: "UploadControl | None" = field(default=None, init=False)
     _dispatcher: trio.MemorySendChannel[DispatcherInbox] | None = field(default=None, init=False)
     _journaled_commands: trio.Lock = field(factory=trio.Lock, init=False)
+
+    def use(self, journal: "JournalControl", uploads: "UploadControl") -> None:
+        """Answer from the journal, and take upload jobs, from now on."""
+        self._journal, self._uploads = journal, uploads
+
+    @property
+    def uploads(self) -> "UploadControl":
+        """Raises: Unavailable."""
+        return _required(self._uploads)
 
     def connect(self, dispatcher: trio.MemorySendChannel[DispatcherInbox] | None) -> None:
         """Send commands to this generation's dispatcher from now on; None: none runs."""
@@ -57,7 +67,8 @@ class Control:
     def close(self) -> None:
         """Every later question or command raises `Unavailable`."""
         self.connect(None)
-        self.uploads.close()
+        if self._uploads is not None:
+            self._uploads.close()
         self._broadcaster.close()
         self._reloads.close()
 
@@ -79,7 +90,7 @@ class Control:
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """Ended transfers from the journal, newest first. Raises: Unavailable: it cannot be read just now."""
-        return await journaled(self._journal.read(history.page, query))
+        return await _required(self._journal).history(query)
 
     def render_metrics(self) -> bytes:
         """The metrics in Prometheus text format 0.0.4."""
@@ -98,15 +109,16 @@ class Control:
 
         The lock keeps the journal and the scheduler in the same order when two clients pause and resume.
         """
-        self._require_dispatcher()
+        _required(self._dispatcher)
+        journal = _required(self._journal)
         async with self._journaled_commands:
             if route not in {view.name for view in (await self.snapshot()).routes}:
                 raise NotFound(f"no route is named {route!r}")
-            await journaled(self._journal.write(routes.set_paused, route, paused=paused))
+            await journal.set_paused(route, paused=paused)
             try:
                 return await self._execute(PauseRoute(route) if paused else ResumeRoute(route))
             except NotFound:  # removed meanwhile: leave nothing of it in the journal
-                await journaled(self._journal.write(routes.set_paused, route, paused=False))
+                await journal.set_paused(route, paused=False)
                 raise
 
     async def retry(self, file_id: str) -> str:
@@ -117,13 +129,13 @@ class Control:
         Raises:
             NotFound: no such file. Conflict: it has not failed, nor was its source kept. Unavailable.
         """
-        self._require_dispatcher()
+        _required(self._dispatcher)
         async with self._journaled_commands:
             file = await self._find(file_id)
             current = file.current
             if current.status is not Status.FAILED and current.kept_because is None:
                 raise Conflict(f"{file.path} is {current.status.value}: {ONLY_FAILED}")
-            await journaled(self._journal.write(history.clear_failure, current.route, file.path))
+            await _required(self._journal).clear_failure(current.route, file.path)
             return await self._execute(Retry(file_id))
 
     async def retry_all(self) -> str:
@@ -174,20 +186,22 @@ class Control:
                 return file
         raise NotFound(f"no tracked file has the id {file_id!r}")
 
-    def _require_dispatcher(self) -> trio.MemorySendChannel[DispatcherInbox]:
-        if self._dispatcher is None:
-            raise Unavailable
-        return self._dispatcher
-
     async def _execute(self, command: Command) -> str:
         """The scheduler's answer. Raises: NotFound, Conflict: its refusal. Unavailable."""
         ask = partial(AskScheduler, command)
-        result: CommandResult = await _ask(self._require_dispatcher(), ask, COMMAND_TIMEOUT_S)
+        result: CommandResult = await _ask(_required(self._dispatcher), ask, COMMAND_TIMEOUT_S)
         if result.refusal is Refusal.NOT_FOUND:
             raise NotFound(result.detail)
         if result.refusal is Refusal.WRONG_STATE:
             raise Conflict(result.detail)
         return result.detail
+
+
+def _required(part: T | None) -> T:
+    """Raises: Unavailable: this part of the agent does not run."""
+    if part is None:
+        raise Unavailable
+    return part
 
 
 async def _ask(

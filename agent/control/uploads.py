@@ -2,23 +2,21 @@
 
 import time
 import uuid
-from collections.abc import Awaitable
-from typing import TypeVar
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from agent.config.sections import Config
 from agent.config.uploads import upload_route
 from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTimeout, Unavailable
+from agent.control.journal import journaled
 from agent.journal import uploads
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
 from agent.messages.channels import offer
 from agent.messages.upload_manager import UploadJobsChanged, UploadManagerInbox
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.text import is_inside
-from agent.model.upload import UploadJob, UploadState
+from agent.model.upload import CreateUpload, UploadJob, UploadState
 from agent.model.views import UploadFilesPage, UploadFilesQuery, UploadsPage, UploadsQuery
 from agent.protocol.replies import FolderResolved, Probed
 from agent.protocol.requests import ProbeDestination, ResolveFolder
@@ -33,17 +31,6 @@ PERMANENT_OUTAGES = (
     OutageReason.READ_ONLY,
     OutageReason.MARKER_MISSING,
 )
-
-T = TypeVar("T")
-
-
-@frozen
-class CreateUpload:
-    """The request for an upload job; `source_folder` is an absolute path."""
-
-    source_folder: str
-    destination_bucket: str
-    pattern: str | None = None
 
 
 @define
@@ -173,11 +160,3 @@ class UploadControl:
 
 def _overlap(one: str, other: str) -> bool:
     return is_inside(one, other) or is_inside(other, one)
-
-
-async def journaled(operation: Awaitable[T]) -> T:
-    """The result of a journal operation. Raises: Unavailable: the journal cannot be read or written."""
-    try:
-        return await operation
-    except JournalError as error:
-        raise Unavailable from error

@@ -111,6 +111,18 @@ def unlink_at(root_fd: int, relative: str) -> None:
         sync_folder(folder)
 
 
+def rmdir_at(root_fd: int, relative: str) -> None:
+    """Remove an empty folder below the root durably; a symbolic link is none.
+
+    Raises:
+        ValueError: the path could lead out of the root, or is the root.
+        OSError: the folder is not empty, or cannot be removed.
+    """
+    with parent(root_fd, relative) as (folder, name):
+        os.rmdir(name, dir_fd=folder)
+        sync_folder(folder)
+
+
 @contextmanager
 def parent(root_fd: int, relative: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
     """Yield a descriptor of this path's folder and the last name; `create` as in `open_folder`.

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from sqlalchemy import Connection
 
 from agent.journal import database, orphans, routes
-from agent.journal.database import JournalDamaged, JournalError, JournalRefused
+from agent.journal.errors import JournalDamaged, JournalError, JournalRefused
 from agent.journal.group_commit import CommitResult, PendingWrite, commit, not_started
 from agent.journal.journal import Journal, Transaction, TransferLost
 from agent.journal.state_folder import StateLock, read_or_make_identity

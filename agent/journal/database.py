@@ -17,6 +17,7 @@ from sqlalchemy import Connection, NullPool, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from agent.fs.private_folder import FILE_MODE
+from agent.journal.errors import JournalDamaged, JournalError, JournalNewer
 from agent.journal.schema import REVISION
 
 # On macOS fsync(2) stops at the drive's cache; the last two are without effect elsewhere.
@@ -27,22 +28,6 @@ _READ_BYTES = 1 << 20
 _PARTS = ("-wal", "-shm", "")  # the file itself last: a fresh one must never meet an old one's WAL
 
 _log = structlog.get_logger("journal")
-
-
-class JournalError(Exception):
-    """The journal cannot be used; the message is one line for people."""
-
-
-class JournalRefused(JournalError):  # noqa: N818  a state of affairs, not a mistake
-    """The journal may not be used, and waiting does not change that."""
-
-
-class JournalNewer(JournalRefused):
-    """The file was written by a version of the program that is newer than this one."""
-
-
-class JournalDamaged(JournalError):  # noqa: N818  a state of affairs, not a mistake
-    """The file is damaged, or not a journal of ours."""
 
 
 def open_writer(path: Path) -> Connection:

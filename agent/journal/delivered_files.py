@@ -8,7 +8,8 @@ from typing import Any, Self
 from attrs import define
 from sqlalchemy import Connection, Select, func, select
 
-from agent.journal.database import JournalError, clear_errors, open_reader
+from agent.journal.database import clear_errors, open_reader
+from agent.journal.errors import JournalError
 from agent.journal.schema import history, mounts
 from agent.model.transfer import DeliveredFile
 

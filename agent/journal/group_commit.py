@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from attrs import define, field, frozen
 
-from agent.journal.database import JournalDamaged, JournalError
+from agent.journal.errors import JournalDamaged, JournalError
 from agent.journal.journal import Journal, TransferLost
 
 T = TypeVar("T")

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, delete, insert
 from sqlalchemy.exc import DBAPIError
 
 from agent.journal import database
-from agent.journal.database import JournalError, clear_errors, open_reader, open_writer, quarantine
+from agent.journal.database import clear_errors, open_reader, open_writer, quarantine
+from agent.journal.errors import JournalError
 from agent.journal.schema import mounts, paused_routes, transfers
 
 P = ParamSpec("P")

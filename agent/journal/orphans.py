@@ -10,15 +10,19 @@ from sqlalchemy import Connection, delete, exists, insert, select
 
 from agent.journal.journal import Transaction
 from agent.journal.schema import orphan_scans, orphans, transfers
+from agent.model.names import split_path
 
 EVERYWHERE = ""  # in place of a destination
 
 
 def add(tx: Transaction, destination: str, partials: Iterable[str]) -> None:
-    """These were found there and are ours: orphans, unless a running transfer has them as its partials."""
+    """These were found there and are ours: orphans, unless a running transfer has them as its partials.
+
+    Its partial may have been moved, and is known by its name in whatever folder.
+    """
+    in_use = {split_path(partial)[1] for partial in tx.db.scalars(select(transfers.c.partial))}
     for partial in partials:
-        in_use = exists().where(transfers.c.partial == partial)
-        if not tx.db.scalar(select(in_use)):
+        if split_path(partial)[1] not in in_use:
             _put(tx.db, destination, partial)
 
 
@@ -39,7 +43,7 @@ def at_destination(tx: Transaction, destination: str) -> tuple[str, ...]:
 
 
 def forget(tx: Transaction, destination: str, partial: str) -> None:
-    """It has been removed."""
+    """It has been removed, or is nowhere to be found."""
     _delete(tx.db, destination, partial)
 
 

@@ -12,7 +12,7 @@ from attrs import define, field
 from agent.fs.atomic_write import replace_file
 from agent.fs.private_folder import FILE_MODE, NotOurs, protect
 from agent.fs.safe_open import make_root
-from agent.journal.database import JournalError, JournalRefused
+from agent.journal.errors import JournalError, JournalRefused
 
 _FILES = ("lock", "identity", "address", "partial-locks", "journal.db")  # how the names of our files begin
 _ID = re.compile(r"[0-9a-f]{32}")

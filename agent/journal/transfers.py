@@ -152,6 +152,11 @@ def allocate_partial(tx: Transaction, transfer_id: int, partial: str) -> None:
     _change(tx, transfer_id, partial=partial)
 
 
+def move(tx: Transaction, transfer_id: int, partial: str, name: str) -> None:
+    """Its verified partial was found in another folder: it is to be published there, under this name."""
+    _change(tx, transfer_id, partial=partial, name=name)
+
+
 def update_signature(tx: Transaction, transfer_id: int, signature: Signature) -> None:
     """The transfer is now for this state of its file, which grew; its blocks were compared with it."""
     _change(tx, transfer_id, signature=signature)

@@ -62,4 +62,17 @@ class FilesUnfinished:
     at: float
 
 
-TrackerInbox = ScanChunk | ScanResult | FilesRemoved | FilesUnfinished
+@frozen
+class FoldersTried:
+    """The removal of these folders was tried between `began_s` and `ended_s`.
+
+    `removed`: those that were empty and are gone; the others were not empty any more.
+    """
+
+    folders: tuple[str, ...]
+    removed: tuple[str, ...]
+    began_s: float
+    ended_s: float
+
+
+TrackerInbox = ScanChunk | ScanResult | FilesRemoved | FilesUnfinished | FoldersTried

@@ -31,10 +31,17 @@ class PutBack:
 
 
 @frozen
+class RemoveFolders:
+    """Remove those of these folders that are empty: we have emptied them."""
+
+    folders: tuple[str, ...]
+
+
+@frozen
 class WatchStatus:
     """Whether the operating system gives events about all of the source; before the first one: yes."""
 
     active: bool
 
 
-WatcherInbox = WatchEvent | Examine | PutBack | WatchStatus
+WatcherInbox = WatchEvent | Examine | PutBack | RemoveFolders | WatchStatus

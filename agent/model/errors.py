@@ -36,6 +36,7 @@ class FaultKind(enum.Enum):
     SOURCE_OUTAGE = "source_outage"  # an outage of the source: its route pauses, the attempt does not count
     WORKER = "worker"  # a worker process exited or broke the protocol: the attempt counts
     DISPLACED = "displaced"  # something else has the partial's name: start over, the attempt does not count
+    PARTIAL_GONE = "partial_gone"  # nothing has its name: start over; the attempt counts if that comes again
     BUSY = "busy"  # a killed worker still has the partial locked: wait, the attempt does not count
     JOURNAL = "journal"  # the journal cannot be written: wait, the attempt does not count
     SHORTAGE = "shortage"  # the machine is short of descriptors, memory ...: wait, the attempt does not count

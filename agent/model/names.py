@@ -85,18 +85,17 @@ def removing_path(identity: str, path: str, partial: str) -> str:
 
 
 def has_our_tag(identity: str, path: str, kind: str = PARTIAL) -> bool:
-    """Return whether this installation made this temporary name of this kind.
+    """Return whether this installation made this temporary name of this kind, in whatever folder it is now.
 
-    `path` is relative to the destination; that of a source which is being removed, to its source. A foreign
-    name, even of another installation, passes with a probability of 2**-32.
+    A foreign name, even of another installation, passes with a probability of 2**-32.
     """
-    folder, name = split_path(path)
+    _, name = split_path(path)
     if not name.endswith(kind):  # most names; a scan asks for millions
         return False
     found = _TEMPORARY.fullmatch(name)
     if found is None or found["kind"] != kind:
         return False
-    return found["tag"] == _tag(identity, folder, found["name"], found["id"], kind)
+    return found["tag"] == _tag(identity, found["name"], found["id"], kind)
 
 
 def path_before_removal(private_path: str) -> str:
@@ -116,13 +115,16 @@ def _temporary(
 ) -> str:
     temp_id = xxhash.xxh64_hexdigest(hashed.encode("utf-8", "surrogateescape"))[:8]
     name = shortened(name, limit_bytes - len(f"..0123456789abcdef.{kind}"))
-    return f"{folder}.{name}.{temp_id}{_tag(identity, folder, name, temp_id, kind)}.{kind}"
+    return f"{folder}.{name}.{temp_id}{_tag(identity, name, temp_id, kind)}.{kind}"
 
 
-def _tag(identity: str, folder: str, name: str, temp_id: str, kind: str) -> str:
-    """Return a keyed hash (RFC 7693) over the temporary name, as 8 hexadecimal digits."""
+def _tag(identity: str, name: str, temp_id: str, kind: str) -> str:
+    """Return a keyed hash (RFC 7693) over the temporary name, as 8 hexadecimal digits.
+
+    Its folder is left out: somebody may rename that, and the file in it is still ours.
+    """
     domain = "" if kind == PARTIAL else f"\0{kind}"
-    tagged = f"{folder}\0{name}\0{temp_id}{domain}".encode("utf-8", "surrogateescape")
+    tagged = f"{name}\0{temp_id}{domain}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(tagged, digest_size=4, key=identity.encode()).hexdigest()
 
 

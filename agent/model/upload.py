@@ -28,6 +28,15 @@ class UploadFileState(enum.Enum):
 
 
 @frozen
+class CreateUpload:
+    """The request for an upload job; `source_folder` is an absolute path."""
+
+    source_folder: str
+    destination_bucket: str
+    pattern: str | None = None
+
+
+@frozen
 class UploadJob:
     """Everything of `source_folder`, an absolute path, that matches `pattern` (None: all) goes to a bucket.
 

@@ -283,6 +283,13 @@ class SourcesPutBack:
 
 
 @frozen
+class FoldersRemoved:
+    """The folders that were empty and are gone; those that were gone before are left out."""
+
+    folders: tuple[str, ...]
+
+
+@frozen
 class SourceExists:
     """Whether the path exists. `is_renamed`: a removal was cut off, and its private path exists."""
 
@@ -295,6 +302,13 @@ class SourceHashed:
     """`digest`: the xxh3_128 of the whole source."""
 
     digest: bytes
+
+
+@frozen
+class Discarded:
+    """`is_gone`: no partial is left. False: no file has its name, and it may have been moved elsewhere."""
+
+    is_gone: bool
 
 
 @frozen
@@ -341,10 +355,12 @@ Reply = (
     | PublishedFiles
     | RemovedSources
     | SourcesPutBack
+    | FoldersRemoved
     | SourceExists
     | NamesTaken
     | FolderTried
     | SourceHashed
+    | Discarded
     | OrphansFound
     | FolderResolved
     | Finished

@@ -282,6 +282,15 @@ class PutBackSources:
 
 
 @frozen
+class RemoveEmptyFolders:
+    """Remove those of these folders below the source that are empty. Ends with FoldersRemoved."""
+
+    source: str
+    folders: tuple[str, ...]
+    mount: SourceMount = ANY_MOUNT
+
+
+@frozen
 class LookUpSource:
     """Check whether this path exists, or the private one of a removal that may have been cut off.
 
@@ -339,7 +348,7 @@ class HashSource:
 
 @frozen
 class DiscardPartial:
-    """Remove a partial if it exists. Ends with Finished."""
+    """Remove a partial if it exists. Ends with Discarded."""
 
     destination: DestinationRef
     partial: str
@@ -378,6 +387,7 @@ Request = (
     | PublishFiles
     | RemoveSources
     | PutBackSources
+    | RemoveEmptyFolders
     | VerifyFile
     | ConfirmDelivery
     | CheckSeparateRoots

@@ -1,4 +1,4 @@
-"""One generation: all actors that a configuration asks for. Every channel between actors is made here.
+"""One generation: all actors that a configuration asks for.
 
 Start order:
 1. Routes of unfinished upload jobs are known, so that recovery takes none of their transfers for an orphan.
@@ -10,9 +10,7 @@ Start order:
 It stops when its nursery is cancelled: workers are killed, and what they have reached is in the journal.
 """
 
-import math
 import time
-from typing import TypeVar
 
 import trio
 from attrs import define, field, frozen
@@ -32,66 +30,18 @@ from agent.journal import routes, transfers, uploads
 from agent.journal.client import JournalClient
 from agent.messages.broadcaster import GenerationStarted
 from agent.messages.channels import BroadcasterInbox, ConnectDestination, DispatcherInbox
-from agent.messages.copier_pool import CopierPoolInbox
 from agent.messages.stability_tracker import TrackerInbox
-from agent.messages.storage_monitor import ProbeNow
 from agent.messages.upload_manager import UploadManagerInbox
-from agent.messages.watcher import WatcherInbox
 from agent.model.upload import UploadJob
+from agent.runtime.channels import (
+    open_copier_pool_inbox,
+    open_dispatcher_inbox,
+    open_storage_monitor_inbox,
+    open_tracker_inbox,
+    open_upload_manager_inbox,
+    open_watcher_inbox,
+)
 from agent.worker_pool import WorkerPool
-
-BROADCASTER_CAPACITY = 256
-DISPATCHER_CAPACITY = 64
-WATCHER_CAPACITY = 64
-
-M = TypeVar("M")
-Channel = tuple[trio.MemorySendChannel[M], trio.MemoryReceiveChannel[M]]
-
-
-# The inbox of each actor. A sender waits while it is full, unless its comment says otherwise.
-
-
-def open_broadcaster_inbox() -> Channel[BroadcasterInbox]:
-    """From all actors, control and the supervisor; it outlives generations."""
-    return trio.open_memory_channel[BroadcasterInbox](BROADCASTER_CAPACITY)
-
-
-def open_dispatcher_inbox() -> Channel[DispatcherInbox]:
-    """From trackers, copy tasks, monitors, watchers, the upload manager and control."""
-    return trio.open_memory_channel[DispatcherInbox](DISPATCHER_CAPACITY)
-
-
-def open_watcher_inbox() -> Channel[WatcherInbox]:
-    """From the watcher's own listener, and from the tracker, which never waits."""
-    return trio.open_memory_channel[WatcherInbox](WATCHER_CAPACITY)
-
-
-def open_tracker_inbox() -> Channel[TrackerInbox]:
-    """From the watcher, which scans no further than the tracker has read, and from copy tasks."""
-    return trio.open_memory_channel[TrackerInbox](0)
-
-
-def open_copier_pool_inbox(plan: DestinationPlan) -> Channel[CopierPoolInbox]:
-    """From the dispatcher, which never waits: there is room for all that it may send.
-
-    That is each copy and each followed file with its cancellation, one for all of them, and a recovery.
-    """
-    return trio.open_memory_channel[CopierPoolInbox](4 * plan.workers + 2)
-
-
-def open_storage_monitor_inbox() -> Channel[ProbeNow]:
-    """From the dispatcher, which never waits: one request to probe is enough."""
-    return trio.open_memory_channel[ProbeNow](1)
-
-
-def open_upload_manager_inbox() -> Channel[UploadManagerInbox]:
-    """From control and the broadcaster, which never wait: the manager only notes what arrives."""
-    return trio.open_memory_channel[UploadManagerInbox](math.inf)
-
-
-def open_reload_requests() -> Channel[None]:
-    """From control to the supervisor, which reads the configuration again; one request is enough."""
-    return trio.open_memory_channel[None](1)
 
 
 @frozen

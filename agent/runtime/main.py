@@ -8,8 +8,8 @@ import trio
 from agent import log
 from agent.config.sections import Config
 from agent.fs import open_files
-from agent.journal.database import JournalError
-from agent.offline import dry_run, probe_places
+from agent.journal.errors import JournalError, JournalRefused
+from agent.journal.state_folder import StateLock
 from agent.runtime import supervisor
 from agent.runtime.supervisor import CannotStart
 
@@ -28,8 +28,9 @@ def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
     try:
         _set_up_first_log(config, set_up_log)
         _raise_open_files()
+        _refuse_locked_state_folder(config)
         return trio.run(lambda: supervisor.run(config, load, set_up_log, once_only=once_only))
-    except (JournalError, OSError) as error:
+    except OSError as error:
         raise CannotStart(str(error)) from error
     finally:
         for handle in handles:
@@ -38,11 +39,15 @@ def run(config: Config, load: Callable[[], Config], *, once_only: bool) -> int:
 
 def dry_run_lines(config: Config) -> list[str]:
     """One line for each file, with what would be done with it."""
+    from agent.offline import dry_run  # noqa: PLC0415  it loads the database, and the agent's start does without
+
     return trio.run(dry_run.lines, config)
 
 
 def probe_lines(config: Config) -> list[str]:
     """One line for each thing that was tried at a source or a destination."""
+    from agent.offline import probe_places  # noqa: PLC0415  likewise
+
     return trio.run(probe_places.lines, config)
 
 
@@ -52,6 +57,16 @@ def _set_up_first_log(config: Config, set_up_log: Callable[[Config], None]) -> N
         set_up_log(config)
     except OSError as error:
         raise CannotStart(f"the log file {config.log.file!r} cannot be used: {error.strerror}") from error
+
+
+def _refuse_locked_state_folder(config: Config) -> None:
+    """Say so before anything listens; the journal locks it for good. Raises: CannotStart."""
+    try:
+        StateLock(config.agent.state_dir).release()
+    except JournalRefused as error:
+        raise CannotStart(str(error)) from error
+    except JournalError:
+        return  # it is waited for
 
 
 def _raise_open_files() -> None:

@@ -3,8 +3,9 @@
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
 
 import trio
 from attrs import define, field
@@ -15,16 +16,20 @@ from agent.actors.broadcaster.status_model import StatusModel
 from agent.config.raw import ConfigError
 from agent.config.sections import Config
 from agent.control.service import Control
-from agent.control.uploads import UploadControl
-from agent.journal.client import JournalClient
 from agent.log import get_logger
-from agent.messages.broadcaster import ConfigRejected, JournalReplaced, JournalState
+from agent.messages.broadcaster import ActorCrashed, ConfigRejected
 from agent.messages.channels import BroadcasterInbox
-from agent.runtime.generation import open_broadcaster_inbox, open_reload_requests
-from agent.worker_pool import WorkerPool
+from agent.model.errors import first_error
+from agent.runtime.channels import open_broadcaster_inbox, open_reload_requests
+
+if TYPE_CHECKING:  # they are loaded once the page answers
+    from agent.journal.client import JournalClient
+    from agent.worker_pool import WorkerPool
 
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 600.0
+NOTIFY_TIMEOUT_S = 1.0
+EXIT_TOO_MANY_RESTARTS = 1
 log = get_logger(__name__)
 
 
@@ -48,13 +53,12 @@ class RestartPolicy:
 class Runtime:
     """What outlives a generation. `stop` ends the process, `exit_code` is its exit code.
 
-    `load` reads and checks the configuration, `set_up_log` applies its log section.
+    `load` reads and checks the configuration, `set_up_log` applies its log section. `journal` and `workers`
+    are set once they are open (`agent.runtime.generations`).
     """
 
     load: Callable[[], Config]
     set_up_log: Callable[[Config], None]
-    journal: JournalClient
-    workers: WorkerPool
     status: StatusModel
     metrics: Metrics
     control: Control
@@ -62,40 +66,23 @@ class Runtime:
     broadcaster_inbox: trio.MemoryReceiveChannel[BroadcasterInbox]
     reloads: trio.MemoryReceiveChannel[None]
     exit_code: int = 0
+    journal: "JournalClient" = field(init=False)
+    workers: "WorkerPool" = field(init=False)
     restarts: RestartPolicy = field(factory=RestartPolicy, init=False)
     _opening: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _journal_check: trio.CancelScope = field(factory=trio.CancelScope, init=False)
 
     @classmethod
-    @asynccontextmanager
-    async def open(
-        cls, config: Config, load: Callable[[], Config], set_up_log: Callable[[Config], None]
-    ) -> AsyncIterator["Runtime"]:
-        """Raises: JournalError: another agent uses the state folder, or waiting for it will not help."""
+    def create(cls, load: Callable[[], Config], set_up_log: Callable[[Config], None]) -> Self:
+        """The part that the page needs."""
         inbox_in, inbox_out = open_broadcaster_inbox()
         reloads_in, reloads_out = open_reload_requests()
         status = StatusModel()
         metrics = Metrics(status, __version__)
-
-        async def publish(event: JournalState | JournalReplaced) -> None:
-            with suppress(trio.ClosedResourceError, trio.BrokenResourceError):  # the agent has stopped
-                await inbox_in.send(event)
-
-        async with (
-            JournalClient.open(config.agent.state_dir, publish) as journal,
-            WorkerPool.open(config.agent.partial_locks_file) as workers,
-        ):
-            control = Control(
-                inbox_in.clone(),
-                reloads_in,
-                journal,
-                lambda: metrics.render(time.time()),
-                lambda: _reasons(load),
-                UploadControl(journal, workers),
-            )
-            yield cls(
-                load, set_up_log, journal, workers, status, metrics, control, inbox_in, inbox_out, reloads_out
-            )
+        control = Control(
+            inbox_in.clone(), reloads_in, lambda: metrics.render(time.time()), lambda: _reasons(load)
+        )
+        return cls(load, set_up_log, status, metrics, control, inbox_in, inbox_out, reloads_out)
 
     async def open_journal(self) -> bool:
         """Wait until the state folder can be used; False: the agent was stopped meanwhile.
@@ -142,6 +129,18 @@ class Runtime:
             else:
                 log.info("configuration reloaded", path=config.path)
                 return config
+
+    async def schedule_restart(self, actor: str, error: Exception) -> float | None:
+        """Report the crash; how long to wait before the restart, None: there were too many."""
+        delay_s = self.restarts.record_failure(trio.current_time())
+        log.error("actor failed", actor=actor, exc_info=error, restart_in_s=delay_s)
+        if delay_s is not None:
+            cause = first_error(error)
+            event = ActorCrashed(actor, f"{type(cause).__name__}: {cause}", time.time(), delay_s)
+            # The agent may be stopping, or the broadcaster itself has crashed and its inbox is full.
+            with trio.move_on_after(NOTIFY_TIMEOUT_S), suppress(trio.ClosedResourceError):
+                await self.broadcaster.send(event)
+        return delay_s
 
 
 async def full_host_name() -> str:

@@ -1,10 +1,10 @@
 """The supervisor: starts and stops everything in the process, and restarts what crashed.
 
 Start order:
-1. The web server, so that the page is available while a large journal is read.
+1. The web server, so that the page is available while the rest is loaded and a large journal is read.
 2. The signal handlers, before anyone can know where to send a signal.
-3. The broadcaster, and the probe of a journal that cannot be written.
-4. The state folder is waited for, where it cannot be used yet.
+3. The broadcaster.
+4. What moves files is loaded. The state folder is waited for, where it cannot be used yet.
 5. The address file, from which the command line learns the port; it lasts as long as the generations.
 6. The journal is read and checked; then one generation follows the other.
 
@@ -15,10 +15,9 @@ Stop order:
 """
 
 import socket
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from types import TracebackType
+from contextlib import AsyncExitStack, contextmanager, suppress
+from importlib import import_module
 
 import trio
 from attrs import define, field
@@ -26,14 +25,11 @@ from attrs import define, field
 from agent.actors.broadcaster import actor as broadcaster
 from agent.config.sections import Config
 from agent.fs.atomic_write import remove_file, replace_file
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
-from agent.messages.broadcaster import ActorCrashed
-from agent.model.errors import first_error
 from agent.runtime import once
-from agent.runtime.generation import Generation
 from agent.runtime.once import exit_when_idle
-from agent.runtime.runtime import Runtime, full_host_name
+from agent.runtime.runtime import EXIT_TOO_MANY_RESTARTS, Runtime, full_host_name
 from agent.runtime.signals import handle_signals
 from web.app import create_app
 from web.auth import Access
@@ -41,9 +37,7 @@ from web.server import serve
 
 log = get_logger(__name__)
 
-NOTIFY_TIMEOUT_S = 1.0
 WEB_STOP_S = 2.0
-EXIT_TOO_MANY_RESTARTS = 1
 
 
 class CannotStart(Exception):  # noqa: N818  a state of affairs, not a mistake
@@ -61,11 +55,10 @@ async def run(
 
     Raises:
         CannotStart: in one line.
-        JournalError: another agent uses the state folder, or waiting for it will not help.
     """
+    runtime = Runtime.create(load, set_up_log)
     try:
-        async with Runtime.open(config, load, set_up_log) as runtime:
-            await supervise(runtime, config, once_only=once_only)
+        await supervise(runtime, config, once_only=once_only)
     except* CannotStart as group:
         raise group.exceptions[0] from None
     return runtime.exit_code
@@ -73,7 +66,8 @@ async def run(
 
 async def supervise(runtime: Runtime, config: Config, *, once_only: bool) -> None:
     """Start everything, run until the last generation has ended, stop everything. Raises: CannotStart."""
-    async with trio.open_nursery() as nursery:
+    # What the stack holds is closed after the web server has ended, which may still read from it.
+    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         web_stop, web_ended, broadcaster_ended = trio.Event(), trio.Event(), trio.Event()
         access = _access(config)
         nursery.start_soon(_add_full_host_name, access)
@@ -81,14 +75,13 @@ async def supervise(runtime: Runtime, config: Config, *, once_only: bool) -> Non
         await nursery.start(handle_signals, runtime)
         log.info("listening", url=url)
         nursery.start_soon(_supervise_broadcaster, runtime, broadcaster_ended)
-        nursery.start_soon(runtime.journal.probe_until_writable)
         if once_only:
             runtime.exit_code = once.EXIT_RESUMABLE  # until nothing is left to do
             nursery.start_soon(exit_when_idle, runtime)
-        if await _journal_opened(runtime):
-            with _address_published(config, url):
-                if await _journal_ready(runtime):
-                    await _run_generations(runtime, config)
+        try:
+            await _run_generations(runtime, config, url, stack, nursery)
+        except JournalError as error:
+            raise CannotStart(str(error)) from error
         runtime.control.close()
         runtime.broadcaster.close()
         await broadcaster_ended.wait()
@@ -98,79 +91,24 @@ async def supervise(runtime: Runtime, config: Config, *, once_only: bool) -> Non
         nursery.cancel_scope.cancel()
 
 
-async def _journal_opened(runtime: Runtime) -> bool:
-    """Raises: CannotStart."""
-    try:
-        return await runtime.open_journal()
-    except JournalError as error:
-        raise CannotStart(str(error)) from error
+async def _run_generations(
+    runtime: Runtime, config: Config, url: str, stack: AsyncExitStack, nursery: trio.Nursery
+) -> None:
+    """Load and open what moves files, and run it until the agent is stopped.
 
+    Raises:
+        JournalError: another agent uses the state folder, or waiting for it will not help.
+        CannotStart: the address file cannot be written.
+    """
+    await trio.to_thread.run_sync(import_module, "agent.runtime.generations")  # the page answers meanwhile
+    from agent.runtime import generations  # noqa: PLC0415  it was loaded just now
 
-async def _journal_ready(runtime: Runtime) -> bool:
-    """Raises: CannotStart."""
-    try:
-        return await runtime.check_journal()
-    except JournalError as error:
-        raise CannotStart(str(error)) from error
-
-
-async def _run_generations(runtime: Runtime, config: Config) -> None:
-    """Run one generation after the other, until the agent is stopped or actors crash too often."""
-    following: Config | None = config
-    while following is not None:
-        config = following
-        try:
-            following = await _run_generation(runtime, config)
-            runtime.workers.roots.clear()  # a reload accepts where they lead now
-        except Exception as error:  # noqa: BLE001  an actor's bug must not end the process
-            delay_s = await _schedule_restart(runtime, _failed_actor(error), error)
-            if delay_s is None:
-                runtime.exit_code = EXIT_TOO_MANY_RESTARTS
-                return
-            with trio.move_on_after(delay_s):
-                following = await runtime.next_config()
-
-
-async def _run_generation(runtime: Runtime, config: Config) -> Config | None:
-    """Run one generation until the next configuration is there; None: the agent was stopped."""
-    async with trio.open_nursery() as nursery:
-        generation = Generation(config, runtime.journal, runtime.workers, runtime.broadcaster)
-        channels = await generation.start(nursery)
-        runtime.control.connect(channels.dispatcher)
-        runtime.control.uploads.connect(channels.uploads, config)
-        try:
-            following = await runtime.next_config()
-        finally:
-            runtime.control.connect(None)
-            runtime.control.uploads.close()
-        nursery.cancel_scope.cancel()
-    return following
-
-
-async def _schedule_restart(runtime: Runtime, actor: str, error: Exception) -> float | None:
-    """Report the crash; how long to wait before the restart, None: there were too many."""
-    delay_s = runtime.restarts.record_failure(trio.current_time())
-    log.error("actor failed", actor=actor, exc_info=error, restart_in_s=delay_s)
-    if delay_s is not None:
-        cause = first_error(error)
-        event = ActorCrashed(actor, f"{type(cause).__name__}: {cause}", time.time(), delay_s)
-        # The agent may be stopping, or the broadcaster itself has crashed and its inbox is full.
-        with trio.move_on_after(NOTIFY_TIMEOUT_S), suppress(trio.ClosedResourceError):
-            await runtime.broadcaster.send(event)
-    return delay_s
-
-
-def _failed_actor(error: Exception) -> str:
-    """The actor that raised: the folder of the first frame below `agent.actors`."""
-    modules = (frame.tb_frame.f_globals["__name__"] for frame in _frames(first_error(error).__traceback__))
-    inside = (name.split(".")[2] for name in modules if name.startswith("agent.actors."))
-    return next(inside, "supervisor")
-
-
-def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
-    while traceback is not None:
-        yield traceback
-        traceback = traceback.tb_next
+    await stack.enter_async_context(generations.opened(runtime, config))
+    nursery.start_soon(runtime.journal.probe_until_writable)
+    if await runtime.open_journal():
+        with _address_published(config, url):
+            if await runtime.check_journal():
+                await generations.run(runtime, config)
 
 
 async def _supervise_broadcaster(runtime: Runtime, ended: trio.Event) -> None:
@@ -179,8 +117,8 @@ async def _supervise_broadcaster(runtime: Runtime, ended: trio.Event) -> None:
     while True:
         try:
             await broadcaster.run(runtime.broadcaster_inbox.clone(), runtime.status, runtime.metrics, tap)
-        except Exception as error:  # noqa: BLE001  as in _run_generations
-            delay_s = await _schedule_restart(runtime, "broadcaster", error)
+        except Exception as error:  # noqa: BLE001  as in generations.run
+            delay_s = await runtime.schedule_restart("broadcaster", error)
             if delay_s is None:
                 runtime.exit_code = EXIT_TOO_MANY_RESTARTS
                 runtime.stop()
@@ -210,7 +148,7 @@ async def _supervise_web(
         except Exception as error:
             if not first.has_started:
                 raise CannotStart(str(error)) from error
-            delay_s = await _schedule_restart(runtime, "web", error)
+            delay_s = await runtime.schedule_restart("web", error)
             if delay_s is None:
                 runtime.exit_code = EXIT_TOO_MANY_RESTARTS
                 runtime.stop()

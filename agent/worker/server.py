@@ -27,6 +27,7 @@ from agent.protocol.frames import frame, read_frame
 from agent.protocol.replies import (
     Blocked,
     CopiedFiles,
+    Discarded,
     Examining,
     Finished,
     Heartbeat,
@@ -63,6 +64,7 @@ from agent.protocol.requests import (
     ProbeDestination,
     PublishFiles,
     PutBackSources,
+    RemoveEmptyFolders,
     RemoveSources,
     Request,
     ResolveFolder,
@@ -87,6 +89,7 @@ from agent.worker.destinations.partial_locks import PartialLocks
 from agent.worker.destinations.write_pace import WritePace
 from agent.worker.folder_trial import try_archive, try_folder
 from agent.worker.source import source_file, source_folder
+from agent.worker.source.empty_folders import remove_empty_folders
 from agent.worker.source.events import watch_source
 from agent.worker.source.remove import put_back_sources, remove_sources
 from agent.worker.source.scan import examine, list_files
@@ -172,25 +175,26 @@ class WorkerServer:
                 return factory.find(request, self.heartbeat)
             case CopyFile() | FollowFile() | CopySmallFiles() | CheckSeparateRoots() | CheckSeparateFiles():
                 return self._work_on_both_sides(request)
-            case PublishFiles(destination=place, files=files):
-                with self._locked(place, [file.partial for file in files]) as destination:
+            case PublishFiles(destination=ref, files=files):
+                with self._locked(ref, [file.partial for file in files]) as destination:
                     return PublishedFiles(publish_files(request, destination, self.heartbeat))
             case RemoveSources():
                 return RemovedSources(remove_sources(request, self._publisher, self.heartbeat))
             case PutBackSources():
                 return put_back_sources(request, self._publisher, self.heartbeat)
-            case VerifyFile(destination=place):
-                with self._destination(place) as destination:
+            case RemoveEmptyFolders():
+                return remove_empty_folders(request, self.heartbeat)
+            case VerifyFile(destination=ref):
+                with self._destination(ref) as destination:
                     return verify_file(request, destination, self.stream)
             case ConfirmDelivery(file):
                 with self._destination(file.destination) as destination:
                     return confirm_delivery(file, destination, self.stream)
-            case DiscardPartial(place, partial):
-                with self._destination(place) as destination:
-                    destination.discard(partial)
-                return Finished()
-            case FindOrphans(place, identity, deep):
-                with self._destination(place) as destination:
+            case DiscardPartial(ref, partial):
+                with self._destination(ref) as destination:
+                    return Discarded(destination.discard(partial))
+            case FindOrphans(ref, identity, deep):
+                with self._destination(ref) as destination:
                     for paths in destination.find_orphans(identity, deep=deep):
                         self.stream(OrphansFound(paths))
                 return Finished()
@@ -200,8 +204,8 @@ class WorkerServer:
                 return try_archive(request)
             case TryBucket():
                 return factory.try_bucket(request, self.heartbeat)
-            case LookUpNames(place, names):
-                with self._destination(place) as destination:
+            case LookUpNames(ref, names):
+                with self._destination(ref) as destination:
                     return NamesTaken(tuple(filter(destination.exists, names)))
             case HashSource(root, path, signature):
                 return SourceHashed(hash_source(root, path, signature, self.heartbeat))
@@ -218,33 +222,33 @@ class WorkerServer:
         """While nothing moves, the side that it waits for is reported."""
         self._io_side = io_side = IoSideTracker()
         match request:
-            case CopyFile(destination=place, partial=partial):
-                with self._locked(place, [partial]) as destination:
+            case CopyFile(destination=ref, partial=partial):
+                with self._locked(ref, [partial]) as destination:
                     return copy_file(request, destination, self.stream, io_side)
-            case FollowFile(destination=place, partial=partial):
-                with self._locked(place, [partial]) as destination:
+            case FollowFile(destination=ref, partial=partial):
+                with self._locked(ref, [partial]) as destination:
                     return follow_file(request, destination, self.stream, io_side)
             case CopySmallFiles(files):
                 with self._locked(files[0].destination, [file.partial for file in files]) as destination:
                     return CopiedFiles(copy_small_files(request, destination, self.heartbeat, io_side))
-            case CheckSeparateRoots(destination=place):
-                with self._destination(place) as destination:
+            case CheckSeparateRoots(destination=ref):
+                with self._destination(ref) as destination:
                     check_roots(request, destination, io_side)
-            case CheckSeparateFiles(destination=place):
-                with self._destination(place) as destination:
+            case CheckSeparateFiles(destination=ref):
+                with self._destination(ref) as destination:
                     check_files(request, destination, io_side)
             case _ as never:
                 assert_never(never)
         return Finished()
 
-    def _destination(self, place: DestinationRef) -> AbstractContextManager[Destination]:
-        pace = self._paces.setdefault(place.root, WritePace())
-        return factory.destination(place, self._publisher, pace, self.heartbeat)
+    def _destination(self, ref: DestinationRef) -> AbstractContextManager[Destination]:
+        pace = self._paces.setdefault(ref.root, WritePace())
+        return factory.destination(ref, self._publisher, pace, self.heartbeat)
 
     @contextmanager
-    def _locked(self, place: DestinationRef, partials: Sequence[str]) -> Iterator[Destination]:
+    def _locked(self, ref: DestinationRef, partials: Sequence[str]) -> Iterator[Destination]:
         """The destination, with the sole right to work on these partials."""
-        with self._partial_locks.all_locked(place.root, partials), self._destination(place) as destination:
+        with self._partial_locks.all_locked(ref.root, partials), self._destination(ref) as destination:
             yield destination
 
     def _list(self, folder: SourceFolder) -> ScanEnd:

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from agent.model.errors import Fault, FaultKind
 from agent.model.transfer import DIGEST_BYTES, TransferPhase
-from agent.protocol.replies import Copied
+from agent.protocol.replies import Copied, Discarded
 from agent.protocol.requests import DestinationRef
 from tests.samples import NAS, ROUTE, a_config, a_file, a_transfer
 
@@ -20,6 +20,8 @@ DIGEST = b"d" * DIGEST_BYTES
 HASH = "xxh128:" + DIGEST.hex()
 COPIED = Copied(DIGEST, "read_back", read_bytes=100, resumed_bytes=0, repaired_blocks=0)
 CORRUPT = Fault(FaultKind.CORRUPT, "arrived altered")
+PARTIAL_GONE = Fault(FaultKind.PARTIAL_GONE, "the partial has lost its name")
+DISCARDED, NOT_FOUND = Discarded(is_gone=True), Discarded(is_gone=False)
 
 COPYING = a_transfer()
 VERIFIED = evolve(COPYING, phase=TransferPhase.VERIFIED, name="a.mxf", hash=HASH, level="read_back")

@@ -22,10 +22,10 @@ def saying(said: bytes) -> Iterator[str]:
     """The URL of a peer that sends this to its first client, and closes."""
 
     def serve() -> None:
-        visitor, _ = listener.accept()
-        with visitor:
-            visitor.recv(4096)
-            visitor.sendall(said)
+        peer, _ = listener.accept()
+        with peer:
+            peer.recv(4096)
+            peer.sendall(said)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host = threading.Thread(target=serve)

@@ -42,6 +42,7 @@ def test_a_route_with_three_keys_is_enough_and_gets_the_contracts_defaults(tmp_p
         "unfinished": "hold",
         "unseen_writers": "hold",
         "source_marker": None,
+        "remove_empty_folders": False,
         "conflict": "rename",
         "verify": "read_back",
         "workers": 2,
@@ -87,6 +88,7 @@ growing_min_size = "1.5GB"
 unfinished = "deliver"
 unseen_writers = "deliver"
 source_marker = ".card"
+remove_empty_folders = true
 conflict = "fail"
 verify = "hash"
 workers = 64
@@ -137,6 +139,7 @@ def test_every_key_of_the_contract_is_understood(tmp_path: Path, monkeypatch: py
             unfinished="deliver",
             unseen_writers="deliver",
             source_marker=".card",
+            remove_empty_folders=True,
             conflict="fail",
             verify="hash",
             workers=64,

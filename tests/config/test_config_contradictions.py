@@ -135,6 +135,31 @@ def test_an_archive_in_the_source_of_a_route_that_would_take_its_files_away_is_r
     assert len(config_of(tmp_path, f'{text}\nafter = "keep"').routes) == 2
 
 
+EMPTYING = ROUTE + "remove_empty_folders = true\n"
+
+
+@pytest.mark.parametrize(
+    ("folders", "key"),
+    [
+        ('source = "in/sub"\ndestination = "out2"\nafter = "keep"\ninclude = ["*.mov"]\n', "source"),
+        ('source = "in2"\ndestination = "in/sub"\n', "destination"),
+    ],
+)
+def test_a_folder_of_another_route_is_not_one_that_may_be_removed_when_it_is_empty(
+    tmp_path: Path, folders: str, key: str
+) -> None:
+    other = f'[[route]]\nname = "mov"\n{folders}'
+    emptying = EMPTYING.replace('name = "mxf"', 'name = "mxf"\ninclude = ["*.mxf"]')
+    reason = f'the {key} of route "mov" lies in the source, and would be removed when empty'
+    assert reasons_of(tmp_path, emptying + other) == [f'route "mxf": remove_empty_folders: {reason}']
+    assert len(config_of(tmp_path, emptying.replace("true", "false") + other).routes) == 2
+
+
+def test_routes_with_one_source_or_in_a_chain_may_remove_empty_folders(tmp_path: Path) -> None:
+    chain = EMPTYING + '[[route]]\nname = "next"\nsource = "out"\ndestination = "end"\n'
+    assert len(config_of(tmp_path, chain + "remove_empty_folders = true\n").routes) == 2
+
+
 def test_a_source_behind_a_symbolic_link_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "in").symlink_to("real")

@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 from trio.testing import MockClock
 
 from agent.control.errors import Conflict, InvalidConfig, NotFound, Unavailable
+from agent.control.journal import JournalControl
 from agent.control.service import COMMAND_TIMEOUT_S, SEND_TIMEOUT_S, Control
 from agent.control.uploads import UploadControl
 from agent.messages.channels import AskScheduler, BroadcasterInbox, DispatcherInbox, GetSnapshot, Subscribe
@@ -65,11 +66,10 @@ class Harness:
         control = Control(
             events_in,
             reloads_in,
-            journal,
             lambda: b"metrics",
             reasons,
-            UploadControl(journal, WorkerPool("")),
         )
+        control.use(JournalControl(journal), UploadControl(journal, WorkerPool("")))
         control.connect(dispatcher_in)
         return cls(control, events_out, reloads_out, dispatcher_out, journal)
 

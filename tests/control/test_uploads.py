@@ -10,13 +10,13 @@ from trio.testing import MockClock
 
 from agent.config.sections import Config, Uploads
 from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTimeout, Unavailable
-from agent.control.uploads import MAX_ACTIVE, STOPPED, CreateUpload, UploadControl
+from agent.control.uploads import MAX_ACTIVE, STOPPED, UploadControl
 from agent.journal import uploads
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.messages.upload_manager import UploadJobsChanged, UploadManagerInbox
 from agent.model.errors import Fault, FaultKind, OutageReason
-from agent.model.upload import UploadState
+from agent.model.upload import CreateUpload, UploadState
 from agent.model.views import UploadFilesQuery, UploadsQuery
 from agent.protocol.replies import FolderResolved, Probed
 from agent.protocol.requests import ProbeDestination, ResolveFolder
@@ -32,14 +32,14 @@ CONFIG = evolve(a_config(ROUTE), uploads=Uploads(("/media",)))
 class Reception:
     """An UploadControl with a real journal behind it, and workers whose answers are scripted."""
 
-    desk: UploadControl
+    service: UploadControl
     journal: JournalClient
     workers: FakeWorkers
-    keeper: trio.MemoryReceiveChannel[UploadManagerInbox]
+    manager: trio.MemoryReceiveChannel[UploadManagerInbox]
 
     def connect(self, config: Config = CONFIG) -> None:
-        keeper, self.keeper = trio.open_memory_channel[UploadManagerInbox](8)
-        self.desk.connect(keeper, config)
+        manager, self.manager = trio.open_memory_channel[UploadManagerInbox](8)
+        self.service.connect(manager, config)
 
 
 @pytest.fixture
@@ -56,14 +56,14 @@ async def control(tmp_path: Path, mock_clock: MockClock) -> AsyncIterator[Recept
 
 
 async def test_a_job_is_in_the_journal_before_its_manager_is_notified(control: Reception) -> None:
-    name = await control.desk.add(ORDER)
-    job = await control.desk.find(name)
+    name = await control.service.add(ORDER)
+    job = await control.service.find(name)
     assert (job.source_folder, job.destination_bucket, job.pattern) == ("/media/real", "archive", "*.mxf")
     assert job.state is UploadState.PENDING
-    assert control.keeper.receive_nowait() == UploadJobsChanged()
+    assert control.manager.receive_nowait() == UploadJobsChanged()
     assert await control.journal.write(uploads.needing_cleanup) == (job,)
-    assert (await control.desk.page(UploadsQuery())).jobs == (job,)
-    assert (await control.desk.files(UploadFilesQuery(name))).files == ()
+    assert (await control.service.page(UploadsQuery())).jobs == (job,)
+    assert (await control.service.files(UploadFilesQuery(name))).files == ()
     [folder, probe] = [request for _, request in control.workers.asked]
     assert folder == ResolveFolder("/media/day1", ("/media",))
     assert isinstance(probe, ProbeDestination)
@@ -71,33 +71,33 @@ async def test_a_job_is_in_the_journal_before_its_manager_is_notified(control: R
 
 
 async def test_a_job_is_stopped_once(control: Reception) -> None:
-    name = await control.desk.add(ORDER)
-    control.keeper.receive_nowait()
-    await control.desk.stop(name)
-    assert control.keeper.receive_nowait() == UploadJobsChanged()
-    job = await control.desk.find(name)
+    name = await control.service.add(ORDER)
+    control.manager.receive_nowait()
+    await control.service.stop(name)
+    assert control.manager.receive_nowait() == UploadJobsChanged()
+    job = await control.service.find(name)
     assert (job.state, job.error) == (UploadState.FAILED, STOPPED)
     with pytest.raises(Conflict, match="FAILED"):
-        await control.desk.stop(name)
+        await control.service.stop(name)
     with pytest.raises(NotFound):
-        await control.desk.stop("nobody")
+        await control.service.stop("nobody")
 
 
 async def test_between_two_generations_no_job_is_created_but_one_can_be_stopped(control: Reception) -> None:
-    name = await control.desk.add(ORDER)
-    control.desk.close()
+    name = await control.service.add(ORDER)
+    control.service.close()
     with pytest.raises(Unavailable):
-        await control.desk.add(ORDER)
-    await control.desk.stop(name)
+        await control.service.add(ORDER)
+    await control.service.stop(name)
     control.connect()
     control.connect()
-    await control.desk.add(ORDER)
+    await control.service.add(ORDER)
 
 
 async def test_without_roots_nothing_is_asked(control: Reception) -> None:
     control.connect(a_config(ROUTE))
     with pytest.raises(InvalidRequest, match="roots in section"):
-        await control.desk.add(ORDER)
+        await control.service.add(ORDER)
     assert control.workers.asked == []
 
 
@@ -127,7 +127,7 @@ async def test_a_folder_that_cannot_be_read_is_refused(
 ) -> None:
     control.workers.script(ResolveFolder, answer)
     with pytest.raises(refusal, match=reason):
-        await control.desk.add(ORDER)
+        await control.service.add(ORDER)
     assert await control.journal.write(uploads.needing_cleanup) == ()
 
 
@@ -149,19 +149,19 @@ async def test_a_bucket_that_cannot_be_used_is_refused(
 ) -> None:
     control.workers.script(ProbeDestination, answer)
     with pytest.raises(refusal, match=reason):
-        await control.desk.add(ORDER)
+        await control.service.add(ORDER)
     assert await control.journal.write(uploads.needing_cleanup) == ()
 
 
 async def test_there_are_only_so_many_active_jobs(control: Reception) -> None:
-    names = [await control.desk.add(ORDER) for _ in range(4)]
-    job = await control.desk.find(names[0])
+    names = [await control.service.add(ORDER) for _ in range(4)]
+    job = await control.service.find(names[0])
     for number in range(4, MAX_ACTIVE):
         await control.journal.write(uploads.add, evolve(job, id=str(number)))
     with pytest.raises(Conflict, match="100 upload jobs are active"):
-        await control.desk.add(ORDER)
-    await control.desk.stop(names[0])
-    await control.desk.add(ORDER)
+        await control.service.add(ORDER)
+    await control.service.stop(names[0])
+    await control.service.add(ORDER)
 
 
 async def test_a_journal_that_cannot_be_used_makes_unavailable(
@@ -173,10 +173,10 @@ async def test_a_journal_that_cannot_be_used_makes_unavailable(
     for operation in ("find", "page", "stop", "needing_cleanup"):
         monkeypatch.setattr(uploads, operation, broken)
     with pytest.raises(Unavailable):
-        await control.desk.find("x")
+        await control.service.find("x")
     with pytest.raises(Unavailable):
-        await control.desk.page(UploadsQuery())
+        await control.service.page(UploadsQuery())
     with pytest.raises(Unavailable):
-        await control.desk.stop("x")
+        await control.service.stop("x")
     with pytest.raises(Unavailable):
-        await control.desk.add(ORDER)
+        await control.service.add(ORDER)

@@ -22,12 +22,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-import alembic.command  # noqa: F401  the agent imports all three only where it needs them
+import alembic.command  # noqa: F401  the agent loads this and the next three only when it needs them
 import alembic.config  # noqa: F401
 import alembic.util  # noqa: F401
 import trio
 from attrs import Factory, define, field, frozen
 
+import agent.runtime.generations  # noqa: F401
 from agent.fs.syscalls import c_function
 from agent.protocol.frames import frame, read_frame
 from agent.runtime import once

@@ -10,17 +10,19 @@ import pytest
 import trio
 
 from agent.worker_pool import WorkerPool
-from tests.flow import faulty_worker
+from tests.flow import faulty_worker, worker_forks
 from tests.flow.fault_script import ENVIRONMENT, FaultScript
 from tests.flow.running_agents import TIMEOUT_S, CopyHold, use_worker
 
 
 @pytest.fixture(autouse=True)
-def _workers_measure_no_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Coverage nearly doubles the start-up time of a worker; unit tests cover what it runs."""
+def _workers_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They measure no coverage: unit tests cover what they run."""
     for name in list(os.environ):
         if name.startswith("COVERAGE_"):
             monkeypatch.delenv(name)
+    worker_forks.start()
+    monkeypatch.setattr(trio.lowlevel, "open_process", worker_forks.open_process)
 
 
 @pytest.fixture(autouse=True)
@@ -61,5 +63,5 @@ def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultScript:
     script = FaultScript(tmp_path / "faults.json")
     monkeypatch.setenv(ENVIRONMENT, str(script.path))
     monkeypatch.setenv(faulty_worker.SMALL_BLOCKS, "1")
-    use_worker(monkeypatch, faulty_worker.__file__)
+    use_worker(monkeypatch, faulty_worker.__name__)
     return script

@@ -156,19 +156,22 @@ def no_log(_: Config) -> None:
 
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[RunningAgent]:
-    """Run the agent that the folder's agent.toml describes; it is stopped at the end of the block."""
+    """Run the agent that the folder's agent.toml describes, from when its journal is open; then stop it."""
     config = config_of(folder)
-    async with Runtime.open(config, lambda: config_of(folder), no_log) as runtime:
-        agent = RunningAgent(folder, runtime)
+    runtime = Runtime.create(lambda: config_of(folder), no_log)
+    agent = RunningAgent(folder, runtime)
 
-        async def supervise() -> None:
-            await supervisor.supervise(runtime, config, once_only=False)
-            agent.ended.set()
+    async def supervise() -> None:
+        await supervisor.supervise(runtime, config, once_only=False)
+        agent.ended.set()
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(supervise)
-            yield agent
-            await agent.stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(supervise)
+        with trio.fail_after(TIMEOUT_S):
+            while not hasattr(runtime, "journal"):  # noqa: ASYNC110  only tests wait for it
+                await trio.sleep(0.01)
+        yield agent
+        await agent.stop()
 
 
 @asynccontextmanager
@@ -197,11 +200,11 @@ def quick_restarts(monkeypatch: pytest.MonkeyPatch, delay_s: float = 0.01) -> No
 
 
 def use_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Make worker processes run this program from now on."""
+    """Make worker processes run this module from now on."""
     open_process = trio.lowlevel.open_process
 
     async def open_ours(command: list[str], **options: Any) -> trio.Process:  # noqa: ANN401  as the agent has it
-        return await open_process([command[0], program, command[-1]], **options)
+        return await open_process([*command[:-2], program, command[-1]], **options)
 
     monkeypatch.setattr(trio.lowlevel, "open_process", open_ours)
 
@@ -231,7 +234,7 @@ class CopyHold:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hold_file.touch()
         monkeypatch.setenv("HOLD_FILE", str(self.hold_file))
-        use_worker(monkeypatch, held_worker.__file__)
+        use_worker(monkeypatch, held_worker.__name__)
         on_written(monkeypatch, transfers.checkpoint, self.reached.set)
 
     def release(self) -> None:

@@ -15,7 +15,7 @@ from agent.actors.storage_monitor.availability import AvailabilityTracker
 from agent.actors.watcher.scan_planner import ScanPlanner
 from agent.messages.broadcaster import StatusesChanged, StatusEvent
 from agent.model.transfer import Status
-from agent.runtime import generation, supervisor
+from agent.runtime import channels, runtime
 from agent.runtime.generation import Generation
 from tests.flow.running_agents import (
     ClientView,
@@ -119,11 +119,11 @@ async def test_a_generation_that_fails_to_start_is_started_again(
 def spoil_the_first_news_of_files(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
     apply, fallen = StatusModel.apply, trio.Event()
 
-    def spoilt(view: StatusModel, fact: StatusEvent) -> None:
-        if isinstance(fact, StatusesChanged) and not fallen.is_set():
+    def spoilt(view: StatusModel, event: StatusEvent) -> None:
+        if isinstance(event, StatusesChanged) and not fallen.is_set():
             fallen.set()
             raise ZeroDivisionError("a bug")
-        apply(view, fact)
+        apply(view, event)
 
     monkeypatch.setattr(StatusModel, "apply", spoilt)
     return fallen
@@ -149,8 +149,8 @@ async def test_a_broadcaster_that_fails_while_its_inbox_is_full_is_restarted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_restarts(monkeypatch)
-    monkeypatch.setattr(generation, "BROADCASTER_CAPACITY", 0)
-    monkeypatch.setattr(supervisor, "NOTIFY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(channels, "BROADCASTER_CAPACITY", 0)
+    monkeypatch.setattr(runtime, "NOTIFY_TIMEOUT_S", 0.05)
     fallen = spoil_the_first_news_of_files(monkeypatch)
     async with running_with_clip(tmp_path, b"content") as agent:
         await agent.until(lambda view: view.status("clip.mxf") is Status.COMPLETED)

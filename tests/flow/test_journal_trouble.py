@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from agent.journal import group_commit, transfers
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.journal.journal import Journal
 from agent.model.transfer import Status
 from agent.model.views import HistoryQuery
@@ -212,6 +212,6 @@ async def test_a_delivered_file_is_completed_and_its_history_written_by_the_next
         async with running(tmp_path) as agent:
             await agent.until_file("clip.mxf", Status.COMPLETED)
     async with running(tmp_path) as agent:
-        while not (rows := (await agent.control.history(HistoryQuery())).rows):  # noqa: ASYNC110  a sweep sets no event
+        while not (rows := (await agent.control.history(HistoryQuery())).rows):  # noqa: ASYNC110  recovery sets no event
             await trio.sleep(0.01)
     assert [(row.path, row.result) for row in rows] == [("clip.mxf", "delivered")]

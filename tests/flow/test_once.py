@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent.journal.database import JournalRefused
-from agent.journal.state_folder import StateLocked
 from agent.runtime.supervisor import CannotStart
 from tests.flow.running_agents import LONG, CopyHold, contents, run_once, running, write_config, write_files
 
@@ -75,12 +73,12 @@ async def test_a_taken_port_is_one_clear_error_before_anything_moves(tmp_path: P
 async def test_a_second_agent_on_the_same_state_folder_does_not_start(tmp_path: Path) -> None:
     write_config(tmp_path)
     async with running(tmp_path):
-        with pytest.raises(StateLocked, match="in use by another agent"):
+        with pytest.raises(CannotStart, match="in use by another agent"):
             await run_once(tmp_path)
 
 
 async def test_something_in_the_address_files_place_is_one_clear_error(tmp_path: Path) -> None:
     write_config(tmp_path)
     (tmp_path / "state/address").mkdir(parents=True)
-    with pytest.raises(JournalRefused, match="state/address' is no regular file"):
+    with pytest.raises(CannotStart, match="state/address' is no regular file"):
         await run_once(tmp_path)

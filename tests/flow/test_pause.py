@@ -1,4 +1,4 @@
-"""What the operator says at the desk."""
+"""The commands of the operator: pause and resume a route, cancel and retry a file."""
 
 from pathlib import Path
 

@@ -9,10 +9,10 @@ import trio
 
 from agent.config import uploads as jobs
 from agent.control.errors import Conflict, InvalidRequest, NotFound
-from agent.control.uploads import STOPPED, CreateUpload
+from agent.control.uploads import STOPPED
 from agent.journal import uploads as journal_uploads
 from agent.model.transfer import Status
-from agent.model.upload import UploadFileState, UploadState
+from agent.model.upload import CreateUpload, UploadFileState, UploadState
 from agent.model.views import HistoryQuery, UploadFilesQuery, UploadsQuery
 from tests.flow.fault_script import FaultScript
 from tests.flow.running_agents import (

@@ -13,10 +13,9 @@ from attrs import frozen
 
 from agent.actors.upload_manager import actor, upload_job
 from agent.config import uploads as jobs
-from agent.control.uploads import CreateUpload
 from agent.journal import transfers
 from agent.journal import uploads as journal_uploads
-from agent.model.upload import UploadFile, UploadFileState, UploadJob, UploadState
+from agent.model.upload import CreateUpload, UploadFile, UploadFileState, UploadJob, UploadState
 from agent.model.views import UploadFilesQuery
 from tests.flow.running_agents import (
     POLL_S,

@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from agent.journal import history, orphans, routes, transfers, uploads
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.journal.journal import Journal
 from agent.journal.state_folder import StateLock, StateLocked
 from agent.model.source_file import FileVersion, Signature

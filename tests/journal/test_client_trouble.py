@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from agent.journal import client, history, routes, transfers
 from agent.journal import journal as journal_module
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalDamaged, JournalError
+from agent.journal.errors import JournalDamaged, JournalError
 from agent.journal.journal import Journal, TransferLost
 from agent.messages.broadcaster import JournalReplaced, JournalState
 from agent.model.source_file import FileVersion, Signature
@@ -64,9 +64,9 @@ class Bench:
 async def opened(folder: Path) -> AsyncIterator[Bench]:
     reported: list[JournalReplaced | JournalState] = []
 
-    async def report(fact: JournalReplaced | JournalState) -> None:
+    async def report(message: JournalReplaced | JournalState) -> None:
         await trio.lowlevel.checkpoint()
-        reported.append(fact)
+        reported.append(message)
 
     async with JournalClient.open(str(folder), report) as journal:
         yield Bench(folder, journal, reported)
@@ -122,7 +122,7 @@ async def test_a_journal_that_is_damaged_meanwhile_is_set_aside_and_a_fresh_one_
         await bench.journal.write(transfers.checkpoint, transfer.id, 0, bytes(16))
         assert len((await bench.journal.read(history.page, HistoryQuery())).rows) == 0
     assert bench.set_aside == ["journal.db.damaged-1"]
-    assert [type(fact) for fact in bench.reported] == [JournalReplaced]
+    assert [type(each) for each in bench.reported] == [JournalReplaced]
     assert [line["event"] for line in logs] == ["journal set aside, a fresh one is made"]
 
 
@@ -134,7 +134,7 @@ async def test_an_examination_finds_damage_that_no_operation_has_met(bench: Benc
     assert bench.set_aside == []
     await bench.journal.check_integrity()
     assert bench.set_aside == ["journal.db.damaged-1"]
-    assert [type(fact) for fact in bench.reported] == [JournalReplaced]
+    assert [type(each) for each in bench.reported] == [JournalReplaced]
     assert (await bench.journal.read(history.page, HistoryQuery())).rows == ()
 
 
@@ -181,7 +181,7 @@ async def test_an_id_from_before_the_loss_never_reaches_another_transfer(bench: 
     with pytest.raises(LookupError):
         await bench.journal.write(transfers.drop, after[-1].id + 1)
     assert await bench.journal.write(transfers.running, "/nas") == tuple(after)
-    assert [type(fact) for fact in bench.reported] == [JournalReplaced]  # a lost transfer is no trouble
+    assert [type(each) for each in bench.reported] == [JournalReplaced]  # a lost transfer is no trouble
 
 
 async def test_mounts_and_paused_routes_survive_the_loss_of_the_file(bench: Bench) -> None:
@@ -244,7 +244,7 @@ async def test_a_file_that_cannot_be_set_aside_is_tried_again_with_the_next_oper
             await bench.journal.read(history.page, HistoryQuery())
     assert await bench.journal.write(transfers.running, "/nas") == ()
     assert bench.set_aside == ["journal.db.damaged-1"]
-    assert [type(fact) for fact in bench.reported] == [JournalReplaced, JournalState]
+    assert [type(each) for each in bench.reported] == [JournalReplaced, JournalState]
 
 
 async def test_a_fresh_journal_that_cannot_be_made_is_tried_again_and_sets_nothing_else_aside(
@@ -291,7 +291,7 @@ async def test_the_end_of_a_full_disk_is_found_without_any_other_write(
     with capture_logs() as logs, trio.fail_after(PATIENCE_S):
         while len(bench.reported) < 2:  # noqa: ASYNC110  no event is set
             await trio.sleep(0.01)
-    assert [getattr(fact, "error", "") for fact in bench.reported][1:] == [None]
+    assert [getattr(each, "error", "") for each in bench.reported][1:] == [None]
     assert [line["event"] for line in logs] == ["the journal can be written again"]
     assert await bench.journal.write(routes.paused) == frozenset()
 

@@ -7,8 +7,8 @@ import pytest
 from attrs import evolve
 
 from agent.journal import delivered_files, routes, transfers
-from agent.journal.database import JournalError
 from agent.journal.delivered_files import Deliveries
+from agent.journal.errors import JournalError
 from agent.journal.journal import Journal
 from agent.model.transfer import DeliveredFile, TransferResult, VerifiedTransfer
 from agent.model.views import HistoryResult

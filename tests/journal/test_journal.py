@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, select
 from structlog.testing import capture_logs
 
 from agent.journal import history, orphans, routes, schema, transfers
-from agent.journal.database import JournalDamaged, JournalError, JournalNewer
+from agent.journal.errors import JournalDamaged, JournalError, JournalNewer
 from agent.journal.journal import Journal, Transaction
 from agent.journal.schema import REVISION, metadata
 from agent.model.views import HistoryQuery

@@ -46,6 +46,23 @@ def test_the_partial_of_a_running_transfer_is_no_orphan_wherever_it_was_found(jo
     assert journal.write(orphans.at_destination, "/nas") == (NOT_UTF8,)
 
 
+def test_the_partial_of_a_running_transfer_is_no_orphan_in_a_renamed_folder(journal: Journal) -> None:
+    transfer = begun(journal, "day/clip.mxf")
+    moved = "day_ok/" + transfer.partial.rpartition("/")[2]
+    journal.write(orphans.add, "/nas", (moved,))
+    assert journal.write(orphans.at_destination, "/nas") == ()
+    journal.write(transfers.drop, transfer.id)
+    journal.write(orphans.add, "/nas", (moved,))
+    assert journal.write(orphans.at_destination, "/nas") == (moved,)
+
+
+def test_a_partial_that_was_moved_goes_on_where_it_is_now(journal: Journal) -> None:
+    transfer = begun(journal, "day/clip.mxf")
+    journal.write(transfers.move, transfer.id, "day_ok/.clip.partial", "day_ok/clip.mxf")
+    found = journal.write(transfers.find, transfer.route, ["day/clip.mxf"])["day/clip.mxf"]
+    assert (found.partial, found.name) == ("day_ok/.clip.partial", "day_ok/clip.mxf")
+
+
 def test_orphan_scans_are_remembered_for_each_installation(tmp_path: Path) -> None:
     journal = Journal.open(str(tmp_path))
     for _ in range(2):

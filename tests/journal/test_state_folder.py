@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.fs.platform import sync_folder
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.journal.state_folder import StateLock, StateLocked, read_or_make_identity
 from tests.worker.copy.faulty import failing
 from tests.worker.copy.folders import nothing_left_over

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from agent.model.names import (
     NAME_MAX_BYTES,
+    PARTIAL,
     REMOVING,
     TEMPORARY_MAX_BYTES,
     byte_length,
@@ -217,20 +218,25 @@ def test_a_name_like_a_temporary_name_is_not_ours(path: str) -> None:
     assert not has_our_tag(IDENTITY, path)
 
 
-@given(PATHS, FILE_NAMES.filter(lambda name: len(name) < 9), st.data())
-def test_a_temporary_name_that_was_changed_or_moved_is_not_ours(
-    path: str, folder: str, data: st.DataObject
-) -> None:
+@given(PATHS, FILE_NAMES.filter(lambda name: len(name) < 9))
+def test_a_temporary_name_is_ours_in_whatever_folder_it_was_moved_to(path: str, folder: str) -> None:
     partial = partial_path(IDENTITY, a_file(path), path, "take")
-    assert not has_our_tag(IDENTITY, f"{folder}/{partial}")
-    above, _, name = partial.rpartition("/")
-    if above:
-        assert not has_our_tag(IDENTITY, name)
-    at = data.draw(st.integers(0, len(partial) - 1))
-    other = data.draw(st.sampled_from("0af.x/").filter(lambda letter: letter != partial[at]))
-    assert not has_our_tag(IDENTITY, partial[:at] + other + partial[at + 1 :])
-    assert not has_our_tag(IDENTITY, partial + other)
-    assert not has_our_tag(IDENTITY, other + partial)
+    private = removing_path(IDENTITY, path, partial)
+    for temporary, kind in ((partial, PARTIAL), (private, REMOVING)):
+        name = split_path(temporary)[1]
+        for moved in (name, f"{folder}/{name}", f"{folder}/{temporary}"):
+            assert has_our_tag(IDENTITY, moved, kind)
+    assert path_before_removal(f"{folder}/{split_path(private)[1]}").startswith(f"{folder}/")
+
+
+@given(PATHS, st.data())
+def test_a_temporary_name_that_was_changed_is_not_ours(path: str, data: st.DataObject) -> None:
+    name = split_path(partial_path(IDENTITY, a_file(path), path, "take"))[1]
+    at = data.draw(st.integers(0, len(name) - 1))
+    other = data.draw(st.sampled_from("0af.x").filter(lambda letter: letter != name[at]))
+    assert not has_our_tag(IDENTITY, name[:at] + other + name[at + 1 :])
+    assert not has_our_tag(IDENTITY, name + other)
+    assert not has_our_tag(IDENTITY, other + name)
 
 
 @given(PATHS, st.text(max_size=8))

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import EVERY
-from tests.flow.conftest import _info_is_logged, _workers_are_reaped, _workers_measure_no_coverage, copy_hold
+from tests.flow.conftest import _info_is_logged, _workers_are_forked, _workers_are_reaped, copy_hold
 from tests.s3 import servers
 from tests.s3.proxy import Line, Proxy, proxied
 from tests.s3.servers import Server, TestBucket
 from tests.system.agents import Agent
 
 SERVERS = ("moto", "rclone")
-__all__ = ["_info_is_logged", "_workers_are_reaped", "_workers_measure_no_coverage", "copy_hold"]
+__all__ = ["_info_is_logged", "_workers_are_forked", "_workers_are_reaped", "copy_hold"]
 
 collect_ignore = ["test_ceph.py"]  # unless it is named, as `make test-ceph` does
 

@@ -25,7 +25,7 @@ STEPS = [
     ("complete_multipart_upload", 0),
     ("get_object", 0),
 ]
-# Requests that are not struck: those of the probe and of the search for leftovers, and looks at names.
+# Requests that are not struck: those of the probe and of the search for orphans, and look-ups of names.
 NOT_STRUCK = {"put_object", "delete_object", "list_objects_v2", "head_object"}
 
 

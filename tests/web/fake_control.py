@@ -7,11 +7,11 @@ import trio
 from quart_trio.testing import TrioClient
 
 from agent.control.service import Control
-from agent.control.uploads import CreateUpload, UploadControl
+from agent.control.uploads import UploadControl
 from agent.model.errors import OutageReason
 from agent.model.source_file import Signature
 from agent.model.transfer import Status
-from agent.model.upload import UploadFile, UploadFileState, UploadJob, UploadState
+from agent.model.upload import CreateUpload, UploadFile, UploadFileState, UploadJob, UploadState
 from agent.model.views import (
     Event,
     Feed,
@@ -185,7 +185,11 @@ class FakeControl(Control):
         self.queries: list[HistoryQuery] = []
         self.subscribers: list[trio.MemorySendChannel[Feed]] = []
         self.feed_closed = trio.Event()
-        self.uploads: FakeUploadControl = FakeUploadControl()
+        self._fake_uploads = FakeUploadControl()
+
+    @property
+    def uploads(self) -> FakeUploadControl:
+        return self._fake_uploads
 
     @asynccontextmanager
     async def feed(self) -> AsyncIterator[trio.MemoryReceiveChannel[Feed]]:

@@ -16,6 +16,7 @@ from wsproto.events import Ping, TextMessage
 from agent.actors.broadcaster import actor as broadcaster
 from agent.actors.broadcaster.metrics import Metrics
 from agent.actors.broadcaster.status_model import StatusModel
+from agent.control.journal import JournalControl
 from agent.control.service import Control
 from agent.control.uploads import UploadControl
 from agent.messages.broadcaster import GenerationStarted, StatusChanged, StatusesChanged
@@ -45,7 +46,8 @@ async def web_server() -> AsyncIterator[tuple[str, trio.MemorySendChannel[Broadc
     events_in, events_out = trio.open_memory_channel[BroadcasterInbox](256)
     reloads_in, _ = trio.open_memory_channel[None](1)
     view, journal = StatusModel(), FakeJournal()
-    control = Control(events_in, reloads_in, journal, bytes, tuple, UploadControl(journal, WorkerPool("")))
+    control = Control(events_in, reloads_in, bytes, tuple)
+    control.use(JournalControl(journal), UploadControl(journal, WorkerPool("")))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(broadcaster.run, events_out, view, Metrics(view, "1.0"))
         await events_in.send(GenerationStarted((ROUTE,), 1.0))

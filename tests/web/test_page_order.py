@@ -16,11 +16,11 @@ async ({ files, updates, changes }) => {
   const WORDS = ["Discovered", "Growing", "Ready", "InQueue", "Copying", "Verifying", "Paused", "Held",
     "Completed", "Failed"];
   let seed = 1;
-  const lot = (n) => (seed = (seed * 48271) % 2147483647) % n;
-  const time = () => `2026-01-01T00:00:0${lot(10)}.000Z`;
-  const file = () => ({ id: `f${lot(files)}`, route: "mxf", path: `take${lot(files)}.mxf`,
-    status: WORDS[lot(WORDS.length)], file_size: 9, bytes_copied: lot(9), bytes_verified: 0,
-    discovered_at: time(), started_at: lot(2) ? time() : null, completed_at: lot(2) ? time() : null });
+  const draw = (n) => (seed = (seed * 48271) % 2147483647) % n;
+  const time = () => `2026-01-01T00:00:0${draw(10)}.000Z`;
+  const file = () => ({ id: `f${draw(files)}`, route: "mxf", path: `take${draw(files)}.mxf`,
+    status: WORDS[draw(WORDS.length)], file_size: 9, bytes_copied: draw(9), bytes_verified: 0,
+    discovered_at: time(), started_at: draw(2) ? time() : null, completed_at: draw(2) ? time() : null });
   const shown = (state) => JSON.stringify([
     GROUPS.map((group) => [state.count(group), state.list(group, ""), state.list(group, "take1")]),
     state.countHeld(), [...state.rates.keys()].sort()]);
@@ -28,9 +28,9 @@ async ({ files, updates, changes }) => {
   updated.apply({ type: "snapshot", seq: 0, files: [], routes: [], events: [] }, 0);
   const known = new Map();
   for (let seq = 1; seq <= updates; seq += 1) {
-    const changed = [...new Map(Array.from({ length: lot(changes) }, file).map((f) => [f.id, f])).values()];
-    const removed = Array.from({ length: lot(5) }, () => `g${lot(files)}`)
-      .concat([...known.keys()].filter((id) => !lot(20) && !changed.some((f) => f.id === id)));
+    const changed = [...new Map(Array.from({ length: draw(changes) }, file).map((f) => [f.id, f])).values()];
+    const removed = Array.from({ length: draw(5) }, () => `g${draw(files)}`)
+      .concat([...known.keys()].filter((id) => !draw(20) && !changed.some((f) => f.id === id)));
     updated.apply({ type: "update", seq, changed, removed, routes: [], events: [] }, seq);
     changed.forEach((f) => known.set(f.id, f));
     removed.forEach((id) => known.delete(id));

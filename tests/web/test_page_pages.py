@@ -26,13 +26,13 @@ async ({ files, steps, first }) => {
   const WORDS = ["Discovered", "Growing", "Ready", "InQueue", "Copying", "Verifying", "Paused", "Held",
     "Completed", "Failed"];
   let seed = first;
-  const lot = (n) => (seed = (seed * 48271) % 2147483647) % n;
-  const time = () => `2026-01-01T00:00:0${lot(10)}.000Z`;
-  const some = (list, n) => list.filter(() => !lot(n));
+  const draw = (n) => (seed = (seed * 48271) % 2147483647) % n;
+  const time = () => `2026-01-01T00:00:0${draw(10)}.000Z`;
+  const some = (list, n) => list.filter(() => !draw(n));
   const agent = new Map();
   let seq = 0;
   const file = (id, status) => ({ id, route: "mxf", path: `${id}.mxf`, status, file_size: 9,
-    bytes_copied: lot(9), bytes_verified: 0, discovered_at: time(), completed_at: null,
+    bytes_copied: draw(9), bytes_verified: 0, discovered_at: time(), completed_at: null,
     started_at: ["Copying", "Verifying"].includes(status) ? time() : null });
   const routes = () => {
     const counts = {};
@@ -41,17 +41,17 @@ async ({ files, steps, first }) => {
   };
   const whole = () => {
     const known = [...agent.values()];
-    const sent = known.filter((f) => groupOf(f) === "active" || !lot(3));
+    const sent = known.filter((f) => groupOf(f) === "active" || !draw(3));
     return { type: "snapshot", seq, files: sent, total: known.length + 1, routes: routes(), events: [] };
   };
   const update = () => {
     seq += 1;
     const removed = some([...agent.keys()], 20);
     removed.forEach((id) => agent.delete(id));
-    const ids = new Set(Array.from({ length: lot(10) }, () => `f${lot(files)}`));
-    const changed = [...ids].filter((id) => !removed.includes(id)).map((id) => file(id, WORDS[lot(10)]));
+    const ids = new Set(Array.from({ length: draw(10) }, () => `f${draw(files)}`));
+    const changed = [...ids].filter((id) => !removed.includes(id)).map((id) => file(id, WORDS[draw(10)]));
     changed.forEach((f) => agent.set(f.id, f));
-    return lot(15) ? { type: "update", seq, changed, removed, routes: routes(), events: [] } : whole();
+    return draw(15) ? { type: "update", seq, changed, removed, routes: routes(), events: [] } : whole();
   };
   const state = new State();
   const wire = [whole()];
@@ -60,7 +60,7 @@ async ({ files, steps, first }) => {
   let admitted = 0;
   for (let step = 1; step <= steps; step += 1) {
     wire.push(update());
-    if (lot(2)) {
+    if (draw(2)) {
       if (!asked) asked = state.ask();
       else if (!answer) answer = some([...agent.values()], 2);
       else {
@@ -68,7 +68,7 @@ async ({ files, steps, first }) => {
         [asked, answer] = [null, null];
       }
     }
-    for (let due = lot(4); due && wire.length; due -= 1) {
+    for (let due = draw(4); due && wire.length; due -= 1) {
       if (!state.apply(wire.shift(), step)) return `a message was missed in step ${step}`;
     }
     if (wire.length) continue;

@@ -10,8 +10,7 @@ from quart_trio.testing import TrioClient
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
 from agent.control.errors import Conflict, InvalidRequest, NotFound, StorageTimeout, Unavailable
-from agent.control.uploads import CreateUpload
-from agent.model.upload import UploadFileState
+from agent.model.upload import CreateUpload, UploadFileState
 from agent.model.views import UploadFilesPage, UploadFilesQuery, UploadsPage, UploadsQuery
 from tests.web.fake_control import A_JOB, A_JOB_FILE, FOREIGN_PEER, FakeControl, client_of
 from web.auth import Access

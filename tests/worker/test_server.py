@@ -19,6 +19,7 @@ from agent.protocol.replies import (
     Blocked,
     Copied,
     Copying,
+    Discarded,
     Examining,
     Finished,
     Followed,
@@ -229,7 +230,8 @@ def test_a_destination_is_probed_and_its_partials_discarded(ground: Ground) -> N
     assert isinstance(probed, Probed)
     assert probed.device == ground.place.device
     (ground.nas / PARTIAL).touch()
-    assert ask(DiscardPartial(ground.place, PARTIAL)) == [Finished()]
+    assert ask(DiscardPartial(ground.place, PARTIAL)) == [Discarded(is_gone=True)]
+    assert ask(DiscardPartial(ground.place, PARTIAL)) == [Discarded(is_gone=False)]
     assert list(ground.nas.iterdir()) == []
 
 

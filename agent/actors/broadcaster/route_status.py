@@ -46,6 +46,7 @@ SHOWN_RULES = (
     "max_attempts",
     "retry_delay_s",
     "source_marker",
+    "remove_empty_folders",
     "marker",
     "mounted",
     "priority",

@@ -51,6 +51,7 @@ NON_COUNTING = (
     FaultKind.BUSY,
     FaultKind.DISPLACED,
 )
+LOST_PARTIAL = (FaultKind.DISPLACED, FaultKind.PARTIAL_GONE)  # the copy starts over in a fresh one
 REPORTED_ELSEWHERE = (FaultKind.JOURNAL, FaultKind.SHORTAGE)  # once, when it begins; it meets every file
 
 
@@ -67,6 +68,11 @@ def may_be_resumed(transfer: Transfer, file: FileVersion, destination: str) -> b
 def is_as_journaled(transfer: Transfer, file: FileVersion) -> bool:
     """Whether the file is certainly as the transfer has it, so that nothing has to be compared."""
     return transfer.signature.is_same_state(file.signature) and _has_own_ctime(file.signature)
+
+
+def was_written(transfer: Transfer) -> bool:
+    """Whether its partial was at the destination: a transfer begins before its partial is created."""
+    return bool(transfer.blocks) or transfer.phase is TransferPhase.VERIFIED
 
 
 def _has_own_ctime(signature: Signature) -> bool:

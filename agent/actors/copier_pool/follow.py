@@ -4,10 +4,11 @@ import time
 
 from attrs import define, evolve
 
+from agent.actors.copier_pool.decisions import LOST_PARTIAL
 from agent.actors.copier_pool.task import Task
 from agent.journal import transfers
 from agent.messages.dispatcher import TailIdle
-from agent.model.errors import Fault, FaultKind
+from agent.model.errors import Fault
 from agent.model.transfer import BLOCK_BYTES, Transfer, TransferPhase
 from agent.protocol.replies import Checkpoint, Reply, TrustedBlocks
 from agent.protocol.requests import Bandwidth, FollowFile
@@ -41,9 +42,9 @@ class FollowTask(Task):
         try:
             await self._stream(transfer, self._follow_request(transfer), self._on_follow_reply)
         except Fault as fault:
-            if fault.kind is not FaultKind.DISPLACED:
+            if fault.kind not in LOST_PARTIAL:
                 raise
-            await self._follow(await self._restart_displaced(transfer, fault))
+            await self._follow(await self._restart_without_partial(transfer, fault))
 
     def _follow_request(self, transfer: Transfer) -> FollowFile:
         return FollowFile(

@@ -1,13 +1,15 @@
 """After a start or an outage: finish what was half-published, and remove the orphans that are left."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from agent.actors.copier_pool.decisions import (
+    LOST_PARTIAL,
     as_published,
     confirm_request,
     destination_path,
@@ -21,12 +23,13 @@ from agent.actors.copier_pool.decisions import (
 from agent.config.sections import DestinationPlan, Route
 from agent.journal import orphans, transfers
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.model.errors import Fault, FaultKind
-from agent.model.names import path_at
+from agent.model.names import path_at, split_path
 from agent.model.transfer import Transfer, TransferPhase, TransferResult
 from agent.protocol.replies import (
+    Discarded,
     Finished,
     OrphansFound,
     PublishedFiles,
@@ -40,6 +43,7 @@ from agent.worker_pool import OnReply, R, WorkerPool, ignore
 
 AGAIN_PROBES = 12  # copies can leave more orphans: the journal is asked for them again after so many probes
 ROUTES_AT_ONCE = 8
+SEARCH_REST_FACTOR = 100  # a search for moved partials rests for so many times what the last one took
 log = get_logger(__name__)
 
 
@@ -90,6 +94,8 @@ class Recovery:
     _removed: int = field(default=0, init=False)
     _postponed: int = field(default=0, init=False)
     _tried: set[str] = field(factory=set, init=False)
+    _missing: set[str] = field(factory=set, init=False)  # orphans that are not under their names
+    _search_not_before_s: float = field(default=-math.inf, init=False)
     _hung: bool = field(default=False, init=False)
 
     async def complete_published(self) -> None:
@@ -164,8 +170,12 @@ class Recovery:
             await trio.sleep(AGAIN_PROBES * self.plan.probe_s)
             self._finished = self._removed = self._postponed = 0
             self._tried.clear()
+            self._missing.clear()
             await self._complete_left()
             if not self._hung:
+                await self._remove_orphans()
+            if self._may_search():
+                await self._scan_for_orphans()
                 await self._remove_orphans()
             if self._tried or self._finished:
                 self._report()
@@ -186,7 +196,7 @@ class Recovery:
             log.info("transfer discarded, its source is gone", **_fields(transfer))
             return
         if transfer.phase is TransferPhase.VERIFIED:
-            transfer = await self._publish(transfer, route)
+            transfer = await self._publish_wherever(transfer, route)
         where = destination_path(transfer)
         await self._finish(TransferResult(transfer.id, "delivered", 1, None, time.time(), where))
         self._finished += 1
@@ -217,8 +227,36 @@ class Recovery:
         event = "delivered" if removed.kept_because is None else "kept"
         log.info(event, to=destination_path(transfer), **put_back, **_fields(transfer))
 
+    async def _publish_wherever(self, transfer: Transfer, route: Route | None) -> Transfer:
+        """The content has arrived and its source is gone: the partial may be the only copy.
+
+        If its folder was renamed meanwhile, the file is published there.
+        """
+        try:
+            return await self._publish(transfer, route)
+        except Fault as fault:
+            found = await self._find_moved(transfer) if fault.kind is FaultKind.PARTIAL_GONE else None
+            if found is None:
+                raise
+        name = split_path(found)[0] + split_path(transfer.name or transfer.path)[1]
+        await self.journal.write(transfers.move, transfer.id, found, name)
+        log.warning("partial was moved", path=path_at(self.plan.destination, found), **_fields(transfer))
+        return await self._publish(evolve(transfer, partial=found, name=name), route)
+
+    async def _find_moved(self, transfer: Transfer) -> str | None:
+        """Where this partial is now, under its old name in another folder."""
+        name, found = split_path(transfer.partial)[1], list[str]()
+
+        async def on_reply(reply: Reply) -> None:
+            await trio.lowlevel.checkpoint()
+            if isinstance(reply, OrphansFound):
+                found.extend(path for path in reply.paths if split_path(path)[1] == name)
+
+        request = FindOrphans(self.destination, self.journal.identity, deep=True)
+        await self._ask(request, Finished, on_reply)
+        return found[0] if found else None
+
     async def _publish(self, transfer: Transfer, route: Route | None) -> Transfer:
-        """The content has arrived and its source is gone: the partial may be the only copy."""
         request = publish_request(self.destination, route, [transfer])
         [result] = (await self._ask(request, PublishedFiles)).results
         if isinstance(result, Fault):
@@ -229,7 +267,7 @@ class Recovery:
 
     async def _postpone(self, transfer: Transfer, fault: Fault) -> None:
         """Until the next recovery, unless the partial has vanished too: then nothing is left to finish."""
-        if fault.kind in (FaultKind.CORRUPT, FaultKind.DISPLACED):
+        if fault.kind in (FaultKind.CORRUPT, *LOST_PARTIAL):
             await self._finish(TransferResult(transfer.id, "failed", 1, fault.detail, time.time(), None))
             log.error("failed", error=fault.detail, **_fields(transfer))
         else:
@@ -251,30 +289,50 @@ class Recovery:
 
     async def _remove(self, partial: str) -> None:
         try:
-            await self._ask(DiscardPartial(self.destination, partial), Finished)
+            reply = await self._ask(DiscardPartial(self.destination, partial), Discarded)
         except (Fault, trio.TooSlowError) as error:
             self._postponed += 1
             self._hung |= isinstance(error, trio.TooSlowError)
             where = path_at(self.plan.destination, partial)
             log.warning("orphan stays", path=where, error=str(error) or "no answer")
             return
+        if not reply.is_gone:  # it was moved, or never made
+            self._missing.add(partial)
+            return
         self._removed += 1
         if self.workers.none_unkillable:  # else one of them may create it once more
             await self.journal.write(orphans.forget, self.plan.destination, partial)
 
     async def _scan_for_orphans(self) -> None:
-        """Look for probes in the root; in every folder if a journal was lost that knew of more orphans."""
+        """Look for probes in the root; in every folder if a journal was lost, or orphans were moved."""
         identity, destination = self.journal.identity, self.plan.destination
         try:
-            deep = not await self.journal.read_latest(orphans.is_scan_done, identity, destination)
-            if deep:
+            is_lost = not await self.journal.read_latest(orphans.is_scan_done, identity, destination)
+            deep, began_s = is_lost or self._may_search(), trio.current_time()
+            if is_lost:
                 log.info("scanning for the orphans of a lost journal", destination=destination)
+            elif deep:
+                number = len(self._missing)
+                log.info("scanning for orphans not under their names", destination=destination, number=number)
             request = FindOrphans(self.destination, identity, deep)
             await self._ask(request, Finished, self._on_reply)
             if deep:
+                took_s = trio.current_time() - began_s
+                self._search_not_before_s = began_s + SEARCH_REST_FACTOR * took_s
+                await self._forget_missing()
+            if is_lost:
                 await self.journal.write(orphans.mark_scan_done, identity, destination)
         except (Fault, JournalError, trio.TooSlowError) as error:
             self._interrupted(error)
+
+    def _may_search(self) -> bool:
+        """Whether orphans were moved; searches of a large destination are far between."""
+        return bool(self._missing) and trio.current_time() >= self._search_not_before_s
+
+    async def _forget_missing(self) -> None:
+        """Wherever they were, they have been found by now, and are journaled as what they are there."""
+        while self._missing and self.workers.none_unkillable:
+            await self.journal.write(orphans.forget, self.plan.destination, self._missing.pop())
 
     async def _on_reply(self, reply: Reply) -> None:
         if isinstance(reply, OrphansFound) and reply.paths:

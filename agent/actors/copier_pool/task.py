@@ -21,17 +21,18 @@ from agent.actors.copier_pool.decisions import (
     look_up_request,
     may_be_resumed,
     outcome_of,
+    was_written,
 )
 from agent.config.sections import Route
 from agent.journal import transfers
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.dispatcher import Interrupted, Outcome, TransferProgress
 from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import OF_SOURCE_FILES, Fault, FaultKind, OutageReason, Side
-from agent.model.names import partial_path, probe_path, split_path
+from agent.model.names import partial_path, path_at, probe_path, split_path
 from agent.model.source_file import FileVersion
 from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Transfer, TransferPhase, TransferResult
 from agent.model.views import HistoryResult
@@ -40,6 +41,7 @@ from agent.protocol.replies import (
     Checkpoint,
     CopyEnd,
     Copying,
+    Discarded,
     Finished,
     PartialAllocated,
     RemovedSources,
@@ -148,7 +150,7 @@ class Task(ABC):
     logged_once: set[str]
     mounts: Mapping[str, str]
     verified_bytes: int = field(default=0, init=False)
-    _was_displaced: bool = field(default=False, init=False)
+    _has_lost_partial: bool = field(default=False, init=False)
     _source_outage: Fault | None = field(default=None, init=False)
     _outcomes: dict[str, Outcome] = field(factory=dict, init=False)
     _transfer_ids: dict[str, int] = field(factory=dict, init=False)
@@ -321,10 +323,15 @@ class Task(ABC):
 
     async def _discard(self, transfer: Transfer) -> bool:
         """Remove the partial. Returns whether it is gone for good; else recovery removes it."""
+        fields = self._log_fields(transfer.path)
         try:
-            await self.worker.ask(DiscardPartial(self.destination, transfer.partial), Finished)
+            reply = await self.worker.ask(DiscardPartial(self.destination, transfer.partial), Discarded)
         except Fault as fault:
-            log.warning("partial left to recovery", error=str(fault), **self._log_fields(transfer.path))
+            log.warning("partial left to recovery", error=str(fault), **fields)
+            return False
+        if not reply.is_gone and was_written(transfer):
+            where = path_at(transfer.destination, transfer.partial)
+            log.warning("partial is not under its name, recovery looks for it", path=where, **fields)
             return False
         return self.worker.none_unkillable
 
@@ -371,16 +378,18 @@ class Task(ABC):
             file_identity=None,
         )
 
-    async def _restart_displaced(self, transfer: Transfer, fault: Fault) -> Transfer:
-        """Something else has the name of the partial, and is left alone. Once in a task: else for ever.
+    async def _restart_without_partial(self, transfer: Transfer, fault: Fault) -> Transfer:
+        """Something else has the name of the partial, and is left alone; or nothing has: recovery searches.
+
+        Once in a task: else for ever.
 
         Raises: Fault: it has happened again.
         """
-        if self._was_displaced:
+        if self._has_lost_partial:
             raise fault
-        self._was_displaced = True
+        self._has_lost_partial = True
         log.warning("begun again in a fresh partial", error=fault.detail, **self._log_fields(transfer.path))
-        return await self._restart(transfer, leaves_orphan=False)
+        return await self._restart(transfer, leaves_orphan=fault.kind is FaultKind.PARTIAL_GONE)
 
     # How it ends
 

@@ -18,6 +18,7 @@ import trio
 from attrs import define, evolve, field
 
 from agent.actors.copier_pool.decisions import (
+    LOST_PARTIAL,
     NON_COUNTING,
     as_published,
     as_verified,
@@ -35,7 +36,7 @@ from agent.actors.copier_pool.decisions import (
 )
 from agent.actors.copier_pool.task import Task
 from agent.journal import history, transfers
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.dispatcher import Delivered, FoundUnfinished
@@ -257,8 +258,9 @@ class DeliverTask(Task):
             try:
                 return await self._copy_into_partial(transfer, trusted)
             except Fault as fault:
-                if fault.kind is FaultKind.DISPLACED:
-                    transfer, trusted = await self._restart_displaced(transfer, fault), 0
+                if fault.kind in LOST_PARTIAL:
+                    transfer, trusted = await self._restart_without_partial(transfer, fault), 0
+                    deadline_s = trio.current_time() + self.worker.stall_timeout_s
                     continue
                 if fault.kind is not FaultKind.BUSY:
                     raise
@@ -339,10 +341,10 @@ class DeliverTask(Task):
     async def _not_published(self, transfer: Transfer, fault: Fault) -> list[Transfer]:
         """The transfer, if it has to be copied again at once.
 
-        The only name that its partial can get is taken, or something else has the partial's name.
+        The only name that its partial can get is taken, or the partial has lost its own.
         """
-        if not self.is_batch and fault.kind is FaultKind.DISPLACED:
-            return [await self._restart_displaced(transfer, fault)]
+        if not self.is_batch and fault.kind in LOST_PARTIAL:
+            return [await self._restart_without_partial(transfer, fault)]
         is_taken = fault.kind is FaultKind.CONFLICT and self.route.conflict == "rename"
         if not self.is_batch and (is_taken or fault.kind is FaultKind.CORRUPT):
             transfer = await self._restart(transfer)

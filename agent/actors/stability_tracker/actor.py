@@ -10,21 +10,22 @@ from attrs import define, evolve
 
 from agent.actors.stability_tracker.tracked_file import TrackerDecisions
 from agent.actors.stability_tracker.tracker import StabilityTracker
-from agent.journal import history, transfers
+from agent.journal import history, routes, transfers
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import Gone, Growing, MessageGroup, Ready, SourceState
 from agent.messages.stability_tracker import (
     FilesRemoved,
     FilesUnfinished,
+    FoldersTried,
     ScanChunk,
     ScanResult,
     TrackerInbox,
 )
-from agent.messages.watcher import Examine, PutBack, WatcherInbox
-from agent.model.names import removing_path
+from agent.messages.watcher import Examine, PutBack, RemoveFolders, WatcherInbox
+from agent.model.names import removing_path, split_path
 from agent.model.transfer import PriorResult
 
 log = get_logger(__name__)
@@ -54,8 +55,13 @@ async def run(
                     tracker.remove(message)
                 case FilesUnfinished():
                     await report.send(tracker.unfinished(message))
+                case FoldersTried():
+                    tracker.tried(message)
                 case ScanChunk() | ScanResult():
-                    await report.send(tracker.scanned(message))
+                    decisions = tracker.scanned(message)
+                    await report.send(decisions)
+                    if decisions.empty_folders:
+                        await _remove_folders(tracker.route.name, decisions.empty_folders, watcher, journal)
                     if isinstance(message, ScanResult) and message.private_paths:
                         await _put_back_unknown(tracker.route.name, message.private_paths, watcher, journal)
                 case None:
@@ -93,17 +99,35 @@ class Reports:
             await self._dispatcher.send(MessageGroup(some) if len(some) > 1 else some[0])
 
 
+async def _remove_folders(
+    route: str,
+    folders: tuple[str, ...],
+    watcher: trio.MemorySendChannel[WatcherInbox],
+    journal: JournalClient,
+) -> None:
+    """Unless the operator has paused the route."""
+    with suppress(JournalError, trio.WouldBlock):  # they are due again after the next scan
+        if route not in await journal.read_latest(routes.paused):
+            watcher.send_nowait(RemoveFolders(folders))
+
+
 async def _put_back_unknown(
     route: str,
     private_paths: tuple[str, ...],
     watcher: trio.MemorySendChannel[WatcherInbox],
     journal: JournalClient,
 ) -> None:
-    """Sources with private names that no transfer has: of a lost journal, or of a worker that was stuck."""
+    """Sources with private names that no transfer has: of a lost journal, or of a worker that was stuck.
+
+    One that was moved with its folder while it is being removed is still known by its name.
+    """
     with suppress(JournalError, trio.WouldBlock):  # the next scan finds them again
         partials = await journal.read_latest(transfers.partials_of_published, route)
-        known = {removing_path(journal.identity, path, partial) for path, partial in partials.items()}
-        unknown = tuple(path for path in private_paths if path not in known)
+        known = {
+            split_path(removing_path(journal.identity, path, partial))[1]
+            for path, partial in partials.items()
+        }
+        unknown = tuple(path for path in private_paths if split_path(path)[1] not in known)
         if unknown:
             watcher.send_nowait(PutBack(unknown))
 

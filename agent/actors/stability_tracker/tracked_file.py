@@ -106,11 +106,13 @@ class TrackerDecisions:
     """What follows from a scan: events for the broadcaster, and messages for the dispatcher after them.
 
     `first_unseen`: the first file, for each cause, that is held because its writers cannot be seen.
+    `empty_folders`: those that we emptied and that may be removed now.
     """
 
     events: tuple[StatusesChanged | Untracked | SourceState, ...]
     messages: tuple[Ready | Growing | Gone, ...]
     first_unseen: tuple[HeldFile, ...] = ()
+    empty_folders: tuple[str, ...] = ()
 
 
 class UnreadPaths:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import define, evolve, field
 
+from agent.actors.stability_tracker.emptied_folders import EmptiedFolders
 from agent.actors.stability_tracker.growth import GrowthDetector
 from agent.actors.stability_tracker.hold import finish_rule, hold_reason, unseen_writers
 from agent.actors.stability_tracker.hung_files import HungFiles
@@ -23,7 +24,13 @@ from agent.actors.stability_tracker.tracked_file import (
 from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
 from agent.messages.dispatcher import Gone, Growing, Ready, SourceState
-from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished, ScanChunk, ScanResult
+from agent.messages.stability_tracker import (
+    FilesRemoved,
+    FilesUnfinished,
+    FoldersTried,
+    ScanChunk,
+    ScanResult,
+)
 from agent.model.names import file_id
 from agent.model.source_file import (
     ContainerState,
@@ -50,6 +57,7 @@ class StabilityTracker:
     _rechecks: RecheckQueue = field(factory=RecheckQueue, init=False)
     _hung: HungFiles = field(init=False)
     _removed: RemovedFiles = field(factory=RemovedFiles, init=False)
+    _emptied: EmptiedFolders = field(init=False)
     _closed: dict[str, ScannedFile] = field(factory=dict, init=False)  # not scanned since they were closed
     _first_unseen: dict[str, HeldFile] = field(factory=dict, init=False)  # by cause
     _scan: int = field(default=0, init=False)  # the number of the whole scan that began last
@@ -57,6 +65,7 @@ class StabilityTracker:
 
     def __attrs_post_init__(self) -> None:
         self._hung = HungFiles(max(self.route.retry_delay_s, self.route.scan_s), self.route.max_attempts)
+        self._emptied = EmptiedFolders(self.route.stable_s)
 
     def scanned(self, scan: ScanChunk | ScanResult) -> TrackerDecisions:
         """Take in a scan of the source, a part of one, or an examination."""
@@ -82,7 +91,7 @@ class StabilityTracker:
         if isinstance(scan, ScanResult):
             events += self._ended(scan, messages)
         first_unseen = tuple(self._first_unseen.values())[unseen_before:]
-        return TrackerDecisions(tuple(events), tuple(messages), first_unseen)
+        return TrackerDecisions(tuple(events), tuple(messages), first_unseen, self._empty_folders(scan))
 
     def unfinished(self, found: FilesUnfinished) -> TrackerDecisions:
         """Take back files that were reported unexamined: their copies found that they are not finished."""
@@ -105,10 +114,22 @@ class StabilityTracker:
     def remove(self, removed: FilesRemoved) -> None:
         """Drop files whose source was removed after delivery; one with another signature is a new file."""
         for file in removed.files:
+            if self.route.remove_empty_folders:
+                self._emptied.add(file.path, removed.removed_s)
             item = self._tracked.get(file.path)
             if item is not None and item.is_reported and item.packed_signature == file.packed_signature:
                 del self._tracked[file.path]
                 self._removed.add(file.path, file.packed_signature, removed.removed_s)
+
+    def tried(self, result: FoldersTried) -> None:
+        """Empty folders were removed, or were not empty any more."""
+        self._emptied.tried(result)
+
+    def _empty_folders(self, scan: ScanChunk | ScanResult) -> tuple[str, ...]:
+        """Only after a whole scan, which shows that the source is there, and which files it has."""
+        if isinstance(scan, ScanChunk) or scan.examined is not None:
+            return ()
+        return self._emptied.due(scan.began_s, self._tracked)
 
     def _ended(
         self, scan: ScanResult, messages: list[Ready | Growing | Gone]

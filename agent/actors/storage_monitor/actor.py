@@ -9,7 +9,7 @@ from agent.actors.storage_monitor.availability import AvailabilityTracker
 from agent.config.sections import DestinationPlan
 from agent.journal import routes
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.channels import DispatcherInbox
 from agent.messages.dispatcher import DestinationState
@@ -48,7 +48,7 @@ async def run(
                     remembered = await _remember(plan.destination, availability.mount_point, journal)
                 if availability.publish_strategy != strategy:
                     strategy = availability.publish_strategy
-                    _tell_of_publishing(plan.destination, strategy)
+                    _warn_of_publishing(plan.destination, strategy)
                 await dispatcher.send(state)
             with trio.move_on_after(availability.next_probe_s()):
                 try:
@@ -61,7 +61,7 @@ async def run(
                     before = _report(state, before)
 
 
-def _tell_of_publishing(destination: str, strategy: PublishStrategy | None) -> None:
+def _warn_of_publishing(destination: str, strategy: PublishStrategy | None) -> None:
     if strategy == "placeholder":
         detail = (
             "this file system has neither hard links nor a rename that does not replace: what another "

@@ -19,7 +19,7 @@ from agent.config.sections import DestinationPlan
 from agent.config.uploads import UploadRoute
 from agent.journal import orphans, uploads
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import (
     RouteAdded,
@@ -190,18 +190,18 @@ class UploadManager:
         log.info("upload job closed", upload_id=job.id)
 
     async def _open_destination(self, route: UploadRoute) -> None:
-        place = route.destination
-        self._jobs_at[place] += 1
-        if self._jobs_at[place] == 1 and not self.routes.has_route_for(place):
+        destination = route.destination
+        self._jobs_at[destination] += 1
+        if self._jobs_at[destination] == 1 and not self.routes.has_route_for(destination):
             plan = self.routes.plan_of(route)
             await self.dispatcher.send(self.routes.start_destination(self.nursery, plan))
 
     async def _close_destination(self, route: UploadRoute) -> None:
-        place = route.destination
-        self._jobs_at[place] -= 1
-        if not self._jobs_at[place] and not self.routes.has_route_for(place):
-            self._storage.pop(place, None)
-            await self.dispatcher.send(RemoveDestination(place))
+        destination = route.destination
+        self._jobs_at[destination] -= 1
+        if not self._jobs_at[destination] and not self.routes.has_route_for(destination):
+            self._storage.pop(destination, None)
+            await self.dispatcher.send(RemoveDestination(destination))
 
     async def _watch_route(self, running: RunningUpload) -> None:
         """The page learns of the route first; from then on its files are transferred like any others."""

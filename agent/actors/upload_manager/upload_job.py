@@ -117,7 +117,7 @@ class UploadJobTracker:
             case TransferProgress(file_id=moving, copied_bytes=copied) if moving in self.files:
                 self._copied[moving] = copied
                 self._is_dirty = True
-            case DestinationState(destination=place) if place == self.route.destination:
+            case DestinationState(destination=name) if name == self.route.destination:
                 self._set_problem("destination", "" if event.reason is None else _outage_text(event))
             case SourceState(route=name) if name == self.route.name and not self.has_ended:
                 self._scanned(event, now_s)

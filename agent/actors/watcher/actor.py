@@ -12,12 +12,12 @@ from agent.actors.watcher.unreadable_folders import UnreadableChange, Unreadable
 from agent.config.sections import Route
 from agent.journal import routes
 from agent.journal.client import JournalClient
-from agent.journal.database import JournalError
+from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import SourceState
-from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
+from agent.messages.stability_tracker import FoldersTried, ScanChunk, ScanResult, TrackerInbox
 from agent.messages.watcher import WatcherInbox, WatchEvent, WatchStatus
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import REMOVING, has_our_tag
@@ -25,6 +25,7 @@ from agent.model.source_file import ScannedFile, UnreadableFolder
 from agent.protocol.replies import (
     Examining,
     Finished,
+    FoldersRemoved,
     PathsChanged,
     Reply,
     ScanEnd,
@@ -37,6 +38,7 @@ from agent.protocol.requests import (
     ListSource,
     PrepareSource,
     PutBackSources,
+    RemoveEmptyFolders,
     Request,
     SourceFolder,
     SourceMount,
@@ -75,6 +77,9 @@ async def run(
             await scanner.prepare()
         while True:
             task = await _next_task(inbox, planner)
+            if task.empty_folders:
+                await scanner.remove_folders(task.empty_folders)
+                continue
             if task.private_paths:
                 await scanner.put_back(task.private_paths)
             began_s = trio.current_time()
@@ -305,7 +310,7 @@ class SourceScanner:
         if prepared.created:
             log.warning("source folder was missing and is created", route=route.name, folder=route.source)
 
-    def _tell_of_removal(self, *, may_remove: bool) -> None:
+    def _warn_of_removal(self, *, may_remove: bool) -> None:
         """Warn when it begins that delivered files will stay."""
         route = self._route
         if self._may_remove and not may_remove and route.after != "keep":
@@ -325,6 +330,19 @@ class SourceScanner:
             return
         for path in done.paths:
             log.warning("interrupted removal undone", route=self._route.name, file=path)
+
+    async def remove_folders(self, folders: tuple[str, ...]) -> None:
+        """Remove those that are empty. What cannot be tried now is due again after the next scan."""
+        began_s, route = trio.current_time(), self._route
+        request = RemoveEmptyFolders(route.source, folders, self._mount.expected)
+        try:
+            done = await self._ask(request, FoldersRemoved)
+        except Fault as fault:
+            log.debug("empty folders not removed", route=route.name, error=str(fault))
+            return
+        for folder in done.folders:
+            log.info("folder removed", route=route.name, folder=folder)
+        await self._tracker.send(FoldersTried(folders, done.folders, began_s, trio.current_time()))
 
     async def scan(self, task: ScanTask) -> ScanResult | str:
         """The files at the paths of the task, or the last part of a scan of the whole source.
@@ -358,7 +376,7 @@ class SourceScanner:
 
         end = await self._ask(ListSource(self._source), ScanEnd, pass_on)
         await self._mount.accept(end.mount_point)
-        self._tell_of_removal(may_remove=end.may_remove)
+        self._warn_of_removal(may_remove=end.may_remove)
         self.files += len(end.entries)
         result = _result(end.entries, end.unreadable, began_s, end.free_bytes)
         return evolve(result, closed=self._take_closed(), private_paths=end.private_paths)

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from attrs import define, field, frozen
 
-from agent.messages.watcher import Examine, PutBack, WatcherInbox, WatchEvent, WatchStatus
+from agent.messages.watcher import Examine, PutBack, RemoveFolders, WatcherInbox, WatchEvent, WatchStatus
 from agent.model.names import path_before_removal
 from agent.model.source_file import ScannedFile
 
@@ -26,7 +26,8 @@ class ScanTask:
     """`paths` None: scan everything. `closely`: examine these for writers and containers.
 
     `closed`: files that a writer was seen to close before this task. `private_paths`: first give these files
-    their own names back. `is_patient`: a file that hung before, alone.
+    their own names back. `is_patient`: a file that hung before, alone. `empty_folders`: scan nothing, but
+    remove those of them that are empty.
     """
 
     paths: tuple[str, ...] | None
@@ -34,6 +35,7 @@ class ScanTask:
     closed: tuple[ScannedFile, ...] = ()
     private_paths: tuple[str, ...] = ()
     is_patient: bool = False
+    empty_folders: tuple[str, ...] = ()
 
 
 @define
@@ -52,6 +54,7 @@ class ScanPlanner:
     _to_examine: set[str] = field(factory=set, init=False)
     _closed: dict[str, ScannedFile] = field(factory=dict, init=False)
     _private_paths: set[str] = field(factory=set, init=False)
+    _empty_folders: tuple[str, ...] = field(default=(), init=False)
     _examined: bool = field(default=False, init=False)  # the last task was an examination
     _suspects: set[str] = field(factory=set, init=False)  # they hung when they were examined last
     _scan_not_before_s: float = field(default=-math.inf, init=False)  # while files wait to be examined
@@ -67,6 +70,8 @@ class ScanPlanner:
                 self._to_examine.update(paths)
             case PutBack(private_paths):
                 self._private_paths.update(private_paths)
+            case RemoveFolders(folders):
+                self._empty_folders = folders  # those asked for before are among them
             case WatchStatus(active):
                 self._watching = active
                 if not active:
@@ -94,7 +99,8 @@ class ScanPlanner:
 
     def due_s(self) -> float:
         """When the next task is due, on the monotonic clock; in the past: now."""
-        return -math.inf if self._changed or self._to_examine or self._private_paths else self._scan_due_s
+        is_due_now = self._changed or self._to_examine or self._private_paths or self._empty_folders
+        return -math.inf if is_due_now else self._scan_due_s
 
     def next(self, now_s: float) -> ScanTask | None:
         """Take the task that is due now, None if there is none. Examinations come first: files wait for them.
@@ -104,6 +110,9 @@ class ScanPlanner:
         if self._private_paths:
             private_paths, self._private_paths = tuple(self._private_paths), set()
             return ScanTask(tuple(map(path_before_removal, private_paths)), private_paths=private_paths)
+        if self._empty_folders:
+            empty_folders, self._empty_folders = self._empty_folders, ()
+            return ScanTask((), empty_folders=empty_folders)
         is_due = self._scan_due_s <= now_s
         may_scan = is_due and self._examined and self._scan_not_before_s <= now_s
         if self._to_examine and not may_scan:

@@ -31,7 +31,7 @@ def copy_file(
     `io_side` shows another thread on which side this one waits.
 
     Raises:
-        Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT, CONFLICT or DISPLACED.
+        Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT, CONFLICT, DISPLACED or PARTIAL_GONE.
     """
     io_side = io_side or IoSideTracker()
     progress = CopyProgress(report, io_side)
@@ -62,7 +62,7 @@ def _copy(
     exact = destination.allocate_partial(request.partial, request.name, size_bytes, request.conflict)
     if exact != request.partial:
         return PartialAllocated(exact)
-    with closing(destination.open_partial(exact)) as partial:
+    with closing(destination.open_partial(exact, is_begun=bool(request.digests))) as partial:
         engine = CopyEngine(source, size_bytes, partial, request.verify, request.bandwidth, progress)
         check_own(partial, request.digests)
         if request.source_changed:

@@ -25,8 +25,8 @@ def publish_files(
     """Give each verified partial its name, or the first free one that makes way for a conflict.
 
     May be repeated after a crash at any point: the same content under the name counts as published.
-    The fault of one file: DESTINATION, CONFLICT, CORRUPT: its partial has vanished, or it reads back altered
-    or not at all, or DISPLACED: something else has its name.
+    The fault of one file: DESTINATION, CONFLICT, CORRUPT: its partial reads back altered or not at all,
+    DISPLACED: something else has its name, or PARTIAL_GONE: nothing has it.
 
     Raises:
         Fault: DESTINATION: the names may not outlast a power cut.
@@ -77,7 +77,8 @@ class FilePublisher:
                 else:
                     return self._published(file, name, identity)
             elif not self.destination.exists(name):
-                raise Fault(FaultKind.CORRUPT, "the verified partial has vanished from the destination")
+                why = "the verified partial has lost its name: it was removed, or its folder renamed"
+                raise Fault(FaultKind.PARTIAL_GONE, why)
             if (match := self._match(file, name)) is not None:
                 return Published(name, True, match.level, match.file_identity)
             self._unpublish(file, name)

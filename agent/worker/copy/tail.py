@@ -32,7 +32,7 @@ IDLE_S = 10.0  # no growth for this long: let another file be followed
 def follow_file(
     request: FollowFile, destination: Destination, report: Report, io_side: IoSideTracker
 ) -> Followed | PartialAllocated:
-    """Raises: Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT, CONFLICT or DISPLACED."""
+    """Raises: Fault: SOURCE*, DESTINATION, REFUSED, CORRUPT, CONFLICT, DISPLACED or PARTIAL_GONE."""
     progress = CopyProgress(report, io_side)
     with io_side.at_source():
         opened = open_same_file(request.source, request.path, request.signature)
@@ -40,7 +40,7 @@ def follow_file(
         exact = destination.allocate_partial(request.partial, request.name, None, request.conflict)
         if exact != request.partial:
             return PartialAllocated(exact)
-        with closing(destination.open_partial(exact)) as partial:
+        with closing(destination.open_partial(exact, is_begun=bool(request.digests))) as partial:
             check_own(partial, request.digests)
             trusted = clamp_trusted(partial, request.trusted_blocks)
             reader = BlockReader(source, progress, request.bandwidth, partial, request.digests, trusted)

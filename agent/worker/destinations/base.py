@@ -8,7 +8,7 @@ Copying one file calls, in this order:
 1. `Destination.allocate_partial`, until it returns the partial it was given. The agent journals every other
    result before it asks again, so that no partial exists which the journal does not know.
 2. `Destination.open_partial`. The partial may hold content from an earlier attempt. Where something else has
-   its name, the copy starts over in a fresh partial.
+   its name, or nothing although it was verified up to some block, the copy starts over in a fresh partial.
 3. To resume: `read_back` and `truncate` where the partial is readable, else `may_contain` and `matches`.
 4. For each window of blocks: `write` per write group, `flush`, and `matches` when the route verifies by
    reading back. A write group that does not match is written, flushed and compared once more.
@@ -99,7 +99,11 @@ class Partial(Protocol):  # noqa: PLR0904  each method is one step of a copy
         ...
 
     def fsync_parents(self) -> None:
-        """Make the partial's entry durable, so that its content is found again after a power cut."""
+        """Make the partial's entry durable, so that its content is found again after a power cut.
+
+        Raises:
+            Fault: PARTIAL_GONE: it has lost its name, or its folder has. This is asked now and then only.
+        """
         ...
 
     def read_back(self, offset: int, length: int) -> bytes:
@@ -199,16 +203,22 @@ class Destination(Protocol):
         """
         ...
 
-    def open_partial(self, partial: str) -> Partial:
+    def open_partial(self, partial: str, *, is_begun: bool = False) -> Partial:
         """Open the partial that `allocate_partial` returned; it is created if missing.
 
+        `is_begun`: the journal has blocks of it, so that it has to be there.
+
         Raises:
-            Fault: DISPLACED: something else has its name, and is left alone.
+            Fault: DISPLACED: something else has its name, and is left alone. PARTIAL_GONE: nothing has it,
+                although it is begun.
         """
         ...
 
-    def discard(self, partial: str) -> None:
-        """Remove the partial durably if it exists; what is no file is not ours, and stays."""
+    def discard(self, partial: str) -> bool:
+        """Remove the partial durably if it exists; what is no file is not ours, and stays.
+
+        Returns whether none is left. False: no file has its name, and it may have been moved elsewhere.
+        """
         ...
 
     def publish(self, partial: str, name: str, size_bytes: int, file_identity: str | None) -> str | None:

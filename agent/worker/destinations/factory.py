@@ -1,6 +1,6 @@
 """Choose the backend of a destination: a folder or an S3 bucket.
 
-The S3 modules are imported only when a destination needs them, because boto3 takes 1.5 s to load.
+The S3 modules are imported only when a destination needs them, because boto3 takes half a second to load.
 """
 
 from collections.abc import Callable

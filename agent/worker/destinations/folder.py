@@ -29,6 +29,7 @@ from agent.worker.destinations.orphans import OrphanScan
 from agent.worker.destinations.write_pace import WritePace
 from agent.worker.source.source_file import READ_FLAGS
 
+LOOK_AGAIN_S = 10.0  # how often a long copy looks whether its partial still has its name
 _NO_TIMES = platform.UNSUPPORTED | {errno.EACCES}
 
 
@@ -56,6 +57,7 @@ class OpenFile:
     _beat: Beat
     _read_past_cache: bool = field(default=True, init=False)  # every read_back so far
     _is_entry_durable: bool = field(default=False, init=False)
+    _look_again_s: float = field(default=0.0, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     _unsynced: list[tuple[int, int]] = field(factory=list, init=False)  # offset and length, in bytes
 
@@ -125,10 +127,19 @@ class OpenFile:
         self._pace.synced(sum(length for _, length in pieces), time.monotonic() - began_s)
 
     def fsync_parents(self) -> None:
-        if not self._is_entry_durable:
-            with destination_faults():
-                self._dir_sync.sync(self._path)
-            self._is_entry_durable = True
+        now_s = time.monotonic()
+        if self._is_entry_durable and now_s < self._look_again_s:
+            return
+        with destination_faults():
+            try:
+                if self._is_entry_durable:
+                    safe_open.stat_at(self._dir_sync.root, self._path)
+                else:
+                    self._dir_sync.sync(self._path)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                platform.fresh_fstat(self._descriptor)  # else the storage is gone, and not the name alone
+                raise _partial_gone(self._path) from error
+        self._is_entry_durable, self._look_again_s = True, now_s + LOOK_AGAIN_S
 
     def matches(self, offset: int, blocks: Sequence[bytes]) -> bool:
         data = b"".join(blocks)
@@ -238,7 +249,9 @@ class FolderDestination:
     ) -> str:
         return partial
 
-    def open_partial(self, partial: str) -> OpenFile:
+    def open_partial(self, partial: str, *, is_begun: bool = False) -> OpenFile:
+        if is_begun and not self.exists(partial):
+            raise _partial_gone(partial)
         with (
             destination_faults(),
             safe_open.parent(self._root, partial, create=True) as (folder, name),
@@ -250,10 +263,12 @@ class FolderDestination:
         with destination_faults():
             return self._status(name) is not None
 
-    def discard(self, partial: str) -> None:
+    def discard(self, partial: str) -> bool:
         with destination_faults(), suppress(FileNotFoundError, NotADirectoryError):
             if stat.S_ISREG(safe_open.stat_at(self._root, partial).st_mode):
                 safe_open.unlink_at(self._root, partial)
+                return True
+        return False
 
     def publish(self, partial: str, name: str, size_bytes: int, file_identity: str | None) -> str | None:  # noqa: ARG002  the file has its size
         if file_identity is None:
@@ -309,6 +324,11 @@ def _open_own_file(name: str, folder: int) -> int:
     raise Fault(
         FaultKind.DISPLACED, f"something else has the name of the partial, {name!r}, and is left alone"
     )
+
+
+def _partial_gone(partial: str) -> Fault:
+    why = f"the partial {partial!r} has lost its name: it was removed, or its folder renamed"
+    return Fault(FaultKind.PARTIAL_GONE, why)
 
 
 def _is_own_file(status: os.stat_result) -> bool:

@@ -1,4 +1,4 @@
-"""What the broadcaster keeps when it is started again, and what it says of its visitors."""
+"""What the broadcaster keeps when it is started again, and what it says of its subscribers."""
 
 import math
 
@@ -27,13 +27,13 @@ from tests.samples import ROUTE, unusable
 
 
 async def visited(
-    nursery: trio.Nursery, view: StatusModel, metrics: Metrics, *facts: BroadcasterInbox
+    nursery: trio.Nursery, view: StatusModel, metrics: Metrics, *messages: BroadcasterInbox
 ) -> trio.MemoryReceiveChannel[Feed]:
-    """A broadcaster is started, hears these facts, and then has a visitor."""
+    """A broadcaster is started, receives these messages, and then has a subscriber."""
     inbox_in, inbox_out = trio.open_memory_channel[BroadcasterInbox](8)
     nursery.start_soon(broadcaster.run, inbox_out, view, metrics)
     feed_in, feed_out = trio.open_memory_channel[Feed](8)
-    for message in (*facts, Subscribe(feed_in)):
+    for message in (*messages, Subscribe(feed_in)):
         await inbox_in.send(message)
     await wait_all_tasks_blocked()
     return feed_out
@@ -102,7 +102,7 @@ async def test_what_may_be_about_an_upload_job_is_passed_on_even_after_a_crash(
         nursery.start_soon(broadcaster.run, inbox_out, view, metrics, ear)
         await inbox_in.send(SubscribeEvents(second_in))
         await wait_all_tasks_blocked()
-        assert [fact async for fact in first_out] == [discovered, unknown, discovered]
+        assert [each async for each in first_out] == [discovered, unknown, discovered]
         await inbox_in.send(discovered)
         await wait_all_tasks_blocked()
         assert second_out.receive_nowait() == discovered

@@ -360,7 +360,7 @@ def test_a_rate_that_only_a_new_client_got_is_in_the_next_update() -> None:
     assert update.routes[0].rate_bytes_s == 0.0
 
 
-GUEST = evolve(ROUTE, name="guest")
+ADDED = evolve(ROUTE, name="added")
 
 
 def test_a_route_that_comes_is_shown_with_what_is_known_of_its_destination() -> None:
@@ -368,22 +368,22 @@ def test_a_route_that_comes_is_shown_with_what_is_known_of_its_destination() -> 
     view.apply(usable())
     view.apply(Recovered(NAS))
     view.flush(1.0)
-    view.apply(RouteAdded(GUEST))
+    view.apply(RouteAdded(ADDED))
     update = view.flush(1.0)
     assert update is not None
     [route] = update.routes
-    assert (route.name, route.checked, route.recovered) == ("guest", True, True)
+    assert (route.name, route.checked, route.recovered) == ("added", True, True)
 
 
 def test_a_route_that_goes_takes_its_files_along_but_not_those_that_have_ended() -> None:
     view = started_model()
-    view.apply(RouteAdded(GUEST))
-    done, waiting = a_file("done.mxf", route="guest"), a_file("waiting.mxf", route="guest")
+    view.apply(RouteAdded(ADDED))
+    done, waiting = a_file("done.mxf", route="added"), a_file("waiting.mxf", route="added")
     move(view, Status.COMPLETED, file=done)
     move(view, Status.READY, file=waiting)
     move(view, Status.READY)
     view.flush(1.0)
-    view.apply(RouteRemoved("guest"))
+    view.apply(RouteRemoved("added"))
     update = view.flush(1.0)
     assert update is not None
     assert (update.removed, update.routes) == ((waiting.id,), ())

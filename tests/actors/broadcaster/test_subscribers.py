@@ -1,4 +1,4 @@
-"""The broadcaster alone: every visitor hears all that changed, in order, and none of them holds it up."""
+"""The broadcaster alone: every subscriber receives all that changed, in order; none holds it up."""
 
 from typing import Self
 
@@ -46,15 +46,15 @@ class Bench:
         await inbox_in.send(GenerationStarted((ROUTE,), 1.0))
         return cls(inbox_in, metrics)
 
-    async def visit(self, capacity: int = 16) -> trio.MemoryReceiveChannel[Feed]:
+    async def subscribe(self, capacity: int = 16) -> trio.MemoryReceiveChannel[Feed]:
         feed_in, feed_out = trio.open_memory_channel[Feed](capacity)
         await self.inbox.send(Subscribe(feed_in))
         await wait_all_tasks_blocked()
         return feed_out
 
-    async def tell(self, *facts: BroadcasterInbox) -> None:
-        for fact in facts:
-            await self.inbox.send(fact)
+    async def send(self, *messages: BroadcasterInbox) -> None:
+        for message in messages:
+            await self.inbox.send(message)
         await wait_all_tasks_blocked()
 
 
@@ -68,14 +68,14 @@ async def test_a_visitor_gets_a_snapshot_of_all_that_is_known_and_then_numbered_
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = await Bench.open(nursery)
-    await bench.tell(FOUND)
-    feed = await bench.visit()
+    await bench.send(FOUND)
+    feed = await bench.subscribe()
     snapshot = await feed.receive()
     assert isinstance(snapshot, Snapshot)
     assert [file.current.status for file in snapshot.files] == [Status.DISCOVERED]
     assert [route.name for route in snapshot.routes] == ["mxf"]
     for number, paused in enumerate((True, False, True)):
-        await bench.tell(RouteState("mxf", paused))
+        await bench.send(RouteState("mxf", paused))
         news = await update(feed)
         assert news.seq == snapshot.seq + 1 + number
         assert [route.paused for route in news.routes] == [paused]
@@ -86,11 +86,11 @@ async def test_no_more_than_four_updates_leave_in_a_second_and_progress_is_told_
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = await Bench.open(nursery)
-    feed = await bench.visit(capacity=64)
+    feed = await bench.subscribe(capacity=64)
     await feed.receive()
-    await bench.tell(FOUND, COPYING)
+    await bench.send(FOUND, COPYING)
     for beat in range(BEATS):
-        await bench.tell(progress(beat))
+        await bench.send(progress(beat))
         await trio.sleep(1 / BEATS)
     await trio.sleep(1)
     assert autojump_clock.current_time() == pytest.approx(2)
@@ -106,9 +106,9 @@ async def test_nothing_is_said_when_nothing_has_changed(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = await Bench.open(nursery)
-    feed = await bench.visit()
+    feed = await bench.subscribe()
     await feed.receive()
-    await bench.tell(CounterIncremented("verify_failure", "mxf"))
+    await bench.send(CounterIncremented("verify_failure", "mxf"))
     await trio.sleep(3600)
     assert feed.statistics().current_buffer_used == 0
     assert autojump_clock.current_time() == 3600
@@ -118,11 +118,11 @@ async def test_all_visitors_hear_the_same_and_who_comes_later_begins_with_a_fres
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = await Bench.open(nursery)
-    first = await bench.visit()
-    await bench.tell(FOUND)
-    second = await bench.visit()
+    first = await bench.subscribe()
+    await bench.send(FOUND)
+    second = await bench.subscribe()
     snapshots = [await first.receive(), await second.receive()]
-    await bench.tell(COPYING)
+    await bench.send(COPYING)
     updates = [await update(first), await update(second)]
     assert updates[0] is updates[1]
     assert [isinstance(news, Snapshot) for news in snapshots] == [True, True]
@@ -135,35 +135,35 @@ async def test_those_who_come_at_once_share_a_snapshot_and_cost_the_others_no_up
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = await Bench.open(nursery)
-    first = await bench.visit()
+    first = await bench.subscribe()
     await first.receive()
-    await bench.tell(FOUND)
+    await bench.send(FOUND)
     crowd = []
     for copied_bytes in range(20):
-        crowd.append(await bench.visit())
-        await bench.tell(progress(copied_bytes))
-    snapshots = [await visitor.receive() for visitor in crowd]
+        crowd.append(await bench.subscribe())
+        await bench.send(progress(copied_bytes))
+    snapshots = [await subscriber.receive() for subscriber in crowd]
     assert len({id(snapshot) for snapshot in snapshots}) == 1
     assert autojump_clock.current_time() == 0
-    told = {id(await update(visitor)) for visitor in (first, *crowd)}
-    assert len(told) == 1
-    assert (await (await bench.visit()).receive()) is not snapshots[0]
+    updates = {id(await update(subscriber)) for subscriber in (first, *crowd)}
+    assert len(updates) == 1
+    assert (await (await bench.subscribe()).receive()) is not snapshots[0]
 
 
 async def test_a_glance_shows_this_moment_and_nobody_stays(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = await Bench.open(nursery)
-    feed = await bench.visit()
+    feed = await bench.subscribe()
     await feed.receive()
     answers_in, answers_out = trio.open_memory_channel[Snapshot](1)
-    for fact in (FOUND, COPYING):
-        await bench.tell(fact, GetSnapshot(answers_in))
-        assert [file.current.status for file in (await answers_out.receive()).files] == [fact.status]
+    for message in (FOUND, COPYING):
+        await bench.send(message, GetSnapshot(answers_in))
+        assert [file.current.status for file in (await answers_out.receive()).files] == [message.status]
     assert exposed_clients(bench.metrics) == 1
-    await bench.tell(GetSnapshot(answers_in), GetSnapshot(answers_in))  # who asks twice and does not listen
+    await bench.send(GetSnapshot(answers_in), GetSnapshot(answers_in))  # who asks twice and does not listen
     answers_out.close()
-    await bench.tell(GetSnapshot(answers_in))
+    await bench.send(GetSnapshot(answers_in))
     assert autojump_clock.current_time() == 0
     assert [file.current.status for file in (await update(feed)).changed] == [Status.COPYING]
 
@@ -172,9 +172,9 @@ async def test_a_visitor_that_does_not_keep_up_is_let_go_and_the_others_go_on(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = await Bench.open(nursery)
-    slow, quick = await bench.visit(capacity=1), await bench.visit()
+    slow, quick = await bench.subscribe(capacity=1), await bench.subscribe()
     assert exposed_clients(bench.metrics) == 2
-    await bench.tell(FOUND)
+    await bench.send(FOUND)
     await trio.sleep(1)
     assert isinstance(await slow.receive(), Snapshot)
     with pytest.raises(trio.EndOfChannel):
@@ -187,9 +187,9 @@ async def test_a_visitor_that_does_not_keep_up_is_let_go_and_the_others_go_on(
 
 async def test_a_visitor_that_has_left_is_forgotten(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     bench = await Bench.open(nursery)
-    feed = await bench.visit()
+    feed = await bench.subscribe()
     feed.close()
-    await bench.tell(FOUND)
+    await bench.send(FOUND)
     await trio.sleep(1)
     assert exposed_clients(bench.metrics) == 0
     assert autojump_clock.current_time() == 1
@@ -199,9 +199,9 @@ async def test_a_new_generation_gives_every_visitor_a_new_snapshot(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = await Bench.open(nursery)
-    feed = await bench.visit()
+    feed = await bench.subscribe()
     await feed.receive()
-    await bench.tell(FOUND, GenerationStarted((), 2.0))
+    await bench.send(FOUND, GenerationStarted((), 2.0))
     assert [file.id for file in (await update(feed)).changed] == [FILE.id]
     snapshot = await feed.receive()
     assert isinstance(snapshot, Snapshot)
@@ -212,7 +212,7 @@ async def test_a_new_generation_gives_every_visitor_a_new_snapshot(
 async def test_at_the_end_the_last_news_are_told_and_the_feeds_closed(autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
         bench = await Bench.open(nursery)
-        feed = await bench.visit()
+        feed = await bench.subscribe()
         await feed.receive()
         await bench.inbox.send(FOUND)
         bench.inbox.close()
@@ -226,7 +226,7 @@ async def test_a_broadcaster_that_falls_closes_its_feeds(autojump_clock: MockClo
     with pytest.RaisesGroup(KeyError):
         async with trio.open_nursery() as nursery:
             bench = await Bench.open(nursery)
-            feed = await bench.visit()
+            feed = await bench.subscribe()
             await bench.inbox.send(RouteState("unheard of", paused=True))
     await feed.receive()
     with pytest.raises(trio.EndOfChannel):
@@ -241,19 +241,19 @@ def exposed_clients(metrics: Metrics) -> float:
 
 
 @pytest.mark.parametrize(
-    ("visitors", "pause_s"), [(0, 0.25), (1, 0.25), (100, 0.25), (130, 0.312), (1000, 0.33)]
+    ("subscribers", "pause_s"), [(0, 0.25), (1, 0.25), (100, 0.25), (130, 0.312), (1000, 0.33)]
 )
 async def test_many_visitors_are_told_less_often_but_within_half_a_second(
-    visitors: int, pause_s: float, nursery: trio.Nursery, autojump_clock: MockClock
+    subscribers: int, pause_s: float, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     bench = await Bench.open(nursery)
-    feeds = [await bench.visit() for _ in range(visitors)]
+    feeds = [await bench.subscribe() for _ in range(subscribers)]
     await trio.sleep(1)
-    first = await bench.visit()
+    first = await bench.subscribe()
     await trio.sleep(1)
     began_s = autojump_clock.current_time()
     await first.receive()
-    await bench.tell(FOUND)
+    await bench.send(FOUND)
     await update(first)
     assert autojump_clock.current_time() - began_s == pytest.approx(pause_s, abs=0.003)
-    assert len(feeds) == visitors
+    assert len(feeds) == subscribers

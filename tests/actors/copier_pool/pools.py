@@ -30,7 +30,7 @@ from agent.protocol.requests import (
     PublishFiles,
     RemoveSources,
 )
-from tests.actors.samples import COPIED, COPYING, DIGEST, FILE, PLAN
+from tests.actors.samples import COPIED, COPYING, DIGEST, DISCARDED, FILE, PLAN
 from tests.fakes import FakeJournal, FakeWorkers, Says, lose_patience
 from tests.samples import ROUTE, a_file
 
@@ -60,7 +60,7 @@ class Bench:
         workers.script(CopyFile, COPIED)
         workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
         workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
-        workers.script(DiscardPartial, Finished())
+        workers.script(DiscardPartial, DISCARDED)
         workers.script(FindOrphans, Finished())
         workers.script(CheckSeparateRoots, Finished())
         workers.script(LookUpSource, SourceExists(exists=True))

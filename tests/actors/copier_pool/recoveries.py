@@ -25,7 +25,7 @@ from agent.protocol.requests import (
     PublishFiles,
     RemoveSources,
 )
-from tests.actors.samples import COPYING, PLACE, PLAN
+from tests.actors.samples import COPYING, DISCARDED, PLACE, PLAN
 from tests.fakes import FakeJournal, FakeWorkers
 from tests.samples import ROUTE
 
@@ -40,7 +40,7 @@ class Bench:
         self.journal = FakeJournal(None, *transfers)
         self.workers = FakeWorkers(clock, self.journal.diary)
         self.workers.script(LookUpSource, GONE)
-        self.workers.script(DiscardPartial, Finished())
+        self.workers.script(DiscardPartial, DISCARDED)
         self.workers.script(ConfirmDelivery, VerifyResult("verified"))
         self.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
         self.workers.script(FindOrphans, Finished())
@@ -74,6 +74,10 @@ class Bench:
 
     def discarded(self) -> list[str]:
         return [request.partial for _, request in self.workers.asked if isinstance(request, DiscardPartial)]
+
+    def searches(self) -> list[bool]:
+        """Whether each search was a deep one."""
+        return [request.deep for _, request in self.workers.asked if isinstance(request, FindOrphans)]
 
     @staticmethod
     def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock
 
 from agent.messages.copier_pool import AbortTransfer, RecoverDestination
@@ -12,7 +13,7 @@ from agent.model.errors import Fault
 from agent.protocol.replies import SourceExists
 from agent.protocol.requests import DiscardPartial, LookUpSource
 from tests.actors.copier_pool.pools import Bench
-from tests.actors.samples import COPYING, FILE, PLAN, PUBLISHED, drained
+from tests.actors.samples import COPYING, DIGEST, FILE, NOT_FOUND, PLAN, PUBLISHED, drained
 from tests.fakes import SILENCE, Ended, FakeJournal, Says
 from tests.samples import NAS, OUTAGE, SOURCE_FAULT
 
@@ -70,6 +71,21 @@ async def test_a_partial_that_cannot_be_removed_becomes_an_orphan_and_delays_nob
     assert bench.journal.transfers == {}
     assert [ended.result for ended in bench.journal.ended] == (["failed"] if error else [])
     assert bench.journal.orphans == [(NAS, COPYING.partial)]
+
+
+@pytest.mark.parametrize("blocks", [(), (DIGEST,)])
+async def test_a_partial_that_is_not_under_its_name_is_left_to_recovery_if_it_was_written(
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+    blocks: tuple[bytes, ...],
+) -> None:
+    bench = Bench.open(nursery, autojump_clock, FakeJournal(None, evolve(COPYING, blocks=blocks)))
+    bench.workers.script(DiscardPartial, NOT_FOUND)
+    await bench.send(RecoverDestination(7), AbortTransfer(FILE, 0, None, 7))
+    assert [type(outcome) for outcome in drained(bench.outcomes)] == [Aborted]
+    assert bench.journal.orphans == ([(NAS, COPYING.partial)] if blocks else [])
+    assert len(caplog.records) == len(blocks)
 
 
 async def test_a_partial_that_a_killed_worker_may_create_once_more_becomes_an_orphan(

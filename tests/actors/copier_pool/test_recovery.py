@@ -12,6 +12,8 @@ from agent.model.names import removing_path
 from agent.model.transfer import Transfer
 from agent.model.views import HistoryResult
 from agent.protocol.replies import (
+    Finished,
+    OrphansFound,
     Published,
     PublishedFiles,
     RemovedSources,
@@ -21,6 +23,7 @@ from agent.protocol.replies import (
 )
 from agent.protocol.requests import (
     ConfirmDelivery,
+    FindOrphans,
     LookUpSource,
     PartialToPublish,
     PublishFiles,
@@ -29,7 +32,7 @@ from agent.protocol.requests import (
     VerifyFile,
 )
 from tests.actors.copier_pool.recoveries import AGAIN_S, EXISTS, GONE, OTHER, Bench
-from tests.actors.samples import COPYING, CORRUPT, DIGEST, PLACE, PLAN, PUBLISHED, VERIFIED
+from tests.actors.samples import COPYING, CORRUPT, DIGEST, PARTIAL_GONE, PLACE, PLAN, PUBLISHED, VERIFIED
 from tests.fakes import SILENCE, Ended, Says
 from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT
 
@@ -143,6 +146,32 @@ async def test_a_file_that_vanished_at_both_ends_fails_once(
     await bench.finish()
     assert bench.journal.ended == [Ended("a.mxf", "failed", 1, "arrived altered", None)]
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+AWAY = evolve(VERIFIED, path="day/a.mxf", partial="day/.a.1.partial", name="day/a.mxf")
+
+
+async def test_the_only_copy_whose_folder_was_renamed_is_published_where_it_is_now(
+    autojump_clock: MockClock,
+) -> None:
+    bench = Bench(autojump_clock, AWAY)
+    published = Published("day_ok/a.mxf", already_present=False)
+    bench.workers.script(PublishFiles, PublishedFiles((PARTIAL_GONE,)), PublishedFiles((published,)))
+    found = OrphansFound((".other.partial", "day_ok/.a.1.partial"))
+    bench.workers.script(FindOrphans, Says(Finished(), (found,)))
+    await bench.finish()
+    [_, again] = [request for _, request in bench.workers.asked if isinstance(request, PublishFiles)]
+    assert [(file.partial, file.name) for file in again.files] == [("day_ok/.a.1.partial", "day_ok/a.mxf")]
+    assert bench.journal.ended == [Ended("day/a.mxf", "delivered", 1, None, f"{NAS}/day_ok/a.mxf")]
+    assert bench.journal.orphans == []
+
+
+async def test_the_only_copy_that_is_found_nowhere_has_failed(autojump_clock: MockClock) -> None:
+    bench = Bench(autojump_clock, AWAY)
+    bench.workers.script(PublishFiles, PublishedFiles((PARTIAL_GONE,)))
+    await bench.finish()
+    assert bench.searches() == [True]
+    assert bench.journal.ended == [Ended("day/a.mxf", "failed", 1, PARTIAL_GONE.detail, None)]
 
 
 async def test_one_transfer_with_a_fault_does_not_keep_the_others_from_being_completed(

@@ -6,10 +6,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from agent.actors.copier_pool.recovery import SEARCH_REST_FACTOR
 from agent.protocol.replies import Finished, OrphansFound
 from agent.protocol.requests import DiscardPartial, FindOrphans
 from tests.actors.copier_pool.recoveries import AGAIN_S, Bench
-from tests.actors.samples import COPYING, CORRUPT, PLACE, PLAN
+from tests.actors.samples import COPYING, CORRUPT, DISCARDED, NOT_FOUND, PLACE, PLAN
 from tests.fakes import SILENCE, Says
 from tests.samples import IDENTITY, NAS, OUTAGE
 
@@ -35,7 +36,7 @@ async def test_an_orphan_that_refuses_or_hangs_stays_and_the_others_are_removed(
 ) -> None:
     bench = Bench(autojump_clock)
     bench.journal.orphans = [(NAS, ONE), (NAS, TWO), (NAS, THREE)]
-    bench.workers.script(DiscardPartial, Finished(), trouble, Finished())
+    bench.workers.script(DiscardPartial, DISCARDED, trouble, DISCARDED)
     caplog.set_level(logging.INFO)
     await bench.collect_orphans()
     assert bench.discarded() == [ONE, TWO, THREE]
@@ -58,7 +59,7 @@ async def test_each_orphan_has_a_deadline_of_its_own(autojump_clock: MockClock) 
 async def test_after_a_hang_nothing_is_removed_until_the_next_recovery(autojump_clock: MockClock) -> None:
     bench = Bench(autojump_clock)
     bench.journal.orphans = [(NAS, ONE)]
-    bench.workers.script(DiscardPartial, SILENCE, Finished())
+    bench.workers.script(DiscardPartial, SILENCE, DISCARDED)
     await bench.recovery.collect_orphans()
     assert bench.journal.orphans == [(NAS, ONE)]
     await bench.collect_orphans()
@@ -119,8 +120,89 @@ async def test_after_a_journal_was_lost_the_whole_destination_is_searched_once(
     assert bench.discarded() == [ONE, TWO]  # but not what a running transfer has
     assert bench.journal.scanned == [ELSEWHERE, NAS]
     await bench.collect_orphans()
-    searches = [request.deep for _, request in bench.workers.asked if isinstance(request, FindOrphans)]
-    assert searches == [True, False]
+    assert bench.searches() == [True, False]
+
+
+MOVED = "day_ok/.2.partial"
+
+
+async def test_an_orphan_that_is_not_under_its_name_is_searched_for_and_removed_where_it_is(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench(autojump_clock)
+    bench.journal.orphans = [(NAS, TWO)]
+    bench.workers.script(DiscardPartial, NOT_FOUND, DISCARDED)
+    bench.workers.script(FindOrphans, Says(Finished(), (OrphansFound((MOVED,)),)))
+    await bench.recovery.collect_orphans()
+    assert bench.discarded() == [TWO, MOVED]
+    assert bench.searches() == [True]
+    assert bench.journal.orphans == []
+    [line] = bench.logged(caplog, "recovered")
+    assert (line["removed"], line["left"]) == (1, 0)
+
+
+async def test_an_orphan_that_is_found_nowhere_is_forgotten_and_not_called_removed(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench(autojump_clock)
+    bench.journal.orphans = [(NAS, ONE)]
+    bench.workers.script(DiscardPartial, NOT_FOUND)
+    await bench.recovery.collect_orphans()
+    assert (bench.discarded(), bench.journal.orphans) == ([ONE], [])
+    [line] = bench.logged(caplog, "recovered")
+    assert (line["removed"], line["left"]) == (0, 0)
+
+
+async def test_what_is_moved_later_is_searched_for_without_waiting_for_an_outage(
+    autojump_clock: MockClock,
+) -> None:
+    bench = Bench(autojump_clock)
+    recovery = bench.recovery
+    bench.workers.script(DiscardPartial, NOT_FOUND)
+    await recovery.collect_orphans()
+    bench.journal.orphans = [(NAS, ONE)]
+    with trio.move_on_after(2 * AGAIN_S - 1):
+        await recovery.run_periodically()
+    assert bench.searches() == [False, True]
+    assert bench.journal.orphans == []
+
+
+async def test_searches_of_a_large_destination_are_far_between(autojump_clock: MockClock) -> None:
+    bench = Bench(autojump_clock)
+    recovery = bench.recovery
+    bench.workers.script(DiscardPartial, NOT_FOUND)
+    bench.workers.script(FindOrphans, Says(Finished(), took_s=10.0))
+    bench.journal.orphans = [(NAS, ONE)]
+    await recovery.collect_orphans()
+    bench.journal.orphans = [(NAS, TWO)]
+    with trio.move_on_after(SEARCH_REST_FACTOR * 10.0 + AGAIN_S):
+        await recovery.run_periodically()
+    first, second = bench.workers.times(FindOrphans)
+    assert SEARCH_REST_FACTOR * 10.0 <= second - first <= SEARCH_REST_FACTOR * 10.0 + AGAIN_S
+    assert bench.journal.orphans == []
+
+
+async def test_a_search_that_fails_forgets_nothing_and_is_done_again(autojump_clock: MockClock) -> None:
+    bench = Bench(autojump_clock)
+    bench.journal.orphans = [(NAS, ONE)]
+    bench.workers.script(DiscardPartial, NOT_FOUND)
+    bench.workers.script(FindOrphans, OUTAGE, Finished())
+    await bench.collect_orphans(rounds=2)
+    assert bench.searches() == [True, True]
+    assert bench.journal.orphans == []
+
+
+async def test_while_a_killed_worker_lives_what_was_not_found_is_remembered(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(autojump_clock)
+    bench.journal.orphans = [(NAS, ONE)]
+    bench.workers.script(DiscardPartial, NOT_FOUND)
+    monkeypatch.setattr(type(bench.workers), "none_unkillable", False)
+    await bench.recovery.collect_orphans()
+    assert bench.journal.orphans == [(NAS, ONE)]
 
 
 @pytest.mark.parametrize("trouble", [OUTAGE, CORRUPT, None])

@@ -77,7 +77,19 @@ from agent.protocol.requests import (
     SourceToRemove,
     VerifyFile,
 )
-from tests.actors.samples import COPIED, COPYING, CORRUPT, DIGEST, FILE, HASH, PLACE, PUBLISHED, VERIFIED
+from tests.actors.samples import (
+    COPIED,
+    COPYING,
+    CORRUPT,
+    DIGEST,
+    DISCARDED,
+    FILE,
+    HASH,
+    PARTIAL_GONE,
+    PLACE,
+    PUBLISHED,
+    VERIFIED,
+)
 from tests.fakes import SILENCE, Ended, FakeJournal, FakeWorkers, Says
 from tests.samples import IDENTITY, NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_state, but, kept_before
 
@@ -122,7 +134,7 @@ class Bench:
         self.workers.script(CopyFile, COPIED)
         self.workers.script(PublishFiles, PublishedFiles((Published("a.mxf", already_present=False),)))
         self.workers.script(RemoveSources, RemovedSources((SourceRemoved(None),)))
-        self.workers.script(DiscardPartial, Finished())
+        self.workers.script(DiscardPartial, DISCARDED)
         self.workers.script(CheckSeparateRoots, Finished())
         self.workers.script(CheckSeparateFiles, Finished())
         self.workers.script(ConfirmDelivery, VerifyResult("verified"))
@@ -950,6 +962,43 @@ async def test_a_verified_partial_that_was_displaced_is_copied_again_at_once(ben
     assert bench.journal.orphans == []
 
 
+# The partial has lost its name: its folder was renamed
+
+
+async def test_a_copy_whose_partial_is_gone_begins_again_at_once_and_leaves_an_orphan(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    bench.remember(evolve(COPYING, blocks=(DIGEST,)))
+    late = Says(PARTIAL_GONE, took_s=3600.0)
+    bench.workers.script(CopyFile, late, Says(COPIED))
+    await bench.deliver()
+    gone, fresh = bench.copies()
+    assert gone.partial == COPYING.partial != fresh.partial
+    assert fresh.digests == ()
+    assert bench.journal.orphans == [(NAS, COPYING.partial)]
+    assert autojump_clock.current_time() == 3600.0
+
+
+async def test_a_verified_partial_that_is_gone_is_copied_again_at_once_and_leaves_an_orphan(
+    bench: Bench,
+) -> None:
+    bench.remember(VERIFIED)
+    published = PublishedFiles((Published("a.mxf", already_present=False),))
+    bench.workers.script(PublishFiles, PublishedFiles((PARTIAL_GONE,)), published)
+    bench.workers.script(CopyFile, COPIED)
+    await bench.deliver()
+    assert bench.first_copy.partial != VERIFIED.partial
+    assert bench.journal.orphans == [(NAS, VERIFIED.partial)]
+
+
+async def test_a_partial_that_is_gone_again_costs_an_attempt(bench: Bench) -> None:
+    bench.workers.script(CopyFile, PARTIAL_GONE)
+    outcome = await outcome_of(bench.task())
+    assert isinstance(outcome, AttemptFailed)
+    assert outcome.fault == PARTIAL_GONE
+    assert len(bench.copies()) == 2
+
+
 async def test_a_partial_that_is_displaced_again_and_again_waits_without_an_attempt(bench: Bench) -> None:
     bench.workers.script(CopyFile, DISPLACED)
     outcome = await outcome_of(bench.task())
@@ -958,9 +1007,12 @@ async def test_a_partial_that_is_displaced_again_and_again_waits_without_an_atte
     assert len(bench.copies()) == 2
 
 
-async def test_a_followed_file_whose_partial_was_displaced_is_followed_into_a_fresh_one(bench: Bench) -> None:
+@pytest.mark.parametrize("fault", [DISPLACED, PARTIAL_GONE])
+async def test_a_followed_file_whose_partial_was_lost_is_followed_into_a_fresh_one(
+    bench: Bench, fault: Fault
+) -> None:
     bench.remember(evolve(COPYING, signature=OLDER.placeholder(), blocks=(DIGEST,)))
-    bench.workers.script(FollowFile, DISPLACED, followed())
+    bench.workers.script(FollowFile, fault, followed())
     await bench.follow()
     displaced, fresh = [request for _, request in bench.workers.asked if isinstance(request, FollowFile)]
     assert displaced.partial == COPYING.partial != fresh.partial

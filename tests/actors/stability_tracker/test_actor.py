@@ -6,11 +6,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from agent.actors.stability_tracker import actor as stability_tracker
 from agent.actors.stability_tracker.actor import GROUP_FILES
 from agent.actors.stability_tracker.tracker import StabilityTracker
+from agent.config.sections import Route
+from agent.journal import routes
 from agent.messages.broadcaster import StatusesChanged
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import Gone, MessageGroup, Ready, SourceState
-from agent.messages.stability_tracker import FilesUnfinished, TrackerInbox
-from agent.messages.watcher import Examine, PutBack, WatcherInbox
+from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished, FoldersTried, TrackerInbox
+from agent.messages.watcher import Examine, PutBack, RemoveFolders, WatcherInbox
 from agent.model.names import removing_path
 from tests.actors.samples import PUBLISHED, drained
 from tests.fakes import FakeJournal, lose_patience
@@ -38,13 +40,18 @@ class Ends:
 
 
 def track(
-    nursery: trio.Nursery, journal: FakeJournal | None = None, *, looks: int = 64, facts: int = 64
+    nursery: trio.Nursery,
+    journal: FakeJournal | None = None,
+    *,
+    looks: int = 64,
+    facts: int = 64,
+    route: Route = A_ROUTE,
 ) -> Ends:
     scans_in, scans_out = trio.open_memory_channel[TrackerInbox](0)
     looks_in, looks_out = trio.open_memory_channel[WatcherInbox](looks)
     orders_in, orders_out = trio.open_memory_channel[DispatcherInbox](64)
     facts_in, facts_out = trio.open_memory_channel[BroadcasterInbox](facts)
-    tracker = StabilityTracker(A_ROUTE)
+    tracker = StabilityTracker(route)
     nursery.start_soon(lose_patience)
     nursery.start_soon(
         stability_tracker.run, scans_out, looks_in, orders_in, facts_in, tracker, journal or FakeJournal()
@@ -149,6 +156,49 @@ async def test_a_source_with_a_private_name_that_no_transfer_has_is_put_back(nur
     await ends.scans.send(evolve(a_scan(), private_paths=(known,)))
     await ends.scans.send(evolve(a_scan(), private_paths=(known, unknown)))
     assert await ends.looks.receive() == PutBack((unknown,))
+
+
+async def test_a_private_name_of_a_running_removal_is_known_in_whatever_folder(
+    nursery: trio.Nursery,
+) -> None:
+    running = evolve(PUBLISHED, path="day/a.mxf")
+    known = removing_path(IDENTITY, running.path, running.partial)
+    moved = known.replace("day/", "day_ok/")
+    ended = removing_path(IDENTITY, "day/b.mxf", ".b.partial").replace("day/", "day_ok/")
+    ends = track(nursery, FakeJournal(None, running), looks=1)
+    await ends.scans.send(evolve(a_scan(), private_paths=(moved, ended)))
+    assert await ends.looks.receive() == PutBack((ended,))
+
+
+EMPTYING = evolve(A_ROUTE, remove_empty_folders=True)
+DAY = FilesRemoved((a_file("day/a.mxf"),), removed_s=1.0)
+
+
+async def emptied(ends: Ends, began_s: float) -> list[WatcherInbox]:
+    """What the watcher is asked after a scan that finds nothing."""
+    await ends.scans.send(a_scan(began_s=began_s))
+    await wait_all_tasks_blocked()
+    return drained(ends.looks)
+
+
+async def test_a_folder_that_we_emptied_is_removed_unless_its_route_is_paused(nursery: trio.Nursery) -> None:
+    journal = FakeJournal()
+    ends = track(nursery, journal, route=EMPTYING)
+    await ends.scans.send(DAY)
+    await journal.write(routes.set_paused, EMPTYING.name, paused=True)
+    assert await emptied(ends, began_s=20.0) == []
+    await journal.write(routes.set_paused, EMPTYING.name, paused=False)
+    journal.fails_next = ["routes.paused"]
+    assert await emptied(ends, began_s=30.0) == []
+    assert await emptied(ends, began_s=40.0) == [RemoveFolders(("day",))]
+    await ends.scans.send(FoldersTried(("day",), ("day",), 41.0, 42.0))
+    assert await emptied(ends, began_s=90.0) == []
+
+
+async def test_without_the_key_no_folder_is_removed(nursery: trio.Nursery) -> None:
+    ends = track(nursery)
+    await ends.scans.send(DAY)
+    assert await emptied(ends, began_s=1000.0) == []
 
 
 async def test_what_cannot_be_put_back_now_is_so_after_the_next_scan(nursery: trio.Nursery) -> None:

@@ -28,7 +28,7 @@ WELL = Probed(device=7, mount_point="/nas", free_bytes=5, total_bytes=9)
 @frozen
 class Bench:
     states: trio.MemoryReceiveChannel[DispatcherInbox]
-    doubts: trio.MemorySendChannel[ProbeNow]
+    to_monitor: trio.MemorySendChannel[ProbeNow]
     journal: FakeJournal
     workers: FakeWorkers
 
@@ -169,7 +169,7 @@ async def test_a_doubt_is_looked_into_at_once_by_writing(
     bench = Bench.open(nursery, autojump_clock)
     await bench.next()
     await trio.sleep(1.0)
-    await bench.doubts.send(ProbeNow(OUTAGE))
+    await bench.to_monitor.send(ProbeNow(OUTAGE))
     assert (await bench.next()).reason is None
     assert bench.workers.times(ProbeDestination) == [0.0, 1.0]
     probes = [request for _, request in bench.workers.asked if isinstance(request, ProbeDestination)]
@@ -184,7 +184,7 @@ async def test_a_fault_that_may_be_a_files_own_is_looked_into_by_writing_and_is_
     bench.workers.script(ProbeDestination, WELL, SHORTAGE, WELL)
     await bench.next()
     await trio.sleep(1.0)
-    await bench.doubts.send(ProbeNow(None))
+    await bench.to_monitor.send(ProbeNow(None))
     assert (await bench.next()).reason is None
     await bench.next()
     assert bench.workers.times(ProbeDestination) == [0.0, 1.0, 6.0, 11.0]
@@ -199,7 +199,7 @@ async def test_an_outage_that_only_copies_met_is_logged_with_its_end(
     caplog.set_level("INFO")
     bench = Bench.open(nursery, autojump_clock)
     await bench.next()
-    await bench.doubts.send(ProbeNow(OUTAGE))
+    await bench.to_monitor.send(ProbeNow(OUTAGE))
     await bench.next()
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert autojump_clock.current_time() == 0.0
@@ -220,7 +220,7 @@ async def test_a_monitor_whose_dispatcher_has_fallen_leaves_the_word_to_it(autoj
         async with trio.open_nursery() as nursery:
             bench = Bench.open(nursery, autojump_clock)
             await bench.next()
-            bench.doubts.close()
+            bench.to_monitor.close()
             await wait_all_tasks_blocked()
             assert bench.states.statistics().open_send_channels == 0
             nursery.cancel_scope.cancel()

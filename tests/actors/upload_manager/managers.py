@@ -136,18 +136,18 @@ class RunningManager:
     routes: FakeRoutes
     workers: FakeWorkers
     inbox: trio.MemorySendChannel[UploadManagerInbox]
-    orders: trio.MemoryReceiveChannel[DispatcherInbox]
-    facts: trio.MemoryReceiveChannel[BroadcasterInbox]
+    to_dispatcher: trio.MemoryReceiveChannel[DispatcherInbox]
+    to_broadcaster: trio.MemoryReceiveChannel[BroadcasterInbox]
 
-    async def send(self, *facts: UploadManagerInbox) -> None:
-        for fact in facts:
-            await self.inbox.send(fact)
+    async def send(self, *events: UploadManagerInbox) -> None:
+        for event in events:
+            await self.inbox.send(event)
         await trio.testing.wait_all_tasks_blocked()
 
     def examinations(self, job: UploadJob) -> int:
-        """How often its folder was looked at."""
-        looks = [each for _, each in self.workers.asked if isinstance(each, ResolveFolder)]
-        return sum(look.path == job.source_folder for look in looks)
+        """How often its folder was examined."""
+        folders = [each for _, each in self.workers.asked if isinstance(each, ResolveFolder)]
+        return sum(each.path == job.source_folder for each in folders)
 
     async def complete(self, job: UploadJob) -> None:
         """Its folder is empty."""
@@ -162,17 +162,17 @@ async def manager_of(
 ) -> RunningManager:
     """An upload manager that has started these jobs."""
     events, inbox = trio.open_memory_channel[UploadManagerInbox](math.inf)
-    orders_in, orders = trio.open_memory_channel[DispatcherInbox](64)
-    facts_in, facts = trio.open_memory_channel[BroadcasterInbox](64)
+    dispatcher, to_dispatcher = trio.open_memory_channel[DispatcherInbox](64)
+    broadcaster, to_broadcaster = trio.open_memory_channel[BroadcasterInbox](64)
     workers = FolderWorkers(clock)
     journal, routes = UploadJournal(), routes or FakeRoutes()
     journal.add(*jobs)
     nursery.start_soon(lose_patience)
     nursery.start_soon(
-        upload_manager.run, events, inbox, orders_in, facts_in, routes, journal, workers, ("/media",)
+        upload_manager.run, events, inbox, dispatcher, broadcaster, routes, journal, workers, ("/media",)
     )
     await trio.testing.wait_all_tasks_blocked()
-    return RunningManager(journal, routes, workers, events.clone(), orders, facts)
+    return RunningManager(journal, routes, workers, events.clone(), to_dispatcher, to_broadcaster)
 
 
 def stopped(job: UploadJob) -> UploadJob:

@@ -32,31 +32,31 @@ from tests.samples import a_file
 
 JOB, OTHER = a_job(), a_job("j2")
 ROUTE = route_of(JOB)
-PLACE = ROUTE.destination
+BUCKET = ROUTE.destination
 MOVED = a_file("a.mxf", route=ROUTE.name)
 UNREACHABLE = SourceState(ROUTE.name, "source: gone", 0.0, 1.0)
-OUTAGE = DestinationState(PLACE, OutageReason.HUNG, "no answer", 1.0, 1.0, None, None, None)
+OUTAGE = DestinationState(BUCKET, OutageReason.HUNG, "no answer", 1.0, 1.0, None, None, None)
 
 
-def opened(orders: list[object]) -> list[object]:
+def opened(to_dispatcher: list[object]) -> list[object]:
     """Messages, with the plan of a destination instead of its channels."""
-    return [order.plan if isinstance(order, ConnectDestination) else order for order in orders]
+    return [message.plan if isinstance(message, ConnectDestination) else message for message in to_dispatcher]
 
 
 async def test_a_job_is_started_watched_and_cleaned_up(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     manager = await manager_of(nursery, autojump_clock, JOB)
-    assert opened(drained(manager.orders)) == [CONFIG.plan([ROUTE]), AddRoute(ROUTE)]
-    subscribed, added = drained(manager.facts)
+    assert opened(drained(manager.to_dispatcher)) == [CONFIG.plan([ROUTE]), AddRoute(ROUTE)]
+    subscribed, added = drained(manager.to_broadcaster)
     assert (type(subscribed), added) == (SubscribeEvents, RouteAdded(ROUTE))
     assert (manager.routes.added, manager.routes.watched) == ([ROUTE.name], [ROUTE.name])
     await manager.complete(JOB)
     assert manager.routes.watched == []
-    assert drained(manager.orders) == [RemoveRoute(ROUTE.name)]
+    assert drained(manager.to_dispatcher) == [RemoveRoute(ROUTE.name)]
     assert manager.journal.closed == []
     await manager.route_removed(JOB)
-    assert drained(manager.orders) == [RemoveDestination(PLACE)]
+    assert drained(manager.to_dispatcher) == [RemoveDestination(BUCKET)]
     assert manager.journal.closed == [JOB.id]
     assert ("uploads.add_orphans", ROUTE.name) in manager.journal.calls
     assert manager.journal.jobs[JOB.id].state is UploadState.COMPLETED
@@ -67,36 +67,40 @@ async def test_jobs_to_one_bucket_share_its_copier_pool(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     manager = await manager_of(nursery, autojump_clock, JOB, OTHER)
-    orders = drained(manager.orders)
-    assert [type(order) for order in orders] == [ConnectDestination, AddRoute, AddRoute]
+    to_dispatcher = drained(manager.to_dispatcher)
+    assert [type(message) for message in to_dispatcher] == [ConnectDestination, AddRoute, AddRoute]
     for job in (JOB, OTHER):
         await manager.complete(job)
         await manager.route_removed(job)
-    assert [type(order) for order in drained(manager.orders)] == [RemoveRoute, RemoveRoute, RemoveDestination]
+    assert [type(message) for message in drained(manager.to_dispatcher)] == [
+        RemoveRoute,
+        RemoveRoute,
+        RemoveDestination,
+    ]
 
 
 async def test_a_destination_of_the_configuration_is_neither_added_nor_removed(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    manager = await manager_of(nursery, autojump_clock, JOB, routes=FakeRoutes((PLACE,)))
+    manager = await manager_of(nursery, autojump_clock, JOB, routes=FakeRoutes((BUCKET,)))
     await manager.complete(JOB)
     await manager.route_removed(JOB)
-    assert [type(order) for order in drained(manager.orders)] == [AddRoute, RemoveRoute]
+    assert [type(message) for message in drained(manager.to_dispatcher)] == [AddRoute, RemoveRoute]
 
 
 async def test_jobs_that_are_added_and_stopped_are_found_in_the_journal(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     manager = await manager_of(nursery, autojump_clock)
-    assert drained(manager.orders) == []
+    assert drained(manager.to_dispatcher) == []
     manager.journal.add(JOB)
     await manager.send(OUTAGE, UploadJobsChanged(), UploadJobsChanged())
-    assert [type(order) for order in drained(manager.orders)] == [ConnectDestination, AddRoute]
+    assert [type(message) for message in drained(manager.to_dispatcher)] == [ConnectDestination, AddRoute]
     manager.journal.stop(JOB)
     await manager.send(UploadJobsChanged())
-    assert drained(manager.orders) == [RemoveRoute(ROUTE.name)]
+    assert drained(manager.to_dispatcher) == [RemoveRoute(ROUTE.name)]
     await manager.send(UploadJobsChanged())
-    assert drained(manager.orders) == []
+    assert drained(manager.to_dispatcher) == []
 
 
 async def test_a_job_that_ended_since_the_journal_was_read_is_not_taken_up_again(
@@ -105,26 +109,29 @@ async def test_a_job_that_ended_since_the_journal_was_read_is_not_taken_up_again
     manager = await manager_of(nursery, autojump_clock, JOB)
     await manager.complete(JOB)
     await manager.route_removed(JOB)
-    drained(manager.orders)
+    drained(manager.to_dispatcher)
     manager.journal.reopen(JOB)
     await manager.send(UploadJobsChanged())
-    assert drained(manager.orders) == []
+    assert drained(manager.to_dispatcher) == []
 
 
 async def test_a_job_that_had_been_stopped_is_only_cleaned_up(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     manager = await manager_of(nursery, autojump_clock, stopped(JOB))
-    assert [type(order) for order in drained(manager.orders)] == [ConnectDestination, RemoveDestination]
+    assert [type(message) for message in drained(manager.to_dispatcher)] == [
+        ConnectDestination,
+        RemoveDestination,
+    ]
     assert manager.journal.closed == [JOB.id]
-    assert not any(isinstance(fact, RouteAdded) for fact in drained(manager.facts))
+    assert not any(isinstance(event, RouteAdded) for event in drained(manager.to_broadcaster))
 
 
 async def test_a_job_is_closed_only_when_nothing_is_left_over_in_its_bucket(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     manager = await manager_of(nursery, autojump_clock, JOB)
-    manager.journal.orphans = [(PLACE, ".a.partial")]
+    manager.journal.orphans = [(BUCKET, ".a.partial")]
     await manager.complete(JOB)
     await manager.route_removed(JOB)
     await trio.sleep(2 * RETRY_S)
@@ -264,4 +271,4 @@ async def test_a_job_that_starts_while_the_last_one_ends_is_subscribed(
 
 def subscriptions(manager: RunningManager) -> list[type]:
     """What the broadcaster was sent since the last time, but for routes."""
-    return [type(fact) for fact in drained(manager.facts) if not isinstance(fact, RouteAdded)]
+    return [type(event) for event in drained(manager.to_broadcaster) if not isinstance(event, RouteAdded)]

@@ -26,8 +26,8 @@ from agent.model.upload import UploadFile, UploadFileState, UploadJob, UploadSta
 
 JOB = UploadJob("j1", "/media/day1", "archive", None, UploadState.PENDING, 1.0, 1.0)
 ROUTE = upload_route(JOB, Uploads())
-PLACE = ROUTE.destination
-OUTAGE = DestinationState(PLACE, OutageReason.HUNG, "no answer", 1.0, 1.0, None, None, None)
+BUCKET = ROUTE.destination
+OUTAGE = DestinationState(BUCKET, OutageReason.HUNG, "no answer", 1.0, 1.0, None, None, None)
 OVER = evolve(OUTAGE, reason=None, detail="")
 
 
@@ -42,7 +42,7 @@ def moved(file: FileVersion, status: Status, error: str | None = None) -> Status
 
 
 def delivered(file: FileVersion, name: str = "") -> StatusChanged:
-    where = f"{PLACE}/j1/{name or file.path}"
+    where = f"{BUCKET}/j1/{name or file.path}"
     size_bytes = file.signature.size_bytes
     delivery = Delivery(where, "read_back", "xxh128:0", size_bytes, already_present=False, kept=True)
     return StatusChanged(file.id, Status.COMPLETED, 1.0, file, "delivered", delivery=delivery)
@@ -55,10 +55,10 @@ def scanned(began_s: float, unreadable: tuple[UnreadableFolder, ...] = ()) -> So
 UNREACHABLE = SourceState(ROUTE.name, "source: No such file or directory", 0.0, 1.0)
 
 
-def upload_of(*facts: UploadJobEvent, at_s: float = 0.0) -> UploadJobTracker:
+def upload_of(*events: UploadJobEvent, at_s: float = 0.0) -> UploadJobTracker:
     upload = UploadJobTracker(JOB, ROUTE)
-    for fact in facts:
-        upload.on_event(fact, at_s, 1000.0)
+    for event in events:
+        upload.on_event(event, at_s, 1000.0)
     return upload
 
 
@@ -211,8 +211,8 @@ def test_what_is_about_something_else_changes_nothing() -> None:
     elsewhere = evolve(OUTAGE, destination="s3://other")
     other_scan = evolve(scanned(1.0), route="mxf")
     nobody = StatusChanged("unknown", Status.VERIFYING, 1.0)
-    facts = (moved(file, Status.READY), nobody, elsewhere, other_scan)
-    upload = upload_of(*facts)
+    events = (moved(file, Status.READY), nobody, elsewhere, other_scan)
+    upload = upload_of(*events)
     assert not upload.is_dirty
     assert upload.files == {}
 
@@ -325,13 +325,13 @@ SAID = st.one_of(
 
 @given(st.lists(SAID, max_size=40), st.integers(0, 40), st.booleans())
 def test_whatever_is_heard_the_figures_are_those_of_the_files(
-    facts: list[UploadJobEvent], stop_after: int, is_stopped: bool
+    events: list[UploadJobEvent], stop_after: int, is_stopped: bool
 ) -> None:
     upload = UploadJobTracker(JOB, ROUTE)
     journal: dict[str, UploadFile] = {}
     ended: UploadJob | None = None
-    for number, fact in enumerate(facts):
-        upload.on_event(fact, float(number), 1.0)
+    for number, event in enumerate(events):
+        upload.on_event(event, float(number), 1.0)
         if is_stopped and number == stop_after:
             upload.stop("stopped", 1.0)
         changes = upload.drain(1.0)

@@ -1,3 +1,4 @@
+import logging
 from typing import Literal
 
 import pytest
@@ -11,8 +12,15 @@ from agent.config.uploads import upload_route
 from agent.messages.broadcaster import CounterIncremented
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import SourceState
-from agent.messages.stability_tracker import ScanChunk, ScanResult, TrackerInbox
-from agent.messages.watcher import Examine, PutBack, WatcherInbox, WatchEvent, WatchStatus
+from agent.messages.stability_tracker import FoldersTried, ScanChunk, ScanResult, TrackerInbox
+from agent.messages.watcher import (
+    Examine,
+    PutBack,
+    RemoveFolders,
+    WatcherInbox,
+    WatchEvent,
+    WatchStatus,
+)
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import removing_path
 from agent.model.source_file import UnreadableFolder
@@ -20,6 +28,7 @@ from agent.model.upload import UploadJob, UploadState
 from agent.protocol.replies import (
     Examining,
     Finished,
+    FoldersRemoved,
     PathsChanged,
     ScanEnd,
     ScanPart,
@@ -31,6 +40,7 @@ from agent.protocol.requests import (
     ListSource,
     PrepareSource,
     PutBackSources,
+    RemoveEmptyFolders,
     Request,
     SourceMount,
     WatchSource,
@@ -343,6 +353,36 @@ async def test_a_removal_that_no_transfer_knows_is_undone_and_its_file_examined(
     assert source.identity == IDENTITY
     lines = [record.msg["event"] for record in caplog.records if isinstance(record.msg, dict)]
     assert lines == ["interrupted removal cannot be undone", "interrupted removal undone"]
+
+
+async def test_empty_folders_are_removed_on_the_remembered_mount_and_the_tracker_learns_which(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, evolve(EMPTY, mount_point="/mnt"))
+    workers.script(RemoveEmptyFolders, Says(FoldersRemoved(("day",)), took_s=1.0))
+    ends = watch(nursery, workers)
+    await scanned(ends)
+    await ends.inbox.send(RemoveFolders(("day", "used")))
+    assert await ends.scans.receive() == FoldersTried(("day", "used"), ("day",), 0.0, 1.0)
+    [request] = [request for _, request in workers.asked if isinstance(request, RemoveEmptyFolders)]
+    assert request == RemoveEmptyFolders(A_ROUTE.source, ("day", "used"), SourceMount("/mnt", None))
+    lines = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    assert [(line["event"], line["folder"]) for line in lines] == [("folder removed", "day")]
+    assert (await scanned(ends)).examined is None
+
+
+async def test_a_source_that_is_out_of_reach_keeps_its_empty_folders(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    workers = FakeWorkers(autojump_clock)
+    workers.script(ListSource, EMPTY)
+    workers.script(RemoveEmptyFolders, Fault(FaultKind.SOURCE_OUTAGE, "not mounted"))
+    ends = watch(nursery, workers)
+    await scanned(ends)
+    await ends.inbox.send(RemoveFolders(("day",)))
+    assert (await scanned(ends)).examined is None
 
 
 @frozen

@@ -13,7 +13,7 @@ from agent.actors.watcher.scan_planner import (
     ScanPlanner,
     ScanTask,
 )
-from agent.messages.watcher import Examine, PutBack, WatchEvent, WatchStatus
+from agent.messages.watcher import Examine, PutBack, RemoveFolders, WatchEvent, WatchStatus
 from agent.model.names import removing_path
 from tests.samples import IDENTITY, an_entry
 
@@ -57,6 +57,15 @@ def test_what_is_put_back_is_examined_under_its_own_name_before_anything_else() 
     assert agenda.due_s() == -math.inf
     assert agenda.next(1.0) == ScanTask(("day/a",), private_paths=(private,))
     assert agenda.next(1.0) == ScanTask(("b",), frozenset({"b"}))
+    assert agenda.next(1.0) is None
+
+
+def test_empty_folders_are_removed_before_the_next_scan_and_once() -> None:
+    agenda = scanned()
+    agenda.add(RemoveFolders(("day",)))
+    agenda.add(RemoveFolders(("day", "day2")))
+    assert agenda.due_s() == -math.inf
+    assert agenda.next(1.0) == ScanTask((), empty_folders=("day", "day2"))
     assert agenda.next(1.0) is None
 
 

@@ -225,14 +225,14 @@ class FaultyDestination:
         with self.script.around("reserve"):
             return self._inner.allocate_partial(partial, name, size_bytes, conflict)
 
-    def open_partial(self, partial: str) -> FaultyPartial:
+    def open_partial(self, partial: str, *, is_begun: bool = False) -> FaultyPartial:
         with self.script.around("open_partial"):
-            inner = self._inner.open_partial(partial)
+            inner = self._inner.open_partial(partial, is_begun=is_begun)
         return FaultyPartial(inner, self.script)
 
-    def discard(self, partial: str) -> None:
+    def discard(self, partial: str) -> bool:
         with self.script.around("discard"):
-            self._inner.discard(partial)
+            return self._inner.discard(partial)
 
     def publish(self, partial: str, name: str, size_bytes: int, file_identity: str | None) -> str | None:
         with self.script.around("publish"):

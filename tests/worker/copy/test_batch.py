@@ -315,13 +315,13 @@ def test_one_whose_name_was_taken_meanwhile_makes_way(ground: Ground, destinatio
     assert ground.arrived() == {**CONTENTS, "d.mxf": b"other", "d_1.mxf": CONTENTS["d.mxf"]}
 
 
-def test_one_that_has_vanished_is_corrupt_and_the_others_are_published(
+def test_one_that_is_gone_is_said_to_be_so_and_the_others_are_published(
     ground: Ground, destination: Destination
 ) -> None:
     copied(ground, destination)
     (ground.nas / hidden("a.mxf")).unlink()
-    vanished, *others = publish_files(publications(ground), destination, lambda: None)
-    assert fault_of(vanished) is FaultKind.CORRUPT
+    gone, *others = publish_files(publications(ground), destination, lambda: None)
+    assert fault_of(gone) is FaultKind.PARTIAL_GONE
     assert all(isinstance(outcome, Published) for outcome in others)
 
 

@@ -257,10 +257,25 @@ class DestinationContract:
     ) -> None:
         allocated = fill(destination, PARTIAL, b"x" * size_bytes)
         assert destination.exists(allocated)
-        destination.discard(allocated)
+        assert destination.discard(allocated)
         assert not destination.exists(allocated)
         destination.discard(allocated)
         destination.discard(f"never/made/{PARTIAL}")
+
+    def test_a_partial_that_is_begun_is_opened_again(self, destination: Destination) -> None:
+        allocated = fill(destination, PARTIAL, b"x" * LARGE_BYTES)
+        with closing(destination.open_partial(allocated, is_begun=True)) as again:
+            assert again.size_bytes == LARGE_BYTES
+
+    def test_a_partial_that_is_begun_and_gone_is_a_fault_and_not_made_anew(
+        self, destination: Destination
+    ) -> None:
+        allocated = fill(destination, PARTIAL, b"x" * LARGE_BYTES)
+        destination.discard(allocated)
+        with pytest.raises(Fault) as fault:
+            destination.open_partial(allocated, is_begun=True)
+        assert fault.value.kind in (FaultKind.PARTIAL_GONE, FaultKind.CORRUPT)
+        assert not destination.exists(allocated)
 
     @pytest.mark.parametrize(
         "content", [b"", b"content", b"x" * BLOCK, b"x" * (BLOCK + 1), b"x" * LARGE_BYTES], ids=len

@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import math
 import os
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.transfer import VerifyLevel
 from agent.protocol.requests import DestinationRef
 from agent.worker.destinations.base import Destination, Partial
-from agent.worker.destinations.folder import FolderDestination
+from agent.worker.destinations.folder import FolderDestination, OpenFile
 from tests.worker.copy.faulty import failing
 from tests.worker.copy.folders import is_in_memory, nothing_left_over, unprivileged
 from tests.worker.destinations.contract import (
@@ -321,3 +323,47 @@ def test_a_discarded_partial_does_not_come_back_after_a_power_cut(
     destination.discard("day 1/.clip.mxf.partial")
     destination.discard("day 1/.clip.mxf.partial")
     assert synced == ["day 1"]
+
+
+# Folders that somebody renames meanwhile
+
+
+def _in_day(destination: FolderDestination) -> OpenFile:
+    return destination.open_partial("day/.clip.mxf.partial")
+
+
+def test_a_partial_whose_folder_was_renamed_before_its_entry_was_durable_is_gone(
+    destination: FolderDestination, root: Path
+) -> None:
+    with closing(_in_day(destination)) as partial:
+        (root / "day").rename(root / "day_ok")
+        with pytest.raises(Fault) as fault:
+            partial.fsync_parents()
+    assert fault.value.kind is FaultKind.PARTIAL_GONE
+
+
+def test_a_partial_whose_folder_was_renamed_later_is_gone_at_the_next_look(
+    destination: FolderDestination, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(_in_day(destination)) as partial:
+        partial.fsync_parents()
+        (root / "day").rename(root / "day_ok")
+        (root / "day").mkdir()
+        partial.fsync_parents()  # not yet
+        monkeypatch.setattr(time, "monotonic", lambda: math.inf)
+        with pytest.raises(Fault) as fault:
+            partial.fsync_parents()
+    assert fault.value.kind is FaultKind.PARTIAL_GONE
+    assert not destination.discard("day/.clip.mxf.partial")
+    assert [path.name for path in (root / "day_ok").iterdir()] == [".clip.mxf.partial"]
+
+
+def test_where_the_storage_itself_is_gone_that_is_an_outage_and_the_partial_is_not_given_up(
+    destination: FolderDestination, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(_in_day(destination)) as partial:
+        (root / "day").rename(root / "day_ok")
+        monkeypatch.setattr(platform, "fresh_fstat", failing(errno.ESTALE))
+        with pytest.raises(Fault) as fault:
+            partial.fsync_parents()
+    assert fault.value.reason is OutageReason.UNREACHABLE

@@ -84,7 +84,6 @@ def test_names_without_our_tag_are_not_found(tmp_path: Path) -> None:
         ".clip.mxf.0123456789abcdef.partial",
         ours("clip.mxf", OTHER),
         probe_path(OTHER, "take"),
-        f"day/{mine}",  # moved there by somebody
         mine.removeprefix("."),
         mine.upper(),
         mine + ".partial",
@@ -97,8 +96,15 @@ def test_names_without_our_tag_are_not_found(tmp_path: Path) -> None:
 
 def test_an_orphaned_probe_is_found_in_the_root(tmp_path: Path) -> None:
     probe = probe_path(IDENTITY, "take")
-    put(tmp_path, probe, f"day/{probe}")
+    put(tmp_path, probe)
     assert found(tmp_path) == found(tmp_path, deep=False) == {probe}
+
+
+def test_what_was_moved_with_its_folder_is_found_where_it_is_now(tmp_path: Path) -> None:
+    partial = ours("day1/card/clip.mxf")
+    put(tmp_path, partial)
+    (tmp_path / "day1").rename(tmp_path / "day1_ok")
+    assert found(tmp_path) == {partial.replace("day1/", "day1_ok/")}
 
 
 def test_only_regular_files_are_found_and_no_link_is_followed(tmp_path: Path) -> None:

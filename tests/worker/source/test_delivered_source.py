@@ -315,6 +315,23 @@ def test_a_folder_that_somebody_removes_behind_us_is_no_fault(
     assert contents(root) == {}
 
 
+def test_a_source_whose_folder_is_renamed_when_it_has_its_private_name_is_removed_where_it_is(
+    root: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = os.unlink
+
+    def renamed_first(*values: object, **named: object) -> None:
+        clip.parent.rename(root / "day 1 ok")
+        (root / "day 1").mkdir()
+        clip.write_bytes(b"second take")
+        unlink(*values, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "unlink", renamed_first)
+    assert removed(root, signature_now(clip)) == SourceRemoved(None)
+    assert contents(root / "day 1 ok") == {}
+    assert contents(root / "day 1") == {"clip.mxf": b"second take"}
+
+
 # Private names that no transfer knows
 
 

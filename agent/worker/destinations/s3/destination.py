@@ -62,7 +62,12 @@ class S3Destination:
         parts = PartLayout.of(size_blocks, self._part_blocks)
         return MultipartRef(name, fingerprint_of(partial), parts, known_ids=known_ids).reference()
 
-    def open_partial(self, partial: str) -> UploadPartial | MemoryPartial:
+    def open_partial(
+        self,
+        partial: str,
+        *,
+        is_begun: bool = False,  # noqa: ARG002  an upload that is lost is noticed anyway
+    ) -> UploadPartial | MemoryPartial:
         upload = parse_reference(partial)
         if upload is None:
             return self._in_memory.setdefault(partial, MemoryPartial(self._part_blocks))
@@ -73,7 +78,7 @@ class S3Destination:
             raise upload_lost() from None
         return UploadPartial(self._bucket, key, upload_id, upload.parts, stored)
 
-    def discard(self, partial: str) -> None:
+    def discard(self, partial: str) -> bool:
         upload = parse_reference(partial)
         if upload is not None:
             key = self._bucket.key(upload.name)
@@ -81,6 +86,7 @@ class S3Destination:
                 self._bucket.abort_upload(key, upload_id)
         elif self._in_memory.pop(partial, None) is None and self.exists(partial):
             self._bucket.call("delete_object", Key=self._bucket.key(partial))
+        return True  # an upload cannot be moved
 
     def publish(self, partial: str, name: str, size_bytes: int, file_identity: str | None) -> str | None:
         key, fingerprint = self._bucket.key(name), fingerprint_of(partial)

@@ -1,0 +1,41 @@
+"""What the agent loads at its start, and what it leaves for later or for its workers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MIGRATIONS, S3 = {"alembic", "mako"}, {"boto3", "botocore", "urllib3"}
+DATABASE = {"sqlalchemy", "sqlite3", "agent.journal.database"}
+TRANSFERS = {"agent.actors.dispatcher", "agent.actors.copier_pool", "agent.protocol", "agent.worker_pool"}
+WORKERS, SIMULATOR = {"agent.worker"}, {"agent.simulate", "agent.offline"}
+SERVICE = {"trio", "quart", "hypercorn", "prometheus_client", "structlog"}
+
+
+def loaded_by(code: str, *arguments: str) -> set[str]:
+    """The modules that are loaded in a fresh process when this code has run."""
+    program = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, check=True)
+    return set(done.stdout.decode().split())
+
+
+@pytest.mark.parametrize(
+    ("code", "needed", "unneeded"),
+    [
+        ("import agent.cli", "click", SERVICE | DATABASE | MIGRATIONS | S3 | TRANSFERS | WORKERS | SIMULATOR),
+        ("import agent.runtime.main", "quart", DATABASE | MIGRATIONS | S3 | TRANSFERS | WORKERS | SIMULATOR),
+        ("import agent.runtime.generations", "sqlalchemy", MIGRATIONS | S3 | WORKERS | SIMULATOR),
+    ],
+    ids=["the command line", "the page", "what moves files"],
+)
+def test_only_what_is_needed_is_loaded(code: str, needed: str, unneeded: set[str]) -> None:
+    loaded = loaded_by(code)
+    assert needed in loaded
+    assert not loaded & unneeded
+
+
+def test_migrations_are_loaded_only_for_a_journal_that_needs_them(tmp_path: Path) -> None:
+    code = "from agent.journal.journal import Journal\nJournal.open(sys.argv[1]).close()"
+    assert "alembic" in loaded_by(code, str(tmp_path))
+    assert not loaded_by(code, str(tmp_path)) & MIGRATIONS

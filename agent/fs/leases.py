@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 assert sys.platform != "darwin"  # noqa: S101  type checkers stop here on other systems
 
@@ -51,7 +50,7 @@ def open_writers(fds: Sequence[int]) -> tuple[WriterState, ...]:
         fd: target
         for fd, state in states.items()
         if state not in (WriterState.NONE, WriterState.OPEN)
-        and (target := _link_target(Path(f"/proc/self/fd/{fd}"))) is not None
+        and (target := _link_target(f"/proc/self/fd/{fd}")) is not None
     }
     written = _written_in_proc(frozenset(targets.values()))
     return tuple(WriterState.OPEN if targets.get(fd) in written else state for fd, state in states.items())
@@ -126,38 +125,37 @@ def _take_lease(fd: int) -> WriterState | None:
 
 
 def _is_writer_in_proc(fd: int) -> bool:
-    own_target = _link_target(Path(f"/proc/self/fd/{fd}"))
+    own_target = _link_target(f"/proc/self/fd/{fd}")
     return own_target is not None and bool(_written_in_proc(frozenset({own_target})))
 
 
-def _written_in_proc(targets: frozenset[Path]) -> frozenset[Path]:
+def _written_in_proc(targets: frozenset[str]) -> frozenset[str]:
     """Those of the targets that a process which we may look into has open for writing."""
     if not targets:
         return frozenset()
     return frozenset(
         target
-        for process in Path("/proc").iterdir()
-        if process.name.isdecimal()
-        for descriptor in _descriptors(process)
-        if (target := _link_target(descriptor)) in targets and _is_for_writing(descriptor)
+        for pid in os.listdir("/proc")
+        if pid.isdecimal()
+        for number in _descriptors(pid)
+        if (target := _link_target(f"/proc/{pid}/fd/{number}")) in targets and _is_for_writing(pid, number)
     )
 
 
-def _descriptors(process: Path) -> list[Path]:
+def _descriptors(pid: str) -> list[str]:
     with suppress(OSError):  # the process has exited, or belongs to another user
-        return list((process / "fd").iterdir())
+        return os.listdir(f"/proc/{pid}/fd")
     return []
 
 
-def _link_target(descriptor: Path) -> Path | None:
+def _link_target(descriptor: str) -> str | None:
     with suppress(OSError):
-        return descriptor.readlink()  # stat would hang with a hung mount
+        return os.readlink(descriptor)  # stat would hang with a hung mount
     return None
 
 
-def _is_for_writing(descriptor: Path) -> bool:
-    with suppress(OSError):
-        info = (descriptor.parents[1] / "fdinfo" / descriptor.name).read_text()
-        flags = re.search(r"^flags:\s*([0-7]+)$", info, re.MULTILINE)
+def _is_for_writing(pid: str, number: str) -> bool:
+    with suppress(OSError), open(f"/proc/{pid}/fdinfo/{number}", encoding="ascii") as info:
+        flags = re.search(r"^flags:\s*([0-7]+)$", info.read(), re.MULTILINE)
         return flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
     return False

@@ -19,15 +19,8 @@ from agent.model.source_file import (
     UnreadableFolder,
     WriterState,
 )
-from agent.model.transfer import (
-    SMALL_BYTES,
-    Delivery,
-    PriorResult,
-    Status,
-    Transfer,
-    TransferPhase,
-    VerifyLevel,
-)
+from agent.model.transfer import SMALL_BYTES, Delivery, PriorResult, Status, Transfer, TransferPhase
+from agent.model.verification import VerifyLevel
 from agent.model.views import FileStatus, FileView, RouteView
 
 NAS = "/nas"

@@ -6,7 +6,8 @@ from attrs import frozen
 
 from agent.model.errors import Fault, Side
 from agent.model.source_file import FinishEvidence, ScannedFile
-from agent.model.transfer import PublishStrategy, VerifyLevel
+from agent.model.storage import PublishStrategy
+from agent.model.verification import VerifyLevel
 from agent.protocol.message import Message
 
 

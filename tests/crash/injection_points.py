@@ -13,7 +13,7 @@ from attrs import define, field
 
 from agent.fs import linux
 from agent.journal.journal import Journal
-from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES
+from agent.model.verification import BLOCK_BYTES, DIGEST_BYTES
 from agent.protocol.replies import Checkpoint, Reply
 from agent.protocol.requests import (
     CheckSeparateFiles,

@@ -34,7 +34,8 @@ from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import OF_SOURCE_FILES, Fault, FaultKind, OutageReason, Side
 from agent.model.names import partial_path, path_at, probe_path, split_path
 from agent.model.source_file import FileVersion
-from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Transfer, TransferPhase, TransferResult
+from agent.model.transfer import Transfer, TransferPhase, TransferResult
+from agent.model.verification import BLOCK_BYTES, DIGEST_BYTES
 from agent.model.views import HistoryResult
 from agent.protocol.replies import (
     BlockPatched,

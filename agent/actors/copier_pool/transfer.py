@@ -44,7 +44,8 @@ from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import partial_path
 from agent.model.source_file import FileVersion
-from agent.model.transfer import BLOCK_BYTES, Status, Transfer, TransferPhase
+from agent.model.transfer import Status, Transfer, TransferPhase
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import (
     Copied,
     CopiedFiles,

@@ -7,7 +7,7 @@ import xxhash
 
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import Copied, PartialAllocated, Published, Unfinished
 from agent.protocol.requests import CopyFile, PartialToPublish, PublishFiles
 from agent.worker.copy.engine import CopyEngine

@@ -7,7 +7,7 @@ import xxhash
 from attrs import define, field
 
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import BLOCK_BYTES, VerifyLevel
+from agent.model.verification import BLOCK_BYTES, VerifyLevel
 from agent.protocol.requests import Bandwidth, VerifyMode
 from agent.worker.copy import pipeline
 from agent.worker.copy.hash_source import drop_stale_cache

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from agent.model.errors import Fault, OutageReason
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.worker.destinations.base import Partial
 
 SPARE_BLOCKS = 8

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import Followed, PartialAllocated, TrustedBlocks
 from agent.protocol.requests import FollowFile, VerifyMode
 from agent.worker.copy.io_side import IoSideTracker

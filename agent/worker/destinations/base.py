@@ -36,7 +36,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from agent.model.transfer import VerifyLevel
+from agent.model.verification import VerifyLevel
 from agent.protocol.requests import ConflictMode, VerifyMode
 
 Beat = Callable[[], None]  # called while bytes move without any other reply, from any thread

@@ -21,7 +21,8 @@ from agent.fs.safe_open import DirSync
 from agent.fs.syscalls import closing_fd, closing_written_fd, with_path
 from agent.model.errors import Fault, FaultKind, OutageReason, Side, classify
 from agent.model.names import split_path
-from agent.model.transfer import PublishStrategy, VerifyLevel
+from agent.model.storage import PublishStrategy
+from agent.model.verification import VerifyLevel
 from agent.protocol.replies import Probed
 from agent.protocol.requests import ConflictMode, DestinationRef, VerifyMode
 from agent.worker.destinations.base import Beat

@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from attrs import define
 
 from agent.fs import platform
 from agent.model.source_file import ContainerState, FinishEvidence, WriterState
-from agent.model.transfer import BLOCK_BYTES
-from agent.worker.source import containers
+from agent.model.verification import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from agent.worker.source.containers import ContainerVerdict
 
 
 def finish_evidence(descriptor: int, heartbeat: Callable[[], None] = lambda: None) -> FinishEvidence:
@@ -22,7 +25,7 @@ def finish_evidence(descriptor: int, heartbeat: Callable[[], None] = lambda: Non
     writer = platform.open_writer(descriptor)
     reader = FileReader(descriptor, os.fstat(descriptor).st_size, heartbeat)
     try:
-        verdict = containers.judge(reader)
+        verdict = _judge(reader)
     except OSError as error:
         why = error.strerror or str(error)
         return FinishEvidence(writer, ContainerState.UNKNOWN, why, unreadable=why)
@@ -31,8 +34,14 @@ def finish_evidence(descriptor: int, heartbeat: Callable[[], None] = lambda: Non
 
 def content_evidence(content: bytes, writer: WriterState) -> FinishEvidence:
     """Return the same of a file whose whole content and `writer` are known."""
-    verdict = containers.judge(ContentReader(content))
+    verdict = _judge(ContentReader(content))
     return FinishEvidence(writer, verdict.container, verdict.detail)
+
+
+def _judge(reader: "ContentReader | FileReader") -> "ContainerVerdict":
+    from agent.worker.source import containers  # noqa: PLC0415  whoever copies or probes needs no format
+
+    return containers.judge(reader)
 
 
 @define

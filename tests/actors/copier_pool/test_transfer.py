@@ -31,15 +31,8 @@ from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import has_our_tag, removing_path
 from agent.model.source_file import FileVersion, Signature
 from agent.model.storage import BandwidthStep, S3Access
-from agent.model.transfer import (
-    BLOCK_BYTES,
-    DIGEST_BYTES,
-    Delivery,
-    Status,
-    Transfer,
-    TransferPhase,
-    VerifyLevel,
-)
+from agent.model.transfer import Delivery, Status, Transfer, TransferPhase
+from agent.model.verification import BLOCK_BYTES, DIGEST_BYTES, VerifyLevel
 from agent.protocol.replies import (
     BlockPatched,
     Checkpoint,

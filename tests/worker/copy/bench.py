@@ -11,7 +11,7 @@ import pytest
 
 from agent.fs.publisher import Publisher
 from agent.fs.syscalls import closing_fd
-from agent.model.transfer import DIGEST_BYTES, VerifyLevel
+from agent.model.verification import DIGEST_BYTES, VerifyLevel
 from agent.protocol.replies import BlockPatched, Checkpoint, Copying, TrustedBlocks
 from agent.protocol.requests import Bandwidth, DestinationRef, VerifyMode
 from agent.worker.copy import engine, pipeline, reader, room, tail

@@ -9,7 +9,7 @@ from typing import Protocol
 from attrs import define, field
 
 from agent.model.errors import Fault, OutageReason
-from agent.model.transfer import VerifyLevel
+from agent.model.verification import VerifyLevel
 from agent.protocol.requests import ConflictMode, VerifyMode
 from agent.worker.destinations.base import Destination, Existing, Partial
 

@@ -16,7 +16,7 @@ from agent.fs.publisher import Publisher
 from agent.model.errors import Fault
 from agent.model.names import removing_path
 from agent.model.source_file import FinishRule, Signature
-from agent.model.transfer import BLOCK_BYTES, VerifyLevel
+from agent.model.verification import BLOCK_BYTES, VerifyLevel
 from agent.protocol.replies import Published
 from agent.protocol.requests import (
     Bandwidth,

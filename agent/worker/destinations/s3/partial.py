@@ -9,7 +9,7 @@ from attrs import define, field
 
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import MOST_PARTS, PartLayout
-from agent.model.transfer import BLOCK_BYTES, VerifyLevel
+from agent.model.verification import BLOCK_BYTES, VerifyLevel
 from agent.protocol.requests import VerifyMode
 from agent.worker.destinations.s3.bucket import S3Bucket, etag_in
 from agent.worker.destinations.s3.errors import ObjectMissing, upload_lost

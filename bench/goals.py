@@ -40,6 +40,8 @@ GOALS = (
     Goal(MANY, f"{READ_BACK}: {net_of('cp')}", 1.2),
     *(Goal(MANY, f"{READ_BACK}: {safe}", 0.5) for safe in SAFE),
     Goal(("lag",), "close to copy started, beside `stable`, p90", 0.3, " s"),
+    Goal(("start",), "the agent: until the first page", 0.6, " s"),
+    Goal(("start",), "a worker: until its first reply", 0.1, " s"),
     Goal(("growing",), "lag, of that of a copy after its end", 0.25),
     Goal(("waiting-10000",), "idle, of one processor", 0.5, " %"),
     Goal(("waiting-100000",), "idle, of one processor", 3, " %"),

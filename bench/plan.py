@@ -14,6 +14,7 @@ from bench.many_files import many_files
 from bench.pages import pages
 from bench.report import Figures
 from bench.rounds import Rounds
+from bench.start import start
 from bench.uploading import uploads
 from bench.waiting import waiting
 from bench.workload import GIB, KIB, MIB, Workload
@@ -95,6 +96,8 @@ def _service(scale: float) -> Iterator[Measurement]:
     files = max(3, int(30 * scale))
     yield Measurement("lag", "service", 1.0, lambda _: lag(files))
     yield Measurement("growing", "service", 2.0, partial(growing, int(300 * MB * scale)))
+    starts = max(1, int(7 * scale))
+    yield Measurement("start", "service", 0.5, lambda _: start(starts))
     workload = Workload("pages", 10_000, 64 * KIB).scaled(scale)
     yield Measurement("pages", "service", 5.0, partial(pages, workload))
 

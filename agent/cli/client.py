@@ -1,6 +1,5 @@
 """An HTTP client of the running agent."""
 
-import http.client
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -129,6 +128,8 @@ class Client:
         return answer
 
     def _request(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+        import http.client  # noqa: PLC0415  a fifth of the start of verbs that ask nobody
+
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_S)
         try:

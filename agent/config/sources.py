@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from attrs import frozen
-from dotenv.parser import parse_stream
 
 from agent.config.raw import ConfigError, RawConfig, RawSection, RawValue, hint, nearest
 from agent.config.structure import HEADINGS, KEYS, SECTIONS, unknown_key
@@ -137,6 +136,8 @@ def _route(file: str, number: int, values: dict[str, object]) -> RawSection:
 def _env_file(path: str) -> tuple[dict[str, str], list[str]]:
     try:
         with Path(path).open(encoding="utf-8-sig") as stream:
+            from dotenv.parser import parse_stream  # noqa: PLC0415  a tenth of a verb's start, and few have the file
+
             bindings = list(parse_stream(stream))
     except FileNotFoundError:
         return {}, []

@@ -6,7 +6,6 @@ import os
 import re
 import struct
 import sys
-from pathlib import Path
 
 from agent.fs.mount_table import LOCAL, Mount, mounts
 from agent.fs.page_cache import page_aligned
@@ -199,7 +198,8 @@ def file_system(fd: int) -> str:
 
 
 def _mount(fd: int) -> Mount:
-    mount_id = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{fd}").read_bytes(), re.MULTILINE)
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as info:
+        mount_id = re.search(rb"^mnt_id:\s*(\d+)$", info.read(), re.MULTILINE)
     for mount in mounts():
         if mount_id is not None and mount.id == int(mount_id[1]):
             return mount

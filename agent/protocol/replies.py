@@ -5,32 +5,34 @@ from typing import Literal
 from attrs import frozen
 
 from agent.model.errors import Fault, Side
-from agent.model.source_file import ScannedFile
-from agent.model.transfer import PublishStrategy, VerifyLevel
+from agent.model.source_file import FinishEvidence, ScannedFile
+from agent.model.storage import PublishStrategy
+from agent.model.verification import VerifyLevel
+from agent.protocol.message import Message
 
 
-@frozen
-class Started:
+@frozen(eq=False, repr=False)
+class Started(Message):
     """The first frame of a worker: it is ready, and from now on missing replies count as a stall."""
 
 
-@frozen
-class RootFound:
+@frozen(eq=False, repr=False)
+class RootFound(Message):
     """This root folder was opened for the first time since the start, and is at that path without links."""
 
     path: str
     real_path: str
 
 
-@frozen
-class ScanPart:
+@frozen(eq=False, repr=False)
+class ScanPart(Message):
     """Some of a source's files, streamed."""
 
     entries: tuple[ScannedFile, ...]
 
 
-@frozen
-class Examining:
+@frozen(eq=False, repr=False)
+class Examining(Message):
     """A file is about to be examined: while nothing follows, this one hangs.
 
     `entries`, `unreadable`: what was found since the last one, as in ScanEnd.
@@ -41,8 +43,8 @@ class Examining:
     unreadable: tuple[tuple[str, str], ...]
 
 
-@frozen
-class ScanEnd:
+@frozen(eq=False, repr=False)
+class ScanEnd(Message):
     """The end of a scan, with the last files.
 
     `unreadable`: paths that could not be listed or examined, with the reason. `private_paths`: sources that
@@ -60,15 +62,15 @@ class ScanEnd:
     may_remove: bool = True
 
 
-@frozen
-class SourcePrepared:
+@frozen(eq=False, repr=False)
+class SourcePrepared(Message):
     """`created`: the source folder was missing and was made."""
 
     created: bool
 
 
-@frozen
-class PathsChanged:
+@frozen(eq=False, repr=False)
+class PathsChanged(Message):
     """Paths that changed; an empty tuple asks for a full scan. `overflows`: how often events were lost.
 
     `complete`: every readable folder is watched. `closed`: files that a writer has closed, each as it was
@@ -81,8 +83,8 @@ class PathsChanged:
     closed: tuple[ScannedFile, ...] = ()
 
 
-@frozen
-class Probed:
+@frozen(eq=False, repr=False)
+class Probed(Message):
     """The destination is usable. An object store has no device (0) and no sizes (None).
 
     `expected_mount`: the folder at or below which this machine is meant to have it mounted; None: unknown.
@@ -97,40 +99,40 @@ class Probed:
     publish_strategy: PublishStrategy | None = None
 
 
-@frozen
-class Copying:
+@frozen(eq=False, repr=False)
+class Copying(Message):
     """The progress of a copy, streamed."""
 
     copied_bytes: int
     verified_bytes: int
 
 
-@frozen
-class Blocked:
+@frozen(eq=False, repr=False)
+class Blocked(Message):
     """Nothing has moved since the last reply: the worker waits for a system call on this side."""
 
     side: Side
 
 
-@frozen
-class Heartbeat:
+@frozen(eq=False, repr=False)
+class Heartbeat(Message):
     """Bytes are moving; how many follows with the next other reply."""
 
 
-@frozen
-class CopyEnd:
+@frozen(eq=False, repr=False)
+class CopyEnd(Message):
     """The base of all last replies of a copy."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class PartialAllocated(CopyEnd):
     """Nothing is copied yet: journal this partial, then send the request again with it."""
 
     partial: str
 
 
-@frozen
-class Checkpoint:
+@frozen(eq=False, repr=False)
+class Checkpoint(Message):
     """These consecutive blocks are durable at the destination and, if the route verifies, verified.
 
     `digests`: the concatenated digests of the blocks. `past_cache`: no block was read back from the client's
@@ -142,30 +144,30 @@ class Checkpoint:
     past_cache: bool = True
 
 
-@frozen
-class BlockPatched:
+@frozen(eq=False, repr=False)
+class BlockPatched(Message):
     """This block was written again and verified; the journaled digests of other blocks stay valid."""
 
     block: int
     digest: bytes
 
 
-@frozen
-class TrustedBlocks:
+@frozen(eq=False, repr=False)
+class TrustedBlocks(Message):
     """How many of the request's trusted blocks the opened partial still contains."""
 
     blocks: int
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Followed(CopyEnd):
     """The follower has stopped; this many blocks are verified at the destination."""
 
     blocks: int
 
 
-@frozen
-class Published:
+@frozen(eq=False, repr=False)
+class Published(Message):
     """The content has this name; `already_present`: another request or somebody else put it there.
 
     `level`: verified by reading it back under that name; None: it was not. `file_identity`: as in `Transfer`.
@@ -177,7 +179,7 @@ class Published:
     file_identity: str | None = None
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Copied(CopyEnd):
     """The content is at the destination, verified to `level`; `digest` is its xxh3_128.
 
@@ -201,8 +203,8 @@ class Copied(CopyEnd):
 VerifyVerdict = Literal["verified", "altered", "missing", "unreadable"]
 
 
-@frozen
-class VerifyResult:
+@frozen(eq=False, repr=False)
+class VerifyResult(Message):
     """The verdict on a published file.
 
     `detail`: the difference or the error. `level`: the level of verification that was reached.
@@ -213,8 +215,8 @@ class VerifyResult:
     level: VerifyLevel | None = None
 
 
-@frozen
-class SourceRemoved:
+@frozen(eq=False, repr=False)
+class SourceRemoved(Message):
     """`kept_because`: the reason why the source was kept; None: it is gone.
 
     `put_back_as`: the name beside it of another file, which had to be moved out of the way and whose own
@@ -225,99 +227,109 @@ class SourceRemoved:
     put_back_as: str | None = None
 
 
-@frozen
-class NotBatchable:
+@frozen(eq=False, repr=False)
+class Unfinished(CopyEnd):
+    """The source is not finished, and nothing was written. `evidence` None: it has changed or left."""
+
+    evidence: FinishEvidence | None
+
+
+@frozen(eq=False, repr=False)
+class NotBatchable(Message):
     """Nothing was done for this file: it needs a copy of its own."""
 
 
-@frozen
-class CopiedFiles:
+SmallFileResult = Copied | Unfinished | NotBatchable | Fault
+
+
+@frozen(eq=False, repr=False)
+class CopiedFiles(Message):
     """One result for each file of the request, in its order."""
 
-    results: tuple[Copied | NotBatchable | Fault, ...]
+    results: tuple[SmallFileResult, ...]
 
 
-@frozen
-class PublishedFiles:
+@frozen(eq=False, repr=False)
+class PublishedFiles(Message):
     """One result for each file of the request, in its order."""
 
     results: tuple[Published | Fault, ...]
 
 
-@frozen
-class RemovedSources:
+@frozen(eq=False, repr=False)
+class RemovedSources(Message):
     """One result for each file of the request, in its order."""
 
     results: tuple[SourceRemoved | Fault, ...]
 
 
-@frozen
-class FolderTried:
+@frozen(eq=False, repr=False)
+class FolderTried(Message):
     """What was tried in a folder or bucket, and what came of it."""
 
     findings: tuple[tuple[str, str], ...]
 
 
-@frozen
-class NamesTaken:
+@frozen(eq=False, repr=False)
+class NamesTaken(Message):
     """Those of the names that something has already."""
 
     names: tuple[str, ...]
 
 
-@frozen
-class SourcesPutBack:
+@frozen(eq=False, repr=False)
+class SourcesPutBack(Message):
     """The path that each file has now; those that were gone are left out."""
 
     paths: tuple[str, ...]
 
 
-@frozen
-class FoldersRemoved:
+@frozen(eq=False, repr=False)
+class FoldersRemoved(Message):
     """The folders that were empty and are gone; those that were gone before are left out."""
 
     folders: tuple[str, ...]
 
 
-@frozen
-class SourceExists:
+@frozen(eq=False, repr=False)
+class SourceExists(Message):
     """Whether the path exists. `is_renamed`: a removal was cut off, and its private path exists."""
 
     exists: bool
     is_renamed: bool = False
 
 
-@frozen
-class SourceHashed:
+@frozen(eq=False, repr=False)
+class SourceHashed(Message):
     """`digest`: the xxh3_128 of the whole source."""
 
     digest: bytes
 
 
-@frozen
-class Discarded:
+@frozen(eq=False, repr=False)
+class Discarded(Message):
     """`is_gone`: no partial is left. False: no file has its name, and it may have been moved elsewhere."""
 
     is_gone: bool
 
 
-@frozen
-class OrphansFound:
+@frozen(eq=False, repr=False)
+class OrphansFound(Message):
     """Temporary files of this installation, also those of running transfers; empty: the search goes on."""
 
     paths: tuple[str, ...]
 
 
-@frozen
-class FolderResolved:
+@frozen(eq=False, repr=False)
+class FolderResolved(Message):
     """`path` is the folder with its symbolic links resolved; `is_allowed`: it lies below one of the roots."""
 
     path: str
     is_allowed: bool
 
 
-@frozen
-class Finished:
+@frozen(eq=False, repr=False)
+class Finished(Message):
     """The request is done; there is no result."""
 
 
@@ -339,6 +351,7 @@ Reply = (
     | TrustedBlocks
     | Followed
     | Copied
+    | Unfinished
     | VerifyResult
     | CopiedFiles
     | PublishedFiles

@@ -4,16 +4,17 @@ from typing import Literal
 
 from attrs import frozen
 
-from agent.model.source_file import Signature
+from agent.model.source_file import FinishRule, Signature
 from agent.model.storage import BandwidthStep, S3Access
+from agent.protocol.message import Message
 
 VerifyMode = Literal["read_back", "hash", "size"]
 AfterMode = Literal["delete", "keep", "archive"]
 ConflictMode = Literal["rename", "fail"]
 
 
-@frozen
-class SourceMount:
+@frozen(eq=False, repr=False)
+class SourceMount(Message):
     """How to tell that a source is there, and not the folder under a mount that is gone.
 
     `point`: where it was mounted when it was last accepted. `marker`: a file in it, which overrules `point`.
@@ -26,8 +27,8 @@ class SourceMount:
 ANY_MOUNT = SourceMount()
 
 
-@frozen
-class SourceFolder:
+@frozen(eq=False, repr=False)
+class SourceFolder(Message):
     """A source folder, and the globs that choose its files.
 
     Its marker is never chosen, nor are private names that the installation `identity` gives sources while it
@@ -41,8 +42,8 @@ class SourceFolder:
     mount: SourceMount = ANY_MOUNT
 
 
-@frozen
-class DestinationRef:
+@frozen(eq=False, repr=False)
+class DestinationRef(Message):
     """A destination: a folder on the device that the storage monitor accepted, or an s3:// URL.
 
     `s3`: the access to the bucket; None for a folder.
@@ -53,22 +54,22 @@ class DestinationRef:
     s3: S3Access | None = None
 
 
-@frozen
-class PrepareSource:
+@frozen(eq=False, repr=False)
+class PrepareSource(Message):
     """Create the last folder of the source's path if it is missing. Ends with SourcePrepared."""
 
     root: str
 
 
-@frozen
-class ListSource:
+@frozen(eq=False, repr=False)
+class ListSource(Message):
     """List all files of the source. Streams ScanPart, ends with ScanEnd."""
 
     source: SourceFolder
 
 
-@frozen
-class ExamineSource:
+@frozen(eq=False, repr=False)
+class ExamineSource(Message):
     """Stat these paths, and collect finish evidence for those in `closely`.
 
     Streams Examining, ends with ScanEnd. After a while the rest is left for another request.
@@ -79,15 +80,15 @@ class ExamineSource:
     closely: frozenset[str]
 
 
-@frozen
-class WatchSource:
+@frozen(eq=False, repr=False)
+class WatchSource(Message):
     """Watch the source. Streams PathsChanged without end; Finished when there can be no events."""
 
     root: str
 
 
-@frozen
-class ProbeDestination:
+@frozen(eq=False, repr=False)
+class ProbeDestination(Message):
     """Check that the destination is mounted and writable. Ends with Probed.
 
     `try_writing`: the name of a file that is created and removed to prove it; None: check only.
@@ -101,8 +102,8 @@ class ProbeDestination:
     try_publishing: str | None = None
 
 
-@frozen
-class FindDestination:
+@frozen(eq=False, repr=False)
+class FindDestination(Message):
     """Check that the destination exists, for reading only. Ends with Probed."""
 
     root: str
@@ -110,21 +111,22 @@ class FindDestination:
     s3: S3Access | None = None
 
 
-@frozen
-class Bandwidth:
+@frozen(eq=False, repr=False)
+class Bandwidth(Message):
     """The bandwidth limit of a copy: the route's timetable (empty: no limit), divided by `shares` copies."""
 
     steps: tuple[BandwidthStep, ...] = ()
     shares: int = 1
 
 
-@frozen
-class CopyFile:
+@frozen(eq=False, repr=False)
+class CopyFile(Message):
     """Copy and verify into the partial. Streams Copying and Checkpoint, ends with a CopyEnd.
 
     `digests`: the journaled digests of the first blocks; these blocks are read back before they are trusted.
     `source_changed`: the source has changed since then, so each of its blocks is compared with `digests`.
     The first `trusted_blocks` blocks were verified in this session and are not read back again.
+    `finish_rule`: examine the source first; by this rule it is Unfinished or copied. None: it was examined.
     """
 
     source: str
@@ -139,10 +141,11 @@ class CopyFile:
     bandwidth: Bandwidth
     source_changed: bool = False
     trusted_blocks: int = 0
+    finish_rule: FinishRule | None = None
 
 
-@frozen
-class FollowFile:
+@frozen(eq=False, repr=False)
+class FollowFile(Message):
     """Copy the part of a growing file that its writer has finished, until it stops growing for a while.
 
     `signature` only identifies the file (device, inode). Streams TrustedBlocks first, then Copying,
@@ -162,8 +165,8 @@ class FollowFile:
     bandwidth: Bandwidth
 
 
-@frozen
-class CopySmallFiles:
+@frozen(eq=False, repr=False)
+class CopySmallFiles(Message):
     """Copy small files of one source whole into their partials at one destination. Ends with CopiedFiles.
 
     No attempt was made for any of them before.
@@ -172,8 +175,8 @@ class CopySmallFiles:
     files: tuple[CopyFile, ...]
 
 
-@frozen
-class PartialToPublish:
+@frozen(eq=False, repr=False)
+class PartialToPublish(Message):
     """A verified partial and the name that its file is to have.
 
     `read_back`: verify the content under its name, since it could not be read back before. `file_identity`:
@@ -188,8 +191,8 @@ class PartialToPublish:
     file_identity: str | None = None
 
 
-@frozen
-class PublishFiles:
+@frozen(eq=False, repr=False)
+class PublishFiles(Message):
     """Give each verified partial its name without replacing anything. Ends with PublishedFiles."""
 
     destination: DestinationRef
@@ -197,8 +200,8 @@ class PublishFiles:
     files: tuple[PartialToPublish, ...]
 
 
-@frozen
-class VerifyFile:
+@frozen(eq=False, repr=False)
+class VerifyFile(Message):
     """Read a published file back and compare it with the record. Streams Copying, ends with VerifyResult.
 
     `digest`: None: only its size is compared.
@@ -210,15 +213,15 @@ class VerifyFile:
     digest: bytes | None
 
 
-@frozen
-class ConfirmDelivery:
+@frozen(eq=False, repr=False)
+class ConfirmDelivery(Message):
     """As VerifyFile, but an outage of the destination is a fault and no verdict."""
 
     file: VerifyFile
 
 
-@frozen
-class CheckSeparateRoots:
+@frozen(eq=False, repr=False)
+class CheckSeparateRoots(Message):
     """Check that what is written to the destination, a folder, does not show in the source.
 
     `probe`: the name of a file that is created at the destination's root and removed. Ends with Finished.
@@ -229,8 +232,8 @@ class CheckSeparateRoots:
     probe: str
 
 
-@frozen
-class CheckSeparateFiles:
+@frozen(eq=False, repr=False)
+class CheckSeparateFiles(Message):
     """Check that a file found at the destination is not the source, seen through another mount.
 
     `temporary`: the name of a file that is created beside the one, looked for beside the other, and removed.
@@ -244,8 +247,8 @@ class CheckSeparateFiles:
     at_source: bool
 
 
-@frozen
-class SourceToRemove:
+@frozen(eq=False, repr=False)
+class SourceToRemove(Message):
     """A source and the signature of what was delivered.
 
     `private_path`: beside `path`; the file is renamed to it first, and looked at again there. `is_renamed`:
@@ -258,8 +261,8 @@ class SourceToRemove:
     is_renamed: bool = False
 
 
-@frozen
-class RemoveSources:
+@frozen(eq=False, repr=False)
+class RemoveSources(Message):
     """Delete, keep or archive each source if it is still what was delivered. Ends with RemovedSources."""
 
     source: str
@@ -268,8 +271,8 @@ class RemoveSources:
     files: tuple[SourceToRemove, ...]
 
 
-@frozen
-class PutBackSources:
+@frozen(eq=False, repr=False)
+class PutBackSources(Message):
     """Give these files, which have private names that no transfer knows, their own names back.
 
     Ends with SourcesPutBack.
@@ -279,8 +282,8 @@ class PutBackSources:
     private_paths: tuple[str, ...]
 
 
-@frozen
-class RemoveEmptyFolders:
+@frozen(eq=False, repr=False)
+class RemoveEmptyFolders(Message):
     """Remove those of these folders below the source that are empty. Ends with FoldersRemoved."""
 
     source: str
@@ -288,8 +291,8 @@ class RemoveEmptyFolders:
     mount: SourceMount = ANY_MOUNT
 
 
-@frozen
-class LookUpSource:
+@frozen(eq=False, repr=False)
+class LookUpSource(Message):
     """Check whether this path exists, or the private one of a removal that may have been cut off.
 
     Ends with SourceExists.
@@ -301,16 +304,16 @@ class LookUpSource:
     mount: SourceMount = ANY_MOUNT
 
 
-@frozen
-class TryFolder:
+@frozen(eq=False, repr=False)
+class TryFolder(Message):
     """Try what this folder can do with a temporary file of this name. Ends with FolderTried."""
 
     root: str
     name: str
 
 
-@frozen
-class TryArchive:
+@frozen(eq=False, repr=False)
+class TryArchive(Message):
     """As TryFolder, with a folder that may be missing and to which files are moved from this source."""
 
     root: str
@@ -318,8 +321,8 @@ class TryArchive:
     source: str
 
 
-@frozen
-class TryBucket:
+@frozen(eq=False, repr=False)
+class TryBucket(Message):
     """Try what this bucket can do with a temporary object of this name. Ends with FolderTried."""
 
     root: str
@@ -327,16 +330,16 @@ class TryBucket:
     s3: S3Access
 
 
-@frozen
-class LookUpNames:
+@frozen(eq=False, repr=False)
+class LookUpNames(Message):
     """Check which of these names are taken at the destination. Ends with NamesTaken."""
 
     destination: DestinationRef
     names: tuple[str, ...]
 
 
-@frozen
-class HashSource:
+@frozen(eq=False, repr=False)
+class HashSource(Message):
     """Read and hash this source if it is unchanged. Ends with SourceHashed."""
 
     source: str
@@ -344,16 +347,16 @@ class HashSource:
     signature: Signature
 
 
-@frozen
-class DiscardPartial:
+@frozen(eq=False, repr=False)
+class DiscardPartial(Message):
     """Remove a partial if it exists. Ends with Discarded."""
 
     destination: DestinationRef
     partial: str
 
 
-@frozen
-class FindOrphans:
+@frozen(eq=False, repr=False)
+class FindOrphans(Message):
     """Find temporary files of the installation `identity`: in the root, or `deep` in every folder below it.
 
     Streams OrphansFound, ends with Finished.
@@ -364,8 +367,8 @@ class FindOrphans:
     deep: bool
 
 
-@frozen
-class ResolveFolder:
+@frozen(eq=False, repr=False)
+class ResolveFolder(Message):
     """Check that this absolute path is a folder below one of `roots`. Ends with FolderResolved."""
 
     path: str

@@ -1,8 +1,8 @@
 """Promises S1, S2, S3 and S6, by kill -9 at every journal write and every storage call of a transfer.
 
 An undisturbed run records the steps. With `--every` there is one kill for each step, side and target. Without
-it the repetitions of a step of a plain move share its kills (see `matrix.Selection`); of the kills of other
-transfers and of recoveries every fifth is tried.
+it the repetitions of a step of a plain move share its kills (see `matrix.Selection`); of those of a batch
+every seventh is tried, of the kills of other transfers and of recoveries every fifth.
 """
 
 import pytest
@@ -25,7 +25,7 @@ from tests.crash.variants import (
     Variant,
 )
 
-BATCH_SPARSE = 3  # no divisor of the five kills that a step has
+BATCH_SPARSE = 7  # no divisor of the four or five kills that a step has
 SHARDS = 12  # tests that share the kills of a plain move
 # After which kill a recovery is killed too, and how many tests share its steps: a late one has few.
 RECOVERY_SHARDS = {"journal: checkpoint": 2, "publish: renameat2 nas": 2, "remove: renameat2 source": 1}

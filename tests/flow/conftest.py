@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from agent.worker_pool import WorkerPool
-from tests.flow import faulty_worker, worker_forks
+from tests import forks
+from tests.flow import faulty_worker
 from tests.flow.fault_script import ENVIRONMENT, FaultScript
 from tests.flow.running_agents import TIMEOUT_S, CopyHold, use_worker
 
@@ -21,8 +22,7 @@ def _workers_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("COVERAGE_"):
             monkeypatch.delenv(name)
-    worker_forks.start()
-    monkeypatch.setattr(trio.lowlevel, "open_process", worker_forks.open_process)
+    monkeypatch.setattr(trio.lowlevel, "open_process", forks.open_worker)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,10 @@ from urllib.parse import quote
 
 from attrs import define, field
 
+from tests.forks import ForkedProgram
+
 TIMEOUT_S = 60.0
+POLL_S = 0.05  # each question costs the agent and the test some milliseconds of processor time
 MIB = 1 << 20
 LARGE_MIB = 48
 ROUTE: dict[str, object] = {
@@ -43,7 +46,7 @@ class Agent:
 
     home: Path
     started_by: tuple[str, ...] = ()
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _process: subprocess.Popen[bytes] | ForkedProgram | None = field(default=None, init=False)
 
     def configure(self, *others: Mapping[str, object], **route: object) -> None:
         """Write agent.toml with one route, `route` over the defaults of these tests, and `others`."""
@@ -83,12 +86,16 @@ class Agent:
         """Start, and wait until the web server answers."""
         address = self.home / "state" / "address"
         address.unlink(missing_ok=True)
-        with (self.home / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self.started_by, *self.command("run", *options)], stderr=log, start_new_session=True
-            )
+        self._process = self._started([*self.started_by, *self.command("run", *options)])
         # The file is created a moment before the address is written to it.
         self.wait_until(lambda: address.exists() and bool(self.url) and self.status("/livez") == 200)
+
+    def _started(self, command: list[str]) -> "subprocess.Popen[bytes] | ForkedProgram":
+        """Forked, unless another program starts it."""
+        if command[0] == sys.executable:
+            return ForkedProgram.start(command, self.home / "log")
+        with (self.home / "log").open("ab") as log:
+            return subprocess.Popen(command, stderr=log, start_new_session=True)
 
     def run_command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another verb of the command line to its end."""
@@ -175,7 +182,7 @@ class Agent:
                 raise AssertionError("the condition never held; the log ends:\n" + self.log()[-4000:])
             if self._process is not None and self._process.poll() is not None:
                 raise AssertionError("the agent has ended; the log ends:\n" + self.log()[-4000:])
-            time.sleep(0.02)
+            time.sleep(POLL_S)
 
     def copy_large_file(self, folder: Path | None = None) -> bytes:
         """Write large.mxf to the source (or this folder) and wait until a part is verified; its content."""
@@ -194,4 +201,6 @@ class Agent:
         return [line for line in lines if line["event"] == name]
 
     def partials(self) -> list[Path]:
-        return [path for path in self.nas.rglob("*") if path.name.endswith(".partial")]
+        """Those of files; a probe's comes and goes at any time."""
+        found = (path for path in self.nas.rglob("*.partial"))
+        return [path for path in found if not path.name.startswith(".transfer-agent.")]

@@ -1,4 +1,5 @@
 from collections import Counter as Tally
+from functools import partial
 
 from attrs import evolve
 from hypothesis import given
@@ -70,10 +71,14 @@ class Bench:
         return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     def figure(self, name: str, **labels: str) -> float | None:
-        for sample in self.samples():
-            if sample.name == f"transfer_agent_{name}" and sample.labels == labels:
-                return sample.value
-        return None
+        return figure_in(self.samples(), name, **labels)
+
+
+def figure_in(samples: list[Sample], name: str, **labels: str) -> float | None:
+    for sample in samples:
+        if sample.name == f"transfer_agent_{name}" and sample.labels == labels:
+            return sample.value
+    return None
 
 
 def a_move(
@@ -228,12 +233,13 @@ def test_every_outcome_is_counted_once(transfers: list[tuple[FileVersion, str, i
     for file, end, retries in transfers:
         bench.tell(*facts_of(file, end, retries))
     ends = Tally((file.route, end) for file, end, _ in transfers)
+    figure = partial(figure_in, bench.samples())
     for route in ("mxf", "mov"):
         for result in ("delivered", "kept", "failed"):
-            assert bench.figure("files_total", route=route, result=result) == ends[route, result]
+            assert figure("files_total", route=route, result=result) == ends[route, result]
         arrived = ends[route, "delivered"] + ends[route, "kept"]
-        assert bench.figure("bytes_total", route=route) == 100 * arrived
-        assert (bench.figure("transfer_duration_seconds_count", route=route) or 0) == arrived
+        assert figure("bytes_total", route=route) == 100 * arrived
+        assert (figure("transfer_duration_seconds_count", route=route) or 0) == arrived
 
 
 def test_all_upload_jobs_together_are_one_route() -> None:

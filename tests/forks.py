@@ -26,7 +26,9 @@ _IMPORTED = [
     "agent.worker.server",
     "agent.worker.destinations.s3.destination",
     "agent.worker.destinations.s3.probe",
-    "alembic.command",  # what the agent imports where it needs it
+    # What the agent imports only when it needs it.
+    "agent.runtime.generations",
+    "alembic.command",
     "tests.flow.faulty_worker",
     "tests.flow.held_worker",
 ]

@@ -21,6 +21,7 @@ import alembic.command
 import trio
 from attrs import define
 
+import agent.runtime.generations
 from agent import log
 from agent.actors.copier_pool import task, transfer
 from agent.actors.dispatcher import batching
@@ -33,7 +34,7 @@ from tests.flow import faulty_worker
 from tests.flow.fault_script import FileTroubles
 from tests.flow.running_agents import config_of
 
-__all__ = ["AgentForks", "alembic"]
+__all__ = ["AgentForks", "agent", "alembic"]
 
 ROOT = Path(__file__).parents[2]
 MESSAGE_BYTES = 65536

@@ -3,7 +3,7 @@
 from tests.mounts.mounts import FaultMount
 from tests.system.agents import MIB, Agent
 
-FILES = 60  # with 25 ms a call, examining them takes several times `stall_timeout`
+FILES = 30  # with 25 ms a call, examining them takes 8 s: four times `stall_timeout`
 LATENCY_S = 0.025
 
 

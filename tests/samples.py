@@ -19,7 +19,8 @@ from agent.model.source_file import (
     UnreadableFolder,
     WriterState,
 )
-from agent.model.transfer import Delivery, PriorResult, Status, Transfer, TransferPhase, VerifyLevel
+from agent.model.transfer import SMALL_BYTES, Delivery, PriorResult, Status, Transfer, TransferPhase
+from agent.model.verification import VerifyLevel
 from agent.model.views import FileStatus, FileView, RouteView
 
 NAS = "/nas"
@@ -34,6 +35,7 @@ ROUTE = Route(
     retry_delay_s=5.0,
     low_space_bytes=0,
 )
+LARGE_BYTES = 10 * SMALL_BYTES
 STATE = Signature(device=1, inode=1, size_bytes=100, mtime_ns=1_000_000_000, ctime_ns=10**18)
 
 CLOSED = FinishEvidence(WriterState.NONE, ContainerState.CLOSED)

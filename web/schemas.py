@@ -7,8 +7,9 @@ bytes.
 from typing import Annotated, Literal, NotRequired, TypedDict
 
 from agent.model.health import HealthLevel
-from agent.model.transfer import Status, VerifyLevel
+from agent.model.transfer import Status
 from agent.model.upload import UploadFileState, UploadState
+from agent.model.verification import VerifyLevel
 from agent.model.views import HistoryResult
 
 Moment = Annotated[str, "date-time"]  # RFC 3339, UTC, milliseconds

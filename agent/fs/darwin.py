@@ -5,7 +5,7 @@ import errno
 import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from agent.fs.page_cache import mapped, page_aligned
@@ -162,6 +162,10 @@ if sys.platform == "darwin":
     def open_writer(fd: int) -> WriterState:  # noqa: ARG001  the signature of the Linux implementation
         """Return UNKNOWN: macOS does not say which processes have a file open for writing."""
         return WriterState.UNKNOWN
+
+    def open_writers(fds: Sequence[int]) -> tuple[WriterState, ...]:
+        """Return UNKNOWN for each, as `open_writer`."""
+        return tuple(map(open_writer, fds))
 
     def is_lease_broken(fd: int) -> bool:  # noqa: ARG001  the signature of the Linux implementation
         """Return False: `read_lease` grants none that could be broken."""

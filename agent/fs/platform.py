@@ -20,6 +20,7 @@ if sys.platform == "darwin":
         mount_point,
         move_exclusively,
         open_writer,
+        open_writers,
         prepare_process,
         read_ahead,
         read_lease,
@@ -29,7 +30,13 @@ if sys.platform == "darwin":
         wait_writeback,
     )
 else:
-    from agent.fs.leases import is_lease_broken, open_writer, prepare_process, read_lease
+    from agent.fs.leases import (
+        is_lease_broken,
+        open_writer,
+        open_writers,
+        prepare_process,
+        read_lease,
+    )
     from agent.fs.linux import (
         drop_cache,
         file_system,
@@ -61,6 +68,7 @@ __all__ = [
     "move_exclusively",
     "name_max_bytes",
     "open_writer",
+    "open_writers",
     "prepare_process",
     "read_ahead",
     "read_lease",

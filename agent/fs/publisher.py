@@ -13,7 +13,7 @@ from agent.fs import platform
 from agent.fs.file_identity import FileIdentity, IdentityMismatch
 from agent.fs.platform import UNSUPPORTED, move_exclusively
 from agent.fs.syscalls import with_path
-from agent.model.transfer import PublishStrategy
+from agent.model.storage import PublishStrategy
 
 # What open(2) says of a symbolic link, and of a socket.
 _NO_FILE = {errno.ELOOP, errno.ENXIO, errno.EOPNOTSUPP}

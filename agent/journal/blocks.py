@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from agent.journal.schema import blocks
-from agent.model.transfer import DIGEST_BYTES
+from agent.model.verification import DIGEST_BYTES
 
 _OF_TRANSFERS = (
     select(blocks.c.transfer_id, blocks.c.digests)

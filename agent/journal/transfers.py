@@ -18,7 +18,6 @@ from agent.journal.schema import TRANSFER_COLUMNS, history, transfers
 from agent.model.names import path_at
 from agent.model.source_file import FileVersion, Signature, may_have_same_content
 from agent.model.transfer import (
-    BLOCK_BYTES,
     PublishedTransfer,
     ResumePoint,
     Transfer,
@@ -26,6 +25,7 @@ from agent.model.transfer import (
     TransferResult,
     VerifiedTransfer,
 )
+from agent.model.verification import BLOCK_BYTES
 
 # The statements are built once: SQLAlchemy recognizes them without compiling them again.
 _ID = transfers.c.id == bindparam("its_id")
@@ -264,6 +264,11 @@ def drop(tx: Transaction, transfer_id: int, leaves_orphan: bool = False) -> None
         orphans.add_of_transfer(tx, transfer_id)
     if not tx.db.execute(_DELETE, {"ids": [transfer_id]}).rowcount:
         raise tx.unknown(transfer_id)
+
+
+def withdraw(tx: Transaction, transfer_ids: Sequence[int]) -> None:
+    """Forget running transfers of which nothing was written; they get no row in the history."""
+    tx.db.execute(_DELETE, {"ids": list(transfer_ids)})
 
 
 def _begin(

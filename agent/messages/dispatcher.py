@@ -82,7 +82,15 @@ class Aborted:
     at: float
 
 
-Outcome = Delivered | TailIdle | Aborted | AttemptFailed | Interrupted
+@frozen
+class FoundUnfinished:
+    """A file that its copy was to examine is not finished; nothing of it is left."""
+
+    file: FileVersion
+    at: float
+
+
+Outcome = Delivered | TailIdle | Aborted | AttemptFailed | Interrupted | FoundUnfinished
 
 
 @frozen
@@ -216,6 +224,7 @@ SchedulerInput = (
     | Interrupted
     | AttemptFailed
     | Aborted
+    | FoundUnfinished
     | MessageGroup
     | TransferProgress
     | DestinationState

@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from agent.model.source_file import FileVersion, ScannedFile, UnreadableFolder
+from agent.model.source_file import FileVersion, FinishEvidence, ScannedFile, UnreadableFolder
 
 
 @frozen
@@ -51,6 +51,18 @@ class FilesRemoved:
 
 
 @frozen
+class FilesUnfinished:
+    """Files that were reported unexamined are not finished, as their copies found since `began_s`.
+
+    With each comes the evidence; None: it has changed or left.
+    """
+
+    files: tuple[tuple[FileVersion, FinishEvidence | None], ...]
+    began_s: float
+    at: float
+
+
+@frozen
 class FoldersTried:
     """The removal of these folders was tried between `began_s` and `ended_s`.
 
@@ -63,4 +75,4 @@ class FoldersTried:
     ended_s: float
 
 
-TrackerInbox = ScanChunk | ScanResult | FilesRemoved | FoldersTried
+TrackerInbox = ScanChunk | ScanResult | FilesRemoved | FilesUnfinished | FoldersTried

@@ -128,6 +128,17 @@ class FinishEvidence:
 
 
 @frozen
+class FinishRule:
+    """Which evidence lets a file pass as finished."""
+
+    writers: frozenset[WriterState]
+    containers: frozenset[ContainerState]
+
+    def allows(self, evidence: FinishEvidence) -> bool:
+        return evidence.writer in self.writers and evidence.container in self.containers
+
+
+@frozen
 class ScannedFile:
     """One file as a scan found it; `evidence` only if the file was examined closely."""
 
@@ -154,13 +165,17 @@ class UnreadableFolder:
 
 @frozen(weakref_slot=False)
 class FileVersion:
-    """One version of a file on one route."""
+    """One version of a file on one route.
+
+    `finish_rule`: its copy is to examine it first, by this rule; None: it was examined.
+    """
 
     id: str
     route: str
     path: str
     packed_signature: bytes = field(converter=bytes, alias="signature")
     discovered_at: float
+    finish_rule: FinishRule | None = field(default=None, eq=False)
 
     @property
     def signature(self) -> Signature:

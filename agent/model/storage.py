@@ -1,6 +1,11 @@
-"""Access to an object store, and the steps of a bandwidth timetable."""
+"""Access to an object store, the steps of a bandwidth timetable, and how a folder gives a file its name."""
+
+from typing import Literal
 
 from attrs import frozen
+
+# How a folder gives a file its name without replacing another: see docs/limits.md on the last one.
+PublishStrategy = Literal["rename", "link", "placeholder"]
 
 
 @frozen

@@ -6,6 +6,7 @@ from typing import Literal
 from attrs import frozen
 
 from agent.model.source_file import Signature
+from agent.model.verification import VerifyLevel
 
 
 class Status(enum.Enum):
@@ -21,12 +22,6 @@ class Status(enum.Enum):
     HELD = "Held"
     COMPLETED = "Completed"
     FAILED = "Failed"
-
-
-VerifyLevel = Literal["read_back", "read_back_cached", "hash", "size"]
-
-# How a folder gives a file its name without replacing another: see docs/limits.md on the last one.
-PublishStrategy = Literal["rename", "link", "placeholder"]
 
 
 @frozen
@@ -161,5 +156,4 @@ class PriorResult:
     hash: str | None
 
 
-BLOCK_BYTES = 1024 * 1024  # one digest a block; also what a growing file is patched by
-DIGEST_BYTES = 16  # xxh3_128
+SMALL_BYTES = 1 << 20  # files up to this size are copied whole, and examined when they are copied

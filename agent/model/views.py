@@ -6,8 +6,9 @@ from attrs import field, frozen
 
 from agent.model.errors import OutageReason
 from agent.model.source_file import UnreadableFolder, signature_from_bytes
-from agent.model.transfer import Status, VerifyLevel
+from agent.model.transfer import Status
 from agent.model.upload import UploadFile, UploadFileState, UploadJob
+from agent.model.verification import VerifyLevel
 
 
 @frozen(weakref_slot=False)

@@ -5,8 +5,9 @@ from typing import Literal
 from attrs import frozen
 
 from agent.model.errors import Fault, Side
-from agent.model.source_file import ScannedFile
-from agent.model.transfer import PublishStrategy, VerifyLevel
+from agent.model.source_file import FinishEvidence, ScannedFile
+from agent.model.storage import PublishStrategy
+from agent.model.verification import VerifyLevel
 from agent.protocol.message import Message
 
 
@@ -227,15 +228,25 @@ class SourceRemoved(Message):
 
 
 @frozen(eq=False, repr=False)
+class Unfinished(CopyEnd):
+    """The source is not finished, and nothing was written. `evidence` None: it has changed or left."""
+
+    evidence: FinishEvidence | None
+
+
+@frozen(eq=False, repr=False)
 class NotBatchable(Message):
     """Nothing was done for this file: it needs a copy of its own."""
+
+
+SmallFileResult = Copied | Unfinished | NotBatchable | Fault
 
 
 @frozen(eq=False, repr=False)
 class CopiedFiles(Message):
     """One result for each file of the request, in its order."""
 
-    results: tuple[Copied | NotBatchable | Fault, ...]
+    results: tuple[SmallFileResult, ...]
 
 
 @frozen(eq=False, repr=False)
@@ -340,6 +351,7 @@ Reply = (
     | TrustedBlocks
     | Followed
     | Copied
+    | Unfinished
     | VerifyResult
     | CopiedFiles
     | PublishedFiles

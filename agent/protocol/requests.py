@@ -4,7 +4,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from agent.model.source_file import Signature
+from agent.model.source_file import FinishRule, Signature
 from agent.model.storage import BandwidthStep, S3Access
 from agent.protocol.message import Message
 
@@ -126,6 +126,7 @@ class CopyFile(Message):
     `digests`: the journaled digests of the first blocks; these blocks are read back before they are trusted.
     `source_changed`: the source has changed since then, so each of its blocks is compared with `digests`.
     The first `trusted_blocks` blocks were verified in this session and are not read back again.
+    `finish_rule`: examine the source first; by this rule it is Unfinished or copied. None: it was examined.
     """
 
     source: str
@@ -140,6 +141,7 @@ class CopyFile(Message):
     bandwidth: Bandwidth
     source_changed: bool = False
     trusted_blocks: int = 0
+    finish_rule: FinishRule | None = None
 
 
 @frozen(eq=False, repr=False)

@@ -90,7 +90,6 @@ from agent.worker.destinations.write_pace import WritePace
 from agent.worker.folder_trial import try_archive, try_folder
 from agent.worker.source import source_file, source_folder
 from agent.worker.source.empty_folders import remove_empty_folders
-from agent.worker.source.events import watch_source
 from agent.worker.source.remove import put_back_sources, remove_sources
 from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
@@ -287,6 +286,8 @@ class WorkerServer:
         return evolve(_scan_end(folder, tuple(entries), unreadable), left=paths[begun:])
 
     def _listen(self, root: str) -> Finished:
+        from agent.worker.source.events import watch_source  # noqa: PLC0415  one worker of a route listens
+
         wait_for(root)
         with watch_source(root) as events:
             while events.active:

@@ -6,7 +6,8 @@ import trio
 from attrs import evolve
 
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import DIGEST_BYTES, TransferPhase
+from agent.model.transfer import TransferPhase
+from agent.model.verification import DIGEST_BYTES
 from agent.protocol.replies import Copied, Discarded
 from agent.protocol.requests import DestinationRef
 from tests.samples import NAS, ROUTE, a_config, a_file, a_transfer

@@ -9,7 +9,7 @@ from pathlib import Path
 import xxhash
 from attrs import frozen
 
-from agent.model.transfer import DIGEST_BYTES
+from agent.model.verification import DIGEST_BYTES
 
 FOLDERS = ("source", "nas", "archive")
 JOURNAL = ("journal.db", "journal.db-wal")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import define, evolve, field, frozen
 
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from tests.crash.folder_states import FolderState, JournalState, read_folders, read_journal
 from tests.crash.fork_server import TRACE, RunRequest, RunResult
 from tests.crash.injection_points import CHECKPOINT, JOURNALED, WRITE

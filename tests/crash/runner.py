@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 from attrs import define, field, frozen
 
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.frames import frame, read_frame
 from tests.crash.folder_states import FolderState, JournalState, read_folders, read_journal
 from tests.crash.fork_server import SNAPSHOT, TRACE, RunRequest, RunResult

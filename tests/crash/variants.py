@@ -7,7 +7,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from agent.actors.dispatcher.batching import MAX_UNBATCHED
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from tests.flow.running_agents import write_config, write_files
 
 QUICK = {

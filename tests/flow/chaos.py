@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from agent.actors.dispatcher.room import FIRST_TRUST_S
 from agent.model import names
 from tests.flow.agent_forks import AgentForks
 from tests.flow.chaos_agent import until
@@ -18,7 +19,7 @@ from tests.flow.chaos_environment import ChaosEnvironment
 from tests.flow.chaos_model import ROUTE, ListedFile, files_below
 from tests.flow.chaos_steps import ChaosStep, drawn
 
-SETTLE_TIMEOUT_S = 60.0  # only a failing seed waits this long
+SETTLE_TIMEOUT_S = 60.0 + 3 * FIRST_TRUST_S  # without faults; storage that was full is tried again late
 CHECK_EVERY_S = 0.05
 CHECKS_IN_A_ROW = 6
 SAMPLE_S = 0.01

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.worker import server
 from agent.worker.copy.pipeline import Window
 from agent.worker.copy.reader import BlockReader

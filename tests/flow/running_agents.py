@@ -15,7 +15,8 @@ from agent.config.sections import Config
 from agent.control.service import Control
 from agent.journal import transfers
 from agent.journal.client import JournalClient
-from agent.model.transfer import BLOCK_BYTES, Status
+from agent.model.transfer import Status
+from agent.model.verification import BLOCK_BYTES
 from agent.model.views import Event, Feed, FileView, RouteView, Snapshot
 from agent.runtime import supervisor
 from agent.runtime.runtime import RestartPolicy, Runtime

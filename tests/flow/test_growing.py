@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from agent.model.transfer import BLOCK_BYTES, Status
+from agent.model.transfer import Status
+from agent.model.verification import BLOCK_BYTES
 from agent.worker.copy.tail import HEADROOM_BYTES
 from tests.flow.running_agents import (
     TIMEOUT_S,

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -227,3 +227,35 @@ def test_a_closed_descriptor_is_an_error(fd: int) -> None:
     os.close(closed)
     with pytest.raises(OSError, match="Bad file descriptor"):
         platform.open_writer(closed)
+
+
+# Several files at once
+
+
+@pytest.mark.parametrize("asks_for_leases", [True, False])
+def test_of_several_files_each_is_seen_to_be_written_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, asks_for_leases: bool
+) -> None:
+    paths = [tmp_path / name for name in ("a.mxf", "b.mxf", "c.mxf")]
+    for path in paths:
+        path.write_bytes(b"content")
+    if not asks_for_leases:
+        monkeypatch.setattr(leases, "_take_lease", lambda _: WriterState.NOT_PERMITTED)
+    unseen = WriterState.NONE if asks_for_leases else WriterState.NOT_PERMITTED
+    with ExitStack() as opened:
+        fds = [os.open(path, os.O_RDONLY) for path in paths]
+        for fd in fds:
+            opened.callback(os.close, fd)
+        assert platform.open_writers(fds) == (unseen, unseen, unseen)
+        with held_by_another_process(paths[1], os.O_WRONLY):
+            assert platform.open_writers(fds) == (unseen, WriterState.OPEN, unseen)
+        assert try_to_write(paths[0]) == 0  # no lease is left
+    assert platform.open_writers([]) == ()
+
+
+def test_on_a_network_mount_no_lease_is_taken(fd: int, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "is_network", lambda _: True)
+    monkeypatch.delattr(leases, "_take_lease")
+    assert platform.open_writers([fd]) == (WriterState.UNKNOWN,)
+    with held_by_another_process(clip, os.O_RDWR):
+        assert platform.open_writers([fd]) == (WriterState.OPEN,)

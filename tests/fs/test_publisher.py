@@ -16,7 +16,7 @@ from agent.fs.publisher import (
     PublishStep,
     strategies_for,
 )
-from agent.model.transfer import PublishStrategy
+from agent.model.storage import PublishStrategy
 
 CONTENT = b"verified"
 

@@ -11,14 +11,8 @@ from attrs import evolve
 from agent.journal import history, transfers
 from agent.journal.journal import Journal, TransferLost
 from agent.model.source_file import FileVersion
-from agent.model.transfer import (
-    PublishedTransfer,
-    Transfer,
-    TransferPhase,
-    TransferResult,
-    VerifiedTransfer,
-    VerifyLevel,
-)
+from agent.model.transfer import PublishedTransfer, Transfer, TransferPhase, TransferResult, VerifiedTransfer
+from agent.model.verification import VerifyLevel
 from agent.model.views import HistoryQuery, HistoryResult
 from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begin, begun, digests, find
 from tests.samples import but

@@ -13,7 +13,6 @@ from sqlalchemy import text
 from agent.journal import history, orphans, transfers
 from agent.journal.journal import Journal
 from agent.model.transfer import (
-    BLOCK_BYTES,
     PublishedTransfer,
     ResumePoint,
     Transfer,
@@ -21,6 +20,7 @@ from agent.model.transfer import (
     TransferResult,
     VerifiedTransfer,
 )
+from agent.model.verification import BLOCK_BYTES
 from agent.model.views import HistoryQuery
 from tests.journal.journal_samples import HASH, NOT_UTF8, STATE, a_file, begin, begun, digests, ended, find
 from tests.samples import but

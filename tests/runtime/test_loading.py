@@ -12,6 +12,10 @@ TRANSFERS = {"agent.actors.dispatcher", "agent.actors.copier_pool", "agent.proto
 WORKERS, SIMULATOR = {"agent.worker"}, {"agent.simulate", "agent.offline"}
 ASKING = {"http.client", "ssl", "email", "dotenv"}
 SERVICE = {"trio", "quart", "hypercorn", "prometheus_client", "structlog"}
+NOT_FOR_WORKERS = {
+    *("agent.messages", "agent.config", "agent.model.transfer", "agent.model.views", "logging", "trio"),
+    *("agent.worker.source.containers", "agent.worker.source.events", "agent.worker.destinations.s3"),
+}
 LATER = DATABASE | MIGRATIONS | S3 | TRANSFERS | WORKERS | SIMULATOR
 
 
@@ -25,15 +29,12 @@ def loaded_by(code: str, *arguments: str) -> set[str]:
 @pytest.mark.parametrize(
     ("code", "needed", "unneeded"),
     [
-        (
-            "import agent.cli",
-            "click",
-            ASKING | SERVICE | LATER,
-        ),
+        ("import agent.cli", "click", ASKING | SERVICE | LATER),
         ("import agent.runtime.main", "quart", LATER),
         ("import agent.runtime.generations", "sqlalchemy", MIGRATIONS | S3 | WORKERS | SIMULATOR),
+        ("import agent.worker.server", "agent.protocol", NOT_FOR_WORKERS),
     ],
-    ids=["the command line", "the page", "what moves files"],
+    ids=["the command line", "the page", "what moves files", "a worker"],
 )
 def test_only_what_is_needed_is_loaded(code: str, needed: str, unneeded: set[str]) -> None:
     loaded = loaded_by(code)

@@ -32,16 +32,20 @@ HOP_BY_HOP = {"connection", "expect", "transfer-encoding", "keep-alive"}
 
 @frozen
 class Asked:
-    """One request: boto3's name of it, the part's number or 0, and how many bytes came with it."""
+    """One request: boto3's name of it, the part's number or 0, how many bytes came with it, and its path."""
 
     operation: str
     part: int
     size_bytes: int
+    path: str
 
 
 @define
 class Trouble:
-    """What happens to the next `times` requests of this operation, once `skip` of them have passed."""
+    """What happens to the next `times` requests of this operation, once `skip` of them have passed.
+
+    `name`: only to those for a key that ends with it.
+    """
 
     operation: str
     effect: Effect
@@ -49,10 +53,13 @@ class Trouble:
     skip: int = 0
     error: Error = BROKEN
     action: Callable[[], None] = lambda: None
+    name: str = ""
     struck: int = field(default=0, init=False)
 
-    def strikes(self, operation: str) -> bool:
-        if operation != self.operation or self.struck == self.times:
+    def strikes(self, asked: Asked) -> bool:
+        if asked.operation != self.operation or self.struck == self.times:
+            return False
+        if not urllib.parse.urlsplit(asked.path).path.endswith(self.name):
             return False
         if self.skip:
             self.skip -= 1
@@ -95,7 +102,7 @@ class Proxy:
         with self._lock:
             if asked.operation != "head_bucket":
                 self.asked.append(asked)
-            return next((each for each in self._troubles if each.strikes(asked.operation)), None)
+            return next((each for each in self._troubles if each.strikes(asked)), None)
 
     def hold(self) -> None:
         self._healed.wait()
@@ -145,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         operation, part = _operation(self.command, self.path)
         length = int(self.headers.get("Content-Length", 0))
-        trouble = self.proxy.note(Asked(operation, part, length))
+        trouble = self.proxy.note(Asked(operation, part, length, self.path))
         effect = trouble.effect if trouble else None
         if effect == "cut":
             self.rfile.read(length // 2)

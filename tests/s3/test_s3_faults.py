@@ -153,6 +153,32 @@ async def test_wrong_credentials_are_an_outage_with_a_clear_reason(
     assert words in outage.detail
 
 
+@pytest.mark.parametrize(
+    ("operation", "content"),
+    [("create_multipart_upload", LARGE), ("put_object", SMALL)],
+    ids=["large", "small"],
+)
+async def test_a_policy_that_denies_one_key_costs_that_file_its_attempts_and_nobody_else_waits(
+    tmp_path: Path, moto_line: Line, operation: str, content: bytes
+) -> None:
+    configure(tmp_path, moto_line.bucket, retry_delay="100ms", max_attempts=2)
+    denied = moto_line.proxy.add(
+        operation, "refuse", error=(403, "AccessDenied"), times=10_000, name="/bad.mxf"
+    )
+    write_files(tmp_path / "source", {"bad.mxf": content, "before.mxf": content})
+    async with running(tmp_path) as agent:
+        bad = await agent.until_file("bad.mxf", Status.FAILED)
+        await agent.until_file("before.mxf", Status.COMPLETED)
+        write_files(tmp_path / "source", {"after.mxf": content})
+        await agent.until_file("after.mxf", Status.COMPLETED)
+        assert not is_out(await agent.until(ClientView.is_scanned))
+    assert bad.current.attempts == 2
+    assert "do not allow" in str(bad.current.error)
+    assert denied.struck > 2  # the first one waited for a probe, which found the bucket well
+    assert moto_line.bucket.objects() == {"before.mxf": content, "after.mxf": content}
+    assert contents(tmp_path / "source") == {"bad.mxf": content}
+
+
 async def test_an_object_that_reads_back_altered_is_removed_and_sent_again(
     tmp_path: Path, moto_line: Line, caplog: pytest.LogCaptureFixture
 ) -> None:

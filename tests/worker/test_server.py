@@ -13,7 +13,7 @@ import pytest
 from agent.model.errors import Fault, FaultKind, Side
 from agent.model.names import partial_path, probe_path
 from agent.model.source_file import FileVersion, ScannedFile, Signature
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.frames import frame, read_frame
 from agent.protocol.replies import (
     Blocked,
@@ -55,6 +55,7 @@ from agent.worker.copy import tail
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.destinations.partial_locks import PartialLocks
 from agent.worker.server import BLOCKED_AFTER_S, WorkerServer
+from agent.worker.source import events as source_events
 from agent.worker.source import source_file
 from agent.worker.source.source_file import signature_of
 from tests.samples import IDENTITY, STATE
@@ -276,7 +277,7 @@ def test_touched_paths_are_streamed_until_the_platform_gives_up(monkeypatch: pyt
 
     status = os.stat(__file__)
     closed = (ScannedFile("clip.mxf", signature_of(status)),)
-    monkeypatch.setattr(server, "watch_source", Events)
+    monkeypatch.setattr(source_events, "watch_source", Events)
     assert ask(WatchSource("/")) == [
         PathsChanged(("clip.mxf",), 3, complete=False, closed=closed),
         PathsChanged((), 3, complete=False),

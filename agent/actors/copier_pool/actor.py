@@ -28,7 +28,7 @@ from agent.messages.copier_pool import (
     RecoverDestination,
 )
 from agent.messages.dispatcher import MessageGroup, TransferProgress
-from agent.messages.stability_tracker import FilesRemoved, TrackerInbox
+from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished, TrackerInbox
 from agent.protocol.requests import DestinationRef
 from agent.worker_pool import WorkerPool
 
@@ -126,7 +126,9 @@ class CopierPool:
 
     async def _notify(self, event: Notification) -> None:
         if isinstance(event, FilesRemoved):
-            self.nursery.start_soon(self._report_removed, event)  # no copy waits for a tracker
+            self.nursery.start_soon(self._report_to_tracker, event.files[0].route, event)
+        elif isinstance(event, FilesUnfinished):
+            self.nursery.start_soon(self._report_to_tracker, event.files[0][0].route, event)
         elif isinstance(event, TransferProgress):
             with suppress(trio.WouldBlock):  # the next one says more
                 self.broadcaster.send_nowait(event)
@@ -136,12 +138,12 @@ class CopierPool:
         else:
             await self.broadcaster.send(event)
 
-    async def _report_removed(self, removed: FilesRemoved) -> None:
-        """The tracker of the route drops the files, so that no scan has to find them gone."""
-        tracker = self.trackers.get(removed.files[0].route)
+    async def _report_to_tracker(self, route: str, report: FilesRemoved | FilesUnfinished) -> None:
+        """In a task of its own: no copy waits for a tracker, which need not find out by a scan."""
+        tracker = self.trackers.get(route)
         if tracker is not None:
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # the route has been removed
-                await tracker.send(removed)
+                await tracker.send(report)
 
 
 async def run(inbox: trio.MemoryReceiveChannel[CopierPoolInbox], pool: CopierPool) -> None:

@@ -9,7 +9,8 @@ from agent.actors.copier_pool.task import Task
 from agent.journal import transfers
 from agent.messages.dispatcher import TailIdle
 from agent.model.errors import Fault
-from agent.model.transfer import BLOCK_BYTES, Transfer, TransferPhase
+from agent.model.transfer import Transfer, TransferPhase
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import Checkpoint, Reply, TrustedBlocks
 from agent.protocol.requests import Bandwidth, FollowFile
 

@@ -30,11 +30,12 @@ from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.dispatcher import Interrupted, Outcome, TransferProgress
-from agent.messages.stability_tracker import FilesRemoved
+from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import OF_SOURCE_FILES, Fault, FaultKind, OutageReason, Side
 from agent.model.names import partial_path, path_at, probe_path, split_path
 from agent.model.source_file import FileVersion
-from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, Transfer, TransferPhase, TransferResult
+from agent.model.transfer import Transfer, TransferPhase, TransferResult
+from agent.model.verification import BLOCK_BYTES, DIGEST_BYTES
 from agent.model.views import HistoryResult
 from agent.protocol.replies import (
     BlockPatched,
@@ -72,7 +73,7 @@ from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 log = get_logger(__name__)
 
 AT_SOURCE = (RemoveSources, LookUpSource, HashSource)
-Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved
+Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved | FilesUnfinished
 Notify = Callable[[Notification], Awaitable[None]]
 
 

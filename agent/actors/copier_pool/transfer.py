@@ -39,23 +39,25 @@ from agent.journal import history, transfers
 from agent.journal.errors import JournalError
 from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
-from agent.messages.dispatcher import Delivered
-from agent.messages.stability_tracker import FilesRemoved
+from agent.messages.dispatcher import Delivered, FoundUnfinished
+from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import partial_path
 from agent.model.source_file import FileVersion
-from agent.model.transfer import BLOCK_BYTES, Status, Transfer, TransferPhase
+from agent.model.transfer import Status, Transfer, TransferPhase
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import (
     Copied,
     CopiedFiles,
     Copying,
     Finished,
-    NotBatchable,
     Published,
     PublishedFiles,
     RemovedSources,
     Reply,
+    SmallFileResult,
     SourceRemoved,
+    Unfinished,
 )
 from agent.protocol.requests import (
     Bandwidth,
@@ -67,7 +69,7 @@ from agent.protocol.requests import (
 BUSY_RETRY_S = 0.25
 log = get_logger(__name__)
 
-P = TypeVar("P", Copied | NotBatchable | Fault, Published | Fault)
+P = TypeVar("P", SmallFileResult, Published | Fault)
 
 
 @define
@@ -174,7 +176,9 @@ class DeliverTask(Task):
         copying = [each for each in running if each.phase is TransferPhase.COPYING]
         if not copying:
             return list(running)
+        began_s = trio.current_time()
         verified: list[tuple[Transfer, Published | None]] = []
+        unfinished: list[tuple[Transfer, Unfinished]] = []
         copies = await self._copy_small(copying) if self.is_batch else [await self._copy_alone(copying[0])]
         for transfer, copied in copies:
             await self._count_altered(copied)
@@ -182,8 +186,11 @@ class DeliverTask(Task):
             if isinstance(result, Copied):
                 self._warn_of_times(result)
                 verified.append((as_verified(transfer, result, self._name(transfer.path)), result.published))
+            elif isinstance(result, Unfinished):
+                unfinished.append((transfer, result))
             elif isinstance(result, Fault):
                 await self._fail(self._file(transfer), result)
+        await self._withdraw(unfinished, began_s)
         if verified:
             records = [verified_record(transfer) for transfer, _ in verified]
             await self.journal.write(transfers.mark_verified, records)
@@ -192,23 +199,40 @@ class DeliverTask(Task):
         others = [each for each in running if each.phase is not TransferPhase.COPYING]
         return others + at_name + [transfer for transfer, published in verified if not published]
 
+    async def _withdraw(self, unfinished: Sequence[tuple[Transfer, Unfinished]], began_s: float) -> None:
+        """They are the tracker's again. A transfer that goes on after a restart may have a partial."""
+        if not unfinished:
+            return
+        if self.is_batch:
+            await self.journal.write(transfers.withdraw, [transfer.id for transfer, _ in unfinished])
+        else:
+            [(transfer, _)] = unfinished
+            is_gone = await self._discard(transfer)
+            await self.journal.write(transfers.drop, transfer.id, leaves_orphan=not is_gone)
+        at = time.time()
+        found = tuple((self._file(transfer), result.evidence) for transfer, result in unfinished)
+        for file, _ in found:
+            self._outcomes[file.id] = FoundUnfinished(file, at)
+            log.debug("not finished", **self._log_fields(file.path))
+        await self.notify(FilesUnfinished(found, began_s, at))
+
     def _warn_of_times(self, copied: Copied) -> None:
         if not copied.is_time_set:
             why = "the destination refuses to set modification times: files have the time of their copy there"
             self._warn_once("times are not kept", why)
 
-    async def _copy_small(
-        self, copying: Sequence[Transfer]
-    ) -> list[tuple[Transfer, Copied | NotBatchable | Fault]]:
+    async def _copy_small(self, copying: Sequence[Transfer]) -> list[tuple[Transfer, SmallFileResult]]:
         request = CopySmallFiles(tuple(self._copy_request(transfer) for transfer in copying))
         reply = await self.worker.ask(request, CopiedFiles)
         return list(zip(copying, reply.results, strict=True))
 
-    async def _copy_alone(self, transfer: Transfer) -> tuple[Transfer, Copied | Fault]:
+    async def _copy_alone(self, transfer: Transfer) -> tuple[Transfer, SmallFileResult]:
         try:
             transfer, copied = await self._copy_when_unlocked(transfer)
         except Fault as fault:
             return transfer, fault
+        if isinstance(copied, Unfinished):
+            return transfer, copied
         await self._show_verifying()
         if transfer.signature != self.file.signature:
             await self.journal.write(transfers.update_signature, transfer.id, self.file.signature)
@@ -223,7 +247,7 @@ class DeliverTask(Task):
             )
         return transfer, copied
 
-    async def _copy_when_unlocked(self, transfer: Transfer) -> tuple[Transfer, Copied]:
+    async def _copy_when_unlocked(self, transfer: Transfer) -> tuple[Transfer, Copied | Unfinished]:
         """Copy when no killed worker holds the partial any more, or else into a fresh one.
 
         Returns the transfer with the partial that it was copied into.
@@ -245,7 +269,9 @@ class DeliverTask(Task):
         log.warning("begun again beside a partial that a stuck worker holds", **self._log_fields())
         return await self._copy_into_partial(await self._restart(transfer), trusted=0)
 
-    async def _copy_into_partial(self, transfer: Transfer, trusted: int) -> tuple[Transfer, Copied]:
+    async def _copy_into_partial(
+        self, transfer: Transfer, trusted: int
+    ) -> tuple[Transfer, Copied | Unfinished]:
         self.verified_bytes = len(transfer.blocks) * BLOCK_BYTES
         request = evolve(
             self._copy_request(transfer),
@@ -254,7 +280,7 @@ class DeliverTask(Task):
             trusted_blocks=trusted,
         )
         transfer, reply = await self._stream(transfer, request, self._on_copy_reply)
-        if not isinstance(reply, Copied):
+        if not isinstance(reply, Copied | Unfinished):
             raise Fault(FaultKind.WORKER, f"a copy ended with {type(reply).__name__}")
         return transfer, reply
 
@@ -270,6 +296,7 @@ class DeliverTask(Task):
             verify=self.route.verify,
             conflict=self.route.conflict,
             bandwidth=Bandwidth(),
+            finish_rule=self._file(transfer).finish_rule,
         )
 
     async def _on_copy_reply(self, transfer: Transfer, reply: Reply) -> None:
@@ -283,7 +310,7 @@ class DeliverTask(Task):
             why = "reads back what arrived"
             await self.notify(StatusChanged(self.file.id, Status.VERIFYING, time.time(), why=why))
 
-    async def _count_altered(self, result: Copied | NotBatchable | Fault) -> None:
+    async def _count_altered(self, result: SmallFileResult) -> None:
         altered = int(isinstance(result, Fault) and result.kind is FaultKind.CORRUPT)
         if isinstance(result, Copied):
             altered = result.repaired_blocks

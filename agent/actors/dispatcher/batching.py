@@ -8,8 +8,8 @@ from attrs import define, field
 from agent.actors.dispatcher.job import Job
 from agent.actors.dispatcher.transitions import JobState
 from agent.config.sections import DestinationPlan
+from agent.model.transfer import SMALL_BYTES
 
-SMALL_BYTES = 1 << 20
 MAX_BATCH_FILES = 128  # so many files are open at a time
 MAX_BATCH_BYTES = 16 << 20  # they are in a worker's memory at a time
 MAX_UNBATCHED = 8  # up to so many are copied one by one, so that each is shown as copying

@@ -43,6 +43,7 @@ from agent.messages.dispatcher import (
     CommandResult,
     Delivered,
     DestinationState,
+    FoundUnfinished,
     Gone,
     Growing,
     Interrupted,
@@ -146,6 +147,8 @@ class Scheduler:
                 self._on_attempt_failed(message)
             case Aborted(file):
                 self._on_aborted(file)
+            case FoundUnfinished(file):
+                self._apply(self._release_slot(file), JobEvent.UNFINISHED)
             case MessageGroup(messages):
                 for each in messages:
                     self._on_message(each)

@@ -46,6 +46,7 @@ class JobEvent(enum.Enum):
     DELAYED = "interrupted by something that needs time: the journal, a worker that cannot be killed"
     ATTEMPT_FAILED = "an attempt failed, and more are left"
     YIELDED = "its partial is given up, so that another file has room"
+    UNFINISHED = "copy: it is not finished, and nothing of it is left"
     GIVEN_UP = "the last attempt failed, or no further one can help"
     ABORTED = "the transfer is cleaned up"
     CANCEL = "operator: cancel"
@@ -100,7 +101,7 @@ TRACKED = frozenset(S) - {S.REMOVED}
 INTERRUPTIONS = frozenset({E.STOPPED, E.OUTAGE, E.UNCLEAR, E.DELAYED})
 FAILURES = frozenset({E.ATTEMPT_FAILED, E.GIVEN_UP})
 VERDICTS = FAILURES | {E.OUTAGE, E.DELAYED}  # once it is clear whose fault it was
-COPY_RETURNS = INTERRUPTIONS | FAILURES | {E.DELIVERED, E.KEPT, E.TAIL_IDLE}
+COPY_RETURNS = INTERRUPTIONS | FAILURES | {E.DELIVERED, E.KEPT, E.TAIL_IDLE, E.UNFINISHED}
 
 
 @frozen
@@ -140,7 +141,7 @@ def _merged(*parts: Table) -> Table:
 
 _FAIL = (F.QUEUE_ABORT, F.TELL_FAILED)
 _FORGET = (F.DROP_SUCCESSOR, F.CLEAR_ERROR, F.QUEUE_ABORT)
-_WITHOUT_DELIVERY = COPY_RETURNS - {E.DELIVERED, E.KEPT}
+_WITHOUT_DELIVERY = COPY_RETURNS - {E.DELIVERED, E.KEPT, E.UNFINISHED}
 
 TRANSITIONS = _merged(
     # The ordinary way: a slot is free, then the copy is delivered.
@@ -173,7 +174,9 @@ TRANSITIONS = _merged(
     _rows(ABORTING, {E.GONE}, S.ABORTING_TO_REMOVE, (F.DROP_SUCCESSOR, F.TELL_UNTRACKED)),
     _rows(WITHOUT_TRANSFER, {E.CHANGED}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE)),
     _rows(WITHOUT_TRANSFER, {E.GONE}, S.REMOVED, (F.DROP_SUCCESSOR, F.REMOVE, F.TELL_UNTRACKED)),
-    # A copy returns without having delivered.
+    # A copy returns without having delivered. A file that is not finished is the tracker's again.
+    _rows({S.COPYING, S.COPYING_CANCELLED, S.COPYING_CHANGED}, {E.UNFINISHED}, S.REMOVED, (F.REMOVE,)),
+    _rows({S.COPYING_GONE, S.COPYING_UNROUTED}, {E.UNFINISHED}, S.REMOVED, (F.REMOVE, F.TELL_UNTRACKED)),
     _rows({S.COPYING}, {E.STOPPED}, S.QUEUED, (F.QUEUE,)),
     _rows({S.COPYING, S.CHECKING}, {E.OUTAGE}, S.QUEUED, (F.QUEUE,)),
     _rows({S.COPYING, S.FOLLOWING_ENDED}, {E.UNCLEAR}, S.CHECKING, (F.SET_ERROR, F.TELL_CHECKING)),
@@ -245,8 +248,12 @@ IMPOSSIBLE = (
     | {(state, E.ABORTED) for state in TRACKED - ABORTING}
     | {(state, event) for state in TRACKED - RUNNING - ABORTING - {S.CHECKING} for event in COPY_RETURNS}
     | {(S.CHECKING, event) for event in COPY_RETURNS - VERDICTS}
-    | {(state, event) for state in ABORTING for event in (E.DELIVERED, E.KEPT, E.TAIL_IDLE)}
-    | {(state, event) for state in (S.FOLLOWING, S.FOLLOWING_ENDED) for event in (E.DELIVERED, E.KEPT)}
+    | {(state, event) for state in ABORTING for event in (E.DELIVERED, E.KEPT, E.TAIL_IDLE, E.UNFINISHED)}
+    | {
+        (state, event)
+        for state in (S.FOLLOWING, S.FOLLOWING_ENDED)
+        for event in (E.DELIVERED, E.KEPT, E.UNFINISHED)
+    }
     | {(S.COPYING, E.TAIL_IDLE)}
     | {(state, E.YIELDED) for state in TRACKED - {S.QUEUED}}
 )

@@ -1,12 +1,14 @@
 """The stability tracker of one route: takes in scans, reports the files that are ready, growing or gone."""
 
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import assert_never
 
 import trio
-from attrs import evolve
+from attrs import define, evolve
 
+from agent.actors.stability_tracker.tracked_file import TrackerDecisions
 from agent.actors.stability_tracker.tracker import StabilityTracker
 from agent.journal import history, routes, transfers
 from agent.journal.client import JournalClient
@@ -16,6 +18,7 @@ from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import Gone, Growing, MessageGroup, Ready, SourceState
 from agent.messages.stability_tracker import (
     FilesRemoved,
+    FilesUnfinished,
     FoldersTried,
     ScanChunk,
     ScanResult,
@@ -40,7 +43,8 @@ async def run(
     tracker: StabilityTracker,
     journal: JournalClient,
 ) -> None:
-    """Events go out before messages to the dispatcher: the page knows a file before it is copied."""
+    """Runs until it is cancelled."""
+    report = Reports(tracker.route.name, dispatcher, broadcaster, journal)
     async with inbox, watcher, dispatcher, broadcaster:
         while True:
             message: TrackerInbox | None = None
@@ -49,46 +53,50 @@ async def run(
             match message:
                 case FilesRemoved():
                     tracker.remove(message)
+                case FilesUnfinished():
+                    await report.send(tracker.unfinished(message))
                 case FoldersTried():
                     tracker.tried(message)
                 case ScanChunk() | ScanResult():
-                    empty_folders = await _report(tracker, message, dispatcher, broadcaster, journal)
-                    if empty_folders:
-                        await _remove_folders(tracker.route.name, empty_folders, watcher, journal)
+                    decisions = tracker.scanned(message)
+                    await report.send(decisions)
+                    if decisions.empty_folders:
+                        await _remove_folders(tracker.route.name, decisions.empty_folders, watcher, journal)
                     if isinstance(message, ScanResult) and message.private_paths:
                         await _put_back_unknown(tracker.route.name, message.private_paths, watcher, journal)
                 case None:
                     pass
                 case _ as never:
                     assert_never(never)
-            paths = await _due(tracker)
+            paths = await _report_due(tracker, report)
             if paths:
                 with suppress(trio.WouldBlock):  # never wait for a higher rank; due again after `scan_s`
                     watcher.send_nowait(Examine(paths))
 
 
-async def _report(
-    tracker: StabilityTracker,
-    scan: ScanChunk | ScanResult,
-    dispatcher: trio.MemorySendChannel[DispatcherInbox],
-    broadcaster: trio.MemorySendChannel[BroadcasterInbox],
-    journal: JournalClient,
-) -> tuple[str, ...]:
-    """Pass on what follows from a scan; returns the folders to remove."""
-    decisions = tracker.scanned(scan)
-    for held in decisions.first_unseen:
-        log.warning(
-            "held, its writers cannot be seen", route=tracker.route.name, file=held.path, why=held.why
-        )
-    for event in decisions.events:
-        await broadcaster.send(event)
-        if isinstance(event, SourceState):
-            await dispatcher.send(event)
-    messages = await _with_prior_results(tracker.route.name, decisions.messages, journal)
-    for start in range(0, len(messages), GROUP_FILES):
-        some = tuple(messages[start : start + GROUP_FILES])
-        await dispatcher.send(MessageGroup(some) if len(some) > 1 else some[0])
-    return decisions.empty_folders
+@define(eq=False)
+class Reports:
+    """Passes decisions on. Events go out first: the page knows a file before it is copied."""
+
+    _route: str
+    _dispatcher: trio.MemorySendChannel[DispatcherInbox]
+    _broadcaster: trio.MemorySendChannel[BroadcasterInbox]
+    _journal: JournalClient
+
+    async def send(self, decisions: TrackerDecisions) -> None:
+        for held in decisions.first_unseen:
+            log.warning("held, its writers cannot be seen", route=self._route, file=held.path, why=held.why)
+        for event in decisions.events:
+            await self._broadcaster.send(event)
+            if isinstance(event, SourceState):
+                await self._dispatcher.send(event)
+        await self.send_files(decisions.messages)
+
+    async def send_files(self, messages: Iterable[TrackerMessage]) -> None:
+        known = await _with_prior_results(self._route, messages, self._journal)
+        for start in range(0, len(known), GROUP_FILES):
+            some = tuple(known[start : start + GROUP_FILES])
+            await self._dispatcher.send(MessageGroup(some) if len(some) > 1 else some[0])
 
 
 async def _remove_folders(
@@ -124,14 +132,17 @@ async def _put_back_unknown(
             watcher.send_nowait(PutBack(unknown))
 
 
-async def _due(tracker: StabilityTracker) -> tuple[str, ...]:
-    """The files to examine now; other tasks run in between where there are many."""
-    now_s = trio.current_time()
-    due: list[str] = []
-    while some := tracker.due_paths(now_s):
-        due += some
+async def _report_due(tracker: StabilityTracker, report: Reports) -> tuple[str, ...]:
+    """Report the files that are ready; return those to examine. Other tasks run in between where many are."""
+    now_s, at = trio.current_time(), time.time()
+    paths: list[str] = []
+    while True:
+        due = tracker.due_files(now_s, at)
+        if not due.paths and not due.ready:
+            return tuple(paths)
+        paths += due.paths
+        await report.send_files(due.ready)
         await trio.lowlevel.checkpoint()
-    return tuple(due)
 
 
 async def _with_prior_results(

@@ -1,7 +1,9 @@
 """Why a file that has stood still is held back, instead of being delivered."""
 
+from functools import lru_cache
+
 from agent.config.sections import Route
-from agent.model.source_file import ContainerState, FinishEvidence, WriterState
+from agent.model.source_file import ContainerState, FinishEvidence, FinishRule, WriterState
 
 UNFINISHED = (ContainerState.OPEN, ContainerState.TRUNCATED)
 GRANT = 'grant the agent CAP_LEASE, run it as the owner of the files, or set unseen_writers = "deliver"'
@@ -37,6 +39,28 @@ def unseen_writers(evidence: FinishEvidence, route: Route, *, was_closed: bool) 
     if was_closed or route.unseen_writers == "deliver":
         return ""
     return UNSEEN_WRITERS.get(evidence.writer, "")
+
+
+def finish_rule(route: Route, *, was_closed: bool, must_be_closed: bool) -> FinishRule:
+    """Return which evidence does not hold a file back, nor make it wait for its writer.
+
+    `must_be_closed`: it has stood still only for as long as a closed file has to.
+    """
+    if must_be_closed:
+        return _CLOSED
+    may_be_unseen = was_closed or route.unseen_writers == "deliver"
+    return _rule(may_be_unseen=may_be_unseen, may_be_unfinished=route.unfinished == "deliver")
+
+
+_CLOSED = FinishRule(frozenset({WriterState.NONE}), frozenset({ContainerState.CLOSED}))
+
+
+@lru_cache
+def _rule(*, may_be_unseen: bool, may_be_unfinished: bool) -> FinishRule:
+    """The same object for all files that it is about."""
+    writers = {WriterState.NONE, WriterState.UNKNOWN} | (set(UNSEEN_WRITERS) if may_be_unseen else set())
+    containers = set(ContainerState) if may_be_unfinished else set(ContainerState).difference(UNFINISHED)
+    return FinishRule(frozenset(writers), frozenset(containers))
 
 
 def _seen(evidence: FinishEvidence, *, was_closed: bool) -> str:

@@ -2,127 +2,50 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from agent.actors.stability_tracker.emptied_folders import EmptiedFolders
 from agent.actors.stability_tracker.growth import GrowthDetector
-from agent.actors.stability_tracker.hold import hold_reason, unseen_writers
+from agent.actors.stability_tracker.hold import finish_rule, hold_reason, unseen_writers
 from agent.actors.stability_tracker.hung_files import HungFiles
 from agent.actors.stability_tracker.recheck_queue import RecheckQueue
 from agent.actors.stability_tracker.removed_files import RemovedFiles
+from agent.actors.stability_tracker.tracked_file import (
+    DueFiles,
+    HeldFile,
+    TrackedFile,
+    TrackerDecisions,
+    TrackState,
+    UnreadPaths,
+    evolve_cached,
+    status_and_reason,
+)
 from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
 from agent.messages.dispatcher import Gone, Growing, Ready, SourceState
-from agent.messages.stability_tracker import FilesRemoved, FoldersTried, ScanChunk, ScanResult
+from agent.messages.stability_tracker import (
+    FilesRemoved,
+    FilesUnfinished,
+    FoldersTried,
+    ScanChunk,
+    ScanResult,
+)
 from agent.model.names import file_id
 from agent.model.source_file import (
     ContainerState,
     FileVersion,
     FinishEvidence,
     ScannedFile,
-    Signature,
     UnreadableFolder,
     WriterState,
-    signature_from_bytes,
 )
-from agent.model.text import size_text
-from agent.model.transfer import Status
+from agent.model.transfer import SMALL_BYTES, Status
 
 MAX_UNREADABLE = 20
 SPARE_RECHECKS = 100
 MAX_EVENT_FILES = 1000
-MAX_EXAMINED_FILES = 1000
-CACHED_STATES = 1000
-NOT_GROWN = GrowthDetector()
-
-
-@frozen(weakref_slot=False)
-class TrackState:
-    """The state of a file; files in equal states share one object, as those do that one scan has found.
-
-    `since_s`, `since_at`: when its present signature was first seen. `recheck_s`: when it is to be examined.
-    `status`: `READY` once it was reported as ready. `why`, `until_at`: what the page shows with it; `why`
-    empty: nothing yet about this signature. `was_closed`: a writer was seen to close it with this content.
-    """
-
-    discovered_at: float
-    since_s: float
-    since_at: float
-    recheck_s: float = math.inf
-    status: Status = Status.DISCOVERED
-    why: str = ""
-    until_at: float | None = None
-    was_closed: bool = False
-
-
-@lru_cache(CACHED_STATES)
-def _evolve_cached(state: TrackState, **changes: Any) -> TrackState:  # noqa: ANN401  whatever a state has
-    """This state with these changes: the same object for all files that change alike."""
-    return evolve(state, **changes)
-
-
-@define(weakref_slot=False)
-class TrackedFile:
-    """One file as it was observed. `scan`: the number of the last whole scan that listed it.
-
-    `growth`: None until the file changes.
-    """
-
-    id: str
-    path: str
-    packed_signature: bytes
-    track: TrackState
-    scan: int
-    growth: GrowthDetector | None = None
-
-    @property
-    def signature(self) -> Signature:
-        return signature_from_bytes(self.packed_signature)
-
-    @property
-    def is_followed(self) -> bool:
-        return self.growth is not None and self.growth.followed
-
-    @property
-    def is_reported(self) -> bool:
-        """Whether the dispatcher knows of it."""
-        return self.is_followed or self.track.status is Status.READY
-
-
-@frozen
-class HeldFile:
-    """A file that is held, and why."""
-
-    path: str
-    why: str
-
-
-@frozen
-class TrackerDecisions:
-    """What follows from a scan: events for the broadcaster, and messages for the dispatcher after them.
-
-    `first_unseen`: the first file, for each cause, that is held because its writers cannot be seen.
-    `empty_folders`: those that we emptied and that may be removed now.
-    """
-
-    events: tuple[StatusesChanged | Untracked | SourceState, ...]
-    messages: tuple[Ready | Growing | Gone, ...]
-    first_unseen: tuple[HeldFile, ...] = ()
-    empty_folders: tuple[str, ...] = ()
-
-
-class UnreadPaths:
-    """The paths of which a scan could not tell whether they exist."""
-
-    def __init__(self, unreadable: Sequence[UnreadableFolder]) -> None:
-        self._paths = {each.folder for each in unreadable}
-        self._below = tuple(f"{path}/" for path in self._paths)
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._paths or path.startswith(self._below)
+MAX_DUE_FILES = 1000
 
 
 @define
@@ -170,6 +93,24 @@ class StabilityTracker:
         first_unseen = tuple(self._first_unseen.values())[unseen_before:]
         return TrackerDecisions(tuple(events), tuple(messages), first_unseen, self._empty_folders(scan))
 
+    def unfinished(self, found: FilesUnfinished) -> TrackerDecisions:
+        """Take back files that were reported unexamined: their copies found that they are not finished."""
+        changes: list[StatusChanged] = []
+        messages: list[Ready | Growing | Gone] = []
+        unseen_before = len(self._first_unseen)
+        for file, evidence in found.files:
+            item = self._tracked.get(file.path)
+            if item is None or not item.is_ready or item.packed_signature != file.packed_signature:
+                continue
+            item.track = evolve_cached(item.track, status=Status.DISCOVERED, why="", was_unfinished=True)
+            if evidence is None:
+                self._recheck_at(item, found.began_s)
+            else:
+                self._examined(item, evidence, found, messages)
+            changes += filter(None, (self._status_changed(item, evidence, found),))
+        events = tuple(StatusesChanged(some) for some in _in_parts(changes))
+        return TrackerDecisions(events, tuple(messages), tuple(self._first_unseen.values())[unseen_before:])
+
     def remove(self, removed: FilesRemoved) -> None:
         """Drop files whose source was removed after delivery; one with another signature is a new file."""
         for file in removed.files:
@@ -210,20 +151,37 @@ class StabilityTracker:
         """When the next examination is due, on the monotonic clock; infinity: none is."""
         return self._rechecks.due_s(self._is_wanted)
 
-    def due_paths(self, now_s: float) -> tuple[str, ...]:
-        """The files to examine now, or the first of many; empty: no more.
+    def due_files(self, now_s: float, at: float) -> DueFiles:
+        """The files that have their turn now, or the first of many; empty: no more.
 
-        Each is due again after `scan` if no result comes.
+        Those to be examined are due again after `scan` if no result comes.
         """
-        due: list[str] = []
-        while len(due) < MAX_EXAMINED_FILES and self.due_s() <= now_s:
-            path = self._rechecks.pop()
-            self._recheck_at(self._tracked[path], now_s + self.route.scan_s)
-            due.append(path)
-        return tuple(due)
+        paths: list[str] = []
+        ready: list[Ready] = []
+        while len(paths) + len(ready) < MAX_DUE_FILES and self.due_s() <= now_s:
+            item = self._tracked[self._rechecks.pop()]
+            if self._is_examined_by_its_copy(item):
+                ready.append(self._report_unexamined(item, now_s, at))
+            else:
+                self._recheck_at(item, now_s + self.route.scan_s)
+                paths.append(item.path)
+        return DueFiles(tuple(paths), tuple(ready))
+
+    def _is_examined_by_its_copy(self, item: TrackedFile) -> bool:
+        """A small file that has never changed: whoever reads it whole can tell whether it is finished."""
+        is_untouched = item.growth is None and item.track.status is Status.DISCOVERED
+        return is_untouched and not item.track.was_unfinished and item.signature.size_bytes <= SMALL_BYTES
+
+    def _report_unexamined(self, item: TrackedFile, now_s: float, at: float) -> Ready:
+        track = item.track
+        must_be_closed = now_s - track.since_s < self.route.stable_s
+        rule = finish_rule(self.route, was_closed=track.was_closed, must_be_closed=must_be_closed)
+        item.track = evolve_cached(track, status=Status.READY)
+        self._recheck_at(item, math.inf)
+        return Ready(evolve(self._file(item), finish_rule=rule), at)
 
     def _recheck_at(self, item: TrackedFile, at_s: float) -> None:
-        item.track = _evolve_cached(item.track, recheck_s=at_s)
+        item.track = evolve_cached(item.track, recheck_s=at_s)
         if not math.isfinite(at_s):
             return
         self._rechecks.add(at_s, item.path)
@@ -254,7 +212,7 @@ class StabilityTracker:
             messages += self._changed(item, entry, scan)
         if self._closed:
             self._note_close(item, scan)
-        if item.track.status is Status.READY:
+        if item.is_ready:
             return item
         if is_known and entry.evidence is not None:
             self._answered(item)
@@ -267,19 +225,19 @@ class StabilityTracker:
     def _set_aside(self, path: str, scan: ScanResult) -> StatusChanged | None:
         """The file did not answer when it was examined; after `max_attempts` times it is held."""
         item = self._tracked.get(path)
-        if item is None or item.track.status is Status.READY:
+        if item is None or item.is_ready:
             return None
         times = self._hung.add(path)
         wait_s = self._hung.wait_s(times)
         self._recheck_at(item, scan.ended_s + wait_s)
         why = f"it does not answer: no sign of life for {self.route.stall_timeout_s:g} s, {times} times"
         status = Status.HELD if self._hung.is_held(times) else item.track.status
-        item.track = _evolve_cached(item.track, status=status, why=why, until_at=scan.at + wait_s)
+        item.track = evolve_cached(item.track, status=status, why=why, until_at=scan.at + wait_s)
         return StatusChanged(item.id, status, scan.at, self._file(item), why, item.track.until_at)
 
     def _answered(self, item: TrackedFile) -> None:
         if self._hung.discard(item.path) and item.track.status is Status.HELD:
-            item.track = _evolve_cached(item.track, status=Status.DISCOVERED)
+            item.track = evolve_cached(item.track, status=Status.DISCOVERED)
 
     def _first_seen(self, entry: ScannedFile, scan: ScanChunk | ScanResult) -> TrackedFile:
         state = TrackState(scan.at, scan.ended_s, scan.at)
@@ -312,7 +270,7 @@ class StabilityTracker:
         closed = self._closed.pop(item.path, None)
         if closed is None or not item.signature.has_content_of(closed.signature):
             return
-        item.track = _evolve_cached(item.track, was_closed=True)
+        item.track = evolve_cached(item.track, was_closed=True)
         if item.track.status is Status.HELD:
             self._recheck_at(item, scan.ended_s)
 
@@ -337,7 +295,7 @@ class StabilityTracker:
         self,
         item: TrackedFile,
         evidence: FinishEvidence,
-        scan: ScanChunk | ScanResult,
+        scan: ScanChunk | ScanResult | FilesUnfinished,
         messages: list[Ready | Growing | Gone],
     ) -> None:
         """Decide on a file that has not changed up to an examination, which began at `scan.began_s`."""
@@ -348,11 +306,11 @@ class StabilityTracker:
             self._recheck_at(item, since_s + self._required_s(evidence))
         elif evidence.writer is WriterState.OPEN:
             if item.track.status is Status.HELD:
-                item.track = _evolve_cached(item.track, status=Status.DISCOVERED)
+                item.track = evolve_cached(item.track, status=Status.DISCOVERED)
             self._recheck_at(item, scan.began_s + self.route.scan_s)
         else:
             is_held = self._is_held(item, evidence)
-            item.track = _evolve_cached(item.track, status=Status.HELD if is_held else Status.READY)
+            item.track = evolve_cached(item.track, status=Status.HELD if is_held else Status.READY)
             self._recheck_at(item, math.inf)
             if not is_held:
                 if item.growth is not None:
@@ -367,17 +325,20 @@ class StabilityTracker:
         return bool(hold_reason(evidence, self.route, was_closed=was_closed))
 
     def _status_changed(
-        self, item: TrackedFile, evidence: FinishEvidence | None, scan: ScanChunk | ScanResult
+        self,
+        item: TrackedFile,
+        evidence: FinishEvidence | None,
+        scan: ScanChunk | ScanResult | FilesUnfinished,
     ) -> StatusChanged | None:
         """What the page shows, if that has changed; files that are ready are shown by the dispatcher."""
         before = item.track
         if before.status is Status.READY or (evidence is None and before.why):
             return None
-        status, why = _status_and_reason(item, evidence, self.route)
+        status, why = status_and_reason(item, evidence, self.route)
         until_at = None
         if math.isfinite(before.recheck_s) and status in (Status.DISCOVERED, Status.GROWING):
             until_at = before.since_at + (before.recheck_s - before.since_s)
-        after = _evolve_cached(before, status=status, why=why, until_at=until_at)
+        after = evolve_cached(before, status=status, why=why, until_at=until_at)
         if after == before:
             return None
         item.track = after
@@ -406,18 +367,3 @@ def _in_parts(changes: list[StatusChanged]) -> Iterator[tuple[StatusChanged, ...
     """So few at once that the broadcaster handles other messages in between."""
     for start in range(0, len(changes), MAX_EVENT_FILES):
         yield tuple(changes[start : start + MAX_EVENT_FILES])
-
-
-def _status_and_reason(
-    item: TrackedFile, evidence: FinishEvidence | None, route: Route
-) -> tuple[Status, str]:
-    growth = item.growth or NOT_GROWN
-    status = Status.GROWING if growth.has_grown or growth.followed else Status.DISCOVERED
-    if item.track.status is Status.HELD and evidence is not None:
-        return Status.HELD, hold_reason(evidence, route, was_closed=item.track.was_closed)
-    if item.signature.size_bytes == 0:
-        return status, "empty: a file of 0 bytes is never ready"
-    meanwhile = f"copied while it grows, at {size_text(growth.rate_bytes_s)}/s; " if growth.followed else ""
-    if evidence is not None and evidence.writer is WriterState.OPEN:
-        return status, meanwhile + "a process holds it open for writing"
-    return status, meanwhile + f"must stay unchanged for {route.stable_s:g} s"

@@ -16,7 +16,7 @@ from agent.messages.dispatcher import DestinationState
 from agent.messages.storage_monitor import ProbeNow
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.model.names import probe_path
-from agent.model.transfer import PublishStrategy
+from agent.model.storage import PublishStrategy
 from agent.protocol.replies import Probed
 from agent.protocol.requests import ProbeDestination
 from agent.worker_pool import StallTimeout, UnkillableWorkers, WorkerPool

@@ -10,8 +10,8 @@ from attrs import define, evolve, field
 from agent.config.sections import MountRule
 from agent.messages.dispatcher import DestinationState
 from agent.model.errors import Fault, OutageReason
+from agent.model.storage import PublishStrategy
 from agent.model.text import is_inside, lies_above
-from agent.model.transfer import PublishStrategy
 from agent.protocol.replies import Probed
 
 _WAYS_OUT = 'mount it, or, if the folder itself is meant, set mounted = "no" for the route'

@@ -3,8 +3,9 @@
 The promises are those of `copy_file`. A file that needs more than the plain steps is left to it.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 import xxhash
 from attrs import define, field
@@ -12,21 +13,25 @@ from attrs import define, field
 from agent.fs import platform
 from agent.fs.syscalls import close_unwritten, closing_fd
 from agent.model.errors import Fault, FaultKind
-from agent.protocol.replies import Copied, NotBatchable
+from agent.model.source_file import WriterState
+from agent.protocol.replies import Copied, NotBatchable, SmallFileResult, Unfinished
 from agent.protocol.requests import CopyFile, CopySmallFiles
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.reader import read_exactly
+from agent.worker.copy.room import make_room
+from agent.worker.copy.unfinished import unless_unfinished
 from agent.worker.destinations.base import Destination, Partial
 from agent.worker.for_each import for_each
+from agent.worker.source.finish_evidence import content_evidence
 from agent.worker.source.source_file import check_unchanged_at, open_at
-from agent.worker.source.source_folder import calls_at_once, open_root
+from agent.worker.source.source_folder import calls_at_once, open_root, root_fault
 
 Heartbeat = Callable[[], None]
 
 
 def copy_small_files(
     request: CopySmallFiles, destination: Destination, heartbeat: Heartbeat, io_side: IoSideTracker
-) -> tuple[Copied | NotBatchable | Fault, ...]:
+) -> tuple[SmallFileResult, ...]:
     """Copy and verify these files into their partials.
 
     `io_side` shows another thread on which side this one waits.
@@ -42,8 +47,9 @@ def copy_small_files(
             ending.callback(copy.close)
         with io_side.at_source():
             at_once = calls_at_once(folder)
-            for step in (SmallFileCopy.open, SmallFileCopy.read):
-                _run_step(copies, step, at_once, heartbeat)
+            _run_step(copies, SmallFileCopy.open, at_once, heartbeat)
+            _look_for_writers(copies)
+            _run_step(copies, SmallFileCopy.read, at_once, heartbeat)
         for step in (SmallFileCopy.write, SmallFileCopy.store, SmallFileCopy.compare):
             _run_step(copies, step, destination.calls_at_once, heartbeat)
     return tuple(copy.outcome for copy in copies)
@@ -59,7 +65,22 @@ def _run_step(
     active = [copy for copy in copies if copy.is_active]
     for copy, outcome in zip(active, for_each(active, step, at_once, heartbeat), strict=True):
         if isinstance(outcome, Fault):
-            copy.outcome, copy.is_active = outcome, False
+            copy.end(unless_unfinished(copy.request, outcome))
+
+
+def _look_for_writers(copies: "Sequence[SmallFileCopy]") -> None:
+    """Of the files that were not examined before; in one search for those on one file system."""
+    by_device = defaultdict(list)
+    for copy in copies:
+        if copy.is_active and copy.request.finish_rule is not None:
+            by_device[copy.request.signature.device].append(copy)
+    for group in by_device.values():
+        try:
+            writers = platform.open_writers([copy.source for copy in group])
+        except OSError as error:
+            raise root_fault(error) from error
+        for copy, writer in zip(group, writers, strict=True):
+            copy.writer = writer
 
 
 @define(eq=False)
@@ -69,9 +90,10 @@ class SmallFileCopy:
     request: CopyFile
     folder: int
     destination: Destination
-    outcome: Copied | NotBatchable | Fault = field(factory=NotBatchable, init=False)
+    outcome: SmallFileResult = field(factory=NotBatchable, init=False)
     is_active: bool = field(default=True, init=False)
-    _source: int = field(init=False)
+    source: int = field(init=False)
+    writer: WriterState = field(default=WriterState.UNKNOWN, init=False)
     _partial: Partial = field(init=False)
     _data: bytes = field(init=False)
     _is_time_set: bool = field(default=True, init=False)
@@ -79,17 +101,25 @@ class SmallFileCopy:
     _at_source: ExitStack = field(factory=ExitStack, init=False)
     _at_destination: ExitStack = field(factory=ExitStack, init=False)
 
+    def end(self, outcome: SmallFileResult) -> None:
+        self.outcome, self.is_active = outcome, False
+
     def open(self) -> None:
         request = self.request
-        self._source = open_at(self.folder, request.path, request.signature)
-        self._at_source.callback(close_unwritten, self._source)
-        platform.read_ahead(self._source, request.signature.size_bytes)
+        self.source = open_at(self.folder, request.path, request.signature)
+        self._at_source.callback(close_unwritten, self.source)
+        platform.read_ahead(self.source, request.signature.size_bytes)
 
     def read(self) -> None:
         request = self.request
-        self._data = read_exactly(self._source, 0, request.signature.size_bytes)
-        check_unchanged_at(self.folder, request.path, self._source, request.signature)
+        self._data = read_exactly(self.source, 0, request.signature.size_bytes)
+        check_unchanged_at(self.folder, request.path, self.source, request.signature)
         self._at_source.close()
+        rule = request.finish_rule
+        if rule is not None:
+            evidence = content_evidence(self._data, self.writer)
+            if not rule.allows(evidence):
+                self.end(Unfinished(evidence))
 
     def write(self) -> None:
         request = self.request
@@ -106,11 +136,21 @@ class SmallFileCopy:
             self.is_active = False
             return
         self._at_destination.callback(self._partial.close)
-        self._partial.truncate(0)
-        self._partial.write(0, [self._data])
+        with self._leaving_room():
+            self._partial.truncate(0)
+            self._partial.write(0, [self._data])
 
     def store(self) -> None:
-        self._is_time_set = self._partial.finalize(self.request.signature.mtime_ns)
+        with self._leaving_room():
+            self._is_time_set = self._partial.finalize(self.request.signature.mtime_ns)
+
+    @contextmanager
+    def _leaving_room(self) -> Iterator[None]:
+        try:
+            yield
+        except Fault as fault:
+            make_room(self._partial, fault, known_blocks=0)
+            raise
 
     def compare(self) -> None:
         verify = self.request.verify

@@ -7,25 +7,27 @@ import xxhash
 
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import BLOCK_BYTES
-from agent.protocol.replies import Copied, PartialAllocated, Published
+from agent.model.verification import BLOCK_BYTES
+from agent.protocol.replies import Copied, PartialAllocated, Published, Unfinished
 from agent.protocol.requests import CopyFile, PartialToPublish, PublishFiles
 from agent.worker.copy.engine import CopyEngine
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.pipeline import CopyProgress, Report
 from agent.worker.copy.publish import name_to_try, publish_files, refuse_conflict
 from agent.worker.copy.reader import check_own, read_exactly
+from agent.worker.copy.unfinished import examine, unless_unfinished
 from agent.worker.destinations.base import Destination, Existing
 from agent.worker.source.source_file import check_unchanged, open_source
 
 
 def copy_file(
     request: CopyFile, destination: Destination, report: Report, io_side: IoSideTracker | None = None
-) -> Copied | PartialAllocated:
+) -> Copied | PartialAllocated | Unfinished:
     """Copy, verify, and make sure that the source was the same before and after.
 
     The copy is published already when the same content has the name or one that makes way for it, and when
-    the destination takes such a file only as a whole. PartialAllocated: nothing was copied yet.
+    the destination takes such a file only as a whole. PartialAllocated: nothing was copied yet. Unfinished:
+    by the request's rule, and nothing was written.
     `io_side` shows another thread on which side this one waits.
 
     Raises:
@@ -33,9 +35,17 @@ def copy_file(
     """
     io_side = io_side or IoSideTracker()
     progress = CopyProgress(report, io_side)
-    with io_side.at_source():
-        opened = open_source(request.source, request.path, request.signature)
+    try:
+        with io_side.at_source():
+            opened = open_source(request.source, request.path, request.signature)
+    except Fault as fault:
+        outcome = unless_unfinished(request, fault)
+        if isinstance(outcome, Unfinished):
+            return outcome
+        raise
     with closing_fd(opened) as source:
+        if (unfinished := examine(request, source, progress)) is not None:
+            return unfinished
         if not request.digests:
             present = _already_present(request, source, destination, CopyProgress(report, io_side))
             if present is not None:

@@ -2,18 +2,18 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 import xxhash
 from attrs import define, field
 
-from agent.model.errors import Fault, FaultKind, OutageReason
-from agent.model.transfer import BLOCK_BYTES, VerifyLevel
+from agent.model.errors import Fault, FaultKind
+from agent.model.verification import BLOCK_BYTES, VerifyLevel
 from agent.protocol.requests import Bandwidth, VerifyMode
 from agent.worker.copy import pipeline
 from agent.worker.copy.hash_source import drop_stale_cache
 from agent.worker.copy.pipeline import BlockAction, CopyProgress, Pipeline, Window
 from agent.worker.copy.reader import BlockReader, clamp_trusted
+from agent.worker.copy.room import make_room
 from agent.worker.destinations.base import Partial
 
 
@@ -76,16 +76,10 @@ class CopyEngine:
         try:
             pipe.raise_failure()
         except Fault as fault:
-            self._make_room(fault, pipe.known_blocks)
+            make_room(self.partial, fault, pipe.known_blocks)
             raise
         self._check_size()
         return self._content.digest(), self.partial.level(self.verify)
-
-    def _make_room(self, fault: Fault, known_blocks: int) -> None:
-        """Where space has run out, give back what is not verified, and would be written again anyway."""
-        if fault.reason is OutageReason.FULL and self.partial.is_readable:
-            with suppress(Fault):
-                self.partial.truncate(min(self.partial.size_bytes, known_blocks * BLOCK_BYTES))
 
     def _check_size(self) -> None:
         if (arrived_bytes := self.partial.size_bytes) != self.size_bytes:

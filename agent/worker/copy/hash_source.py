@@ -8,7 +8,7 @@ from agent.fs import platform
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Side, classify
 from agent.model.source_file import Signature
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.worker.copy.reader import read_exactly
 from agent.worker.source.source_file import check_unchanged, open_source
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from attrs import define, field, frozen
 
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import BlockPatched, Checkpoint, Copying, TrustedBlocks
 from agent.protocol.requests import VerifyMode
 from agent.worker.copy.io_side import IoSideTracker

@@ -9,7 +9,7 @@ from attrs import define, evolve, field, frozen
 from agent.fs.file_identity import IdentityMismatch
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import conflict_path
-from agent.model.transfer import BLOCK_BYTES, VerifyLevel
+from agent.model.verification import BLOCK_BYTES, VerifyLevel
 from agent.protocol.replies import Published
 from agent.protocol.requests import ConflictMode, PartialToPublish, PublishFiles
 from agent.worker.destinations.base import Destination, Existing

@@ -7,7 +7,7 @@ import xxhash
 from attrs import define, evolve
 
 from agent.model.errors import Fault, FaultKind, Side, classify
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.requests import Bandwidth
 from agent.worker.copy import bandwidth, pipeline
 from agent.worker.copy.pipeline import Block, BlockAction, CopyProgress, Window

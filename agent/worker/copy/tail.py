@@ -13,12 +13,13 @@ from attrs import define, field
 
 from agent.fs.syscalls import closing_fd
 from agent.model.errors import Fault, FaultKind, Side, classify
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import Followed, PartialAllocated, TrustedBlocks
 from agent.protocol.requests import FollowFile, VerifyMode
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.pipeline import CopyProgress, Pipeline, Report
 from agent.worker.copy.reader import BlockReader, check_own, clamp_trusted
+from agent.worker.copy.room import make_room
 from agent.worker.destinations.base import Destination, Partial
 from agent.worker.source.source_file import open_same_file
 
@@ -76,7 +77,11 @@ class TailFollower:
                     break
         finally:
             pipeline.finish()
-        pipeline.raise_failure()
+        try:
+            pipeline.raise_failure()
+        except Fault as fault:
+            make_room(self.partial, fault, pipeline.known_blocks)
+            raise
         return pipeline.known_blocks
 
     def _follow(self, pipeline: Pipeline, block: int, followed_to: int) -> int:

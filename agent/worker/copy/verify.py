@@ -5,7 +5,7 @@ from contextlib import closing
 import xxhash
 
 from agent.model.errors import Fault
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import VerifyResult
 from agent.protocol.requests import VerifyFile
 from agent.worker.copy.pipeline import CopyProgress, Report

@@ -36,7 +36,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from agent.model.transfer import VerifyLevel
+from agent.model.verification import VerifyLevel
 from agent.protocol.requests import ConflictMode, VerifyMode
 
 Beat = Callable[[], None]  # called while bytes move without any other reply, from any thread
@@ -76,6 +76,10 @@ class Partial(Protocol):  # noqa: PLR0904  each method is one step of a copy
 
     def truncate(self, size_bytes: int) -> None:
         """Drop the content behind `size_bytes`, and each write group that this would cut."""
+        ...
+
+    def leave_room(self, kept_bytes: int) -> None:
+        """Give back the space behind `kept_bytes`; where the storage refuses that, all of it."""
         ...
 
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:

@@ -21,7 +21,8 @@ from agent.fs.safe_open import DirSync
 from agent.fs.syscalls import closing_fd, closing_written_fd, with_path
 from agent.model.errors import Fault, FaultKind, OutageReason, Side, classify
 from agent.model.names import split_path
-from agent.model.transfer import PublishStrategy, VerifyLevel
+from agent.model.storage import PublishStrategy
+from agent.model.verification import VerifyLevel
 from agent.protocol.replies import Probed
 from agent.protocol.requests import ConflictMode, DestinationRef, VerifyMode
 from agent.worker.destinations.base import Beat
@@ -82,6 +83,16 @@ class OpenFile:
     def truncate(self, size_bytes: int) -> None:
         with destination_faults():
             os.ftruncate(self._descriptor, size_bytes)
+
+    def leave_room(self, kept_bytes: int) -> None:
+        with destination_faults():
+            status = os.fstat(self._descriptor)
+            try:
+                os.ftruncate(self._descriptor, min(status.st_size, kept_bytes))
+            except OSError:  # btrfs refuses that where a quota is used up, but not to remove a file
+                root = self._dir_sync.root
+                if os.path.samestat(status, safe_open.stat_at(root, self._path)):
+                    safe_open.unlink_at(root, self._path)
 
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:
         for data in blocks:

@@ -2,7 +2,7 @@
 
 from attrs import define
 
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 
 SYNC_S = 1.0  # a sync that takes longer is made smaller
 MOST_BYTES = 32 * BLOCK_BYTES  # as many as a pipeline holds: the bound is none any more

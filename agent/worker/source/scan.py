@@ -3,8 +3,8 @@
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-
-from attrs import define
+from contextlib import contextmanager
+from itertools import islice
 
 from agent.fs import platform, root_folders, safe_open
 from agent.fs.syscalls import closing_fd
@@ -12,11 +12,13 @@ from agent.model.built_in_excludes import excludes_name, excludes_path
 from agent.model.errors import shortage
 from agent.model.names import REMOVING, file_filter, has_our_tag
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, WriterState
-from agent.model.transfer import BLOCK_BYTES
 from agent.protocol.requests import SourceFolder
-from agent.worker.source import containers
+from agent.worker.for_each import for_each
+from agent.worker.source.finish_evidence import finish_evidence
 from agent.worker.source.source_file import READ_FLAGS, signature_of
-from agent.worker.source.source_folder import open_root, root_fault
+from agent.worker.source.source_folder import calls_at_once, open_root, root_fault
+
+STAT_FILES = 100  # they are looked up side by side where that is worth it
 
 Unreadable = list[tuple[str, str]]  # paths that could not be listed or examined, with the reason
 
@@ -36,11 +38,16 @@ def list_files(
         Fault: SOURCE_OUTAGE: the source folder itself cannot be listed.
     """
     wanted = _file_filter(source, private_paths.append)
+    with closing_fd(open_root(source.root)) as root:
+        at_once = calls_at_once(root)
     folders = [""]
     while folders:
         folder = folders.pop()
         try:
-            yield from _list_folder(source.root, folder, folders, wanted, heartbeat)
+            with _open_folder(source.root, folder) as items:
+                files = _files(items, folder, folders, wanted, heartbeat)
+                while some := tuple(islice(files, STAT_FILES)):
+                    yield from filter(None, for_each(some, _scanned, at_once, heartbeat))
         except OSError as error:
             lacking = shortage(error)
             if lacking is not None:
@@ -51,28 +58,33 @@ def list_files(
                 unreadable.append((folder, error.strerror or str(error)))
 
 
-def _list_folder(
-    root: str,
-    folder: str,
-    folders: list[str],
-    wanted: Callable[[str], bool],
-    heartbeat: Callable[[], None],
-) -> Iterator[ScannedFile]:
-    """Yield the files of one folder; its subfolders are appended to `folders`."""
+@contextmanager
+def _open_folder(root: str, folder: str) -> Iterator[Iterator["os.DirEntry[str]"]]:
     with (
         closing_fd(root_folders.open_root(root)) as root_fd,
         closing_fd(safe_open.open_folder(root_fd, folder, create=False)) as descriptor,
         os.scandir(descriptor) as items,
     ):
-        for item in items:
-            heartbeat()
-            if excludes_name(item.name):
-                continue
-            path = f"{folder}/{item.name}" if folder else item.name
-            if item.is_dir(follow_symlinks=False):
-                folders.append(path)
-            elif item.is_file(follow_symlinks=False) and wanted(path):
-                yield from _scanned(path, item)
+        yield items
+
+
+def _files(
+    items: Iterable["os.DirEntry[str]"],
+    folder: str,
+    folders: list[str],
+    wanted: Callable[[str], bool],
+    heartbeat: Callable[[], None],
+) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Yield the files of one folder by path; its subfolders are appended to `folders`."""
+    for item in items:
+        heartbeat()
+        if excludes_name(item.name):
+            continue
+        path = f"{folder}/{item.name}" if folder else item.name
+        if item.is_dir(follow_symlinks=False):
+            folders.append(path)
+        elif item.is_file(follow_symlinks=False) and wanted(path):
+            yield path, item
 
 
 def _file_filter(source: SourceFolder, on_private: Callable[[str], None]) -> Callable[[str], bool]:
@@ -88,11 +100,13 @@ def _file_filter(source: SourceFolder, on_private: Callable[[str], None]) -> Cal
     return is_wanted
 
 
-def _scanned(path: str, item: "os.DirEntry[str]") -> Iterator[ScannedFile]:
+def _scanned(file: tuple[str, "os.DirEntry[str]"]) -> ScannedFile | None:
+    """None: it was moved away since the folder was listed."""
+    path, item = file
     try:
-        yield ScannedFile(path, signature_of(item.stat(follow_symlinks=False)))
+        return ScannedFile(path, signature_of(item.stat(follow_symlinks=False)))
     except FileNotFoundError:
-        return  # moved away since the folder was listed
+        return None
 
 
 def examine(
@@ -147,39 +161,3 @@ def _examined(
         why = error.strerror or str(error)
         unknown = FinishEvidence(WriterState.UNKNOWN, ContainerState.UNKNOWN, why, unreadable=why)
         yield ScannedFile(path, signature_of(status), unknown)
-
-
-def finish_evidence(descriptor: int, heartbeat: Callable[[], None] = lambda: None) -> FinishEvidence:
-    """Return whether a process writes to this open file, and the verdict on its container.
-
-    A container that cannot be read is unknown; what was seen of writers holds all the same.
-
-    Raises:
-        OSError: the file's attributes cannot be read.
-    """
-    writer = platform.open_writer(descriptor)
-    reader = _FileReader(descriptor, os.fstat(descriptor).st_size, heartbeat)
-    try:
-        verdict = containers.judge(reader)
-    except OSError as error:
-        why = error.strerror or str(error)
-        return FinishEvidence(writer, ContainerState.UNKNOWN, why, unreadable=why)
-    return FinishEvidence(writer, verdict.container, verdict.detail)
-
-
-@define
-class _FileReader:
-    _descriptor: int
-    size_bytes: int
-    _heartbeat: Callable[[], None]
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Read block by block, each of which is a sign of life."""
-        data = bytearray()
-        while len(data) < length:
-            self._heartbeat()
-            part = os.pread(self._descriptor, min(BLOCK_BYTES, length - len(data)), offset + len(data))
-            if not part:
-                break
-            data += part
-        return bytes(data)

@@ -14,7 +14,7 @@ from agent.messages.copier_pool import AbortTransfer, CancelCopies, Copy, CopyBa
 from agent.messages.dispatcher import AttemptFailed, Delivered, Interrupted, TransferProgress
 from agent.messages.stability_tracker import FilesRemoved
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import (
     CopiedFiles,
     Copying,

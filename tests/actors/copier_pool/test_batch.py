@@ -11,11 +11,18 @@ from agent.actors.copier_pool.task import Notification, WorkerClient
 from agent.actors.copier_pool.transfer import DeliverTask
 from agent.config.sections import Route
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
-from agent.messages.dispatcher import AttemptFailed, Delivered, Interrupted, Outcome, TransferProgress
-from agent.messages.stability_tracker import FilesRemoved
+from agent.messages.dispatcher import (
+    AttemptFailed,
+    Delivered,
+    FoundUnfinished,
+    Interrupted,
+    Outcome,
+    TransferProgress,
+)
+from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import Fault, FaultKind, Side
 from agent.model.names import has_our_tag
-from agent.model.source_file import FileVersion
+from agent.model.source_file import ContainerState, FileVersion, FinishEvidence, FinishRule, WriterState
 from agent.model.transfer import TransferPhase
 from agent.protocol.replies import (
     CopiedFiles,
@@ -26,6 +33,7 @@ from agent.protocol.replies import (
     ScanEnd,
     SourceHashed,
     SourceRemoved,
+    Unfinished,
 )
 from agent.protocol.requests import CopySmallFiles, ExamineSource, HashSource, PublishFiles, RemoveSources
 from tests.actors.samples import COPIED as COPIED_WHOLE
@@ -55,9 +63,11 @@ class Bench:
 
     clock: MockClock
     route: Route = ROUTE
+    files: tuple[FileVersion, ...] = FILES
     journal: FakeJournal = field(factory=FakeJournal)
     workers: FakeWorkers = field(init=False)
     events: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
+    unfinished: list[FilesUnfinished] = field(factory=list)
     removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
 
     def __attrs_post_init__(self) -> None:
@@ -70,14 +80,16 @@ class Bench:
     def task(self) -> DeliverTask:
         async def notify(event: Notification) -> None:
             await trio.lowlevel.checkpoint()
-            if isinstance(event, FilesRemoved):
+            if isinstance(event, FilesUnfinished):
+                self.unfinished.append(event)
+            elif isinstance(event, FilesRemoved):
                 self.removed.append((event.files, self.journal.diary[-1]))
             else:
                 self.events.append(event)
 
         worker = WorkerClient(self.workers, 30.0)
         return DeliverTask(
-            FILES, self.route, PLACE, self.journal, worker, notify, {}, {"mxf"}, set(), {}, attempt=1
+            self.files, self.route, PLACE, self.journal, worker, notify, {}, {"mxf"}, set(), {}, attempt=1
         )
 
     async def outcomes(self) -> tuple[Outcome, ...]:
@@ -343,3 +355,33 @@ async def test_kept_files_of_a_batch_with_other_attributes_are_not_delivered_aga
     outcomes = await bench.outcomes()
     assert [type(outcome) for outcome in outcomes] == [Delivered] * 3
     assert [each.path for each in bench.journal.ended] == [file.path for file in FILES]
+
+
+# Files that were not examined before
+
+
+async def test_those_that_their_copy_finds_unfinished_are_the_trackers_again_and_the_others_delivered(
+    bench: Bench,
+) -> None:
+    evidence = FinishEvidence(WriterState.OPEN, ContainerState.UNKNOWN)
+    results = (COPIED, Unfinished(evidence), Unfinished(None))
+    bench.workers.script(CopySmallFiles, CopiedFiles(results))
+    bench.workers.script(PublishFiles, PublishedFiles(PUBLISHED[:1]))
+    bench.workers.script(RemoveSources, RemovedSources((GONE,)))
+    began_s = trio.current_time()
+    delivered, *unfinished = await bench.outcomes()
+    assert isinstance(delivered, Delivered)
+    assert [outcome.file for outcome in unfinished if isinstance(outcome, FoundUnfinished)] == list(FILES[1:])
+    [found] = bench.unfinished
+    assert found.files == ((FILES[1], evidence), (FILES[2], None))
+    assert began_s <= found.began_s < trio.current_time()
+    assert bench.journal.transfers == {}
+    assert bench.journal.diary == [*ALL_STEPS[:2], "withdraw", *ALL_STEPS[2:]]
+
+
+async def test_a_batch_that_was_not_examined_is_examined_by_its_copy(bench: Bench) -> None:
+    rule = FinishRule(frozenset(), frozenset())
+    bench.files = tuple(evolve(file, finish_rule=rule) for file in FILES)
+    await bench.outcomes()
+    [request] = [request for _, request in bench.workers.asked if isinstance(request, CopySmallFiles)]
+    assert [file.finish_rule for file in request.files] == [rule] * 3

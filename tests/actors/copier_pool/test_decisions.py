@@ -13,7 +13,8 @@ from agent.actors.copier_pool.decisions import (
     publish_request,
 )
 from agent.model.source_file import Signature
-from agent.model.transfer import Transfer, TransferPhase, VerifyLevel
+from agent.model.transfer import Transfer, TransferPhase
+from agent.model.verification import VerifyLevel
 from agent.protocol.requests import VerifyMode
 from tests.actors.samples import PLACE, VERIFIED
 from tests.samples import NAS, ROUTE, STATE, a_file, a_transfer, but, kept_before

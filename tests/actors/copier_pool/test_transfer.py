@@ -20,25 +20,19 @@ from agent.messages.dispatcher import (
     Aborted,
     AttemptFailed,
     Delivered,
+    FoundUnfinished,
     Interrupted,
     Outcome,
     TailIdle,
     TransferProgress,
 )
-from agent.messages.stability_tracker import FilesRemoved
+from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
 from agent.model.names import has_our_tag, removing_path
 from agent.model.source_file import FileVersion, Signature
 from agent.model.storage import BandwidthStep, S3Access
-from agent.model.transfer import (
-    BLOCK_BYTES,
-    DIGEST_BYTES,
-    Delivery,
-    Status,
-    Transfer,
-    TransferPhase,
-    VerifyLevel,
-)
+from agent.model.transfer import Delivery, Status, Transfer, TransferPhase
+from agent.model.verification import BLOCK_BYTES, DIGEST_BYTES, VerifyLevel
 from agent.protocol.replies import (
     BlockPatched,
     Checkpoint,
@@ -54,6 +48,7 @@ from agent.protocol.replies import (
     SourceHashed,
     SourceRemoved,
     TrustedBlocks,
+    Unfinished,
     VerifyResult,
     VerifyVerdict,
 )
@@ -120,6 +115,7 @@ class Bench:
     journal: FakeJournal = field(factory=FakeJournal)
     workers: FakeWorkers = field(init=False)
     events: list[StatusChanged | TransferProgress | CounterIncremented] = field(factory=list)
+    unfinished: list[FilesUnfinished] = field(factory=list)
     removed: list[tuple[tuple[FileVersion, ...], str]] = field(factory=list)  # and the step before
     trusted_blocks: dict[str, int] = field(factory=dict)
     separate_routes: set[str] = field(factory=lambda: {ROUTE.name})
@@ -163,7 +159,9 @@ class Bench:
     def _task(self, kind: Callable[..., T]) -> T:
         async def notify(event: Notification) -> None:
             await trio.lowlevel.checkpoint()
-            if isinstance(event, FilesRemoved):
+            if isinstance(event, FilesUnfinished):
+                self.unfinished.append(event)
+            elif isinstance(event, FilesRemoved):
                 self.removed.append((event.files, self.diary[-1]))
             else:
                 self.events.append(event)
@@ -1151,3 +1149,18 @@ async def test_a_source_that_does_not_say_whether_a_delivered_file_is_gone_is_no
     assert fault.kind is FaultKind.SOURCE_OUTAGE
     assert autojump_clock.current_time() == 30.0
     assert bench.left == PUBLISHED
+
+
+# A small file that was not examined before
+
+
+async def test_one_that_its_copy_finds_unfinished_is_the_trackers_again_and_leaves_nothing(
+    bench: Bench,
+) -> None:
+    bench.workers.script(CopyFile, Unfinished(None))
+    outcome = await outcome_of(bench.task())
+    assert isinstance(outcome, FoundUnfinished)
+    assert [found.files for found in bench.unfinished] == [((bench.file, None),)]
+    assert bench.diary == ["begin_or_resume", "CopyFile", "DiscardPartial", "drop"]
+    assert bench.journal.transfers == {}
+    assert bench.journal.ended == []

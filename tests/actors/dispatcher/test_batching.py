@@ -7,7 +7,7 @@ from attrs import define, evolve, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.actors.dispatcher.batching import MAX_BATCH_BYTES, MAX_BATCH_FILES, MAX_UNBATCHED, SMALL_BYTES
+from agent.actors.dispatcher.batching import MAX_BATCH_BYTES, MAX_BATCH_FILES, MAX_UNBATCHED
 from agent.actors.dispatcher.scheduler import Scheduler
 from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged
@@ -23,7 +23,7 @@ from agent.messages.dispatcher import (
 )
 from agent.model.source_file import FileVersion
 from agent.model.storage import BandwidthStep
-from agent.model.transfer import Status
+from agent.model.transfer import SMALL_BYTES, Status
 from tests.samples import NAS, OUTAGE, ROUTE, SOURCE_FAULT, a_config, a_delivery, a_file, usable
 
 ONE = evolve(ROUTE, workers=1, retry_delay_s=0.0)

@@ -13,6 +13,7 @@ from agent.messages.copier_pool import AbortTransfer, Copy
 from agent.messages.dispatcher import (
     AttemptFailed,
     Cancel,
+    FoundUnfinished,
     Gone,
     Interrupted,
     PauseRoute,
@@ -82,6 +83,15 @@ class Simulation(Dispatching):
     def a_copy_arrives(self, which: int, _what: int) -> None:
         for file in some(self.out(Copy), which):
             self.done(file)
+
+    def a_copy_finds_its_file_unfinished(self, which: int, _what: int) -> None:
+        for file in some(self.out(Copy), which):
+            case = self.came_back(file)
+            if not case.superseded:
+                del self.announced[file.id]  # until it is ready again
+            self.handle(FoundUnfinished(file, self.at))
+            if not case.superseded:
+                self.view.apply(StatusChanged(file.id, Status.DISCOVERED, self.at, file, ""))
 
     def an_attempt_fails(self, which: int, what: int) -> None:
         fault = one_of(OWN_FAULTS, what)
@@ -257,6 +267,7 @@ STEPS = st.tuples(
             *3 * [Simulation.a_file_is_ready],
             Simulation.a_file_leaves,
             *2 * [Simulation.a_copy_arrives],
+            Simulation.a_copy_finds_its_file_unfinished,
             *2 * [Simulation.an_attempt_fails],
             *2 * [Simulation.an_order_meets_a_fault_of_its_destination],
             Simulation.an_order_stalls,

@@ -11,12 +11,12 @@ from agent.journal import routes
 from agent.messages.broadcaster import StatusesChanged
 from agent.messages.channels import BroadcasterInbox, DispatcherInbox
 from agent.messages.dispatcher import Gone, MessageGroup, Ready, SourceState
-from agent.messages.stability_tracker import FilesRemoved, FoldersTried, TrackerInbox
+from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished, FoldersTried, TrackerInbox
 from agent.messages.watcher import Examine, PutBack, RemoveFolders, WatcherInbox
 from agent.model.names import removing_path
 from tests.actors.samples import PUBLISHED, drained
 from tests.fakes import FakeJournal, lose_patience
-from tests.samples import CLOSED, IDENTITY, ROUTE, a_file, a_look, a_scan, an_entry, kept_before
+from tests.samples import CLOSED, IDENTITY, LARGE_BYTES, ROUTE, a_file, a_look, a_scan, an_entry, kept_before
 
 A_ROUTE = evolve(ROUTE, stable_s=10.0, scan_s=4.0)
 
@@ -63,13 +63,27 @@ async def test_a_file_that_stood_still_is_looked_at_and_then_ready(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ends = track(nursery)
-    await ends.scans.send(a_scan(an_entry("a")))
+    await ends.scans.send(a_scan(an_entry("a", LARGE_BYTES)))
     assert await ends.looks.receive() == Examine(("a",))
     assert autojump_clock.current_time() == A_ROUTE.stable_s
-    await ends.scans.send(a_look(an_entry("a", evidence=CLOSED), began_s=10.0))
+    await ends.scans.send(a_look(an_entry("a", LARGE_BYTES, evidence=CLOSED), began_s=10.0))
     message = await ends.order()
     assert isinstance(message, Ready)
     assert message.file.path == "a"
+
+
+async def test_a_small_file_that_stood_still_is_ready_unexamined_and_taken_back_if_its_copy_refuses_it(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ends = track(nursery)
+    await ends.scans.send(a_scan(an_entry("a")))
+    ready = await ends.order()
+    assert isinstance(ready, Ready)
+    assert ready.file.finish_rule is not None
+    assert autojump_clock.current_time() == A_ROUTE.stable_s
+    await ends.scans.send(FilesUnfinished(((ready.file, None),), 10.0, 1010.0))
+    assert await ends.looks.receive() == Examine(("a",))
+    assert autojump_clock.current_time() == A_ROUTE.stable_s
 
 
 async def test_many_that_are_ready_at_once_are_said_at_once_but_not_all_of_a_multitude(
@@ -214,9 +228,9 @@ async def test_a_watcher_that_takes_nothing_holds_nobody_up_and_is_asked_again(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ends = track(nursery, looks=0)
-    await ends.scans.send(a_scan(an_entry("a")))
+    await ends.scans.send(a_scan(an_entry("a", LARGE_BYTES)))
     await trio.sleep(A_ROUTE.stable_s + 1)  # the look was due and could not be told
-    await ends.scans.send(a_scan(an_entry("a"), began_s=11.0))
+    await ends.scans.send(a_scan(an_entry("a", LARGE_BYTES), began_s=11.0))
     assert await ends.looks.receive() == Examine(("a",))
     assert autojump_clock.current_time() == A_ROUTE.stable_s + A_ROUTE.scan_s
 

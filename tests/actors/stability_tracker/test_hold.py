@@ -1,9 +1,12 @@
 """Why a file is held, and that its reason claims nothing that was not seen."""
 
+from itertools import product
+
 import pytest
 from attrs import evolve
 
-from agent.actors.stability_tracker.hold import GRANT, UNSEEN_WRITERS, hold_reason
+from agent.actors.stability_tracker.hold import GRANT, UNSEEN_WRITERS, finish_rule, hold_reason
+from agent.config.sections import Route
 from agent.model.source_file import ContainerState, FinishEvidence, WriterState
 from tests.samples import ROUTE
 
@@ -52,3 +55,25 @@ def test_an_unfinished_recording_whose_writers_cannot_be_seen_says_both() -> Non
     unseen = evidence(WriterState.NOT_PERMITTED, ContainerState.OPEN)
     reason = hold_reason(unseen, ROUTE, was_closed=False)
     assert reason == f"unfinished recording: no footer; {UNSEEN_WRITERS[WriterState.NOT_PERMITTED]}"
+
+
+EVIDENCE = [FinishEvidence(*states) for states in product(WriterState, ContainerState)]
+ROUTES = [evolve(route, unfinished="deliver") for route in (ROUTE, DELIVER)] + [ROUTE, DELIVER]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("was_closed", [False, True])
+def test_a_copy_lets_a_file_pass_exactly_if_an_examination_would(route: Route, *, was_closed: bool) -> None:
+    rule = finish_rule(route, was_closed=was_closed, must_be_closed=False)
+    for each in EVIDENCE:
+        is_held = bool(hold_reason(each, route, was_closed=was_closed))
+        assert rule.allows(each) is (each.writer is not WriterState.OPEN and not is_held), each
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("was_closed", [False, True])
+def test_where_it_must_be_closed_a_closed_container_without_a_writer_alone_passes(
+    route: Route, *, was_closed: bool
+) -> None:
+    rule = finish_rule(route, was_closed=was_closed, must_be_closed=True)
+    assert list(filter(rule.allows, EVIDENCE)) == [FinishEvidence(WriterState.NONE, ContainerState.CLOSED)]

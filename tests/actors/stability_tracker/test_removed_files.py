@@ -1,7 +1,8 @@
 """Files that the agent removed itself are neither gone nor new to the tracker."""
 
 from agent.actors.stability_tracker.removed_files import RemovedFiles
-from agent.actors.stability_tracker.tracker import StabilityTracker, TrackerDecisions
+from agent.actors.stability_tracker.tracked_file import TrackerDecisions
+from agent.actors.stability_tracker.tracker import StabilityTracker
 from agent.messages.dispatcher import SourceState
 from agent.messages.stability_tracker import FilesRemoved, ScanChunk, ScanResult
 from tests.samples import CLOSED, ROUTE, a_file, a_look, a_scan, a_state, an_entry

@@ -3,22 +3,22 @@ import math
 import pytest
 from attrs import evolve
 
-from agent.actors.stability_tracker.hold import UNSEEN_WRITERS
+from agent.actors.stability_tracker.hold import UNSEEN_WRITERS, finish_rule
+from agent.actors.stability_tracker.tracked_file import HeldFile, TrackerDecisions
 from agent.actors.stability_tracker.tracker import (
+    MAX_DUE_FILES,
     MAX_EVENT_FILES,
-    MAX_EXAMINED_FILES,
     SPARE_RECHECKS,
-    HeldFile,
     StabilityTracker,
-    TrackerDecisions,
 )
 from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
 from agent.messages.dispatcher import Gone, Ready, SourceState
-from agent.messages.stability_tracker import ScanChunk, ScanResult
+from agent.messages.stability_tracker import FilesUnfinished, ScanChunk, ScanResult
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, UnreadableFolder, WriterState
-from agent.model.transfer import Status
+from agent.model.transfer import SMALL_BYTES, Status
 from tests.samples import (
     CLOSED,
+    LARGE_BYTES,
     QUIET,
     ROUTE,
     UNFINISHED,
@@ -43,6 +43,19 @@ def shown(decisions: TrackerDecisions) -> list[StatusChanged]:
     ]
 
 
+def to_examine(tracker: StabilityTracker, now_s: float) -> tuple[str, ...]:
+    """The files that are to be examined then; none is reported without that."""
+    due = tracker.due_files(now_s, 1000.0 + now_s)
+    assert due.ready == ()
+    return due.paths
+
+
+def reported_unexamined(tracker: StabilityTracker, now_s: float) -> tuple[Ready, ...]:
+    due = tracker.due_files(now_s, 1000.0 + now_s)
+    assert due.paths == ()
+    return due.ready
+
+
 def seen(tracker: StabilityTracker, entry: ScannedFile, *looks: ScanResult) -> TrackerDecisions:
     """What follows from the last of these, after `entry` was first seen at 0 s."""
     decisions = tracker.scanned(a_scan(entry))
@@ -53,14 +66,14 @@ def seen(tracker: StabilityTracker, entry: ScannedFile, *looks: ScanResult) -> T
 
 def test_a_new_file_is_watched_until_it_has_been_still() -> None:
     tracker = StabilityTracker(ROUTE)
-    decisions = tracker.scanned(a_scan(an_entry(), began_s=1.0, took_s=2.0))
-    file = a_file(discovered_at=1003.0)
+    decisions = tracker.scanned(a_scan(an_entry(size_bytes=LARGE_BYTES), began_s=1.0, took_s=2.0))
+    file = a_file(size_bytes=LARGE_BYTES, discovered_at=1003.0)
     why = "must stay unchanged for 10 s"
     assert shown(decisions) == [StatusChanged(file.id, Status.DISCOVERED, 1003.0, file, why, until_at=1013.0)]
     assert decisions.messages == ()
     assert tracker.due_s() == 13.0  # counted from the receipt of the scan
-    assert tracker.due_paths(12.9) == ()
-    assert tracker.due_paths(13.0) == ("a.mxf",)
+    assert to_examine(tracker, 12.9) == ()
+    assert to_examine(tracker, 13.0) == ("a.mxf",)
     assert tracker.due_s() == 17.0  # asked again after `scan`
 
 
@@ -232,40 +245,109 @@ def test_a_whole_scan_says_that_the_source_can_be_read() -> None:
     assert tracker.due_s() == math.inf
 
 
+def test_a_small_file_that_stood_still_is_ready_and_its_copy_examines_it() -> None:
+    tracker = StabilityTracker(ROUTE)
+    tracker.scanned(a_scan(an_entry()))
+    assert reported_unexamined(tracker, 9.9) == ()
+    [ready] = reported_unexamined(tracker, 10.0)
+    assert ready == Ready(a_file(discovered_at=1000.0), 1010.0)
+    assert ready.file.finish_rule == finish_rule(ROUTE, was_closed=False, must_be_closed=False)
+    assert tracker.due_s() == math.inf
+    assert tracker.scanned(a_scan(began_s=20.0)).messages == (Gone(ready.file, 1020.0, changed=False),)
+
+
+@pytest.mark.parametrize(("size_bytes", "is_small"), [(SMALL_BYTES, True), (SMALL_BYTES + 1, False)])
+def test_only_a_file_that_is_read_whole_is_examined_by_its_copy(size_bytes: int, *, is_small: bool) -> None:
+    tracker = StabilityTracker(ROUTE)
+    tracker.scanned(a_scan(an_entry(size_bytes=size_bytes)))
+    due = tracker.due_files(10.0, 1010.0)
+    assert (len(due.ready), len(due.paths)) == (int(is_small), int(not is_small))
+
+
+def test_before_the_longer_wait_only_a_closed_file_without_a_writer_may_pass() -> None:
+    tracker = StabilityTracker(QUICK)
+    tracker.scanned(a_scan(an_entry()))
+    [ready] = reported_unexamined(tracker, 3.0)
+    assert ready.file.finish_rule is not None
+    assert ready.file.finish_rule.allows(CLOSED)
+    assert not ready.file.finish_rule.allows(QUIET)
+    refused = tracker.unfinished(FilesUnfinished(((ready.file, QUIET),), 4.0, 1004.0))
+    assert [(change.status, change.until_at) for change in shown(refused)] == [(Status.DISCOVERED, 1010.0)]
+    assert refused.messages == ()
+    assert to_examine(tracker, 10.0) == ("a.mxf",)  # from now on it is examined before it is reported
+
+
+def test_a_copy_that_was_late_may_have_seen_it_stand_still_long_enough() -> None:
+    tracker = StabilityTracker(QUICK)
+    tracker.scanned(a_scan(an_entry()))
+    [ready] = reported_unexamined(tracker, 3.0)
+    decisions = tracker.unfinished(FilesUnfinished(((ready.file, QUIET),), 10.0, 1010.0))
+    assert [message.file.finish_rule for message in decisions.messages] == [None]
+
+
+def test_a_small_file_that_changed_after_it_was_reported_is_examined_at_once() -> None:
+    tracker = StabilityTracker(ROUTE)
+    tracker.scanned(a_scan(an_entry()))
+    [ready] = reported_unexamined(tracker, 10.0)
+    tracker.unfinished(FilesUnfinished(((ready.file, None),), 12.0, 1012.0))
+    assert tracker.due_s() == 12.0
+    assert to_examine(tracker, 12.0) == ("a.mxf",)
+
+
+def test_a_small_file_whose_writers_its_copy_cannot_see_is_held_with_the_reason() -> None:
+    tracker = StabilityTracker(ROUTE)
+    tracker.scanned(a_scan(an_entry()))
+    [ready] = reported_unexamined(tracker, 10.0)
+    decisions = tracker.unfinished(FilesUnfinished(((ready.file, HIDDEN),), 10.5, 1010.5))
+    why = UNSEEN_WRITERS[WriterState.NOT_PERMITTED]
+    assert [(change.status, change.why) for change in shown(decisions)] == [(Status.HELD, why)]
+    assert decisions.first_unseen == (HeldFile("a.mxf", why),)
+    assert reported_unexamined(tracker, 1000.0) == ()
+
+
+def test_what_a_copy_found_of_an_earlier_state_of_a_file_changes_nothing() -> None:
+    tracker = StabilityTracker(ROUTE)
+    tracker.scanned(a_scan(an_entry()))
+    [ready] = reported_unexamined(tracker, 10.0)
+    tracker.scanned(a_scan(an_entry(version=2), began_s=11.0))
+    assert tracker.unfinished(FilesUnfinished(((ready.file, WRITTEN),), 10.0, 1012.0)).events == ()
+    assert tracker.due_s() == 21.0
+
+
 def test_looks_are_asked_for_in_the_order_in_which_they_fall_due() -> None:
     tracker = StabilityTracker(ROUTE)
     for at_s, path in ((2.0, "c"), (1.0, "a"), (3.0, "b")):  # observed out of order, as hints may be
-        tracker.scanned(a_look(an_entry(path=path), began_s=at_s))
+        tracker.scanned(a_look(an_entry(path, LARGE_BYTES), began_s=at_s))
     assert tracker.due_s() == 11.0
-    assert sorted(tracker.due_paths(12.0)) == ["a", "c"]
+    assert sorted(to_examine(tracker, 12.0)) == ["a", "c"]
     assert tracker.due_s() == 13.0
-    assert tracker.due_paths(13.0) == ("b",)
+    assert to_examine(tracker, 13.0) == ("b",)
 
 
 def test_a_file_that_changes_for_ever_leaves_one_wish_and_no_trail_of_them() -> None:
     tracker = StabilityTracker(ROUTE)
     for size_bytes in range(1, 5000):
-        tracker.scanned(a_look(an_entry(size_bytes=size_bytes), began_s=float(size_bytes)))
-        tracker.scanned(a_look(an_entry(path="new"), began_s=float(size_bytes)))
+        tracker.scanned(a_look(an_entry(size_bytes=LARGE_BYTES + size_bytes), began_s=float(size_bytes)))
+        tracker.scanned(a_look(an_entry("new", LARGE_BYTES), began_s=float(size_bytes)))
     assert len(tracker._rechecks) <= 2 * len(tracker._tracked) + SPARE_RECHECKS
-    assert tracker.due_paths(10_000.0) == ("new", "a.mxf")
-    assert tracker.due_paths(10_000.0) == ()
+    assert to_examine(tracker, 10_000.0) == ("new", "a.mxf")
+    assert to_examine(tracker, 10_000.0) == ()
 
 
 def test_many_files_are_asked_for_some_at_a_time_and_none_is_left_out() -> None:
     tracker = StabilityTracker(ROUTE)
-    names = [str(number) for number in range(2 * MAX_EXAMINED_FILES + 1)]
-    tracker.scanned(a_scan(*(an_entry(path=name) for name in names)))
-    looks = [tracker.due_paths(10.0) for _ in range(4)]
-    assert [len(look) for look in looks] == [MAX_EXAMINED_FILES, MAX_EXAMINED_FILES, 1, 0]
+    names = [str(number) for number in range(2 * MAX_DUE_FILES + 1)]
+    tracker.scanned(a_scan(*(an_entry(name, LARGE_BYTES) for name in names)))
+    looks = [to_examine(tracker, 10.0) for _ in range(4)]
+    assert [len(look) for look in looks] == [MAX_DUE_FILES, MAX_DUE_FILES, 1, 0]
     assert sorted(path for look in looks for path in look) == sorted(names)
 
 
 def test_a_file_that_has_gone_is_not_asked_for_any_more() -> None:
     tracker = StabilityTracker(ROUTE)
-    tracker.scanned(a_scan(an_entry(), an_entry(path="b")))
-    tracker.scanned(a_scan(an_entry(path="b")))
-    assert tracker.due_paths(1000.0) == ("b",)
+    tracker.scanned(a_scan(an_entry(size_bytes=LARGE_BYTES), an_entry("b", LARGE_BYTES)))
+    tracker.scanned(a_scan(an_entry("b", LARGE_BYTES)))
+    assert to_examine(tracker, 1000.0) == ("b",)
 
 
 def test_many_files_are_told_of_some_at_a_time_and_none_is_left_out() -> None:
@@ -401,7 +483,7 @@ def test_a_held_file_is_examined_again_as_soon_as_its_close_is_seen() -> None:
     assert tracker.due_s() == math.inf
     closed(tracker, an_entry())
     assert shown(tracker.scanned(a_look(an_entry(), began_s=50.0))) == []  # held until that has ended
-    assert tracker.due_paths(50.0) == ("a.mxf",)
+    assert to_examine(tracker, 50.0) == ("a.mxf",)
     assert len(tracker.scanned(a_look(an_entry(evidence=HIDDEN), began_s=50.0)).messages) == 1
 
 

@@ -3,7 +3,8 @@
 import pytest
 from attrs import evolve
 
-from agent.actors.stability_tracker.tracker import StabilityTracker, TrackerDecisions
+from agent.actors.stability_tracker.tracked_file import TrackerDecisions
+from agent.actors.stability_tracker.tracker import StabilityTracker
 from agent.messages.broadcaster import StatusesChanged
 from agent.messages.dispatcher import Gone, Growing, Ready
 from agent.model.source_file import FinishEvidence, ScannedFile

@@ -7,21 +7,24 @@ from attrs import define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.actors.stability_tracker.tracker import StabilityTracker, TrackerDecisions
+from agent.actors.stability_tracker.tracked_file import TrackerDecisions
+from agent.actors.stability_tracker.tracker import StabilityTracker
 from agent.config.sections import Route
 from agent.messages.broadcaster import StatusChanged, StatusesChanged, Untracked
 from agent.messages.dispatcher import Gone, Ready
-from agent.messages.stability_tracker import FilesRemoved, ScanResult
+from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished, ScanResult
 from agent.model.names import file_id
 from agent.model.source_file import (
     ContainerState,
+    FileVersion,
     FinishEvidence,
     ScannedFile,
     Signature,
     UnreadableFolder,
     WriterState,
 )
-from tests.samples import ROUTE, a_scan, a_state, but
+from agent.model.transfer import SMALL_BYTES, Status
+from tests.samples import LARGE_BYTES, ROUTE, a_scan, a_state, but
 
 UNSEEN = (WriterState.NOT_PERMITTED, WriterState.NOT_SUPPORTED)
 PATHS = ("a.mxf", "day/b.mxf", "day/c.mxf")
@@ -35,8 +38,9 @@ ROUTES = st.builds(
 )
 SECONDS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 4.0, 7.0, 10.0, 11.0])
 ONE = st.sampled_from(PATHS)
+SIZES = st.sampled_from([0, 10, 20, LARGE_BYTES, LARGE_BYTES + 10])
 STEPS = st.one_of(
-    st.tuples(st.just("write"), ONE, st.sampled_from([0, 10, 20]), st.sampled_from(ContainerState)),
+    st.tuples(st.just("write"), ONE, SIZES, st.sampled_from(ContainerState)),
     st.tuples(st.just("remove"), ONE),
     st.tuples(st.just("rename"), ONE),
     st.tuples(st.just("close"), ONE),
@@ -46,6 +50,7 @@ STEPS = st.one_of(
     st.tuples(st.just("scan"), SECONDS, st.booleans()),
     st.tuples(st.just("hint"), st.sets(ONE), SECONDS),
     st.tuples(st.just("look"), SECONDS),
+    st.tuples(st.just("copy")),
     st.tuples(st.just("deliver"), ONE, SECONDS, SECONDS),
 )
 
@@ -55,6 +60,8 @@ TIMELINES = st.one_of(st.lists(STEPS), st.lists(STEPS, min_size=40, max_size=100
 @define
 class Recorder:
     """A source that others write to, and the watcher that reports it to the tracker under test.
+
+    `unexamined`: files that were reported and not copied yet; `reported`: those of the last step.
 
     `closing`: their close was not noticed yet; `closed`: noticed, and how each was found then; the last
     `unsent` of these go with the next scan.
@@ -68,11 +75,13 @@ class Recorder:
     writers: dict[str, WriterState] = field(factory=dict)
     now_s: float = 0.0
     version: int = 0
+    unexamined: list[FileVersion] = field(factory=list)
+    reported: tuple[FileVersion, ...] = ()
     delivered: str | None = None  # whose source was removed during the last scan
 
     def step(self, step: tuple[object, ...]) -> ScanResult | None:
         """Whatever the step is, time passes on both sides of a look at the source."""
-        self.delivered = None
+        self.delivered, self.reported = None, ()
         match step:
             case ("write", str(path), int(size_bytes), ContainerState() as container):
                 self.version += 1
@@ -90,11 +99,22 @@ class Recorder:
             case ("hint", set() | frozenset() as paths, float(seconds)):
                 return self._look(tuple(str(path) for path in paths), frozenset(), seconds)
             case ("look", float(seconds)):
-                paths_due = self.tracker.due_paths(self.now_s)
-                return self._look(paths_due, frozenset(paths_due), seconds)
+                due = self.tracker.due_files(self.now_s, 1000.0 + self.now_s)
+                self.reported = tuple(each.file for each in due.ready)
+                self.unexamined += self.reported
+                return self._look(due.paths, frozenset(due.paths), seconds)
             case ("deliver", str(path), float(before_s), float(after_s)):
                 return self._deliver(path, before_s, after_s)
         return None
+
+    def examined_by_copies(self) -> Iterator[tuple[FileVersion, FinishEvidence | None]]:
+        """What the copies of files find that were reported unexamined."""
+        for file in self.unexamined:
+            signature, container = self.files.get(file.path, (None, ContainerState.UNKNOWN))
+            is_same = signature == file.signature
+            writer = self.writers.get(file.path, WriterState.NONE)
+            yield file, FinishEvidence(writer, container) if is_same else None
+        self.unexamined = []
 
     def _rename(self, path: str) -> None:
         """There and back: another ctime, the same content."""
@@ -170,6 +190,26 @@ class Expectation:
                 told.add((Gone, path, False))
         return told
 
+    def reported(self, files: Iterable[FileVersion]) -> None:
+        """Small files that stood still are reported without an examination, which their copies make."""
+        for file in files:
+            signature, _ = self.still[file.path]
+            assert file.signature == signature
+            assert 0 < signature.size_bytes <= SMALL_BYTES
+            self.announced.add(file.path)
+
+    def taken_back(
+        self, file: FileVersion, evidence: FinishEvidence | None, now_s: float
+    ) -> set[tuple[type, str, bool]]:
+        """Its copy has refused it; what was unfinished when it was reported may not be any more."""
+        signature, since_s = self.still.get(file.path, (None, 0.0))
+        if file.path not in self.announced or signature != file.signature:
+            return set()
+        self.announced.remove(file.path)
+        return (
+            set() if evidence is None else self._judged(file.path, file.signature, evidence, now_s - since_s)
+        )
+
     def _entry(self, entry: ScannedFile, scan: ScanResult) -> set[tuple[type, str, bool]]:
         path, signature = entry.path, entry.signature
         if self.still.get(path, (None, 0.0))[0] != signature:
@@ -179,13 +219,17 @@ class Expectation:
             return {(Gone, path, True)} if was_announced else set()
         if path in self.announced or entry.evidence is None:
             return set()
-        still_s = scan.began_s - self.still[path][1]
-        if self._is_finished(path, signature, entry.evidence, still_s):
-            self.announced.add(path)
-            return {(Ready, path, False)}
-        return set()
+        return self._judged(path, signature, entry.evidence, scan.began_s - self.still[path][1])
 
-    def _is_finished(self, path: str, signature: Signature, evidence: FinishEvidence, still_s: float) -> bool:
+    def _judged(
+        self, path: str, signature: Signature, evidence: FinishEvidence, still_s: float
+    ) -> set[tuple[type, str, bool]]:
+        if not self.is_finished(path, signature, evidence, still_s):
+            return set()
+        self.announced.add(path)
+        return {(Ready, path, False)}
+
+    def is_finished(self, path: str, signature: Signature, evidence: FinishEvidence, still_s: float) -> bool:
         needed_s = self.route.stable_s
         if evidence.container is ContainerState.CLOSED and evidence.writer is WriterState.NONE:
             needed_s = self.route.stable_closed_s or needed_s
@@ -223,6 +267,27 @@ def told_by(decisions: TrackerDecisions) -> set[tuple[type, str, bool]]:
     }
 
 
+def copy_unexamined(recorder: Recorder, expectation: Expectation) -> TrackerDecisions:
+    """Copies examine what was reported unexamined; what follows from those that refuse a file.
+
+    By the rule that comes with it a copy lets a file pass only if promise S4 allows that.
+    """
+    refused = []
+    for file, evidence in recorder.examined_by_copies():
+        signature, since_s = expectation.still.get(file.path, (None, 0.0))
+        is_known = signature == file.signature and file.path in expectation.announced
+        if evidence is None or file.finish_rule is None or not file.finish_rule.allows(evidence):
+            refused.append((file, evidence))
+        elif is_known:
+            still_s = recorder.now_s - since_s
+            assert expectation.is_finished(file.path, file.signature, evidence, still_s)
+    orders = [expectation.taken_back(*each, recorder.now_s) for each in refused]
+    found = FilesUnfinished(tuple(refused), recorder.now_s, 1000.0 + recorder.now_s)
+    decisions = recorder.tracker.unfinished(found)
+    assert told_by(decisions) == set().union(*orders)
+    return decisions
+
+
 @given(ROUTES, TIMELINES)
 def test_a_file_is_ready_exactly_when_promise_s4_allows_it(
     route: Route, steps: list[tuple[object, ...]]
@@ -231,6 +296,9 @@ def test_a_file_is_ready_exactly_when_promise_s4_allows_it(
     expectation = Expectation(route, recorder.was_closed)
     for step in steps:
         scan = recorder.step(step)
+        expectation.reported(recorder.reported)
+        if step == ("copy",):
+            copy_unexamined(recorder, expectation)
         if scan is not None:
             decisions = recorder.tracker.scanned(scan)
             assert told_by(decisions) == expectation.orders(scan, recorder.delivered)
@@ -251,10 +319,16 @@ def test_visitors_always_know_every_file_in_its_present_state(
     known: dict[str, StatusChanged] = {}
     for step in steps:
         scan = recorder.step(step)
-        if scan is None:
+        expectation.reported(recorder.reported)
+        for file in recorder.reported:  # the dispatcher shows that it is ready
+            known[file.id] = evolve(known[file.id], status=Status.READY)
+        if step == ("copy",):
+            decisions = copy_unexamined(recorder, expectation)
+        elif scan is not None:
+            decisions = recorder.tracker.scanned(scan)
+            expectation.orders(scan, recorder.delivered)
+        else:
             continue
-        decisions = recorder.tracker.scanned(scan)
-        expectation.orders(scan, recorder.delivered)
         if recorder.delivered is not None:
             del known[file_id(ROUTE.name, recorder.delivered)]  # the dispatcher shows that it is delivered
         ready = {order.file.path for order in decisions.messages if isinstance(order, Ready)}
@@ -294,6 +368,9 @@ def test_a_file_left_alone_is_ready_in_the_end(
     def take(*steps: tuple[object, ...]) -> None:
         for step in steps:
             scan = recorder.step(step)
+            expectation.reported(recorder.reported)
+            if step == ("copy",):
+                copy_unexamined(recorder, expectation)
             if scan is not None:
                 recorder.tracker.scanned(scan)
                 expectation.orders(scan, recorder.delivered)
@@ -303,7 +380,7 @@ def test_a_file_left_alone_is_ready_in_the_end(
     while (due_s := recorder.tracker.due_s()) < math.inf:
         assert due_s < recorder.now_s + 2 * route.stable_s
         recorder.now_s = max(recorder.now_s, due_s)
-        take(("look", 0.5))
+        take(("look", 0.5), ("copy",))
     held = {
         path
         for path, (_, container) in recorder.files.items()

@@ -1,5 +1,6 @@
 """A bench for the copy engine: one source, one partial, small blocks, and what was reported."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,10 +11,10 @@ import pytest
 
 from agent.fs.publisher import Publisher
 from agent.fs.syscalls import closing_fd
-from agent.model.transfer import DIGEST_BYTES, VerifyLevel
+from agent.model.verification import DIGEST_BYTES, VerifyLevel
 from agent.protocol.replies import BlockPatched, Checkpoint, Copying, TrustedBlocks
 from agent.protocol.requests import Bandwidth, DestinationRef, VerifyMode
-from agent.worker.copy import engine, pipeline, reader, tail
+from agent.worker.copy import engine, pipeline, reader, room, tail
 from agent.worker.copy.engine import CopyEngine
 from agent.worker.copy.pipeline import CopyProgress, Report
 from agent.worker.copy.reader import BlockReader, clamp_trusted
@@ -35,8 +36,23 @@ def small_blocks() -> Iterator[None]:
 
 
 def with_blocks_of(patched: pytest.MonkeyPatch, block_bytes: int) -> None:
-    for module in (pipeline, reader, engine, tail):
+    for module in (pipeline, reader, engine, tail, room):
         patched.setattr(module, "BLOCK_BYTES", block_bytes)
+
+
+@contextmanager
+def limited_to(room_bytes: int) -> Iterator[None]:
+    """A quota: nothing can be written behind so many bytes."""
+    pwrite = os.pwrite
+
+    def limited(descriptor: int, data: bytes, offset: int) -> int:
+        if offset + len(data) > room_bytes:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return pwrite(descriptor, data, offset)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "pwrite", limited)
+        yield
 
 
 def content_of_size(size_bytes: int) -> bytes:

@@ -9,7 +9,7 @@ from typing import Protocol
 from attrs import define, field
 
 from agent.model.errors import Fault, OutageReason
-from agent.model.transfer import VerifyLevel
+from agent.model.verification import VerifyLevel
 from agent.protocol.requests import ConflictMode, VerifyMode
 from agent.worker.destinations.base import Destination, Existing, Partial
 
@@ -124,6 +124,10 @@ class FaultyPartial:
     def truncate(self, size_bytes: int) -> None:
         with self._troubles.around("truncate"):
             self._inner.truncate(size_bytes)
+
+    def leave_room(self, kept_bytes: int) -> None:
+        with self._troubles.around("truncate"):
+            self._inner.leave_room(kept_bytes)
 
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:
         with self._troubles.around("write"):

@@ -15,8 +15,8 @@ from agent.fs.platform import mount_point
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault
 from agent.model.names import removing_path
-from agent.model.source_file import Signature
-from agent.model.transfer import BLOCK_BYTES, VerifyLevel
+from agent.model.source_file import FinishRule, Signature
+from agent.model.verification import BLOCK_BYTES, VerifyLevel
 from agent.protocol.replies import Published
 from agent.protocol.requests import (
     Bandwidth,
@@ -72,6 +72,7 @@ class Ground:
         verify: VerifyMode = "read_back",
         conflict: ConflictMode = "rename",
         partial: str = PARTIAL,
+        finish_rule: FinishRule | None = None,
     ) -> CopyFile:
         return CopyFile(
             source=str(self.source),
@@ -84,6 +85,7 @@ class Ground:
             verify=verify,
             conflict=conflict,
             bandwidth=Bandwidth(),
+            finish_rule=finish_rule,
         )
 
     def publish(

@@ -2,6 +2,8 @@
 
 import errno
 from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -99,10 +101,14 @@ def test_what_a_share_that_is_mounted_again_numbers_anew_is_read_again_and_publi
         answer = copy_file(ground.copy(), destination, lambda _: None)
     assert isinstance(answer, Copied)
     before = ground.nas.stat().st_dev
-    share.unmount()
-    with FaultMount.at(ground.nas.with_name("elsewhere"), ground.nas.with_name("backing 2")):
-        share.mount()  # while the number of its device is taken
-        assert ground.nas.stat().st_dev != before
+    with ExitStack() as others:
+        for number in count():  # until one has taken the number of its device: others mount and unmount too
+            share.unmount()
+            elsewhere = ground.nas.with_name(f"elsewhere-{number}")
+            others.enter_context(FaultMount.at(elsewhere, ground.nas.with_name(f"backing-{number}")))
+            share.mount()
+            if ground.nas.stat().st_dev != before:
+                break
         [file] = ground.publish(CONTENT).files
         known = evolve(ground.publish(CONTENT), files=(evolve(file, file_identity=answer.file_identity),))
         with ground.destination() as destination:

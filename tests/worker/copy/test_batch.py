@@ -1,5 +1,6 @@
 """Many small files in one request: each with the promises of one file alone."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -8,20 +9,24 @@ from pathlib import Path
 import pytest
 import xxhash
 
+from agent.actors.stability_tracker.hold import finish_rule
 from agent.fs import platform, safe_open
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, OutageReason, Side
-from agent.protocol.replies import Copied, NotBatchable, Published, SourceRemoved
+from agent.model.source_file import ContainerState, WriterState
+from agent.protocol.replies import Copied, NotBatchable, Published, SmallFileResult, SourceRemoved, Unfinished
 from agent.protocol.requests import CopySmallFiles, PublishFiles
 from agent.worker.copy.batch import copy_small_files
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.copy.publish import publish_files
 from agent.worker.destinations.base import Destination
 from agent.worker.source.remove import remove_sources
-from tests.worker.copy.faulty import FaultyDestination, Script
+from tests.samples import ROUTE
+from tests.worker.copy.faulty import FaultyDestination, Script, failing
 from tests.worker.copy.folders import Ground
 
 NAMES = ("a.mxf", "day/b.mxf", "day/card/c.mxf", "d.mxf")
+FINISHED = finish_rule(ROUTE, was_closed=False, must_be_closed=False)
 CONTENTS = {name: name.encode() * 100 for name in NAMES}
 
 
@@ -64,7 +69,7 @@ def publications(ground: Ground) -> PublishFiles:
 
 def copied(
     ground: Ground, destination: Destination, heartbeat: Callable[[], None] = lambda: None, **options: object
-) -> dict[str, Copied | NotBatchable | Fault]:
+) -> dict[str, SmallFileResult]:
     outcomes = copy_small_files(copies(ground, **options), destination, heartbeat, IoSideTracker())
     return dict(zip(NAMES, outcomes, strict=True))
 
@@ -74,7 +79,7 @@ def fault_of(outcome: object) -> FaultKind:
     return outcome.kind
 
 
-def all_but(outcomes: dict[str, Copied | NotBatchable | Fault], name: str) -> bool:
+def all_but(outcomes: dict[str, SmallFileResult], name: str) -> bool:
     return all(isinstance(outcome, Copied) for other, outcome in outcomes.items() if other != name)
 
 
@@ -124,6 +129,51 @@ def test_a_file_whose_partials_name_something_else_has_is_not_batchable(
     assert outcomes["d.mxf"] == NotBatchable()
     assert all_but(outcomes, "d.mxf")
     assert (ground.nas / hidden("d.mxf")).is_dir()
+
+
+def test_files_that_nobody_examined_are_copied_if_they_are_finished(
+    ground: Ground, destination: Destination
+) -> None:
+    assert all(
+        isinstance(each, Copied) for each in copied(ground, destination, finish_rule=FINISHED).values()
+    )
+
+
+def test_of_an_unfinished_one_nothing_is_written_and_the_evidence_says_why(
+    ground: Ground, destination: Destination
+) -> None:
+    (ground.source / "d.mxf").write_bytes(b"RIFF" + bytes(4) + b"WAVE" + bytes(100))
+    with (ground.source / "a.mxf").open("ab"):
+        outcomes = copied(ground, destination, finish_rule=FINISHED)
+    written, unclosed = outcomes.pop("a.mxf"), outcomes.pop("d.mxf")
+    assert isinstance(written, Unfinished)
+    assert written.evidence is not None
+    assert written.evidence.writer is WriterState.OPEN
+    assert isinstance(unclosed, Unfinished)
+    assert unclosed.evidence is not None
+    assert unclosed.evidence.container is ContainerState.OPEN
+    assert all(isinstance(each, Copied) for each in outcomes.values())
+    assert ground.arrived().keys() == {hidden("day/b.mxf"), hidden("day/card/c.mxf")}
+
+
+def test_one_that_nobody_examined_and_that_has_changed_or_gone_is_not_at_fault(
+    ground: Ground, destination: Destination
+) -> None:
+    request = copies(ground, finish_rule=FINISHED)
+    (ground.source / "a.mxf").write_bytes(b"another take")
+    (ground.source / "d.mxf").unlink()
+    outcomes = copy_small_files(request, destination, lambda: None, IoSideTracker())
+    assert outcomes[0] == outcomes[3] == Unfinished(None)
+    assert all(isinstance(each, Copied) for each in outcomes[1:3])
+
+
+def test_if_the_writers_cannot_be_looked_for_the_source_is_at_fault(
+    ground: Ground, destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "open_writers", failing(errno.EIO))
+    with pytest.raises(Fault) as fault:
+        copied(ground, destination, finish_rule=FINISHED)
+    assert fault.value.kind is FaultKind.SOURCE_OUTAGE
 
 
 def test_one_that_has_changed_or_gone_has_a_fault_of_its_own(
@@ -178,6 +228,24 @@ def test_a_destination_that_goes_is_an_outage_for_all(
     with pytest.raises(Fault) as fault:
         copied(ground, FaultyDestination(destination, Script(stop_on=operation)))
     assert (fault.value.kind, fault.value.reason) == (FaultKind.DESTINATION, OutageReason.FULL)
+
+
+def test_one_for_which_there_is_no_space_leaves_room_for_others(
+    ground: Ground, destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwrite, content = os.pwrite, CONTENTS["d.mxf"]
+
+    def limited(descriptor: int, data: bytes, offset: int) -> int:
+        if data == content:
+            pwrite(descriptor, data[:10], offset)
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return pwrite(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", limited)
+    outcomes = copied(ground, destination)
+    assert fault_of(outcomes["d.mxf"]) is FaultKind.DESTINATION
+    assert all_but(outcomes, "d.mxf")
+    assert ground.arrived()[hidden("d.mxf")] == b""
 
 
 def test_a_folder_that_cannot_be_made_is_the_fault_of_those_that_need_it(

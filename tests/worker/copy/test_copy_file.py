@@ -11,7 +11,7 @@ from attrs import evolve
 
 from agent.fs import safe_open
 from agent.model.errors import Fault, FaultKind, Side
-from agent.model.transfer import BLOCK_BYTES, VerifyLevel
+from agent.model.verification import BLOCK_BYTES, VerifyLevel
 from agent.protocol.replies import Copied
 from agent.protocol.requests import CopyFile, VerifyMode
 from agent.worker.copy import copy_file, pipeline

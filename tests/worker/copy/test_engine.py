@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import DIGEST_BYTES
+from agent.model.verification import DIGEST_BYTES
 from agent.protocol.replies import BlockPatched, Checkpoint, Copying, TrustedBlocks
 from agent.protocol.requests import VerifyMode
 from agent.worker.copy import pipeline

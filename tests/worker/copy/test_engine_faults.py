@@ -19,8 +19,17 @@ from agent.protocol.requests import Bandwidth
 from agent.worker.copy import engine, pipeline, reader
 from agent.worker.copy.pipeline import CopyProgress, Report
 from agent.worker.copy.reader import read_exactly
+from agent.worker.copy.room import SPARE_BLOCKS
 from agent.worker.copy.threads import IN_FLIGHT, PipelineThread
-from tests.worker.copy.bench import BLOCK, SHARED_MEMORY, WINDOW, bench_with, content_of_size, small_blocks
+from tests.worker.copy.bench import (
+    BLOCK,
+    SHARED_MEMORY,
+    WINDOW,
+    bench_with,
+    content_of_size,
+    limited_to,
+    small_blocks,
+)
 from tests.worker.copy.faulty import Script
 from tests.worker.copy.folders import digests_of
 
@@ -32,6 +41,11 @@ def clean() -> Iterator[None]:
 
 
 # Faults
+
+
+def cuts_nothing_off(descriptor: int, size_bytes: int) -> None:
+    if os.fstat(descriptor).st_size > size_bytes:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
 
 @pytest.mark.parametrize("operation", ["size", "truncate", "write", "flush", "read_back"])
@@ -59,20 +73,47 @@ def test_what_was_verified_before_an_outage_is_checkpointed_and_not_read_again(
         assert bench.partial.read_bytes() == content
 
 
-def test_where_space_runs_out_what_is_not_verified_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    pwrite, room_bytes = os.pwrite, 2 * WINDOW + BLOCK
-
-    def limited(descriptor: int, data: bytes, offset: int) -> int:
-        if offset + len(data) > room_bytes:
-            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
-        return pwrite(descriptor, data, offset)
-
-    with bench_with(content_of_size(4 * WINDOW)) as bench:
-        monkeypatch.setattr(os, "pwrite", limited)
-        with pytest.raises(Fault):
+def test_where_space_runs_out_what_is_not_verified_is_given_back_and_some_blocks_more() -> None:
+    content = content_of_size(4 * WINDOW)
+    with bench_with(content) as bench:
+        with limited_to(2 * WINDOW + BLOCK), pytest.raises(Fault):
             bench.run()
-        assert len(bench.checkpointed) == 2 * WINDOW // BLOCK
-        assert bench.partial.stat().st_size == 2 * WINDOW
+        known, kept_bytes = bench.checkpointed, 2 * WINDOW - SPARE_BLOCKS * BLOCK
+        assert len(known) == 2 * WINDOW // BLOCK
+        assert bench.partial.stat().st_size == kept_bytes
+        bench.run(known)
+        assert bench.progress.read_bytes == len(content) - kept_bytes
+        assert bench.partial.read_bytes() == content
+
+
+def test_a_file_system_that_cannot_cut_the_partial_under_a_quota_loses_it_and_it_is_copied_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = content_of_size(4 * WINDOW)
+    with bench_with(content) as bench:
+        monkeypatch.setattr(os, "ftruncate", cuts_nothing_off)
+        with limited_to(2 * WINDOW + BLOCK), pytest.raises(Fault):
+            bench.run()
+        assert not bench.partial.exists()
+        bench.run(bench.checkpointed)
+        assert bench.partial.read_bytes() == content
+
+
+def test_what_has_taken_the_partials_name_meanwhile_is_not_removed_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with bench_with(content_of_size(2 * WINDOW)) as bench:
+
+        def swapped(descriptor: int, size_bytes: int) -> None:
+            if os.fstat(descriptor).st_size > size_bytes:
+                bench.partial.unlink()
+                bench.partial.write_bytes(b"another's")
+            cuts_nothing_off(descriptor, size_bytes)
+
+        monkeypatch.setattr(os, "ftruncate", swapped)
+        with limited_to(WINDOW + BLOCK), pytest.raises(Fault):
+            bench.run()
+        assert bench.partial.read_bytes() == b"another's"
 
 
 def test_an_outage_while_an_earlier_attempt_is_read_back_is_its_own_fault() -> None:

@@ -8,7 +8,7 @@ import xxhash
 
 from agent.fs import platform
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.worker.copy.hash_source import hash_source
 from agent.worker.source.source_file import signature_of
 

@@ -11,7 +11,8 @@ from agent.fs import platform, safe_open
 from agent.fs.file_identity import IdentityMismatch
 from agent.fs.publisher import PUBLISH_STRATEGIES, HeldPartial, Publisher
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import BLOCK_BYTES, DIGEST_BYTES, PublishStrategy
+from agent.model.storage import PublishStrategy
+from agent.model.verification import BLOCK_BYTES, DIGEST_BYTES
 from agent.protocol.replies import (
     BlockPatched,
     Checkpoint,

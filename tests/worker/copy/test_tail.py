@@ -15,7 +15,16 @@ from agent.fs import platform
 from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.protocol.replies import BlockPatched, Checkpoint, Copying, TrustedBlocks
 from agent.worker.copy import pipeline, tail
-from tests.worker.copy.bench import BLOCK, WINDOW, Bench, bench_with, content_of_size, small_blocks
+from agent.worker.copy.room import SPARE_BLOCKS
+from tests.worker.copy.bench import (
+    BLOCK,
+    WINDOW,
+    Bench,
+    bench_with,
+    content_of_size,
+    limited_to,
+    small_blocks,
+)
 from tests.worker.copy.faulty import ALWAYS, Script
 from tests.worker.copy.folders import digests_of, nothing_left_over
 
@@ -141,6 +150,17 @@ def test_an_outage_while_following_is_raised_and_verified_blocks_are_checkpointe
         known = len(bench.checkpointed)
         assert 0 < known < 8 * WINDOW // BLOCK
         assert bench.partial.read_bytes()[: known * BLOCK] == content[: known * BLOCK]
+
+
+def test_where_space_runs_out_while_following_some_is_left_to_others() -> None:
+    content = content_of_size(8 * WINDOW)
+    with bench_with(content) as bench:
+        with limited_to(4 * WINDOW + BLOCK), pytest.raises(Fault):
+            bench.follow()
+        kept_bytes = len(bench.checkpointed) * BLOCK - SPARE_BLOCKS * BLOCK
+        assert 0 < kept_bytes == bench.partial.stat().st_size
+        blocks = bench.follow()
+        assert bench.partial.read_bytes() == content[: blocks * BLOCK]
 
 
 def test_a_block_that_stays_altered_is_corrupt() -> None:

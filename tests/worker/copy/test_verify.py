@@ -11,7 +11,7 @@ from attrs import evolve
 
 from agent.fs import platform
 from agent.model.errors import Fault, OutageReason
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import Copying, VerifyResult
 from agent.protocol.requests import VerifyFile
 from agent.worker.copy.verify import confirm_delivery, verify_file

@@ -13,7 +13,7 @@ import xxhash
 from agent.fs.file_identity import IdentityMismatch
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import bound_name
-from agent.model.transfer import VerifyLevel
+from agent.model.verification import VerifyLevel
 from agent.protocol.requests import DestinationRef, PartialToPublish, PublishFiles
 from agent.worker.copy.publish import publish_files
 from agent.worker.destinations.base import Destination, Existing, Partial

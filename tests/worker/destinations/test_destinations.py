@@ -17,7 +17,7 @@ import pytest
 from agent.fs import platform, safe_open
 from agent.fs.publisher import Publisher
 from agent.model.errors import Fault, FaultKind, OutageReason
-from agent.model.transfer import VerifyLevel
+from agent.model.verification import VerifyLevel
 from agent.protocol.requests import DestinationRef
 from agent.worker.destinations.base import Destination, Partial
 from agent.worker.destinations.folder import FolderDestination, OpenFile

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.worker.destinations.write_pace import MOST_BYTES, SYNC_S, WritePace
 
 KIB = 1024

@@ -10,7 +10,7 @@ import pytest
 
 from agent.fs import platform
 from agent.model.errors import Fault, FaultKind
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import SourceRemoved
 from agent.worker.source import archive_copy
 from tests.worker.source.removals import PRIVATE, clip, contents, refusing, removed, root, signature_now

@@ -4,16 +4,18 @@ import errno
 import os
 import socket
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from agent.fs import safe_open
+from agent.fs import platform, safe_open
 from agent.model.errors import Fault, FaultKind
 from agent.model.names import removing_path
 from agent.model.source_file import ContainerState, FinishEvidence, ScannedFile, Signature, WriterState
 from agent.protocol.requests import SourceFolder, SourceMount
 from agent.worker.source import scan
+from agent.worker.source.finish_evidence import FileReader
 from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
 from tests.samples import IDENTITY
@@ -196,7 +198,10 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_listed(
     assert unreadable == [("denied", "Permission denied")]
 
 
-def test_a_file_that_vanishes_while_it_is_listed_is_skipped(root: Path) -> None:
+def test_a_file_that_vanishes_while_it_is_listed_is_skipped(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "STAT_FILES", 1)
     (root / "one.mxf").touch()
     (root / "two.mxf").touch()
     entries = list_files(_folder(root), [], [])
@@ -263,11 +268,29 @@ def test_examining_closely_reports_writer_and_container(root: Path) -> None:
     assert closed.signature == _now(root, "clip.mp4")
 
 
+def test_on_a_share_several_files_are_looked_up_at_a_time(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        (root / f"clip-{number}.mxf").touch()
+    together, look_up = threading.Barrier(4, timeout=30.0), scan._scanned
+    monkeypatch.setattr(platform, "calls_at_once", lambda _: 4)
+
+    def at_the_same_time(file: tuple[str, os.DirEntry[str]]) -> ScannedFile | None:
+        together.wait()
+        return look_up(file)
+
+    monkeypatch.setattr(scan, "_scanned", at_the_same_time)
+    assert {entry.path for entry in list_files(_folder(root), [], [])} == {
+        f"clip-{number}.mxf" for number in range(12)
+    }
+
+
 def test_each_block_that_is_read_of_a_file_is_a_sign_of_life(root: Path) -> None:
     (root / "clip.mxf").write_bytes(bytes(3 << 20))
     beats: list[None] = []
     with open(root / "clip.mxf", "rb") as clip:
-        reader = scan._FileReader(clip.fileno(), 3 << 20, lambda: beats.append(None))
+        reader = FileReader(clip.fileno(), 3 << 20, lambda: beats.append(None))
         assert len(reader.read(0, 5 << 20)) == 3 << 20
     assert len(beats) == 4
 

@@ -10,7 +10,7 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import MOST_PARTS, MultipartRef, PartLayout, fingerprint_of, parse_reference
 from agent.model.names import NAME_MAX_BYTES, PROBE, conflict_path, has_our_tag
 from agent.model.storage import S3Access
-from agent.model.transfer import BLOCK_BYTES
+from agent.model.verification import BLOCK_BYTES
 from agent.protocol.requests import ConflictMode
 from agent.worker.destinations.base import Beat
 from agent.worker.destinations.s3.bucket import Response, S3Bucket, identity_in, owner_tag_in

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from attrs import define, field
 
 from agent.model.errors import Fault, OutageReason
-from agent.model.transfer import VerifyLevel
+from agent.model.verification import VerifyLevel
 from agent.worker.destinations.s3.bucket import TRIES, S3Bucket
 from agent.worker.destinations.s3.errors import ObjectMissing
 

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from agent.model.errors import Fault, FaultKind
 from agent.model.multipart import MOST_PARTS, PartLayout
-from agent.model.transfer import BLOCK_BYTES, VerifyLevel
+from agent.model.verification import BLOCK_BYTES, VerifyLevel
 from agent.protocol.requests import VerifyMode
 from agent.worker.destinations.s3.bucket import S3Bucket, etag_in
 from agent.worker.destinations.s3.errors import ObjectMissing, upload_lost
@@ -73,6 +73,9 @@ class UploadPartial:
     def truncate(self, size_bytes: int) -> None:
         for number in [each for each in self.stored if self._end(each) > size_bytes]:
             del self.stored[number]
+
+    def leave_room(self, kept_bytes: int) -> None:
+        """Do nothing: what was sent stays with its upload."""
 
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:
         number = self.parts.number(offset // BLOCK_BYTES)
@@ -179,6 +182,9 @@ class MemoryPartial:
     def truncate(self, size_bytes: int) -> None:
         if size_bytes < self.size_bytes:
             self.blocks = []
+
+    def leave_room(self, kept_bytes: int) -> None:
+        """Do nothing: nothing is stored yet."""
 
     def write(self, offset: int, blocks: Sequence[bytes]) -> None:  # noqa: ARG002  there is one group
         self.blocks = list(blocks)

@@ -3,16 +3,20 @@
 from pathlib import Path
 
 import pytest
+import trio
 
 from agent.control.errors import Conflict
+from agent.journal import transfers
 from agent.model.transfer import Status
 from agent.model.views import HistoryQuery
 from tests.flow.running_agents import (
     LONG,
+    TIMEOUT_S,
     ClientView,
     CopyHold,
     contents,
     eventually,
+    on_written,
     running,
     running_with_clip,
     write_config,
@@ -91,10 +95,16 @@ async def test_a_cancelled_copy_fails_leaves_no_partial_and_can_be_retried(
     assert contents(tmp_path / "nas") == {"clip.mxf": LONG}
 
 
-async def test_a_failed_file_stays_failed_after_a_restart_until_someone_retries_all(tmp_path: Path) -> None:
+async def test_a_failed_file_stays_failed_after_a_restart_until_someone_retries_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = trio.Event()
+    on_written(monkeypatch, transfers.finish, recorded.set)
     write_files(tmp_path / "nas", {"clip.mxf": b"other"})
     async with running_with_clip(tmp_path, b"ours!", conflict="fail") as agent:
         await agent.until_file("clip.mxf", Status.FAILED)
+        with trio.fail_after(TIMEOUT_S):
+            await recorded.wait()  # the page shows it before the journal has it
     (tmp_path / "nas/clip.mxf").unlink()
     async with running(tmp_path) as agent:
         file = await agent.until_file("clip.mxf", Status.FAILED)

@@ -23,17 +23,11 @@ from agent.worker.destinations.base import Destination
 from agent.worker.source.remove import remove_sources
 from tests.samples import ROUTE
 from tests.worker.copy.faulty import FaultyDestination, Script, failing
-from tests.worker.copy.folders import Ground, nothing_left_over
+from tests.worker.copy.folders import Ground
 
 NAMES = ("a.mxf", "day/b.mxf", "day/card/c.mxf", "d.mxf")
 FINISHED = finish_rule(ROUTE, was_closed=False, must_be_closed=False)
 CONTENTS = {name: name.encode() * 100 for name in NAMES}
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 @pytest.fixture(autouse=True, params=[1, 4], ids=["one by one", "side by side"])

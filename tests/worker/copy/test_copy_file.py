@@ -17,7 +17,7 @@ from agent.protocol.requests import CopyFile, VerifyMode
 from agent.worker.copy import copy_file, pipeline
 from agent.worker.copy.io_side import IoSideTracker
 from agent.worker.destinations.base import Destination
-from tests.worker.copy.folders import PARTIAL, Ground, digests_of, is_in_memory, nothing_left_over, publish
+from tests.worker.copy.folders import PARTIAL, Ground, digests_of, is_in_memory, publish
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs on every Linux
 CONTENT = b"".join(bytes([number]) * BLOCK_BYTES for number in range(2)) + b"tail"
@@ -26,12 +26,6 @@ OTHER = b"x" + CONTENT[1:]
 
 def ignore(_: object) -> None:
     pass
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A source is hashed as it is, or not at all."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,8 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.verification import BLOCK_BYTES
 from agent.worker.copy.hash_source import hash_source
 from agent.worker.source.source_file import signature_of
-from tests.worker.copy.folders import nothing_left_over
 
 CONTENT = b"a" * BLOCK_BYTES + b"tail"
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from agent.worker.copy.copy_file import copy_file
 from agent.worker.destinations.base import Destination
 from agent.worker.destinations.folder import FolderDestination
 from tests.worker.copy.faulty import FaultyDestination, Script
-from tests.worker.copy.folders import PARTIAL, Ground, digests_of, nothing_left_over, publish
+from tests.worker.copy.folders import PARTIAL, Ground, digests_of, publish
 
 CONTENT = b"".join(bytes([number]) * BLOCK_BYTES for number in range(2)) + b"tail"
 OTHER = b"x" + CONTENT[1:]
@@ -34,12 +34,6 @@ OTHER = b"x" + CONTENT[1:]
 
 def ignore(_: object) -> None:
     pass
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,16 +18,10 @@ from agent.worker.copy.verify import confirm_delivery, verify_file
 from agent.worker.destinations import folder
 from agent.worker.destinations.folder import find
 from tests.worker.copy.faulty import FaultyDestination, Script, failing
-from tests.worker.copy.folders import Ground, nothing_left_over, unprivileged
+from tests.worker.copy.folders import Ground, unprivileged
 
 CONTENT = b"a" * BLOCK_BYTES + b"tail"
 DIGEST = xxhash.xxh3_128_digest(CONTENT)
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 @pytest.fixture

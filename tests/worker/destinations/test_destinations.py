@@ -22,7 +22,7 @@ from agent.protocol.requests import DestinationRef
 from agent.worker.destinations.base import Destination, Partial
 from agent.worker.destinations.folder import FolderDestination, OpenFile
 from tests.worker.copy.faulty import failing
-from tests.worker.copy.folders import is_in_memory, nothing_left_over, unprivileged
+from tests.worker.copy.folders import is_in_memory, unprivileged
 from tests.worker.destinations.contract import (
     MTIME_NS,
     PARTIAL,
@@ -35,12 +35,6 @@ from tests.worker.destinations.contract import (
 
 ANY_IDENTITY = "1 2 1 7 0 0"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs on every Linux
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 @contextmanager

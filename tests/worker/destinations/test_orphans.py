@@ -5,7 +5,6 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from agent.worker.destinations import orphans
 from agent.worker.destinations.folder import FolderDestination
 from tests.samples import IDENTITY, a_file
 from tests.worker.copy.faulty import failing
-from tests.worker.copy.folders import nothing_left_over, unprivileged
+from tests.worker.copy.folders import unprivileged
 from tests.worker.destinations.test_probe import SHARED_MEMORY
 
 OTHER = IDENTITY[::-1]
@@ -34,12 +33,6 @@ NAMES = [
     "cafe\u0301".encode(),
     b"clip.0123456789abcdef.partial",
 ]
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 def ours(path: str, identity: str = IDENTITY) -> str:

@@ -11,6 +11,11 @@ from tests.worker.copy.folders import PARTIAL
 from tests.worker.destinations.lock_holders import another_process_holds
 
 
+@pytest.fixture(autouse=True)
+def _clean() -> None:
+    """The file of the locks stays open as long as its process lives."""
+
+
 @pytest.fixture
 def locks(tmp_path: Path) -> PartialLocks:
     return PartialLocks(str(tmp_path / "locks"))

@@ -3,7 +3,6 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,10 @@ from agent.model.errors import Fault, FaultKind, OutageReason
 from agent.protocol.requests import DestinationRef
 from agent.worker.destinations.folder import FolderDestination, probe
 from tests.worker.copy.faulty import failing
-from tests.worker.copy.folders import nothing_left_over, unprivileged
+from tests.worker.copy.folders import unprivileged
 
 PROBE = ".transfer-agent.0123456789abcdef.partial"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs on every Linux
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 @pytest.fixture

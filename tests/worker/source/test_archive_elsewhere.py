@@ -13,18 +13,11 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.verification import BLOCK_BYTES
 from agent.protocol.replies import SourceRemoved
 from agent.worker.source import archive_copy
-from tests.worker.copy.folders import nothing_left_over
 from tests.worker.source.removals import PRIVATE, clip, contents, refusing, removed, root, signature_now
 
 __all__ = ["clip", "root"]  # fixtures
 CONTENT = bytes(range(251)) * (2 * BLOCK_BYTES // 251 + 7)
 COPY = Path(PRIVATE).name
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 @pytest.fixture

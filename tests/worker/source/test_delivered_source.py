@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from agent.protocol.replies import SourceRemoved, SourcesPutBack
 from agent.protocol.requests import AfterMode, PutBackSources
 from agent.worker.source.remove import put_back_sources
 from tests.samples import IDENTITY
-from tests.worker.copy.folders import nothing_left_over
 from tests.worker.source.removals import PRIVATE, clip, contents, refusing, removed, root, signature_now
 
 __all__ = ["clip", "root"]  # fixtures
@@ -31,12 +30,6 @@ import os, sys
 fd = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
 os.write(fd, b" and more")
 """
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 @pytest.fixture(params=["exclusive rename", "plain rename"])

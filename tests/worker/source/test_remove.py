@@ -7,7 +7,6 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from agent.model.errors import Fault, FaultKind
 from agent.model.source_file import WriterState
 from agent.protocol.requests import AfterMode
 from agent.worker.source import delivered_source
-from tests.worker.copy.folders import nothing_left_over
 from tests.worker.source.removals import (
     PATH,
     PRIVATE,
@@ -37,12 +35,6 @@ fd = os.open(sys.argv[1], os.O_WRONLY)
 print("open", flush=True)
 sys.stdin.read()
 """
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
 
 
 def test_a_delivered_source_is_deleted_and_nothing_else(root: Path, clip: Path) -> None:

@@ -5,7 +5,6 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from agent.worker.source.scan import examine, list_files
 from agent.worker.source.source_file import signature_of
 from tests.samples import IDENTITY
 from tests.worker.copy.faulty import failing
-from tests.worker.copy.folders import nothing_left_over
 
 NAMES = [
     b"clip\nsecond line.mxf",
@@ -35,21 +33,6 @@ NAMES = [
     b"tmp",
     b".hidden",
 ]
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A source beside a secret."""
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "secret.mxf").write_bytes(b"secret")
-    (tmp_path / "source").mkdir()
-    return tmp_path / "source"
 
 
 def _folder(root: Path, *include: str) -> SourceFolder:

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,22 +14,6 @@ from agent.protocol.replies import SourceExists
 from agent.worker.source import source_file
 from agent.worker.source.source_file import signature_of
 from tests.worker.copy.faulty import failing
-from tests.worker.copy.folders import nothing_left_over
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    with nothing_left_over():
-        yield
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A source beside a secret."""
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "secret.mxf").write_bytes(b"secret")
-    (tmp_path / "source").mkdir()
-    return tmp_path / "source"
 
 
 def _now(root: Path, path: str) -> Signature:

@@ -4,6 +4,7 @@ That they also start by themselves is tested in tests/cli/test_cli_run.py and te
 An agent that is forked starts its workers itself.
 """
 
+import atexit
 import multiprocessing
 import os
 import runpy
@@ -34,6 +35,13 @@ _IMPORTED = [
 ]
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(_IMPORTED)
+
+
+@atexit.register
+def _kill_all() -> None:
+    """At its end Python waits for its children, and workers ignore the SIGTERM that it sends them."""
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 @frozen(eq=False)

@@ -90,6 +90,8 @@ def explain(client: Client, path: str, *, as_json: bool) -> None:
     print_line(f"{file['file_path']}: {file['status']}: {file['why']}{until}")
     if file["error_message"]:
         print_line(f"  last error: {file['error_message']}")
+    if file["kept_because"]:
+        print_line(f"  its source is still there: {file['kept_because']}")
 
 
 def _route(route: dict[str, Any]) -> str:

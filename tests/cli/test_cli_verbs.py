@@ -31,6 +31,7 @@ A_FILE: dict[str, Any] = {
     "why": "copying",
     "until": None,
     "error_message": None,
+    "kept_because": None,
 }
 MOVING = {"file": EVIL, "status": "Copying", "progressPercentage": 67}
 STATUS: dict[str, Any] = {"inProgress": None, "failedFiles": [], "pendingFiles": []}
@@ -164,6 +165,15 @@ def test_explain_tells_what_a_file_waits_for(agent: Scripted, config: str) -> No
     known(agent, A_FILE | {"status": "Discovered", "why": f"waits for {EVIL}", "until": AT})
     assert output_of("-c", config, "explain", "x") == (
         f"/src/{HARMLESS}: Discovered: waits for {HARMLESS} (until {AT})\n"
+    )
+
+
+def test_explain_tells_why_the_source_of_a_delivered_file_is_still_there(
+    agent: Scripted, config: str
+) -> None:
+    known(agent, A_FILE | {"status": "Completed", "why": "delivered", "kept_because": EVIL})
+    assert output_of("-c", config, "explain", "x") == (
+        f"/src/{HARMLESS}: Completed: delivered\n  its source is still there: {HARMLESS}\n"
     )
 
 

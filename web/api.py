@@ -7,6 +7,7 @@ import trio
 from attrs import field, frozen
 from quart import Blueprint, Response, request
 
+from agent.control.errors import NotFound
 from agent.control.service import Control
 from agent.model.health import HealthLevel
 from agent.model.views import HistoryQuery, Snapshot
@@ -91,9 +92,16 @@ class _Reads:
 
     async def explain(self) -> Response:
         path = query.required(query.with_replacements(request.query_string), "path")
-        return await self._of_all_files(
-            ("explain", path), lambda snapshot: file_list.explanation(path, snapshot)
-        )
+        try:
+            return await self._of_all_files(
+                ("explain", path), lambda snapshot: file_list.explanation(path, snapshot)
+            )
+        except NotFound:
+            ended = (await self._control.history(HistoryQuery(path=path, limit=1))).rows
+            if not ended:
+                raise
+        body: schemas.EndedBody = {"ended": serializers.history_entry(ended[0])}
+        return answer(body)
 
     async def _of_all_files(
         self, question: Hashable, body: Callable[[Snapshot], Mapping[str, object]]

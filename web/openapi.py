@@ -59,8 +59,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         ("since", "until", "route", "limit", "cursor"),
     ),
     ("get", "/api/explain"): Operation(
-        "Why a file is or is not moving, or by which rule it is not taken",
-        {200: schemas.LiveFile | schemas.ExcludedBody, 404: schemas.ProblemBody},
+        "Why a file is or is not moving, by which rule it is not taken, or how its last transfer ended",
+        {200: schemas.LiveFile | schemas.ExcludedBody | schemas.EndedBody, 404: schemas.ProblemBody},
         ("path",),
     ),
     ("post", "/api/routes/{name}/pause"): Operation("Start no more transfers on this route", _ROUTE_COMMAND),

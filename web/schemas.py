@@ -194,6 +194,12 @@ class HistoryEntry(TypedDict):
     completed_at: Moment
 
 
+class EndedBody(TypedDict):
+    """Of a path that is not tracked any more: how its last transfer ended."""
+
+    ended: HistoryEntry
+
+
 class HistoryBody(TypedDict):
     """Newest first; `next_cursor` is there only when there is more."""
 

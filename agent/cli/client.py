@@ -109,7 +109,9 @@ class Client:
         return tracked_file(path, self.explain(path))
 
     def explain(self, path: str) -> dict[str, dict[str, Any]]:
-        """What is known of each absolute path that this one may mean: a tracked file, or why it is excluded.
+        """What is known of each absolute path that this one may mean.
+
+        That is a tracked file, why it is excluded, or how its last transfer ended.
 
         Raises: NotRunning, CommandRefused.
         """
@@ -173,7 +175,7 @@ def tracked_file(path: str, found: Mapping[str, dict[str, Any]]) -> dict[str, An
     Raises:
         CommandRefused: there is none, or there are several.
     """
-    files = {each: file for each, file in found.items() if "excluded" not in file}
+    files = {each: file for each, file in found.items() if not {"excluded", "ended"} & file.keys()}
     if not files:
         raise CommandRefused(f"{as_unicode(path)} is not tracked", NOT_FOUND)
     if len(files) > 1:

@@ -72,8 +72,15 @@ def history(client: Client, *, as_json: bool, route: str, since: str, limit: int
 @as_json
 @with_client
 def explain(client: Client, path: str, *, as_json: bool) -> None:
-    """Why a file is, or is not, moving, or which rule excludes it."""
+    """Why a file is, or is not, moving, which rule excludes it, or how its transfer ended."""
     found = client.explain(path)
+    ended = [body["ended"] for body in found.values() if "ended" in body]
+    if ended and not any("id" in body for body in found.values()):
+        if as_json:
+            click.echo(json.dumps({"ended": ended[0]}))
+        else:
+            print_line(_ended(ended[0]))
+        return
     excluded = [each for body in found.values() for each in body.get("excluded", ())]
     if excluded and all("excluded" in body for body in found.values()):
         if as_json:
@@ -92,6 +99,17 @@ def explain(client: Client, path: str, *, as_json: bool) -> None:
         print_line(f"  last error: {file['error_message']}")
     if file["kept_because"]:
         print_line(f"  its source is still there: {file['kept_because']}")
+
+
+def _ended(row: dict[str, Any]) -> str:
+    file, at = row["file_path"], row["completed_at"]
+    if row["result"] == "failed":
+        return f"{file}: failed at {at}: {row['error_message']}"
+    proof = f"{row['verified_level']}, {row['hash']}"
+    where = f"{file}: delivered at {at} to {row['destination_path']}, verified by {proof}"
+    if row["result"] == "delivered":
+        return where
+    return f"{where}; its source was kept" + (f": {row['error_message']}" if row["error_message"] else "")
 
 
 def _route(route: dict[str, Any]) -> str:

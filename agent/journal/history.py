@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import fields
-from sqlalchemy import Connection, RowMapping, Select, bindparam, exists, select, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, exists, or_, select, update
 
 from agent.journal.journal import Transaction
 from agent.journal.schema import history, transfers
@@ -86,6 +86,8 @@ def _chosen(query: HistoryQuery) -> Select[Any]:
         chosen = chosen.where(history.c.ended_at < query.until_at)
     if query.route is not None:
         chosen = chosen.where(history.c.route == query.route)
+    if query.path is not None:
+        chosen = chosen.where(or_(history.c.file_path == query.path, history.c.path == query.path))
     if query.before_id is not None:
         chosen = chosen.where(history.c.id < query.before_id)
     return chosen

@@ -167,13 +167,17 @@ class HistoryRow:
 
 @frozen
 class HistoryQuery:
-    """Rows that ended in [since_at, until_at): newest first, at most `limit`, older than `before_id`."""
+    """Rows that ended in [since_at, until_at): newest first, at most `limit`, older than `before_id`.
+
+    `path`: of one file, absolute or below its source.
+    """
 
     since_at: float | None = None
     until_at: float | None = None
     route: str | None = None
     limit: int = 100
     before_id: int | None = None
+    path: str | None = None
 
 
 @frozen

@@ -185,6 +185,39 @@ def test_explain_tells_the_last_error(agent: Scripted, config: str) -> None:
     assert json.loads(output_of("-c", config, "explain", "x", "--json"))["error_message"] == EVIL
 
 
+ENDED = {
+    "file_path": f"/src/{EVIL}",
+    "result": "delivered",
+    "completed_at": AT,
+    "destination_path": f"/nas/{EVIL}",
+    "verified_level": "read_back",
+    "hash": "xxh128:00",
+    "error_message": None,
+}
+DELIVERED = f"/src/{HARMLESS}: delivered at {AT} to /nas/{HARMLESS}, verified by read_back, xxh128:00"
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ({}, DELIVERED),
+        ({"result": "kept"}, f"{DELIVERED}; its source was kept"),
+        (
+            {"result": "kept", "error_message": EVIL},
+            f"{DELIVERED}; its source was kept: {HARMLESS}",
+        ),
+        ({"result": "failed", "error_message": EVIL}, f"/src/{HARMLESS}: failed at {AT}: {HARMLESS}"),
+    ],
+)
+def test_explain_tells_how_a_transfer_ended_and_no_command_takes_its_file(
+    agent: Scripted, config: str, row: dict[str, str], line: str
+) -> None:
+    known(agent, {"ended": ENDED | row})
+    assert output_of("-c", config, "explain", "x") == f"{line}\n"
+    assert json.loads(output_of("-c", config, "explain", "x", "--json")) == {"ended": ENDED | row}
+    assert "is not tracked" in invoke("-c", config, "retry", "x").stderr
+
+
 EXCLUDED = {"excluded": [{"route": "mxf", "file_path": f"/src/{EVIL}", "rule": 'exclude "*.mov"'}]}
 
 

@@ -178,5 +178,8 @@ def test_history_can_be_asked_for_a_route_and_a_time(journal: Journal) -> None:
         (HistoryQuery(until_at=2.0), "10"),
         (HistoryQuery(since_at=1.0, until_at=3.0), "21"),
         (HistoryQuery(route="a"), "20"),
+        (HistoryQuery(path="3"), "3"),
+        (HistoryQuery(path="/src/1"), "1"),
+        (HistoryQuery(path="none"), ""),
     ):
         assert [row.path for row in journal.read(history.page, query).rows] == list(expected)

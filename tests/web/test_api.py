@@ -168,8 +168,15 @@ async def test_of_a_path_that_is_not_taken_the_rule_is_named(path: str, rule: st
     assert (code, body) == (200, {"excluded": [{"route": "mxf", "file_path": file_path, "rule": rule}]})
 
 
-async def test_what_is_not_tracked_cannot_be_explained() -> None:
-    problem = await refused(FakeControl(), "/api/explain?path=none.mxf")
+async def test_of_a_file_that_is_not_tracked_any_more_the_end_of_its_last_transfer_is_told() -> None:
+    control = FakeControl(page=HistoryPage((A_ROW,), 7))
+    code, body = await got(control, "/api/explain?path=/src/day1/gone.mxf")
+    assert (code, body) == (200, {"ended": serializers.history_entry(A_ROW)})
+    assert control.queries == [HistoryQuery(path="/src/day1/gone.mxf", limit=1)]
+
+
+async def test_what_is_not_tracked_and_never_was_cannot_be_explained() -> None:
+    problem = await refused(FakeControl(page=HistoryPage((), None)), "/api/explain?path=none.mxf")
     assert (problem["status"], problem["title"]) == (404, "Not Found")
     assert "none.mxf" in problem["detail"]
 

@@ -1,6 +1,5 @@
 """One trial: prepare, run with kills, check, and run again until all is delivered."""
 
-import os
 import pickle
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from attrs import define, field, frozen
 
 from agent.model.verification import BLOCK_BYTES
 from agent.protocol.frames import frame, read_frame
+from tests.coverage_environment import without_coverage
 from tests.crash.folder_states import FolderState, JournalState, read_folders, read_journal
 from tests.crash.fork_server import SNAPSHOT, TRACE, RunRequest, RunResult
 from tests.crash.injection_points import CHECKPOINT, WINDOW_BLOCKS, WRITE
@@ -43,11 +43,9 @@ class ForkServerClient:
     @classmethod
     @contextmanager
     def open(cls) -> Iterator["ForkServerClient"]:
-        # Killed processes cannot report their coverage.
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         command = [sys.executable, "-c", "from tests.crash.fork_server import main; main()"]
         pipe = subprocess.PIPE
-        with subprocess.Popen(command, cwd=ROOT, env=kept, stdin=pipe, stdout=pipe) as process:
+        with subprocess.Popen(command, cwd=ROOT, env=without_coverage(), stdin=pipe, stdout=pipe) as process:
             yield cls(process)
 
     def run(self, request: RunRequest) -> RunResult:

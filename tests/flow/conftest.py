@@ -1,7 +1,6 @@
 """For tests of whole agents: no worker process outlives its test or measures coverage; INFO is logged."""
 
 import logging
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ import trio
 
 from agent.worker_pool import WorkerPool
 from tests import forks
+from tests.coverage_environment import coverage_variables
 from tests.flow import faulty_worker
 from tests.flow.fault_script import ENVIRONMENT, FaultScript
 from tests.flow.running_agents import TIMEOUT_S, CopyHold, use_worker
@@ -19,9 +19,8 @@ from tests.flow.running_agents import TIMEOUT_S, CopyHold, use_worker
 @pytest.fixture(autouse=True)
 def _workers_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """They measure no coverage: unit tests cover what they run."""
-    for name in list(os.environ):
-        if name.startswith("COVERAGE_"):
-            monkeypatch.delenv(name)
+    for name in coverage_variables():
+        monkeypatch.delenv(name)
     monkeypatch.setattr(trio.lowlevel, "open_process", forks.open_worker)
 
 

@@ -1,4 +1,5 @@
 import fnmatch
+import re
 
 import pytest
 from attrs import evolve
@@ -28,7 +29,9 @@ from tests.samples import FILE_NAMES, IDENTITY, a_file, but
 
 PATHS = st.lists(FILE_NAMES, min_size=1, max_size=3).map("/".join)
 LETTERS = "abAB.é"
-SETS = st.builds("[{}{}]".format, st.sampled_from(["", "!", "^"]), st.text("abc-.", min_size=1, max_size=4))
+# A range from a sign to a letter has capital letters in it, which `fnmatch` does not find in lower case.
+MEMBERS = st.text("abc-.", min_size=1, max_size=4).filter(lambda text: not re.search("[-.]-[a-c]", text))
+SETS = st.builds("[{}{}]".format, st.sampled_from(["", "!", "^"]), MEMBERS)
 SEGMENTS = st.one_of(
     st.just("**"), st.lists(st.one_of(st.text(LETTERS, max_size=2), st.sampled_from("*?"), SETS)).map("".join)
 )
@@ -61,6 +64,12 @@ def expected_segments(patterns: list[str], names: list[str]) -> bool:
     if patterns[0] == "**":
         return any(expected_segments(patterns[1:], names[skipped:]) for skipped in range(len(names)))
     return fnmatch.fnmatchcase(names[0], patterns[0]) and expected_segments(patterns[1:], names[1:])
+
+
+@pytest.mark.parametrize("name", ["b", "B"])
+def test_a_range_that_has_capital_letters_in_it_has_the_small_ones_too(name: str) -> None:
+    assert matches("[.-a]", name)
+    assert not matches("[!.-a]", name)
 
 
 @given(GLOBS, PLAIN_PATHS)

@@ -18,6 +18,8 @@ from typing import Any, Self
 import pytest
 from attrs import define, field
 
+from tests.coverage_environment import without_coverage
+
 PATIENCE_S = 20.0
 OUR_FOLDER = Path(__file__).parents[2]
 MS_RDONLY, MS_REMOUNT, MS_BIND, MNT_DETACH = 1, 32, 4096, 2  # sys/mount.h
@@ -166,7 +168,7 @@ class FaultMount:
         options += ["--cache-attributes"] if self.caches_attributes else []
         self._folder = tempfile.TemporaryDirectory(prefix="faultfs-")  # a socket's path must be short
         words = ["tests.mounts.faultfs", str(self.path), str(self.backing), self.address, *options]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+        environment = without_coverage()
         environment["FUSE_LIBRARY_NAME"] = "fuse3"  # also where FUSE 2 is installed beside it
         self._server = subprocess.Popen(
             [sys.executable, "-m", *words], cwd=OUR_FOLDER, env=environment, start_new_session=True

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.coverage_environment import without_coverage
+
 MIGRATIONS, S3 = {"alembic", "mako"}, {"boto3", "botocore", "urllib3"}
 DATABASE = {"sqlalchemy", "sqlite3", "agent.journal.database"}
 TRANSFERS = {"agent.actors.dispatcher", "agent.actors.copier_pool", "agent.protocol", "agent.worker_pool"}
@@ -22,7 +24,9 @@ LATER = DATABASE | MIGRATIONS | S3 | TRANSFERS | WORKERS | SIMULATOR
 def loaded_by(code: str, *arguments: str) -> set[str]:
     """The modules that are loaded in a fresh process when this code has run."""
     program = f"import sys\n{code}\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, env=without_coverage(), check=True
+    )
     return set(done.stdout.decode().split())
 
 

@@ -27,6 +27,7 @@ from agent.protocol.replies import (
     Started,
 )
 from agent.protocol.requests import ListSource, LookUpSource, Request
+from tests.coverage_environment import coverage_variables
 from tests.worker.copy.folders import PARTIAL, Ground
 
 
@@ -121,7 +122,8 @@ def test_a_worker_loads_nothing_that_delivery_into_a_folder_does_not_need(
 ) -> None:
     (ground.source / "clip.mxf").write_bytes(b"content")
     log = tmp_path / "log"
-    with log.open("wb") as errors, process("env", "PYTHONPROFILEIMPORTTIME=1", errors=errors) as started:
+    changes = [*(f"--unset={name}" for name in coverage_variables()), "PYTHONPROFILEIMPORTTIME=1"]
+    with log.open("wb") as errors, process("env", *changes, errors=errors) as started:
         assert isinstance(ask_process(started, ListSource(ground.folder)), ScanEnd)
         assert isinstance(ask_process(started, ground.copy()), Copied)
         assert isinstance(ask_process(started, ground.publish(b"content")), PublishedFiles)

@@ -20,7 +20,7 @@ class Room:
     _trust_s: float = FIRST_TRUST_S
 
     def refused(self, given_back_bytes: int, now_s: float) -> bool:
-        """A copy ran out of space that a good probe says is there, and gave back what was not verified.
+        """Copies ran out of space that a good probe says is there, and gave back what was not verified.
 
         Returns:
             Whether others were delivered since the last time that took more, so that the fault is its own.

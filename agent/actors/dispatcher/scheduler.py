@@ -4,7 +4,7 @@ A message becomes an event of a job. The table in `transitions.py` gives the job
 effects, which are carried out here. Then free slots are filled.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import assert_never
 
@@ -300,13 +300,16 @@ class Scheduler:
         check.job.setbacks.confirmed()
         self._met_outage(check.job)
 
-    def _on_not_confirmed(self, check: Check) -> None:
-        """The destination is well: once that may be bad luck, the next time it is the file's attempt."""
-        is_own = check.job.setbacks.is_own(check.fault)
-        if check.fault.reason is OutageReason.FULL:
-            room = self._destination(check.job).space.room
-            is_own = room.refused(check.unverified_bytes, self._now_s) and is_own
-        if is_own:
+    def _on_not_confirmed(self, destination: DestinationQueue, checks: Sequence[Check]) -> None:
+        """The destination is well, and these faults are of files; those that found no space met one lack."""
+        refused = [check.unverified_bytes for check in checks if check.fault.reason is OutageReason.FULL]
+        others_got_more = bool(refused) and destination.space.room.refused(sum(refused), self._now_s)
+        for check in checks:
+            self._charge(check, may_be_own=others_got_more or check.fault.reason is not OutageReason.FULL)
+
+    def _charge(self, check: Check, *, may_be_own: bool) -> None:
+        """Once that may be bad luck, the next time it is the file's attempt."""
+        if check.job.setbacks.is_own(check.fault) and may_be_own:
             self._attempt_failed(check.job, check.fault)
         else:
             self._apply(check.job, JobEvent.DELAYED, error=check.fault.detail)
@@ -340,8 +343,7 @@ class Scheduler:
             self._publish_destination(state.destination)
         elif was_open and not is_open:
             self._stop_all(destination)
-        for check in destination.take_checks(state.began_s):
-            self._on_not_confirmed(check)
+        self._on_not_confirmed(destination, destination.take_checks(state.began_s))
 
     def _close_destination(self, destination: DestinationQueue, fault: Fault) -> None:
         """A copy met an outage."""

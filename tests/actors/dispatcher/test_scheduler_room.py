@@ -93,11 +93,28 @@ def both_are_refused(scheduler: Scheduler, at_s: float) -> SchedulerDecisions:
 
 def test_of_two_partials_that_block_each_other_the_one_that_lacks_more_gives_way() -> None:
     scheduler = opened(LARGE, LARGER, workers=2, free_bytes=10_000)
+    assert copied(both_are_refused(scheduler, 0.0)) == [LARGE, LARGER]  # that may have been bad luck
     decisions = both_are_refused(scheduler, 10.0)
     assert commands(decisions) == [AbortTransfer(LARGER, 0, None, 7)]
     assert copied(decide(scheduler, Aborted(LARGER, 1.0), now_s=26.0)) == [LARGE]
     assert decide(scheduler, done(LARGE), now_s=27.0).commands == []
     assert scheduler.jobs[LARGER.id].state is JobState.NEW
+
+
+def test_copies_that_run_out_of_space_together_met_one_lack_and_wait_as_long_as_one() -> None:
+    files = [a_file(f"{number}.mxf", 50) for number in range(4)]
+    scheduler = opened(*files, workers=4, free_bytes=10_000)
+    for at_s in (0.0, 10.0):
+        refused = [message for file in files for message in (progress(file, 5), interrupted(QUOTA, file, 0))]
+        decide(scheduler, *refused, now_s=at_s)
+        decide(scheduler, usable(began_s=at_s, free_bytes=10_000), now_s=at_s + 0.1)
+        decide(scheduler, None, now_s=at_s + 5.1)
+    room = scheduler.destinations[NAS].space.room
+    assert room.left_bytes == 4 * 5
+    too_early = usable(began_s=10.1 + FIRST_TRUST_S - 0.1, free_bytes=10_000)
+    assert copied(decide(scheduler, too_early, now_s=80.0)) == []
+    again = usable(began_s=10.1 + FIRST_TRUST_S, free_bytes=10_000)
+    assert copied(decide(scheduler, again, now_s=80.0)) == files
 
 
 def test_where_others_get_more_space_the_fault_is_the_files_own() -> None:

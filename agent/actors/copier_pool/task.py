@@ -4,9 +4,11 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import ClassVar
 
+import trio
 from attrs import define, evolve, field, frozen
 
 from agent.actors.copier_pool.decisions import (
@@ -24,7 +26,7 @@ from agent.actors.copier_pool.decisions import (
     was_written,
 )
 from agent.config.sections import Route
-from agent.journal import transfers
+from agent.journal import orphans, transfers
 from agent.journal.client import JournalClient
 from agent.journal.errors import JournalError
 from agent.log import get_logger
@@ -54,6 +56,7 @@ from agent.protocol.replies import (
     VerifyResult,
 )
 from agent.protocol.requests import (
+    CheckSeparateFiles,
     CheckSeparateRoots,
     CopyFile,
     CopySmallFiles,
@@ -198,8 +201,21 @@ class Task(ABC):
         if self.destination.s3 is None and self.route.name not in self.separate_routes:
             # The same for the next attempt, so that it removes what one that was killed has left.
             probe = probe_path(self.journal.identity, self.files[0].id)
-            await self.worker.ask(CheckSeparateRoots(self.route.source, self.destination, probe), Finished)
+            await self._check(CheckSeparateRoots(self.route.source, self.destination, probe), probe)
             self.separate_routes.add(self.route.name)
+
+    async def _check(self, request: CheckSeparateRoots | CheckSeparateFiles, temporary: str) -> None:
+        """Make a check with this temporary file at the destination. Raises: Fault.
+
+        If the check is cut off the file may stay, and perhaps there is no next attempt that would remove it.
+        """
+        try:
+            await self.worker.ask(request, Finished)
+        except (trio.Cancelled, Fault) as end:
+            if not isinstance(end, Fault) or end.kind is FaultKind.WORKER:
+                with trio.CancelScope(shield=True), suppress(JournalError):
+                    await self.journal.write(orphans.add, self.destination.root, (temporary,))
+            raise
 
     async def _begin_or_resume(
         self, partials: Mapping[str, FileVersion], *, is_afresh: bool = False

@@ -50,7 +50,6 @@ from agent.protocol.replies import (
     Copied,
     CopiedFiles,
     Copying,
-    Finished,
     Published,
     PublishedFiles,
     RemovedSources,
@@ -155,7 +154,7 @@ class DeliverTask(Task):
         temporary = partial_path(self.journal.identity, file, self._name(file.path), nonce)
         at_source = self.route.after != "keep"
         request = CheckSeparateFiles(self.route.source, file.path, self.destination, temporary, at_source)
-        await self.worker.ask(request, Finished)
+        await self._check(request, temporary)
 
     async def _unless_source(self, transfer: Transfer, result: P) -> P | Fault:
         """The result, or a fault where the file that was found with this content is the source itself."""

@@ -377,6 +377,18 @@ async def test_a_route_whose_two_sides_are_one_folder_moves_nothing(bench: Bench
     assert bench.diary == ["CheckSeparateRoots"]
 
 
+@pytest.mark.parametrize("died", [False, True])
+async def test_what_a_check_leaves_that_was_cut_off_is_an_orphan(bench: Bench, *, died: bool) -> None:
+    """The operator may cancel the file: then no next attempt removes it."""
+    bench.separate_routes.clear()
+    bench.workers.script(CheckSeparateRoots, Fault(FaultKind.WORKER, "it died") if died else SILENCE)
+    with trio.move_on_after(1.0):
+        await bench.task().run()
+    [_, request] = bench.workers.asked[0]
+    assert isinstance(request, CheckSeparateRoots)
+    assert bench.journal.orphans == [(NAS, request.probe)]
+
+
 async def test_the_two_sides_of_a_route_are_compared_once(bench: Bench) -> None:
     bench.separate_routes.clear()
     await bench.deliver()

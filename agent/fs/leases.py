@@ -34,8 +34,8 @@ def open_writer(fd: int) -> WriterState:
     Raises:
         OSError: the descriptor is not a regular file's.
     """
-    with read_lease(fd) as writer:
-        return writer
+    [writer] = open_writers([fd])
+    return writer
 
 
 def open_writers(fds: Sequence[int]) -> tuple[WriterState, ...]:

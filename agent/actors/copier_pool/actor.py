@@ -12,8 +12,9 @@ from attrs import define, field
 from agent.actors.copier_pool.abort import AbortTask
 from agent.actors.copier_pool.follow import FollowTask
 from agent.actors.copier_pool.recovery import CopyGate, Recovery
-from agent.actors.copier_pool.task import Notification, Task, WorkerClient
+from agent.actors.copier_pool.task import Notification, Task
 from agent.actors.copier_pool.transfer import DeliverTask
+from agent.actors.copier_pool.worker_client import WorkerClient
 from agent.config.sections import DestinationPlan, Route
 from agent.journal.client import JournalClient
 from agent.messages.broadcaster import Recovered

@@ -1,4 +1,4 @@
-"""What all tasks of a copier pool share: workers, the journal's transfer, streamed copies, outcomes."""
+"""What all tasks of a copier pool share: the journal's transfer, streamed copies, outcomes."""
 
 import time
 import uuid
@@ -9,7 +9,7 @@ from functools import partial
 from typing import ClassVar
 
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from agent.actors.copier_pool.decisions import (
     NON_COUNTING,
@@ -25,6 +25,7 @@ from agent.actors.copier_pool.decisions import (
     outcome_of,
     was_written,
 )
+from agent.actors.copier_pool.worker_client import WorkerClient
 from agent.config.sections import Route
 from agent.journal import orphans, transfers
 from agent.journal.client import JournalClient
@@ -33,7 +34,7 @@ from agent.log import get_logger
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.dispatcher import Interrupted, Outcome, TransferProgress
 from agent.messages.stability_tracker import FilesRemoved, FilesUnfinished
-from agent.model.errors import OF_SOURCE_FILES, Fault, FaultKind, OutageReason, Side
+from agent.model.errors import OF_SOURCE_FILES, Fault, FaultKind
 from agent.model.names import partial_path, path_at, probe_path, split_path
 from agent.model.source_file import FileVersion
 from agent.model.transfer import Transfer, TransferPhase, TransferResult
@@ -49,7 +50,6 @@ from agent.protocol.replies import (
     PartialAllocated,
     RemovedSources,
     Reply,
-    ScanEnd,
     SourceExists,
     SourceHashed,
     SourceRemoved,
@@ -59,75 +59,18 @@ from agent.protocol.requests import (
     CheckSeparateFiles,
     CheckSeparateRoots,
     CopyFile,
-    CopySmallFiles,
     DestinationRef,
     DiscardPartial,
-    ExamineSource,
     FollowFile,
     HashSource,
-    LookUpSource,
-    RemoveSources,
-    Request,
     SourceFolder,
     SourceMount,
 )
-from agent.worker_pool import OnReply, R, StallTimeout, WorkerPool, ignore
 
 log = get_logger(__name__)
 
-AT_SOURCE = (RemoveSources, LookUpSource, HashSource)
 Notification = StatusChanged | TransferProgress | CounterIncremented | FilesRemoved | FilesUnfinished
 Notify = Callable[[Notification], Awaitable[None]]
-
-
-@frozen
-class WorkerClient:
-    """A stall of `stall_timeout_s` is an outage of the side that does not answer."""
-
-    workers: WorkerPool
-    stall_timeout_s: float
-
-    async def ask(self, request: Request, expected: type[R], on_reply: OnReply = ignore) -> R:
-        """Raises: Fault: any kind."""
-        try:
-            return await self.workers.ask(
-                request, expected, stall_timeout_s=self.stall_timeout_s, on_reply=on_reply
-            )
-        except StallTimeout as stall:
-            source = _source_of(request) if stall.side is Side.SOURCE else None
-            if source is not None and await self.source_outage(SourceFolder(source, (), ())) is None:
-                detail = f"source: the file does not answer: nothing moved for {self.stall_timeout_s:g} s"
-                raise Fault(FaultKind.SOURCE, detail) from stall
-            detail = f"nothing moved for {self.stall_timeout_s:g} s"
-            if isinstance(request, AT_SOURCE) or stall.side is Side.SOURCE:
-                raise Fault(FaultKind.SOURCE_OUTAGE, f"source: {detail}") from stall
-            raise Fault.outage(OutageReason.HUNG, detail) from stall
-
-    async def source_outage(self, source: SourceFolder) -> Fault | None:
-        """Why the source folder cannot be examined; None: it can, so that one of its files is at fault."""
-        request = ExamineSource(source, (), frozenset())
-        try:
-            await self.workers.ask(request, ScanEnd, stall_timeout_s=self.stall_timeout_s)
-        except Fault as fault:
-            return fault
-        except StallTimeout:
-            return Fault(FaultKind.SOURCE_OUTAGE, f"source: nothing moved for {self.stall_timeout_s:g} s")
-        return None
-
-    @property
-    def none_unkillable(self) -> bool:
-        """Whether no killed worker is left that may still carry out its request."""
-        return self.workers.none_unkillable
-
-
-def _source_of(request: Request) -> str | None:
-    match request:
-        case CopyFile(source=source) | FollowFile(source=source):
-            return source
-        case CopySmallFiles(files=(first, *_)):
-            return first.source
-        case _:
-            return None
 
 
 @define

@@ -7,8 +7,9 @@ import trio
 from attrs import define, evolve, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from agent.actors.copier_pool.task import Notification, WorkerClient
+from agent.actors.copier_pool.task import Notification
 from agent.actors.copier_pool.transfer import DeliverTask
+from agent.actors.copier_pool.worker_client import WorkerClient
 from agent.config.sections import Route
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
 from agent.messages.dispatcher import (

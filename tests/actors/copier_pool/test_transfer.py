@@ -11,8 +11,9 @@ from trio.testing import MockClock
 
 from agent.actors.copier_pool.abort import AbortTask
 from agent.actors.copier_pool.follow import FollowTask
-from agent.actors.copier_pool.task import Notification, Task, WorkerClient
+from agent.actors.copier_pool.task import Notification, Task
 from agent.actors.copier_pool.transfer import BUSY_RETRY_S, DeliverTask
+from agent.actors.copier_pool.worker_client import WorkerClient
 from agent.config.sections import Route
 from agent.journal import history
 from agent.messages.broadcaster import CounterIncremented, StatusChanged
